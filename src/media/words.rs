@@ -1,0 +1,282 @@
+//! The words that a plane and its owners share: settings, inputs, outputs, commands, events, counters.
+
+use super::codec::Codec;
+use super::source::Source;
+use crate::ids::PortId;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a plane is told once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The number of this plane; `PortId::plane` of every port that it owns.
+    pub plane: u16,
+    /// A leg whose peer should be sending and sends neither RTP nor RTCP for so long is reported `Silent`
+    /// (1 s … 1 h; zero: never). Default 30 s.
+    pub silence_after: Duration,
+    /// Ports at most (1 … 1,000,000). Default 10,000.
+    pub max_ports: u32,
+    /// Consecutive valid packets from another address than the SDP's before a leg follows them (1 … 50). Default 3.
+    pub latch_after: u8,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { plane: 0, silence_after: Duration::from_secs(30), max_ports: 10_000, latch_after: 3 }
+    }
+}
+
+/// Which way audio goes, seen from us (RFC 3264 §5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Direction {
+    #[default]
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    pub fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
+    pub fn from_ways(sends: bool, receives: bool) -> Direction {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+}
+
+/// What an offer and its answer agreed on for one leg, seen from us. Made by [`super::sdp`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Where the peer's SDP says that RTP goes.
+    pub remote: SocketAddr,
+    /// Where the peer's SDP says that RTCP goes: the next port, or `a=rtcp` (RFC 3605).
+    pub remote_control: SocketAddr,
+    /// What we send, and the payload type number that the peer knows it by.
+    pub codec: Codec,
+    pub send_payload: u8,
+    /// What we take: our payload type numbers with their codecs.
+    pub receive: Vec<(u8, Codec)>,
+    /// Payload type of telephone-event (RFC 4733) toward the peer and toward us, if agreed.
+    pub send_events: Option<u8>,
+    pub receive_events: Option<u8>,
+    pub direction: Direction,
+}
+
+/// What a plane is given.
+#[derive(Clone, Debug, Serialize)]
+pub enum Input<'a> {
+    /// A datagram on the port's RTP socket.
+    Packet {
+        port: PortId,
+        from: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// A datagram on the port's RTCP socket.
+    Control {
+        port: PortId,
+        from: SocketAddr,
+        bytes: &'a [u8],
+    },
+    Command(Command),
+    /// Answer to `Output::Bind`: the port's RTP socket has this address; RTCP has the next port.
+    Bound {
+        port: PortId,
+        local: SocketAddr,
+    },
+    /// Answer to `Output::Bind`: there is no socket, and a sentence why.
+    BindFailed {
+        port: PortId,
+        why: String,
+    },
+    /// `deadline()` has come.
+    Timeout,
+}
+
+/// What a plane wants done. Bytes are lent until the next call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Output<'a> {
+    /// Open sockets for this port and answer with `Bound` or `BindFailed`.
+    Bind {
+        port: PortId,
+    },
+    /// Close the port's sockets; nothing of this port follows.
+    Unbind {
+        port: PortId,
+    },
+    /// Send from the port's RTP socket.
+    Packet {
+        port: PortId,
+        to: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// Send from the port's RTCP socket.
+    Control {
+        port: PortId,
+        to: SocketAddr,
+        bytes: &'a [u8],
+    },
+    Event(Event),
+    /// The next 160 samples (20 ms at 8 kHz) that a port with `Listen` heard; what was lost is silence.
+    Heard {
+        port: PortId,
+        frame: &'a [i16],
+    },
+}
+
+/// What a plane may be asked. A command for a port that is not open (any more) is counted and ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Make a port. `Event::Opened` or `Event::OpenFailed` answers.
+    Open { port: PortId },
+    /// Leave the bridge, stop everything, close the sockets. `Event::Closed` answers.
+    Close { port: PortId },
+    /// Talk to this peer, after an offer and its answer, also again.
+    Connect { port: PortId, session: Session },
+    /// Let the peer hear this instead of what plays or who is joined. `Event::Finished` with `token` says that it
+    /// ended by itself (never after `Stop`, another `Play`, `Join` or `Close`; never for endless sources).
+    /// Waits for the first `Connect`.
+    Play { port: PortId, source: Source, token: u64 },
+    /// Stop what plays, within a frame.
+    Stop { port: PortId },
+    /// Let two ports of this plane hear each other. Each leaves its bridge and stops what plays.
+    Join { a: PortId, b: PortId },
+    /// Leave the bridge; the other port is alone too then.
+    Leave { port: PortId },
+    /// Press keys `0`–`9`, `*`, `#`, `A`–`D` toward the peer as telephone-events, after those still being sent;
+    /// other characters are skipped, except `,`, a pause of 500 ms.
+    SendDigits { port: PortId, digits: String },
+    /// Whether to put out `Heard`.
+    Listen { port: PortId, on: bool },
+}
+
+/// What happened on a plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    Opened {
+        port: PortId,
+        local: SocketAddr,
+    },
+    OpenFailed {
+        port: PortId,
+        why: String,
+    },
+    /// The peer pressed a key: `0`–`9`, `*`, `#`, `A`–`D`; reported once, when it ends.
+    Digit {
+        port: PortId,
+        digit: char,
+        duration_ms: u32,
+    },
+    /// What `Play` with this token played has ended by itself.
+    Finished {
+        port: PortId,
+        token: u64,
+    },
+    /// The peer should be sending and has not sent anything for `Settings::silence_after`. Once per `Connect`
+    /// or per new silence.
+    Silent {
+        port: PortId,
+    },
+    /// The leg's packets come from, and now go to, another address than its SDP said.
+    Latched {
+        port: PortId,
+        remote: SocketAddr,
+    },
+    Closed {
+        port: PortId,
+        stats: PortStats,
+    },
+}
+
+impl Event {
+    pub fn port(&self) -> PortId {
+        match self {
+            Event::Opened { port, .. }
+            | Event::OpenFailed { port, .. }
+            | Event::Digit { port, .. }
+            | Event::Finished { port, .. }
+            | Event::Silent { port }
+            | Event::Latched { port, .. }
+            | Event::Closed { port, .. } => *port,
+        }
+    }
+}
+
+/// Why a packet was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Drop {
+    /// Not RTP of RFC 3550.
+    Malformed,
+    /// From a third address, or from an address on probation.
+    Foreign,
+    /// A payload type that nobody agreed on.
+    Payload,
+    /// Its direction is closed: we are sendonly or inactive, or its bridge's other leg must not be sent to.
+    Direction,
+    /// Before `Connect`, or for a port that is gone.
+    Unconnected,
+    /// Older than the point where its bridge took over, or while something else is heard there.
+    Superseded,
+}
+
+impl Drop {
+    pub const ALL: [Drop; 6] =
+        [Drop::Malformed, Drop::Foreign, Drop::Payload, Drop::Direction, Drop::Unconnected, Drop::Superseded];
+
+    /// A label for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Drop::Malformed => "malformed",
+            Drop::Foreign => "foreign",
+            Drop::Payload => "payload",
+            Drop::Direction => "direction",
+            Drop::Unconnected => "unconnected",
+            Drop::Superseded => "superseded",
+        }
+    }
+}
+
+/// One leg's counters since `Open`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStats {
+    /// RTP packets taken from the peer, and sent to it.
+    pub packets_in: u64,
+    pub packets_out: u64,
+    /// RTP datagrams not used, for any reason.
+    pub dropped: u64,
+    /// RTCP datagrams taken.
+    pub controls_in: u64,
+    /// Packets that the peer's sequence numbers say it sent and that never came (RFC 3550 A.3); late ones count as come.
+    pub lost: u64,
+    /// Interarrival jitter in timestamp units of 1/8000 s (RFC 3550 A.8).
+    pub jitter: u32,
+    /// Digits reported.
+    pub digits: u32,
+}
+
+/// A plane's counters since start; `ports` and `bridges` are now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    pub ports: u64,
+    pub bridges: u64,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub forwarded: u64,
+    /// By reason, in the order of [`Drop::ALL`].
+    pub dropped: [u64; 6],
+    /// 20 ms ticks that came more than one tick late.
+    pub late_ticks: u64,
+    /// Commands for ports that are not open.
+    pub strays: u64,
+}

@@ -6,6 +6,7 @@
 
 use crate::center::Center;
 use crate::ids::FlowId;
+pub use crate::ivr::written::Problem;
 use crate::ivr::{Flow, PromptText};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -93,17 +94,4 @@ pub enum Recording {
     File(PathBuf),
     /// Part of the program.
     Embedded(&'static [u8]),
-}
-
-/// Something that somebody wrote and that cannot be meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// As it is shown to people.
-    pub file: String,
-    /// From 1; 0 if the whole file is concerned.
-    pub line: usize,
-    /// In characters, from 1.
-    pub column: usize,
-    /// What is wrong and what is allowed, as a sentence.
-    pub message: String,
 }

@@ -146,12 +146,12 @@ impl Engine {
     /// No socket could be had for the leg.
     pub(super) fn no_port(&mut self, id: LegId) {
         let Some(leg) = self.legs.get(&id) else { return };
-        self.current = Some(leg.call);
+        let call = leg.call;
+        self.current = Some(call);
         match leg.reservation {
             None => {
                 let headers = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
                 self.sip_do(sip::Command::Refuse { leg: id, status: 503, headers });
-                let call = leg.call;
                 self.clear(id, Cause::Exhausted);
                 self.finish(call, Cause::Exhausted);
             }

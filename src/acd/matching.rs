@@ -1,8 +1,20 @@
 //! The choice itself: which agent for this work, which work for this agent, and why.
+//!
+//! Candidates are pairs (work, agent); a pair is eligible if the agent serves the work's queue, is available, has
+//! every required skill at its level, and has not refused this work lately. Agents are taken longest idle first,
+//! work in the order over all the agent's queues. Both functions are pure.
+//!
+//! **Cost**, with C classes of requirement per queue, Q queues of the agent, R refusals that still count:
+//! an agent for a work O(log C + R); a work for an agent O(Q · (C + R)). Neither grows with agents or work.
 
-use crate::ids::{AgentId, SkillId, WorkId};
+use super::EXPLAINED;
+use super::agent::Agent;
+use super::queue::{Queue, Rank, Work, lacking};
+use crate::ids::{AgentId, QueueId, SkillId, WorkId};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// Why this pair: numbers that let a person check the choice afterwards.
@@ -15,7 +27,8 @@ pub struct Explanation {
     pub waited: Duration,
     /// Points of the queue and the work together; one is worth a minute of waiting.
     pub points: i32,
-    /// Available agents of the queue with the skills (`Arrival`), or other work that he could have taken (`Freed`).
+    /// The other candidates with the same eligible requirement: available agents with the skills (`Arrival`), or
+    /// waiting work that he has the skills for (`Freed`). Pairs that rest after a refusal are counted too.
     pub others: u32,
     /// Who stood before the chosen one and was not taken; at most [`super::EXPLAINED`].
     pub passed_over: Vec<PassedOver>,
@@ -48,4 +61,104 @@ pub enum WhyNot {
     Skill(SkillId),
     /// The agent refused this work lately.
     RefusedUntil(Instant),
+}
+
+/// A pair that was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) work: WorkId,
+    pub(super) agent: AgentId,
+    pub(super) explanation: Explanation,
+}
+
+/// The longest idle of the agents who may take `work` now. `queue` has a class for the work's requirement.
+pub(super) fn agent_for(now: Instant, work: &Work, queue: &Queue, agents: &BTreeMap<AgentId, Agent>) -> Option<Choice> {
+    let class = queue.classes.get(&work.skills)?;
+    let chosen = class.ready.iter().find(|idle| !agents[&idle.1].refused.contains_key(&work.id))?;
+    let before = queue.ready.range(..chosen).take(EXPLAINED).map(|(_, id)| &agents[id]);
+    let passed_over = before.filter_map(|agent| {
+        Some(PassedOver {
+            candidate: Candidate::Agent(agent.id),
+            why: match agent.refused.get(&work.id) {
+                Some(until) => WhyNot::RefusedUntil(*until),
+                None => WhyNot::Skill(lacking(&work.skills, &agent.skills)?.clone()),
+            },
+        })
+    });
+    let explanation = Explanation {
+        chosen_by: ChosenBy::Arrival,
+        idle: now.since(chosen.0),
+        waited: now.since(work.arrived),
+        points: queue.points(work.priority),
+        others: class.ready.len() as u32 - 1,
+        passed_over: passed_over.collect(),
+    };
+    Some(Choice { work: work.id, agent: chosen.1, explanation })
+}
+
+/// The first work in order that `agent` may take now, over all his queues.
+pub(super) fn work_for(
+    now: Instant,
+    agent: &Agent,
+    queues: &BTreeMap<QueueId, Queue>,
+    works: &BTreeMap<WorkId, Work>,
+) -> Option<Choice> {
+    let classes = agent.queues.iter().filter_map(|id| queues.get(id)).flat_map(|queue| &queue.classes);
+    let (mut best, mut others, mut passed): (Option<Rank>, usize, Vec<(Rank, WhyNot)>) = (None, 0, Vec::new());
+    for (required, class) in classes.filter(|(_, class)| !class.waiting.is_empty()) {
+        if let Some(skill) = lacking(required, &agent.skills) {
+            passed.extend(class.waiting.first().map(|rank| (*rank, WhyNot::Skill(skill.clone()))));
+            continue;
+        }
+        others += class.waiting.len();
+        for rank in &class.waiting {
+            let Some(until) = agent.refused.get(&rank.work) else {
+                best = Some(best.map_or(*rank, |best| best.min(*rank)));
+                break;
+            };
+            passed.push((*rank, WhyNot::RefusedUntil(*until)));
+        }
+    }
+    let work = &works[&best?.work];
+    passed.retain(|(rank, _)| *rank < work.rank);
+    passed.sort_by_key(|(rank, _)| *rank);
+    let passed_over = passed.into_iter().take(EXPLAINED);
+    let explanation = Explanation {
+        chosen_by: ChosenBy::Freed,
+        idle: now.since(agent.idle_since),
+        waited: now.since(work.arrived),
+        points: queues[&work.queue].points(work.priority),
+        others: others as u32 - 1,
+        passed_over: passed_over.map(|(rank, why)| PassedOver { candidate: Candidate::Work(rank.work), why }).collect(),
+    };
+    Some(Choice { work: work.id, agent: agent.id, explanation })
+}
+
+impl fmt::Display for Explanation {
+    /// `longest idle (312 s) of 5; waited 20 s at 2 points; passed over: agent 201 lacks "french"`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (idle, waited, of) = (self.idle.as_secs(), self.waited.as_secs(), self.others + 1);
+        match self.chosen_by {
+            ChosenBy::Arrival => write!(f, "longest idle ({idle} s) of {of}; waited {waited} s")?,
+            ChosenBy::Freed => write!(f, "first of {of} in order; waited {waited} s; idle {idle} s")?,
+        }
+        if self.points != 0 {
+            write!(f, " at {} points", self.points)?;
+        }
+        for (i, passed) in self.passed_over.iter().enumerate() {
+            write!(f, "{} {passed}", if i == 0 { "; passed over:" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.candidate, &self.why) {
+            (Candidate::Agent(agent), WhyNot::Skill(skill)) => write!(f, "agent {agent} lacks \"{skill}\""),
+            (Candidate::Work(work), WhyNot::Skill(skill)) => write!(f, "{work} needs \"{skill}\""),
+            (Candidate::Agent(agent), WhyNot::RefusedUntil(_)) => write!(f, "agent {agent} refused it lately"),
+            (Candidate::Work(work), WhyNot::RefusedUntil(_)) => write!(f, "{work} was refused lately"),
+        }
+    }
 }

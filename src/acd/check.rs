@@ -4,12 +4,22 @@
 //! an accepted work is in no table, a reservation is spent by value, and every reservation has a waiting work.
 
 use super::agent::Agent;
-use super::queue::{Queue, Work, lacking};
-use super::{Router, Timer};
+use super::queue::{Class, Idle, Queue, Work, lacking};
+use super::{Router, Skills, Timer};
 use crate::ids::QueueId;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The first rule that is broken, as a sentence.
 type Verdict = Result<(), String>;
+
+/// What one queue should hold.
+#[derive(Default)]
+struct Census {
+    works: usize,
+    seeking: usize,
+    staffed: u32,
+    ready: BTreeSet<Idle>,
+}
 
 fn must(holds: bool, broken: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(broken()) }
@@ -21,7 +31,7 @@ impl Router {
         self.check_reservations()?;
         self.works.values().try_for_each(|work| self.check_work(work))?;
         self.agents.values().try_for_each(|agent| self.check_agent(agent))?;
-        self.queues.iter().try_for_each(|(id, queue)| self.check_queue(id, queue))?;
+        self.census().iter().try_for_each(|(id, census)| self.check_queue(&self.queues[*id], census))?;
         self.check_timers()
     }
 
@@ -80,29 +90,51 @@ impl Router {
         must(agent.refused.iter().all(retry), || format!("agent {id}: a refusal has no deadline"))
     }
 
-    fn check_queue(&self, id: &QueueId, queue: &Queue) -> Verdict {
-        let works = self.works.values().filter(|work| work.queue == *id).count();
+    /// What the queues should hold, counted from work and agents alone.
+    fn census(&self) -> BTreeMap<&QueueId, Census> {
+        let mut all: BTreeMap<&QueueId, Census> = self.queues.keys().map(|id| (id, Census::default())).collect();
+        for work in self.works.values() {
+            if let Some(census) = all.get_mut(&work.queue) {
+                census.works += 1;
+                census.seeking += usize::from(work.offers.is_empty());
+            }
+        }
+        for agent in self.agents.values() {
+            for queue in &agent.queues {
+                let Some(census) = all.get_mut(queue) else { continue };
+                census.staffed += u32::from(agent.staffs());
+                if agent.available() {
+                    census.ready.insert((agent.idle_since, agent.id));
+                }
+            }
+        }
+        all
+    }
+
+    fn check_queue(&self, queue: &Queue, census: &Census) -> Verdict {
+        let (id, works) = (&queue.settings.id, census.works);
         must(works == queue.line.len() && works == queue.arrivals.len(), || {
             format!("{id} has {works} work, {} in line, {} arrivals", queue.line.len(), queue.arrivals.len())
         })?;
         let seeking: usize = queue.classes.values().map(|class| class.waiting.len()).sum();
-        let unoffered = self.works.values().filter(|work| work.queue == *id && work.offers.is_empty()).count();
-        must(seeking == unoffered, || format!("{id}: {seeking} seek, {unoffered} should"))?;
-        let members = || self.agents.values().filter(|agent| agent.queues.contains(id));
-        let staffed = members().filter(|agent| agent.staffs()).count();
-        must(staffed == queue.staffed as usize, || format!("{id}: staffed {}, really {staffed}", queue.staffed))?;
-        let ready = || members().filter(|agent| agent.available()).map(|agent| (agent.idle_since, agent.id));
-        must(queue.ready == ready().collect(), || format!("{id}: its list of ready agents is wrong"))?;
-        queue.classes.iter().try_for_each(|(skills, class)| {
-            let meets = ready().filter(|idle| lacking(skills, &self.agents[&idle.1].skills).is_none());
-            must(class.ready == meets.collect(), || format!("{id}: ready agents for {skills:?} are wrong"))?;
-            let mut pairs =
-                class.ready.iter().flat_map(|idle| class.waiting.iter().map(move |rank| (idle.1, rank.work)));
-            match pairs.find(|(agent, work)| !self.agents[agent].refused.contains_key(work)) {
-                Some((agent, work)) => Err(format!("{work} waits in {id} while agent {agent} could take it")),
-                None => Ok(()),
-            }
-        })
+        must(seeking == census.seeking, || format!("{id}: {seeking} seek, {} should", census.seeking))?;
+        must(queue.staffed == census.staffed, || {
+            format!("{id} counts {} agents at work, {} are", queue.staffed, census.staffed)
+        })?;
+        must(queue.ready == census.ready, || format!("{id}: its list of ready agents is wrong"))?;
+        queue.classes.iter().try_for_each(|(skills, class)| self.check_class(queue, skills, class))
+    }
+
+    /// Its agents are those who meet it; and nobody eligible waits while an agent is available.
+    fn check_class(&self, queue: &Queue, skills: &Skills, class: &Class) -> Verdict {
+        let id = &queue.settings.id;
+        let meets = queue.ready.iter().filter(|idle| lacking(skills, &self.agents[&idle.1].skills).is_none());
+        must(class.ready.iter().eq(meets), || format!("{id}: ready agents for {skills:?} are wrong"))?;
+        let mut pairs = class.ready.iter().flat_map(|idle| class.waiting.iter().map(move |rank| (idle.1, rank.work)));
+        match pairs.find(|(agent, work)| !self.agents[agent].refused.contains_key(work)) {
+            Some((agent, work)) => Err(format!("{work} waits in {id} while agent {agent} could take it")),
+            None => Ok(()),
+        }
     }
 
     /// No deadline without the thing it is for.

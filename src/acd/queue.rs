@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What one point of priority is worth, in nanoseconds of waiting.
 const POINT: i64 = 60_000_000_000;
-/// Points of a queue and a work together stay within ±this (about two years of waiting).
+/// Points beyond ±this (about two years of waiting) count as this, so that a score cannot overflow.
 const MAX_POINTS: i32 = 1_000_000;
 /// Classes kept per queue while no work of theirs waits.
 const KEPT_CLASSES: usize = 32;
@@ -34,7 +34,7 @@ pub(super) struct Rank {
 impl Rank {
     pub(super) fn new(work: WorkId, arrived: Instant, points: i32) -> Rank {
         let arrival = i64::try_from(arrived.0).unwrap_or(i64::MAX);
-        Rank { score: arrival.saturating_sub(i64::from(points) * POINT), arrived, work }
+        Rank { score: arrival.saturating_sub(i64::from(points.clamp(-MAX_POINTS, MAX_POINTS)) * POINT), arrived, work }
     }
 }
 
@@ -111,7 +111,7 @@ impl Queue {
     }
 
     pub(super) fn points(&self, priority: i32) -> i32 {
-        self.settings.priority.saturating_add(priority).clamp(-MAX_POINTS, MAX_POINTS)
+        self.settings.priority.saturating_add(priority)
     }
 
     pub(super) fn rank(&self, work: WorkId, arrived: Instant, priority: i32) -> Rank {
@@ -226,7 +226,7 @@ mod tests {
             ((2, 100, 0), (1, 160, 1)), // equal score: the earlier arrival
             ((1, 100, 3), (2, 100, 3)), // equal arrival: the lower id
             ((2, 0, 0), (1, 0, -1)),
-            ((2, 1_000_000_000, MAX_POINTS), (1, 10, 0)),
+            ((2, 10_000_000, MAX_POINTS), (1, 10, 0)),
         ];
         for (first, then) in rows {
             assert!(rank(first.0, first.1, first.2) < rank(then.0, then.1, then.2), "{first:?} before {then:?}");

@@ -30,12 +30,14 @@ mod agent;
 mod check;
 mod matching;
 mod offer;
+mod output;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 pub use agent::{Agent, AgentChange, AgentState, PENALTY, Penalty, REFUSALS_IN_A_ROW, SIGN_OUT_FORGIVEN, StateReason};
 pub use matching::{Candidate, ChosenBy, Explanation, PassedOver, WhyNot};
+pub use output::{Output, QueueView, Rejection, Stats, Withdrawal};
 
 use crate::center::Center;
 use crate::ids::{AgentId, IdCounter, QueueId, ReservationId, SkillId, WorkId};
@@ -54,57 +56,40 @@ pub const EXPLAINED: usize = 4;
 /// What a work needs, or an agent has: skill → level 1 … 10. A work needs at least that level of each.
 pub type Skills = BTreeMap<SkillId, u8>;
 
+/// What the engine tells the router. Inputs about what does not exist (any more) change nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
-    Agent {
-        agent: AgentId,
-        change: AgentChange,
-    },
+    /// An agent's wish, or news about his phone.
+    Agent { agent: AgentId, change: AgentChange },
     /// Lets `work` wait. `arrived` may lie before now (a transfer or callback keeps the wait already served); the
     /// queue's `max_wait` counts from now. For a work that waits already: moves it, re-keyed at once.
-    Enqueue {
-        work: WorkId,
-        queue: QueueId,
-        priority: i32,
-        skills: Skills,
-        arrived: Instant,
-    },
+    Enqueue { work: WorkId, queue: QueueId, priority: i32, skills: Skills, arrived: Instant },
     /// The caller left or the flow took the work back: its reservations are withdrawn.
-    Dequeue {
-        work: WorkId,
-    },
+    Dequeue { work: WorkId },
     /// The agent's phone answered.
-    Accept {
-        reservation: ReservationId,
-    },
+    Accept { reservation: ReservationId },
     /// The agent's phone will not answer: the work keeps its place.
-    Refuse {
-        reservation: ReservationId,
-        why: Refusal,
-    },
+    Refuse { reservation: ReservationId, why: Refusal },
     /// The conversation that began with `Accepted` is over for this agent: wrap-up by the queue's time.
-    Finish {
-        agent: AgentId,
-        queue: QueueId,
-    },
+    Finish { agent: AgentId, queue: QueueId },
     /// The agent is in a call outside the queues.
-    Occupy {
-        agent: AgentId,
-    },
+    Occupy { agent: AgentId },
     /// The agent's last call outside the queues is over.
-    Vacate {
-        agent: AgentId,
-    },
+    Vacate { agent: AgentId },
     /// A new configuration. Compared with the old: who and what is in both keeps its state.
     Configure(Center),
     /// The time of `deadline()` has come.
     Timeout,
 }
 
+/// How an agent's phone did not take an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
+    /// The agent said no.
     Declined,
+    /// It rang and nobody answered.
     NoAnswer,
+    /// The phone gave no answer at all, or an error: rests at once, since it would fail again.
     Unreachable,
     Busy,
 }
@@ -119,104 +104,6 @@ impl Refusal {
             Refusal::Busy => "busy",
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Output {
-    /// Ring the agent's phone; accept or refuse before `until`.
-    Offered {
-        reservation: ReservationId,
-        work: WorkId,
-        queue: QueueId,
-        agent: AgentId,
-        until: Instant,
-        explanation: Explanation,
-    },
-    /// Stop ringing: the reservation is gone. Not said for one that `Refuse` ended.
-    Withdrawn {
-        reservation: ReservationId,
-        work: WorkId,
-        agent: AgentId,
-        why: Withdrawal,
-    },
-    /// The work is this agent's; it waits no more. At most once per `Enqueue`. `waited` counts from `arrived`.
-    Accepted {
-        reservation: ReservationId,
-        work: WorkId,
-        agent: AgentId,
-        queue: QueueId,
-        waited: Duration,
-    },
-    State {
-        agent: AgentId,
-        from: AgentState,
-        to: AgentState,
-        reason: StateReason,
-    },
-    /// `max_wait` is over and nobody is being rung for it: the work waits no more.
-    Expired {
-        work: WorkId,
-    },
-    /// The work does not wait (any more).
-    Rejected {
-        work: WorkId,
-        why: Rejection,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Withdrawal {
-    /// Nobody answered within the queue's ring time.
-    TimedOut,
-    /// The caller left, or the flow took the work back.
-    WorkGone,
-    /// The configuration no longer has the agent.
-    AgentGone,
-    /// Another agent who was rung for the same work answered first.
-    AcceptedElsewhere,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Rejection {
-    /// The queue's `max_waiting` is reached.
-    Full,
-    /// No such queue, or the new configuration no longer has it.
-    UnknownQueue,
-}
-
-/// One queue, as shown to flows and people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueView {
-    /// Work that waits, those included whose offer is ringing.
-    pub waiting: u32,
-    /// When the longest waiting work arrived.
-    pub longest_since: Option<Instant>,
-    /// Agents who are at work (ready, reserved, busy, wrap-up) and reachable; who is on a break is not.
-    pub staffed: u32,
-    /// Agents who could be rung now.
-    pub ready: u32,
-}
-
-/// What happened since the start (counters), and what is open now (gauges).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stats {
-    pub enqueued: u64,
-    pub rejected: u64,
-    pub offered: u64,
-    pub accepted: u64,
-    pub refused: u64,
-    pub timed_out: u64,
-    /// Offers taken back for another reason than time.
-    pub withdrawn: u64,
-    pub expired: u64,
-    /// Left before an agent answered.
-    pub dequeued: u64,
-    /// Inputs about agents, work or reservations that do not exist (any more): late answers, mostly.
-    pub ignored: u64,
-    /// Gauge.
-    pub waiting: u64,
-    /// Gauge.
-    pub reservations: u64,
 }
 
 /// The router's deadlines.

@@ -75,7 +75,8 @@ impl Router {
         }
     }
 
-    fn offer(&mut self, now: Instant, choice: Choice) {
+    /// Holds the agent for the work and has his phone rung.
+    pub(super) fn offer(&mut self, now: Instant, choice: Choice) {
         let work = self.works.get_mut(&choice.work).expect("the choice is among waiting work");
         let agent = self.agents.get_mut(&choice.agent).expect("the choice is among known agents");
         let queue = self.queues.get_mut(&work.queue).expect("a waiting work has its queue");

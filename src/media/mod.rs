@@ -1,5 +1,7 @@
 //! One core's share of the audio; knows ports and bridges, not calls.
 pub mod codec;
+mod dtmf;
+mod rtp;
 pub mod sdp;
 pub mod source;
 mod words;

@@ -4,6 +4,7 @@ mod dtmf;
 mod rtp;
 pub mod sdp;
 pub mod source;
+mod wav;
 mod words;
 
 pub use codec::Codec;

@@ -1,7 +1,10 @@
 //! One core's share of the audio; knows ports and bridges, not calls.
 pub mod codec;
+mod dtmf;
+mod rtp;
 pub mod sdp;
 pub mod source;
+mod wav;
 mod words;
 
 pub use codec::Codec;

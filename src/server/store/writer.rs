@@ -345,12 +345,9 @@ impl<'c> Rows<'c> {
         if let Some(change) = log::open_change(event) {
             self.apply(change, event)?;
         }
-        match event.what.personal() {
-            Some(Personal { kind, handle, text: Some(text) }) => {
-                let expires = keep.expires(*kind, event.at).map(|at| at.0);
-                self.personal.execute(params![*handle as i64, format!("{kind:?}"), expires, &**text])?;
-            }
-            _ => {}
+        if let Some(Personal { kind, handle, text: Some(text) }) = event.what.personal() {
+            let expires = keep.expires(*kind, event.at).map(|at| at.0);
+            self.personal.execute(params![*handle as i64, format!("{kind:?}"), expires, &**text])?;
         }
         Ok(())
     }

@@ -244,6 +244,10 @@ impl Engine {
         self.router.pending().or_else(|| self.sip.pending())
     }
 
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     pub fn sip(&self) -> &Endpoint {
         &self.sip
     }

@@ -5,10 +5,12 @@
 //! engine sees no password: it asks whether credentials prove a user.
 
 use crate::center::Center;
+use crate::config;
 use crate::sip::digest::{Algorithm, Credentials, ha1};
 use crate::sip::header::Method;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -46,32 +48,45 @@ pub fn default_file(data: &Path) -> PathBuf {
 pub fn load(center: &Center, file: Option<&Path>, data: &Path) -> Result<Loaded> {
     let made_up = file.is_none();
     let file = file.map_or_else(|| default_file(data), Path::to_path_buf);
-    let mut passwords = match read(&file) {
-        Err(_) if made_up && !file.exists() => BTreeMap::new(),
-        other => other?,
+    let passwords = match made_up {
+        true => own_file(center, &file)?,
+        false => {
+            check_mode(&file)?;
+            config::passwords(&file, center)?
+        }
     };
-    let missing: Vec<&str> =
-        center.agents.values().map(|agent| agent.user.as_str()).filter(|user| !passwords.contains_key(*user)).collect();
-    if !missing.is_empty() {
-        if !made_up {
-            bail!("{} has no password for {}; add a line `user:password` for each", file.display(), missing.join(", "));
-        }
-        for user in missing {
-            passwords.insert(user.to_owned(), make_up()?);
-        }
-        write(&file, &passwords).with_context(|| format!("cannot write passwords to {}", file.display()))?;
-    }
     let accounts = Accounts::new(&center.name, &passwords)?;
     Ok(Loaded { accounts, file, made_up, passwords })
+}
+
+/// Reads the file of made-up passwords and completes it for agents who have none yet.
+fn own_file(center: &Center, file: &Path) -> Result<BTreeMap<String, String>> {
+    let mut passwords = if file.exists() { read(file)? } else { BTreeMap::new() };
+    let known = passwords.len();
+    for agent in center.agents.values() {
+        if let Entry::Vacant(place) = passwords.entry(agent.user.clone()) {
+            place.insert(make_up()?);
+        }
+    }
+    if passwords.len() > known {
+        write(file, &passwords).with_context(|| format!("cannot write passwords to {}", file.display()))?;
+    }
+    Ok(passwords)
+}
+
+fn check_mode(file: &Path) -> Result<()> {
+    let metadata = fs::metadata(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
+    let mode = metadata.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("{} can be read by others (mode {:o}); run `chmod 600` on it", file.display(), mode & 0o777);
+    }
+    Ok(())
 }
 
 /// Reads a file of lines `user:password`; empty lines and lines that begin with `#` do not count.
 pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
-    let mode = fs::metadata(file)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        bail!("{} can be read by others (mode {:o}); run `chmod 600` on it", file.display(), mode & 0o777);
-    }
+    check_mode(file)?;
     let mut passwords = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -233,4 +233,20 @@ mod tests {
         }
         assert!(Rank::new(WorkId(1), Instant(u64::MAX), i32::MIN) > rank(1, 0, 0), "no overflow");
     }
+
+    #[test]
+    fn classes_without_work_are_kept_up_to_a_number() {
+        let center = super::super::tests::center();
+        let mut queue = Queue::new(&center.queues[&QueueId::new("sales")]);
+        let required = |n: u32| Skills::from([(SkillId::new(&n.to_string()), 1)]);
+        let rank = Rank::new(WorkId(1), Instant::ZERO, 0);
+        queue.class(&required(0), &BTreeMap::new()).waiting.insert(rank);
+        for n in 1..100 {
+            queue.class(&required(1), &BTreeMap::new());
+            queue.class(&required(n), &BTreeMap::new());
+            assert!(queue.classes.len() <= KEPT_CLASSES);
+        }
+        let kept = [0, 1, 2, 99].map(|n| queue.classes.contains_key(&required(n)));
+        assert_eq!(kept, [true, true, false, true], "work waits; used often; unused longest; used last");
+    }
 }

@@ -68,7 +68,7 @@ pub(super) fn center() -> Center {
 struct Desk {
     router: Router,
     now: Instant,
-    outputs: Vec<Output>,
+    outputs: Vec<(Instant, Output)>,
 }
 
 impl Desk {
@@ -79,7 +79,7 @@ impl Desk {
     fn handle(&mut self, input: Input) {
         let shown = format!("{input:?}");
         self.router.handle(self.now, input);
-        self.outputs.extend(std::iter::from_fn(|| self.router.poll()));
+        self.outputs.extend(std::iter::from_fn(|| self.router.poll()).map(|output| (self.now, output)));
         self.router.check().unwrap_or_else(|broken| panic!("after {shown}: {broken}"));
     }
 
@@ -138,10 +138,20 @@ impl Desk {
         self.handle(Input::Enqueue { work, queue, priority, skills, arrived });
     }
 
+    /// States or all the rest, with `@S` before what is told at a later second than the one before.
     fn told(&mut self, states: bool) -> String {
-        let outputs = std::mem::take(&mut self.outputs);
-        let told = outputs.iter().filter(|output| matches!(output, Output::State { .. }) == states).map(told);
-        told.collect::<Vec<_>>().join("; ")
+        let (mut text, mut last) = (String::new(), Instant::ZERO);
+        for (at, output) in std::mem::take(&mut self.outputs) {
+            if matches!(output, Output::State { .. }) != states {
+                continue;
+            }
+            if at > last {
+                text += &format!("@{}; ", at.since(Instant::ZERO).as_secs());
+                last = at;
+            }
+            text += &format!("{}; ", told(&output));
+        }
+        text.trim_end_matches("; ").to_owned()
     }
 }
 
@@ -175,14 +185,14 @@ fn check_states(name: &str, script: &str, expect: &str) {
 #[test]
 fn a_work_meets_an_agent() {
     let rows = [
-        ("agent waits, call comes", "in 11; call 1 support; @5; accept 1", "ring1 1>11; talk 1>11 after 5"),
-        ("call waits, agent comes", "call 1 support; @5; in 11; @7; accept 1", "ring1 1>11; talk 1>11 after 7"),
-        ("longest idle first", "in 12; @1; in 11; call 1 support", "ring1 1>12"),
+        ("agent waits, call comes", "in 11; call 1 support; @5; accept 1", "ring1 1>11; @5; talk 1>11 after 5"),
+        ("call waits, agent comes", "call 1 support; @5; in 11; @7; accept 1", "@5; ring1 1>11; @7; talk 1>11 after 7"),
+        ("longest idle first", "in 12; @1; in 11; call 1 support", "@1; ring1 1>12"),
         ("equally idle: the lower number", "in 12; in 11; call 1 support", "ring1 1>11"),
         (
             "idle counts from the last conversation",
             "in 11; @1; in 12; @2; call 1 support; accept 1; finish 11 support; @20; call 2 support",
-            "ring1 1>11; talk 1>11 after 0; ring2 2>12",
+            "@2; ring1 1>11; talk 1>11 after 0; @20; ring2 2>12",
         ),
         ("not an agent of another queue", "in 13; call 1 support", ""),
         ("caller leaves while it rings", "in 11; call 1 support; leave 1; accept 1", "ring1 1>11; stop1 WorkGone"),
@@ -193,22 +203,23 @@ fn a_work_meets_an_agent() {
             "call 1 support; call 2 support; call 3 support; call 4 support; call 5 support; leave 2; call 6 support",
             "rejected 5 Full",
         ),
-        ("nobody comes", "call 1 support; @600; in 11", "expired 1"),
+        ("nobody comes", "call 1 support; @600; in 11", "@600; expired 1"),
         (
             "what rings when the wait is over may still be answered",
             "call 1 support; @590; in 11; @605; accept 1",
-            "ring1 1>11; talk 1>11 after 605",
+            "@590; ring1 1>11; @605; talk 1>11 after 605",
         ),
         (
             "or expires with its ring",
             "call 1 support; @590; in 11; in 12; @700",
-            "ring1 1>11; stop1 TimedOut; expired 1",
+            "@590; ring1 1>11; @610; stop1 TimedOut; expired 1",
         ),
         (
             "a transfer keeps the wait already served",
             "@100; call 1 support; call 2 support at=50; in 11; accept 1",
-            "ring1 2>11; talk 2>11 after 50",
+            "@100; ring1 2>11; talk 2>11 after 50",
         ),
+        ("nobody arrives in the future", "call 1 support at=99; call 2 support; in 11", "ring1 1>11"),
         ("unknown ids", "in 99; leave 7; accept 7; decline 7; finish 11 support; finish 99 support; occupy 99", ""),
     ];
     rows.into_iter().for_each(|(name, script, expect)| check(name, script, expect));
@@ -225,43 +236,62 @@ fn traps_of_the_peers() {
         (
             "1 an answer after the ring time is no answer",
             "in 11; in 12; call 1 support; @20; accept 1; accept 2",
-            "ring1 1>11; stop1 TimedOut; ring2 1>12; talk 1>12 after 20",
+            "ring1 1>11; @20; stop1 TimedOut; ring2 1>12; talk 1>12 after 20",
         ),
-        ("2 the head of the queue blocks nobody", "call 1 support french=9; @1; call 2 support; in 12", "ring1 2>12"),
-        ("2 nor does the longest idle agent", "in 11; @1; in 12; @2; in 14; call 1 support french=6", "ring1 1>14"),
-        ("3 work is compared, not queues", "call 1 sales; @1; call 2 support; @2; in 12", "ring1 1>12"),
-        ("3 five points are five minutes", "call 1 sales; @299; call 2 vip; in 13", "ring1 2>13"),
-        ("3 and no more", "call 1 sales; @301; call 2 vip; in 13", "ring1 1>13"),
+        (
+            "2 the head of the queue blocks nobody",
+            "call 1 support french=9; @1; call 2 support; in 12",
+            "@1; ring1 2>12",
+        ),
+        ("2 nor does the longest idle agent", "in 11; @1; in 12; @2; in 14; call 1 support french=6", "@2; ring1 1>14"),
+        ("3 work is compared, not queues", "call 1 sales; @1; call 2 support; @2; in 12", "@2; ring1 1>12"),
+        ("3 five points are five minutes", "call 1 sales; @299; call 2 vip; in 13", "@299; ring1 2>13"),
+        ("3 and no more", "call 1 sales; @301; call 2 vip; in 13", "@301; ring1 1>13"),
         (
             "6 one agent, one wrap-up, over all queues",
             "in 12; call 1 support; accept 1; finish 12 support; call 2 sales; @9; @10",
-            "ring1 1>12; talk 1>12 after 0; ring2 2>12",
+            "ring1 1>12; talk 1>12 after 0; @10; ring2 2>12",
         ),
         (
             "8 who did not answer gets the same call again after a time",
             "in 11; call 1 support; @20; @49; @50",
-            "ring1 1>11; stop1 TimedOut; ring2 1>11",
+            "ring1 1>11; @20; stop1 TimedOut; @50; ring2 1>11",
         ),
         (
             "8 after three refusals he rests, and then is back by himself",
             "in 13; call 1 sales; decline 1; decline 2; decline 3; @59; @60",
-            "ring1 1>13; ring2 1>13; ring3 1>13; ring4 1>13",
+            "ring1 1>13; ring2 1>13; ring3 1>13; @60; ring4 1>13",
         ),
         (
             "8 the rest is lifted with one command",
             "in 13; call 1 sales; decline 1; decline 2; decline 3; @5; ready 13",
-            "ring1 1>13; ring2 1>13; ring3 1>13; ring4 1>13",
+            "ring1 1>13; ring2 1>13; ring3 1>13; @5; ring4 1>13",
+        ),
+        (
+            "8 an answer is a new beginning",
+            "in 13; call 1 sales; decline 1; decline 2; accept 3; finish 13 sales; call 1 sales; decline 4; decline 5",
+            "ring1 1>13; ring2 1>13; ring3 1>13; talk 1>13 after 0; ring4 1>13; ring5 1>13; ring6 1>13",
+        ),
+        (
+            "8 so is the rest",
+            "in 13; call 1 sales; decline 1; decline 2; decline 3; @60; decline 4; decline 5",
+            "ring1 1>13; ring2 1>13; ring3 1>13; @60; ring4 1>13; ring5 1>13; ring6 1>13",
+        ),
+        (
+            "8 so is the command",
+            "in 13; call 1 sales; decline 1; pause 13 tea; decline 2; ready 13; decline 3; decline 4",
+            "ring1 1>13; ring2 1>13; ring3 1>13; ring4 1>13; ring5 1>13",
         ),
         (
             "9 a break wished for while it rings stops no ring",
             "in 11; call 1 support; pause 11 lunch; @20; @60",
-            "ring1 1>11; stop1 TimedOut",
+            "ring1 1>11; @20; stop1 TimedOut",
         ),
-        ("9 nor does a sign-out", "in 11; call 1 support; out 11; @9; accept 1", "ring1 1>11; talk 1>11 after 9"),
+        ("9 nor does a sign-out", "in 11; call 1 support; out 11; @9; accept 1", "ring1 1>11; @9; talk 1>11 after 9"),
         (
             "10 a new priority moves the caller at once",
             "call 1 support; @9; call 2 support; call 2 support +1 at=9; in 11",
-            "ring1 2>11",
+            "@9; ring1 2>11",
         ),
         ("10 and leaves alone what rings", "in 11; call 1 support; call 1 support +9", "ring1 1>11"),
         (
@@ -269,24 +299,28 @@ fn traps_of_the_peers() {
             "in 11; call 1 support; call 1 sales; in 12",
             "ring1 1>11; stop1 WorkGone; ring2 1>12",
         ),
-        ("13 a silent phone is not rung", "in 11; silent 11; call 1 support; @3; alive 11", "ring1 1>11"),
-        ("13 a dead phone rests", "in 11; call 1 support; dead 1; call 2 support; @59; @60", "ring1 1>11; ring2 1>11"),
+        ("13 a silent phone is not rung", "in 11; silent 11; call 1 support; @3; alive 11", "@3; ring1 1>11"),
+        (
+            "13 a dead phone rests",
+            "in 11; call 1 support; dead 1; call 2 support; @59; @60",
+            "ring1 1>11; @60; ring2 1>11",
+        ),
         (
             "13 until it shows life",
             "in 11; call 1 support; dead 1; call 2 support; @9; alive 11",
-            "ring1 1>11; ring2 2>11",
+            "ring1 1>11; @9; ring2 2>11",
         ),
-        ("13 who is in another call is not rung", "in 11; occupy 11; call 1 support; @3; vacate 11", "ring1 1>11"),
+        ("13 who is in another call is not rung", "in 11; occupy 11; call 1 support; @3; vacate 11", "@3; ring1 1>11"),
         (
             "14 a refused call keeps its place",
             "call 1 support; @1; call 2 support; in 11; decline 1; in 12",
-            "ring1 1>11; ring2 2>11; ring3 1>12",
+            "@1; ring1 1>11; ring2 2>11; ring3 1>12",
         ),
         (
             "19 queue, agent, queue, three times",
             "in 12; call 1 sales; accept 1; finish 12 sales; call 1 support; accept 2; finish 12 support; @10; \
              call 1 sales; accept 3; finish 12 sales; call 1 support",
-            "ring1 1>12; talk 1>12 after 0; ring2 1>12; talk 1>12 after 0; ring3 1>12; talk 1>12 after 0; ring4 1>12",
+            "ring1 1>12; talk 1>12 after 0; ring2 1>12; talk 1>12 after 0; @10; ring3 1>12; talk 1>12 after 0; ring4 1>12",
         ),
     ];
     rows.into_iter().for_each(|(name, script, expect)| check(name, script, expect));
@@ -298,7 +332,7 @@ fn states_of_an_agent() {
         (
             "one call",
             "in 11; call 1 support; accept 1; @9; finish 11 support; @19; out 11",
-            "11 Ready; 11 Reserved; 11 Busy; 11 WrapUp; 11 Ready; 11 LoggedOut",
+            "11 Ready; 11 Reserved; 11 Busy; @9; 11 WrapUp; @19; 11 Ready; 11 LoggedOut",
         ),
         ("no wrap-up", "in 13; call 1 sales; accept 1; finish 13 sales", "13 Ready; 13 Reserved; 13 Busy; 13 Ready"),
         (
@@ -309,7 +343,7 @@ fn states_of_an_agent() {
         (
             "signs in as he was left",
             "in 11; pause 11 tea; out 11; @5; in 11",
-            "11 Ready; 11 not ready: tea; 11 LoggedOut; 11 not ready: tea",
+            "11 Ready; 11 not ready: tea; 11 LoggedOut; @5; 11 not ready: tea",
         ),
         (
             "a wish in an offer",
@@ -319,7 +353,7 @@ fn states_of_an_agent() {
         (
             "a wish in a call",
             "in 11; call 1 support; accept 1; pause 11 tea; finish 11 support; @10",
-            "11 Ready; 11 Reserved; 11 Busy; 11 WrapUp; 11 not ready: tea",
+            "11 Ready; 11 Reserved; 11 Busy; 11 WrapUp; @10; 11 not ready: tea",
         ),
         (
             "a wish taken back",
@@ -334,7 +368,7 @@ fn states_of_an_agent() {
         (
             "a penalty is shown",
             "in 11; call 1 support; dead 1; @60",
-            "11 Ready; 11 Reserved; 11 not ready: unreachable; 11 Ready; 11 Reserved",
+            "11 Ready; 11 Reserved; 11 not ready: unreachable; @60; 11 Ready; 11 Reserved",
         ),
         (
             "a break in a penalty outlives it",
@@ -348,15 +382,24 @@ fn states_of_an_agent() {
 }
 
 #[test]
+fn a_long_reason_is_cut() {
+    let mut desk = Desk::new();
+    desk.run("in 11");
+    desk.change("11", AgentChange::NotReady("ä".repeat(MAX_REASON + 1)));
+    let expect = AgentState::NotReady("ä".repeat(MAX_REASON));
+    assert_eq!(desk.router.agent(AgentId(11)).map(Agent::state), Some(&expect));
+}
+
+#[test]
 fn a_break_or_a_short_sign_out_costs_nobody_his_turn() {
     let rows = [
-        ("a break", "in 11; @9; in 12; pause 11 tea; @99; ready 11; call 1 support", "ring1 1>11"),
-        ("a phone that registers anew", "in 11; @9; in 12; out 11; @99; in 11; call 1 support", "ring1 1>11"),
-        ("a night", "in 11; @9; in 12; out 11; @9999; in 11; call 1 support", "ring1 1>12"),
+        ("a break", "in 11; @9; in 12; pause 11 tea; @99; ready 11; call 1 support", "@99; ring1 1>11"),
+        ("a phone that registers anew", "in 11; @9; in 12; out 11; @99; in 11; call 1 support", "@99; ring1 1>11"),
+        ("a night", "in 11; @9; in 12; out 11; @9999; in 11; call 1 support", "@9999; ring1 1>12"),
         (
             "a refusal",
             "in 11; @9; in 12; call 1 support; decline 1; call 2 support",
-            "ring1 1>11; ring2 1>12; ring3 2>11",
+            "@9; ring1 1>11; ring2 1>12; ring3 2>11",
         ),
     ];
     rows.into_iter().for_each(|(name, script, expect)| check(name, script, expect));
@@ -415,7 +458,7 @@ fn a_new_configuration_keeps_what_it_can() {
             talk,
             |center| _ = center.agents.remove(&AgentId(12)),
             "@9; in 14",
-            "stop2 AgentGone; ring3 2>14",
+            "stop2 AgentGone; @9; ring3 2>14",
         ),
         ("a removed agent who talks", talk, |center| _ = center.agents.remove(&AgentId(11)), "finish 11 support", ""),
         (
@@ -443,7 +486,7 @@ fn a_new_configuration_keeps_what_it_can() {
                 center.queues.get_mut(&QueueId::new("support")).unwrap().priority = 1;
             },
             "in 12",
-            "ring1 2>12",
+            "@1; ring1 2>12",
         ),
         (
             "a new agent",

@@ -115,13 +115,13 @@ fn crowds_of_random_inputs_break_no_rule_and_come_to_rest() {
                 desk.router = serde_json::from_str(&text).unwrap();
                 assert_eq!(serde_json::to_string(&desk.router).unwrap(), text);
             }
-            desk.outputs.drain(..).for_each(|output| ledger.enter(&output));
+            desk.outputs.drain(..).for_each(|(_, output)| ledger.enter(&output));
             let input = match rng.chance(0.03) {
                 true => Input::Configure(some_center(&mut rng)),
                 false => some_input(&mut rng, &mut ledger, desk.now),
             };
             desk.handle(input);
-            desk.outputs.drain(..).for_each(|output| ledger.enter(&output));
+            desk.outputs.drain(..).for_each(|(_, output)| ledger.enter(&output));
         }
         let stats = desk.router.stats();
         assert_eq!(stats.accepted, ledger.accepted);

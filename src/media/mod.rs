@@ -1,6 +1,9 @@
 //! One core's share of the audio; knows ports and bridges, not calls.
+mod bridge;
 pub mod codec;
 mod dtmf;
+mod hearing;
+mod latch;
 mod rtp;
 pub mod sdp;
 pub mod source;

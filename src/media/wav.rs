@@ -85,7 +85,7 @@ fn pcm(bytes: &[u8]) -> Result<Vec<i16>, WavError> {
     if reader.duration() > MAX_SECONDS * spec.sample_rate {
         return Err(WavError::TooLong);
     }
-    let samples: Vec<i16> = reader.into_samples().collect::<Result<_, _>>().map_err(wrong)?;
+    let samples: Vec<i16> = reader.into_samples().take(bytes.len()).collect::<Result<_, _>>().map_err(wrong)?;
     let mono = match spec.channels {
         1 => samples,
         _ => samples.chunks_exact(2).map(|s| ((i32::from(s[0]) + i32::from(s[1])) / 2) as i16).collect(),

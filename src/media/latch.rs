@@ -1,0 +1,128 @@
+//! Where a leg's packets come from and go to, when its SDP may be wrong about it because of NAT.
+//!
+//! ```text
+//!            packet from the SDP's address
+//!  Probation ──────────────────────────────▶ Locked to that address
+//!      │ n consecutive packets of one other address
+//!      └───────────────────────────────────▶ Locked to that one (Latched)
+//! ```
+//! Once locked, packets from a third address neither redirect the leg nor are they heard. A new address in a new
+//! SDP starts again.
+
+use super::rtp::Packet;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// From the leg's peer.
+    Known,
+    /// From the leg's peer, whose address is known from now on.
+    Latched,
+    /// From elsewhere, or not yet long enough.
+    Foreign,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Latch {
+    sdp: SocketAddr,
+    remote: SocketAddr,
+    locked: bool,
+    /// The address that the peer's own SDP has just moved away from; what still comes from there is old.
+    left: Option<SocketAddr>,
+    candidate: Option<Candidate>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Candidate {
+    from: SocketAddr,
+    ssrc: u32,
+    sequence: u16,
+    count: u8,
+}
+
+impl Latch {
+    pub fn new(sdp: SocketAddr) -> Latch {
+        Latch { sdp, remote: sdp, locked: false, left: None, candidate: None }
+    }
+
+    /// Where to send.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The peer has sent a new SDP.
+    pub fn moved(&mut self, sdp: SocketAddr) {
+        if sdp != self.sdp {
+            let left = (self.remote == self.sdp).then_some(self.sdp);
+            *self = Latch { left, ..Latch::new(sdp) };
+        }
+    }
+
+    /// A valid packet; `after` of them in a row from one other address move the leg there.
+    pub fn packet(&mut self, from: SocketAddr, packet: &Packet<'_>, after: u8) -> Verdict {
+        if self.locked {
+            return if from == self.remote { Verdict::Known } else { Verdict::Foreign };
+        }
+        if from == self.sdp {
+            (self.locked, self.remote, self.candidate) = (true, from, None);
+            return Verdict::Known;
+        }
+        if self.left == Some(from) || self.count(from, packet) < after {
+            return Verdict::Foreign;
+        }
+        (self.locked, self.remote, self.candidate) = (true, from, None);
+        Verdict::Latched
+    }
+
+    /// How many consecutive packets have come from there (RFC 3550 A.1 probation, by address).
+    fn count(&mut self, from: SocketAddr, packet: &Packet<'_>) -> u8 {
+        let follows =
+            |c: &Candidate| c.from == from && c.ssrc == packet.ssrc && packet.sequence == c.sequence.wrapping_add(1);
+        let count = self.candidate.filter(follows).map_or(1, |c| c.count.saturating_add(1));
+        self.candidate = Some(Candidate { from, ssrc: packet.ssrc, sequence: packet.sequence, count });
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Packets as `<sender><sequence>`, `>x` as a new SDP; the verdicts, and where we send in the end.
+    fn check(packets: &str, verdicts: &str, remote: char) {
+        let address = |c: char| SocketAddr::from(([192, 0, 2, c as u8], 4000));
+        let mut latch = Latch::new(address('s'));
+        let mut got = String::new();
+        for word in packets.split(' ') {
+            let sender = word.chars().next().unwrap();
+            if sender == '>' {
+                latch.moved(address(word.chars().nth(1).unwrap()));
+                got.push('>');
+                continue;
+            }
+            let sequence = word[1..].parse().unwrap();
+            let packet = Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 1, payload: b"x" };
+            got.push(match latch.packet(address(sender), &packet, 3) {
+                Verdict::Known => 'k',
+                Verdict::Latched => 'L',
+                Verdict::Foreign => '-',
+            });
+        }
+        assert_eq!((got.as_str(), latch.remote()), (verdicts, address(remote)), "{packets}");
+    }
+
+    #[test]
+    fn legs_follow_their_peer_and_nobody_else() {
+        check("s1 s2 a1 a2 a3 a4 s3", "kk----k", 's');
+        check("a1 a2 a3 a4 s1 s2", "--Lk--", 'a');
+        check("a65534 a65535 a0 b1 b2 b3", "--L---", 'a');
+        check("a1 b1 a2 b2 a3 b3", "------", 's'); // not in a row
+        check("a1 a2 a4 a5 a6", "----L", 'a'); // a gap starts again
+        check("a1 a2 s1 a3 a4", "--k--", 's'); // the SDP's own wins
+        check("s1 >s s2 a1 a2 a3", "k>k---", 's');
+        check("s1 >t s2 s3 s4 s5 t1 t2", "k>----kk", 't'); // old packets do not bring it back
+        check("s1 >t s2 a1 a2 a3 t1", "k>---L-", 'a');
+        check("a1 a2 a3 >t a4 a5 a6 a7", "--L>--Lk", 'a'); // the same NAT after a re-INVITE
+    }
+}

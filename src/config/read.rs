@@ -298,9 +298,9 @@ fn named<'p>(section: Section<'p>, what: &str) -> Vec<(String, Place, Section<'p
     tables
 }
 
-fn list<T>(value: Option<Value<'_>>, allowed: &str, mut read: impl FnMut(&Value<'_>) -> Option<T>) -> Vec<T> {
+fn list<T>(value: Option<Value<'_>>, allowed: &str, read: impl FnMut(&Value<'_>) -> Option<T>) -> Vec<T> {
     let entries = value.map(|value| value.list(allowed)).unwrap_or_default();
-    entries.iter().filter_map(|value| read(value)).collect()
+    entries.iter().filter_map(read).collect()
 }
 
 fn name(value: &Value<'_>, what: &str) -> Option<String> {

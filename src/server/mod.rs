@@ -1,2 +1,3 @@
 //! (being built)
+pub mod calls;
 pub mod store;

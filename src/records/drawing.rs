@@ -60,8 +60,8 @@ impl Drawing {
                 self.ladder.note(time, US, why);
             }
             What::OfferEnded { agent, outcome, .. } => self.offer_ended(time, *agent, *outcome),
-            What::Held { leg } => self.from_leg(time, *leg, "hold"),
-            What::Retrieved { leg } => self.from_leg(time, *leg, "resume"),
+            What::Held { leg } => self.says(time, *leg, "hold"),
+            What::Retrieved { leg } => self.says(time, *leg, "resume"),
             What::LegConfirmed { leg, .. } => {
                 self.confirmed.insert(*leg); // its 200 is drawn as the answer or the accepted offer
             }
@@ -82,7 +82,7 @@ impl Drawing {
         self.ladder.column(&format!("Agent {agent}"))
     }
 
-    fn from_leg(&mut self, time: Duration, leg: LegId, text: &str) {
+    fn says(&mut self, time: Duration, leg: LegId, text: &str) {
         let from = self.legs.get(&leg).copied().unwrap_or(US);
         self.ladder.arrow(time, from, US, text);
     }

@@ -270,23 +270,24 @@ mod tests {
         assert_eq!(listed(&dir, 20, false, false), NONE_YET);
         assert_eq!(listed(&dir, 20, true, false), "");
         three_calls(&dir);
-        assert_eq!(
-            listed(&dir, 20, false, false),
+        let check = |last, numbers, expect: &str| assert_eq!(listed(&dir, last, false, numbers), expect[1..]);
+        check(
+            20,
+            false,
             "
 CALL    ARRIVED                   LINE     OUTCOME                  WAITED  TALK  AGENT
 c0-1-3  2026-11-21T20:32:27.250Z  support  running                  …       -     -
 c0-1-2  2026-11-21T20:32:18.250Z  support  failed: no common codec  -       -     -
 c0-1-1  2026-11-21T20:31:07.250Z  support  served                   1:07    0:05  1003
-"
+",
         );
-        assert_eq!(
-            listed(&dir, 1, false, true),
+        check(
+            1,
+            true,
             "
-CALL    ARRIVED                   LINE     OUTCOME                  WAITED  TALK  AGENT
-c0-1-3  2026-11-21T20:32:27.250Z  support  running                  …       -     -
-c0-1-2  2026-11-21T20:32:18.250Z  support  failed: no common codec  -       -     -
-c0-1-1  2026-11-21T20:31:07.250Z  support  served                   1:07    0:05  1003
-"
+CALL    ARRIVED                   LINE     OUTCOME  WAITED  TALK  AGENT  CALLER
+c0-1-3  2026-11-21T20:32:27.250Z  support  running  …       -     -      +4930123456
+",
         );
     }
 

@@ -72,6 +72,8 @@ pub enum Input {
     Refuse { reservation: ReservationId, why: Refusal },
     /// The conversation that began with `Accepted` is over for this agent: wrap-up by the queue's time.
     Finish { agent: AgentId, queue: QueueId },
+    /// The agent is in a conversation from a queue that this router did not begin: one that was rebuilt is told.
+    Resume { agent: AgentId },
     /// The agent is in a call outside the queues.
     Occupy { agent: AgentId },
     /// The agent's last call outside the queues is over.
@@ -157,6 +159,7 @@ impl Router {
             Input::Accept { reservation } => self.accept(now, reservation),
             Input::Refuse { reservation, why } => self.refuse(now, reservation, why),
             Input::Finish { agent, queue } => self.finish(now, agent, &queue),
+            Input::Resume { agent } => self.resume(now, agent),
             Input::Occupy { agent } => self.occupy(now, agent, true),
             Input::Vacate { agent } => self.occupy(now, agent, false),
             Input::Configure(center) => self.configure(now, &center),
@@ -196,6 +199,11 @@ impl Router {
         Stats { waiting: self.works.len() as u64, reservations: self.reservations.len() as u64, ..self.counted }
     }
 
+    /// Where the numbers of reservations stand: a router that takes this one's place goes on from there.
+    pub fn reservation_ids(&self) -> IdCounter {
+        self.reservations.ids()
+    }
+
     /// Why the router is not quiet: what waits, rings, talks, or has a deadline.
     pub fn pending(&self) -> Option<String> {
         let busy = self.agents.values().filter(|agent| agent.conversation || agent.outside).count();
@@ -227,6 +235,15 @@ impl Router {
         };
         agent.outside = outside;
         self.settle(now, id, if outside { StateReason::Occupied } else { StateReason::Vacated });
+    }
+
+    fn resume(&mut self, now: Instant, id: AgentId) {
+        let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.reservation.is_none()) else {
+            self.counted.ignored += 1;
+            return;
+        };
+        agent.conversation = true;
+        self.settle(now, id, StateReason::Answered);
     }
 
     fn finish(&mut self, now: Instant, id: AgentId, queue: &QueueId) {

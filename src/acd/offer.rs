@@ -42,6 +42,10 @@ impl Reservations {
         Reservations { open: BTreeMap::new(), ids }
     }
 
+    pub(super) fn ids(&self) -> IdCounter {
+        self.ids.clone()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }

@@ -63,7 +63,7 @@ impl Engine {
             self.clear(leg, Cause::Defect);
         }
         let states: Vec<(AgentId, acd::AgentState)> =
-            self.config.center.agents.keys().filter_map(|id| Some((*id, self.router.agent(*id)?.state))).collect();
+            self.config.center.agents.keys().filter_map(|id| Some((*id, self.router.agent(*id)?.state().clone()))).collect();
         // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
         let ids: IdCounter = self.router.reservation_ids();
         self.router = Router::new(&self.config.center, ids);
@@ -87,8 +87,11 @@ impl Engine {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn });
         }
         let calls_himself = self.calls.values().any(|call| call.by_agent == Some(agent) && call.line.is_some());
-        if calls_himself || self.talking.contains_key(&agent) {
+        if calls_himself {
             self.router_do(acd::Input::Occupy { agent });
+        }
+        if self.talking.contains_key(&agent) {
+            self.router_do(acd::Input::Resume { agent });
         }
     }
 }

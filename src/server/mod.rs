@@ -13,12 +13,12 @@ pub mod accounts;
 pub mod calls;
 pub mod clock;
 pub mod driver;
-pub mod media;
-pub mod metrics;
-pub mod net;
+//STUB pub mod media;
+//STUB pub mod metrics;
+//STUB pub mod net;
 pub mod phone;
 pub mod signaling;
-pub mod speech;
+//STUB pub mod speech;
 pub mod store;
 pub mod web;
 
@@ -28,7 +28,6 @@ use crate::engine::{Configuration, Engine, Input, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
-use accounts::Accounts;
 use anyhow::{Context, Result, bail};
 use clock::Clock;
 use driver::{Driver, Message, Outlets};
@@ -117,7 +116,7 @@ impl Running {
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
         udp.read_into(0, inbox.clone())?;
         let engine = build_engine(loaded, &store, &sounds, &planes)?;
-        inbox.send(Message::Input(restored(store.recovered)))?;
+        post(&inbox, Message::Input(restored(store.recovered)))?;
         let store_writer = Arc::new(store.store);
         let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
         print_banner(loaded, &accounts, store.epoch);
@@ -145,14 +144,14 @@ impl Running {
         stop_signal().await?;
         eprintln!("stopping: no new calls; running ones may go on for {:?} (again Ctrl-C: stop now)", self.drain_limit);
         let command = Command { actor: Actor::Operator, ask: Ask::Drain };
-        self.inbox.send(Message::Input(Input::Command { id: 0, command }))?;
+        post(&self.inbox, Message::Input(Input::Command { id: 0, command }))?;
         let drained = self.drained;
         let limit = self.drain_limit + Duration::from_secs(2);
         tokio::select! {
             _ = tokio::task::spawn_blocking(move || drained.recv_timeout(limit)) => {}
             again = stop_signal() => again?,
         }
-        self.inbox.send(Message::Stop)?;
+        post(&self.inbox, Message::Stop)?;
         self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"))??;
         self.http.abort();
         self.planes.stop();
@@ -161,6 +160,10 @@ impl Running {
         eprintln!("stopped");
         Ok(())
     }
+}
+
+fn post(inbox: &Sender<Message>, message: Message) -> Result<()> {
+    inbox.send(message).map_err(|_| anyhow::anyhow!("the engine's thread has ended"))
 }
 
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Sender<Message>) -> Result<media::Planes> {

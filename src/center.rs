@@ -77,6 +77,10 @@ pub struct Agent {
 pub struct ShortCodes {
     pub ready: String,
     pub not_ready: String,
+    /// Name of the sound that confirms `ready`.
+    pub ready_sound: String,
+    /// Name of the sound that confirms `not_ready`.
+    pub not_ready_sound: String,
 }
 
 /// Bounds of the whole engine.

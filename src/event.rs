@@ -1,1 +1,277 @@
-//! (being built)
+//! What happened: the one kind of event that records, statistics, boards, CTI and recovery read.
+//!
+//! Events are made only by the engine, in one total order. Their names follow ECMA-269 (CSTA) where it
+//! has one. Names, numbers and keyed digits are [`Personal`]: the event carries a handle, the text
+//! travels beside it and is stored apart, so that it can be erased without breaking a fold.
+//! Counters of packets and messages are not events; machines answer `stats()`.
+
+use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
+use crate::time::Wall;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the log, from 1, without gaps over all starts of one node.
+    pub seq: u64,
+    pub at: Wall,
+    /// The call it belongs to, if it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+    pub what: What,
+}
+
+/// What kinds of things happen. Past tense.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum What {
+    /// The engine began to serve. First event of every start. `epoch` counts the starts.
+    EngineStarted { node: u16, epoch: u32 },
+    /// No new calls are taken from here on.
+    DrainStarted,
+    /// Other settings are in force from here on.
+    Reconfigured,
+    /// A caller's INVITE was admitted. Not for refused ones: hostile packets never grow the log.
+    CallArrived { leg: LegId, line: Option<LineId>, by_agent: Option<AgentId>, language: String, caller: Personal },
+    /// The engine answered the caller's leg with 200.
+    CallAnswered { leg: LegId },
+    /// The caller's flow came to another step.
+    StepEntered { flow: FlowId, step: String },
+    /// A key was pressed while the flow listened.
+    DigitKeyed { flow: FlowId, step: String, digit: Personal },
+    /// The caller waits in a queue (CSTA Queued). Comes again with `again` when an agent's phone was lost in mid-call.
+    Queued { work: WorkId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, again: bool },
+    /// An agent's phone is being rung (CSTA Delivered). `why` explains the choice.
+    Delivered { work: WorkId, reservation: ReservationId, agent: AgentId, leg: LegId, why: String },
+    /// The offer of one agent is over; exactly one for each `Delivered`.
+    OfferEnded { work: WorkId, reservation: ReservationId, agent: AgentId, outcome: OfferOutcome },
+    /// Caller and agent talk (CSTA Established). `waited` is from `Queued` to now.
+    Established { work: WorkId, queue: QueueId, agent: AgentId, leg: LegId, waited: Duration },
+    /// The caller left a queue without an agent (CSTA Diverted), to go on in the flow.
+    Diverted { work: WorkId, queue: QueueId, why: DivertReason },
+    /// A party put the other one on hold (CSTA Held) …
+    Held { leg: LegId },
+    /// … and came back (CSTA Retrieved).
+    Retrieved { leg: LegId },
+    /// An INVITE became a dialog; `dialog` is what a restart needs to end it properly.
+    LegConfirmed { leg: LegId, party: Party, dialog: Personal },
+    /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
+    ConnectionCleared { leg: LegId, party: Party, cause: Cause },
+    /// The last leg is gone. Exactly one for each `CallArrived`, and the call's last event.
+    CallEnded { cause: Cause, phase: Phase },
+    /// An agent's phone registered; `binding` is what a restart needs to reach it.
+    PhoneRegistered { agent: AgentId, binding: Personal },
+    /// One binding of an agent's phone is gone; `binding` names it by the handle of its `PhoneRegistered`.
+    PhoneUnregistered { agent: AgentId, binding: u64 },
+    /// The phone stopped or began to answer.
+    PhoneReachable { agent: AgentId, reachable: bool },
+    /// The agent's state. `reason` says what moved it.
+    AgentStateChanged { agent: AgentId, from: AgentMode, to: AgentMode, reason: String },
+    /// An inner error ended a call or made the engine rebuild a machine; the text names the code, no person.
+    Repaired { what: String },
+}
+
+/// An agent's state as the outside sees it (`acd::AgentState` without its inner data).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AgentMode {
+    LoggedOut,
+    NotReady,
+    Ready,
+    Reserved,
+    Busy,
+    WrapUp,
+}
+
+/// How one offer to one agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum OfferOutcome {
+    Accepted,
+    Declined,
+    NoAnswer,
+    /// The phone did not react at all, or the network refused.
+    Unreachable,
+    CallerLeft,
+    /// Another agent was faster, or the work was taken back.
+    Withdrawn,
+    /// The engine failed or was restarted.
+    Failed,
+}
+
+/// Why a caller left a queue without an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DivertReason {
+    Full,
+    MaxWait,
+    Refused,
+}
+
+/// Who a leg belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Party {
+    Caller,
+    Agent(AgentId),
+}
+
+/// How far the call had come. Derived from its activities, never stored in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    Arriving,
+    InFlow,
+    Queued,
+    Alerting,
+    Connected,
+}
+
+/// Why something ended. `q850` and `sip` give its numbers for the Reason header (RFC 3326).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Cause {
+    /// The caller hung up.
+    CallerHungUp,
+    /// The agent hung up.
+    AgentHungUp,
+    /// The flow came to its end.
+    FlowEnded,
+    /// Somebody with the right to do so ended it.
+    Commanded,
+    /// Busy or refused by the agent's phone.
+    Declined,
+    NoAnswer,
+    Unreachable,
+    /// The offer was taken back.
+    Withdrawn,
+    /// A leg that should have been sending sent nothing.
+    Silent,
+    /// No common codec, or no usable media description.
+    NoMedia,
+    /// Ports, calls or something else ran out.
+    Exhausted,
+    /// The dialog broke: no ACK, 481, 408 within the dialog.
+    Protocol,
+    /// The engine was stopped or restarted.
+    Restart,
+    /// We were wrong.
+    Defect,
+}
+
+impl Cause {
+    /// The Q.850 cause number.
+    pub fn q850(self) -> u16 {
+        match self {
+            Cause::CallerHungUp | Cause::AgentHungUp | Cause::FlowEnded | Cause::Commanded => 16,
+            Cause::Declined => 21,
+            Cause::NoAnswer => 19,
+            Cause::Unreachable => 20,
+            Cause::Withdrawn => 26,
+            Cause::Silent => 102,
+            Cause::NoMedia => 65,
+            Cause::Exhausted => 42,
+            Cause::Protocol => 111,
+            Cause::Restart | Cause::Defect => 41,
+        }
+    }
+
+    /// A few words for people and for the Reason header.
+    pub fn text(self) -> &'static str {
+        match self {
+            Cause::CallerHungUp => "caller hung up",
+            Cause::AgentHungUp => "agent hung up",
+            Cause::FlowEnded => "end of the flow",
+            Cause::Commanded => "ended by command",
+            Cause::Declined => "declined",
+            Cause::NoAnswer => "no answer",
+            Cause::Unreachable => "phone not reachable",
+            Cause::Withdrawn => "offer withdrawn",
+            Cause::Silent => "no audio arrived",
+            Cause::NoMedia => "no common codec",
+            Cause::Exhausted => "no resources left",
+            Cause::Protocol => "dialog broken",
+            Cause::Restart => "engine restarted",
+            Cause::Defect => "internal error",
+        }
+    }
+}
+
+/// A piece of personal data. Serializes as kind and handle only; the text is stored apart with an expiry.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Personal {
+    pub kind: PersonalKind,
+    /// Unique over restarts and nodes, as the ids are.
+    pub handle: u64,
+    /// `None` once erased, expired, or where the reader may not see it.
+    #[serde(skip)]
+    pub text: Option<Arc<str>>,
+}
+
+impl std::fmt::Debug for Personal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}#{:x}", self.kind, self.handle) // never the text: this reaches logs
+    }
+}
+
+/// What kind of personal data, which decides how long it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PersonalKind {
+    /// A caller's number or address.
+    Number,
+    /// Keys pressed in a menu.
+    Digit,
+    /// What is needed to end a dialog after a restart; erased when its leg is gone.
+    Dialog,
+    /// Where an agent's phone is reached; erased when the binding is gone.
+    Binding,
+}
+
+impl What {
+    /// The personal data that travels with this event.
+    pub fn personal(&self) -> Option<&Personal> {
+        match self {
+            What::CallArrived { caller: p, .. }
+            | What::DigitKeyed { digit: p, .. }
+            | What::LegConfirmed { dialog: p, .. }
+            | What::PhoneRegistered { binding: p, .. } => Some(p),
+            _ => None,
+        }
+    }
+
+    /// The same, to put the text back after reading or to take it out.
+    pub fn personal_mut(&mut self) -> Option<&mut Personal> {
+        match self {
+            What::CallArrived { caller: p, .. }
+            | What::DigitKeyed { digit: p, .. }
+            | What::LegConfirmed { dialog: p, .. }
+            | What::PhoneRegistered { binding: p, .. } => Some(p),
+            _ => None,
+        }
+    }
+
+    /// The type's name as it stands in the log, such as `CallArrived`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            What::EngineStarted { .. } => "EngineStarted",
+            What::DrainStarted => "DrainStarted",
+            What::Reconfigured => "Reconfigured",
+            What::CallArrived { .. } => "CallArrived",
+            What::CallAnswered { .. } => "CallAnswered",
+            What::StepEntered { .. } => "StepEntered",
+            What::DigitKeyed { .. } => "DigitKeyed",
+            What::Queued { .. } => "Queued",
+            What::Delivered { .. } => "Delivered",
+            What::OfferEnded { .. } => "OfferEnded",
+            What::Established { .. } => "Established",
+            What::Diverted { .. } => "Diverted",
+            What::Held { .. } => "Held",
+            What::Retrieved { .. } => "Retrieved",
+            What::LegConfirmed { .. } => "LegConfirmed",
+            What::ConnectionCleared { .. } => "ConnectionCleared",
+            What::CallEnded { .. } => "CallEnded",
+            What::PhoneRegistered { .. } => "PhoneRegistered",
+            What::PhoneUnregistered { .. } => "PhoneUnregistered",
+            What::PhoneReachable { .. } => "PhoneReachable",
+            What::AgentStateChanged { .. } => "AgentStateChanged",
+            What::Repaired { .. } => "Repaired",
+        }
+    }
+}

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod event;
 pub mod ids;
 pub mod ivr;
+pub mod ladder;
 pub mod log;
 pub mod media;
 pub mod phone;

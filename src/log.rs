@@ -1,1 +1,182 @@
-//! (being built)
+//! The durable form of events, versioned, and the fold that a restart needs.
+//!
+//! One event is one line of JSON; personal texts are not in it (see [`crate::event::Personal`]).
+//! [`VERSION`] is written beside each line, so that a newer Tierline can read what an older one wrote.
+//!
+//! **What waits for the log and what does not.** Ringing a phone, answering, playing and joining do not
+//! wait: a log that is slow for a moment must not make callers wait. Whatever leaves the house as a
+//! promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log, so it waits
+//! for it by construction.
+
+use crate::event::{Event, What};
+use crate::ids::{AgentId, CallId, LegId, ReservationId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// The version that this program writes.
+pub const VERSION: u32 = 1;
+
+/// Why a line of the log could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Written by a newer Tierline.
+    Version(u32),
+    /// Not an event; the text says where.
+    Form(String),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::Version(v) => write!(f, "written in log version {v}; this program reads up to {VERSION}"),
+            Unreadable::Form(why) => write!(f, "not an event: {why}"),
+        }
+    }
+}
+
+/// The event as one line of JSON, without personal texts.
+pub fn encode(event: &Event) -> String {
+    serde_json::to_string(event).expect("events consist of plain values only")
+}
+
+/// Reads a line that was written in `version`.
+pub fn decode(version: u32, line: &str) -> Result<Event, Unreadable> {
+    if version > VERSION {
+        return Err(Unreadable::Version(version));
+    }
+    serde_json::from_str(line).map_err(|e| Unreadable::Form(e.to_string()))
+}
+
+/// A running SHA-256 over encoded events: two runs with the same value had the same log, byte for byte.
+#[derive(Clone, Default)]
+pub struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    pub fn add(&mut self, line: &str) {
+        self.0.update(line);
+        self.0.update(b"\n");
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.clone().finalize().iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// Something that is open until a later event closes it, and that a restart must therefore know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum OpenKey {
+    Call(CallId),
+    Leg(LegId),
+    Offer(ReservationId),
+    /// By the handle of the binding.
+    Phone(u64),
+    Agent(AgentId),
+}
+
+impl fmt::Display for OpenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenKey::Call(id) => write!(f, "call {id}"),
+            OpenKey::Leg(id) => write!(f, "leg {id}"),
+            OpenKey::Offer(id) => write!(f, "offer {id}"),
+            OpenKey::Phone(handle) => write!(f, "phone {handle:x}"),
+            OpenKey::Agent(id) => write!(f, "agent {id}"),
+        }
+    }
+}
+
+/// One step of the fold "what is open": applied by the store in the same transaction as the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenChange {
+    /// `key` is open, and this event says all about it (replacing an earlier one).
+    Open(OpenKey),
+    Close(OpenKey),
+}
+
+/// What `event` opens and closes. Folding the log with this gives the events that a restart reads.
+pub fn open_change(event: &Event) -> Option<OpenChange> {
+    use OpenChange::{Close, Open};
+    Some(match &event.what {
+        What::CallArrived { .. } => Open(OpenKey::Call(event.call?)),
+        What::CallEnded { .. } => Close(OpenKey::Call(event.call?)),
+        What::LegConfirmed { leg, .. } => Open(OpenKey::Leg(*leg)),
+        What::ConnectionCleared { leg, .. } => Close(OpenKey::Leg(*leg)),
+        What::Delivered { reservation, .. } => Open(OpenKey::Offer(*reservation)),
+        What::OfferEnded { reservation, .. } => Close(OpenKey::Offer(*reservation)),
+        What::PhoneRegistered { binding, .. } => Open(OpenKey::Phone(binding.handle)),
+        What::PhoneUnregistered { binding, .. } => Close(OpenKey::Phone(*binding)),
+        What::AgentStateChanged { agent, .. } => Open(OpenKey::Agent(*agent)),
+        _ => return None,
+    })
+}
+
+/// The personal text that nobody needs any more once `change` has been applied.
+pub fn forgets_text(change: OpenChange) -> Option<OpenKey> {
+    match change {
+        OpenChange::Close(key @ (OpenKey::Leg(_) | OpenKey::Phone(_))) => Some(key),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Cause, Party, Personal, PersonalKind, Phase};
+    use crate::time::Wall;
+
+    fn event(what: What) -> Event {
+        Event { seq: 7, at: Wall(1000), call: Some(CallId(1)), what }
+    }
+
+    #[test]
+    fn a_line_holds_no_personal_text_and_reads_back() {
+        let number = Personal { kind: PersonalKind::Number, handle: 255, text: Some("+4930123456".into()) };
+        let arrived = event(What::CallArrived {
+            leg: LegId(2),
+            line: None,
+            by_agent: None,
+            language: "en".into(),
+            caller: number.clone(),
+        });
+        let line = encode(&arrived);
+        assert!(!line.contains("4930123456"), "{line}");
+        assert!(!format!("{arrived:?}").contains("4930123456"));
+        let mut back = decode(VERSION, &line).unwrap();
+        assert_ne!(back, arrived);
+        back.what.personal_mut().unwrap().text = number.text;
+        assert_eq!(back, arrived);
+    }
+
+    #[test]
+    fn newer_and_broken_lines_are_refused_with_words() {
+        assert_eq!(decode(VERSION + 1, "{}").unwrap_err(), Unreadable::Version(VERSION + 1));
+        assert!(matches!(decode(VERSION, "{"), Err(Unreadable::Form(_))));
+        assert!(matches!(decode(VERSION, r#"{"seq":1,"at":2,"what":{"type":"Nonsense"}}"#), Err(Unreadable::Form(_))));
+    }
+
+    #[test]
+    fn whatever_opens_is_closed_by_its_own_end() {
+        let ended = event(What::CallEnded { cause: Cause::FlowEnded, phase: Phase::InFlow });
+        assert_eq!(open_change(&ended), Some(OpenChange::Close(OpenKey::Call(CallId(1)))));
+        let cleared = What::ConnectionCleared { leg: LegId(9), party: Party::Caller, cause: Cause::Silent };
+        let change = open_change(&event(cleared)).unwrap();
+        assert_eq!(change, OpenChange::Close(OpenKey::Leg(LegId(9))));
+        assert_eq!(forgets_text(change), Some(OpenKey::Leg(LegId(9))));
+        assert_eq!(open_change(&event(What::DrainStarted)), None);
+    }
+
+    #[test]
+    fn the_fingerprint_depends_on_every_byte_and_the_order() {
+        let of = |lines: &[&str]| {
+            let mut f = Fingerprint::default();
+            lines.iter().for_each(|l| f.add(l));
+            f.to_string()
+        };
+        assert_eq!(of(&["a", "b"]), of(&["a", "b"]));
+        assert_ne!(of(&["a", "b"]), of(&["b", "a"]));
+        assert_ne!(of(&["ab"]), of(&["a", "b"]));
+    }
+}

@@ -1,1 +1,371 @@
-//! (being built)
+//! Who takes the next call: queues, agents, and the reservations that bind one to the other.
+//!
+//! [`Router`] is a plain struct with three verbs: `handle(now, input)`, `poll()`, `deadline()`. It knows work and
+//! agents by their ids; calls and phones are the engine's. One writer, so one work never gets two agents.
+//!
+//! ```text
+//!             Enqueue             Offered                Accept
+//!   (flow) ───────────▶ seeking ───────────▶ ringing ───────────────▶ Accepted, the work is gone
+//!                          ▲  Refuse, TimedOut │ │ Dequeue
+//!                          └───────────────────┘ └──────────────────▶ Withdrawn, the work is gone
+//! ```
+//!
+//! **Always true** after every input ([`Router::check`]): no eligible pair of work and agent waits; a reserved
+//! agent has exactly one reservation and every reservation one reserved agent, one work and one deadline.
+//!
+//! **Rules**: order and classes in `queue`, states and idle time in `agent`, the choice in `matching`, the life of
+//! a reservation in `offer`. A refused work keeps its place and is not offered to the same agent again before
+//! the queue's `retry_same_agent`. [`REFUSALS_IN_A_ROW`] refusals, or a phone that cannot be reached, give the
+//! agent a rest of [`PENALTY`] that is visible, ends by itself and is lifted by `Ready`. A work whose `max_wait`
+//! ends while a phone rings for it expires when that offer ends unanswered, so nobody is cut off at "hello".
+//!
+//! **Cost**, with Q queues per agent, C classes of requirement per queue and R refusals that still count:
+//! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` is linear in the place.
+//!
+//! Left out so far: offer plans that ring several agents (the tables hold several reservations per work),
+//! relaxation of requirements, ageing, strict classes of priority (and with them the requested position of
+//! peers), overflow and expected wait.
+
+mod agent;
+mod check;
+mod matching;
+mod offer;
+mod output;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use agent::{Agent, AgentChange, AgentState, PENALTY, Penalty, REFUSALS_IN_A_ROW, SIGN_OUT_FORGIVEN, StateReason};
+pub use matching::{Candidate, ChosenBy, Explanation, PassedOver, WhyNot};
+pub use output::{Output, QueueView, Rejection, Stats, Withdrawal};
+
+use crate::center::Center;
+use crate::ids::{AgentId, IdCounter, QueueId, ReservationId, SkillId, WorkId};
+use crate::time::{Instant, Timers};
+use offer::Reservations;
+use queue::{Queue, Work};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Longest reason of a break, in characters; more is cut.
+pub const MAX_REASON: usize = 64;
+/// How many passed-over candidates an [`Explanation`] names.
+pub const EXPLAINED: usize = 4;
+
+/// What a work needs, or an agent has: skill → level 1 … 10. A work needs at least that level of each.
+pub type Skills = BTreeMap<SkillId, u8>;
+
+/// What the engine tells the router. Inputs about what does not exist (any more) change nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// An agent's wish, or news about his phone.
+    Agent { agent: AgentId, change: AgentChange },
+    /// Lets `work` wait. `arrived` may lie before now (a transfer or callback keeps the wait already served); the
+    /// queue's `max_wait` counts from now. For a work that waits already: moves it, re-keyed at once.
+    Enqueue { work: WorkId, queue: QueueId, priority: i32, skills: Skills, arrived: Instant },
+    /// The caller left or the flow took the work back: its reservations are withdrawn.
+    Dequeue { work: WorkId },
+    /// The agent's phone answered.
+    Accept { reservation: ReservationId },
+    /// The agent's phone will not answer: the work keeps its place.
+    Refuse { reservation: ReservationId, why: Refusal },
+    /// The conversation that began with `Accepted` is over for this agent: wrap-up by the queue's time.
+    Finish { agent: AgentId, queue: QueueId },
+    /// The agent is in a conversation from a queue that this router did not begin: one that was rebuilt is told.
+    Resume { agent: AgentId },
+    /// The agent is in a call outside the queues.
+    Occupy { agent: AgentId },
+    /// The agent's last call outside the queues is over.
+    Vacate { agent: AgentId },
+    /// A new configuration. Compared with the old: who and what is in both keeps its state.
+    Configure(Center),
+    /// The time of `deadline()` has come.
+    Timeout,
+}
+
+/// How an agent's phone did not take an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The agent said no.
+    Declined,
+    /// It rang and nobody answered.
+    NoAnswer,
+    /// The phone gave no answer at all, or an error: rests at once, since it would fail again.
+    Unreachable,
+    Busy,
+}
+
+impl Refusal {
+    /// As shown to people, also as the reason of a penalty.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::Declined => "declined",
+            Refusal::NoAnswer => "no answer",
+            Refusal::Unreachable => "unreachable",
+            Refusal::Busy => "busy",
+        }
+    }
+}
+
+/// The router's deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Timer {
+    /// When to stop ringing.
+    Ring(ReservationId),
+    /// When to give the work back to the flow.
+    MaxWait(WorkId),
+    /// When to end an agent's wrap-up.
+    WrapUp(AgentId),
+    /// When to end an agent's penalty.
+    Penalty(AgentId),
+    /// When an agent may be offered a work again that he refused.
+    Retry(AgentId, WorkId),
+}
+
+/// The router: one table of agents, queues and work, and one writer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Router {
+    queues: BTreeMap<QueueId, Queue>,
+    agents: BTreeMap<AgentId, Agent>,
+    works: BTreeMap<WorkId, Work>,
+    reservations: Reservations,
+    timers: Timers<Timer>,
+    outputs: VecDeque<Output>,
+    counted: Stats,
+}
+
+impl Router {
+    /// `reservation_ids` must not have been used for reservations before.
+    pub fn new(center: &Center, reservation_ids: IdCounter) -> Router {
+        Router {
+            queues: center.queues.iter().map(|(id, queue)| (id.clone(), Queue::new(queue))).collect(),
+            agents: center.agents.iter().map(|(id, agent)| (*id, Agent::new(agent))).collect(),
+            works: BTreeMap::new(),
+            reservations: Reservations::new(reservation_ids),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            counted: Stats::default(),
+        }
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Agent { agent, change } => self.change(now, agent, change),
+            Input::Enqueue { work, queue, priority, skills, arrived } => {
+                self.enqueue(now, Entry { work, queue, priority, skills, arrived: arrived.min(now) });
+            }
+            Input::Dequeue { work } => self.dequeue(now, work),
+            Input::Accept { reservation } => self.accept(now, reservation),
+            Input::Refuse { reservation, why } => self.refuse(now, reservation, why),
+            Input::Finish { agent, queue } => self.finish(now, agent, &queue),
+            Input::Resume { agent } => self.resume(now, agent),
+            Input::Occupy { agent } => self.occupy(now, agent, true),
+            Input::Vacate { agent } => self.occupy(now, agent, false),
+            Input::Configure(center) => self.configure(now, &center),
+            Input::Timeout => {
+                while let Some(timer) = self.timers.pop_due(now) {
+                    self.fire(now, timer);
+                }
+            }
+        }
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call `handle` with [`Input::Timeout`].
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.deadline()
+    }
+
+    pub fn agent(&self, agent: AgentId) -> Option<&Agent> {
+        self.agents.get(&agent)
+    }
+
+    pub fn queue(&self, queue: &QueueId) -> Option<QueueView> {
+        self.queues.get(queue).map(Queue::view)
+    }
+
+    /// The 1-based place of a work that waits in its queue; `None` once it is accepted or gone. It may grow when
+    /// work of more points arrives: who announces it keeps the least so far. Linear in the place.
+    pub fn position(&self, work: WorkId) -> Option<u32> {
+        let work = self.works.get(&work)?;
+        Some(self.queues[&work.queue].line.range(..=work.rank).count() as u32)
+    }
+
+    pub fn stats(&self) -> Stats {
+        Stats { waiting: self.works.len() as u64, reservations: self.reservations.len() as u64, ..self.counted }
+    }
+
+    /// Where the numbers of reservations stand: a router that takes this one's place goes on from there.
+    pub fn reservation_ids(&self) -> IdCounter {
+        self.reservations.ids()
+    }
+
+    /// Why the router is not quiet: what waits, rings, talks, or has a deadline.
+    pub fn pending(&self) -> Option<String> {
+        let busy = self.agents.values().filter(|agent| agent.conversation || agent.outside).count();
+        let counts = [
+            (self.works.len(), "work waiting"),
+            (self.reservations.len(), "reservations open"),
+            (busy, "agents busy"),
+            (self.timers.len(), "deadlines set"),
+            (self.outputs.len(), "outputs not taken"),
+        ];
+        let open = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        let open = open.collect::<Vec<_>>().join(", ");
+        (!open.is_empty()).then(|| format!("router: {open}"))
+    }
+
+    fn change(&mut self, now: Instant, id: AgentId, change: AgentChange) {
+        let Some(agent) = self.agents.get_mut(&id) else {
+            self.counted.ignored += 1;
+            return;
+        };
+        let reason = agent.change(now, change);
+        self.settle(now, id, reason);
+    }
+
+    fn occupy(&mut self, now: Instant, id: AgentId, outside: bool) {
+        let Some(agent) = self.agents.get_mut(&id) else {
+            self.counted.ignored += 1;
+            return;
+        };
+        agent.outside = outside;
+        self.settle(now, id, if outside { StateReason::Occupied } else { StateReason::Vacated });
+    }
+
+    fn resume(&mut self, now: Instant, id: AgentId) {
+        let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.reservation.is_none()) else {
+            self.counted.ignored += 1;
+            return;
+        };
+        agent.conversation = true;
+        self.settle(now, id, StateReason::Answered);
+    }
+
+    fn finish(&mut self, now: Instant, id: AgentId, queue: &QueueId) {
+        let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.conversation) else {
+            self.counted.ignored += 1;
+            return;
+        };
+        let wrap_up = self.queues.get(queue).map_or(Duration::ZERO, |queue| queue.settings.wrap_up);
+        agent.conversation = false;
+        agent.idle_since = now;
+        agent.wrap_up = (!wrap_up.is_zero()).then_some(now + wrap_up);
+        self.settle(now, id, StateReason::ConversationEnded);
+    }
+
+    fn enqueue(&mut self, now: Instant, entry: Entry) {
+        if self.moved(&entry) {
+            return;
+        }
+        self.end_work(now, entry.work);
+        let Some(queue) = self.queues.get_mut(&entry.queue) else {
+            return self.reject(entry.work, Rejection::UnknownQueue);
+        };
+        if queue.is_full() {
+            return self.reject(entry.work, Rejection::Full);
+        }
+        let Entry { work: id, queue: _, priority, skills, arrived } = entry;
+        let rank = queue.rank(id, arrived, priority);
+        let work = Work {
+            id,
+            queue: entry.queue,
+            priority,
+            skills,
+            arrived,
+            rank,
+            offers: Default::default(),
+            overdue: false,
+        };
+        queue.join(&work);
+        self.timers.set(Timer::MaxWait(id), now + queue.settings.max_wait);
+        self.works.insert(id, work);
+        self.counted.enqueued += 1;
+        self.seek(now, id);
+    }
+
+    /// A work that waits in this queue for these skills already gets its new place at once and keeps what rings.
+    fn moved(&mut self, entry: &Entry) -> bool {
+        let work = self.works.get_mut(&entry.work);
+        let Some(work) = work.filter(|work| work.queue == entry.queue && work.skills == entry.skills) else {
+            return false;
+        };
+        let queue = self.queues.get_mut(&entry.queue).expect("a waiting work has its queue");
+        queue.rekey(work, entry.arrived, entry.priority);
+        true
+    }
+
+    fn reject(&mut self, work: WorkId, why: Rejection) {
+        self.counted.rejected += 1;
+        self.outputs.push_back(Output::Rejected { work, why });
+    }
+
+    fn dequeue(&mut self, now: Instant, work: WorkId) {
+        match self.end_work(now, work) {
+            true => self.counted.dequeued += 1,
+            false => self.counted.ignored += 1,
+        }
+    }
+
+    /// Takes a work out, if it waits, and stops what rings for it.
+    fn end_work(&mut self, now: Instant, work: WorkId) -> bool {
+        let Some(work) = self.take_out(work) else { return false };
+        for id in work.offers {
+            let agent = self.release(id, Withdrawal::WorkGone);
+            self.settle(now, agent, StateReason::OfferEnded);
+        }
+        true
+    }
+
+    /// Removes a work from every table but the reservations; its open offers are the caller's to end.
+    fn take_out(&mut self, id: WorkId) -> Option<Work> {
+        let work = self.works.remove(&id)?;
+        self.queues.get_mut(&work.queue).expect("a waiting work has its queue").leave(&work);
+        self.timers.cancel(&Timer::MaxWait(id));
+        Some(work)
+    }
+
+    fn fire(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Ring(reservation) => self.ring_out(now, reservation),
+            Timer::MaxWait(id) => {
+                let work = self.works.get_mut(&id).expect("MaxWait is set for waiting work only");
+                work.overdue = true;
+                if work.offers.is_empty() {
+                    self.expire(id);
+                }
+            }
+            Timer::WrapUp(id) => {
+                self.agents.get_mut(&id).expect("WrapUp is set for known agents only").wrap_up = None;
+                self.settle(now, id, StateReason::WrapUpEnded);
+            }
+            Timer::Penalty(id) => {
+                self.agents.get_mut(&id).expect("Penalty is set for known agents only").penalty = None;
+                self.settle(now, id, StateReason::PenaltyEnded);
+            }
+            Timer::Retry(id, work) => {
+                self.agents.get_mut(&id).expect("Retry is set for known agents only").refused.remove(&work);
+                self.settle(now, id, StateReason::PenaltyEnded);
+            }
+        }
+    }
+
+    fn expire(&mut self, id: WorkId) {
+        self.take_out(id);
+        self.counted.expired += 1;
+        self.outputs.push_back(Output::Expired { work: id });
+    }
+}
+
+/// What `Enqueue` says.
+struct Entry {
+    work: WorkId,
+    queue: QueueId,
+    priority: i32,
+    skills: Skills,
+    arrived: Instant,
+}

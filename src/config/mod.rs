@@ -1,1 +1,262 @@
-//! (being built)
+//! What was written → what it means: files under `deploy/` and `ivr-flows/` lowered to plain data.
+//!
+//! [`load`] reads the configuration, the flows its lines name and the list of recorded texts, and either
+//! returns all of it, checked as a whole, or every problem at once with file, line, column and what is
+//! allowed instead. It reads files and decides nothing else: sockets, clocks and speech are the shell's.
+
+mod passwords;
+mod read;
+mod sounds;
+mod source;
+
+use crate::center::Center;
+use crate::ids::FlowId;
+use crate::ivr::load::{self, Surroundings};
+use crate::ivr::written::Page;
+pub use crate::ivr::written::Problem;
+use crate::ivr::{Flow, PromptText};
+pub use passwords::passwords;
+use read::Written;
+use sounds::Recordings;
+use source::Source;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// All that a start needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The configuration file, as it is shown to people.
+    pub file: String,
+    pub center: Center,
+    /// Every flow that a line names.
+    pub flows: BTreeMap<FlowId, Flow>,
+    pub server: ServerSettings,
+    /// Every sound that can be heard: prompts, music, answers to short codes. By name, each once.
+    pub sounds: Vec<Sound>,
+    /// Found but harmless, such as a step that nothing leads to.
+    pub warnings: Vec<Problem>,
+}
+
+/// How this process meets the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// This node's number in ids (0 … 1,023).
+    pub node: u16,
+    pub sip: SipListener,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served. Default `127.0.0.1:8080`.
+    pub http: SocketAddr,
+    pub media: MediaSettings,
+    /// Where the log, passwords and spoken prompts are kept. Default `data`, relative to the working directory.
+    pub data: PathBuf,
+    /// Default `info`.
+    pub log_level: LogLevel,
+    /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
+    pub password_file: Option<PathBuf>,
+}
+
+/// Where SIP is spoken over UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipListener {
+    /// Default `127.0.0.1:5060`.
+    pub bind: SocketAddr,
+    /// What peers are told (Via, Contact). Default: `bind`; needed where that is unspecified (`0.0.0.0`).
+    pub advertised: SocketAddr,
+}
+
+/// Where audio is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaSettings {
+    /// Default: the address of the SIP listener.
+    pub bind: IpAddr,
+    /// What SDP says. Default: `bind`, or the SIP listener's advertised address where `bind` is unspecified.
+    pub advertised: IpAddr,
+    /// First and last UDP port (1,024 … 65,535); each leg takes an even one and the odd one above it.
+    /// Default 20,000 … 59,999.
+    pub ports: (u16, u16),
+    /// Threads for audio (1 … 256); none: one per core.
+    pub planes: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// A sound by name, and where its audio comes from. At least one of `recording` and `speak` is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// As flows, queues and short codes name it.
+    pub name: String,
+    /// Where it is written, for people: `ivr-flows/support.toml:9:8`.
+    pub place: String,
+    /// A WAV that exists.
+    pub recording: Option<Recording>,
+    /// The text to speak because nobody has recorded it, or, beside a recording, because that one says
+    /// something else by now.
+    pub speak: Option<PromptText>,
+}
+
+/// A WAV file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recording {
+    File(PathBuf),
+    /// Part of the program.
+    Embedded(&'static [u8]),
+}
+
+/// Everything that is wrong with a configuration and the files it names. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    /// One line each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(i, problem)| match i {
+            0 => write!(f, "{problem}"),
+            _ => write!(f, "\n{problem}"),
+        })
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Reads `file`, or, without one, `deploy/tierline.toml` of the working directory, or, where there is none, the
+/// demo inside the program.
+pub fn load(file: Option<&Path>) -> Result<Loaded, Problems> {
+    let demo = Path::new(source::DEMO);
+    match file {
+        Some(file) => load_from(Source::Disk, file),
+        None if Source::Disk.has(demo) => load_from(Source::Disk, demo),
+        None => load_embedded(),
+    }
+}
+
+/// The demo inside the program.
+pub fn load_embedded() -> Result<Loaded, Problems> {
+    load_from(Source::Embedded, Path::new(source::DEMO))
+}
+
+fn load_from(source: Source, file: &Path) -> Result<Loaded, Problems> {
+    let text = source.text(file).map_err(|problem| Problems(vec![problem]))?;
+    let shown = source.shown(file);
+    let page = Page::new(&shown, &text);
+    let written = read::read(&page);
+    let base = file.parent().unwrap_or(Path::new(""));
+    let mut gathering = Gathering::new(source, base.join(&written.flows_dir));
+    let flows = gathering.flows(&page, &written);
+    gathering.code_texts(&page, &written);
+    gathering.music(&page, &written);
+    let mut server = written.server;
+    if let Some(file) = server.password_file.as_mut() {
+        *file = base.join(&*file);
+        gathering.problems.extend(passwords(file, &written.center).err().into_iter().flat_map(|problems| problems.0));
+    }
+    let mut problems = page.into_problems();
+    problems.append(&mut gathering.problems);
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let warnings = [written.warnings, gathering.warnings].concat();
+    let sounds = gathering.sounds.into_values().map(|(sound, _)| sound).collect();
+    Ok(Loaded { file: shown, center: written.center, flows, server, sounds, warnings })
+}
+
+/// Brings together what the configuration names: flows, and the sounds heard in them and in queues.
+struct Gathering {
+    source: Source,
+    flows_dir: PathBuf,
+    recordings: Recordings,
+    /// By name, with what is said; music says nothing.
+    sounds: BTreeMap<String, (Sound, Option<PromptText>)>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Gathering {
+    fn new(source: Source, flows_dir: PathBuf) -> Gathering {
+        let mut problems = Vec::new();
+        let recordings = Recordings::read(source, flows_dir.join("sounds"), &mut problems);
+        Gathering { source, flows_dir, recordings, sounds: BTreeMap::new(), problems, warnings: Vec::new() }
+    }
+
+    fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
+        let queues: BTreeSet<_> = written.center.queues.keys().cloned().collect();
+        let around = Surroundings { queues: &queues, language: &written.center.language };
+        let mut flows = BTreeMap::new();
+        for (id, place) in &written.flows {
+            let path = self.flows_dir.join(format!("{id}.toml"));
+            if !self.source.has(&path) {
+                page.report(place, format!("there is no flow `{id}`: {} is no file", self.source.shown(&path)));
+                continue;
+            }
+            let shown = self.source.shown(&path);
+            let text = self.source.text(&path).map_err(|problem| vec![problem]);
+            match text.and_then(|text| load::load(id.clone(), &shown, &text, &around)) {
+                Ok(read) => {
+                    self.prompts(&shown, &read);
+                    self.warnings.extend(read.warnings);
+                    flows.insert(id.clone(), read.flow);
+                }
+                Err(problems) => self.problems.extend(problems),
+            }
+        }
+        flows
+    }
+
+    fn prompts(&mut self, file: &str, read: &load::Read) {
+        for prompt in read.flow.prompts() {
+            let (line, column) = read.places[&prompt.name];
+            self.prompt(prompt, Problem { file: file.into(), line, column, message: String::new() });
+        }
+    }
+
+    /// Adds a text. `at` is a problem without a message yet: where it is written.
+    fn prompt(&mut self, prompt: &PromptText, at: Problem) {
+        let place = format!("{}:{}:{}", at.file, at.line, at.column);
+        match self.sounds.get(&prompt.name) {
+            Some((_, Some(other))) if other == prompt => {}
+            Some((sound, _)) => {
+                let message = format!(
+                    "the sound `{}` is something else at {}; give this one another name",
+                    prompt.name, sound.place
+                );
+                self.problems.push(Problem { message, ..at });
+            }
+            None => {
+                let sound = self.recordings.prompt(prompt, &place);
+                self.sounds.insert(prompt.name.clone(), (sound, Some(prompt.clone())));
+            }
+        }
+    }
+
+    fn code_texts(&mut self, page: &Page<'_>, written: &Written) {
+        for (name, said) in [read::READY_SOUND, read::NOT_READY_SOUND].into_iter().zip(&written.code_texts) {
+            let language = written.center.language.clone();
+            let prompt = PromptText { name: name.into(), text: said.it.clone(), language };
+            self.prompt(&prompt, page.problem(&said.place, String::new()));
+        }
+    }
+
+    fn music(&mut self, page: &Page<'_>, written: &Written) {
+        for (name, place) in &written.music {
+            let at = page.problem(place, String::new());
+            let shown = format!("{}:{}:{}", at.file, at.line, at.column);
+            match self.recordings.music(name, &shown) {
+                Some(sound) => drop(self.sounds.entry(name.clone()).or_insert((sound, None))),
+                None => {
+                    let file = self.recordings.shown(name);
+                    page.report(place, format!("the music `{name}` is missing: {file} is no file"));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,420 @@
-//! (being built)
+//! Calls: the engine routes each input to a call and drains the four cores.
+//!
+//! [`Engine`] has the three verbs of every machine here: [`Engine::handle`], [`Engine::poll`],
+//! [`Engine::deadline`]. Every input passes one door with its `now`, and nothing else reaches the engine, so a
+//! recording of the inputs is a recording of the run.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `call` | a call's legs and three activities; its phase, derived |
+//! | `leg` | one party: from port to offer to dialog |
+//! | `arrival` | who may come in, and where he gets to |
+//! | `treatment` | what a caller is led through and hears |
+//! | `seeking` | work, offers to agents, the agent who answers |
+//! | `service` | what a connected call can do; commands |
+//! | `ending` | who leaves, and what remains of the others |
+//! | `phones` | agents' phones: registered, reachable, and after a restart |
+//! | `repair` | when we were wrong: the call ends, the rest goes on |
+//! | `planted` | bugs to prove that the simulator's checks catch them; not in ordinary builds |
+
+mod arrival;
+mod call;
+mod ending;
+mod leg;
+mod phones;
+mod planted;
+mod repair;
+mod seeking;
+mod service;
+mod treatment;
+
+pub use call::{Call, Conversation, Place, Seeking};
+pub use leg::{Leg, LegState};
+pub use planted::Bug;
+
+use crate::acd::{self, Router};
+use crate::center::Center;
+use crate::command::{self, Command};
+use crate::event::{Event, Personal, PersonalKind, What};
+use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, WorkId};
+use crate::ivr::Flow;
+use crate::media::{self, SoundId};
+use crate::sip::{self, Endpoint};
+use crate::time::{Instant, Timers, Wall};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What an engine is told once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// 0 … 1,023.
+    pub node: u16,
+    /// One more at each start of the node: 0 … 4,194,303.
+    pub epoch: u32,
+    /// The number of the first event.
+    pub next_seq: u64,
+    /// Wall time at `Instant::ZERO`.
+    pub wall: Wall,
+    pub seed: [u8; 32],
+    pub sip: sip::Config,
+    /// How many planes there are (1 … 256).
+    pub planes: u16,
+    /// The address that SDP tells; the port comes from the plane.
+    pub media_address: IpAddr,
+}
+
+/// What may change while the engine runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Configuration {
+    pub center: Center,
+    pub flows: BTreeMap<FlowId, Flow>,
+    pub sounds: BTreeMap<String, SoundId>,
+}
+
+/// Everything that reaches the engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// Messages, and answers to `Verify` and `Resolve`.
+    Sip(sip::Input),
+    Media(media::Event),
+    /// `id` comes back in `Output::Reply`.
+    Command { id: u64, command: Command },
+    Configured(Box<Configuration>),
+    /// What an earlier start of this node left open ([`crate::log::open_change`]), each with its personal text.
+    /// At most once, before anything else.
+    Restored(Vec<(Event, Option<String>)>),
+    /// `deadline()` has come.
+    Timeout,
+}
+
+/// Everything that leaves it.
+#[derive(Clone, Debug)]
+pub enum Output {
+    Sip { flow: sip::Flow, bytes: Vec<u8> },
+    /// Answer with `sip::Input::Verified`.
+    Verify { query: u64, credentials: sip::digest::Credentials, method: sip::header::Method },
+    /// Answer with `sip::Input::Resolved`.
+    Resolve { query: u64, uri: sip::uri::Uri },
+    /// For the plane that the command's port names.
+    Media(media::Command),
+    Reply { id: u64, result: Result<(), command::Refusal> },
+    Event(Event),
+}
+
+/// The engine's deadlines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Deadline {
+    /// When to tell a flow that no key was pressed.
+    NoKey(CallId),
+    /// When to give up on a phone that has not reacted to our INVITE at all.
+    NoReaction(LegId),
+    /// When to end the calls that still run although we drain.
+    DrainOver,
+}
+
+/// Calls, their legs, and the cores that serve them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Engine {
+    start: Start,
+    now: Instant,
+    config: Configuration,
+    index: Index,
+    sip: Endpoint,
+    router: Router,
+    calls: BTreeMap<CallId, Call>,
+    legs: BTreeMap<LegId, Leg>,
+    /// Every port that a plane may still have, with its leg while there is one.
+    ports: BTreeMap<PortId, Option<LegId>>,
+    /// Whose work waits.
+    works: BTreeMap<WorkId, CallId>,
+    /// The leg that rings for an offer.
+    offers: BTreeMap<ReservationId, LegId>,
+    /// The call that an agent talks in.
+    talking: BTreeMap<AgentId, CallId>,
+    /// Agents' registered phones, by user and contact: the handle of the event, and the flow that event knows.
+    phones: BTreeMap<(String, String), (u64, sip::Flow)>,
+    timers: Timers<Deadline>,
+    ids: Ids,
+    draining: bool,
+    /// The call that the present step is about: the one to end if the step panics.
+    current: Option<CallId>,
+    #[serde(skip)]
+    outputs: VecDeque<Output>,
+    planted: Option<Bug>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ids {
+    calls: IdCounter,
+    works: IdCounter,
+    handles: IdCounter,
+    ports: u64,
+    seq: u64,
+}
+
+/// Ways from what is dialed, registered or run to what is configured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Index {
+    lines: BTreeMap<String, LineId>,
+    users: BTreeMap<String, AgentId>,
+    /// The configured flows and those of the short codes.
+    flows: BTreeMap<FlowId, Arc<Flow>>,
+}
+
+impl Index {
+    fn new(config: &Configuration) -> Index {
+        let center = &config.center;
+        let flows = config.flows.values().cloned().chain(arrival::code_flows(&center.codes));
+        let lines = center.lines.values().flat_map(|l| l.numbers.iter().map(|n| (n.clone(), l.id.clone())));
+        let users = center.agents.values().map(|a| (a.user.clone(), a.id));
+        Index {
+            lines: lines.collect(),
+            users: users.collect(),
+            flows: flows.map(|flow| (flow.id.clone(), Arc::new(flow))).collect(),
+        }
+    }
+}
+
+impl Engine {
+    pub fn new(start: Start, config: Configuration) -> Engine {
+        let counter = || IdCounter::new(start.node, start.epoch);
+        let ids =
+            Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, seq: start.next_seq };
+        let rng = Rng::new(start.seed);
+        let mut sip_config = start.sip.clone();
+        configure_sip(&mut sip_config, &config.center);
+        let mut engine = Engine {
+            now: Instant::ZERO,
+            index: Index::new(&config),
+            sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
+            router: Router::new(&config.center, counter()),
+            calls: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            works: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            talking: BTreeMap::new(),
+            phones: BTreeMap::new(),
+            timers: Timers::default(),
+            ids,
+            draining: false,
+            current: None,
+            outputs: VecDeque::new(),
+            planted: None,
+            config,
+            start,
+        };
+        engine.emit(None, What::EngineStarted { node: engine.start.node, epoch: engine.start.epoch });
+        engine
+    }
+
+    /// Takes one input. Time never runs backwards: an earlier `now` counts as the latest one.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        self.guarded(|engine| engine.route(input));
+        self.settle();
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.sip.deadline(), self.router.deadline(), self.timers.deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether a drain has come to its end: no call is left.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.calls.is_empty()
+    }
+
+    /// Why the engine is not quiet: a call, port, reservation, dialog or transaction that is still open.
+    pub fn pending(&self) -> Option<String> {
+        if let Some(call) = self.calls.values().next() {
+            return Some(format!("{} is {:?} ({} calls)", call.id, self.phase(call), self.calls.len()));
+        }
+        if let Some(leg) = self.legs.values().next() {
+            return Some(format!("leg {} of {} is left over: {:?}", leg.id, leg.call, leg.state));
+        }
+        if let Some(port) = self.ports.keys().next() {
+            return Some(format!("port {port:?} is open ({} ports)", self.ports.len()));
+        }
+        self.router.pending().or_else(|| self.sip.pending())
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    pub fn sip(&self) -> &Endpoint {
+        &self.sip
+    }
+
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls.values()
+    }
+
+    pub fn legs(&self) -> impl Iterator<Item = &Leg> {
+        self.legs.values()
+    }
+
+    pub fn center(&self) -> &Center {
+        &self.config.center
+    }
+
+    fn route(&mut self, input: Input) {
+        match input {
+            Input::Sip(input) => self.sip.handle(self.now, input),
+            Input::Media(event) => self.media_said(event),
+            Input::Command { id, command } => {
+                let result = self.command(command);
+                self.outputs.push_back(Output::Reply { id, result });
+            }
+            Input::Configured(config) => self.configure(*config),
+            Input::Restored(open) => self.restore(open),
+            Input::Timeout => self.time_passed(),
+        }
+    }
+
+    /// Lets the cores' outputs become inputs of each other until nothing is left to do.
+    fn settle(&mut self) {
+        loop {
+            if let Some(output) = self.sip.poll() {
+                self.guarded(|engine| engine.sip_said(output));
+            } else if let Some(output) = self.router.poll() {
+                self.guarded(|engine| engine.router_said(output));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn time_passed(&mut self) {
+        let now = self.now;
+        if self.sip.deadline().is_some_and(|at| at <= now) {
+            self.sip.handle(now, sip::Input::Timeout);
+        }
+        if self.router.deadline().is_some_and(|at| at <= now) {
+            self.router.handle(now, acd::Input::Timeout);
+        }
+        while let Some(deadline) = self.timers.pop_due(now) {
+            self.guarded(|engine| match deadline {
+                Deadline::NoKey(call) => engine.no_key(call),
+                Deadline::NoReaction(leg) => engine.no_reaction(leg),
+                Deadline::DrainOver => engine.end_all(crate::event::Cause::Restart),
+            });
+        }
+    }
+
+    fn sip_said(&mut self, output: sip::Output) {
+        match output {
+            sip::Output::Send { flow, bytes } => self.outputs.push_back(Output::Sip { flow, bytes }),
+            sip::Output::Verify { query, credentials, method } => {
+                self.outputs.push_back(Output::Verify { query, credentials, method });
+            }
+            sip::Output::Resolve { query, uri } => self.outputs.push_back(Output::Resolve { query, uri }),
+            sip::Output::Event(event) => self.sip_happened(event),
+        }
+    }
+
+    fn sip_happened(&mut self, event: sip::Event) {
+        use sip::Event as E;
+        match event {
+            E::Invited { leg, source, caller, called, offer, .. } => self.invited(leg, source, caller, called, offer),
+            E::Provisional { leg, .. } => self.reacted(leg),
+            E::Established { leg, body, dialog } => self.established(leg, body, dialog),
+            E::Failed { leg, status, why, .. } => self.failed(leg, status, why),
+            E::Cancelled { leg, .. } => self.cancelled(leg),
+            E::Offered { leg, body } => self.offered(leg, body),
+            E::OfferAnswered { leg, body } => self.offer_answered(leg, body),
+            E::Ended { leg, why, .. } => self.ended(leg, why),
+            E::Bound { user, binding } => self.bound(user, binding),
+            E::Unbound { user, binding, .. } => self.unbound(user, binding),
+            E::Alive { user, alive } => self.alive(user, alive),
+            // We make no offers of our own in a running call, digits come by RFC 4733 so far, and an engine
+            // registers nowhere.
+            E::OfferRefused { .. } | E::Info { .. } | E::Registered { .. } | E::RegistrationFailed { .. } => {}
+        }
+    }
+
+    fn media_said(&mut self, event: media::Event) {
+        let port = event.port();
+        let leg = self.ports.get(&port).copied().flatten();
+        match event {
+            media::Event::Closed { .. } => {
+                self.ports.remove(&port);
+            }
+            media::Event::OpenFailed { .. } => {
+                self.ports.remove(&port);
+                leg.inspect(|leg| self.no_port(*leg));
+            }
+            media::Event::Opened { local, .. } => {
+                leg.inspect(|leg| self.port_opened(*leg, local));
+            }
+            media::Event::Digit { digit, .. } => {
+                leg.inspect(|leg| self.key_pressed(*leg, digit));
+            }
+            media::Event::Finished { token, .. } => {
+                leg.inspect(|leg| self.play_finished(*leg, token));
+            }
+            media::Event::Silent { .. } => {
+                leg.inspect(|leg| self.silent(*leg));
+            }
+            media::Event::Latched { .. } => {}
+        }
+    }
+
+    fn configure(&mut self, config: Configuration) {
+        self.index = Index::new(&config);
+        self.router.handle(self.now, acd::Input::Configure(config.center.clone()));
+        let mut sip_config = self.start.sip.clone();
+        configure_sip(&mut sip_config, &config.center);
+        self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
+        self.config = config;
+        self.emit(None, What::Reconfigured);
+    }
+
+    fn sip_do(&mut self, command: sip::Command) {
+        self.sip.handle(self.now, sip::Input::Command(command));
+    }
+
+    fn media_do(&mut self, command: media::Command) {
+        self.outputs.push_back(Output::Media(command));
+    }
+
+    fn router_do(&mut self, input: acd::Input) {
+        self.router.handle(self.now, input);
+    }
+
+    /// The only place where events are made.
+    fn emit(&mut self, call: Option<CallId>, what: What) {
+        let event = Event { seq: self.ids.seq, at: self.start.wall + self.now.since(Instant::ZERO), call, what };
+        self.ids.seq += 1;
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn personal(&mut self, kind: PersonalKind, text: String) -> Personal {
+        Personal { kind, handle: self.ids.handles.take(), text: Some(text.into()) }
+    }
+
+    fn open_port(&mut self, plane: u16, leg: LegId) -> PortId {
+        self.ids.ports += 1;
+        let port = PortId { plane, number: self.ids.ports };
+        self.ports.insert(port, Some(leg));
+        self.media_do(media::Command::Open { port });
+        port
+    }
+}
+
+/// Puts the center's people and names into the endpoint's settings.
+fn configure_sip(sip: &mut sip::Config, center: &Center) {
+    sip.realm.clone_from(&center.name);
+    sip.domains.clone_from(&center.domains);
+    sip.users = center.agents.values().map(|agent| agent.user.clone()).collect();
+}

@@ -1,1 +1,510 @@
-//! (being built)
+//! Leads a caller through a flow: one step per input; knows no call and no audio.
+//!
+//! A [`Run`] is one caller's way through one [`Flow`]. It holds names, never the flow itself, so it can be
+//! written down, and a changed flow can be put under a running caller: if the caller's step is gone, the
+//! run ends with [`Cause::StepGone`].
+//!
+//! ```text
+//!            Start                     PlayFinished / Digit
+//!  (new) ───────────▶ play ─────────────────────────────────▶ next step
+//!                     menu: playing ──PlayFinished──▶ listening ──Digit──▶ the key's step
+//!                            ▲  └──────────Digit (stops the prompt)──────▶    "
+//!                            └── again: no key, or a wrong one, up to `retries` times; then `otherwise`
+//!                     queue ──Full, TimedOut, Refused──▶ its branches;   Answered ──▶ (over)
+//!                     hang_up ──PlayFinished──▶ (over)
+//! ```
+//!
+//! A key pressed during an interruptible `play` skips what is said on the way to the next menu and counts
+//! there. Keys pressed during other prompts and while waiting in a queue are ignored.
+//!
+//! Left out so far: collecting numbers of several digits, look-ups, opening hours, variables.
+
+pub mod flow;
+pub mod load;
+pub mod written;
+
+pub use flow::{Flow, HangUpStep, MenuStep, PlayStep, PromptText, QueueStep, Step};
+
+use crate::ids::{FlowId, QueueId, SkillId};
+use crate::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What a run is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Once, first.
+    Start,
+    /// All sounds of the [`Output::Play`] with this token have been heard. Other tokens are ignored.
+    PlayFinished { token: u64 },
+    /// The caller pressed `0`–`9`, `*`, `#` or `A`–`D`. Anything else is ignored.
+    Digit(char),
+    /// How the waiting that [`Output::Queue`] asked for went on.
+    QueueResult(QueueResult),
+    /// The deadline has come.
+    Timeout,
+}
+
+/// How waiting in a queue ended for the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueueResult {
+    /// As many wait as may: `full`.
+    Full,
+    /// The queue's longest wait has passed: `timeout`.
+    TimedOut,
+    /// The queue does not take the caller for another reason, such as being unknown by now: `refused`.
+    Refused,
+    /// An agent and the caller talk. The run is over.
+    Answered,
+}
+
+/// What a run asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// Answer the call. Once, before everything else.
+    Answer,
+    /// The caller is at this step now. Nothing to do but to tell.
+    Entered { step: String },
+    /// Play these sounds one after another, replacing what plays; then say [`Input::PlayFinished`].
+    Play { prompts: Vec<String>, token: u64, interruptible: bool },
+    /// Stop what plays. No `PlayFinished` is expected for it (one that comes is ignored).
+    StopPlaying,
+    /// Put the caller into this queue; then say [`Input::QueueResult`]. Skills are the lowest levels that will do.
+    Queue { queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8> },
+    /// End the call. The run is over.
+    HangUp { cause: Cause },
+}
+
+/// Why a flow ended the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// A `hang_up` step was reached.
+    FlowEnded,
+    /// The flow was replaced by one that lacks the caller's step.
+    StepGone,
+}
+
+/// Where in its step a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Phase {
+    New,
+    Playing { token: u64 },
+    Listening { until: Instant },
+    Queued,
+    Over,
+}
+
+/// One caller's way through one flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    flow: FlowId,
+    step: String,
+    phase: Phase,
+    /// Times the present menu has been offered again.
+    again: u32,
+    /// A key pressed before its menu.
+    ahead: Option<char>,
+    last_token: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Run {
+    /// A run that stands before the flow's first step.
+    pub fn new(flow: &Flow) -> Run {
+        Run {
+            flow: flow.id.clone(),
+            step: flow.start.clone(),
+            phase: Phase::New,
+            again: 0,
+            ahead: None,
+            last_token: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The flow that every [`Run::handle`] must be given.
+    pub fn flow(&self) -> &FlowId {
+        &self.flow
+    }
+
+    /// The step the caller is at.
+    pub fn step(&self) -> &str {
+        &self.step
+    }
+
+    /// Whether nothing more will be asked for, beyond what [`Run::poll`] still holds.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to stop waiting for a key.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Listening { until } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Takes one input. `flow` is the present form of [`Run::flow`]. Inputs that do not fit are ignored.
+    pub fn handle(&mut self, now: Instant, flow: &Flow, input: Input) {
+        match (input, &self.phase) {
+            (_, Phase::Over) => {}
+            (Input::Start, Phase::New) => {
+                self.outputs.push_back(Output::Answer);
+                self.enter(flow, flow.start.clone());
+            }
+            (Input::PlayFinished { token }, Phase::Playing { token: playing }) if token == *playing => {
+                self.heard(now, flow);
+            }
+            (Input::Digit(key), Phase::Playing { .. } | Phase::Listening { .. }) if flow::is_key(key) => {
+                self.pressed(flow, key);
+            }
+            (Input::QueueResult(result), Phase::Queued) => self.queue_said(flow, result),
+            (Input::Timeout, Phase::Listening { until }) if *until <= now => self.silent(flow),
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, flow: &Flow, step: String) {
+        let mut next = Some(step);
+        // Comes to an end: one turn uses up the key pressed ahead, and the others follow ways that need no
+        // key, of which a checked flow has no circle.
+        while let Some(step) = next {
+            next = self.arrive(flow, step);
+        }
+    }
+
+    /// Comes to one step; returns the one behind it if nothing is to be waited for.
+    fn arrive(&mut self, flow: &Flow, step: String) -> Option<String> {
+        self.step = step;
+        self.again = 0;
+        self.outputs.push_back(Output::Entered { step: self.step.clone() });
+        match flow.steps.get(&self.step) {
+            Some(Step::Play(step)) if step.interruptible && self.ahead.is_some() => return Some(step.next.clone()),
+            Some(Step::Play(step)) => self.play(step.prompts.clone(), step.interruptible),
+            Some(Step::Menu(menu)) => match self.ahead.take() {
+                Some(key) => return self.choose(menu, key),
+                None => self.play(menu.prompts.clone(), true),
+            },
+            Some(Step::Queue(step)) => self.queue(step),
+            Some(Step::HangUp(step)) if !step.prompts.is_empty() => self.play(step.prompts.clone(), false),
+            Some(Step::HangUp(_)) => self.hang_up(Cause::FlowEnded),
+            None => self.hang_up(Cause::StepGone),
+        }
+        None
+    }
+
+    fn play(&mut self, prompts: Vec<String>, interruptible: bool) {
+        self.last_token += 1;
+        self.phase = Phase::Playing { token: self.last_token };
+        self.outputs.push_back(Output::Play { prompts, token: self.last_token, interruptible });
+    }
+
+    fn queue(&mut self, step: &QueueStep) {
+        self.ahead = None;
+        self.phase = Phase::Queued;
+        let (queue, skills) = (step.queue.clone(), step.skills.clone());
+        self.outputs.push_back(Output::Queue { queue, priority: step.priority, skills });
+    }
+
+    fn hang_up(&mut self, cause: Cause) {
+        self.phase = Phase::Over;
+        self.outputs.push_back(Output::HangUp { cause });
+    }
+
+    /// The prompts of the present step have been heard to the end.
+    fn heard(&mut self, now: Instant, flow: &Flow) {
+        match flow.steps.get(&self.step) {
+            Some(Step::Play(step)) => self.enter(flow, step.next.clone()),
+            Some(Step::Menu(menu)) => self.phase = Phase::Listening { until: now + menu.timeout },
+            Some(Step::HangUp(_)) => self.hang_up(Cause::FlowEnded),
+            // A changed flow has made a queue of the step that was playing.
+            Some(Step::Queue(step)) => self.queue(step),
+            None => self.hang_up(Cause::StepGone),
+        }
+    }
+
+    fn pressed(&mut self, flow: &Flow, key: char) {
+        let next = match flow.steps.get(&self.step) {
+            Some(Step::Menu(menu)) => {
+                self.stop_playing();
+                self.choose(menu, key)
+            }
+            Some(Step::Play(step)) if step.interruptible => {
+                self.stop_playing();
+                self.ahead = Some(key);
+                Some(step.next.clone())
+            }
+            _ => None,
+        };
+        next.into_iter().for_each(|step| self.enter(flow, step));
+    }
+
+    fn stop_playing(&mut self) {
+        if matches!(self.phase, Phase::Playing { .. }) {
+            self.outputs.push_back(Output::StopPlaying);
+        }
+    }
+
+    fn choose(&mut self, menu: &MenuStep, key: char) -> Option<String> {
+        match menu.keys.get(&key) {
+            Some(step) => Some(step.clone()),
+            None => self.offer_again(menu, &menu.invalid),
+        }
+    }
+
+    fn silent(&mut self, flow: &Flow) {
+        match flow.steps.get(&self.step) {
+            Some(Step::Menu(menu)) => {
+                let next = self.offer_again(menu, &menu.no_input);
+                next.into_iter().for_each(|step| self.enter(flow, step));
+            }
+            _ => self.hang_up(Cause::StepGone),
+        }
+    }
+
+    /// Plays the menu again, or returns where to go because it was offered often enough.
+    fn offer_again(&mut self, menu: &MenuStep, first: &[String]) -> Option<String> {
+        if self.again >= menu.retries {
+            return Some(menu.otherwise.clone());
+        }
+        self.again += 1;
+        self.play([first, &menu.prompts].concat(), true);
+        None
+    }
+
+    fn queue_said(&mut self, flow: &Flow, result: QueueResult) {
+        let Some(Step::Queue(step)) = flow.steps.get(&self.step) else {
+            return match result {
+                QueueResult::Answered => self.phase = Phase::Over,
+                _ => self.hang_up(Cause::StepGone),
+            };
+        };
+        match result {
+            QueueResult::Full => self.enter(flow, step.full.clone()),
+            QueueResult::TimedOut => self.enter(flow, step.timeout.clone()),
+            QueueResult::Refused => self.enter(flow, step.refused.clone()),
+            QueueResult::Answered => self.phase = Phase::Over,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Rng;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    const FLOW: &str = r#"version = 1
+start = "hello"
+[step.hello]
+play = { text = "Hello.", sound = "hello" }
+next = "menu"
+[step.menu]
+menu = { text = "Press 1 or 2.", sound = "menu" }
+keys = { 1 = "general", 2 = "law" }
+timeout = "5s"
+retries = 1
+invalid = { text = "What?", sound = "what" }
+no_input = { text = "Still there?", sound = "there" }
+otherwise = "bye"
+[step.law]
+play = { text = "This call may be recorded.", sound = "law" }
+interruptible = false
+next = "general"
+[step.general]
+queue = "general"
+priority = 2
+skills = { french = 3 }
+full = "bye"
+timeout = "menu"
+refused = "silent"
+[step.silent]
+hang_up = true
+[step.bye]
+hang_up = { text = "Bye.", sound = "bye" }
+"#;
+
+    fn flow(text: &str) -> Flow {
+        let queues = BTreeSet::from([QueueId::new("general")]);
+        let around = load::Surroundings { queues: &queues, language: "en" };
+        load::load(FlowId::new("f"), "f.toml", text, &around).unwrap().flow
+    }
+
+    /// One word for one input: `go`, `heard` (what was played last), a key, `full`, `late`, `refused`, `agent`,
+    /// `5s` (time passes, then Timeout).
+    fn tell(run: &mut Run, now: &mut Instant, flow: &Flow, word: &str) {
+        let input = match word {
+            "go" => Input::Start,
+            "heard" => Input::PlayFinished { token: run.last_token },
+            "old" => Input::PlayFinished { token: run.last_token.wrapping_sub(1) },
+            "full" => Input::QueueResult(QueueResult::Full),
+            "late" => Input::QueueResult(QueueResult::TimedOut),
+            "refused" => Input::QueueResult(QueueResult::Refused),
+            "agent" => Input::QueueResult(QueueResult::Answered),
+            key if key.chars().count() == 1 => Input::Digit(key.chars().next().unwrap()),
+            time => {
+                *now = *now + written::read_duration(time).unwrap();
+                Input::Timeout
+            }
+        };
+        run.handle(*now, flow, input);
+    }
+
+    fn asked(run: &mut Run) -> String {
+        let word = |output| match output {
+            Output::Answer => "answer".into(),
+            Output::Entered { step } => format!("@{step}"),
+            Output::Play { prompts, interruptible, .. } => prompts.join("+") + if interruptible { "" } else { "!" },
+            Output::StopPlaying => "stop".into(),
+            Output::Queue { queue, priority, skills } => format!("queue({queue},{priority},{})", skills.len()),
+            Output::HangUp { cause } => format!("{cause:?}"),
+        };
+        std::iter::from_fn(|| run.poll()).map(word).collect::<Vec<String>>().join(" ")
+    }
+
+    /// Inputs, then what the last of them made the run ask for.
+    fn check(inputs: &str, expect: &str) {
+        check_in(FLOW, inputs, expect);
+    }
+
+    fn check_in(text: &str, inputs: &str, expect: &str) {
+        let (flow, mut now) = (flow(text), Instant(1));
+        let mut run = Run::new(&flow);
+        let mut last = String::new();
+        for word in inputs.split(' ') {
+            tell(&mut run, &mut now, &flow, word);
+            last = asked(&mut run);
+            // Written down and read back after every input, the run goes on the same.
+            run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
+        }
+        assert_eq!(last, expect, "{inputs}");
+    }
+
+    #[test]
+    fn a_caller_is_led_step_by_step() {
+        check("go", "answer @hello hello");
+        check("go go", "");
+        check("go old", "");
+        check("go heard", "@menu menu");
+        check("go heard heard", "");
+        check("go heard heard 1", "@general queue(general,2,1)");
+        // A key stops the prompt.
+        check("go heard 1", "stop @general queue(general,2,1)");
+        // A key pressed ahead counts in the menu behind, which then is not heard.
+        check("go 1", "stop @menu @general queue(general,2,1)");
+        check("go 2", "stop @menu @law law!");
+        check("go 9", "stop @menu what+menu");
+        // What must be heard is heard, and a key meanwhile counts nowhere.
+        check("go 2 1", "");
+        check("go 2 heard", "@general queue(general,2,1)");
+        check("go x", "");
+        // Wrong keys and silence: once more, then otherwise.
+        check("go heard 9", "stop what+menu");
+        check("go heard 9 9", "stop @bye bye!");
+        check("go heard heard 4s", "");
+        check("go heard heard 5s", "there+menu");
+        check("go heard heard 5s heard 1", "@general queue(general,2,1)");
+        check("go heard heard 5s heard 5s", "@bye bye!");
+        check("go heard heard 5s heard 5s heard", "FlowEnded");
+        check("go heard heard 5s heard 5s 1", "");
+        check("go 1 1", "");
+        check("go 1 full", "@bye bye!");
+        check("go 1 refused", "@silent FlowEnded");
+        check("go 1 agent", "");
+        check("go 1 agent late", "");
+        // Back from the queue, the menu counts its retries anew.
+        check("go 9 1 late", "@menu menu");
+        check("go 9 1 late 9", "stop what+menu");
+        check("heard", "");
+        check("1", "");
+    }
+
+    #[test]
+    fn a_key_pressed_ahead_skips_what_may_be_skipped() {
+        let play = |name: &str, next: &str, rest: &str| {
+            format!("[step.{name}]\nplay = {{ text = \"{name}\", sound = \"{name}\" }}\nnext = \"{next}\"\n{rest}\n")
+        };
+        let steps = [play("a", "b", ""), play("b", "law", ""), play("law", "c", "interruptible = false")].concat();
+        let menu =
+            "[step.menu]\nmenu = { text = \"1\", sound = \"menu\" }\nkeys = { 1 = \"end\" }\notherwise = \"end\"\n";
+        let head = "version = 1\nstart = \"a\"\n[step.end]\nhang_up = true\n";
+        let text = [head, &steps, &play("c", "menu", ""), menu].concat();
+        check_in(&text, "go heard", "@b b");
+        check_in(&text, "go 1", "stop @b @law law!");
+        check_in(&text, "go 1 heard", "@c @menu @end FlowEnded");
+        check_in(&text, "go heard heard heard 7", "stop @menu menu");
+    }
+
+    #[test]
+    fn it_is_told_when_to_stop_waiting_for_a_key() {
+        let (flow, mut now) = (flow(FLOW), Instant(1));
+        let mut run = Run::new(&flow);
+        for (word, deadline, over) in [
+            ("go", None, false),
+            ("heard", None, false),
+            ("heard", Some(Instant(1) + Duration::from_secs(5)), false),
+            ("1", None, false),
+            ("agent", None, true),
+        ] {
+            tell(&mut run, &mut now, &flow, word);
+            assert_eq!((run.deadline(), run.is_over()), (deadline, over), "{word}");
+        }
+        assert_eq!((run.step(), run.flow().as_str()), ("general", "f"));
+    }
+
+    /// The flow is replaced while the caller is in it.
+    #[test]
+    fn a_changed_flow_ends_or_carries_the_call() {
+        let replaced = |steps: &str| flow(&format!("version = 1\nstart = \"menu\"\n{steps}"));
+        let gone = replaced("[step.menu]\nhang_up = true");
+        let kept = replaced("[step.menu]\nqueue = \"general\"\notherwise = \"bye\"\n[step.bye]\nhang_up = true");
+        let other = replaced(
+            "[step.menu]\nplay = \"x\"\nnext = \"general\"\n[step.general]\nhang_up = true\n[step.hello]\nhang_up = true",
+        );
+        let rows = [
+            ("go", &gone, "heard", "StepGone"),
+            ("go heard", &gone, "heard", "FlowEnded"),
+            ("go heard heard", &gone, "5s", "StepGone"),
+            ("go heard", &kept, "heard", "queue(general,0,0)"),
+            ("go heard", &other, "1", "stop @general FlowEnded"),
+            ("go 1", &other, "full", "StepGone"),
+            ("go 1", &other, "agent", ""),
+        ];
+        for (before, changed, word, expect) in rows {
+            let (flow, mut now) = (flow(FLOW), Instant(1));
+            let mut run = Run::new(&flow);
+            before.split(' ').for_each(|word| tell(&mut run, &mut now, &flow, word));
+            asked(&mut run);
+            tell(&mut run, &mut now, changed, word);
+            assert_eq!(asked(&mut run), expect, "{before}, then {word}");
+        }
+    }
+
+    /// Any inputs in any order: it never asks for anything after the end, and asks little for one input.
+    #[test]
+    fn no_order_of_inputs_confuses_it() {
+        let flow = flow(FLOW);
+        let words = ["go", "heard", "old", "1", "2", "9", "#", "full", "late", "refused", "agent", "5s", "1s"];
+        let (mut rng, mut ended, mut queued) = (Rng::from_number(3), 0, 0);
+        for _ in 0..5_000 {
+            let (mut run, mut now) = (Run::new(&flow), Instant(1));
+            for _ in 0..40 {
+                let over = run.is_over();
+                tell(&mut run, &mut now, &flow, words[rng.below(words.len() as u64) as usize]);
+                let asked = asked(&mut run);
+                assert!(!over || asked.is_empty(), "asked for {asked} after the end");
+                assert!(asked.split(' ').count() < 8, "{asked}");
+                assert_eq!(run.deadline().is_some(), matches!(run.phase, Phase::Listening { .. }));
+                queued += u32::from(asked.contains("queue"));
+            }
+            ended += u32::from(run.is_over());
+        }
+        assert!(ended > 1000 && queued > 1000, "{ended} ended, {queued} queued");
+    }
+}

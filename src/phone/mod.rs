@@ -1,1 +1,471 @@
-//! (being built)
+//! A telephone: a user agent on `sip` and `media`, pure. The simulator's people use it, and so does
+//! `tierline phone`, so that what is simulated and what people try are the same code.
+//!
+//! One line, one call at a time; a second caller hears busy. What to do (answer, decline, press, hang up) is
+//! decided by whoever owns the phone.
+//!
+//! ```text
+//!  Idle ──Dial──▶ Dialing ──2xx──▶ Talking ──HangUp, BYE──▶ Idle
+//!    └──INVITE──▶ Ringing ──Answer──▶ Answering ──ACK──▶ Talking
+//! ```
+
+use crate::ids::{IdCounter, LegId, PortId, Rng};
+use crate::media::{self, Codec, Direction, Local, sdp};
+use crate::sip::header::NameAddr;
+use crate::sip::uri::Uri;
+use crate::sip::{self, Account, Body, Endpoint};
+use crate::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// Who the phone is and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    pub sip: sip::Config,
+    /// The phone's own address as others see it: From of its calls.
+    pub identity: NameAddr,
+    /// For Digest; none for a caller without an account.
+    pub account: Option<Account>,
+    /// In order of preference.
+    pub codecs: Vec<Codec>,
+    /// The plane that carries its audio.
+    pub plane: u16,
+    /// The address that its SDP tells.
+    pub media_address: std::net::IpAddr,
+}
+
+/// Everything that reaches the phone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Input {
+    Sip(sip::Input),
+    Media(media::Event),
+    Ask(Ask),
+    /// `deadline()` has come.
+    Timeout,
+}
+
+/// What its owner does with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Ask {
+    /// `expires` in seconds. Needs an account.
+    Register { registrar: Uri, expires: u32 },
+    Unregister,
+    /// `flow`: where to send, if not where the URI leads.
+    Dial { to: Uri, flow: Option<sip::Flow> },
+    /// Takes the call that rings.
+    Answer,
+    /// Refuses the call that rings with this status (400 … 699).
+    Decline { status: u16 },
+    /// Ends the call in whatever state.
+    HangUp,
+    /// `0`–`9`, `*`, `#`, `A`–`D`, and `,` for a pause of 500 ms.
+    Press { digits: String },
+    /// Whether to say what is heard ([`media::Output::Heard`] of the phone's port).
+    Listen { on: bool },
+    /// Talks: plays this until something else is played or the call ends.
+    Say { source: media::Source },
+}
+
+/// Everything that leaves it.
+#[derive(Clone, Debug)]
+pub enum Output {
+    Sip { flow: sip::Flow, bytes: Vec<u8> },
+    Resolve { query: u64, uri: Uri },
+    Media(media::Command),
+    Event(Event),
+}
+
+/// What its owner notices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    Registered { expires: u32 },
+    RegistrationFailed { status: u16 },
+    /// Somebody calls; `from` as the phone would show it. `headers` as in [`sip::Event::Invited`].
+    Incoming { from: String, headers: Vec<(String, String)> },
+    /// The called party's phone rings.
+    Progress { status: u16 },
+    /// Both can talk now.
+    Connected,
+    /// The call came to nothing. Our own `HangUp` and `Decline` make no event.
+    Failed { status: u16 },
+    /// The other side, or the network, ended the call before (`answered` false) or after we talked.
+    Ended { answered: bool, reason: Option<String> },
+    /// The other side pressed a key.
+    Digit { digit: char },
+    /// Nothing is heard although something should be.
+    Silent,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Call {
+    leg: LegId,
+    port: PortId,
+    state: State,
+    address: Option<SocketAddr>,
+    version: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum State {
+    Opening { to: Uri, flow: Option<sip::Flow> },
+    Dialing { offer: Vec<u8> },
+    /// `wanted`: the port is being opened, the call will be answered.
+    Ringing { offer: Option<Body>, wanted: bool },
+    /// `offer` is ours, to be answered in the ACK.
+    Answering { offer: Option<Vec<u8>> },
+    /// `offer` is ours if one is under way.
+    Talking { offer: Option<Vec<u8>> },
+}
+
+/// The phone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Phone {
+    settings: Settings,
+    now: Instant,
+    sip: Endpoint,
+    call: Option<Call>,
+    ports: u64,
+    /// Ports that the plane has not closed yet.
+    open_ports: u32,
+    listen: bool,
+    say: Option<media::Source>,
+    #[serde(skip)]
+    outputs: VecDeque<Output>,
+}
+
+impl Phone {
+    /// `number` tells phones of one world apart.
+    pub fn new(settings: Settings, number: u16, rng: Rng) -> Phone {
+        let sip = Endpoint::new(settings.sip.clone(), rng, IdCounter::new(number & 0x3ff, 1));
+        Phone {
+            settings,
+            now: Instant::ZERO,
+            sip,
+            call: None,
+            ports: u64::from(number) << 32,
+            open_ports: 0,
+            listen: false,
+            say: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Sip(input) => self.sip.handle(self.now, input),
+            Input::Media(event) => self.media_said(event),
+            Input::Ask(ask) => self.ask(ask),
+            Input::Timeout => self.sip.handle(self.now, sip::Input::Timeout),
+        }
+        while let Some(output) = self.sip.poll() {
+            self.sip_said(output);
+        }
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.sip.deadline()
+    }
+
+    /// Whether a call rings, is dialed or talked in.
+    pub fn is_busy(&self) -> bool {
+        self.call.is_some()
+    }
+
+    pub fn is_talking(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| matches!(call.state, State::Talking { .. }))
+    }
+
+    /// Why the phone is not quiet.
+    pub fn pending(&self) -> Option<String> {
+        match (&self.call, self.open_ports) {
+            (Some(call), _) => Some(format!("a call in state {:?}", call.state)),
+            (None, 1..) => Some("a port is open".to_owned()),
+            (None, 0) => self.sip.pending(),
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Register { registrar, expires } => {
+                if let Some(user) = self.settings.account.clone() {
+                    self.sip_do(sip::Command::Register { user, registrar, expires });
+                }
+            }
+            Ask::Unregister => self.sip_do(sip::Command::Unregister),
+            Ask::Dial { to, flow } if self.call.is_none() => {
+                let leg = self.sip.next_leg();
+                self.begin(leg, State::Opening { to, flow });
+                self.open();
+            }
+            Ask::Dial { .. } => {}
+            Ask::Answer => self.answer(),
+            Ask::Decline { status } => self.decline(status),
+            Ask::HangUp => self.hang_up(),
+            Ask::Press { digits } => self.with_port(|port| media::Command::SendDigits { port, digits }),
+            Ask::Listen { on } => {
+                self.listen = on;
+                self.with_port(|port| media::Command::Listen { port, on });
+            }
+            Ask::Say { source } => {
+                self.say = Some(source.clone());
+                self.with_port(|port| media::Command::Play { port, source, token: 0 });
+            }
+        }
+    }
+
+    fn begin(&mut self, leg: LegId, state: State) {
+        self.ports += 1;
+        let port = PortId { plane: self.settings.plane, number: self.ports };
+        self.call = Some(Call { leg, port, state, address: None, version: 0 });
+    }
+
+    fn open(&mut self) {
+        self.open_ports += 1;
+        self.with_port(|port| media::Command::Open { port });
+        let on = self.listen;
+        self.with_port(|port| media::Command::Listen { port, on });
+    }
+
+    fn with_port(&mut self, command: impl FnOnce(PortId) -> media::Command) {
+        if let Some(call) = &self.call {
+            self.outputs.push_back(Output::Media(command(call.port)));
+        }
+    }
+
+    fn answer(&mut self) {
+        let Some(Call { state: State::Ringing { wanted, .. }, .. }) = &mut self.call else { return };
+        if !std::mem::replace(wanted, true) {
+            self.open();
+        }
+    }
+
+    fn decline(&mut self, status: u16) {
+        let Some(Call { leg, state: State::Ringing { .. }, .. }) = &self.call else { return };
+        let leg = *leg;
+        self.sip_do(sip::Command::Refuse { leg, status, headers: Vec::new() });
+        self.forget();
+    }
+
+    fn hang_up(&mut self) {
+        if let Some(leg) = self.call.as_ref().map(|call| call.leg) {
+            self.sip_do(sip::Command::HangUp { leg, reason: None });
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        if !matches!(call.state, State::Ringing { wanted: false, .. }) {
+            self.outputs.push_back(Output::Media(media::Command::Close { port: call.port }));
+        }
+    }
+
+    fn local(&mut self) -> Option<Local> {
+        let call = self.call.as_mut()?;
+        call.version += 1;
+        Some(Local {
+            address: call.address?,
+            codecs: self.settings.codecs.clone(),
+            session_id: call.leg.0 & 0xffff_ffff,
+            version: call.version,
+            direction: Direction::SendRecv,
+            telephone_event: true,
+        })
+    }
+
+    fn sip_do(&mut self, command: sip::Command) {
+        self.sip.handle(self.now, sip::Input::Command(command));
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn connect(&mut self, session: media::Session) {
+        self.with_port(|port| media::Command::Connect { port, session });
+        if let Some(source) = self.say.clone() {
+            self.with_port(|port| media::Command::Play { port, source, token: 0 });
+        }
+    }
+
+    fn media_said(&mut self, event: media::Event) {
+        if let media::Event::Closed { .. } | media::Event::OpenFailed { .. } = event {
+            self.open_ports -= 1;
+        }
+        if self.call.as_ref().is_none_or(|call| call.port != event.port()) {
+            return;
+        }
+        match event {
+            media::Event::Opened { local, .. } => {
+                if let Some(call) = &mut self.call {
+                    call.address = Some(SocketAddr::new(self.settings.media_address, local.port()));
+                }
+                self.port_opened();
+            }
+            media::Event::OpenFailed { .. } => {
+                self.hang_up();
+                self.tell(Event::Failed { status: 500 });
+            }
+            media::Event::Digit { digit, .. } => self.tell(Event::Digit { digit }),
+            media::Event::Silent { .. } => self.tell(Event::Silent),
+            media::Event::Finished { .. } | media::Event::Latched { .. } | media::Event::Closed { .. } => {}
+        }
+    }
+
+    fn port_opened(&mut self) {
+        let Some(local) = self.local() else { return };
+        let call = self.call.as_mut().expect("the port belongs to a call");
+        match &mut call.state {
+            State::Opening { to, flow } => {
+                let (to, flow, leg) = (to.clone(), *flow, call.leg);
+                let offer = sdp::offer(&local);
+                call.state = State::Dialing { offer: offer.clone() };
+                self.invite(leg, to, flow, offer);
+            }
+            State::Ringing { offer, .. } => {
+                let (offer, leg) = (offer.take(), call.leg);
+                self.answer_with(leg, offer, &local);
+            }
+            State::Dialing { .. } | State::Answering { .. } | State::Talking { .. } => {}
+        }
+    }
+
+    fn invite(&mut self, leg: LegId, to: Uri, flow: Option<sip::Flow>, offer: Vec<u8>) {
+        self.sip_do(sip::Command::Invite {
+            leg,
+            flow,
+            from: self.settings.identity.clone(),
+            to: NameAddr::new(to.clone()),
+            uri: to,
+            offer: Some(Body::sdp(offer)),
+            headers: Vec::new(),
+            account: self.settings.account.clone(),
+        });
+    }
+
+    fn answer_with(&mut self, leg: LegId, offer: Option<Body>, local: &Local) {
+        let (body, ours, session) = match offer {
+            None => {
+                let bytes = sdp::offer(local);
+                (bytes.clone(), Some(bytes), None)
+            }
+            Some(offer) => match sdp::answer(&offer.bytes, local) {
+                Ok((bytes, session)) => (bytes, None, Some(session)),
+                Err(_) => {
+                    self.sip_do(sip::Command::Refuse { leg, status: 488, headers: Vec::new() });
+                    self.forget();
+                    return self.tell(Event::Failed { status: 488 });
+                }
+            },
+        };
+        if let Some(call) = &mut self.call {
+            call.state = State::Answering { offer: ours };
+        }
+        self.sip_do(sip::Command::Answer { leg, body: Body::sdp(body) });
+        if let Some(session) = session {
+            self.connect(session);
+        }
+    }
+
+    fn sip_said(&mut self, output: sip::Output) {
+        match output {
+            sip::Output::Send { flow, bytes } => self.outputs.push_back(Output::Sip { flow, bytes }),
+            sip::Output::Resolve { query, uri } => self.outputs.push_back(Output::Resolve { query, uri }),
+            // A phone has no users that must prove themselves.
+            sip::Output::Verify { query, .. } => {
+                self.sip.handle(self.now, sip::Input::Verified { query, ok: false });
+            }
+            sip::Output::Event(event) => self.sip_happened(event),
+        }
+    }
+
+    fn sip_happened(&mut self, event: sip::Event) {
+        use sip::Event as E;
+        match event {
+            E::Invited { leg, caller, offer, headers, .. } => self.invited(leg, &caller, offer, headers),
+            E::Provisional { status, .. } => self.tell(Event::Progress { status }),
+            E::Established { leg, body, .. } => self.established(leg, body.as_ref()),
+            E::Failed { status, .. } => {
+                self.forget();
+                self.tell(Event::Failed { status });
+            }
+            E::Cancelled { reason, .. } => self.ended(false, reason),
+            E::Ended { reason, .. } => self.ended(true, reason),
+            E::Offered { leg, body } => self.offered(leg, body),
+            E::OfferAnswered { body, .. } => self.offer_answered(body.as_ref()),
+            E::Registered { expires } => self.tell(Event::Registered { expires }),
+            E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
+            E::OfferRefused { .. } | E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
+        }
+    }
+
+    fn invited(&mut self, leg: LegId, caller: &NameAddr, offer: Option<Body>, headers: Vec<(String, String)>) {
+        if self.call.is_some() {
+            return self.sip_do(sip::Command::Refuse { leg, status: 486, headers: Vec::new() });
+        }
+        self.begin(leg, State::Ringing { offer, wanted: false });
+        self.sip_do(sip::Command::Ring { leg, status: 180, body: None });
+        let from = caller.display.clone().unwrap_or_else(|| caller.uri.user_decoded());
+        self.tell(Event::Incoming { from, headers });
+    }
+
+    fn established(&mut self, leg: LegId, body: Option<&Body>) {
+        let Some(call) = self.call.as_mut().filter(|call| call.leg == leg) else { return };
+        let state = std::mem::replace(&mut call.state, State::Talking { offer: None });
+        let accepted = match (&state, body) {
+            (State::Dialing { offer } | State::Answering { offer: Some(offer) }, Some(body)) => {
+                sdp::accept(offer, &body.bytes).map(Some)
+            }
+            (State::Dialing { .. } | State::Answering { offer: Some(_) }, None) => Err(sdp::Refusal::NoAudio),
+            _ => Ok(None),
+        };
+        match accepted {
+            Ok(session) => {
+                session.into_iter().for_each(|session| self.connect(session));
+                self.tell(Event::Connected);
+            }
+            Err(_) => {
+                self.hang_up();
+                self.tell(Event::Failed { status: 488 });
+            }
+        }
+    }
+
+    fn ended(&mut self, answered: bool, reason: Option<sip::Reason>) {
+        self.forget();
+        self.tell(Event::Ended { answered, reason: reason.map(|reason| reason.text) });
+    }
+
+    /// A new offer within the call: hold, retrieve, another address.
+    fn offered(&mut self, leg: LegId, body: Option<Body>) {
+        let Some(local) = self.local() else { return };
+        let Some(body) = body else {
+            let offer = sdp::offer(&local);
+            if let Some(call) = &mut self.call {
+                call.state = State::Talking { offer: Some(offer.clone()) };
+            }
+            return self.sip_do(sip::Command::AcceptOffer { leg, body: Body::sdp(offer) });
+        };
+        match sdp::answer(&body.bytes, &local) {
+            Ok((bytes, session)) => {
+                self.with_port(|port| media::Command::Connect { port, session });
+                self.sip_do(sip::Command::AcceptOffer { leg, body: Body::sdp(bytes) });
+            }
+            Err(_) => self.sip_do(sip::Command::RefuseOffer { leg, status: 488 }),
+        }
+    }
+
+    fn offer_answered(&mut self, body: Option<&Body>) {
+        let Some(Call { state: State::Talking { offer }, .. }) = &mut self.call else { return };
+        let (Some(offer), Some(body)) = (offer.take(), body) else { return };
+        if let Ok(session) = sdp::accept(&offer, &body.bytes) {
+            self.with_port(|port| media::Command::Connect { port, session });
+        }
+    }
+}

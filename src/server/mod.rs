@@ -1,1 +1,267 @@
-//! (being built)
+//! The shell: the only files that know tokio, sockets, threads, disks and the operating system's clock.
+//! It does I/O and decides nothing.
+//!
+//! | thread | what it does |
+//! |---|---|
+//! | `engine` | waits, handles, drains ([`driver`]) |
+//! | `sip-udp` | reads datagrams ([`signaling`]) |
+//! | `plane-N` | audio: batched receive and send ([`media`]) |
+//! | `log` | group commit of events ([`store`]) |
+//! | tokio's | HTTP, names, signals |
+
+pub mod accounts;
+pub mod calls;
+pub mod clock;
+pub mod driver;
+//STUB pub mod media;
+//STUB pub mod metrics;
+//STUB pub mod net;
+pub mod phone;
+pub mod signaling;
+//STUB pub mod speech;
+pub mod store;
+pub mod web;
+
+use crate::command::{Actor, Ask, Command};
+use crate::config::{self, Loaded};
+use crate::engine::{Configuration, Engine, Input, Start};
+use crate::media as audio;
+use crate::sip::{self, Listener};
+use crate::stats::Stats;
+use anyhow::{Context, Result, bail};
+use clock::Clock;
+use driver::{Driver, Message, Outlets};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use store::Store;
+
+/// How `tierline serve` was called.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub config: Option<PathBuf>,
+    pub data: Option<PathBuf>,
+    /// Write every input of the engine here.
+    pub record: Option<PathBuf>,
+}
+
+/// How serving ended, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Drained and stopped as asked.
+    Stopped,
+    /// Could not start: what was configured cannot be had (exit code 2).
+    Refused,
+}
+
+/// Loads, starts, serves, drains, stops.
+pub fn serve(options: &Options) -> Result<Outcome> {
+    let mut loaded = match config::load(options.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Ok(refuse(&problems)),
+    };
+    if let Some(data) = &options.data {
+        loaded.server.data.clone_from(data);
+    }
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match Running::start(&loaded, options, runtime.handle().clone()) {
+        Ok(running) => runtime.block_on(running.until_stopped()).map(|()| Outcome::Stopped),
+        Err(why) => Ok(refuse(&format!("{why:#}"))),
+    }
+}
+
+fn refuse(why: &dyn std::fmt::Display) -> Outcome {
+    eprintln!("{why}");
+    Outcome::Refused
+}
+
+/// Everything that runs.
+struct Running {
+    inbox: Sender<Message>,
+    drained: Receiver<()>,
+    engine: std::thread::JoinHandle<Result<()>>,
+    udp: signaling::Udp,
+    planes: Arc<media::Planes>,
+    store: Arc<Store>,
+    http: tokio::task::JoinHandle<std::io::Result<()>>,
+    drain_limit: Duration,
+}
+
+impl Running {
+    fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
+        let server = &loaded.server;
+        // Sockets first: a taken port is the most likely thing to go wrong, and nothing is written by then.
+        let mut udp = signaling::Udp::bind(server.sip.bind)?;
+        let http = runtime.block_on(tokio::net::TcpListener::bind(server.http));
+        let http = http.with_context(|| format!("cannot listen on http {}", server.http))?;
+        let store = store::Store::open(&server.data)?;
+        let accounts = accounts::load(&loaded.center, server.password_file.as_deref(), &server.data)?;
+        if accounts.made_up && !server.sip.bind.ip().is_loopback() {
+            bail!(
+                "SIP on {} can be reached from other machines, but the passwords are made up for a demo on this one; \
+                 name a `password_file` in [server] of {}, or bind to 127.0.0.1",
+                server.sip.bind,
+                loaded.file
+            );
+        }
+        let sounds = Arc::new(speech::load_sounds(&loaded.sounds, &server.data)?);
+        let clock = Clock::start();
+        let (inbox, messages) = channel();
+        let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
+        udp.read_into(0, inbox.clone())?;
+        let engine = build_engine(loaded, &store, &sounds, &planes)?;
+        post(&inbox, Message::Input(restored(store.recovered)))?;
+        let store_writer = Arc::new(store.store);
+        let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
+        print_banner(loaded, &accounts, store.epoch);
+        let outlets = Outlets {
+            sip: udp.sender(),
+            media: planes.sender(),
+            resolve: signaling::resolver(runtime.clone(), inbox.clone()),
+            store: Arc::clone(&store_writer),
+            accounts: accounts.accounts,
+            stats: Arc::clone(&stats),
+            record: options.record.as_deref().map(create_record).transpose()?,
+        };
+        let (drained, when_drained) = channel();
+        let driver = Driver { engine, clock, inbox: messages, outlets, drained: Some(drained) };
+        let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || driver.run())?;
+        let pages = pages(stats, &store_writer, &planes, inbox.clone());
+        let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
+        let drain_limit = loaded.center.limits.drain;
+        let (store, drained) = (store_writer, when_drained);
+        Ok(Running { inbox, drained, engine, udp, planes, store, http, drain_limit })
+    }
+
+    /// Serves until a signal asks to stop, then drains.
+    async fn until_stopped(self) -> Result<()> {
+        stop_signal().await?;
+        eprintln!("stopping: no new calls; running ones may go on for {:?} (again Ctrl-C: stop now)", self.drain_limit);
+        let command = Command { actor: Actor::Operator, ask: Ask::Drain };
+        post(&self.inbox, Message::Input(Input::Command { id: 0, command }))?;
+        let drained = self.drained;
+        let limit = self.drain_limit + Duration::from_secs(2);
+        tokio::select! {
+            _ = tokio::task::spawn_blocking(move || drained.recv_timeout(limit)) => {}
+            again = stop_signal() => again?,
+        }
+        post(&self.inbox, Message::Stop)?;
+        self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"))??;
+        self.http.abort();
+        self.planes.stop();
+        self.udp.stop();
+        self.store.flush()?;
+        eprintln!("stopped");
+        Ok(())
+    }
+}
+
+fn post(inbox: &Sender<Message>, message: Message) -> Result<()> {
+    inbox.send(message).map_err(|_| anyhow::anyhow!("the engine's thread has ended"))
+}
+
+fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Sender<Message>) -> Result<media::Planes> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let count = loaded.server.media.planes.unwrap_or(u16::try_from(cores).unwrap_or(1));
+    let inbox = inbox.clone();
+    let events = move |event| _ = inbox.send(Message::Input(Input::Media(event)));
+    let settings = audio::Settings { silence_after: loaded.center.limits.silence, ..audio::Settings::default() };
+    media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), clock, events)
+}
+
+fn build_engine(loaded: &Loaded, store: &store::Opened, sounds: &audio::Sounds, planes: &media::Planes) -> Result<Engine> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    let listener = Listener { advertised: loaded.server.sip.advertised, ..Listener::udp(loaded.server.sip.bind) };
+    let start = Start {
+        node: loaded.server.node,
+        epoch: store.epoch,
+        next_seq: store.next_seq,
+        wall: clock::wall(),
+        seed,
+        sip: sip::Config::new(vec![listener], concat!("Tierline/", env!("CARGO_PKG_VERSION"))),
+        planes: planes.count(),
+        media_address: loaded.server.media.advertised,
+    };
+    let names = loaded.sounds.iter().filter_map(|sound| Some((sound.name.clone(), sounds.find(&sound.name)?)));
+    let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
+    Ok(Engine::new(start, Configuration { center, flows, sounds: names.collect() }))
+}
+
+fn restored(open: Vec<crate::event::Event>) -> Input {
+    let with_text = |event: crate::event::Event| {
+        let text = event.what.personal().and_then(|personal| personal.text.as_deref().map(str::to_owned));
+        (event, text)
+    };
+    Input::Restored(open.into_iter().map(with_text).collect())
+}
+
+fn pages(stats: Arc<Mutex<Stats>>, store: &Arc<Store>, planes: &Arc<media::Planes>, inbox: Sender<Message>) -> web::Pages {
+    let exporter = metrics::Exporter::new(stats, Arc::clone(store), Arc::clone(planes), inbox.clone());
+    let (store, inbox) = (Arc::clone(store), Mutex::new(inbox));
+    let not_ready = move || {
+        if !store.healthy() {
+            return Some("the log cannot be written".to_owned());
+        }
+        let (answer, said) = channel();
+        let look = Message::Look(Box::new(move |engine: &Engine| _ = answer.send(engine.is_draining())));
+        inbox.lock().ok()?.send(look).ok();
+        match said.recv_timeout(Duration::from_secs(1)) {
+            Ok(false) => None,
+            Ok(true) => Some("draining: no new calls".to_owned()),
+            Err(_) => Some("the engine does not answer".to_owned()),
+        }
+    };
+    web::Pages { exporter, not_ready: Box::new(not_ready) }
+}
+
+fn create_record(path: &Path) -> Result<BufWriter<File>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // A recording holds numbers and addresses: for its owner only.
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    Ok(BufWriter::new(file.with_context(|| format!("cannot write the recording {}", path.display()))?))
+}
+
+async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Where it listens, who may register, and what to try next.
+fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
+    let server = &loaded.server;
+    println!("Tierline {} serves {} from {}", env!("CARGO_PKG_VERSION"), loaded.center.name, loaded.file);
+    println!("  SIP    udp {}", server.sip.bind);
+    println!("  HTTP   http://{}/  metrics, healthz, readyz", server.http);
+    println!("  log    {} (start {epoch})", server.data.display());
+    for line in loaded.center.lines.values() {
+        println!("  line   {}: dial {}", line.id, line.numbers.join(", "));
+    }
+    let codes = &loaded.center.codes;
+    if accounts.made_up {
+        println!("  agents with passwords made at first start ({}):", accounts.file.display());
+        for agent in loaded.center.agents.values() {
+            let queues: Vec<&str> = agent.queues.iter().map(|queue| queue.as_str()).collect();
+            println!("         {} {:<8} {}  {}", agent.id, agent.user, accounts.passwords[&agent.user], queues.join(", "));
+        }
+    } else {
+        println!("  agents {} with passwords from {}", loaded.center.agents.len(), accounts.file.display());
+    }
+    println!("An agent's phone is ready while it is registered; it dials {} for a break and {} to be ready again.", codes.not_ready, codes.ready);
+    if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), loaded.center.lines.values().next()) {
+        println!("Try, in a second and a third terminal:");
+        println!("  tierline phone --user {} --answer", agent.user);
+        println!("  tierline phone --dial {} --press 1 --record heard.wav", line.numbers[0]);
+    }
+}

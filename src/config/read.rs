@@ -1,0 +1,379 @@
+//! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
+
+use super::{LogLevel, MediaSettings, Problem, ServerSettings, SipListener};
+use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
+use crate::ids::{AgentId, FlowId, LineId, QueueId};
+use crate::ivr::load::{check_version, is_name, language, skills};
+use crate::ivr::written::{Page, Place, Said, Section, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const A_NAME: &str = "1 to 64 of a-z, 0-9, _ and -";
+/// Characters of a name that people see.
+const MAX_NAME: usize = 100;
+const MAX_TEXT: usize = 2_000;
+/// Sounds that confirm the short codes.
+pub const READY_SOUND: &str = "agent-ready";
+pub const NOT_READY_SOUND: &str = "agent-not-ready";
+/// Ports of one leg: RTP and, above it, RTCP.
+const PORTS_PER_LEG: u32 = 2;
+
+/// What the configuration file says, apart from the flows and sounds that it names.
+#[derive(Debug)]
+pub struct Written {
+    pub center: Center,
+    pub server: ServerSettings,
+    /// Directory of flows, as written.
+    pub flows_dir: String,
+    /// Each flow that a line names, and where the first does.
+    pub flows: BTreeMap<FlowId, Place>,
+    /// Each music that a queue names, and where the first does.
+    pub music: BTreeMap<String, Place>,
+    /// The texts of [`READY_SOUND`] and [`NOT_READY_SOUND`], with their places.
+    pub code_texts: [Said<String>; 2],
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a whole page; what is wrong is reported there, with stand-ins in the result.
+pub fn read(page: &Page<'_>) -> Written {
+    let mut root = page.root();
+    check_version(&mut root);
+    let mut about = root.section("center");
+    let mut reader = Reader {
+        page,
+        time_zone: about.take("time_zone").and_then(|v| time_zone(&v)).unwrap_or("UTC".into()),
+        language: about.take("language").and_then(|v| language(&v)).unwrap_or("en".into()),
+        numbers: BTreeMap::new(),
+        flows: BTreeMap::new(),
+        music: BTreeMap::new(),
+        warnings: Vec::new(),
+    };
+    let name = about.require("name", "the center's name").and_then(|v| v.text(MAX_NAME)).unwrap_or_default();
+    let domains = list(about.take("domains"), "a list of domains such as [\"example.org\"]", domain);
+    about.finish();
+    let queues = reader.queues(root.section("queue"));
+    let lines = reader.lines(&mut root);
+    let agents = reader.agents(root.section("agent"), &queues);
+    let (codes, code_texts) = reader.codes(root.section("codes"));
+    let limits = limits(root.section("limits"));
+    let (server, flows_dir) = reader.server(root.section("server"), &limits);
+    root.finish();
+    reader.check_staffing(&queues, &agents);
+    let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
+    let Reader { time_zone, language, flows, music, warnings, .. } = reader;
+    let center = Center { name, domains, time_zone, language, lines, queues, agents, codes, limits };
+    Written { center, server, flows_dir, flows, music, code_texts, warnings }
+}
+
+struct Reader<'p> {
+    page: &'p Page<'p>,
+    time_zone: String,
+    language: String,
+    /// Every number that can be dialed → what it belongs to.
+    numbers: BTreeMap<String, String>,
+    flows: BTreeMap<FlowId, Place>,
+    music: BTreeMap<String, Place>,
+    warnings: Vec<Problem>,
+}
+
+impl<'p> Reader<'p> {
+    fn queues(&mut self, section: Section<'p>) -> BTreeMap<QueueId, Said<Queue>> {
+        let tables = named(section, "queue");
+        tables.into_iter().map(|(id, place, table)| (QueueId::new(&id), self.queue(&id, place, table))).collect()
+    }
+
+    fn queue(&mut self, id: &str, place: Place, mut table: Section<'p>) -> Said<Queue> {
+        let (second, none) = (Duration::from_secs(1), Duration::ZERO);
+        let music = table.take("music").and_then(|v| Some((name(&v, "the name of a recording")?, v.place)));
+        // The default's file is looked for as if it had been written at the queue.
+        let (music, at) = music.unwrap_or(("hold-music".into(), place.clone()));
+        self.music.entry(music.clone()).or_insert(at);
+        let it = Queue {
+            id: QueueId::new(id),
+            ring_timeout: table.duration("ring_timeout", second..=5 * MINUTE, 20 * second),
+            wrap_up: table.duration("wrap_up", none..=HOUR, 10 * second),
+            max_waiting: table.whole("max_waiting", 1..=100_000, 1000) as u32,
+            max_wait: table.duration("max_wait", 10 * second..=DAY, 30 * MINUTE),
+            priority: table.whole("priority", -1000..=1000, 0) as i32,
+            retry_same_agent: table.duration("retry_same_agent", none..=HOUR, MINUTE),
+            music,
+            short_abandon: table.duration("short_abandon", none..=5 * MINUTE, 5 * second),
+        };
+        table.finish();
+        Said { it, place }
+    }
+
+    fn lines(&mut self, root: &mut Section<'p>) -> BTreeMap<LineId, Line> {
+        let section = root.require("line", "at least one table such as [line.support]").and_then(|v| v.section());
+        let tables = section.map(|section| named(section, "line")).unwrap_or_default();
+        tables.into_iter().filter_map(|(id, _, table)| Some((LineId::new(&id), self.line(&id, table)?))).collect()
+    }
+
+    fn line(&mut self, id: &str, mut table: Section<'p>) -> Option<Line> {
+        let wanted = "a list of numbers such as [\"100\"]";
+        let numbers = table.require("numbers", wanted);
+        let (place, written) = (numbers.as_ref().map(|v| v.place.clone()), numbers.is_some());
+        let numbers = list(numbers, wanted, |value| self.number(value, &format!("the line `{id}`")));
+        if let (true, true, Some(place)) = (written, numbers.is_empty(), place) {
+            self.page.report(&place, format!("the line `{id}` has no number; allowed: {wanted}"));
+        }
+        let flow = table.require("flow", "the name of a flow: its file without .toml");
+        let flow = flow.and_then(|v| Some((FlowId::new(&name(&v, "the name of a flow")?), v.place)));
+        let time_zone = table.take("time_zone").and_then(|v| time_zone(&v)).unwrap_or(self.time_zone.clone());
+        let language = table.take("language").and_then(|v| language(&v)).unwrap_or(self.language.clone());
+        table.finish();
+        let (flow, place) = flow?;
+        self.flows.entry(flow.clone()).or_insert(place);
+        Some(Line { id: LineId::new(id), numbers, flow, time_zone, language })
+    }
+
+    /// A number that can be dialed; it belongs to one thing only.
+    fn number(&mut self, value: &Value<'_>, whose: &str) -> Option<String> {
+        let number = value.parsed("1 to 32 of 0-9, * and #, with or without a leading +", |s| {
+            let digits = s.strip_prefix('+').unwrap_or(s);
+            let good = (1..=32).contains(&digits.len());
+            (good && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'*' | b'#'))).then(|| s.to_owned())
+        })?;
+        self.claim(&number, &value.place, whose);
+        Some(number)
+    }
+
+    fn claim(&mut self, number: &str, place: &Place, whose: &str) {
+        if let Some(owner) = self.numbers.get(number) {
+            self.page.report(place, format!("the number {number} belongs to {owner} already; give another one"));
+        } else {
+            self.numbers.insert(number.into(), whose.into());
+        }
+    }
+
+    fn agents(&mut self, section: Section<'p>, queues: &BTreeMap<QueueId, Said<Queue>>) -> BTreeMap<AgentId, Agent> {
+        let (mut agents, mut users) = (BTreeMap::new(), BTreeSet::new());
+        for value in section.rest() {
+            let number = value.label.parse::<u32>().ok().filter(|n| (1..=99_999_999).contains(n));
+            let number = number.filter(|n| n.to_string() == value.label);
+            let (label, place) = (value.label.clone(), value.key_place.clone());
+            if number.is_none() {
+                self.page.report(&place, format!("an agent cannot have the number `{label}`; allowed: 1 to 99999999"));
+            } else {
+                self.claim(&label, &place, &format!("the agent {label}"));
+            }
+            let agent = value.section().and_then(|table| self.agent(AgentId(number.unwrap_or(0)), table, queues));
+            let Some(agent) = agent else { continue };
+            if !users.insert(agent.it.user.clone()) {
+                self.page.report(&agent.place, format!("another agent has the user `{}`", agent.it.user));
+            }
+            agents.insert(agent.it.id, agent.it);
+        }
+        agents
+    }
+
+    /// The agent, and where the user is written.
+    fn agent(
+        &mut self,
+        id: AgentId,
+        mut table: Section<'p>,
+        known: &BTreeMap<QueueId, Said<Queue>>,
+    ) -> Option<Said<Agent>> {
+        let user = table.require("user", "what the phone registers as").and_then(|v| Some((user(&v)?, v.place)));
+        let name = table.take("name").and_then(|v| v.text(MAX_NAME));
+        let names: Vec<&str> = known.keys().map(QueueId::as_str).take(20).collect();
+        let allowed = format!("a list of queues ({})", names.join(", "));
+        let queues = list(table.take("queues"), &allowed, |value| {
+            value.parsed(&allowed, |s| Some(QueueId::new(s)).filter(|id| known.contains_key(id)))
+        });
+        let skills = table.take("skills").map(skills).unwrap_or_default();
+        table.finish();
+        let (user, place) = user?;
+        let name = name.unwrap_or(user.clone());
+        Some(Said { it: Agent { id, user, name, queues: queues.into_iter().collect(), skills }, place })
+    }
+
+    fn codes(&mut self, mut section: Section<'p>) -> (ShortCodes, [Said<String>; 2]) {
+        let mut code = |key, default: &str| match section.take(key) {
+            Some(value) => self.number(&value, &format!("the code `{key}`")).unwrap_or_default(),
+            None => {
+                self.claim(default, &section.place, &format!("the code `{key}`"));
+                default.into()
+            }
+        };
+        let (ready, not_ready) = (code("ready", "*1"), code("not_ready", "*0"));
+        let mut text = |key, default: &str| {
+            let written = section.take(key).and_then(|v| Some(Said { it: v.text(MAX_TEXT)?, place: v.place }));
+            written.unwrap_or(Said { it: default.into(), place: section.place.clone() })
+        };
+        let texts = [text("ready_text", "You are ready."), text("not_ready_text", "You are not ready.")];
+        section.finish();
+        let codes =
+            ShortCodes { ready, not_ready, ready_sound: READY_SOUND.into(), not_ready_sound: NOT_READY_SOUND.into() };
+        (codes, texts)
+    }
+
+    fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, String) {
+        let node = section.whole("node", 0..=1023, 0) as u16;
+        let data = section.take("data").and_then(|v| v.text(1000)).unwrap_or("data".into());
+        let log_level = section.take("log_level").and_then(|v| log_level(&v)).unwrap_or(LogLevel::Info);
+        let flows_dir = section.take("flows").and_then(|v| v.text(1000)).unwrap_or("../ivr-flows".into());
+        let password_file = section.take("password_file").and_then(|v| v.text(1000));
+        let sip = self.sip(section.section("sip"), password_file.is_some());
+        let mut http_section = section.section("http");
+        let http = http_section.take("bind").and_then(|v| address(&v)).unwrap_or(local(8080));
+        http_section.finish();
+        let media = self.media(section.section("media"), &sip, limits);
+        section.finish();
+        let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
+        (ServerSettings { node, sip, http, media, data, log_level, password_file }, flows_dir)
+    }
+
+    fn sip(&mut self, mut section: Section<'p>, has_passwords: bool) -> SipListener {
+        let written = section.take("bind");
+        let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
+        let bind = written.and_then(|v| address(&v)).unwrap_or(local(5060));
+        let advertised = section.take("advertised").and_then(|v| public(&v, address(&v), |a| a.ip()));
+        section.finish();
+        if bind.ip().is_unspecified() && advertised.is_none() {
+            let message = format!("phones cannot be told to send to {bind}; write `advertised` as well");
+            self.page.report(&place, message);
+        }
+        if !bind.ip().is_loopback() && !has_passwords {
+            let message = format!(
+                "{bind} can be reached from outside, and passwords made at first start are for trying out; \
+                 name a `password_file` in [server], or listen on 127.0.0.1"
+            );
+            self.page.report(&place, message);
+        }
+        SipListener { bind, advertised: advertised.unwrap_or(bind) }
+    }
+
+    fn media(&mut self, mut section: Section<'p>, sip: &SipListener, limits: &Limits) -> MediaSettings {
+        let bind = section.take("bind").and_then(|v| ip(&v)).unwrap_or(sip.bind.ip());
+        let told = section.take("advertised").and_then(|v| public(&v, ip(&v), |a| *a));
+        let otherwise = if bind.is_unspecified() { sip.advertised.ip() } else { bind };
+        let written = section.take("ports");
+        let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
+        let ports = written.and_then(ports).unwrap_or((20_000, 59_999));
+        let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
+        section.finish();
+        let legs = (u32::from(ports.1 - ports.0) + 1) / PORTS_PER_LEG;
+        // A call has two legs: the caller's and the agent's.
+        if legs < limits.calls.saturating_mul(2) {
+            let message = format!("these ports are enough for {} calls; [limits] allows {}", legs / 2, limits.calls);
+            self.warnings.push(self.page.problem(&place, message));
+        }
+        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes }
+    }
+
+    fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {
+        for (id, queue) in queues.iter().filter(|(id, _)| !agents.values().any(|agent| agent.queues.contains(id))) {
+            self.warnings.push(self.page.problem(&queue.place, format!("no agent serves the queue `{id}`")));
+        }
+    }
+}
+
+fn limits(mut section: Section<'_>) -> Limits {
+    let limits = Limits {
+        calls: section.whole("calls", 1..=100_000, 2000) as u32,
+        silence: section.duration("silence", Duration::from_secs(1)..=HOUR, Duration::from_secs(30)),
+        drain: section.duration("drain", Duration::ZERO..=DAY, 5 * MINUTE),
+    };
+    section.finish();
+    limits
+}
+
+/// The tables of a section whose keys are names that people give.
+fn named<'p>(section: Section<'p>, what: &str) -> Vec<(String, Place, Section<'p>)> {
+    let page = section.page;
+    let mut tables = Vec::new();
+    for value in section.rest() {
+        let (label, place) = (value.label.clone(), value.key_place.clone());
+        if !is_name(&label) {
+            page.report(&place, format!("a {what} cannot be called `{label}`; allowed: {A_NAME}"));
+        }
+        tables.extend(value.section().map(|table| (label, place, table)));
+    }
+    tables
+}
+
+fn list<T>(value: Option<Value<'_>>, allowed: &str, read: impl FnMut(&Value<'_>) -> Option<T>) -> Vec<T> {
+    let entries = value.map(|value| value.list(allowed)).unwrap_or_default();
+    entries.iter().filter_map(read).collect()
+}
+
+fn name(value: &Value<'_>, what: &str) -> Option<String> {
+    value.parsed(&format!("{what} ({A_NAME})"), |s| is_name(s).then(|| s.to_owned()))
+}
+
+fn user(value: &Value<'_>) -> Option<String> {
+    value.parsed("1 to 32 of a-z, 0-9, \".\", \"_\" and \"-\"", |s| {
+        let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+        ((1..=32).contains(&s.len()) && s.bytes().all(known)).then(|| s.to_owned())
+    })
+}
+
+fn domain(value: &Value<'_>) -> Option<String> {
+    value.parsed("a domain such as \"example.org\"", |s| {
+        let label = |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (s.len() <= 253 && s.split('.').all(label)).then(|| s.to_ascii_lowercase())
+    })
+}
+
+/// Its form only: which zones exist is known where the clock is.
+fn time_zone(value: &Value<'_>) -> Option<String> {
+    value.parsed("an IANA time zone such as \"Europe/Berlin\" or \"UTC\"", |s| {
+        let part = |p: &str| {
+            p.starts_with(|c: char| c.is_ascii_alphabetic())
+                && p.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+'))
+        };
+        (s.len() <= 64 && s.split('/').all(part) && (s == "UTC" || s.contains('/'))).then(|| s.to_owned())
+    })
+}
+
+fn log_level(value: &Value<'_>) -> Option<LogLevel> {
+    value.parsed("error, warn, info, debug or trace", |s| match s {
+        "error" => Some(LogLevel::Error),
+        "warn" => Some(LogLevel::Warn),
+        "info" => Some(LogLevel::Info),
+        "debug" => Some(LogLevel::Debug),
+        "trace" => Some(LogLevel::Trace),
+        _ => None,
+    })
+}
+
+fn address(value: &Value<'_>) -> Option<SocketAddr> {
+    let allowed = "an IP address and a port from 1 to 65535, such as \"127.0.0.1:5060\" or \"[::1]:5060\"";
+    value.parsed(allowed, |s| s.parse::<SocketAddr>().ok().filter(|a| a.port() > 0))
+}
+
+fn ip(value: &Value<'_>) -> Option<IpAddr> {
+    value.parsed("an IP address such as \"192.0.2.7\" or \"2001:db8::7\"", |s| s.parse().ok())
+}
+
+/// What others are told must be an address that they can send to.
+fn public<T>(value: &Value<'_>, told: Option<T>, ip: impl Fn(&T) -> IpAddr) -> Option<T> {
+    let told = told?;
+    if ip(&told).is_unspecified() {
+        value.wrong("an address that others can send to");
+    }
+    Some(told)
+}
+
+fn ports(value: Value<'_>) -> Option<(u16, u16)> {
+    let allowed = "the first and the last port, such as [20000, 59999]; 1024 to 65535, with an even one and the next";
+    let whole = value.clone();
+    let pair: Vec<u16> = value.list(allowed).iter().filter_map(|v| v.whole(1024..=65_535)).map(|n| n as u16).collect();
+    match pair[..] {
+        [first, last] if first.next_multiple_of(2) < last => Some((first, last)),
+        _ => {
+            whole.wrong(allowed);
+            None
+        }
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}

@@ -1,0 +1,108 @@
+//! Where files come from: the disk, or the demo that is part of the program.
+
+use crate::config::Recording;
+use crate::ivr::written::{MAX_FILE, Problem};
+use std::fs;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+/// The configuration that is looked for without a flag, and its name inside the program.
+pub const DEMO: &str = "deploy/tierline.toml";
+
+macro_rules! embedded {
+    ($($path:literal),* $(,)?) => {
+        /// The demo's files by path.
+        pub const EMBEDDED: &[(&str, &[u8])] =
+            &[$(($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)))),*];
+    };
+}
+
+embedded! {
+    "deploy/tierline.toml",
+    "ivr-flows/support.toml",
+    "ivr-flows/sounds/texts.toml",
+    "ivr-flows/sounds/agent-not-ready.wav",
+    "ivr-flows/sounds/agent-ready.wav",
+    "ivr-flows/sounds/busy.wav",
+    "ivr-flows/sounds/hold-music.wav",
+    "ivr-flows/sounds/invalid.wav",
+    "ivr-flows/sounds/later.wav",
+    "ivr-flows/sounds/menu.wav",
+    "ivr-flows/sounds/no-input.wav",
+    "ivr-flows/sounds/welcome.wav",
+}
+
+/// A set of files, some of which name others by relative paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Disk,
+    Embedded,
+}
+
+impl Source {
+    /// How problems call `path`.
+    pub fn shown(self, path: &Path) -> String {
+        match self {
+            Source::Disk => folded(path).display().to_string(),
+            Source::Embedded => format!("(built in) {}", folded(path).display()),
+        }
+    }
+
+    /// A text file of at most [`MAX_FILE`] bytes.
+    pub fn text(self, path: &Path) -> Result<String, Problem> {
+        let wrong = |why: String| Problem::whole(&self.shown(path), why);
+        let bytes = match self {
+            Source::Disk => read_some(path).map_err(|error| wrong(format!("cannot be read: {error}")))?,
+            Source::Embedded => embedded(path).ok_or_else(|| wrong("is not part of the program".into()))?.to_vec(),
+        };
+        if bytes.len() > MAX_FILE {
+            return Err(wrong(format!("is too large; allowed: up to {MAX_FILE} bytes")));
+        }
+        String::from_utf8(bytes).map_err(|error| {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.iter().filter(|b| **b == b'\n').count() + 1;
+            wrong(format!("is no UTF-8 text: see line {line}"))
+        })
+    }
+
+    /// Whether there is a file at `path`.
+    pub fn has(self, path: &Path) -> bool {
+        match self {
+            Source::Disk => path.is_file(),
+            Source::Embedded => embedded(path).is_some(),
+        }
+    }
+
+    /// The recording at `path`, if there is one.
+    pub fn recording(self, path: &Path) -> Option<Recording> {
+        match self {
+            Source::Disk => path.is_file().then(|| Recording::File(path.into())),
+            Source::Embedded => embedded(path).map(Recording::Embedded),
+        }
+    }
+}
+
+/// Reads one byte more than is allowed at most, so that a larger file is noticed and never held.
+fn read_some(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn embedded(path: &Path) -> Option<&'static [u8]> {
+    let path = folded(path);
+    EMBEDDED.iter().find(|(name, _)| Path::new(name) == path).map(|(_, bytes)| *bytes)
+}
+
+/// `path` without `.` and `x/..`, by its letters only: to be read by people, and for embedded files.
+fn folded(path: &Path) -> PathBuf {
+    let mut folded = PathBuf::new();
+    for part in path.components() {
+        match (part, folded.components().next_back()) {
+            (Component::CurDir, _) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(folded.pop()),
+            _ => folded.push(part),
+        }
+    }
+    folded
+}

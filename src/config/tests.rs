@@ -1,0 +1,324 @@
+//! Configurations that are right and wrong, on disk and built in.
+
+use super::*;
+use crate::ids::{AgentId, QueueId, Rng};
+use std::fs;
+use std::time::Duration;
+
+const DEMO: &str = include_str!("../../deploy/tierline.toml");
+
+/// A directory of its own with a demo in it, removed at the end.
+struct Demo(PathBuf);
+
+impl Demo {
+    fn new(name: &str, config: &str) -> Demo {
+        let dir = std::env::temp_dir().join(format!("tierline-config-{}-{name}", std::process::id()));
+        let demo = Demo(dir);
+        for (path, bytes) in source::EMBEDDED {
+            demo.write(path, bytes);
+        }
+        demo.write(source::DEMO, config.as_bytes());
+        demo
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn load(&self) -> Result<Loaded, Problems> {
+        load(Some(&self.0.join(source::DEMO)))
+    }
+
+    /// What is told, with paths relative to the directory.
+    fn told(&self) -> Vec<String> {
+        let told = match self.load() {
+            Ok(loaded) => loaded.warnings,
+            Err(problems) => problems.0,
+        };
+        let dir = format!("{}/", self.0.display());
+        told.iter().map(|problem| problem.to_string().replace(&dir, "")).collect()
+    }
+
+    /// A line such as `file:2:5: message` as the text that stands there, or the file, and the message.
+    fn pointed_at(&self, told: &str) -> (String, String) {
+        let (place, message) = told.split_once(": ").unwrap();
+        let mut parts = place.split(':');
+        let (file, line) = (parts.next().unwrap(), parts.next().map(|n| n.parse::<usize>().unwrap()));
+        let Some(line) = line else { return (file.into(), message.into()) };
+        let column: usize = parts.next().unwrap().parse().unwrap();
+        let text = fs::read_to_string(self.0.join(file)).unwrap();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let at = lines[line - 1].chars().skip(column - 1).collect::<String>() + &lines[line..].concat();
+        (at, message.into())
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn the_demo_is_complete_inside_the_program() {
+    let loaded = load_embedded().unwrap();
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.file, "(built in) deploy/tierline.toml");
+    let center = &loaded.center;
+    assert_eq!(center.line_for("100").unwrap().flow.as_str(), "support");
+    assert_eq!(center.queues.keys().map(QueueId::as_str).collect::<Vec<_>>(), ["general", "technical"]);
+    let users: Vec<_> = center.agents.values().map(|agent| (agent.id.0, agent.user.as_str())).collect();
+    assert_eq!(users, [(1001, "ada"), (1002, "ben"), (1003, "cleo"), (1004, "dan")]);
+    assert_eq!((center.codes.ready.as_str(), center.codes.not_ready.as_str()), ("*1", "*0"));
+    assert_eq!(loaded.sounds.len(), 9);
+    for sound in &loaded.sounds {
+        assert!(sound.recording.is_some() && sound.speak.is_none(), "{} is recorded as written", sound.name);
+    }
+}
+
+/// Nothing lies in the demo's directories that the program does not carry, and the reverse.
+#[test]
+fn the_demo_inside_the_program_is_the_one_beside_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for dir in ["deploy", "ivr-flows", "ivr-flows/sounds"] {
+        let entries = fs::read_dir(root.join(dir)).unwrap().map(|entry| entry.unwrap());
+        let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+        found.extend(files.map(|entry| format!("{dir}/{}", entry.file_name().to_str().unwrap())));
+    }
+    found.sort();
+    let mut carried: Vec<&str> = source::EMBEDDED.iter().map(|(path, _)| *path).collect();
+    carried.sort_unstable();
+    assert_eq!(found, carried);
+}
+
+#[test]
+fn what_the_demo_writes_are_the_defaults() {
+    let bare = "version = 1\n[center]\nname = \"Demo Support\"\n[line.support]\nnumbers = [\"100\"]\n\
+        flow = \"support\"\n[queue.general]\n[queue.technical]\n[agent.1001]\nuser = \"ada\"\n";
+    let (demo, bare) = (Demo::new("full", DEMO).load().unwrap(), Demo::new("bare", bare).load().unwrap());
+    assert_eq!(demo.server, bare.server);
+    assert_eq!((&demo.center.limits, &demo.center.codes), (&bare.center.limits, &bare.center.codes));
+    assert_eq!(demo.center.lines, bare.center.lines);
+    let general = QueueId::new("general");
+    assert_eq!(demo.center.queues[&general], bare.center.queues[&general]);
+    assert_eq!(bare.center.agents[&AgentId(1001)].name, "ada");
+    assert_eq!(bare.warnings.len(), 2, "nobody serves the queues");
+}
+
+#[test]
+fn settings_are_read_as_written() {
+    let config = DEMO
+        .replace("ring_timeout = \"20s\"", "ring_timeout = \"1m30s\"")
+        .replace("bind = \"127.0.0.1:5060\"", "bind = \"0.0.0.0:5060\"\nadvertised = \"203.0.113.5:5080\"")
+        .replace("# password_file = \"passwords\"", "password_file = \"passwords\"")
+        .replace("# planes = 2", "planes = 2");
+    let demo = Demo::new("written", &config);
+    demo.write("deploy/passwords", b"# demo\nada:long enough\nben:long:enough\n\ncleo:12345678\r\ndan:12345678\n");
+    let loaded = demo.load().unwrap();
+    assert_eq!(loaded.center.queues[&QueueId::new("general")].ring_timeout, Duration::from_secs(90));
+    let server = loaded.server;
+    assert_eq!(server.sip.bind.to_string(), "0.0.0.0:5060");
+    assert_eq!(server.sip.advertised.to_string(), "203.0.113.5:5080");
+    assert_eq!(
+        (server.media.bind.to_string(), server.media.advertised.to_string()),
+        ("0.0.0.0".into(), "203.0.113.5".into())
+    );
+    assert_eq!((server.media.planes, server.media.ports), (Some(2), (20_000, 59_999)));
+    let passwords = passwords(&server.password_file.unwrap(), &loaded.center).unwrap();
+    assert_eq!((passwords["ben"].as_str(), passwords["cleo"].as_str()), ("long:enough", "12345678"));
+}
+
+/// The demo with `from` replaced by `to`. Each problem or warning is expected as the text at which it points (or the
+/// file, if it points nowhere) and a part of its message.
+fn check(from: &str, to: &str, expect: &[(&str, &str)]) {
+    assert!(DEMO.contains(from), "{from}");
+    let demo = Demo::new("check", &DEMO.replacen(from, to, 1));
+    let told: Vec<(String, String)> = demo.told().iter().map(|told| demo.pointed_at(told)).collect();
+    let fits = |((at, message), (text, part)): (&(String, String), &(&str, &str))| {
+        at.starts_with(text) && message.contains(part)
+    };
+    let all = told.len() == expect.len() && told.iter().zip(expect).all(fits);
+    assert!(all, "{to}\nexpected {expect:#?}\ntold {told:#?}");
+}
+
+#[test]
+fn wrong_settings_are_told_with_place_and_what_is_allowed() {
+    check("version = 1", "version = 2", &[("2\n", "`version` is 2; allowed: a whole number from 1 to 1")]);
+    check("version = 1", "version = 1\n[", &[("\n", "this is no TOML")]);
+    check("name = \"Demo Support\"", "", &[("center]", "`center` lacks `name`")]);
+    check("domains = []", "domains = [\"exa mple\"]", &[("\"exa", "allowed: a domain such as")]);
+    check("\"UTC\" ", "\"Mars\" ", &[("\"Mars", "allowed: an IANA time zone such as")]);
+    check("numbers = [\"100\"]", "numbers = []", &[("[]", "the line `support` has no number")]);
+    check(
+        "numbers = [\"100\"]",
+        "numbers = [100]",
+        &[("[100]", "the line `support` has no number"), ("100]", "`numbers` is 100; allowed: 1 to 32 of 0-9")],
+    );
+    let taken = "the number 1001 belongs to the line `support`";
+    check("numbers = [\"100\"]", "numbers = [\"1001\"]", &[("1001]", taken)]);
+    check("flow = \"support\"", "flow = \"sales\"", &[("\"sales\"", "ivr-flows/sales.toml is no file")]);
+    check("flow = \"support\"", "flow = \"../x\"", &[("\"../x\"", "allowed: the name of a flow (1 to 64 of a-z")]);
+    let allowed = "`ring_timeout` is \"900s\"; allowed: \"1s\" to \"5m\", written like \"20s\"";
+    check("ring_timeout = \"20s\"", "ring_timeout = \"900s\"", &[("\"900s\"", allowed)]);
+    check("max_waiting = 1000", "max_waiting = 0.5", &[("0.5", "`max_waiting` is a fraction; allowed: a whole")]);
+    let missing = "ivr-flows/sounds/jazz.wav is no file";
+    check("music = \"hold-music\"", "music = \"jazz\"", &[("\"jazz\"", missing)]);
+    check(
+        "[queue.technical]",
+        "[queue.Tech]",
+        &[
+            ("Tech]", "a queue cannot be called `Tech`; allowed: 1 to 64 of a-z"),
+            ("\"technical\"]\nskills", "`queues` is \"technical\"; allowed: a list of queues (Tech, general)"),
+            ("\"technical\"]\nskills", "`queues` is \"technical\""),
+            ("\"technical\"]\n\n", "`queues` is \"technical\""),
+            ("\"technical\"\nfull", "allowed: a queue of the configuration (Tech, general)"),
+        ],
+    );
+    check("[agent.1002]", "[agent.01002]", &[("01002]", "an agent cannot have the number `01002`")]);
+    let twice = "this is no TOML: duplicate key";
+    let rows = ["1001]\nuser = \"ben", "user = \"ben", "name = \"Ben", "queues"].map(|at| (at, twice));
+    check("[agent.1002]", "[agent.1001]", &rows);
+    check("user = \"ben\"", "user = \"ada\"", &[("\"ada\"\nname = \"Ben", "another agent has the user `ada`")]);
+    check("user = \"ben\"", "user = \"Ben\"", &[("\"Ben\"", "allowed: 1 to 32 of a-z")]);
+    check("network = 8", "network = 11", &[("11 }", "`network` is 11; allowed: a whole number from 1 to 10")]);
+    let taken = "the number 100 belongs to the line `support`";
+    check("ready = \"*1\"", "ready = \"100\"", &[("\"100\"  ", taken)]);
+    check("calls = 2000", "call = 2000", &[("call ", "`call` is not known here; allowed: calls, drain, silence")]);
+    check("calls = 2000", "calls = 20000", &[("[20000", "enough for 10000 calls; [limits] allows 20000")]);
+    check("log_level = \"info\"", "log_level = \"loud\"", &[("\"loud\"", "allowed: error, warn, info")]);
+    check(
+        "flows = \"../ivr-flows\"",
+        "flows = \"nowhere\"",
+        &[
+            ("\"support\"", "deploy/nowhere/support.toml is no file"),
+            ("\"hold-music\"", "deploy/nowhere/sounds/hold-music.wav is no file"),
+        ],
+    );
+    let sip = "bind = \"127.0.0.1:5060\"";
+    check(sip, "bind = \"localhost\"", &[("\"localhost\"", "allowed: an IP address and a port")]);
+    check(sip, "bind = \"192.0.2.1:5060\"", &[("\"192", "name a `password_file`")]);
+    check(
+        sip,
+        "bind = \"[::]:5060\"",
+        &[
+            ("\"[::]", "[::]:5060 can be reached from outside"),
+            ("\"[::]", "phones cannot be told to send to [::]:5060"),
+        ],
+    );
+    let told = "that others can send to";
+    check("# advertised = \"203.0.113.5\"", "advertised = \"0.0.0.0\"", &[("\"0.0.0.0\"", told)]);
+    let ports = "ports = [20000, 59999]";
+    check(ports, "ports = [20001, 20002]", &[("[20001", "with an even one and the next")]);
+    check(
+        ports,
+        "ports = [80, 90]",
+        &[
+            ("[80", "`ports` is a list; allowed: the first and the last port"),
+            ("80", "`ports` is 80; allowed: a whole number from 1024"),
+            ("90", "`ports` is 90; allowed: a whole number from 1024"),
+        ],
+    );
+    let unread = "cannot be read: No such file";
+    check("# password_file = \"passwords\"", "password_file = \"none\"", &[("deploy/none", unread)]);
+}
+
+#[test]
+fn mistakes_of_all_files_are_told_at_once() {
+    let config = DEMO.replace("max_wait = \"30m\"", "max_wait = 30").replace("calls = 2000", "calls = 0");
+    let demo = Demo::new("all", &config);
+    demo.write("ivr-flows/support.toml", b"version = 1\nstart = \"x\"\n[step.y]\nhang_up = 1\n");
+    demo.write("ivr-flows/sounds/texts.toml", b"version = 1\n[recording.A]\ntext = \"a\"\n");
+    let told: Vec<String> = demo.told().iter().map(|told| demo.pointed_at(told).1).collect();
+    let parts =
+        ["`max_wait` is 30", "`calls` is 0", "`A` lacks", "cannot be called `A`", "no step `x`", "`hang_up` is 1"];
+    assert!(told.len() == parts.len() && told.iter().zip(parts).all(|(told, part)| told.contains(part)), "{told:#?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem() {
+    let told = load(Some(Path::new("/nowhere/tierline.toml"))).unwrap_err().to_string();
+    assert!(told.starts_with("/nowhere/tierline.toml: cannot be read: No such file"), "{told}");
+    let demo = Demo::new("unreadable", DEMO);
+    demo.write(source::DEMO, b"version = 1\n# \xff\n");
+    assert_eq!(demo.told(), ["deploy/tierline.toml: is no UTF-8 text: see line 2"]);
+    demo.write(source::DEMO, &vec![b'#'; (1 << 20) + 1]);
+    assert_eq!(demo.told(), ["deploy/tierline.toml: is too large; allowed: up to 1048576 bytes"]);
+}
+
+/// Which text is heard from which file, and which is spoken.
+#[test]
+fn a_changed_text_is_spoken_anew() {
+    let flow = "version = 1\nstart = \"a\"\n[step.a]\nhang_up = [\"Listed.\", \"New.\", \
+        { text = \"Now.\", sound = \"then\" }, { text = \"Mine.\", sound = \"mine\" }, { text = \"No file.\", sound = \"none\" }]\n";
+    let texts = "version = 1\n[recording.listed]\ntext = \"Listed.\"\nlanguage = \"en\"\n\
+        [recording.then]\ntext = \"Then.\"\nlanguage = \"en\"\n[recording.lost]\ntext = \"New.\"\nlanguage = \"en\"\n";
+    let demo = Demo::new("speak", DEMO);
+    demo.write("ivr-flows/support.toml", flow.as_bytes());
+    demo.write("ivr-flows/sounds/texts.toml", texts.as_bytes());
+    for name in ["listed", "then", "mine"] {
+        demo.write(&format!("ivr-flows/sounds/{name}.wav"), b"any");
+    }
+    let sounds = demo.load().unwrap().sounds;
+    let of = |text: &str| {
+        let flow = demo.load().unwrap().flows.into_values().next().unwrap();
+        let name = flow.prompts().iter().find(|prompt| prompt.text == text).unwrap().name.clone();
+        let sound = sounds.iter().find(|sound| sound.name == name).unwrap();
+        let file = match &sound.recording {
+            Some(Recording::File(path)) => path.file_stem().unwrap().to_str().unwrap(),
+            _ => "",
+        };
+        (file.to_owned(), sound.speak.is_some())
+    };
+    assert_eq!(of("Listed."), ("listed".into(), false));
+    assert_eq!(of("New."), (String::new(), true));
+    assert_eq!(of("Now."), ("then".into(), true));
+    assert_eq!(of("Mine."), ("mine".into(), false));
+    assert_eq!(of("No file."), (String::new(), true));
+}
+
+#[test]
+fn passwords_are_checked_and_never_shown() {
+    let demo = Demo::new("passwords", DEMO);
+    let center = demo.load().unwrap().center;
+    demo.write("p", b"ada:secret-one\nben:short\nada:secret-two\neve:secret-three\nsecret-four\n");
+    let file = demo.0.join("p");
+    let told = passwords(&file, &center).unwrap_err().to_string().replace(&file.display().to_string(), "p");
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [
+            "p:2:1: the password of `ben` is not allowed; allowed: 8 to 128 characters",
+            "p:3:1: the user `ada` has a password above",
+            "p:4:1: this line's user is no agent's; allowed: the users of the configuration's agents",
+            "p:5:1: this line is none of `user:password`",
+            "p: the user `ben` has no password",
+            "p: the user `cleo` has no password",
+            "p: the user `dan` has no password",
+        ]
+    );
+}
+
+/// Changes, drops and doubles pieces of the demo: whatever comes of it is read or refused, never a panic.
+#[test]
+fn no_text_makes_it_panic() {
+    let (mut rng, mut good, mut bad) = (Rng::from_number(11), 0, 0);
+    for _ in 0..5_000 {
+        let mut bytes = DEMO.as_bytes().to_vec();
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(bytes.len() as u64) as usize;
+            let end = (at + 1 + rng.below(12) as usize).min(bytes.len());
+            match rng.below(3) {
+                0 => bytes[at] = b"[]{}=\"'.\n#x1-\x00\xff,"[rng.below(16) as usize],
+                1 => drop(bytes.drain(at..end)),
+                _ => bytes.extend_from_within(at..end),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let page = Page::new("f", &text);
+        read::read(&page);
+        if page.is_clean() { good += 1 } else { bad += 1 }
+    }
+    assert!(good > 100 && bad > 500, "{good} good, {bad} bad");
+}

@@ -1,0 +1,196 @@
+//! Who may come in, and where he gets to.
+//!
+//! Strangers reach lines only. An agent's phone, which has proven who it is, reaches lines and short codes.
+//! Nobody reaches an outside number through here.
+
+use crate::acd;
+use super::{Call, Engine, Leg, LegState};
+use crate::center::ShortCodes;
+use crate::command::{Actor, Ask, Command};
+use crate::event::{Cause, Party, PersonalKind, What};
+use crate::ids::{AgentId, CallId, FlowId, LegId, LineId};
+use crate::ivr::{Flow, HangUpStep, Run, Step};
+use crate::media;
+use crate::sip::header::NameAddr;
+use crate::sip::uri::Uri;
+use crate::sip::{self, Body, Source};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Seconds after which a caller who was turned away may try again.
+const RETRY_AFTER: u32 = 10;
+/// Flows of the short codes; `@` cannot be part of a flow file's name.
+const READY: &str = "@ready";
+const NOT_READY: &str = "@not-ready";
+
+/// What a number leads to.
+enum Destination {
+    Line(LineId),
+    Code { agent: AgentId, ready: bool },
+}
+
+impl Engine {
+    pub(super) fn invited(&mut self, leg: LegId, source: Source, caller: NameAddr, called: Uri, offer: Option<Body>) {
+        if self.draining || self.calls.len() >= self.config.center.limits.calls as usize {
+            let headers = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
+            return self.sip_do(sip::Command::Refuse { leg, status: 503, headers });
+        }
+        let agent = match &source {
+            Source::User(user) => self.index.users.get(user).copied(),
+            Source::Stranger => None,
+        };
+        match self.destination(agent, &called.user_decoded()) {
+            Some(destination) => self.admit(leg, agent, destination, caller, offer),
+            None => self.sip_do(sip::Command::Refuse { leg, status: 404, headers: Vec::new() }),
+        }
+    }
+
+    fn destination(&self, agent: Option<AgentId>, number: &str) -> Option<Destination> {
+        if let Some(line) = self.index.lines.get(number) {
+            return Some(Destination::Line(line.clone()));
+        }
+        let codes = &self.config.center.codes;
+        match agent {
+            Some(agent) if number == codes.ready => Some(Destination::Code { agent, ready: true }),
+            Some(agent) if number == codes.not_ready => Some(Destination::Code { agent, ready: false }),
+            _ => None,
+        }
+    }
+
+    fn admit(&mut self, leg: LegId, by_agent: Option<AgentId>, to: Destination, from: NameAddr, offer: Option<Body>) {
+        let id = CallId(self.ids.calls.take());
+        self.current = Some(id);
+        let line = match &to {
+            Destination::Line(line) => Some(line.clone()),
+            Destination::Code { .. } => None,
+        };
+        let language = line.as_ref().map_or(&self.config.center.language, |l| &self.config.center.lines[l].language);
+        let language = language.clone();
+        let Some(run) = self.run_for(&to) else {
+            return self.sip_do(sip::Command::Refuse { leg, status: 480, headers: Vec::new() });
+        };
+        let plane = (id.0 % u64::from(self.start.planes)) as u16;
+        let port = self.open_port(plane, leg);
+        self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, offer));
+        let caller_shown = (from.display.clone(), from.uri.user_decoded());
+        let caller = self.personal(PersonalKind::Number, from.uri.to_string());
+        let arrived =
+            What::CallArrived { leg, line: line.clone(), by_agent, language: language.clone(), caller };
+        let call =
+            Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking: None, conversation: None };
+        self.calls.insert(id, call);
+        self.emit(Some(id), arrived);
+        match (to, by_agent) {
+            (Destination::Code { agent, ready }, _) => self.dialed_code(agent, ready),
+            (Destination::Line(_), Some(agent)) => self.router_do(acd::Input::Occupy { agent }),
+            (Destination::Line(_), None) => {}
+        }
+    }
+
+    fn run_for(&self, to: &Destination) -> Option<Run> {
+        let flow = match to {
+            Destination::Line(line) => self.config.center.lines[line].flow.clone(),
+            Destination::Code { ready: true, .. } => FlowId::new(READY),
+            Destination::Code { ready: false, .. } => FlowId::new(NOT_READY),
+        };
+        self.index.flows.get(&flow).map(|flow| Run::new(flow))
+    }
+
+    fn dialed_code(&mut self, agent: AgentId, ready: bool) {
+        let ask = match ready {
+            true => Ask::Ready { agent },
+            false => Ask::NotReady { agent, reason: "short code".to_owned() },
+        };
+        let asked = self.command(Command { actor: Actor::Agent(agent), ask });
+        assert!(asked.is_ok(), "an agent may always change his own state");
+    }
+
+    /// The plane has sockets for the leg: negotiate (caller) or ring (agent).
+    pub(super) fn port_opened(&mut self, id: LegId, local: SocketAddr) {
+        let address = SocketAddr::new(self.start.media_address, local.port());
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        self.current = Some(leg.call);
+        leg.address = Some(address);
+        let LegState::Opening { offer } = &mut leg.state else { return };
+        let offer = offer.take();
+        match leg.party {
+            Party::Caller => self.negotiate(id, offer),
+            Party::Agent(agent) => self.ring(id, agent),
+        }
+    }
+
+    fn negotiate(&mut self, id: LegId, offer: Option<Body>) {
+        let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
+        let (call, port) = (leg.call, leg.port);
+        match offer {
+            None => {
+                let local = leg.local(None).expect("the leg has an address");
+                leg.state = LegState::Negotiated { body: Body::sdp(media::sdp::offer(&local)), ours: true };
+            }
+            Some(offer) => match leg.answer(&offer) {
+                Ok((body, session)) => {
+                    leg.state = LegState::Negotiated { body, ours: false };
+                    self.media_do(media::Command::Connect { port, session });
+                }
+                Err(refusal) => {
+                    let status = if matches!(refusal, media::Refusal::Malformed(_)) { 400 } else { 488 };
+                    self.sip_do(sip::Command::Refuse { leg: id, status, headers: Vec::new() });
+                    self.clear(id, Cause::NoMedia);
+                    return self.finish(call, Cause::NoMedia);
+                }
+            },
+        }
+        self.start_flow(call);
+    }
+
+    /// No socket could be had for the leg.
+    pub(super) fn no_port(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let call = leg.call;
+        self.current = Some(call);
+        match leg.reservation {
+            None => {
+                let headers = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
+                self.sip_do(sip::Command::Refuse { leg: id, status: 503, headers });
+                self.clear(id, Cause::Exhausted);
+                self.finish(call, Cause::Exhausted);
+            }
+            Some(_) => self.offer_failed(id, acd::Refusal::Unreachable, Cause::Exhausted),
+        }
+    }
+
+    /// A dialog exists: the caller's ACK came, or an agent's phone answered.
+    pub(super) fn established(&mut self, id: LegId, body: Option<Body>, dialog: sip::DialogRecord) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        self.current = Some(leg.call);
+        let (call, party) = (leg.call, leg.party);
+        let text = serde_json::to_string(&dialog).expect("a dialog consists of plain values");
+        let dialog = self.personal(PersonalKind::Dialog, text);
+        self.emit(Some(call), What::LegConfirmed { leg: id, party, dialog });
+        match party {
+            Party::Caller => self.caller_confirmed(id, body),
+            Party::Agent(_) => self.agent_answered(id, body),
+        }
+    }
+
+    fn caller_confirmed(&mut self, id: LegId, body: Option<Body>) {
+        let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
+        let (call, port) = (leg.call, leg.port);
+        let state = std::mem::replace(&mut leg.state, LegState::Confirmed { offer: None });
+        if let LegState::Answered { offer: Some(offer) } = state {
+            match leg.accept(&offer, body.as_ref()) {
+                Ok(session) => self.media_do(media::Command::Connect { port, session }),
+                Err(_) => self.end_call(call, Cause::NoMedia),
+            }
+        }
+    }
+}
+
+/// The flows of the two short codes: each says so and hangs up.
+pub(super) fn code_flows(codes: &ShortCodes) -> [Flow; 2] {
+    [(READY, &codes.ready_sound), (NOT_READY, &codes.not_ready_sound)].map(|(id, sound)| {
+        let say = Step::HangUp(HangUpStep { prompts: vec![sound.clone()] });
+        let steps = BTreeMap::from([("say".to_owned(), say)]);
+        Flow { id: FlowId::new(id), start: "say".to_owned(), steps, language: String::new(), texts: Vec::new() }
+    })
+}

@@ -1,0 +1,78 @@
+//! A customer's journey: its legs and its three activities.
+//!
+//! A flow run, seeking and a conversation may run side by side. What people call the phase of the call is
+//! derived from them, never stored.
+
+use crate::event::Phase;
+use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
+use crate::ivr::Run;
+use crate::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    pub id: CallId,
+    /// None for an agent who dialed a short code.
+    pub line: Option<LineId>,
+    pub language: String,
+    pub caller: LegId,
+    /// What an agent's phone shows: display name and user part of the caller's address.
+    pub caller_shown: (Option<String>, String),
+    /// The agent whose phone this call came from, if it came from one.
+    pub by_agent: Option<AgentId>,
+    /// What the caller is led through. It stays at its queue step while he waits and talks.
+    pub run: Run,
+    pub seeking: Option<Seeking>,
+    pub conversation: Option<Conversation>,
+}
+
+/// A work in a queue and the phones that ring for it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seeking {
+    pub place: Place,
+    pub alerting: BTreeMap<ReservationId, LegId>,
+}
+
+/// A place in a queue: what it takes to wait there, and to wait there again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Place {
+    pub work: WorkId,
+    pub queue: QueueId,
+    pub priority: i32,
+    pub skills: BTreeMap<SkillId, u8>,
+    /// Since when the caller waits; kept when he has to wait again.
+    pub arrived: Instant,
+}
+
+/// Caller and agent talk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Conversation {
+    pub agent: AgentId,
+    pub leg: LegId,
+    pub place: Place,
+    /// The party that has put the other one on hold.
+    pub held_by: Option<LegId>,
+}
+
+impl Call {
+    pub fn phase(&self, answered: bool) -> Phase {
+        match (&self.conversation, &self.seeking) {
+            (Some(_), _) => Phase::Connected,
+            (None, Some(seeking)) if !seeking.alerting.is_empty() => Phase::Alerting,
+            (None, Some(_)) => Phase::Queued,
+            (None, None) if answered => Phase::InFlow,
+            (None, None) => Phase::Arriving,
+        }
+    }
+
+    /// The other party of the conversation that `leg` takes part in.
+    pub fn other(&self, leg: LegId) -> Option<LegId> {
+        let conversation = self.conversation.as_ref()?;
+        match leg {
+            l if l == self.caller => Some(conversation.leg),
+            l if l == conversation.leg => Some(self.caller),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! When we were wrong: a panic in one call ends that call, and the rest goes on.
+//!
+//! Before going on, the router's invariants are checked; if they do not hold it is rebuilt from the calls that
+//! remain. Planted panics test both.
+
+use super::Engine;
+use crate::acd::{self, AgentChange, Router};
+use crate::event::{Cause, OfferOutcome, What};
+use crate::ids::{AgentId, CallId, IdCounter, WorkId};
+use crate::sip;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+impl Engine {
+    /// Runs one step. A panic ends the call that the step was about.
+    pub(super) fn guarded(&mut self, step: impl FnOnce(&mut Engine)) {
+        self.current = None;
+        let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
+        if outcome.is_err() {
+            // A second panic while tidying up goes on to the shell: state that cannot be repaired must not serve.
+            self.repair();
+        }
+    }
+
+    fn repair(&mut self) {
+        let ended = self.current.take();
+        self.emit(ended, What::Repaired { what: "a step panicked".to_owned() });
+        if let Some(call) = ended {
+            self.abandon(call);
+        }
+        if let Err(what) = self.router.check() {
+            self.emit(None, What::Repaired { what: format!("the router was rebuilt: {what}") });
+            self.rebuild_router();
+        }
+    }
+
+    /// Ends a call whose activities cannot be trusted: by what is known of its legs alone.
+    fn abandon(&mut self, id: CallId) {
+        let legs: Vec<_> = self.legs.values().filter(|leg| leg.call == id).map(|leg| leg.id).collect();
+        let offers: Vec<_> = self.offers.iter().filter(|(_, leg)| legs.contains(leg)).map(|(r, _)| *r).collect();
+        for reservation in offers {
+            self.close_offer(reservation, OfferOutcome::Failed);
+        }
+        for leg in legs {
+            self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(Cause::Defect)) });
+            self.clear(leg, Cause::Defect);
+        }
+        let works: Vec<WorkId> = self.works.iter().filter(|(_, call)| **call == id).map(|(work, _)| *work).collect();
+        for work in works {
+            self.works.remove(&work);
+            self.router_do(acd::Input::Dequeue { work });
+        }
+        self.finish(id, Cause::Defect);
+    }
+
+    /// A new router in the place of one that is broken: who is signed in, who talks, who waits. Ringing phones
+    /// are stopped; the work is offered anew.
+    fn rebuild_router(&mut self) {
+        let reservations = self.offers.keys().copied().collect::<Vec<_>>();
+        for reservation in reservations {
+            let leg = self.offers[&reservation];
+            self.close_offer(reservation, OfferOutcome::Failed);
+            self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(Cause::Defect)) });
+            self.clear(leg, Cause::Defect);
+        }
+        let states: Vec<(AgentId, acd::AgentState)> =
+            self.config.center.agents.keys().filter_map(|id| Some((*id, self.router.agent(*id)?.state().clone()))).collect();
+        // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
+        let ids: IdCounter = self.router.reservation_ids();
+        self.router = Router::new(&self.config.center, ids);
+        for (agent, state) in states {
+            self.restore_agent(agent, &state);
+        }
+        let waiting: Vec<_> =
+            self.calls.values().filter_map(|c| Some((c.id, c.seeking.as_ref()?.place.clone()))).collect();
+        for (_, place) in waiting {
+            let super::Place { work, queue, priority, skills, arrived } = place;
+            self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
+        }
+    }
+
+    fn restore_agent(&mut self, agent: AgentId, state: &acd::AgentState) {
+        let user = self.config.center.agents[&agent].user.clone();
+        if let acd::AgentState::NotReady(reason) = state {
+            self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason.clone()) });
+        }
+        if self.sip.bindings(&user).next().is_some() {
+            self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn });
+        }
+        let calls_himself = self.calls.values().any(|call| call.by_agent == Some(agent) && call.line.is_some());
+        if calls_himself {
+            self.router_do(acd::Input::Occupy { agent });
+        }
+        if self.talking.contains_key(&agent) {
+            self.router_do(acd::Input::Resume { agent });
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Work, offers of it to agents, and the agent who answers.
+//!
+//! An offer is a reservation of the router and a leg that rings, one for one. However an offer ends,
+//! [`Engine::close_offer`] says so, once.
+
+use super::{Conversation, Deadline, Engine, Leg, LegState, Place, Seeking};
+use crate::acd::{self, Explanation, Refusal, Rejection, Withdrawal};
+use crate::event::{AgentMode, Cause, DivertReason, OfferOutcome, Party, What};
+use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
+use crate::ivr::{self, QueueResult};
+use crate::media;
+use crate::sip::header::NameAddr;
+use crate::sip::uri::{Host, Uri};
+use crate::sip::{self, Body, FailureCause};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A phone that has not even sent a 100 after three retransmissions (RFC 3261 §17.1.1.2: 0.5, 1.5, 3.5 s) is taken
+/// for dead, and the next agent's is rung.
+const REACTION_TIME: Duration = Duration::from_secs(4);
+
+impl Engine {
+    /// Lets the caller wait at `place`, with music.
+    pub(super) fn wait(&mut self, id: CallId, place: Place, again: bool) {
+        let call = self.calls.get_mut(&id).expect("only a call that lives is queued");
+        let caller = call.caller;
+        call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new() });
+        self.works.insert(place.work, id);
+        self.play_music(caller, &place.queue);
+        let Place { work, queue, priority, skills, arrived } = place;
+        self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills: skills.clone(), again });
+        self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
+    }
+
+    pub(super) fn router_said(&mut self, output: acd::Output) {
+        use acd::Output as O;
+        match output {
+            O::Offered { reservation, work, agent, explanation, .. } => self.offer(reservation, work, agent, explanation),
+            O::Withdrawn { reservation, why, .. } => self.withdrawn(reservation, why),
+            O::Accepted { reservation, work, agent, waited, .. } => self.connect(reservation, work, agent, waited),
+            O::State { agent, from, to, reason } => self.agent_changed(agent, &from, &to, reason),
+            O::Expired { work } => self.diverted(work, DivertReason::MaxWait),
+            O::Rejected { work, why: Rejection::Full } => self.diverted(work, DivertReason::Full),
+            O::Rejected { work, why: Rejection::UnknownQueue } => self.diverted(work, DivertReason::Refused),
+        }
+    }
+
+    fn agent_changed(&mut self, agent: AgentId, from: &acd::AgentState, to: &acd::AgentState, why: acd::StateReason) {
+        let reason = match to {
+            acd::AgentState::NotReady(reason) if !reason.is_empty() => reason.clone(),
+            _ => format!("{why:?}"),
+        };
+        let call = self.talking.get(&agent).copied();
+        self.emit(call, What::AgentStateChanged { agent, from: mode(from), to: mode(to), reason });
+    }
+
+    fn diverted(&mut self, work: WorkId, why: DivertReason) {
+        let Some(id) = self.works.remove(&work) else { return };
+        self.current = Some(id);
+        let Some(seeking) = self.calls.get_mut(&id).and_then(|call| call.seeking.take()) else { return };
+        self.emit(Some(id), What::Diverted { work, queue: seeking.place.queue, why });
+        let result = match why {
+            DivertReason::Full => QueueResult::Full,
+            DivertReason::MaxWait => QueueResult::TimedOut,
+            DivertReason::Refused => QueueResult::Refused,
+        };
+        self.run(id, ivr::Input::QueueResult(result));
+    }
+
+    /// Begins to ring an agent's phone: opens a port beside the caller's.
+    fn offer(&mut self, reservation: ReservationId, work: WorkId, agent: AgentId, explanation: Explanation) {
+        let Some(id) = self.works.get(&work).copied() else {
+            return self.router_do(acd::Input::Dequeue { work }); // the call is gone: so is its work
+        };
+        self.current = Some(id);
+        let leg = self.sip.next_leg();
+        let plane = self.caller_port(id).plane;
+        let port = self.open_port(plane, leg);
+        let mut new = Leg::new(leg, id, Party::Agent(agent), port, None);
+        new.reservation = Some(reservation);
+        self.legs.insert(leg, new);
+        self.offers.insert(reservation, leg);
+        let seeking = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut());
+        seeking.expect("a work that is offered belongs to a call that seeks").alerting.insert(reservation, leg);
+        self.emit(Some(id), What::Delivered { work, reservation, agent, leg, why: explanation.to_string() });
+    }
+
+    /// The agent's leg has its port: INVITE his phone.
+    pub(super) fn ring(&mut self, id: LegId, agent: AgentId) {
+        let binding = self.config.center.agents.get(&agent).and_then(|agent| {
+            let phones = self.sip.bindings(&agent.user).filter(|binding| binding.alive);
+            phones.max_by_key(|binding| (binding.q, binding.expires)).cloned()
+        });
+        let Some(binding) = binding else {
+            return self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable);
+        };
+        let call = &self.calls[&self.legs[&id].call];
+        let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
+        let headers = vec![("X-Tierline-Call".to_owned(), call.id.to_string()), ("X-Tierline-Queue".to_owned(), queue.to_owned())];
+        let (display, user) = call.caller_shown.clone();
+        let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
+        let mut from = NameAddr::new(Uri::sip(&user, Host::from(self.start.sip.listeners[0].advertised.ip()), None));
+        from.display = display;
+        let to = NameAddr::new(binding.contact.uri.clone());
+        let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
+        let offer = media::sdp::offer(&leg.local(codec).expect("the port is open"));
+        leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
+        self.timers.set(Deadline::NoReaction(id), self.now + REACTION_TIME);
+        self.sip_do(sip::Command::Invite {
+            leg: id,
+            uri: binding.contact.uri,
+            flow: Some(binding.flow),
+            from,
+            to,
+            offer: Some(Body::sdp(offer)),
+            headers,
+            account: None,
+        });
+    }
+
+    pub(super) fn reacted(&mut self, id: LegId) {
+        self.timers.cancel(&Deadline::NoReaction(id));
+        if let Some(LegState::Inviting { reacted, .. }) = self.legs.get_mut(&id).map(|leg| &mut leg.state) {
+            *reacted = true;
+        }
+    }
+
+    pub(super) fn no_reaction(&mut self, id: LegId) {
+        if self.legs.contains_key(&id) {
+            self.sip_do(sip::Command::HangUp { leg: id, reason: None });
+            self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable);
+        }
+    }
+
+    /// An agent's phone did not answer our INVITE with 2xx.
+    pub(super) fn failed(&mut self, id: LegId, status: u16, why: FailureCause) {
+        let reacted = matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Inviting { reacted: true, .. }));
+        let (refusal, cause) = match (why, status) {
+            (FailureCause::Timeout, _) if reacted => (Refusal::NoAnswer, Cause::NoAnswer),
+            (FailureCause::Timeout | FailureCause::Transport | FailureCause::Unresolved, _) => {
+                (Refusal::Unreachable, Cause::Unreachable)
+            }
+            (FailureCause::Status, 408 | 480) => (Refusal::NoAnswer, Cause::NoAnswer),
+            (FailureCause::Status, 486 | 600) => (Refusal::Busy, Cause::Declined),
+            (FailureCause::Status, 404 | 410 | 502..=504) => (Refusal::Unreachable, Cause::Unreachable),
+            (FailureCause::Status, 406 | 415 | 488 | 606) => (Refusal::Declined, Cause::NoMedia),
+            (FailureCause::Status, _) => (Refusal::Declined, Cause::Declined),
+        };
+        self.offer_failed(id, refusal, cause);
+    }
+
+    /// The leg's offer ends here without an answer; its SIP side is over already, or being ended by the caller.
+    pub(super) fn offer_failed(&mut self, id: LegId, refusal: Refusal, cause: Cause) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        self.current = Some(leg.call);
+        let reservation = leg.reservation;
+        let outcome = match refusal {
+            Refusal::NoAnswer => OfferOutcome::NoAnswer,
+            Refusal::Unreachable => OfferOutcome::Unreachable,
+            Refusal::Declined | Refusal::Busy => OfferOutcome::Declined,
+        };
+        if let Some(reservation) = reservation {
+            self.close_offer(reservation, outcome);
+            self.router_do(acd::Input::Refuse { reservation, why: refusal });
+        }
+        self.clear(id, cause);
+    }
+
+    /// The agent's phone answered: the router decides whether the work is his.
+    pub(super) fn agent_answered(&mut self, id: LegId, body: Option<Body>) {
+        self.timers.cancel(&Deadline::NoReaction(id));
+        let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
+        let (port, reservation) = (leg.port, leg.reservation);
+        let LegState::Inviting { offer, .. } = std::mem::replace(&mut leg.state, LegState::Confirmed { offer: None })
+        else {
+            return;
+        };
+        match leg.accept(&offer, body.as_ref()) {
+            Ok(session) => {
+                self.media_do(media::Command::Connect { port, session });
+                let reservation = reservation.expect("an agent's leg rings for a reservation");
+                self.router_do(acd::Input::Accept { reservation });
+            }
+            Err(_) => {
+                self.sip_do(sip::Command::HangUp { leg: id, reason: Some(super::ending::reason(Cause::NoMedia)) });
+                self.offer_failed(id, Refusal::Declined, Cause::NoMedia);
+            }
+        }
+    }
+
+    /// The work is this agent's: he and the caller hear each other from now on.
+    fn connect(&mut self, reservation: ReservationId, work: WorkId, agent: AgentId, waited: Duration) {
+        let (Some(id), Some(leg)) = (self.works.remove(&work), self.offers.get(&reservation).copied()) else {
+            return;
+        };
+        self.current = Some(id);
+        self.close_offer(reservation, OfferOutcome::Accepted);
+        let call = self.calls.get_mut(&id).expect("work belongs to a call that lives");
+        let place = call.seeking.take().expect("who is answered was waiting").place;
+        let (caller, queue) = (call.caller, place.queue.clone());
+        self.talking.insert(agent, id);
+        call.conversation = Some(Conversation { agent, leg, place, held_by: None });
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.reservation = None;
+        }
+        let (a, b) = (self.legs[&caller].port, self.legs[&leg].port);
+        if !self.planted(super::Bug::ForgetsJoin) {
+            self.media_do(media::Command::Join { a, b });
+        }
+        self.emit(Some(id), What::Established { work, queue, agent, leg, waited });
+    }
+
+    /// The router took an offer back: stop the ringing.
+    fn withdrawn(&mut self, reservation: ReservationId, why: Withdrawal) {
+        let Some(leg) = self.offers.get(&reservation).copied() else { return };
+        self.current = self.legs.get(&leg).map(|leg| leg.call);
+        let (outcome, cause) = match why {
+            Withdrawal::TimedOut => (OfferOutcome::NoAnswer, Cause::NoAnswer),
+            Withdrawal::WorkGone => (OfferOutcome::CallerLeft, Cause::Withdrawn),
+            Withdrawal::AgentGone | Withdrawal::AcceptedElsewhere => (OfferOutcome::Withdrawn, Cause::Withdrawn),
+        };
+        self.close_offer(reservation, outcome);
+        if !self.planted(super::Bug::ForgetsCancel) {
+            self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(cause)) });
+        }
+        self.clear(leg, cause);
+    }
+
+    /// Forgets an offer and says how it ended. The router has been told, or has told us.
+    pub(super) fn close_offer(&mut self, reservation: ReservationId, outcome: OfferOutcome) {
+        let Some(leg) = self.offers.remove(&reservation) else { return };
+        let Some(Leg { call, party: Party::Agent(agent), .. }) = self.legs.get(&leg) else { return };
+        let (call, agent) = (*call, *agent);
+        let Some(seeking) = self.calls.get_mut(&call).and_then(|call| call.seeking.as_mut()) else { return };
+        seeking.alerting.remove(&reservation);
+        let work = seeking.place.work;
+        self.emit(Some(call), What::OfferEnded { work, reservation, agent, outcome });
+    }
+}
+
+/// The state without its inner data.
+pub(super) fn mode(state: &acd::AgentState) -> AgentMode {
+    match state {
+        acd::AgentState::LoggedOut => AgentMode::LoggedOut,
+        acd::AgentState::NotReady(_) => AgentMode::NotReady,
+        acd::AgentState::Ready => AgentMode::Ready,
+        acd::AgentState::Reserved => AgentMode::Reserved,
+        acd::AgentState::Busy => AgentMode::Busy,
+        acd::AgentState::WrapUp => AgentMode::WrapUp,
+    }
+}

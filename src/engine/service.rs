@@ -1,0 +1,115 @@
+//! What a connected call can do (hold and retrieve so far), and commands.
+
+use super::{Deadline, Engine, LegState};
+use crate::acd::{self, AgentChange};
+use crate::command::{Ask, Command, Refusal};
+use crate::event::{Cause, What};
+use crate::ids::{AgentId, CallId, LegId};
+use crate::media;
+use crate::sip::{self, Body};
+
+impl Engine {
+    pub(super) fn command(&mut self, command: Command) -> Result<(), Refusal> {
+        command.allowed()?;
+        match command.ask {
+            Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
+            Ask::NotReady { agent, reason } => self.tell_agent(agent, AgentChange::NotReady(reason)),
+            Ask::EndCall { call } if self.calls.contains_key(&call) => {
+                self.end_call(call, Cause::Commanded);
+                Ok(())
+            }
+            Ask::EndCall { .. } => Err(Refusal::NoSuchCall),
+            Ask::Drain => {
+                self.drain();
+                Ok(())
+            }
+        }
+    }
+
+    fn tell_agent(&mut self, agent: AgentId, change: AgentChange) -> Result<(), Refusal> {
+        if !self.config.center.agents.contains_key(&agent) {
+            return Err(Refusal::NoSuchAgent);
+        }
+        self.router_do(acd::Input::Agent { agent, change });
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        if !self.draining {
+            self.draining = true;
+            self.timers.set(Deadline::DrainOver, self.now + self.config.center.limits.drain);
+            self.emit(None, What::DrainStarted);
+        }
+    }
+
+    /// The peer offers another session within its dialog: hold, retrieve, another address.
+    pub(super) fn offered(&mut self, id: LegId, body: Option<Body>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        self.current = Some(leg.call);
+        let Some(body) = body else { return self.make_offer(id) };
+        let port = leg.port;
+        match leg.answer(&body) {
+            Ok((body, session)) => {
+                self.media_do(media::Command::Connect { port, session });
+                self.sip_do(sip::Command::AcceptOffer { leg: id, body });
+                self.hold_or_retrieve(id);
+            }
+            // RFC 3261 §14.2: the session stays as it was.
+            Err(_) => self.sip_do(sip::Command::RefuseOffer { leg: id, status: 488 }),
+        }
+    }
+
+    /// An offer within the dialog without a body asks for ours (RFC 3261 §14.2).
+    fn make_offer(&mut self, id: LegId) {
+        let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
+        let codec = leg.session.as_ref().map(|session| session.codec);
+        let Some(local) = leg.local(codec) else { return };
+        let offer = media::sdp::offer(&local);
+        leg.state = LegState::Confirmed { offer: Some(offer.clone()) };
+        self.sip_do(sip::Command::AcceptOffer { leg: id, body: Body::sdp(offer) });
+    }
+
+    /// The answer to an offer of ours within the dialog.
+    pub(super) fn offer_answered(&mut self, id: LegId, body: Option<Body>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        self.current = Some(leg.call);
+        let LegState::Confirmed { offer } = &mut leg.state else { return };
+        let (Some(offer), port) = (offer.take(), leg.port) else { return };
+        if let Ok(session) = leg.accept(&offer, body.as_ref()) {
+            self.media_do(media::Command::Connect { port, session });
+            self.hold_or_retrieve(id);
+        }
+    }
+
+    fn hold_or_retrieve(&mut self, id: LegId) {
+        let leg = &self.legs[&id];
+        let (call_id, holds) = (leg.call, leg.holds_us());
+        let Some(call) = self.calls.get(&call_id) else { return };
+        let (Some(other), Some(talk)) = (call.other(id), call.conversation.as_ref()) else { return };
+        match (holds, talk.held_by) {
+            (true, None) => self.hold(call_id, id, other),
+            (false, Some(holder)) if holder == id => self.retrieve(call_id, id, other),
+            _ => {}
+        }
+    }
+
+    fn hold(&mut self, call: CallId, holder: LegId, other: LegId) {
+        let port = self.legs[&other].port;
+        self.media_do(media::Command::Leave { port });
+        let talk = self.calls.get_mut(&call).and_then(|call| call.conversation.as_mut());
+        let talk = talk.expect("who is put on hold was talking");
+        talk.held_by = Some(holder);
+        let queue = talk.place.queue.clone();
+        self.play_music(other, &queue);
+        self.emit(Some(call), What::Held { leg: holder });
+    }
+
+    fn retrieve(&mut self, call: CallId, holder: LegId, other: LegId) {
+        let (a, b) = (self.legs[&holder].port, self.legs[&other].port);
+        self.media_do(media::Command::Join { a, b });
+        if let Some(talk) = self.calls.get_mut(&call).and_then(|call| call.conversation.as_mut()) {
+            talk.held_by = None;
+        }
+        self.emit(Some(call), What::Retrieved { leg: holder });
+    }
+}

@@ -1,0 +1,116 @@
+//! What a caller is led through and hears: the flow run, prompts and music.
+
+use super::{Deadline, Engine, LegState, Place};
+use crate::event::{Cause, PersonalKind, What};
+use crate::ids::{CallId, LegId, QueueId, SkillId, WorkId};
+use crate::ivr;
+use crate::media::{self, SoundId, Source};
+use crate::sip;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Token of sounds that never end by themselves; flow runs count theirs from 1.
+const ENDLESS: u64 = 0;
+
+impl Engine {
+    pub(super) fn start_flow(&mut self, call: CallId) {
+        self.run(call, ivr::Input::Start);
+    }
+
+    pub(super) fn key_pressed(&mut self, leg: LegId, digit: char) {
+        let Some(call) = self.call_of_caller(leg) else { return };
+        if call.conversation.is_some() || call.seeking.is_some() {
+            return; // between the parties, or pressed out of boredom
+        }
+        let (id, flow, step) = (call.id, call.run.flow().clone(), call.run.step().to_owned());
+        let digit_text = self.personal(PersonalKind::Digit, digit.to_string());
+        self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });
+        self.run(id, ivr::Input::Digit(digit));
+    }
+
+    pub(super) fn play_finished(&mut self, leg: LegId, token: u64) {
+        if let Some(call) = self.call_of_caller(leg).map(|call| call.id) {
+            self.run(call, ivr::Input::PlayFinished { token });
+        }
+    }
+
+    pub(super) fn no_key(&mut self, call: CallId) {
+        self.run(call, ivr::Input::Timeout);
+    }
+
+    /// Gives the run one input and carries out what it asks for.
+    pub(super) fn run(&mut self, id: CallId, input: ivr::Input) {
+        self.current = Some(id);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(flow) = self.index.flows.get(call.run.flow()).map(Arc::clone) else {
+            return self.end_call(id, Cause::FlowEnded); // a new configuration took the flow away
+        };
+        call.run.handle(self.now, &flow, input);
+        match call.run.deadline() {
+            Some(at) => self.timers.set(Deadline::NoKey(id), at),
+            None => _ = self.timers.cancel(&Deadline::NoKey(id)),
+        }
+        while let Some(output) = self.calls.get_mut(&id).and_then(|call| call.run.poll()) {
+            self.run_said(id, output);
+        }
+    }
+
+    fn run_said(&mut self, id: CallId, output: ivr::Output) {
+        match output {
+            ivr::Output::Answer => self.answer_caller(id),
+            ivr::Output::Entered { step } => {
+                let flow = self.calls[&id].run.flow().clone();
+                self.emit(Some(id), What::StepEntered { flow, step });
+            }
+            ivr::Output::Play { prompts, token, .. } => self.play_prompts(id, &prompts, token),
+            ivr::Output::StopPlaying => {
+                let port = self.caller_port(id);
+                self.media_do(media::Command::Stop { port });
+            }
+            ivr::Output::Queue { queue, priority, skills } => self.queue(id, queue, priority, skills),
+            ivr::Output::HangUp { .. } => self.end_call(id, Cause::FlowEnded),
+        }
+    }
+
+    fn answer_caller(&mut self, id: CallId) {
+        let leg_id = self.calls[&id].caller;
+        let leg = self.legs.get_mut(&leg_id).expect("a call's caller has a leg as long as the call lives");
+        let LegState::Negotiated { body, ours } = leg.state.clone() else { return };
+        leg.state = LegState::Answered { offer: ours.then(|| body.bytes.clone()) };
+        self.sip_do(sip::Command::Answer { leg: leg_id, body });
+        self.emit(Some(id), What::CallAnswered { leg: leg_id });
+    }
+
+    fn play_prompts(&mut self, id: CallId, prompts: &[String], token: u64) {
+        let sounds: Vec<SoundId> = prompts.iter().filter_map(|name| self.config.sounds.get(name).copied()).collect();
+        if sounds.is_empty() {
+            return self.run(id, ivr::Input::PlayFinished { token }); // nothing to hear is heard at once
+        }
+        let port = self.caller_port(id);
+        self.media_do(media::Command::Play { port, source: Source::Once(sounds), token });
+    }
+
+    fn queue(&mut self, id: CallId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>) {
+        let work = WorkId(self.ids.works.take());
+        let place = Place { work, queue, priority, skills, arrived: self.now };
+        self.wait(id, place, false);
+    }
+
+    /// Lets the leg hear the queue's music.
+    pub(super) fn play_music(&mut self, leg: LegId, queue: &QueueId) {
+        let music = self.config.center.queues.get(queue).map(|queue| queue.music.as_str());
+        let sound = music.and_then(|name| self.config.sounds.get(name)).copied();
+        if let (Some(sound), Some(leg)) = (sound, self.legs.get(&leg)) {
+            let port = leg.port;
+            self.media_do(media::Command::Play { port, source: Source::Loop(sound), token: ENDLESS });
+        }
+    }
+
+    pub(super) fn caller_port(&self, id: CallId) -> crate::ids::PortId {
+        self.legs[&self.calls[&id].caller].port
+    }
+
+    fn call_of_caller(&self, leg: LegId) -> Option<&super::Call> {
+        self.calls.get(&self.legs.get(&leg)?.call).filter(|call| call.caller == leg)
+    }
+}

@@ -1,0 +1,144 @@
+//! One call drawn as a ladder.
+
+use super::between;
+use crate::event::{Cause, Event, OfferOutcome, Party, What};
+use crate::ids::{AgentId, LegId};
+use crate::ladder::Ladder;
+use crate::time::Wall;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const CALLER: usize = 0;
+const US: usize = 1;
+
+/// The events of one call as a ladder: caller, Tierline, and each agent who was rung. Times count from the
+/// arrival. Numbers and keys are shown where the events carry their texts. Empty without events.
+pub fn ladder_of(events: &[Event]) -> String {
+    let Some(first) = events.first() else { return String::new() };
+    let mut drawing = Drawing {
+        ladder: Ladder::new(&["Caller", "Tierline"]),
+        began: first.at,
+        legs: BTreeMap::new(),
+        confirmed: BTreeSet::new(),
+    };
+    events.iter().for_each(|event| drawing.add(event));
+    drawing.ladder.to_string()
+}
+
+struct Drawing {
+    ladder: Ladder,
+    began: Wall,
+    /// The column of each leg.
+    legs: BTreeMap<LegId, usize>,
+    /// Legs that came to a 200, so that a BYE ends them.
+    confirmed: BTreeSet<LegId>,
+}
+
+impl Drawing {
+    fn add(&mut self, event: &Event) {
+        let time = between(self.began, event.at);
+        match &event.what {
+            What::CallArrived { leg, caller, .. } => {
+                self.legs.insert(*leg, CALLER);
+                self.ladder.arrow(time, CALLER, US, &arrival(&event.what));
+                if let Some(number) = &caller.text {
+                    self.ladder.note(time, CALLER, &format!("from {number}"));
+                }
+            }
+            What::CallAnswered { leg } => {
+                self.confirmed.insert(*leg);
+                self.ladder.arrow(time, US, CALLER, "200");
+            }
+            What::DigitKeyed { digit, .. } => {
+                let key = digit.text.as_deref().unwrap_or("•");
+                self.ladder.arrow(time, CALLER, US, &format!("key {key}"));
+            }
+            What::Delivered { agent, leg, why, .. } => {
+                let at = self.agent(*agent);
+                self.legs.insert(*leg, at);
+                self.ladder.arrow(time, US, at, "INVITE");
+                self.ladder.note(time, US, why);
+            }
+            What::OfferEnded { agent, outcome, .. } => self.offer_ended(time, *agent, *outcome),
+            What::Held { leg } => self.says(time, *leg, "hold"),
+            What::Retrieved { leg } => self.says(time, *leg, "resume"),
+            What::LegConfirmed { leg, .. } => {
+                self.confirmed.insert(*leg); // its 200 is drawn as the answer or the accepted offer
+            }
+            What::ConnectionCleared { leg, party, cause } => self.cleared(time, *leg, *party, *cause),
+            What::AgentStateChanged { agent, from, to, reason } => {
+                let at = self.agent(*agent);
+                self.ladder.note(time, at, &format!("{from:?} → {to:?} ({reason})"));
+            }
+            other => {
+                if let Some(text) = remark(other) {
+                    self.ladder.note(time, US, &text);
+                }
+            }
+        }
+    }
+
+    fn agent(&mut self, agent: AgentId) -> usize {
+        self.ladder.column(&format!("Agent {agent}"))
+    }
+
+    fn says(&mut self, time: Duration, leg: LegId, text: &str) {
+        let from = self.legs.get(&leg).copied().unwrap_or(US);
+        self.ladder.arrow(time, from, US, text);
+    }
+
+    fn offer_ended(&mut self, time: Duration, agent: AgentId, outcome: OfferOutcome) {
+        let at = self.agent(agent);
+        match outcome {
+            OfferOutcome::Accepted => self.ladder.arrow(time, at, US, "200"),
+            OfferOutcome::Declined => self.ladder.arrow(time, at, US, "declines"),
+            OfferOutcome::NoAnswer => self.ladder.arrow(time, US, at, "CANCEL (no answer)"),
+            OfferOutcome::Unreachable => self.ladder.note(time, at, "not reachable"),
+            OfferOutcome::CallerLeft => self.ladder.arrow(time, US, at, "CANCEL (caller left)"),
+            OfferOutcome::Withdrawn => self.ladder.arrow(time, US, at, "CANCEL (offer withdrawn)"),
+            OfferOutcome::Failed => self.ladder.note(time, at, "offer failed"),
+        }
+    }
+
+    fn cleared(&mut self, time: Duration, leg: LegId, party: Party, cause: Cause) {
+        let at = match party {
+            Party::Caller => CALLER,
+            Party::Agent(agent) => self.agent(agent),
+        };
+        let confirmed = self.confirmed.contains(&leg);
+        match (party, cause) {
+            // How the offer ended says it all.
+            (Party::Agent(_), _) if !confirmed => {}
+            (Party::Caller, Cause::CallerHungUp) => {
+                self.ladder.arrow(time, at, US, if confirmed { "BYE" } else { "CANCEL" });
+            }
+            (Party::Agent(_), Cause::AgentHungUp) => self.ladder.arrow(time, at, US, "BYE"),
+            _ if confirmed => self.ladder.arrow(time, US, at, &format!("BYE ({})", cause.text())),
+            _ => self.ladder.arrow(time, US, at, &format!("refused ({})", cause.text())),
+        }
+    }
+}
+
+fn arrival(what: &What) -> String {
+    match what {
+        What::CallArrived { line: Some(line), .. } => format!("INVITE to {line}"),
+        What::CallArrived { by_agent: Some(agent), .. } => format!("INVITE of agent {agent}"),
+        _ => "INVITE".to_string(),
+    }
+}
+
+/// What is no message between two parties, in words.
+fn remark(what: &What) -> Option<String> {
+    Some(match what {
+        What::StepEntered { step, .. } => format!("step {step}"),
+        What::Queued { queue, again: false, .. } => format!("waits in queue {queue}"),
+        What::Queued { queue, .. } => format!("waits in queue {queue} again"),
+        What::Established { agent, waited, .. } => {
+            format!("talk with agent {agent} (waited {:.1} s)", waited.as_secs_f64())
+        }
+        What::Diverted { queue, why, .. } => format!("leaves queue {queue} ({why:?})"),
+        What::CallEnded { cause, phase } => format!("ended: {} ({phase:?})", cause.text()),
+        What::Repaired { what } => format!("repaired: {what}"),
+        _ => return None,
+    })
+}

@@ -1,0 +1,145 @@
+//! Who may register: passwords of agents' phones.
+//!
+//! Passwords stand in a file of lines `user:password`, readable by its owner only. Where the configuration names
+//! none, `passwords` in the data directory is used, and whoever has no password yet gets one made up there. The
+//! engine sees no password: it asks whether credentials prove a user.
+
+use crate::center::Center;
+use crate::config;
+use crate::sip::digest::{Algorithm, Credentials, ha1};
+use crate::sip::header::Method;
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Letters and digits that nobody mistakes for one another.
+const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789A";
+/// 16 characters of 5 bits.
+const LENGTH: usize = 16;
+
+/// What proves a user.
+#[derive(Clone)]
+pub struct Accounts {
+    realm: String,
+    secrets: BTreeMap<String, (String, String)>,
+    /// Checked in place of an unknown user's, so that the answer takes as long.
+    nobody: (String, String),
+}
+
+/// Accounts with what people must be told about them.
+pub struct Loaded {
+    pub accounts: Accounts,
+    pub file: PathBuf,
+    /// Passwords are ours, made at first start: good for a demo on this machine, and only there.
+    pub made_up: bool,
+    pub passwords: BTreeMap<String, String>,
+}
+
+/// The file that holds passwords where the configuration names none.
+pub fn default_file(data: &Path) -> PathBuf {
+    data.join("passwords")
+}
+
+/// Reads, and where it is ours to do so completes, the passwords of all agents.
+pub fn load(center: &Center, file: Option<&Path>, data: &Path) -> Result<Loaded> {
+    let made_up = file.is_none();
+    let file = file.map_or_else(|| default_file(data), Path::to_path_buf);
+    let passwords = match made_up {
+        true => own_file(center, &file)?,
+        false => {
+            check_mode(&file)?;
+            config::passwords(&file, center)?
+        }
+    };
+    let accounts = Accounts::new(&center.name, &passwords)?;
+    Ok(Loaded { accounts, file, made_up, passwords })
+}
+
+/// Reads the file of made-up passwords and completes it for agents who have none yet.
+fn own_file(center: &Center, file: &Path) -> Result<BTreeMap<String, String>> {
+    let mut passwords = if file.exists() { read(file)? } else { BTreeMap::new() };
+    let known = passwords.len();
+    for agent in center.agents.values() {
+        if let Entry::Vacant(place) = passwords.entry(agent.user.clone()) {
+            place.insert(make_up()?);
+        }
+    }
+    if passwords.len() > known {
+        write(file, &passwords).with_context(|| format!("cannot write passwords to {}", file.display()))?;
+    }
+    Ok(passwords)
+}
+
+fn check_mode(file: &Path) -> Result<()> {
+    let metadata = fs::metadata(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
+    let mode = metadata.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("{} can be read by others (mode {:o}); run `chmod 600` on it", file.display(), mode & 0o777);
+    }
+    Ok(())
+}
+
+/// Reads a file of lines `user:password`; empty lines and lines that begin with `#` do not count.
+pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
+    check_mode(file)?;
+    let mut passwords = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once(':') {
+            Some((user, password)) if !user.is_empty() && !password.is_empty() => {
+                passwords.insert(user.to_owned(), password.to_owned());
+            }
+            // The line itself is not shown: it may hold a password.
+            _ => bail!("{}:{}: a line must be `user:password`", file.display(), number + 1),
+        }
+    }
+    Ok(passwords)
+}
+
+fn write(file: &Path, passwords: &BTreeMap<String, String>) -> Result<()> {
+    let unfinished = file.with_extension("new");
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    writeln!(out, "# Passwords of the agents' phones, made at first start. Yours to change.")?;
+    for (user, password) in passwords {
+        writeln!(out, "{user}:{password}")?;
+    }
+    out.sync_all()?;
+    fs::rename(&unfinished, file)?;
+    Ok(())
+}
+
+fn make_up() -> Result<String> {
+    let mut random = [0u8; LENGTH];
+    getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
+}
+
+impl Accounts {
+    fn new(realm: &str, passwords: &BTreeMap<String, String>) -> Result<Accounts> {
+        let both = |user: &str, password: &str| {
+            let of = |algorithm| ha1(algorithm, user, realm, password);
+            (of(Algorithm::Md5), of(Algorithm::Sha256))
+        };
+        let secrets = passwords.iter().map(|(user, password)| (user.clone(), both(user, password))).collect();
+        Ok(Accounts { realm: realm.to_owned(), secrets, nobody: both("", &make_up()?) })
+    }
+
+    /// Whether the credentials prove the user that they name. Unknown users take as long as known ones.
+    pub fn verify(&self, credentials: &Credentials, method: &Method) -> bool {
+        let known = self.secrets.get(&credentials.username);
+        let (md5, sha256) = known.unwrap_or(&self.nobody);
+        let secret = match credentials.algorithm {
+            Algorithm::Md5 => md5,
+            Algorithm::Sha256 => sha256,
+        };
+        credentials.verify(secret, method) && known.is_some() && credentials.realm == self.realm
+    }
+}

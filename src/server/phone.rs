@@ -1,0 +1,445 @@
+//! Sockets and files for the built-in phone: `tierline phone`.
+//!
+//! It registers and answers, or dials; presses keys; plays a WAV; records what it hears; prints one JSON line for
+//! everything that happens. Keys typed on the terminal are pressed. Ctrl-C hangs up properly.
+
+use super::clock::Clock;
+use crate::ids::{PortId, Rng};
+use crate::media::{self, Codec, Plane, Sounds, Source};
+use crate::phone::{self, Ask, Event, Phone};
+use crate::sip::header::NameAddr;
+use crate::sip::uri::{Host, Uri};
+use crate::sip::{self, Account, Flow, Listener};
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::net::UdpSocket;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What the phone is to do.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Where Tierline (or any other SIP server) listens.
+    pub server: Option<SocketAddr>,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// What the called party is shown; the user if none.
+    pub caller: Option<String>,
+    /// Number or SIP URI to call; without it the phone waits for calls.
+    pub dial: Option<String>,
+    /// Answer incoming calls after this long; without it they ring until `a` is typed.
+    pub answer_after: Option<Duration>,
+    /// Keys to press after the call is connected; `,` is a pause of half a second.
+    pub press: Option<String>,
+    /// A WAV that the other side hears, over and over.
+    pub play: Option<PathBuf>,
+    /// A WAV to write what is heard to.
+    pub record: Option<PathBuf>,
+    /// Hang up after talking so long.
+    pub hang_up_after: Option<Duration>,
+    /// End after this many calls.
+    pub calls: Option<u32>,
+    /// Silence that the phone reports.
+    pub silence: Option<Duration>,
+}
+
+const REGISTRATION: u32 = 300;
+/// How long a BYE or an un-REGISTER may take when the phone ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs the phone until its calls are over or Ctrl-C. Returns whether it did what it was started for.
+pub fn run(settings: Settings) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async { Desk::new(settings).await?.work().await });
+    runtime.shutdown_background(); // the thread that reads the terminal cannot be interrupted
+    outcome
+}
+
+/// The phone on its desk: the pure phone, its plane, sockets, files and owner.
+struct Desk {
+    settings: Settings,
+    clock: Clock,
+    phone: Phone,
+    plane: Plane,
+    sip: UdpSocket,
+    audio: BTreeMap<PortId, (UdpSocket, UdpSocket)>,
+    recording: Option<hound::WavWriter<std::io::BufWriter<std::fs::File>>>,
+    server: SocketAddr,
+    deeds: Deeds,
+}
+
+/// What the owner will do, and has done.
+#[derive(Default)]
+struct Deeds {
+    answer_at: Option<crate::time::Instant>,
+    hang_up_at: Option<crate::time::Instant>,
+    leave_at: Option<crate::time::Instant>,
+    leaving: bool,
+    talked: u32,
+    ended: u32,
+    failed: bool,
+    /// Samples heard since the recording was last made safe.
+    unsaved: u32,
+}
+
+impl Desk {
+    async fn new(settings: Settings) -> Result<Desk> {
+        let server = settings.server.context("no server address")?;
+        let local: IpAddr = local_address(server)?;
+        let sip = UdpSocket::bind((local, 0)).await.context("cannot open a SIP socket")?;
+        let user = settings.user.clone().unwrap_or_else(|| "guest".to_owned());
+        let mut sip_config = sip::Config::new(vec![Listener::udp(sip.local_addr()?)], "Tierline phone");
+        sip_config.keepalive = None;
+        let mut identity = NameAddr::new(Uri::sip(&user, Host::from(server.ip()), None));
+        identity.display.clone_from(&settings.caller);
+        let account = settings.password.clone().map(|password| Account { user, password });
+        let phone_settings = phone::Settings {
+            sip: sip_config,
+            identity,
+            account,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            plane: 0,
+            media_address: local,
+        };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+        let rng = Rng::new(seed);
+        let mut sounds = Sounds::default();
+        let source = settings.play.as_ref().map(|path| load_sound(&mut sounds, path)).transpose()?;
+        let plane_settings = media::Settings {
+            silence_after: settings.silence.unwrap_or(Duration::ZERO),
+            ..media::Settings::default()
+        };
+        let plane = Plane::new(plane_settings, Arc::new(sounds), rng.fork("media"));
+        let recording = settings.record.as_ref().map(create_recording).transpose()?;
+        let phone = Phone::new(phone_settings, 0, rng.fork("phone"));
+        let (clock, audio, deeds) = (Clock::start(), BTreeMap::new(), Deeds::default());
+        let mut desk = Desk { settings, clock, phone, plane, sip, audio, recording, server, deeds };
+        desk.begin(source)?;
+        Ok(desk)
+    }
+
+    fn begin(&mut self, source: Option<Source>) -> Result<()> {
+        self.ask(Ask::Listen { on: self.recording.is_some() });
+        if let Some(source) = source {
+            self.ask(Ask::Say { source });
+        }
+        let registrar = Uri::sip("", Host::from(self.server.ip()), Some(self.server.port()));
+        match (&self.settings.dial, &self.settings.password) {
+            (Some(to), _) => {
+                let to = self.address(to)?;
+                let flow = Some(Flow::udp(0, self.server));
+                self.ask(Ask::Dial { to, flow });
+            }
+            (None, Some(_)) => self.ask(Ask::Register { registrar, expires: REGISTRATION }),
+            (None, None) => bail!("a phone that waits for calls must register: it needs a user and a password"),
+        }
+        Ok(())
+    }
+
+    /// A number at the server, or a whole SIP URI.
+    fn address(&self, text: &str) -> Result<Uri> {
+        if text.contains(':') {
+            return Uri::parse(text).map_err(|why| anyhow::anyhow!("`{text}` cannot be called: {why}"));
+        }
+        Ok(Uri::sip(text, Host::from(self.server.ip()), Some(self.server.port())))
+    }
+
+    async fn work(mut self) -> Result<bool> {
+        let mut keyboard = BufReader::new(tokio::io::stdin()).lines();
+        let mut keyboard_open = true;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut datagram = vec![0; 65_535];
+        loop {
+            self.settle().await?;
+            if self.is_done() {
+                return self.finish();
+            }
+            let sleep = tokio::time::sleep_until(self.clock.std(self.deadline()).into());
+            tokio::select! {
+                got = self.sip.recv_from(&mut datagram) => {
+                    if let Ok((length, remote)) = got {
+                        let (flow, bytes) = (Flow::udp(0, remote), datagram[..length].to_vec());
+                        self.tell_phone(phone::Input::Sip(sip::Input::Received { flow, bytes }));
+                    }
+                }
+                () = readable(&self.audio) => self.read_audio(&mut datagram),
+                () = sleep => self.time_passed(),
+                line = next_line(&mut keyboard, keyboard_open) => match line {
+                    Some(line) => self.typed(line.trim()),
+                    None => keyboard_open = false,
+                },
+                _ = interrupt.recv() => self.leave(),
+                _ = terminate.recv() => self.leave(),
+            }
+        }
+    }
+
+    fn deadline(&self) -> crate::time::Instant {
+        let deeds = [self.deeds.answer_at, self.deeds.hang_up_at, self.deeds.leave_at];
+        let machines = [self.phone.deadline(), self.plane.deadline()];
+        let far = self.clock.now() + Duration::from_secs(3600);
+        deeds.into_iter().chain(machines).flatten().min().unwrap_or(far)
+    }
+
+    fn time_passed(&mut self) {
+        let now = self.clock.now();
+        let due = |at: &mut Option<crate::time::Instant>| at.is_some_and(|at| at <= now).then(|| at.take()).is_some();
+        if due(&mut self.deeds.answer_at) {
+            self.ask(Ask::Answer);
+        }
+        if due(&mut self.deeds.hang_up_at) {
+            self.hang_up();
+        }
+        if self.phone.deadline().is_some_and(|at| at <= now) {
+            self.tell_phone(phone::Input::Timeout);
+        }
+        if self.plane.deadline().is_some_and(|at| at <= now) {
+            self.plane.handle(now, media::Input::Timeout);
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.tell_phone(phone::Input::Ask(ask));
+    }
+
+    fn tell_phone(&mut self, input: phone::Input) {
+        self.phone.handle(self.clock.now(), input);
+    }
+
+    /// Carries out everything that the phone and its plane want.
+    async fn settle(&mut self) -> Result<()> {
+        loop {
+            if let Some(output) = self.phone.poll() {
+                match output {
+                    phone::Output::Sip { flow, bytes } => _ = self.sip.send_to(&bytes, flow.remote).await,
+                    phone::Output::Media(command) => {
+                        self.plane.handle(self.clock.now(), media::Input::Command(command));
+                    }
+                    phone::Output::Resolve { query, uri } => self.resolve(query, &uri).await,
+                    phone::Output::Event(event) => self.noticed(event),
+                }
+            } else if !self.serve_plane().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn resolve(&mut self, query: u64, uri: &Uri) {
+        let found = tokio::net::lookup_host((uri.host.to_string(), uri.port.unwrap_or(5060))).await;
+        let flows = found.map(|found| found.map(|at| (sip::Transport::Udp, at)).collect()).unwrap_or_default();
+        self.tell_phone(phone::Input::Sip(sip::Input::Resolved { query, flows }));
+    }
+
+    /// Carries out the plane's next wish; false if it has none.
+    async fn serve_plane(&mut self) -> Result<bool> {
+        let Some(output) = self.plane.poll() else { return Ok(false) };
+        match output {
+            media::Output::Packet { port, to, bytes } => {
+                if let Some((rtp, _)) = self.audio.get(&port) {
+                    _ = rtp.try_send_to(bytes, to);
+                }
+            }
+            media::Output::Control { port, to, bytes } => {
+                if let Some((_, rtcp)) = self.audio.get(&port) {
+                    _ = rtcp.try_send_to(bytes, to);
+                }
+            }
+            media::Output::Event(event) => self.tell_phone(phone::Input::Media(event)),
+            media::Output::Heard { frame, .. } => {
+                let Some(recording) = &mut self.recording else { return Ok(true) };
+                frame.iter().try_for_each(|sample| recording.write_sample(*sample))?;
+                self.deeds.unsaved += 160;
+                if self.deeds.unsaved >= 8000 {
+                    self.deeds.unsaved = 0;
+                    recording.flush()?; // a killed phone leaves a WAV that can be played
+                }
+            }
+            media::Output::Bind { port } => self.bind_audio(port).await,
+            media::Output::Unbind { port } => _ = self.audio.remove(&port),
+        }
+        Ok(true)
+    }
+
+    async fn bind_audio(&mut self, port: PortId) {
+        let input = match audio_sockets(self.sip.local_addr().map(|address| address.ip())).await {
+            Ok((rtp, rtcp, local)) => {
+                self.audio.insert(port, (rtp, rtcp));
+                media::Input::Bound { port, local }
+            }
+            Err(why) => media::Input::BindFailed { port, why: why.to_string() },
+        };
+        self.plane.handle(self.clock.now(), input);
+    }
+
+    fn read_audio(&mut self, datagram: &mut [u8]) {
+        let now = self.clock.now();
+        for (port, (rtp, rtcp)) in &self.audio {
+            while let Ok((length, from)) = rtp.try_recv_from(datagram) {
+                self.plane.handle(now, media::Input::Packet { port: *port, from, bytes: &datagram[..length] });
+            }
+            while let Ok((length, from)) = rtcp.try_recv_from(datagram) {
+                self.plane.handle(now, media::Input::Control { port: *port, from, bytes: &datagram[..length] });
+            }
+        }
+    }
+
+    fn noticed(&mut self, event: Event) {
+        print_line(&self.clock, &event);
+        let now = self.clock.now();
+        match event {
+            Event::Incoming { .. } => self.deeds.answer_at = self.settings.answer_after.map(|after| now + after),
+            Event::Connected => {
+                self.deeds.talked += 1;
+                self.deeds.hang_up_at = self.settings.hang_up_after.map(|after| now + after);
+                if let Some(digits) = self.settings.press.clone() {
+                    self.ask(Ask::Press { digits });
+                }
+            }
+            Event::Failed { .. } => self.call_over(true),
+            Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
+            Event::RegistrationFailed { status } => {
+                self.deeds.failed = true;
+                if matches!(status, 401..=404) {
+                    eprintln!("the server does not know this user with this password");
+                    self.deeds.leaving = true;
+                }
+            }
+            Event::Registered { .. } | Event::Progress { .. } | Event::Digit { .. } | Event::Silent => {}
+        }
+    }
+
+    fn call_over(&mut self, failed: bool) {
+        self.deeds.answer_at = None;
+        self.deeds.hang_up_at = None;
+        self.deeds.failed |= failed;
+        self.deeds.ended += 1;
+        if self.settings.dial.is_some() || self.settings.calls.is_some_and(|calls| self.deeds.ended >= calls) {
+            self.leave();
+        }
+    }
+
+    fn hang_up(&mut self) {
+        if self.phone.is_busy() {
+            self.ask(Ask::HangUp);
+            println!("{}", json!({ "at": self.clock.now().0 / 1_000_000, "event": "HungUp" }));
+            self.call_over(false);
+        }
+    }
+
+    /// Hangs up, takes the registration back, and ends when that is done.
+    fn leave(&mut self) {
+        if std::mem::replace(&mut self.deeds.leaving, true) {
+            return;
+        }
+        self.deeds.leave_at = Some(self.clock.now() + FAREWELL);
+        self.hang_up();
+        if self.settings.dial.is_none() {
+            self.ask(Ask::Unregister);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let late = self.deeds.leave_at.is_some_and(|at| at <= self.clock.now());
+        self.deeds.leaving && (late || self.phone.pending().is_none())
+    }
+
+    fn finish(mut self) -> Result<bool> {
+        if let Some(recording) = self.recording.take() {
+            recording.finalize()?;
+        }
+        Ok(!self.deeds.failed)
+    }
+
+    /// A line from the terminal: `a` answers, `d` declines, `h` hangs up, `q` ends; everything else is keys.
+    fn typed(&mut self, line: &str) {
+        match line {
+            "" => {}
+            "a" => self.ask(Ask::Answer),
+            "d" => {
+                self.ask(Ask::Decline { status: 486 });
+                self.call_over(false);
+            }
+            "h" => self.hang_up(),
+            "q" => self.leave(),
+            keys => self.ask(Ask::Press { digits: keys.to_owned() }),
+        }
+    }
+}
+
+/// One JSON line; times in milliseconds since the phone was started.
+fn print_line(clock: &Clock, event: &Event) {
+    let mut line = json!({ "at": clock.now().0 / 1_000_000 });
+    match serde_json::to_value(event) {
+        Ok(serde_json::Value::String(name)) => line["event"] = name.into(),
+        Ok(serde_json::Value::Object(fields)) => {
+            for (name, value) in fields {
+                line["event"] = name.into();
+                value.as_object().into_iter().flatten().for_each(|(key, value)| line[key] = value.clone());
+            }
+        }
+        _ => {}
+    }
+    println!("{line}");
+    _ = std::io::stdout().flush();
+}
+
+/// The address of this machine that `server` is reached from.
+fn local_address(server: SocketAddr) -> Result<IpAddr> {
+    let unspecified: SocketAddr = if server.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
+    let probe = std::net::UdpSocket::bind(unspecified)?;
+    probe.connect(server).with_context(|| format!("there is no way to {server}"))?;
+    Ok(probe.local_addr()?.ip())
+}
+
+fn load_sound(sounds: &mut Sounds, path: &PathBuf) -> Result<Source> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let id = sounds.add_wav("said", &bytes).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
+    Ok(Source::Loop(id))
+}
+
+fn create_recording(path: &PathBuf) -> Result<hound::WavWriter<std::io::BufWriter<std::fs::File>>> {
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    hound::WavWriter::create(path, spec).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// An even port and the odd one above it (RFC 3550 §11).
+async fn audio_sockets(ip: std::io::Result<IpAddr>) -> Result<(UdpSocket, UdpSocket, SocketAddr)> {
+    let ip = ip?;
+    for _ in 0..100 {
+        let rtp = UdpSocket::bind((ip, 0)).await?;
+        let local = rtp.local_addr()?;
+        if local.port() % 2 == 0 {
+            if let Ok(rtcp) = UdpSocket::bind((ip, local.port() + 1)).await {
+                return Ok((rtp, rtcp, local));
+            }
+        }
+    }
+    bail!("no free pair of ports for audio")
+}
+
+/// Waits until some audio socket has something to read; for ever if there is none.
+async fn readable(audio: &BTreeMap<PortId, (UdpSocket, UdpSocket)>) {
+    match audio.values().next_back() {
+        Some((rtp, rtcp)) => tokio::select! {
+            _ = rtp.readable() => {}
+            _ = rtcp.readable() => {}
+        },
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_line(keyboard: &mut Lines<BufReader<Stdin>>, open: bool) -> Option<String> {
+    match open {
+        true => keyboard.next_line().await.ok().flatten(),
+        false => std::future::pending().await,
+    }
+}

@@ -1,0 +1,78 @@
+//! SIP over UDP: one thread reads, the engine's thread sends. And the resolution of host names.
+
+use super::driver::Message;
+use crate::engine::Input;
+use crate::sip::uri::Uri;
+use crate::sip::{self, Flow, Transport};
+use anyhow::{Context, Result};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Largest datagram there is.
+const DATAGRAM: usize = 65_535;
+/// How often the reading thread looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(200);
+const SIP_PORT: u16 = 5060;
+
+/// A bound UDP listener.
+pub struct Udp {
+    socket: Arc<UdpSocket>,
+    stop: Arc<AtomicBool>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Udp {
+    pub fn bind(address: SocketAddr) -> Result<Udp> {
+        let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on udp {address}"))?;
+        super::net::enlarge_buffers(&socket);
+        socket.set_read_timeout(Some(LOOK))?;
+        Ok(Udp { socket: Arc::new(socket), stop: Arc::default(), reader: None })
+    }
+
+    /// Starts the reading thread; `listener` is this listener's number.
+    pub fn read_into(&mut self, listener: u16, inbox: Sender<Message>) -> Result<()> {
+        let (socket, stop) = (Arc::clone(&self.socket), Arc::clone(&self.stop));
+        let reader = std::thread::Builder::new().name("sip-udp".to_owned()).spawn(move || {
+            let mut buffer = vec![0; DATAGRAM];
+            while !stop.load(Ordering::Relaxed) {
+                // An error here is the time-out, or an ICMP message about a datagram sent earlier.
+                let Ok((length, remote)) = socket.recv_from(&mut buffer) else { continue };
+                let input = sip::Input::Received { flow: Flow::udp(listener, remote), bytes: buffer[..length].to_vec() };
+                if inbox.send(Message::Input(Input::Sip(input))).is_err() {
+                    return;
+                }
+            }
+        })?;
+        self.reader = Some(reader);
+        Ok(())
+    }
+
+    /// What sends datagrams from this listener.
+    pub fn sender(&self) -> Box<dyn Fn(Flow, &[u8]) + Send> {
+        let socket = Arc::clone(&self.socket);
+        // A datagram that cannot be sent is a lost datagram: the transaction's timers deal with it.
+        Box::new(move |flow, bytes| _ = socket.send_to(bytes, flow.remote))
+    }
+
+    pub fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.reader.take().map(JoinHandle::join);
+    }
+}
+
+/// Resolves names on threads of its own: a slow name server must not hold up anything else.
+pub fn resolver(runtime: tokio::runtime::Handle, inbox: Sender<Message>) -> Box<dyn Fn(u64, Uri) + Send> {
+    Box::new(move |query, uri| {
+        let inbox = inbox.clone();
+        runtime.spawn_blocking(move || {
+            let port = uri.port.unwrap_or(SIP_PORT);
+            let found = (uri.host.to_string(), port).to_socket_addrs();
+            let flows = found.map(|found| found.map(|address| (Transport::Udp, address)).collect()).unwrap_or_default();
+            _ = inbox.send(Message::Input(Input::Sip(sip::Input::Resolved { query, flows })));
+        });
+    })
+}

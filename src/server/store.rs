@@ -1,0 +1,239 @@
+//! The event log on disk: SQLite, one writer thread, group commit.
+//!
+//! ```text
+//!  engine ── append ──▶ queue ──▶ writer thread ──▶ events.db ◀── readers, each on its own connection
+//!            never waits          5 ms or 256 rows
+//! ```
+//!
+//! **What a row is.** One event is one row of `event`, as [`crate::log`] encodes it, without personal texts.
+//! Texts are in `personal` with their kind and expiry, so that erasing one breaks no fold. `open` holds
+//! what is open (see [`crate::log::open_change`]) and changes in the transaction of its event: it is what a
+//! start reads, however long the log is.
+//!
+//! **When the disk is slow or full.** [`Store::append`] never waits. Up to [`QUEUE_LIMIT`] events wait in
+//! memory; from there on, or while writing fails, [`Store::healthy`] is false and the shell takes no new
+//! calls (running ones add few events each). A failed group is kept and tried again until it succeeds. At
+//! twice the limit events are dropped and counted in [`Numbers::lost`]; a start then ends what they would
+//! have closed.
+//!
+//! **What erasing leaves behind.** `secure_delete` overwrites a deleted text in the database; its copy in the
+//! write-ahead log is gone after the next hourly truncation or an orderly stop.
+//!
+//! Left out: retention of the events themselves (they hold no person), and recordings.
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+mod reader;
+mod schema;
+mod writer;
+
+pub use reader::{Filter, Reader};
+
+use crate::event::{Event, PersonalKind};
+use crate::time::Wall;
+use anyhow::{Context, Result, anyhow};
+use rusqlite::Connection;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+use writer::{Order, Shared, Writer};
+
+/// This many events may wait for the disk before the store counts as unhealthy (about 300 MB).
+pub const QUEUE_LIMIT: u64 = 1_000_000;
+
+/// A log that was opened for writing, with what a start needs to know.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Store,
+    /// The node that this log belongs to.
+    pub node: u16,
+    /// Counts the starts on this directory, from 1.
+    pub epoch: u32,
+    /// The number of the next event.
+    pub next_seq: u64,
+    /// What was open when the last process ended: the events behind it, with texts, by number.
+    pub recovered: Vec<Event>,
+}
+
+/// How long personal texts are kept. Those of dialogs and bindings go when their leg or binding is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Callers' numbers (default 90 days).
+    pub number: Duration,
+    /// Keys pressed in menus (default 30 days).
+    pub digit: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Keep { number: DAY * 90, digit: DAY * 30 }
+    }
+}
+
+impl Keep {
+    /// When a text of `kind` that arose at `at` expires.
+    fn expires(self, kind: PersonalKind, at: Wall) -> Option<Wall> {
+        match kind {
+            PersonalKind::Number => Some(at + self.number),
+            PersonalKind::Digit => Some(at + self.digit),
+            PersonalKind::Dialog | PersonalKind::Binding => None,
+        }
+    }
+}
+
+/// What the store counts; all since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Events that wait in memory.
+    pub queued: u64,
+    pub commits: u64,
+    /// Groups that could not be written and were tried again.
+    pub failures: u64,
+    /// Events that are not in the log: dropped at twice the queue limit, or with a number already taken.
+    pub lost: u64,
+    /// The number of the last event that is safe on disk; 0 before the first.
+    pub committed_seq: u64,
+}
+
+/// The writing side. Dropping it writes what waits and stops the thread; [`Store::close`] also says how that went.
+#[derive(Debug)]
+pub struct Store {
+    queue: mpsc::Sender<Event>,
+    orders: mpsc::Sender<Order>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<()>>>,
+    /// Held as long as we write: a second process on the same directory is refused.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or creates the log in `dir` (made with mode 0700 if missing) and counts one more start.
+    ///
+    /// # Errors
+    /// Says in words: another process uses the directory; a file cannot be read or is no log of ours; a newer
+    /// Tierline wrote it.
+    pub fn open(dir: &Path) -> Result<Opened> {
+        Store::open_with(dir, Keep::default(), wall_now())
+    }
+
+    /// The same with other retention and a given time, which decides what has expired already.
+    pub fn open_with(dir: &Path, keep: Keep, now: Wall) -> Result<Opened> {
+        let lock = schema::lock(dir)?;
+        let (conn, start) = schema::open_for_writing(dir)
+            .with_context(|| format!("cannot open the event log `{}`", schema::file(dir).display()))?;
+        writer::erase_all_expired(&conn, now).context("cannot erase expired personal data")?;
+        Ok(Opened {
+            store: Store::start(conn, lock, keep)?,
+            node: start.node,
+            epoch: start.epoch,
+            next_seq: start.next_seq,
+            recovered: start.recovered,
+        })
+    }
+
+    fn start(conn: Connection, lock: File, keep: Keep) -> Result<Store> {
+        let (queue, events) = mpsc::channel();
+        let (orders, orders_in) = mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let writer = Writer::new(conn, events, orders_in, shared.clone(), keep);
+        let thread = std::thread::Builder::new().name("event-log".into()).spawn(move || writer.run())?;
+        Ok(Store { queue, orders, shared, thread: Some(thread), _lock: lock })
+    }
+
+    /// Hands one event over to be written; never waits.
+    pub fn append(&self, event: Event) {
+        if self.queued() >= 2 * QUEUE_LIMIT || self.queue.send(event).is_err() {
+            self.shared.lost.fetch_add(1, Relaxed);
+            return;
+        }
+        // The writer sleeps until the count reaches the number it asked for: one wake-up per group.
+        let appended = self.shared.appended.fetch_add(1, SeqCst) + 1;
+        if appended == self.shared.wake_at.load(SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Waits until everything appended before is on disk.
+    ///
+    /// # Errors
+    /// Writing fails at present; the events are kept and tried again.
+    pub fn flush(&self) -> Result<()> {
+        let (done, answer) = mpsc::sync_channel(1);
+        self.order(Order::Flush { target: self.shared.appended.load(SeqCst), done })?;
+        answer.recv().context("the writer of the event log is gone")?.map_err(|why| anyhow!(why))
+    }
+
+    /// Erases texts that have expired at `now`. Happens by itself at start and every hour.
+    pub fn erase_expired(&self, now: Wall) -> Result<()> {
+        self.order(Order::EraseExpired(now))
+    }
+
+    /// Whether new calls may be taken: what they would add to the log can be written.
+    pub fn healthy(&self) -> bool {
+        let alive = self.thread.as_ref().is_some_and(|t| !t.is_finished());
+        alive && !self.shared.failing.load(Relaxed) && self.queued() < QUEUE_LIMIT
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
+            queued: self.queued(),
+            commits: self.shared.commits.load(Relaxed),
+            failures: self.shared.failures.load(Relaxed),
+            lost: self.shared.lost.load(Relaxed),
+            committed_seq: self.shared.committed_seq.load(Relaxed),
+        }
+    }
+
+    /// Writes what waits and stops.
+    ///
+    /// # Errors
+    /// Something could not be written; the text says how many events are lost.
+    pub fn close(mut self) -> Result<()> {
+        self.stop()
+    }
+
+    fn queued(&self) -> u64 {
+        self.shared.appended.load(Relaxed).saturating_sub(self.shared.done.load(Relaxed))
+    }
+
+    fn order(&self, order: Order) -> Result<()> {
+        self.orders.send(order).map_err(|_| anyhow!("the writer of the event log is gone"))?;
+        self.wake();
+        Ok(())
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let asked = self.order(Order::Stop);
+        match self.thread.take() {
+            Some(thread) => thread.join().map_err(|_| anyhow!("the writer of the event log failed"))?,
+            None => asked,
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.thread.is_some()
+            && let Err(why) = self.stop()
+        {
+            eprintln!("tierline: {why:#}");
+        }
+    }
+}
+
+fn wall_now() -> Wall {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Wall::default() + since
+}
+
+#[cfg(test)]
+mod tests;

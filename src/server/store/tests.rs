@@ -1,0 +1,297 @@
+use super::writer::{GROUP_ROWS, GROUP_TIME};
+use super::*;
+use crate::event::{Cause, Party, Personal, Phase, What};
+use crate::ids::{CallId, LegId};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
+const NUMBER: &str = "+4930123456";
+const DIALOG: &str = "sip:4930123456@192.0.2.7;tag=secret";
+
+/// A directory of its own for each test, removed at the end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Dir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tierline-store-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let dir = Dir(std::env::temp_dir().join(name));
+        let _ = fs::remove_dir_all(&dir.0);
+        dir
+    }
+
+    /// What a kill -9 at this moment would leave.
+    fn as_killed_now(&self) -> Dir {
+        let copy = Dir::new();
+        fs::create_dir_all(&copy.0).unwrap();
+        for name in ["events.db", "events.db-wal"] {
+            if self.0.join(name).exists() {
+                fs::copy(self.0.join(name), copy.0.join(name)).unwrap();
+            }
+        }
+        copy
+    }
+
+    fn hold(&self, text: &str) -> bool {
+        let holds = |path: PathBuf| fs::read(path).unwrap().windows(text.len()).any(|w| w == text.as_bytes());
+        fs::read_dir(&self.0).unwrap().any(|entry| holds(entry.unwrap().path()))
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open(dir: &Dir) -> Opened {
+    Store::open_with(&dir.0, Keep::default(), Wall(0)).unwrap()
+}
+
+fn refused(dir: &Dir) -> String {
+    format!("{:#}", Store::open_with(&dir.0, Keep::default(), Wall(0)).unwrap_err())
+}
+
+fn event(seq: u64, call: u64, what: What) -> Event {
+    Event { seq, at: Wall(seq as i64 * 1000), call: Some(CallId(call)), what }
+}
+
+fn personal(kind: PersonalKind, handle: u64, text: &str) -> Personal {
+    Personal { kind, handle, text: Some(text.into()) }
+}
+
+fn arrived(seq: u64, call: u64, line: Option<&str>) -> Event {
+    let caller = personal(PersonalKind::Number, u64::MAX - seq, NUMBER);
+    let line = line.map(crate::ids::LineId::new);
+    event(seq, call, What::CallArrived { leg: LegId(call), line, by_agent: None, language: "en".into(), caller })
+}
+
+fn confirmed(seq: u64, call: u64) -> Event {
+    let dialog = personal(PersonalKind::Dialog, seq, DIALOG);
+    event(seq, call, What::LegConfirmed { leg: LegId(call), party: Party::Caller, dialog })
+}
+
+fn cleared(seq: u64, call: u64) -> Event {
+    event(seq, call, What::ConnectionCleared { leg: LegId(call), party: Party::Caller, cause: Cause::CallerHungUp })
+}
+
+fn ended(seq: u64, call: u64) -> Event {
+    event(seq, call, What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::InFlow })
+}
+
+fn append(store: &Store, events: &[Event]) {
+    events.iter().for_each(|event| store.append(event.clone()));
+    store.flush().unwrap();
+}
+
+#[test]
+fn what_was_appended_is_read_back_and_starts_are_counted() {
+    let dir = Dir::new();
+    let first = open(&dir);
+    assert_eq!((first.node, first.epoch, first.next_seq, first.recovered.len()), (0, 1, 1, 0));
+    let events = [arrived(1, u64::MAX, Some("support")), confirmed(2, u64::MAX), cleared(3, u64::MAX)];
+    append(&first.store, &events);
+    assert_eq!(first.store.numbers().committed_seq, 3);
+    first.store.close().unwrap();
+
+    let second = open(&dir);
+    assert_eq!((second.epoch, second.next_seq), (2, 4));
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let mut back = reader.events(CallId(u64::MAX)).unwrap();
+    assert_eq!(back.len(), 3);
+    assert!(back.iter().all(|e| e.what.personal().is_none_or(|p| p.text.is_none())), "texts without being asked");
+    reader.join_texts(&mut back).unwrap();
+    assert_eq!(back[0], events[0]);
+    assert_eq!(back[2], events[2]);
+}
+
+#[test]
+fn a_killed_process_leaves_what_was_open_and_nothing_else() {
+    let dir = Dir::new();
+    let running = open(&dir);
+    let events = [
+        arrived(1, 1, None),
+        confirmed(2, 1),
+        arrived(3, 2, None),
+        confirmed(4, 2),
+        cleared(5, 1),
+        ended(6, 1),
+        confirmed(7, 2), // the same leg again: only the later dialog counts
+    ];
+    append(&running.store, &events);
+    let killed = dir.as_killed_now();
+    let after = open(&killed);
+    assert_eq!((after.epoch, after.next_seq), (2, 8));
+    assert_eq!(after.recovered, [events[2].clone(), events[6].clone()]);
+}
+
+#[test]
+fn events_are_committed_in_groups() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    let (rows, before) = (20_000, Instant::now());
+    (1..=rows).for_each(|seq| store.append(event(seq, 1, What::DrainStarted)));
+    store.flush().unwrap();
+    // A group is full, or its time is over, or it is the last one.
+    let bound = rows / GROUP_ROWS + (before.elapsed().as_micros() / GROUP_TIME.as_micros()) as u64 + 1;
+    let Numbers { commits, committed_seq, queued, lost, failures } = store.numbers();
+    assert!(commits <= bound, "{commits} commits for {rows} rows, expected at most {bound}");
+    assert_eq!((committed_seq, queued, lost, failures), (rows, 0, 0, 0));
+}
+
+#[test]
+fn a_lone_event_is_committed_without_being_asked_for() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    for seq in 1..=20 {
+        store.append(event(seq, 1, What::DrainStarted));
+        let before = Instant::now();
+        while store.numbers().committed_seq < seq {
+            assert!(before.elapsed() < Duration::from_secs(10), "event {seq} was forgotten");
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(store.numbers().commits, 20);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_stops_new_calls_until_there_is_room() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    let pages = |n: i64| Order::With(Box::new(move |conn| conn.pragma_update(None, "max_page_count", n).unwrap()));
+    store.order(pages(1)).unwrap(); // SQLite takes it as: no page more than now
+    (1..=2000).for_each(|seq| store.append(arrived(seq, seq, None)));
+    let why = store.flush().unwrap_err().to_string();
+    assert!(why.contains("full"), "{why}");
+    assert!(!store.healthy() && store.numbers().failures > 0);
+    store.order(pages(1_000_000)).unwrap();
+    while store.flush().is_err() {} // a flush tries at once, so this is no waiting loop
+    assert!(store.healthy());
+    assert_eq!(store.numbers().committed_seq, 2000);
+    store.close().unwrap();
+    assert_eq!(open(&dir).recovered.len(), 2000);
+}
+
+#[test]
+fn stopping_with_a_full_disk_ends_and_says_what_is_lost() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    store.order(Order::With(Box::new(|conn| conn.pragma_update(None, "max_page_count", 1).unwrap()))).unwrap();
+    (1..=2000).for_each(|seq| store.append(arrived(seq, seq, None)));
+    let why = store.close().unwrap_err().to_string();
+    assert!(why.contains("2000 events are lost"), "{why}");
+}
+
+#[test]
+fn a_number_that_is_taken_costs_one_event_not_the_log() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    append(&store, &[arrived(1, 1, None), arrived(1, 2, None), arrived(2, 3, None)]);
+    assert_eq!((store.numbers().lost, store.numbers().committed_seq, store.healthy()), (1, 2, true));
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    assert_eq!(reader.recent_calls(9, &Filter::default()).unwrap(), [CallId(3), CallId(1)]);
+}
+
+#[test]
+fn a_dialog_is_forgotten_with_its_leg_and_a_number_with_its_time() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    append(&store, &[arrived(1, 1, None), confirmed(2, 1)]);
+    assert!(dir.hold(DIALOG) && dir.hold(NUMBER), "the check itself would find them");
+    append(&store, &[cleared(3, 1), ended(4, 1)]);
+    store.erase_expired(Wall(1000) + Keep::default().number + Duration::from_millis(1)).unwrap();
+    store.flush().unwrap();
+    assert!(!dir.hold(DIALOG) && !dir.hold(NUMBER), "a file still holds personal text");
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let mut events = reader.events(CallId(1)).unwrap();
+    reader.join_texts(&mut events).unwrap();
+    assert_eq!(events.len(), 4, "erasing a text erases no event");
+    assert_eq!(events[0].what.personal().unwrap().text, None);
+}
+
+#[test]
+fn a_start_erases_what_expired_while_nothing_ran() {
+    let dir = Dir::new();
+    let digit = personal(PersonalKind::Digit, 9, "digit-nine");
+    let keyed = What::DigitKeyed { flow: crate::ids::FlowId::new("main"), step: "menu".into(), digit };
+    append(&open(&dir).store, &[arrived(1, 1, None), event(2, 1, keyed)]);
+    let month = Wall(2000) + Keep::default().digit;
+    Store::open_with(&dir.0, Keep::default(), Wall(month.0 - 1)).unwrap();
+    assert!(dir.hold("digit-nine"));
+    Store::open_with(&dir.0, Keep::default(), month).unwrap();
+    assert!(!dir.hold("digit-nine") && dir.hold(NUMBER));
+}
+
+#[test]
+fn only_the_owner_may_read() {
+    let dir = Dir::new();
+    let opened = open(&dir);
+    append(&opened.store, &[arrived(1, 1, None)]);
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(dir.0.clone()), 0o700);
+    for name in ["events.db", "events.db-wal", "events.db-shm", "tierline.lock"] {
+        assert_eq!(mode(dir.0.join(name)), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn calls_are_listed_newest_first_and_filtered() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    assert!(Reader::open(&dir.0.join("nowhere")).unwrap().is_none());
+    append(&store, &[arrived(1, 11, Some("a")), arrived(2, 12, Some("b")), ended(3, 11), arrived(4, 13, Some("a"))]);
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let check = |limit, line: Option<&str>, since: Option<i64>, expect: &[u64]| {
+        let filter = Filter { line: line.map(crate::ids::LineId::new), since: since.map(Wall) };
+        let expect: Vec<_> = expect.iter().map(|n| CallId(*n)).collect();
+        assert_eq!(reader.recent_calls(limit, &filter).unwrap(), expect, "{filter:?}");
+    };
+    check(9, None, None, &[13, 12, 11]);
+    check(2, None, None, &[13, 12]);
+    check(9, Some("a"), None, &[13, 11]);
+    check(1, Some("b"), None, &[12]);
+    check(9, None, Some(2000), &[13, 12]);
+    check(0, None, None, &[]);
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_in_words() {
+    let check = |prepare: &dyn Fn(&Dir), expect: &str| {
+        let dir = Dir::new();
+        fs::create_dir_all(&dir.0).unwrap();
+        prepare(&dir);
+        let why = refused(&dir);
+        assert!(why.contains(expect) && why.contains(dir.0.to_str().unwrap()), "{why}");
+    };
+    let sql = |dir: &Dir, sql: &str| Connection::open(schema::file(&dir.0)).unwrap().execute_batch(sql).unwrap();
+    check(&|dir| fs::write(schema::file(&dir.0), [7; 5000]).unwrap(), "not a database");
+    check(&|dir| sql(dir, "CREATE TABLE cats(name)"), "not an event log");
+    check(&|dir| fs::create_dir(schema::file(&dir.0)).unwrap(), "directory");
+    check(
+        &|dir| {
+            drop(open(dir));
+            sql(dir, "UPDATE meta SET value = 2 WHERE key = 'schema'");
+        },
+        "a newer Tierline wrote it (schema 2; this program reads up to 1)",
+    );
+    check(
+        &|dir| {
+            append(&open(dir).store, &[arrived(1, 1, None)]);
+            sql(dir, "UPDATE event SET line = 'x'");
+        },
+        "event 1 cannot be read",
+    );
+}
+
+#[test]
+fn two_processes_never_write_one_log() {
+    let dir = Dir::new();
+    let first = open(&dir);
+    let why = refused(&dir);
+    assert!(why.contains("in use") && why.contains(&std::process::id().to_string()), "{why}");
+    drop(first);
+    assert_eq!(open(&dir).epoch, 2, "the refused start was not counted");
+}

@@ -1,0 +1,40 @@
+//! HTTP: health for whoever watches the process, numbers for Prometheus.
+
+use super::metrics::Exporter;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::sync::Arc;
+
+/// What the pages show.
+pub struct Pages {
+    pub exporter: Exporter,
+    /// Why new calls are not welcome at present; none if they are.
+    pub not_ready: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// `/healthz`: the process lives. `/readyz`: it takes new calls. `/metrics`: Prometheus' text format.
+pub fn router(pages: Pages) -> Router {
+    let pages = Arc::new(pages);
+    let (ready, metrics) = (Arc::clone(&pages), pages);
+    Router::new()
+        .route("/", get(|| async { "Tierline. Try /metrics, /healthz and /readyz.\n" }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(move || async move { readiness(&ready) }))
+        .route("/metrics", get(move || async move { numbers(&metrics).await }))
+}
+
+fn readiness(pages: &Pages) -> impl IntoResponse + use<> {
+    match (pages.not_ready)() {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+async fn numbers(pages: &Arc<Pages>) -> impl IntoResponse + use<> {
+    let pages = Arc::clone(pages);
+    // Collecting waits for the engine's thread for a moment: not on a thread that serves others.
+    let text = tokio::task::spawn_blocking(move || pages.exporter.render()).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.unwrap_or_default())
+}

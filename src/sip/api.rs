@@ -1,0 +1,395 @@
+//! What goes into the endpoint and what comes out: its whole language.
+//!
+//! The life of a leg, as its user sees it:
+//!
+//! ```text
+//! Command::Invite ──▶ Provisional* ─┬─▶ Established ──▶ Offered / OfferAnswered / Info* ──▶ Ended
+//!                                   └─▶ Failed
+//! Event::Invited ──▶ Ring* ─┬─▶ Answer ──▶ Established (the ACK) ──▶ … ──▶ Ended
+//!                           ├─▶ Refuse, Challenge, HangUp      (no event follows)
+//!                           └─▶ Cancelled
+//! ```
+//!
+//! Exactly one of `Failed`, `Ended`, `Cancelled` ends a leg that the other side or the network ends.
+//! After our own `HangUp`, `Refuse` or `Challenge` the leg is forgotten at once: nothing comes for it any
+//! more, whatever the wire still does (a 2xx that races our CANCEL gets its ACK and BYE silently).
+//! A command for a leg that is no more does nothing: its end and the command crossed.
+
+use super::dialog::DialogRecord;
+use super::digest::{Algorithm, Credentials};
+use super::frame;
+use super::header::{Method, NameAddr};
+use super::registrar::Binding;
+use super::uri::Uri;
+use crate::ids::LegId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How messages travel. Only [`Transport::Udp`] is carried by a shell now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+impl Transport {
+    /// Whether what is sent arrives or the flow fails: then transactions need no retransmissions.
+    pub fn is_reliable(self) -> bool {
+        self != Transport::Udp
+    }
+
+    /// As in a Via: `UDP`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
+        }
+    }
+}
+
+/// The path a message came over, and the path back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Flow {
+    /// Index into [`Config::listeners`].
+    pub listener: u16,
+    pub transport: Transport,
+    pub remote: SocketAddr,
+    /// The connection's number, given by the shell; 0 on UDP.
+    pub connection: u64,
+}
+
+impl Flow {
+    pub fn udp(listener: u16, remote: SocketAddr) -> Flow {
+        Flow { listener, transport: Transport::Udp, remote, connection: 0 }
+    }
+}
+
+/// Where we receive. The two addresses differ behind a NAT and where we bind to "any".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    pub bind: SocketAddr,
+    /// What Via and Contact tell the others.
+    pub advertised: SocketAddr,
+    pub transport: Transport,
+    /// Which Digest algorithm phones are challenged with here: one only, since some phones fail on a choice.
+    pub algorithm: Algorithm,
+}
+
+impl Listener {
+    /// UDP, advertised as bound, MD5.
+    pub fn udp(bind: SocketAddr) -> Listener {
+        Listener { bind, advertised: bind, transport: Transport::Udp, algorithm: Algorithm::Md5 }
+    }
+}
+
+/// RFC 3261 §17.1.1.1 and table 4.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Estimated round trip: 50 ms … 5 s, default 500 ms.
+    pub t1: Duration,
+    /// Longest pause between retransmissions: `t1` … 30 s, default 4 s.
+    pub t2: Duration,
+    /// How long a message may linger in the network: `t1` … 60 s, default 5 s.
+    pub t4: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+    }
+}
+
+/// How long a phone may register for (RFC 3261 §10.3 step 7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationTimes {
+    /// Less is answered 423: 1 s … 1 h, default 60 s.
+    pub min: Duration,
+    /// More is cut to this: `min` … 24 h, default 1 h.
+    pub max: Duration,
+    /// For a phone that asks for nothing: `min` … `max`, default 5 min.
+    pub default: Duration,
+}
+
+impl Default for RegistrationTimes {
+    fn default() -> RegistrationTimes {
+        let secs = Duration::from_secs;
+        RegistrationTimes { min: secs(60), max: secs(3600), default: secs(300) }
+    }
+}
+
+/// What the endpoint may hold at most; beyond it new work is refused with 503.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Server transactions: 100 … 10,000,000, default 200,000.
+    pub transactions: usize,
+    /// Legs: 10 … 1,000,000, default 100,000.
+    pub legs: usize,
+    /// Bindings of one user: 1 … 100, default 8; one more replaces the least useful one.
+    pub bindings_per_user: usize,
+    /// Questions to the shell without an answer: 10 … 1,000,000, default 20,000.
+    pub queries: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Capacity {
+        Capacity { transactions: 200_000, legs: 100_000, bindings_per_user: 8, queries: 20_000 }
+    }
+}
+
+/// What an endpoint is told about its place in the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    /// Shown in challenges; part of every HA1.
+    pub realm: String,
+    /// Host names that are ours beside the listeners' addresses.
+    pub domains: Vec<String>,
+    /// Who must prove to be who he says (user parts, plain text).
+    pub users: BTreeSet<String>,
+    pub timing: Timing,
+    pub registration: RegistrationTimes,
+    /// The pause between two OPTIONS to a bound phone: 5 s … 1 h, default 30 s; `None` sends none.
+    pub keepalive: Option<Duration>,
+    /// For the headers Server and User-Agent.
+    pub server_name: String,
+    pub limits: frame::Limits,
+    pub capacity: Capacity,
+    /// How long a nonce may be used: 10 s … 1 day, default 5 min.
+    pub nonce_life: Duration,
+}
+
+impl Config {
+    /// Defaults everywhere; the realm is `server_name`.
+    pub fn new(listeners: Vec<Listener>, server_name: &str) -> Config {
+        Config {
+            listeners,
+            realm: server_name.to_owned(),
+            domains: Vec::new(),
+            users: BTreeSet::new(),
+            timing: Timing::default(),
+            registration: RegistrationTimes::default(),
+            keepalive: Some(Duration::from_secs(30)),
+            server_name: server_name.to_owned(),
+            limits: frame::Limits::default(),
+            capacity: Capacity::default(),
+            nonce_life: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What arrives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// One whole message: a datagram, or one frame of a stream.
+    Received { flow: Flow, bytes: Vec<u8> },
+    /// The flow is broken, or on UDP the peer's host says that nobody listens there.
+    TransportFailed { flow: Flow },
+    /// The answer to [`Output::Verify`].
+    Verified { query: u64, ok: bool },
+    /// The answer to [`Output::Resolve`], best first; empty if there is none.
+    Resolved { query: u64, flows: Vec<(Transport, SocketAddr)> },
+    Command(Command),
+    /// A deadline has come. (Every other input looks at the deadlines as well.)
+    Timeout,
+}
+
+/// What leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    Send { flow: Flow, bytes: Vec<u8> },
+    /// Do these credentials prove the user? Asked only of live nonces and fresh counts; of unknown users as well.
+    Verify { query: u64, credentials: Credentials, method: Method },
+    /// Where is this (RFC 3263)? Asked only of host names.
+    Resolve { query: u64, uri: Uri },
+    Event(Event),
+}
+
+/// A message body with its type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// `type/subtype`, such as `application/sdp`.
+    pub content_type: String,
+    pub bytes: Vec<u8>,
+}
+
+impl Body {
+    pub fn sdp(bytes: impl Into<Vec<u8>>) -> Body {
+        Body { content_type: "application/sdp".to_owned(), bytes: bytes.into() }
+    }
+}
+
+/// Who sent an INVITE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// One of [`Config::users`], proven by Digest.
+    User(String),
+    /// Anybody.
+    Stranger,
+}
+
+/// Why somebody ends something (RFC 3326).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// `SIP` or `Q.850`.
+    pub protocol: String,
+    pub cause: u16,
+    /// May be empty.
+    pub text: String,
+}
+
+/// A name and password to answer challenges with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Account({}, …)", self.user)
+    }
+}
+
+/// What the endpoint may be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Calls somebody. `leg` comes from [`super::Endpoint::next_leg`].
+    Invite {
+        leg: LegId,
+        /// Request URI.
+        uri: Uri,
+        /// Where to send; without it `uri` is resolved.
+        flow: Option<Flow>,
+        /// Without tag.
+        from: NameAddr,
+        /// Without tag.
+        to: NameAddr,
+        /// Without it the peer's offer comes in `Established`, and `AcceptOffer` must follow: it goes into the ACK.
+        offer: Option<Body>,
+        /// Further fields; a Max-Forwards here replaces the usual 70.
+        headers: Vec<(String, String)>,
+        account: Option<Account>,
+    },
+    /// Tells the caller something: `status` 180 … 199.
+    Ring { leg: LegId, status: u16, body: Option<Body> },
+    /// 200. `body` is the answer, or the offer if the INVITE had none (then the answer comes in `Established`).
+    Answer { leg: LegId, body: Body },
+    /// `status` 300 … 699; `headers` such as Retry-After.
+    Refuse { leg: LegId, status: u16, headers: Vec<(String, String)> },
+    /// The caller shall prove who he is: 401. His second INVITE, if it has credentials, comes as a new leg.
+    Challenge { leg: LegId },
+    /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
+    HangUp { leg: LegId, reason: Option<Reason> },
+    /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`.
+    Reoffer { leg: LegId, body: Body },
+    /// Answers `Offered` (with the offer, if `Offered` had no body).
+    AcceptOffer { leg: LegId, body: Body },
+    /// Answers `Offered`; usual is 488.
+    RefuseOffer { leg: LegId, status: u16 },
+    /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration at a time.
+    /// `expires` in seconds.
+    Register { user: Account, registrar: Uri, expires: u32 },
+    Unregister,
+    /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE.
+    Restore { leg: LegId, dialog: DialogRecord },
+    /// After a restart: a binding, its `expires` translated to the new clock. Makes no event.
+    RestoreBinding { binding: Binding },
+    /// New settings. Listeners keep their places; bindings of users that are gone end with `Unbound`.
+    Configure(Config),
+    /// While on, INVITEs outside dialogs get 503 with Retry-After (seconds); all else goes on.
+    Drain { on: bool, retry_after: u32 },
+}
+
+/// Why an outgoing call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureCause {
+    /// The peer said so.
+    Status,
+    /// No final response, or none at all; `status` is 408.
+    Timeout,
+    /// The flow is broken; `status` is 503.
+    Transport,
+    /// The host name leads nowhere, or no listener can reach it; `status` is 404.
+    Unresolved,
+}
+
+/// Why an established call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndCause {
+    /// The peer hung up.
+    Bye,
+    /// Our 2xx got no ACK in 64·T1.
+    NoAck,
+    /// The peer does not know the dialog any more (481), or does not answer within it (408).
+    DialogGone,
+}
+
+/// Why a binding ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnboundCause {
+    /// The phone, or a new configuration, took it away.
+    Removed,
+    /// It was not refreshed in time.
+    Expired,
+    /// Its connection broke.
+    Unreachable,
+    /// A newer one took its place ([`Capacity::bindings_per_user`]).
+    Replaced,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// Somebody calls. A 100 was sent; `Ring`, `Answer`, `Refuse`, `Challenge` or `HangUp` must follow.
+    Invited {
+        leg: LegId,
+        source: Source,
+        /// From.
+        caller: NameAddr,
+        /// Request URI.
+        called: Uri,
+        offer: Option<Body>,
+        flow: Flow,
+        call_id: String,
+        /// Identity and routing fields that came along: P-Asserted-Identity, Privacy, Diversion, History-Info,
+        /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
+        headers: Vec<(String, String)>,
+    },
+    /// 180 … 199 from the called party. (A 100 makes no event.)
+    Provisional { leg: LegId, status: u16, body: Option<Body> },
+    /// Outgoing: the first 2xx, its ACK is sent; `body` is its body. Incoming: our 2xx was acknowledged; `body`
+    /// is the ACK's.
+    Established { leg: LegId, body: Option<Body>, dialog: DialogRecord },
+    /// An outgoing call ended without 2xx. `retry_after` in seconds.
+    Failed { leg: LegId, status: u16, reason: Option<Reason>, retry_after: Option<u32>, why: FailureCause },
+    /// The caller gave up before our final answer (CANCEL or BYE); 487 was sent.
+    Cancelled { leg: LegId, reason: Option<Reason> },
+    /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow.
+    Offered { leg: LegId, body: Option<Body> },
+    /// The answer to our `Reoffer`, or to the offer in our `AcceptOffer`.
+    OfferAnswered { leg: LegId, body: Option<Body> },
+    /// Our `Reoffer` failed, the call goes on as before. After 491 try again in a while (RFC 3261 §14.1).
+    OfferRefused { leg: LegId, status: u16 },
+    /// INFO within the call; it was answered 200.
+    Info { leg: LegId, body: Option<Body> },
+    /// The other side, or the network, ended an established call.
+    Ended { leg: LegId, reason: Option<Reason>, why: EndCause },
+    /// A phone registered: new, changed or refreshed (`binding.expires` has moved).
+    Bound { user: String, binding: Binding },
+    Unbound { user: String, binding: Binding, why: UnboundCause },
+    /// Whether any phone of this user answers has changed; a user with a new binding counts as alive.
+    Alive { user: String, alive: bool },
+    /// Our registration holds for `expires` seconds; 0 after `Unregister`.
+    Registered { expires: u32 },
+    /// 408 if nobody answered. After 408 and 5xx it is tried again by itself, after other codes it is given up.
+    RegistrationFailed { status: u16 },
+}

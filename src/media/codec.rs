@@ -134,7 +134,7 @@ const fn alaw(sample: i16) -> u8 {
 
 const fn from_ulaw(byte: u8) -> i16 {
     let b = !byte;
-    let m = ((((b & 0xf) as i16) << 3) + 0x84 << ((b >> 4) & 7)) - 0x84;
+    let m = (((((b & 0xf) as i16) << 3) + 0x84) << ((b >> 4) & 7)) - 0x84;
     if b & 0x80 != 0 { -m } else { m }
 }
 

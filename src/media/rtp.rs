@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn packets_are_read() {
         // First byte, second byte, what follows the header, the payload expected.
-        let rows: [(u8, u8, &[u8], Option<&[u8]>); 18] = [
+        type Row = (u8, u8, &'static [u8], Option<&'static [u8]>);
+        let rows: [Row; 18] = [
             (0x80, 0, b"abc", Some(b"abc")),
             (0x80, 0x88, b"abc", Some(b"abc")),
             (0x00, 0, b"abc", None),
@@ -270,7 +271,8 @@ mod tests {
     fn loss_and_jitter() {
         // Sequence, timestamp, arrival in ms; the numbers lost at the end.
         let regular = |n: u16| (n, u32::from(n) * 160, u64::from(n) * 20);
-        let rows: [(Vec<(u16, u32, u64)>, u64, u32); 6] = [
+        type Arrival = (u16, u32, u64);
+        let rows: [(Vec<Arrival>, u64, u32); 6] = [
             ((0..100).map(regular).collect(), 0, 0),
             ((0..100).filter(|n| n % 10 != 5).map(regular).collect(), 10, 0),
             ((0..100).map(|n| regular(n ^ 1)).collect(), 0, 0),

@@ -155,7 +155,8 @@ pub enum Command {
     /// Leave the bridge; the other port is alone too then.
     Leave { port: PortId },
     /// Press keys `0`–`9`, `*`, `#`, `A`–`D` toward the peer as telephone-events, after those still being sent;
-    /// other characters are skipped, except `,`, a pause of 500 ms.
+    /// other characters are skipped, except `,`, a pause of 500 ms. At most 64 wait. Ignored if the peer has not agreed
+    /// to telephone-event.
     SendDigits { port: PortId, digits: String },
     /// Whether to put out `Heard`.
     Listen { port: PortId, on: bool },
@@ -277,6 +278,7 @@ pub struct Stats {
     pub dropped: [u64; 6],
     /// 20 ms ticks that came more than one tick late.
     pub late_ticks: u64,
-    /// Commands for ports that are not open.
+    /// Commands that nothing could be done about: for ports that are not open, keys for a peer without
+    /// telephone-event.
     pub strays: u64,
 }

@@ -1,0 +1,135 @@
+//! A leg's end of the audio, as plain data.
+
+use super::bridge::Joint;
+use super::codec::Codec;
+use super::dtmf::{DigitsIn, DigitsOut};
+use super::hearing::Hearing;
+use super::latch::Latch;
+use super::rtp::{Reception, SendLine};
+use super::source::Playing;
+use super::words::{PortStats, Session};
+use crate::ids::PortId;
+use crate::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// A port's place in its plane's table.
+pub type Slot = u32;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Port {
+    pub id: PortId,
+    /// Which part of the 20 ms tick its own packets leave in.
+    pub phase: u8,
+    /// In the list of its phase.
+    pub ticking: bool,
+    /// What is agreed with the peer and where it is; none before `Connect`.
+    pub peer: Option<Peer>,
+    pub line: SendLine,
+    /// What the line's last packet was from, so that something else begins on real time and with a marker.
+    pub voice: Voice,
+    pub playing: Option<Playing>,
+    pub digits_in: DigitsIn,
+    pub digits_out: DigitsOut,
+    /// The other port of the bridge.
+    pub joined: Option<Slot>,
+    pub joint: Joint,
+    pub hearing: Option<Hearing>,
+    /// When the last RTP or RTCP came; whether its absence has been reported.
+    pub life: Instant,
+    pub silent: bool,
+    pub reception: Reception,
+    pub stats: PortStats,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    pub session: Session,
+    pub latch: Latch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Voice {
+    Nobody,
+    Source,
+    Keys,
+    Bridge,
+}
+
+/// What a payload type means on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Audio(Codec),
+    Event,
+}
+
+impl Port {
+    pub fn new(id: PortId, phase: u8, line: SendLine, now: Instant) -> Port {
+        Port {
+            id,
+            phase,
+            ticking: false,
+            peer: None,
+            line,
+            voice: Voice::Nobody,
+            playing: None,
+            digits_in: DigitsIn::default(),
+            digits_out: DigitsOut::default(),
+            joined: None,
+            joint: Joint::default(),
+            hearing: None,
+            life: now,
+            silent: false,
+            reception: Reception::default(),
+            stats: PortStats::default(),
+        }
+    }
+
+    /// Whether it has something to send by itself.
+    pub fn wants_ticks(&self) -> bool {
+        self.peer.is_some() && (self.playing.is_some() || !self.digits_out.is_idle())
+    }
+
+    pub fn stats(&self) -> PortStats {
+        PortStats { lost: self.reception.lost(), jitter: self.reception.jitter(), ..self.stats }
+    }
+
+    /// Begins another voice, or goes on with the same; whether it is another one.
+    pub fn speak(&mut self, voice: Voice) -> bool {
+        let changed = self.voice != voice;
+        if changed {
+            self.voice = voice;
+            self.joint.cut();
+        }
+        changed
+    }
+
+    /// What comes next begins on real time, with a marker.
+    pub fn hush(&mut self) {
+        self.speak(Voice::Nobody);
+    }
+
+    /// Stops what plays.
+    pub fn stop(&mut self) {
+        if self.playing.take().is_some() {
+            self.hush();
+        }
+    }
+}
+
+impl Peer {
+    pub fn kind(&self, payload_type: u8) -> Option<Kind> {
+        let session = &self.session;
+        let codec = session.receive.iter().find(|(number, _)| *number == payload_type);
+        match codec {
+            Some((_, codec)) => Some(Kind::Audio(*codec)),
+            None => (session.receive_events == Some(payload_type)).then_some(Kind::Event),
+        }
+    }
+
+    /// Where to send audio and as what, if it may be sent.
+    pub fn target(&self) -> Option<(SocketAddr, u8, Codec)> {
+        let session = &self.session;
+        session.direction.sends().then(|| (self.latch.remote(), session.send_payload, session.codec))
+    }
+}

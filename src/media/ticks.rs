@@ -1,0 +1,131 @@
+//! The 20 ms tick in ten phases of 2 ms, over which ports are spread, so that packets leave in small batches.
+
+use super::port::Slot;
+use crate::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+pub const PERIOD: Duration = Duration::from_millis(20);
+const PHASES: usize = 10;
+const STEP: Duration = Duration::from_millis(2);
+/// A phase that comes later by this many periods skips them, instead of sending that many packets at once.
+const MAX_BURST: u64 = 4;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Ticks {
+    phases: [Phase; PHASES],
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Phase {
+    /// Ports of this phase, sending or not.
+    members: u32,
+    /// Those that send by themselves now; `next` is theirs.
+    slots: Vec<Slot>,
+    next: Instant,
+}
+
+/// A phase that is due, with its ports; `late` periods have passed since.
+pub struct Due {
+    phase: usize,
+    pub slots: Vec<Slot>,
+    first: Instant,
+    pub late: u64,
+    /// So late that periods are left out.
+    pub skipped: bool,
+}
+
+impl Due {
+    /// The times to send for: all that have passed, or the last one only.
+    pub fn times(&self) -> impl Iterator<Item = Instant> + use<> {
+        let (first, late) = (self.first, self.late);
+        let from = if self.skipped { late } else { 0 };
+        (from..=late).map(move |n| after(first, n))
+    }
+}
+
+fn after(first: Instant, periods: u64) -> Instant {
+    Instant(first.0 + periods * PERIOD.as_nanos() as u64)
+}
+
+impl Ticks {
+    /// A phase for a new port: the one with the fewest.
+    pub fn join(&mut self) -> u8 {
+        let phase = (0..PHASES).min_by_key(|p| self.phases[*p].members).unwrap_or(0);
+        self.phases[phase].members += 1;
+        phase as u8
+    }
+
+    /// A port is gone.
+    pub fn leave(&mut self, phase: u8, slot: Slot) {
+        let phase = &mut self.phases[usize::from(phase)];
+        phase.members -= 1;
+        phase.slots.retain(|s| *s != slot);
+    }
+
+    /// A port begins to send.
+    pub fn start(&mut self, phase: u8, slot: Slot, now: Instant) {
+        let offset = u64::from(phase) * STEP.as_nanos() as u64;
+        let period = PERIOD.as_nanos() as u64;
+        let phase = &mut self.phases[usize::from(phase)];
+        if phase.slots.is_empty() {
+            phase.next = Instant((now.0.saturating_sub(offset)).div_ceil(period) * period + offset);
+        }
+        phase.slots.push(slot);
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.phases.iter().filter(|p| !p.slots.is_empty()).map(|p| p.next).min()
+    }
+
+    /// Takes the ports of the phase that is due first; they are to be put back.
+    pub fn pop_due(&mut self, now: Instant) -> Option<Due> {
+        let due = (0..PHASES).filter(|p| !self.phases[*p].slots.is_empty() && self.phases[*p].next <= now);
+        let phase = due.min_by_key(|p| self.phases[*p].next)?;
+        let Phase { slots, next, .. } = &mut self.phases[phase];
+        let first = *next;
+        let late = now.since(first).as_nanos() as u64 / PERIOD.as_nanos() as u64;
+        *next = after(first, late + 1);
+        Some(Due { phase, slots: std::mem::take(slots), first, late, skipped: late >= MAX_BURST })
+    }
+
+    pub fn put_back(&mut self, due: Due) {
+        self.phases[due.phase].slots = due.slots;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn due(ticks: &mut Ticks, ms: u64) -> Vec<(Vec<Slot>, Vec<u64>)> {
+        let mut all = Vec::new();
+        while let Some(due) = ticks.pop_due(Instant(ms * MS)) {
+            all.push((due.slots.clone(), due.times().map(|t| t.0 / MS).collect()));
+            ticks.put_back(due);
+        }
+        all
+    }
+
+    #[test]
+    fn phases_are_two_milliseconds_apart_and_catch_up() {
+        let mut ticks = Ticks::default();
+        assert_eq!((0..12).map(|_| ticks.join()).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
+        assert_eq!(ticks.deadline(), None);
+        ticks.start(0, 0, Instant(1000 * MS));
+        ticks.start(1, 1, Instant(1003 * MS));
+        ticks.start(1, 11, Instant(1030 * MS));
+        assert_eq!(ticks.deadline(), Some(Instant(1000 * MS)));
+        assert_eq!(due(&mut ticks, 1000), [(vec![0], vec![1000])]);
+        assert_eq!(due(&mut ticks, 1019), []);
+        assert_eq!(ticks.deadline(), Some(Instant(1020 * MS)));
+        assert_eq!(due(&mut ticks, 1022), [(vec![0], vec![1020]), (vec![1, 11], vec![1022])]);
+        assert_eq!(due(&mut ticks, 1080), [(vec![0], vec![1040, 1060, 1080]), (vec![1, 11], vec![1042, 1062])]);
+        assert_eq!(due(&mut ticks, 2000), [(vec![1, 11], vec![1982]), (vec![0], vec![2000])]);
+        ticks.leave(0, 0);
+        assert_eq!(ticks.deadline(), Some(Instant(2002 * MS)));
+        assert_eq!((ticks.join(), ticks.join()), (0, 2));
+    }
+}

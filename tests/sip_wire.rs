@@ -30,7 +30,7 @@ fn request(bytes: &[u8]) -> Request {
 }
 
 /// File, section of RFC 4475, outcome. What the wire layer reads and the endpoint refuses (an unknown method or
-/// extension, no hops left, a body that is no SDP) is `Ok` here and has its row in the endpoint's tests.
+/// extension, no hops left, a body that is no SDP) is `Ok` here.
 const TORTURE: &[(&str, &str, Result<(), M>)] = &[
     ("wsinv", "3.1.1.1", Ok(())),
     ("intmeth", "3.1.1.2", Ok(())),

@@ -225,8 +225,11 @@ pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// UTF-8 without a carriage return inside a line (which another parser might take for a line end).
 pub(super) fn unfold(value: &[u8]) -> (Cow<'_, str>, bool) {
     let value = value.trim_ascii();
-    if !value.iter().any(|b| matches!(b, b'\n' | b'\r')) {
-        return (String::from_utf8_lossy(value), std::str::from_utf8(value).is_ok());
+    if !value.contains(&b'\n') && !value.contains(&b'\r') {
+        let text = String::from_utf8_lossy(value);
+        // Borrowed means that nothing had to be replaced.
+        let clean = matches!(text, Cow::Borrowed(_));
+        return (text, clean);
     }
     let (mut joined, mut clean) = (String::with_capacity(value.len()), true);
     for line in value.split(|b| *b == b'\n') {

@@ -13,12 +13,12 @@ pub mod accounts;
 pub mod calls;
 pub mod clock;
 pub mod driver;
-//STUB pub mod media;
-//STUB pub mod metrics;
-//STUB pub mod net;
+pub mod media;
+pub mod metrics;
+pub mod net;
 pub mod phone;
 pub mod signaling;
-//STUB pub mod speech;
+pub mod speech;
 pub mod store;
 pub mod web;
 
@@ -28,7 +28,7 @@ use crate::engine::{Configuration, Engine, Input, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clock::Clock;
 use driver::{Driver, Message, Outlets};
 use std::fs::File;
@@ -102,15 +102,7 @@ impl Running {
         let http = http.with_context(|| format!("cannot listen on http {}", server.http))?;
         let store = store::Store::open(&server.data)?;
         let accounts = accounts::load(&loaded.center, server.password_file.as_deref(), &server.data)?;
-        if accounts.made_up && !server.sip.bind.ip().is_loopback() {
-            bail!(
-                "SIP on {} can be reached from other machines, but the passwords are made up for a demo on this one; \
-                 name a `password_file` in [server] of {}, or bind to 127.0.0.1",
-                server.sip.bind,
-                loaded.file
-            );
-        }
-        let sounds = Arc::new(speech::load_sounds(&loaded.sounds, &server.data)?);
+        let sounds = Arc::new(load_sounds(loaded)?);
         let clock = Clock::start();
         let (inbox, messages) = channel();
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
@@ -164,6 +156,20 @@ impl Running {
 
 fn post(inbox: &Sender<Message>, message: Message) -> Result<()> {
     inbox.send(message).map_err(|_| anyhow::anyhow!("the engine's thread has ended"))
+}
+
+/// Prompts and music, decoded and encoded once; texts that nobody has recorded are spoken.
+fn load_sounds(loaded: &Loaded) -> Result<audio::Sounds> {
+    let speakers = speech::Speaker::installed();
+    let gathered = speech::gather(&loaded.sounds, &loaded.server.data.join("prompts"), &speakers)?;
+    for warning in &gathered.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let mut sounds = audio::Sounds::default();
+    for (name, wav) in &gathered.wavs {
+        sounds.add_wav(name, wav).map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}"))?;
+    }
+    Ok(sounds)
 }
 
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Sender<Message>) -> Result<media::Planes> {

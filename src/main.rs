@@ -46,7 +46,7 @@ enum What {
         data: PathBuf,
         /// How many calls to list, newest first.
         #[arg(long, value_name = "N", default_value_t = 20)]
-        last: u32,
+        last: usize,
         /// Print JSON lines.
         #[arg(long)]
         json: bool,
@@ -118,8 +118,11 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         },
         What::Phone(args) => phone(args),
         What::Calls { call, data, last, json, numbers } => {
-            let view = server::calls::View { last, json, numbers };
-            print!("{}", server::calls::show(&data, call.as_deref(), &view)?);
+            let text = match call {
+                Some(call) => server::calls::ladder(&data, &call, numbers)?,
+                None => server::calls::list(&data, server::calls::Show { last, json, numbers })?,
+            };
+            print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -16,6 +16,7 @@ pub mod driver;
 pub mod media;
 pub mod metrics;
 pub mod net;
+pub mod numbers;
 pub mod phone;
 pub mod signaling;
 pub mod speech;
@@ -209,7 +210,7 @@ fn restored(open: Vec<crate::event::Event>) -> Input {
 }
 
 fn pages(stats: Arc<Mutex<Stats>>, store: &Arc<Store>, planes: &Arc<media::Planes>, inbox: Sender<Message>) -> web::Pages {
-    let exporter = metrics::Exporter::new(stats, Arc::clone(store), Arc::clone(planes), inbox.clone());
+    let exporter = numbers::Exporter::new(stats, Arc::clone(store), Arc::clone(planes), inbox.clone());
     let (store, inbox) = (Arc::clone(store), Mutex::new(inbox));
     let not_ready = move || {
         if !store.healthy() {

@@ -222,14 +222,14 @@ fn limits_are_kept() {
     let refused = |text: String| {
         Message::parse(text.as_bytes(), &limits).map(drop).map_err(|r| (r.why, r.answer.map(|a| a.status)))
     };
+    // The INVITE has 12 fields; the answer needs the first five, which come before the limit.
+    let with = |fields: usize| INVITE.replacen("Allow", &format!("{}Allow", "a: b\r\n".repeat(fields - 12)), 1);
+    assert_eq!(refused(with(20)), Ok(()));
+    assert_eq!(refused(with(21)), Err((M::TooManyHeaderFields, Some(513))));
     let long = |bytes: usize| "x".repeat(bytes);
     assert_eq!(refused(INVITE.into()), Ok(()));
     assert_eq!(refused(INVITE.replacen("1000", &long(100), 1)), Err((M::UriTooLong, Some(414))));
     assert_eq!(refused(INVITE.replacen("Ann", &long(200), 1)), Err((M::HeaderFieldTooLong, Some(513))));
-    assert_eq!(
-        refused(INVITE.replacen("CSeq", &format!("{}CSeq", "a: b\r\n".repeat(20)), 1)),
-        Err((M::TooManyHeaderFields, Some(513)))
-    );
     assert_eq!(refused(INVITE.to_owned() + &long(900)), Err((M::MessageTooLong, Some(513))));
 }
 

@@ -1,3 +1,4 @@
 //! (being built)
 pub mod calls;
+pub mod metrics;
 pub mod store;

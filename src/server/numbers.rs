@@ -69,7 +69,11 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
     let counter = |name, help, value| Sample::counter(name, help, &[], value);
     let gauge = |name, help, value: u64| Sample::gauge(name, help, &[], value as f64);
     let mut samples = vec![
-        counter("tierline_sip_retransmissions_received_total", "Requests that came again.", stats.retransmissions_received),
+        counter(
+            "tierline_sip_retransmissions_received_total",
+            "Requests that came again.",
+            stats.retransmissions_received,
+        ),
         counter("tierline_sip_retransmissions_sent_total", "Messages that we sent again.", stats.retransmissions_sent),
         counter("tierline_sip_auth_failures_total", "Wrong passwords and unknown users.", stats.auth_failures),
         counter("tierline_sip_overloads_total", "Requests refused for lack of room.", stats.overloads),

@@ -112,10 +112,8 @@ impl Desk {
         let rng = Rng::new(seed);
         let mut sounds = Sounds::default();
         let source = settings.play.as_ref().map(|path| load_sound(&mut sounds, path)).transpose()?;
-        let plane_settings = media::Settings {
-            silence_after: settings.silence.unwrap_or(Duration::ZERO),
-            ..media::Settings::default()
-        };
+        let plane_settings =
+            media::Settings { silence_after: settings.silence.unwrap_or(Duration::ZERO), ..media::Settings::default() };
         let plane = Plane::new(plane_settings, Arc::new(sounds), rng.fork("media"));
         let recording = settings.record.as_ref().map(create_recording).transpose()?;
         let phone = Phone::new(phone_settings, 0, rng.fork("phone"));

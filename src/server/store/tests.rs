@@ -131,8 +131,8 @@ fn a_killed_process_leaves_what_was_open_and_nothing_else() {
     assert_eq!(dialogs, Ok(1), "the text of an ended or replaced dialog is still there");
 }
 
-/// Appends `rows` events, `pace` apart, and asks for a flush; returns how many groups that may take at most: one more begins only
-/// when one is full or its time is over.
+/// Appends `rows` events, `pace` apart, and asks for a flush. Returns how many groups that may take at most: one
+/// more begins only when one is full or its time is over.
 fn burst(store: &Store, first: u64, rows: u64, pace: Duration) -> u64 {
     let before = Instant::now();
     for n in 0..rows {

@@ -15,7 +15,6 @@ pub mod clock;
 pub mod driver;
 pub mod media;
 pub mod metrics;
-//STUB pub mod metrics;
 pub mod net;
 pub mod numbers;
 pub mod phone;

@@ -128,7 +128,7 @@ impl Default for RegistrationTimes {
 /// What the endpoint may hold at most; beyond it new work is refused with 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Server transactions: 100 … 10,000,000, default 200,000.
+    /// Server transactions: 100 … 10,000,000, default 200,000; twice as many for requests within calls.
     pub transactions: usize,
     /// Legs: 10 … 1,000,000, default 100,000.
     pub legs: usize,
@@ -303,71 +303,36 @@ pub enum Command {
         headers: Vec<(String, String)>,
         account: Option<Account>,
     },
-    /// Tells the caller something: `status` 180 … 199.
-    Ring {
-        leg: LegId,
-        status: u16,
-        body: Option<Body>,
-    },
+    /// Tells the caller something: `status` 101 … 199.
+    Ring { leg: LegId, status: u16, body: Option<Body> },
     /// 200. `body` is the answer, or the offer if the INVITE had none (then the answer comes in `Established`).
-    Answer {
-        leg: LegId,
-        body: Body,
-    },
+    Answer { leg: LegId, body: Body },
     /// `status` 300 … 699; `headers` such as Retry-After.
-    Refuse {
-        leg: LegId,
-        status: u16,
-        headers: Vec<(String, String)>,
-    },
+    Refuse { leg: LegId, status: u16, headers: Vec<(String, String)> },
     /// The caller shall prove who he is: 401. His second INVITE, if it has credentials, comes as a new leg.
-    Challenge {
-        leg: LegId,
-    },
+    Challenge { leg: LegId },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
-    HangUp {
-        leg: LegId,
-        reason: Option<Reason>,
-    },
+    HangUp { leg: LegId, reason: Option<Reason> },
     /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`.
-    Reoffer {
-        leg: LegId,
-        body: Body,
-    },
+    Reoffer { leg: LegId, body: Body },
     /// Answers `Offered` (with the offer, if `Offered` had no body).
-    AcceptOffer {
-        leg: LegId,
-        body: Body,
-    },
+    AcceptOffer { leg: LegId, body: Body },
     /// Answers `Offered`; usual is 488.
-    RefuseOffer {
-        leg: LegId,
-        status: u16,
-    },
+    RefuseOffer { leg: LegId, status: u16 },
     /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration at a time.
     /// `expires` in seconds.
-    Register {
-        user: Account,
-        registrar: Uri,
-        expires: u32,
-    },
+    Register { user: Account, registrar: Uri, expires: u32 },
+    /// `Registered { expires: 0 }` follows, or `RegistrationFailed`; nothing if there is no registration.
     Unregister,
-    /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE.
-    Restore {
-        leg: LegId,
-        dialog: DialogRecord,
-    },
+    /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE. The CSeq leaves a gap,
+    /// since requests may have followed what was written down.
+    Restore { leg: LegId, dialog: DialogRecord },
     /// After a restart: a binding, its `expires` translated to the new clock. Makes no event.
-    RestoreBinding {
-        binding: Binding,
-    },
+    RestoreBinding { binding: Binding },
     /// New settings. Listeners keep their places; bindings of users that are gone end with `Unbound`.
     Configure(Config),
     /// While on, INVITEs outside dialogs get 503 with Retry-After (seconds); all else goes on.
-    Drain {
-        on: bool,
-        retry_after: u32,
-    },
+    Drain { on: bool, retry_after: u32 },
 }
 
 /// Why an outgoing call failed.
@@ -425,7 +390,7 @@ pub enum Event {
         /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
     },
-    /// 180 … 199 from the called party. (A 100 makes no event.)
+    /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit.
     Provisional {
         leg: LegId,
         status: u16,

@@ -44,11 +44,14 @@ impl Endpoint {
             Arrival::Ack => self.acknowledged(now, request),
             Arrival::Full => self.respond_stateless(reply, &request),
             Arrival::New { key, .. } if request.method == Method::Cancel => self.cancelled(now, key, &request, &via),
-            Arrival::New { key, merged } => match self.objection(&request, merged) {
-                Some(response) => self.respond(now, key, &request.method, response),
-                None if request.headers.to_tag().is_some() => self.within_dialog(now, key, request),
-                None => self.outside_dialog(now, key, flow, request),
-            },
+            Arrival::New { key, merged } => {
+                ignore_optional_body(&mut request);
+                match self.objection(&request, merged) {
+                    Some(response) => self.respond(now, key, &request.method, response),
+                    None if request.headers.to_tag().is_some() => self.within_dialog(now, key, request),
+                    None => self.outside_dialog(now, key, flow, request),
+                }
+            }
         }
     }
 
@@ -70,13 +73,7 @@ impl Endpoint {
         if headers.all(&Name::ContentEncoding).any(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
             return refuse(415, Name::AcceptEncoding, "identity".to_owned());
         }
-        let is_optional = headers.get(&Name::ContentDisposition).is_some_and(|d| d.contains("handling=optional"));
-        let negotiates = matches!(request.method, Method::Invite | Method::Update);
-        if negotiates
-            && !request.body.is_empty()
-            && !is_optional
-            && headers.content_type().as_deref() != Some("application/sdp")
-        {
+        if negotiates(request) && !request.body.is_empty() && !is_sdp(request) {
             return refuse(415, Name::Accept, "application/sdp".to_owned());
         }
         if headers.to_tag().is_some() {
@@ -247,7 +244,7 @@ impl Endpoint {
             source,
             caller,
             called: request.uri.clone(),
-            offer: body_of(request.headers.clone(), std::mem::take(&mut request.body)),
+            offer: body_of(&request.headers, std::mem::take(&mut request.body)),
             flow,
             call_id: request.headers.call_id().unwrap_or_default().to_owned(),
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
@@ -399,6 +396,26 @@ impl Endpoint {
         stats::count(&mut self.stats.responses_sent, &format!("unread {}", response.status));
         self.out.push_back(Output::Send { flow: reply, bytes: response.to_bytes() });
     }
+}
+
+/// RFC 3261 §20.11: a body of an unknown type that need not be understood counts as none.
+fn ignore_optional_body(request: &mut Request) {
+    let disposition = request.headers.get(&Name::ContentDisposition).unwrap_or_default();
+    let is_optional = disposition.split(';').any(|part| part.trim().eq_ignore_ascii_case("handling=optional"));
+    if is_optional && negotiates(request) && !is_sdp(request) {
+        request.headers.remove(&Name::ContentType);
+        request.headers.remove(&Name::ContentEncoding);
+        request.body = Vec::new();
+    }
+}
+
+/// Whether a body would be an offer.
+fn negotiates(request: &Request) -> bool {
+    matches!(request.method, Method::Invite | Method::Update)
+}
+
+fn is_sdp(request: &Request) -> bool {
+    request.headers.content_type().as_deref() == Some("application/sdp")
 }
 
 /// Notes in the top Via where the request came from, and says where its responses go: to the address it came

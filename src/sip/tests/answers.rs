@@ -35,6 +35,7 @@ fn requests_that_are_not_for_us() {
         (invite("Max-Forwards: 0\n", "").replace("INVITE sip:100@10.0.0.1", "INVITE sip:100@10.7.7.7"), 483, None),
         (ask("OPTIONS", "1", "Max-Forwards: 0\n", ""), 200, None), // RFC 4475 §3.3.11
         (ask("BYE", "1", "", ""), 481, None),
+        (invite("Content-Disposition: session;handling=required\nContent-Type: text/x\n", "x"), 415, None),
         (ask("BYE", "1", unknown_dialog, ""), 481, None),
         (ask("INVITE", "1", unknown_dialog, ""), 481, None),
         (ask("CANCEL", "1", "", ""), 481, None),
@@ -44,6 +45,14 @@ fn requests_that_are_not_for_us() {
     for (text, expect, header) in rows {
         check(&text, expect, header);
     }
+}
+
+#[test]
+fn a_body_that_need_not_be_understood_is_not() {
+    let mut raw = Raw::new(config(HERE));
+    let card = "Content-Disposition: icon; handling=optional\nContent-Type: image/png\n";
+    let outputs = raw.send(&ask("INVITE", "1", card, "png"));
+    assert!(matches!(outputs.last(), Some(Output::Event(Event::Invited { offer: None, .. }))), "{outputs:?}");
 }
 
 #[test]

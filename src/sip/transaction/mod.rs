@@ -123,7 +123,7 @@ pub(super) enum Arrival {
     Known,
     /// An ACK for a 2xx, or for nothing.
     Ack,
-    /// No room for another transaction; never said of requests within dialogs.
+    /// No room for another transaction.
     Full,
 }
 

@@ -11,6 +11,7 @@
 //!
 //! Left out now: PRACK and 100rel, session timers, REFER, Replaces, outbound, Path.
 
+mod admission;
 pub mod api;
 mod auth;
 pub mod dialog;
@@ -26,6 +27,7 @@ mod name;
 pub mod registrar;
 mod registration;
 mod route;
+pub mod settings;
 pub mod stats;
 mod status;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use api::*;
 pub use dialog::DialogRecord;
 pub use frame::Limits;
 pub use registrar::Binding;
+pub use settings::{Capacity, Config, Listener, RegistrationTimes, Timing};
 pub use stats::Stats;
 
 use crate::ids::{IdCounter, LegId, Rng};

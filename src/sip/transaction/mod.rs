@@ -9,9 +9,10 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use super::api::{Account, Flow, Timing};
+use super::api::{Account, Flow};
 use super::header::{Method, Via};
 use super::message::{Request, Response};
+use super::settings::Timing;
 use crate::ids::{LegId, Rng};
 use crate::time::{Instant, Timers};
 use client::Client;

@@ -15,8 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 /// Which way a request shall take.
 pub(super) enum Hop {
     Over(Flow),
-    /// Towards a URI, if possible over the flow that already leads there; a name that leads nowhere falls back
-    /// on it.
+    /// Towards a URI, if possible over the flow that already leads there; what leads nowhere falls back on it.
     Toward(Uri, Option<Flow>),
 }
 
@@ -27,9 +26,10 @@ impl Endpoint {
             Hop::Over(flow) => return self.launch(now, flow, request, errand),
             Hop::Toward(uri, known) => (uri, known),
         };
-        match self.locate(&uri, known) {
+        let direct = uri.host.ip().is_some();
+        match self.locate(&uri, known).or(known.filter(|_| direct)) {
             Some(flow) => self.launch(now, flow, request, errand),
-            None if uri.host.ip().is_some() || self.queries.len() >= self.config.capacity.queries => {
+            None if direct || self.queries.len() >= self.config.capacity.queries => {
                 self.unsent(now, request, errand);
             }
             None => {
@@ -207,9 +207,9 @@ impl Endpoint {
     /// A bound phone that gave no answer at all is not alive; one that answered is.
     fn note_life(&mut self, flow: Flow, outcome: &Outcome) {
         let alive = match outcome {
-            Outcome::Response(_) | Outcome::Timeout { heard: true } => true,
+            Outcome::Response(_) => true,
             Outcome::Timeout { heard: false } | Outcome::TransportFailed => false,
-            Outcome::Unresolved => return,
+            Outcome::Timeout { heard: true } | Outcome::Unresolved => return, // That tells nothing new.
         };
         let events = self.registrar.heard(flow, alive);
         self.out.extend(events.into_iter().map(Output::Event));

@@ -300,7 +300,8 @@ pub enum Event {
         leg: LegId,
         reason: Option<Reason>,
     },
-    /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow.
+    /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow;
+    /// it does nothing if the peer has taken its offer back meanwhile (CANCEL).
     Offered {
         leg: LegId,
         body: Option<Body>,

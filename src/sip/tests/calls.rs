@@ -336,6 +336,12 @@ fn names_are_resolved_and_tried_in_order() {
     assert_eq!(pair.take_events(0), [], "the second address is tried first");
     pair.input(0, Input::TransportFailed { flow: Flow::udp(0, THERE.parse().unwrap()) });
     assert!(matches!(&pair.take_events(0)[..], [Event::Failed { why: FailureCause::Transport, .. }]));
+    // Who has hung up is not tried elsewhere.
+    pair.tell(0, invite.clone());
+    pair.tell(0, hang_up(leg));
+    pair.take_ladder();
+    pair.input(0, Input::TransportFailed { flow: Flow::udp(0, dead) });
+    assert_eq!((pair.take_ladder(), pair.take_events(0)), (vec![], vec![]));
     pair.names.clear();
     pair.tell(0, invite);
     assert!(matches!(&pair.take_events(0)[..], [Event::Failed { status: 404, why: FailureCause::Unresolved, .. }]));

@@ -114,7 +114,7 @@ fn configuration(agents: usize, sip: SocketAddrV4, http: &str) -> String {
     );
     for agent in 0..agents {
         let user = user(agent);
-        let number = agent + 1;
+        let number = agent + 1001; // beyond the line's number
         write!(text, "[agent.{number}]\nuser = \"{user}\"\nqueues = [\"general\"]\n").expect("a string takes all");
     }
     text

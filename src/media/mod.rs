@@ -340,6 +340,8 @@ impl Plane {
             return Err(Drop::Direction);
         }
         let port = self.port(slot);
+        port.echoes = packet.ssrc == port.line.ssrc;
+        let echoes = port.echoes;
         port.stats.packets_in += 1;
         port.reception.packet(&packet, now);
         self.stats.packets_in += 1;
@@ -348,6 +350,8 @@ impl Plane {
             Kind::Audio(codec) => self.listen(now, slot, &packet, codec),
         }
         match joined {
+            // One echo is a test; two would keep a packet going round for ever.
+            Some(other) if echoes && self.port(other).echoes => Err(Drop::Looped),
             Some(other) => self.forward(now, other, &packet, kind),
             None => Ok(()),
         }

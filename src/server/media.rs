@@ -13,6 +13,7 @@ use crate::media::{Command, Event, Input, Output, Plane, Settings, Sounds, Stats
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -82,7 +83,8 @@ impl Planes {
         let ((inbox, messages), wake, epoll) = (channel(), Wake::new()?, Epoll::new()?);
         epoll.add(&wake, WAKE)?;
         let sockets = Sockets { pairs, epoll, table: Vec::new(), free: Vec::new(), slots: BTreeMap::new(), unsent: 0 };
-        let driver = Driver { plane, sockets, clock, messages, wake: wake.clone(), events, binds: Vec::new() };
+        let blank = plane.clone();
+        let driver = Driver { plane, blank, sockets, clock, messages, wake: wake.clone(), events, binds: Vec::new() };
         let name = format!("plane-{}", self.lines.len());
         let thread = std::thread::Builder::new().name(name).spawn(move || driver.run())?;
         self.threads.lock().expect("no thread panics with this lock").push(thread);
@@ -142,6 +144,8 @@ const DATAGRAM: usize = 2048;
 /// One plane with what it needs of the world.
 struct Driver<F> {
     plane: Plane,
+    /// The plane before its first port.
+    blank: Plane,
     sockets: Sockets,
     clock: Clock,
     messages: Receiver<Message>,
@@ -152,7 +156,19 @@ struct Driver<F> {
 }
 
 impl<F: Fn(Event)> Driver<F> {
+    /// Works until it is told to stop. A panic ends the legs of this plane, not the plane.
     fn run(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.plane = self.blank.clone();
+            self.binds.clear();
+            self.wake.wake(); // messages may have been left behind
+            for port in self.sockets.close_all() {
+                (self.events)(Event::OpenFailed { port, why: "its audio thread failed".to_owned() });
+            }
+        }
+    }
+
+    fn work(&mut self) {
         let (mut ready, mut buffer) = (Vec::new(), [0; DATAGRAM]);
         loop {
             let timeout = self.plane.deadline().map(|at| at.since(self.clock.now()));
@@ -283,6 +299,12 @@ impl Sockets {
         self.free.push(slot);
     }
 
+    fn close_all(&mut self) -> Vec<PortId> {
+        let ports: Vec<_> = self.table.iter().flatten().map(|pair| pair.port).collect();
+        ports.iter().for_each(|port| self.close(*port));
+        ports
+    }
+
     fn pair(&self, port: PortId) -> Option<&Pair> {
         self.table[*self.slots.get(&port.number)?].as_ref()
     }
@@ -369,6 +391,52 @@ impl Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Planes whose range of ports is empty, so that none is opened.
+    fn planes(count: u16, events: impl Fn(Event) + Clone + Send + 'static) -> Planes {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let media = MediaSettings { bind: ip, advertised: ip, ports: (20_000, 20_000), planes: None };
+        Planes::start(count, &media, Settings::default(), Arc::default(), Clock::start(), events).unwrap()
+    }
+
+    fn open(plane: u16) -> Command {
+        Command::Open { port: PortId { plane, number: u64::from(plane) } }
+    }
+
+    #[test]
+    fn commands_find_their_plane_and_events_come_back() {
+        let (events, seen) = channel();
+        let planes = planes(3, move |event| events.send(event).unwrap());
+        let send = planes.sender();
+        for plane in [2, 0, 7] {
+            send(open(plane)); // 7 is nowhere
+        }
+        let mut ports: Vec<_> = (0..2).map(|_| seen.recv().unwrap().port().plane).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [0, 2]);
+        send(Command::Stop { port: PortId { plane: 1, number: 9 } });
+        let strays: Vec<_> = planes.figures().iter().map(|f| f.plane.strays).collect();
+        assert_eq!((planes.count(), strays), (3, vec![0, 1, 0]));
+        planes.stop();
+        send(open(0));
+        assert!(planes.figures().is_empty() && seen.recv().is_err());
+    }
+
+    #[test]
+    fn a_panic_does_not_end_a_plane() {
+        let (events, seen) = channel();
+        let first = Arc::new(AtomicBool::new(true));
+        let planes = planes(1, move |event| {
+            assert!(!first.swap(false, Ordering::Relaxed), "planted: the first event ends in a panic");
+            events.send(event).unwrap();
+        });
+        let send = planes.sender();
+        send(open(0));
+        send(open(0));
+        let Event::OpenFailed { why, .. } = seen.recv().unwrap() else { panic!("no port can be opened") };
+        assert!(why.contains("no free pair of ports"), "{why}");
+    }
 
     #[test]
     fn planes_share_a_range_of_ports() {

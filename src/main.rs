@@ -46,13 +46,21 @@ enum What {
         data: PathBuf,
         /// How many calls to list, newest first.
         #[arg(long, value_name = "N", default_value_t = 20)]
-        last: u32,
+        last: usize,
         /// Print JSON lines.
         #[arg(long)]
         json: bool,
         /// Show callers' numbers and keyed digits (personal data).
         #[arg(long)]
         numbers: bool,
+    },
+    /// Run a recording of `serve --record` through a fresh engine, and say what came out.
+    Replay {
+        #[arg(value_name = "FILE")]
+        recording: PathBuf,
+        /// Compare with the log in this directory.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
     },
 }
 
@@ -118,8 +126,15 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         },
         What::Phone(args) => phone(args),
         What::Calls { call, data, last, json, numbers } => {
-            let view = server::calls::View { last, json, numbers };
-            print!("{}", server::calls::show(&data, call.as_deref(), &view)?);
+            let text = match call {
+                Some(call) => server::calls::ladder(&data, &call, numbers)?,
+                None => server::calls::list(&data, server::calls::Show { last, json, numbers })?,
+            };
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Replay { recording, data } => {
+            print!("{}", server::record::replay(&recording, data.as_deref())?);
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,6 +1,6 @@
 //! What was written → what it means: files under `deploy/` and `ivr-flows/` lowered to plain data.
 //!
-//! [`load`] reads the configuration, the flows its lines name and the list of recorded texts, and either
+//! [`load()`] reads the configuration, the flows its lines name and the list of recorded texts, and either
 //! returns all of it, checked as a whole, or every problem at once with file, line, column and what is
 //! allowed instead. It reads files and decides nothing else: sockets, clocks and speech are the shell's.
 

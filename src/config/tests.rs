@@ -252,7 +252,8 @@ fn a_file_that_cannot_be_read_is_a_problem() {
 #[test]
 fn a_changed_text_is_spoken_anew() {
     let flow = "version = 1\nstart = \"a\"\n[step.a]\nhang_up = [\"Listed.\", \"New.\", \
-        { text = \"Now.\", sound = \"then\" }, { text = \"Mine.\", sound = \"mine\" }, { text = \"No file.\", sound = \"none\" }]\n";
+        { text = \"Now.\", sound = \"then\" }, { text = \"Mine.\", sound = \"mine\" }, \
+        { text = \"No file.\", sound = \"none\" }]\n";
     let texts = "version = 1\n[recording.listed]\ntext = \"Listed.\"\nlanguage = \"en\"\n\
         [recording.then]\ntext = \"Then.\"\nlanguage = \"en\"\n[recording.lost]\ntext = \"New.\"\nlanguage = \"en\"\n";
     let demo = Demo::new("speak", DEMO);

@@ -80,8 +80,13 @@ pub enum Input {
     Sip(sip::Input),
     Media(media::Event),
     /// `id` comes back in `Output::Reply`.
-    Command { id: u64, command: Command },
+    Command {
+        id: u64,
+        command: Command,
+    },
     Configured(Box<Configuration>),
+    /// Whether the log can take what new calls would add to it. While it cannot, they are refused.
+    LogHealthy(bool),
     /// What an earlier start of this node left open ([`crate::log::open_change`]), each with its personal text.
     /// At most once, before anything else.
     Restored(Vec<(Event, Option<String>)>),
@@ -92,14 +97,27 @@ pub enum Input {
 /// Everything that leaves it.
 #[derive(Clone, Debug)]
 pub enum Output {
-    Sip { flow: sip::Flow, bytes: Vec<u8> },
+    Sip {
+        flow: sip::Flow,
+        bytes: Vec<u8>,
+    },
     /// Answer with `sip::Input::Verified`.
-    Verify { query: u64, credentials: sip::digest::Credentials, method: sip::header::Method },
+    Verify {
+        query: u64,
+        credentials: sip::digest::Credentials,
+        method: sip::header::Method,
+    },
     /// Answer with `sip::Input::Resolved`.
-    Resolve { query: u64, uri: sip::uri::Uri },
+    Resolve {
+        query: u64,
+        uri: sip::uri::Uri,
+    },
     /// For the plane that the command's port names.
     Media(media::Command),
-    Reply { id: u64, result: Result<(), command::Refusal> },
+    Reply {
+        id: u64,
+        result: Result<(), command::Refusal>,
+    },
     Event(Event),
 }
 
@@ -138,6 +156,7 @@ pub struct Engine {
     timers: Timers<Deadline>,
     ids: Ids,
     draining: bool,
+    log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
     current: Option<CallId>,
     #[serde(skip)]
@@ -180,8 +199,7 @@ impl Index {
 impl Engine {
     pub fn new(start: Start, config: Configuration) -> Engine {
         let counter = || IdCounter::new(start.node, start.epoch);
-        let ids =
-            Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, seq: start.next_seq };
+        let ids = Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, seq: start.next_seq };
         let rng = Rng::new(start.seed);
         let mut sip_config = start.sip.clone();
         configure_sip(&mut sip_config, &config.center);
@@ -200,6 +218,7 @@ impl Engine {
             timers: Timers::default(),
             ids,
             draining: false,
+            log_healthy: true,
             current: None,
             outputs: VecDeque::new(),
             planted: None,
@@ -277,6 +296,7 @@ impl Engine {
                 self.outputs.push_back(Output::Reply { id, result });
             }
             Input::Configured(config) => self.configure(*config),
+            Input::LogHealthy(healthy) => self.log_healthy = healthy,
             Input::Restored(open) => self.restore(open),
             Input::Timeout => self.time_passed(),
         }

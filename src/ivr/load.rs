@@ -3,7 +3,7 @@
 //! ```toml
 //! version = 1
 //! start = "welcome"            # the first step
-//! language = "en"              # of the texts; without it, the line's
+//! language = "en"              # of the texts; without it, the center's
 //!
 //! [step.welcome]               # what a step does is the one of play, menu, queue, hang_up that it has
 //! play = "Welcome."            # a text, { text = "…", sound = "name" }, or a list of these

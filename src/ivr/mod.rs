@@ -465,7 +465,8 @@ hang_up = { text = "Bye.", sound = "bye" }
         let gone = replaced("[step.menu]\nhang_up = true");
         let kept = replaced("[step.menu]\nqueue = \"general\"\notherwise = \"bye\"\n[step.bye]\nhang_up = true");
         let other = replaced(
-            "[step.menu]\nplay = \"x\"\nnext = \"general\"\n[step.general]\nhang_up = true\n[step.hello]\nhang_up = true",
+            "[step.menu]\nplay = \"x\"\nnext = \"general\"\n[step.general]\nhang_up = true\n\
+             [step.hello]\nhang_up = true",
         );
         let rows = [
             ("go", &gone, "heard", "StepGone"),

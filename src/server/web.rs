@@ -1,6 +1,6 @@
 //! HTTP: health for whoever watches the process, numbers for Prometheus.
 
-use super::metrics::Exporter;
+use super::numbers::Exporter;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;

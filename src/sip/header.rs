@@ -1,148 +1,21 @@
-//! Header fields.
-use super::message::Misbehavior;
-use super::uri::{Host, Params, Uri};
+//! The header fields that a user agent reads as more than text: name-addr (§20.10, §20.20, §20.39), Via (§20.42, RFC 3581), CSeq (§20.16).
+//!
+//! Values stay as written, unfolded; they are read when asked for. Liberal where nothing can be
+//! misunderstood (unquoted display names with commas, RFC 4475 §3.1.2.15), strict where it could be
+//! (open quotes, spaces in addresses, empty parameters). The list of a message's fields and its
+//! typed reading are in `headers.rs`. Left out: the inner grammar of fields that no machine reads.
+
+pub use super::grammar::{Params, quote, unquote};
+use super::grammar::{cut, is_token, parse_number, parse_params};
+pub use super::headers::{Contacts, Headers};
+pub use super::name::{Method, Name};
+use super::uri::{Host, Uri};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-macro_rules! names {
-    ($($variant:ident $text:literal $compact:literal $list:literal,)*) => {
-        /// A header field's name; known ones are numbers, others keep their text and compare without case.
-        #[derive(Clone, Debug, Eq, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub enum Name { $($variant,)* Other(Box<str>) }
-        impl Name {
-            pub fn as_str(&self) -> &str {
-                match self { $(Name::$variant => $text,)* Name::Other(text) => text }
-            }
-        }
-    };
-}
-
-names! {
-    Accept "Accept" "" true,
-    AcceptEncoding "Accept-Encoding" "" true,
-    AcceptLanguage "Accept-Language" "" true,
-    AlertInfo "Alert-Info" "" true,
-    Allow "Allow" "" true,
-    AllowEvents "Allow-Events" "u" true,
-    AuthenticationInfo "Authentication-Info" "" false,
-    Authorization "Authorization" "" false,
-    CallId "Call-ID" "i" false,
-    CallInfo "Call-Info" "" true,
-    Contact "Contact" "m" true,
-    ContentDisposition "Content-Disposition" "" false,
-    ContentEncoding "Content-Encoding" "e" true,
-    ContentLanguage "Content-Language" "" true,
-    ContentLength "Content-Length" "l" false,
-    ContentType "Content-Type" "c" false,
-    CSeq "CSeq" "" false,
-    Date "Date" "" false,
-    Diversion "Diversion" "" true,
-    ErrorInfo "Error-Info" "" true,
-    Event "Event" "o" false,
-    Expires "Expires" "" false,
-    From "From" "f" false,
-    HistoryInfo "History-Info" "" true,
-    InReplyTo "In-Reply-To" "" true,
-    MaxForwards "Max-Forwards" "" false,
-    MimeVersion "MIME-Version" "" false,
-    MinExpires "Min-Expires" "" false,
-    MinSe "Min-SE" "" false,
-    Organization "Organization" "" false,
-    PAssertedIdentity "P-Asserted-Identity" "" true,
-    Path "Path" "" true,
-    PPreferredIdentity "P-Preferred-Identity" "" true,
-    Priority "Priority" "" false,
-    Privacy "Privacy" "" false,
-    ProxyAuthenticate "Proxy-Authenticate" "" false,
-    ProxyAuthorization "Proxy-Authorization" "" false,
-    ProxyRequire "Proxy-Require" "" true,
-    RAck "RAck" "" false,
-    Reason "Reason" "" true,
-    RecordRoute "Record-Route" "" true,
-    ReferTo "Refer-To" "r" false,
-    ReferredBy "Referred-By" "b" false,
-    Replaces "Replaces" "" false,
-    ReplyTo "Reply-To" "" false,
-    Require "Require" "" true,
-    RetryAfter "Retry-After" "" false,
-    Route "Route" "" true,
-    RSeq "RSeq" "" false,
-    Server "Server" "" false,
-    ServiceRoute "Service-Route" "" true,
-    SessionExpires "Session-Expires" "x" false,
-    Subject "Subject" "s" false,
-    SubscriptionState "Subscription-State" "" false,
-    Supported "Supported" "k" true,
-    Timestamp "Timestamp" "" false,
-    To "To" "t" false,
-    Unsupported "Unsupported" "" true,
-    UserAgent "User-Agent" "" false,
-    Via "Via" "v" true,
-    Warning "Warning" "" true,
-    WwwAuthenticate "WWW-Authenticate" "" false,
-}
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Name) -> bool { self.as_str().eq_ignore_ascii_case(other.as_str()) }
-}
-
-impl From<&str> for Name {
-    /// Long and compact names, any case.
-    fn from(_text: &str) -> Name { todo!() }
-}
-
-impl From<String> for Name {
-    fn from(text: String) -> Name { Name::from(text.as_str()) }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> String { name.as_str().to_owned() }
-}
-
-/// RFC 3261 §7.1: methods compare with case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub enum Method {
-    Invite,
-    Ack,
-    Bye,
-    Cancel,
-    Register,
-    Options,
-    Info,
-    Prack,
-    Update,
-    Refer,
-    Notify,
-    Subscribe,
-    Message,
-    Publish,
-    Other(String),
-}
-
-impl Method {
-    pub fn as_str(&self) -> &str { todo!() }
-}
-
-impl From<&str> for Method {
-    fn from(_text: &str) -> Method { todo!() }
-}
-
-impl From<String> for Method {
-    fn from(text: String) -> Method { Method::from(text.as_str()) }
-}
-
-impl From<Method> for String {
-    fn from(method: Method) -> String { method.as_str().to_owned() }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
-}
+use std::net::IpAddr;
 
 /// `"display" <uri>;params`: From, To, Contact, Route, Record-Route, Refer-To, P-Asserted-Identity …
-/// Written down as its text.
+/// Serialized as its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NameAddr {
@@ -153,15 +26,51 @@ pub struct NameAddr {
 }
 
 impl NameAddr {
-    pub fn new(_uri: Uri) -> NameAddr { todo!() }
+    pub fn new(uri: Uri) -> NameAddr {
+        NameAddr { display: None, uri, params: Params::default() }
+    }
+
     /// `None` if the text is no name-addr or addr-spec.
-    pub fn parse(_text: &str) -> Option<NameAddr> { todo!() }
-    pub fn tag(&self) -> Option<&str> { todo!() }
-    pub fn set_tag(&mut self, _tag: &str) { todo!() }
+    pub fn parse(text: &str) -> Option<NameAddr> {
+        let text = text.trim_ascii();
+        let (address, params) = cut(text, b';')?;
+        let (display, uri) = match address.strip_suffix('>') {
+            Some(inner) => {
+                let (display, uri) = inner.rsplit_once('<')?;
+                (parse_display(display.trim_ascii())?, uri)
+            }
+            // RFC 3261 §20.10: without brackets no `,` `;` or `?` belongs to the URI.
+            None if address.contains(['?', ',', '<', '"']) => return None,
+            None => (None, address),
+        };
+        Some(NameAddr { display, uri: Uri::parse(uri).ok()?, params: parse_params(params)? })
+    }
+
+    pub fn tag(&self) -> Option<&str> {
+        self.params.text("tag")
+    }
+
+    pub fn set_tag(&mut self, tag: &str) {
+        self.params.set("tag", Some(tag));
+    }
+}
+
+/// A quoted string, or words as they are; nothing is `None`.
+fn parse_display(text: &str) -> Option<Option<String>> {
+    match text {
+        "" => Some(None),
+        _ if text.starts_with('"') => unquote(text).map(Some),
+        _ => (!text.contains(['"', '<', '>'])).then(|| Some(text.to_owned())),
+    }
 }
 
 impl fmt::Display for NameAddr {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result { todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(display) = &self.display {
+            write!(f, "{} ", quote(display))?;
+        }
+        write!(f, "<{}>{}", self.uri, self.params)
+    }
 }
 
 impl TryFrom<String> for NameAddr {
@@ -172,12 +81,15 @@ impl TryFrom<String> for NameAddr {
 }
 
 impl From<NameAddr> for String {
-    fn from(address: NameAddr) -> String { address.to_string() }
+    fn from(address: NameAddr) -> String {
+        address.to_string()
+    }
 }
 
+/// One hop of a message's way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Via {
-    /// `SIP/2.0` is `None`.
+    /// `None` is `SIP/2.0`.
     pub protocol: Option<String>,
     /// Upper case: `UDP`, `TCP`, `TLS`, `WS`, `WSS` or what was written.
     pub transport: String,
@@ -187,85 +99,183 @@ pub struct Via {
 }
 
 impl Via {
-    pub fn new(_transport: &str, _host: Host, _port: Option<u16>, _branch: &str) -> Via { todo!() }
-    pub fn parse(_text: &str) -> Option<Via> { todo!() }
-    pub fn branch(&self) -> Option<&str> { todo!() }
-    pub fn received(&self) -> Option<std::net::IpAddr> { todo!() }
-    /// `None`: not there. `Some(None)`: asked for. `Some(Some(port))`: filled in (RFC 3581).
-    pub fn rport(&self) -> Option<Option<u16>> { todo!() }
+    pub fn new(transport: &str, host: Host, port: Option<u16>, branch: &str) -> Via {
+        let params = Params(vec![("branch".to_owned(), Some(branch.to_owned()))]);
+        Via { protocol: None, transport: transport.to_ascii_uppercase(), host, port, params }
+    }
+
+    /// One hop; `None` if the text is none.
+    pub fn parse(text: &str) -> Option<Via> {
+        let (sent, params) = cut(text.trim_ascii(), b';')?;
+        let mut parts = sent.splitn(3, '/').map(str::trim_ascii);
+        let (name, version, rest) = (parts.next()?, parts.next()?, parts.next()?);
+        let (transport, sent_by) = rest.split_once([' ', '\t'])?;
+        if !is_token(name) || !is_token(version) || !is_token(transport) {
+            return None;
+        }
+        let usual = name.eq_ignore_ascii_case("SIP") && version == "2.0";
+        let protocol = (!usual).then(|| format!("{name}/{version}"));
+        let (host, port) = Host::parse_with_port(sent_by.trim_ascii_start())?;
+        Some(Via { protocol, transport: transport.to_ascii_uppercase(), host, port, params: parse_params(params)? })
+    }
+
+    pub fn branch(&self) -> Option<&str> {
+        self.params.text("branch")
+    }
+
+    pub fn received(&self) -> Option<IpAddr> {
+        self.params.text("received")?.trim_matches(['[', ']']).parse().ok()
+    }
+
+    /// `None`: not there. `Some(None)`: asked for (or nonsense). `Some(Some(port))`: filled in (RFC 3581).
+    pub fn rport(&self) -> Option<Option<u16>> {
+        self.params.value("rport").map(|value| value.and_then(|port| port.parse().ok()))
+    }
 }
 
 impl fmt::Display for Via {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result { todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} {}", self.protocol.as_deref().unwrap_or("SIP/2.0"), self.transport, self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        self.params.fmt(f)
+    }
 }
 
+/// The place of a request in its dialog (§20.16).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CSeq {
-    /// Below 2³¹.
+    /// Below 2³¹ (RFC 3261 §8.1.1.5).
     pub number: u32,
     pub method: Method,
 }
 
 impl CSeq {
-    pub fn parse(_text: &str) -> Option<CSeq> { todo!() }
+    pub fn parse(text: &str) -> Option<CSeq> {
+        let (number, method) = text.trim_ascii().split_once([' ', '\t'])?;
+        let method = method.trim_ascii_start();
+        let number = parse_number(number).filter(|n| *n < 1 << 31)?;
+        is_token(method).then(|| CSeq { number, method: Method::from(method) })
+    }
 }
 
 impl fmt::Display for CSeq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { write!(f, "{} {}", self.number, self.method) }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.number, self.method)
+    }
 }
 
-/// The header fields of a message in their order, unfolded, lists as written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Headers(pub Vec<(Name, String)>);
+#[cfg(test)]
+mod tests {
+    use super::super::grammar::find_param;
+    use super::*;
 
-/// `Contact` is a list of addresses, or `*` (only in REGISTER, RFC 3261 §10.2.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Contacts {
-    Star,
-    List(Vec<NameAddr>),
-}
+    #[test]
+    fn addresses() {
+        let rows = [
+            // text, display, uri, tag, as we write it
+            ("sip:a@b;tag=1", None, "sip:a@b", Some("1"), "<sip:a@b>;tag=1"),
+            ("<sip:a@b;x=1>;tag=2", None, "sip:a@b;x=1", Some("2"), "<sip:a@b;x=1>;tag=2"),
+            ("caller<sip:a@b>;tag=323", Some("caller"), "sip:a@b", Some("323"), "\"caller\" <sip:a@b>;tag=323"),
+            (
+                "\"Q \\\"<;,\" <sip:a@b> ; n =\t\"v;\" ; TAG = 3",
+                Some("Q \"<;,"),
+                "sip:a@b",
+                Some("3"),
+                "\"Q \\\"<;,\" <sip:a@b>;n=\"v;\";TAG=3",
+            ),
+            ("Bell, Alexander <sip:a@b>", Some("Bell, Alexander"), "sip:a@b", None, "\"Bell, Alexander\" <sip:a@b>"),
+            ("\"\" <sip:a@b>", Some(""), "sip:a@b", None, "\"\" <sip:a@b>"),
+            ("<tel:+1201;phone-context=x>", None, "tel:+1201;phone-context=x", None, "<tel:+1201;phone-context=x>"),
+            ("isbn:298;tag=4", None, "isbn:298", Some("4"), "<isbn:298>;tag=4"),
+        ];
+        for (text, display, uri, tag, written) in rows {
+            let address = NameAddr::parse(text).expect(text);
+            assert_eq!(address.display.as_deref(), display);
+            assert_eq!((address.uri.to_string().as_str(), address.tag()), (uri, tag));
+            assert_eq!(find_param(text, "tag"), tag);
+            assert_eq!(address.to_string(), written);
+            assert_eq!(NameAddr::parse(written), Some(address));
+        }
+    }
 
-impl Headers {
-    /// The first field of that name, as written.
-    pub fn get(&self, _name: &Name) -> Option<&str> { todo!() }
-    /// All values of that name; comma lists split where the grammar says so.
-    pub fn all<'a>(&'a self, _name: &'a Name) -> impl Iterator<Item = &'a str> { std::iter::empty() }
-    pub fn has(&self, _name: &Name) -> bool { todo!() }
-    /// Whether a list field (`Require`, `Supported`, `Allow` …) holds this token, without case.
-    pub fn lists(&self, _name: &Name, _token: &str) -> bool { todo!() }
-    /// Adds a field at the end.
-    pub fn push(&mut self, _name: Name, _value: impl Into<String>) { todo!() }
-    /// Adds a field before all others.
-    pub fn push_front(&mut self, _name: Name, _value: impl Into<String>) { todo!() }
-    /// Replaces all fields of that name by one, at the place of the first (or the end).
-    pub fn set(&mut self, _name: Name, _value: impl Into<String>) { todo!() }
-    pub fn remove(&mut self, _name: &Name) { todo!() }
+    #[test]
+    fn what_is_no_address() {
+        let rows = [
+            "",
+            "<",
+            "<>",
+            "\"\" <>",
+            "sip:a@b?x=y",
+            "sip:a@b, sip:c@d",
+            "\"open <sip:a@b>",
+            "< sip:a@b >",
+            "<sip:a@b>>",
+            "<sip:a@b",
+            "<sip:a@b>;",
+            "<sip:a@b>;;x",
+            "<sip:a@b>;x=a b",
+            "\"a\" \"b\" <sip:a@b>",
+            "x \"y\" <sip:a@b>",
+            "<sip:a@b> junk",
+            "<sip:a@b>;x=\"open",
+            "<a<sip:a@b>",
+            "<sip:a@b>;=3",
+            "\"a\" sip:a@b",
+            "<sip:a@b>;x=1,<sip:c@d>",
+        ];
+        for text in rows {
+            assert_eq!(NameAddr::parse(text), None, "{text}");
+        }
+    }
 
-    // Typed access. `Message::parse` has checked the fields that every message has.
-    pub fn top_via(&self) -> Result<Via, Misbehavior> { todo!() }
-    /// Rewrites the topmost Via only.
-    pub fn set_top_via(&mut self, _via: &Via) { todo!() }
-    /// Removes the topmost Via only.
-    pub fn remove_top_via(&mut self) { todo!() }
-    pub fn vias(&self) -> Result<Vec<Via>, Misbehavior> { todo!() }
-    pub fn from(&self) -> Result<NameAddr, Misbehavior> { todo!() }
-    pub fn to(&self) -> Result<NameAddr, Misbehavior> { todo!() }
-    /// The tag alone, without building the address.
-    pub fn from_tag(&self) -> Option<&str> { todo!() }
-    pub fn to_tag(&self) -> Option<&str> { todo!() }
-    pub fn call_id(&self) -> Result<&str, Misbehavior> { todo!() }
-    pub fn cseq(&self) -> Result<CSeq, Misbehavior> { todo!() }
-    pub fn max_forwards(&self) -> Result<Option<u8>, Misbehavior> { todo!() }
-    pub fn contacts(&self) -> Result<Contacts, Misbehavior> { todo!() }
-    /// The first Contact, if it is an address.
-    pub fn contact(&self) -> Result<Option<NameAddr>, Misbehavior> { todo!() }
-    pub fn routes(&self) -> Result<Vec<NameAddr>, Misbehavior> { todo!() }
-    pub fn record_routes(&self) -> Result<Vec<NameAddr>, Misbehavior> { todo!() }
-    /// Seconds of `Expires`.
-    pub fn expires(&self) -> Result<Option<u32>, Misbehavior> { todo!() }
-    /// Seconds of `Retry-After` (comment and parameters left out).
-    pub fn retry_after(&self) -> Option<u32> { todo!() }
-    /// `type/subtype` in lower case, without parameters.
-    pub fn content_type(&self) -> Option<String> { todo!() }
+    #[test]
+    fn vias() {
+        let rows = [
+            ("SIP/2.0/UDP 1.2.3.4;branch=z9hG4bK1;rport", "SIP/2.0/UDP 1.2.3.4;branch=z9hG4bK1;rport"),
+            (
+                "SIP  / 2.0  / tcp     spindle.example.com : 5 ; branch  =   z9",
+                "SIP/2.0/TCP spindle.example.com:5;branch=z9",
+            ),
+            ("sip/2.0/UNKNOWN [2001:db8::9:1]:70", "SIP/2.0/UNKNOWN [2001:db8::9:1]:70"),
+            ("SIP/7.0/UDP c.example.com", "SIP/7.0/UDP c.example.com"),
+        ];
+        for (text, written) in rows {
+            assert_eq!(Via::parse(text).expect(text).to_string(), written);
+        }
+        for text in [
+            "",
+            "SIP/2.0",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ;branch=x",
+            "SIP/2.0/UDP a;;",
+            "SIP/2.0/U P a",
+            "SIP/2.0/UDP a:b",
+        ] {
+            assert_eq!(Via::parse(text), None, "{text}");
+        }
+        let via = Via::parse("SIP/2.0/UDP a;branch=;rport=5061;received=[::1]").unwrap();
+        assert_eq!((via.branch(), via.rport(), via.received()), (None, Some(Some(5061)), Some("::1".parse().unwrap())));
+        let via = Via::parse("SIP/2.0/UDP a;rport").unwrap();
+        assert_eq!((via.rport(), via.received()), (Some(None), None));
+    }
+
+    #[test]
+    fn cseqs() {
+        let rows = [
+            ("0009 INVITE", Some((9, "INVITE"))),
+            ("2147483647\t X", Some((2_147_483_647, "X"))),
+            ("2147483648 INVITE", None),
+            ("36893488147419103232 REGISTER", None),
+            ("+1 INVITE", None),
+            ("1", None),
+            ("1 IN VITE", None),
+            ("INVITE 1", None),
+        ];
+        for (text, expect) in rows {
+            let expect = expect.map(|(number, method)| CSeq { number, method: Method::from(method) });
+            assert_eq!(CSeq::parse(text), expect, "{text}");
+        }
+    }
 }

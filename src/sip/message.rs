@@ -1,38 +1,25 @@
-//! Requests and responses, from bytes and to bytes.
-use super::frame::Limits;
-use super::header::{Headers, Method};
-use super::uri::Uri;
+//! Requests and responses, from bytes and to bytes (RFC 3261 §7, §18.3, §25).
+//!
+//! [`Message::parse`] reads one message and checks the fields that every machine needs, so that nothing
+//! malformed goes further. What it refuses it names ([`Misbehavior`]) and, for requests, carries the answer
+//! (§8.2.6.2, RFC 4475). A request that is well formed but not for us (unknown method, extension, body type,
+//! no hops left) is read; the endpoint answers it. Responses without sense are dropped (§18.1.2).
+//! Bodies are bytes; multipart is left out.
+
+use super::frame::{Limits, Lines, agreed_length, split_field, unfold};
+use super::grammar::is_token;
+use super::header::{Headers, Method, Name};
+pub use super::status::{Misbehavior, reason_phrase};
+use super::uri::{Scheme, Uri};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::io::Write as _;
 
-/// What a peer did wrong on the wire. Each has one status ([`Misbehavior::status`]) and one name for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Misbehavior {
-    StartLine,
-    Uri,
-}
-
-impl Misbehavior {
-    /// The status that answers a request with this fault: 400, 401, 413, 414, 416, 505, 513.
-    pub fn status(self) -> u16 { todo!() }
-    /// One sentence, for reason phrases and logs.
-    pub fn sentence(self) -> &'static str { todo!() }
-    /// `snake_case`, for metrics.
-    pub fn name(self) -> &'static str { todo!() }
-}
-
-impl fmt::Display for Misbehavior {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.sentence()) }
-}
-
-impl std::error::Error for Misbehavior {}
-
-/// Why a message was not read, and what is needed to answer it.
+/// Why a message was not read, and what answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     pub why: Misbehavior,
-    /// Only of requests other than ACK whose Via, From, To, Call-ID and CSeq could be read: the answer,
-    /// without a To tag, and with the top Via as it came (`received` and `rport` still to be set).
+    /// Only for requests other than ACK with a readable Via: the answer, with those of From, To, Call-ID and CSeq
+    /// that came, without a To tag, and with the top Via as it came (`received` and `rport` still to be set).
     pub answer: Option<Box<Response>>,
 }
 
@@ -49,6 +36,7 @@ pub struct Request {
 pub struct Response {
     /// 100 … 699.
     pub status: u16,
+    /// For people only; may be empty.
     pub reason: String,
     /// Without Content-Length, which follows from the body.
     pub headers: Headers,
@@ -62,23 +50,277 @@ pub enum Message {
 }
 
 impl Message {
-    /// Reads one message (a datagram, or a frame of a stream).
-    pub fn parse(_bytes: &[u8], _limits: &Limits) -> Result<Message, Refusal> { todo!() }
-    pub fn to_bytes(&self) -> Vec<u8> { todo!() }
-    pub fn headers(&self) -> &Headers { todo!() }
+    /// Reads one message (a datagram, or a frame of a stream). Bytes after the body are left out.
+    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Message, Refusal> {
+        let mut lines = Lines::new(skip_line_ends(bytes));
+        let start = lines.next().map(unfold_start).unwrap_or_default();
+        let start = match start {
+            Some(text) => read_start(text, limits),
+            None => Start::Broken(None, Misbehavior::StartLine),
+        };
+        let mut reading = Reading { limits, headers: Headers::default(), length: None, fault: None };
+        for (before, line) in lines.by_ref().enumerate() {
+            if before == limits.headers {
+                reading.fault(Misbehavior::TooManyHeaderFields);
+                break;
+            }
+            reading.field(line);
+        }
+        if bytes.len() > limits.message_bytes {
+            reading.fault(Misbehavior::MessageTooLong);
+        }
+        let body = reading.body(lines.body());
+        reading.finish(start, body)
+    }
+
+    /// The bytes for the wire. Line ends inside values become spaces.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Message::Request(request) => request.to_bytes(),
+            Message::Response(response) => response.to_bytes(),
+        }
+    }
+
+    pub fn headers(&self) -> &Headers {
+        match self {
+            Message::Request(request) => &request.headers,
+            Message::Response(response) => &response.headers,
+        }
+    }
+}
+
+/// RFC 3261 §7.5: line ends before the start line are ignored.
+fn skip_line_ends(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
+    &bytes[start..]
+}
+
+/// A start line has no folds; a response's reason may be in any character set.
+fn unfold_start(line: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+    let whole = !line.iter().any(|b| matches!(b, b'\n' | b'\r'));
+    whole.then(|| String::from_utf8_lossy(line))
+}
+
+enum Start {
+    Request(Method, Uri),
+    Response(u16, String),
+    /// The method, if it is a request's start line.
+    Broken(Option<Method>, Misbehavior),
+}
+
+fn read_start(line: std::borrow::Cow<'_, str>, limits: &Limits) -> Start {
+    if line.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("SIP/")) {
+        return read_status_line(&line);
+    }
+    // RFC 3261 §7.1: exactly one space between the three, and none elsewhere.
+    let mut parts = line.split(' ');
+    let (Some(method), Some(uri), Some(version)) = (parts.next(), parts.next(), parts.next_back()) else {
+        return Start::Broken(None, Misbehavior::StartLine);
+    };
+    if !is_token(method) {
+        return Start::Broken(None, Misbehavior::StartLine);
+    }
+    let method = Method::from(method);
+    let why = match version.to_ascii_uppercase().strip_prefix("SIP/") {
+        None => Misbehavior::StartLine,
+        Some(number) if number != "2.0" => Misbehavior::Version,
+        Some(_) if parts.next().is_some() => Misbehavior::StartLine,
+        Some(_) if uri.len() > limits.uri_bytes => Misbehavior::UriTooLong,
+        Some(_) => match Uri::parse(uri) {
+            Err(why) => why,
+            Ok(Uri { scheme: Scheme::Other(_), .. }) => Misbehavior::UriScheme,
+            Ok(uri) if !uri.headers.is_empty() => Misbehavior::UriHeaders,
+            Ok(uri) => return Start::Request(method, uri),
+        },
+    };
+    Start::Broken(Some(method), why)
+}
+
+fn read_status_line(line: &str) -> Start {
+    // Some peers leave out the space before an empty reason.
+    let (version, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+    if !version.eq_ignore_ascii_case("SIP/2.0") {
+        return Start::Broken(None, Misbehavior::Version);
+    }
+    let digits = status.len() == 3 && status.bytes().all(|b| b.is_ascii_digit());
+    match status.parse() {
+        Ok(status @ 100..=699) if digits => Start::Response(status, reason.to_owned()),
+        _ => Start::Broken(None, Misbehavior::Status),
+    }
+}
+
+/// A message while it is read: it goes on after a fault, for the sake of the answer.
+struct Reading<'a> {
+    limits: &'a Limits,
+    headers: Headers,
+    length: Option<usize>,
+    /// The first fault.
+    fault: Option<Misbehavior>,
+}
+
+impl Reading<'_> {
+    fn fault(&mut self, why: Misbehavior) {
+        self.fault.get_or_insert(why);
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        if line.len() > self.limits.header_bytes {
+            return self.fault(Misbehavior::HeaderFieldTooLong);
+        }
+        let name = split_field(line).and_then(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+        let Some((name, value)) = name.filter(|(name, _)| is_token(name)) else {
+            return self.fault(Misbehavior::HeaderField);
+        };
+        let (value, clean) = unfold(value);
+        if !clean {
+            self.fault(Misbehavior::HeaderText);
+        }
+        match Name::from(name) {
+            Name::ContentLength => match agreed_length(self.length, &value) {
+                Ok(length) => self.length = Some(length),
+                Err(why) => self.fault(why),
+            },
+            name => self.headers.push(name, value),
+        }
+    }
+
+    /// The body: what Content-Length says, or all that is left (RFC 3261 §18.3).
+    fn body(&mut self, rest: Option<&[u8]>) -> Vec<u8> {
+        let Some(rest) = rest else {
+            self.fault(Misbehavior::HeaderEnd);
+            return Vec::new();
+        };
+        let length = self.length.unwrap_or(rest.len());
+        if length > rest.len() {
+            self.fault(Misbehavior::BodyTooShort);
+        }
+        rest[..length.min(rest.len())].to_vec()
+    }
+
+    fn finish(self, start: Start, body: Vec<u8>) -> Result<Message, Refusal> {
+        let headers = self.headers;
+        let fault = match (&start, self.fault) {
+            (Start::Broken(_, why), _) => Some(*why),
+            (_, Some(why)) => Some(why),
+            (Start::Request(method, _), None) => check_request(&headers, method).err(),
+            (Start::Response(..), None) => check_common(&headers).err(),
+        };
+        match (start, fault) {
+            (Start::Request(method, uri), None) => Ok(Message::Request(Request { method, uri, headers, body })),
+            (Start::Response(status, reason), None) => {
+                Ok(Message::Response(Response { status, reason, headers, body }))
+            }
+            (Start::Request(method, _) | Start::Broken(Some(method), _), Some(why)) => {
+                Err(Refusal { why, answer: answer(&method, &headers, why) })
+            }
+            (_, why) => Err(Refusal { why: why.unwrap_or(Misbehavior::StartLine), answer: None }),
+        }
+    }
+}
+
+fn answer(method: &Method, headers: &Headers, why: Misbehavior) -> Option<Box<Response>> {
+    if *method == Method::Ack || headers.top_via().is_err() {
+        return None;
+    }
+    let mut response = Response::with_headers_of(headers, why.status(), None);
+    response.reason = why.sentence().to_owned();
+    Some(Box::new(response))
+}
+
+/// RFC 3261 §8.1.1: what every message has, once.
+fn check_common(headers: &Headers) -> Result<(), Misbehavior> {
+    let once = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards];
+    let mut seen = [false; 5];
+    for (name, _) in &headers.0 {
+        if let Some(index) = once.iter().position(|n| n == name)
+            && std::mem::replace(&mut seen[index], true)
+        {
+            return Err(Misbehavior::Repeated);
+        }
+    }
+    headers.top_via()?;
+    headers.from()?;
+    headers.to()?;
+    headers.call_id()?;
+    headers.cseq().map(drop)
+}
+
+/// Also what a user agent reads in requests. (In responses a bad Contact must not cost a call: it is found later.)
+fn check_request(headers: &Headers, method: &Method) -> Result<(), Misbehavior> {
+    check_common(headers)?;
+    // RFC 4475 §3.1.2.18: an unknown method is answered as such, whatever CSeq says.
+    if !matches!(method, Method::Other(_)) && headers.cseq()?.method != *method {
+        return Err(Misbehavior::CSeqMethod);
+    }
+    headers.max_forwards()?;
+    headers.contacts()?;
+    headers.routes()?;
+    headers.record_routes().map(drop)
 }
 
 impl Request {
-    pub fn new(_method: Method, _uri: Uri) -> Request { todo!() }
-    pub fn to_bytes(&self) -> Vec<u8> { todo!() }
+    pub fn new(method: Method, uri: Uri) -> Request {
+        Request { method, uri, headers: Headers::default(), body: Vec::new() }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        write(&self.headers, &self.body, |out| write!(out, "{} {} SIP/2.0\r\n", self.method, self.uri))
+    }
 }
 
 impl Response {
-    /// RFC 3261 §8.2.6: Via, From, To, Call-ID, CSeq copied, Timestamp too for a 100. An empty `reason` means
-    /// the usual one. `to_tag` is added to a To without tag.
-    pub fn to_request(_request: &Request, _status: u16, _to_tag: Option<&str>) -> Response { todo!() }
-    pub fn to_bytes(&self) -> Vec<u8> { todo!() }
+    /// RFC 3261 §8.2.6: Via, From, To, Call-ID and CSeq are copied, Timestamp too for a 100. `to_tag` is added to a
+    /// To without tag. The reason is the usual one.
+    pub fn to_request(request: &Request, status: u16, to_tag: Option<&str>) -> Response {
+        Response::with_headers_of(&request.headers, status, to_tag)
+    }
+
+    fn with_headers_of(request: &Headers, status: u16, to_tag: Option<&str>) -> Response {
+        let mut headers = Headers(Vec::with_capacity(10));
+        let tagged = request.to_tag().is_some();
+        for (name, value) in &request.0 {
+            match name {
+                Name::To if !tagged => {
+                    let tag = to_tag.map(|tag| format!(";tag={tag}")).unwrap_or_default();
+                    headers.push(Name::To, format!("{value}{tag}"));
+                }
+                Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq => headers.push(name.clone(), value),
+                Name::Timestamp if status == 100 => headers.push(Name::Timestamp, value),
+                _ => {}
+            }
+        }
+        Response { status, reason: reason_phrase(status).to_owned(), headers, body: Vec::new() }
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let reason = one_line(&self.reason);
+        write(&self.headers, &self.body, |out| write!(out, "SIP/2.0 {} {reason}\r\n", self.status))
+    }
 }
 
-/// The usual reason phrase (RFC 3261 §21 and later ones).
-pub fn reason_phrase(_status: u16) -> &'static str { todo!() }
+/// Bytes that a start line needs at most, usually.
+const START_LINE: usize = 128;
+
+fn write(headers: &Headers, body: &[u8], start: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Vec<u8> {
+    let fields = headers.0.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    let mut out = Vec::with_capacity(START_LINE + fields + body.len() + 32);
+    start(&mut out).expect("a vector takes all that is written");
+    for (name, value) in &headers.0 {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(one_line(value).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    write!(out, "Content-Length: {}\r\n\r\n", body.len()).expect("a vector takes all that is written");
+    out.extend_from_slice(body);
+    out
+}
+
+/// A value that says more than one line would be a header of somebody else's making.
+fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.bytes().any(|b| matches!(b, b'\r' | b'\n')) {
+        true => text.replace(['\r', '\n'], " ").into(),
+        false => text.into(),
+    }
+}

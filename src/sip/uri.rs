@@ -1,4 +1,12 @@
-//! URIs.
+//! URIs: `sip:`, `sips:` (RFC 3261 §19.1), `tel:` (RFC 3966), and any other scheme as opaque text (§19.1.6
+//! and RFC 4475 §3.3.2 want them read, and refused later).
+//!
+//! Parts are kept as written, escapes included, so that what is echoed is what came; host names and schemes
+//! are lower case. Liberal in the characters of the user part (phones dial `*11#` unescaped), strict in
+//! white space, brackets and broken escapes. Left out: `absoluteURI` structure of other schemes.
+
+pub use super::grammar::Params;
+use super::grammar::{canonical, escape_user, escapes_are_whole, same_name, unescape};
 use super::message::Misbehavior;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,6 +21,28 @@ pub enum Scheme {
     Other(String),
 }
 
+impl Scheme {
+    fn parse(text: &str) -> Option<Scheme> {
+        let rest = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+        let legal = text.bytes().next()?.is_ascii_alphabetic() && text.bytes().all(rest);
+        legal.then(|| match text.to_ascii_lowercase().as_str() {
+            "sip" => Scheme::Sip,
+            "sips" => Scheme::Sips,
+            "tel" => Scheme::Tel,
+            other => Scheme::Other(other.to_owned()),
+        })
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Scheme::Sip => "sip",
+            Scheme::Sips => "sips",
+            Scheme::Tel => "tel",
+            Scheme::Other(other) => other,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Host {
     /// In lower case.
@@ -22,38 +52,66 @@ pub enum Host {
 }
 
 impl Host {
-    pub fn parse(_text: &str) -> Option<Host> { todo!() }
-    pub fn ip(&self) -> Option<IpAddr> { todo!() }
+    /// A host name, an IPv4 address, or an IPv6 address in brackets.
+    pub fn parse(text: &str) -> Option<Host> {
+        if let Some(inner) = text.strip_prefix('[') {
+            return inner.strip_suffix(']')?.parse().ok().map(Host::V6);
+        }
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        if text.is_empty() || text.len() > 255 || !text.bytes().all(legal) {
+            return None;
+        }
+        // RFC 3261 §25.1: the last label of a name begins with a letter, so this can only be an address.
+        let last = text.strip_suffix('.').unwrap_or(text).rsplit('.').next()?;
+        if last.bytes().all(|b| b.is_ascii_digit()) {
+            return text.parse().ok().map(Host::V4);
+        }
+        Some(Host::Name(text.to_ascii_lowercase()))
+    }
+
+    /// `host` or `host:port`, with the white space that a Via may have around the colon.
+    pub(super) fn parse_with_port(text: &str) -> Option<(Host, Option<u16>)> {
+        let name_end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+        let (host, rest) = text.split_at(name_end);
+        let host = Host::parse(host.trim_ascii_end())?;
+        let rest = rest.trim_ascii_start();
+        if rest.is_empty() {
+            return Some((host, None));
+        }
+        let port = rest.strip_prefix(':')?.trim_ascii_start();
+        let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        Some((host, Some(port.parse().ok().filter(|_| digits)?)))
+    }
+
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Host::Name(_) => None,
+            Host::V4(ip) => Some(IpAddr::V4(*ip)),
+            Host::V6(ip) => Some(IpAddr::V6(*ip)),
+        }
+    }
 }
 
 impl From<IpAddr> for Host {
-    fn from(_ip: IpAddr) -> Host { todo!() }
+    fn from(ip: IpAddr) -> Host {
+        match ip {
+            IpAddr::V4(ip) => Host::V4(ip),
+            IpAddr::V6(ip) => Host::V6(ip),
+        }
+    }
 }
 
 impl fmt::Display for Host {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result { todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::V4(ip) => ip.fmt(f),
+            Host::V6(ip) => write!(f, "[{ip}]"),
+        }
+    }
 }
 
-/// `;name=value` parameters; names compare without case; values as written (quotes kept).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Params(pub Vec<(String, Option<String>)>);
-
-impl Params {
-    /// `None`: not there. `Some(None)`: there without a value.
-    pub fn value(&self, _name: &str) -> Option<Option<&str>> { todo!() }
-    /// The value, if there is one.
-    pub fn text(&self, _name: &str) -> Option<&str> { todo!() }
-    pub fn has(&self, _name: &str) -> bool { todo!() }
-    pub fn set(&mut self, _name: &str, _value: Option<&str>) { todo!() }
-    pub fn remove(&mut self, _name: &str) { todo!() }
-}
-
-impl fmt::Display for Params {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result { todo!() }
-}
-
-/// `==` compares as written; [`Uri::equivalent`] compares by meaning. Written down as its text.
+/// `==` compares as written; [`Uri::equivalent`] compares by meaning. Serialized as its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Uri {
@@ -72,26 +130,294 @@ pub struct Uri {
 }
 
 impl Uri {
-    pub fn parse(_text: &str) -> Result<Uri, Misbehavior> { todo!() }
+    /// Reads a URI without surrounding white space or brackets.
+    pub fn parse(text: &str) -> Result<Uri, Misbehavior> {
+        Uri::read(text).ok_or(Misbehavior::Uri)
+    }
+
+    fn read(text: &str) -> Option<Uri> {
+        let forbidden = |b: u8| b <= b' ' || matches!(b, 0x7f | b'<' | b'>' | b'"');
+        if text.bytes().any(forbidden) || !escapes_are_whole(text) {
+            return None;
+        }
+        let (scheme, rest) = text.split_once(':')?;
+        let uri = Uri::empty(Scheme::parse(scheme)?);
+        match uri.scheme {
+            Scheme::Sip | Scheme::Sips => uri.read_sip(rest),
+            Scheme::Tel => uri.read_tel(rest),
+            Scheme::Other(_) => (!rest.is_empty()).then(|| Uri { opaque: rest.to_owned(), ..uri }),
+        }
+    }
+
+    fn empty(scheme: Scheme) -> Uri {
+        let host = Host::Name(String::new());
+        let (headers, opaque) = (String::new(), String::new());
+        Uri { scheme, user: None, password: None, host, port: None, params: Params::default(), headers, opaque }
+    }
+
+    fn read_sip(mut self, text: &str) -> Option<Uri> {
+        // `@` stands nowhere but here unescaped, while `;` and `?` may stand in the user part.
+        let rest = match text.split_once('@') {
+            Some((user, rest)) => {
+                self.read_user(user)?;
+                rest
+            }
+            None => text,
+        };
+        let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
+        let (address, params) = rest.split_once(';').map_or((rest, None), |(a, p)| (a, Some(p)));
+        (self.host, self.port) = Host::parse_with_port(address)?;
+        self.params = params.map_or(Some(Params::default()), Params::parse)?;
+        self.headers = headers.to_owned();
+        Some(self)
+    }
+
+    fn read_user(&mut self, text: &str) -> Option<()> {
+        let (user, password) = text.split_once(':').map_or((text, None), |(u, p)| (u, Some(p)));
+        self.user = Some(user.to_owned()).filter(|u| !u.is_empty() && !u.contains(['[', ']']));
+        self.password = password.map(str::to_owned);
+        self.user.is_some().then_some(())
+    }
+
+    fn read_tel(mut self, text: &str) -> Option<Uri> {
+        let (number, params) = text.split_once(';').map_or((text, None), |(n, p)| (n, Some(p)));
+        // RFC 3966 §3: digits (also hexadecimal, `*`, `#` in local numbers) with visual separators.
+        let digit = |b: u8| b.is_ascii_hexdigit() || matches!(b, b'*' | b'#' | b'-' | b'.' | b'(' | b')');
+        let digits = number.strip_prefix('+').unwrap_or(number);
+        if digits.is_empty() || !digits.bytes().all(digit) {
+            return None;
+        }
+        self.user = Some(number.to_owned());
+        self.params = params.map_or(Some(Params::default()), Params::parse)?;
+        Some(self)
+    }
+
     /// `sip:user@host:port`; `user` is plain text and gets escaped; an empty user means none.
-    pub fn sip(_user: &str, _host: Host, _port: Option<u16>) -> Uri { todo!() }
-    /// The user part without escapes, without user parameters' meaning; empty if there is none.
-    pub fn user_decoded(&self) -> String { todo!() }
-    /// RFC 3261 §19.1.4.
-    pub fn equivalent(&self, _other: &Uri) -> bool { todo!() }
+    pub fn sip(user: &str, host: Host, port: Option<u16>) -> Uri {
+        let user = (!user.is_empty()).then(|| escape_user(user));
+        Uri { user, host, port, ..Uri::empty(Scheme::Sip) }
+    }
+
+    /// The user part without escapes; empty if there is none. Of a `tel:` URI the number without separators.
+    pub fn user_decoded(&self) -> String {
+        let user = self.user.as_deref().unwrap_or("");
+        match self.scheme {
+            Scheme::Tel => user.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')')).collect(),
+            _ => String::from_utf8_lossy(&unescape(user)).into_owned(),
+        }
+    }
+
+    /// RFC 3261 §19.1.4. Header components compare as text without case.
+    pub fn equivalent(&self, other: &Uri) -> bool {
+        self.scheme == other.scheme
+            && self.opaque == other.opaque
+            && self.host == other.host
+            && self.port == other.port
+            && same_part(&self.user, &other.user)
+            && same_part(&self.password, &other.password)
+            && self.covers(other)
+            && other.covers(self)
+            && sorted_headers(&self.headers) == sorted_headers(&other.headers)
+    }
+
+    /// Whether each of our parameters is the same in `other`, or missing there and of no weight. (Of a repeated
+    /// parameter, which §19.1.1 forbids, the first counts.)
+    fn covers(&self, other: &Uri) -> bool {
+        let plain = |text: Option<&str>| text.map(|t| canonical(t).to_ascii_lowercase());
+        self.params.0.iter().all(|(name, _)| {
+            let name = canonical(name);
+            match (self.params.value(&name), other.params.value(&name)) {
+                (ours, Some(theirs)) => plain(ours.flatten()) == plain(theirs),
+                (_, None) => !["user", "ttl", "method", "maddr", "transport"].iter().any(|n| same_name(&name, n)),
+            }
+        })
+    }
+
     /// The `transport` parameter as written.
-    pub fn transport(&self) -> Option<&str> { todo!() }
+    pub fn transport(&self) -> Option<&str> {
+        self.params.text("transport")
+    }
 }
 
 impl fmt::Display for Uri {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result { todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.scheme.as_str(), self.opaque)?;
+        if let Some(user) = &self.user {
+            f.write_str(user)?;
+        }
+        if let Some(password) = &self.password {
+            write!(f, ":{password}")?;
+        }
+        if matches!(self.scheme, Scheme::Sip | Scheme::Sips) {
+            let at = if self.user.is_some() { "@" } else { "" };
+            write!(f, "{at}{}", self.host)?;
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        self.params.fmt(f)?;
+        if self.headers.is_empty() { Ok(()) } else { write!(f, "?{}", self.headers) }
+    }
 }
 
 impl TryFrom<String> for Uri {
     type Error = Misbehavior;
-    fn try_from(text: String) -> Result<Uri, Misbehavior> { Uri::parse(&text) }
+    fn try_from(text: String) -> Result<Uri, Misbehavior> {
+        Uri::parse(&text)
+    }
 }
 
 impl From<Uri> for String {
-    fn from(uri: Uri) -> String { uri.to_string() }
+    fn from(uri: Uri) -> String {
+        uri.to_string()
+    }
+}
+
+fn same_part(a: &Option<String>, b: &Option<String>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a == b || canonical(a) == canonical(b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+fn sorted_headers(text: &str) -> Vec<String> {
+    let mut headers: Vec<_> = text.split('&').map(|h| canonical(h).to_ascii_lowercase()).collect();
+    headers.sort_unstable();
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_that_are_read_are_written_the_same() {
+        let rows = [
+            "sip:alice@atlanta.com",
+            "sips:alice:secret@atlanta.com:5061;transport=tcp?subject=a&priority=urgent",
+            "sip:[2001:db8::10]:5070;lr",
+            "sip:192.0.2.1:5060",
+            "sip:user;par=u%40example.net@example.com",
+            "sip:*11#@10.0.0.1",
+            "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d(doesn't-it)@example.com",
+            "sip:%00%00@host5.example.com",
+            "tel:+1-201-555-0123;ext=7",
+            "isbn:2983792873",
+            "soap.beep://192.0.2.103:3002",
+        ];
+        for text in rows {
+            assert_eq!(Uri::parse(text).map(|u| u.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!(Uri::parse("SIP:Bob@Biloxi.COM").unwrap().to_string(), "sip:Bob@biloxi.com");
+    }
+
+    #[test]
+    fn what_is_no_uri_is_refused() {
+        let rows = [
+            "",
+            "sip",
+            "sip:",
+            "sip:@host",
+            "sip:a@",
+            "sip:a@b c",
+            "<sip:a@b>",
+            "sip:a@b;",
+            "sip:a@b;;x",
+            "sip:a@b:",
+            "sip:a@b:x",
+            "sip:a@b:65536",
+            "sip:a@b:+5",
+            "sip:a@[::1",
+            "sip:a@::1",
+            "sip:a@1.2.3.400",
+            "sip:%4@b",
+            "sip:a%zz@b",
+            "1sip:a@b",
+            "tel:",
+            "tel:+",
+            "tel:abc xyz",
+            "tel:12;",
+            "other:",
+            "sip:a@b@c",
+            "sip:a@b;=c",
+        ];
+        for text in rows {
+            assert_eq!(Uri::parse(text), Err(Misbehavior::Uri), "{text}");
+        }
+        let many = format!("sip:a@b{}", ";p".repeat(65));
+        assert_eq!(Uri::parse(&many), Err(Misbehavior::Uri));
+    }
+
+    #[test]
+    fn parts_are_found() {
+        let uri = Uri::parse("sip:+1%2d2;x=y:pw@[::1]:99;Transport=TCP;lr;%6C%61zy=1?a=b").unwrap();
+        assert_eq!(uri.user_decoded(), "+1-2;x=y");
+        assert_eq!((uri.password.as_deref(), uri.port, uri.transport()), (Some("pw"), Some(99), Some("TCP")));
+        assert_eq!(uri.host.ip(), Some("::1".parse().unwrap()));
+        assert_eq!(
+            (uri.params.value("LR"), uri.params.value("x"), uri.params.text("lazy")),
+            (Some(None), None, Some("1"))
+        );
+        assert_eq!(uri.headers, "a=b");
+        assert_eq!(Uri::parse("tel:+1-(201)-555.0123").unwrap().user_decoded(), "+12015550123");
+        assert_eq!(Uri::sip("a b@c", Host::Name("h".into()), None).to_string(), "sip:a%20b%40c@h");
+        assert_eq!(Uri::sip("", Host::V4(Ipv4Addr::LOCALHOST), Some(5070)).to_string(), "sip:127.0.0.1:5070");
+    }
+
+    #[test]
+    fn equivalence_is_that_of_rfc_3261() {
+        let rows = [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp", true),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5", true),
+            ("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on", true),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+                true,
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+                true,
+            ),
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP", false),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060", false),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp", false),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp", false),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting", false),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4", false),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off", false),
+            ("sip:a@b", "sips:a@b", false),
+            ("sip:a@b", "sip:b", false),
+            ("sip:a%3Bx@b", "sip:a;x@b", false),
+            ("sip:a%3bx@b", "sip:a%3Bx@b", true),
+            ("sip:%00@b", "sip:%00%00@b", false),
+            ("sip:a@[::1]", "sip:a@[0:0::1]", true),
+            ("sip:a:p@b", "sip:a@b", false),
+            ("sip:a@b;%6C%72", "sip:a@b;lr", true),
+            ("sip:a@b;user=phone;user=ip", "sip:a@b;user=phone;user=ip", true),
+        ];
+        for (a, b, expect) in rows {
+            let (ua, ub) = (Uri::parse(a).unwrap(), Uri::parse(b).unwrap());
+            assert_eq!((ua.equivalent(&ub), ub.equivalent(&ua)), (expect, expect), "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let rows = [
+            ("Example.COM", Some("example.com")),
+            ("host.", Some("host.")),
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("[2001:DB8::1]", Some("[2001:db8::1]")),
+            ("10.0.0", None),
+            ("1.2.3.4.5", None),
+            ("a b", None),
+            ("", None),
+            ("[::1]x", None),
+        ];
+        for (text, expect) in rows {
+            assert_eq!(Host::parse(text).map(|h| h.to_string()).as_deref(), expect, "{text}");
+        }
+    }
 }

@@ -1,0 +1,141 @@
+//! Everything `/metrics` shows, brought together: the fold of events, and the counters that machines keep.
+//!
+//! Counters of packets and messages are not events; the machines are asked for them at each scrape.
+
+use super::driver::Message;
+use super::media::{Figures, Planes};
+use super::metrics::{Exported, of_store};
+use super::store::Store;
+use crate::acd;
+use crate::engine::Engine;
+use crate::media;
+use crate::sip;
+use crate::stats::{Sample, Stats};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long a scrape waits for the engine's thread.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Collects and renders.
+pub struct Exporter {
+    stats: Arc<Mutex<Stats>>,
+    store: Arc<Store>,
+    planes: Arc<Planes>,
+    inbox: Mutex<Sender<Message>>,
+    exported: Mutex<Exported>,
+}
+
+impl Exporter {
+    pub fn new(stats: Arc<Mutex<Stats>>, store: Arc<Store>, planes: Arc<Planes>, inbox: Sender<Message>) -> Exporter {
+        Exporter { stats, store, planes, inbox: Mutex::new(inbox), exported: Mutex::default() }
+    }
+
+    /// Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut samples: Vec<Sample> = self.stats.lock().map(|stats| stats.samples().collect()).unwrap_or_default();
+        samples.extend(of_store(self.store.numbers(), self.store.healthy()));
+        samples.extend(of_planes(&self.planes.figures()));
+        samples.extend(self.of_engine());
+        let Ok(mut exported) = self.exported.lock() else { return String::new() };
+        exported.publish(samples);
+        exported.render()
+    }
+
+    fn of_engine(&self) -> Vec<Sample> {
+        let (answer, said) = channel();
+        let look = move |engine: &Engine| {
+            let sip = engine.sip().stats().clone();
+            _ = answer.send((sip, engine.router().stats(), engine.is_draining()));
+        };
+        let sent = self.inbox.lock().is_ok_and(|inbox| inbox.send(Message::Look(Box::new(look))).is_ok());
+        match said.recv_timeout(PATIENCE) {
+            Ok((sip, router, draining)) if sent => {
+                let drain = Sample::gauge("tierline_draining", "1 while no new calls are taken.", &[], flag(draining));
+                [of_sip(&sip), of_router(&router), vec![drain]].concat()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
+    let counter = |name, help, value| Sample::counter(name, help, &[], value);
+    let gauge = |name, help, value: u64| Sample::gauge(name, help, &[], value as f64);
+    let mut samples = vec![
+        counter(
+            "tierline_sip_retransmissions_received_total",
+            "Requests that came again.",
+            stats.retransmissions_received,
+        ),
+        counter("tierline_sip_retransmissions_sent_total", "Messages that we sent again.", stats.retransmissions_sent),
+        counter("tierline_sip_auth_failures_total", "Wrong passwords and unknown users.", stats.auth_failures),
+        counter("tierline_sip_overloads_total", "Requests refused for lack of room.", stats.overloads),
+        gauge("tierline_sip_bindings", "Registered phones.", stats.bindings),
+        gauge("tierline_sip_legs", "Legs with an INVITE or a dialog.", stats.legs),
+        gauge("tierline_sip_transactions", "Transactions that are not over.", stats.transactions),
+    ];
+    let methods = |name, help, table: &BTreeMap<String, u64>| {
+        let one = |(method, n): (&String, &u64)| Sample::counter(name, help, &[("method", method.clone())], *n);
+        table.iter().map(one).collect::<Vec<_>>()
+    };
+    samples.extend(methods("tierline_sip_requests_received_total", "Requests that came.", &stats.requests_received));
+    samples.extend(methods("tierline_sip_requests_sent_total", "Requests that we sent.", &stats.requests_sent));
+    let answers = |name, help, table: &BTreeMap<String, u64>| {
+        let one = |(key, n): (&String, &u64)| {
+            let (method, code) = key.split_once(' ').unwrap_or((key, ""));
+            Sample::counter(name, help, &[("method", method.to_owned()), ("code", code.to_owned())], *n)
+        };
+        table.iter().map(one).collect::<Vec<_>>()
+    };
+    samples.extend(answers("tierline_sip_responses_received_total", "Responses that came.", &stats.responses_received));
+    samples.extend(answers("tierline_sip_responses_sent_total", "Responses that we sent.", &stats.responses_sent));
+    let refusals = stats.refusals.iter().map(|(why, n)| {
+        let help = "Messages that could not be read, by reason.";
+        Sample::counter("tierline_sip_refusals_total", help, &[("reason", why.clone())], *n)
+    });
+    samples.extend(refusals);
+    samples
+}
+
+fn of_router(stats: &acd::Stats) -> Vec<Sample> {
+    let counter = |name, help, value| Sample::counter(name, help, &[], value);
+    vec![
+        counter("tierline_router_offers_total", "Offers of work to agents.", stats.offered),
+        counter("tierline_router_accepted_total", "Offers that were accepted.", stats.accepted),
+        counter("tierline_router_ignored_total", "Answers that came too late, mostly.", stats.ignored),
+        Sample::gauge("tierline_router_waiting", "Work that waits in all queues.", &[], stats.waiting as f64),
+        Sample::gauge("tierline_router_reservations", "Agents held for a work.", &[], stats.reservations as f64),
+    ]
+}
+
+fn of_planes(planes: &[Figures]) -> Vec<Sample> {
+    planes.iter().enumerate().flat_map(|(plane, figures)| of_plane(plane, figures)).collect()
+}
+
+fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
+    let stats = &figures.plane;
+    let label = || [("plane", plane.to_string())];
+    let counter = |name, help, value| Sample::counter(name, help, &label(), value);
+    let mut samples = vec![
+        Sample::gauge("tierline_media_ports", "Open ports.", &label(), stats.ports as f64),
+        Sample::gauge("tierline_media_bridges", "Pairs of ports that hear each other.", &label(), stats.bridges as f64),
+        counter("tierline_media_packets_received_total", "RTP packets taken.", stats.packets_in),
+        counter("tierline_media_packets_sent_total", "RTP packets sent.", stats.packets_out),
+        counter("tierline_media_packets_forwarded_total", "RTP packets passed on within a bridge.", stats.forwarded),
+        counter("tierline_media_late_ticks_total", "Ticks of 20 ms that came more than one late.", stats.late_ticks),
+    ];
+    let help = "Packets that the system would not take.";
+    samples.push(counter("tierline_media_packets_unsent_total", help, figures.unsent));
+    for (reason, n) in media::Drop::ALL.iter().zip(stats.dropped) {
+        let labels = [("plane", plane.to_string()), ("reason", reason.label().to_owned())];
+        samples.push(Sample::counter("tierline_media_packets_dropped_total", "RTP packets not used.", &labels, n));
+    }
+    samples
+}

@@ -1,0 +1,201 @@
+use super::*;
+use crate::center::{Agent, Limits, Queue, ShortCodes};
+use crate::event::{Personal, PersonalKind};
+use crate::ids::{FlowId, ReservationId};
+
+fn center() -> Center {
+    let seconds = Duration::from_secs;
+    let id = QueueId::new("sales");
+    let queue = Queue {
+        id: id.clone(),
+        ring_timeout: seconds(15),
+        wrap_up: seconds(0),
+        max_waiting: 10,
+        max_wait: seconds(600),
+        priority: 0,
+        retry_same_agent: seconds(5),
+        music: "music".into(),
+        short_abandon: seconds(5),
+    };
+    let agent = |n: u32| {
+        let queues = [id.clone()].into();
+        (AgentId(n), Agent { id: AgentId(n), user: n.to_string(), name: "Ada".into(), queues, skills: BTreeMap::new() })
+    };
+    Center {
+        name: "demo".into(),
+        domains: Vec::new(),
+        time_zone: "UTC".into(),
+        language: "en".into(),
+        lines: BTreeMap::new(),
+        queues: [(id.clone(), queue)].into(),
+        agents: [agent(1), agent(2)].into(),
+        codes: ShortCodes {
+            ready: "*1".into(),
+            not_ready: "*2".into(),
+            ready_sound: "ready".into(),
+            not_ready_sound: "not-ready".into(),
+        },
+        limits: Limits { calls: 10, silence: seconds(60), drain: seconds(60) },
+    }
+}
+
+/// Calls that are played into the numbers, each with its own ids.
+struct Play {
+    stats: Stats,
+    call: u64,
+    at: i64,
+}
+
+impl Play {
+    fn new() -> Play {
+        Play { stats: Stats::new(&center()), call: 0, at: 0 }
+    }
+
+    fn event(&mut self, ms: i64, what: What) -> &mut Play {
+        self.stats.apply(&Event { seq: 1, at: Wall(self.at + ms), call: Some(CallId(self.call)), what });
+        self
+    }
+
+    fn arrives(&mut self) -> &mut Play {
+        self.call += 1;
+        self.at += 1_000_000;
+        let caller = Personal { kind: PersonalKind::Number, handle: 1, text: Some("+4930123456".into()) };
+        let line = Some(LineId::new("support"));
+        self.event(0, What::CallArrived { leg: LegId(1), line, by_agent: None, language: "en".into(), caller })
+    }
+
+    fn queued(&mut self, ms: i64, again: bool) -> &mut Play {
+        let (work, queue) = (WorkId(self.call), QueueId::new("sales"));
+        self.event(ms, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again })
+    }
+
+    fn rings(&mut self, ms: i64) -> &mut Play {
+        let (work, reservation) = (WorkId(self.call), ReservationId(self.call));
+        self.event(ms, What::Delivered { work, reservation, agent: AgentId(1), leg: LegId(2), why: String::new() })
+    }
+
+    fn rang(&mut self, ms: i64, outcome: OfferOutcome) -> &mut Play {
+        let (work, reservation) = (WorkId(self.call), ReservationId(self.call));
+        self.event(ms, What::OfferEnded { work, reservation, agent: AgentId(1), outcome })
+    }
+
+    fn talks(&mut self, ms: i64, waited_ms: u64) -> &mut Play {
+        let (work, queue, waited) = (WorkId(self.call), QueueId::new("sales"), Duration::from_millis(waited_ms));
+        self.event(ms, What::Established { work, queue, agent: AgentId(1), leg: LegId(2), waited })
+    }
+
+    fn gone(&mut self, ms: i64, cause: Cause) -> &mut Play {
+        self.event(ms, What::ConnectionCleared { leg: LegId(1), party: Party::Caller, cause });
+        self.event(ms + 700, What::CallEnded { cause, phase: Phase::Queued })
+    }
+
+    /// The value of the sample whose name and label values are `name{value,…}`.
+    fn value(&self, name: &str) -> f64 {
+        let spelled = |s: &Sample| {
+            let values: Vec<_> = s.labels.iter().map(|(_, value)| value.as_str()).collect();
+            format!("{}{{{}}}", s.name.strip_prefix("tierline_").unwrap(), values.join(","))
+        };
+        let found: Vec<_> = self.stats.samples().filter(|s| spelled(s) == name).collect();
+        assert_eq!(found.len(), 1, "{name} in {:?}", self.stats.samples().map(|s| spelled(&s)).collect::<Vec<_>>());
+        found[0].value
+    }
+}
+
+#[test]
+fn a_call_moves_through_the_numbers() {
+    let mut play = Play::new();
+    let phase = |play: &mut Play, expect: &str| {
+        for phase in ["arriving", "in_flow", "queued", "alerting", "connected"] {
+            assert_eq!(play.value(&format!("calls{{{phase}}}")), f64::from(u8::from(phase == expect)), "{expect}");
+        }
+    };
+    phase(play.arrives(), "arriving");
+    phase(play.event(1, What::StepEntered { flow: FlowId::new("main"), step: "hello".into() }), "in_flow");
+    phase(play.queued(2, false), "queued");
+    assert_eq!(play.value("queue_waiting{sales}"), 1.0);
+    phase(play.rings(3), "alerting");
+    phase(play.rang(9, OfferOutcome::NoAnswer), "queued");
+    phase(play.rings(10), "alerting");
+    phase(play.rang(1002, OfferOutcome::Accepted).talks(1002, 1000), "connected");
+    assert_eq!(play.value("queue_waiting{sales}"), 0.0);
+    phase(play.gone(9002, Cause::CallerHungUp), "");
+    assert_eq!(play.value("queue_talk_seconds_sum{sales}"), 8.0);
+    assert_eq!(play.value("offers_total{no_answer}") + play.value("offers_total{accepted}"), 2.0);
+    assert_eq!(play.value("calls_arrived_total{support}"), 1.0);
+    assert_eq!(play.value("calls_ended_total{queued,caller_hung_up}"), 1.0);
+}
+
+#[test]
+fn waits_are_counted_by_how_they_end() {
+    let mut play = Play::new();
+    play.arrives().queued(0, false).talks(20_000, 20_000).gone(60_000, Cause::CallerHungUp);
+    play.arrives().queued(0, false).talks(20_001, 20_001).gone(60_001, Cause::AgentHungUp);
+    play.arrives().queued(0, false).gone(4_999, Cause::CallerHungUp); // short
+    play.arrives().queued(0, false).gone(5_000, Cause::CallerHungUp);
+    play.arrives().queued(0, false).gone(90_001, Cause::Silent);
+    play.arrives().queued(0, false).gone(10, Cause::Restart);
+    let (work, queue) = (WorkId(7), QueueId::new("sales"));
+    let diverted = What::Diverted { work, queue, why: DivertReason::MaxWait };
+    play.arrives().queued(0, false).event(5, diverted).gone(10, Cause::CallerHungUp);
+    // Answered, lost, waits again, gives up: was answered all the same.
+    let lost = What::ConnectionCleared { leg: LegId(2), party: Party::Agent(AgentId(1)), cause: Cause::Silent };
+    play.arrives().queued(0, false).talks(1000, 1000).event(3000, lost).queued(3000, true);
+    play.gone(9000, Cause::CallerHungUp);
+    let rows = [
+        ("queue_offered_total{sales}", 8.0),
+        ("queue_answered_total{sales}", 3.0),
+        ("queue_answered_within_threshold_total{sales,20}", 2.0),
+        ("queue_abandoned_total{sales}", 3.0),
+        ("queue_abandoned_within_threshold_total{sales,20}", 2.0),
+        ("queue_abandoned_short_total{sales}", 1.0),
+        ("queue_lost_total{sales}", 1.0),
+        ("queue_diverted_total{sales,max_wait}", 1.0),
+        ("queue_diverted_total{sales,full}", 0.0),
+        ("queue_requeued_total{sales}", 1.0),
+        ("queue_waiting{sales}", 0.0),
+        ("queue_talk_seconds_count{sales}", 3.0),
+        ("queue_talk_seconds_sum{sales}", 82.0),
+        ("queue_wait_seconds_bucket{sales,answered,20}", 2.0),
+        ("queue_wait_seconds_bucket{sales,answered,30}", 3.0),
+        ("queue_wait_seconds_bucket{sales,answered,+Inf}", 3.0),
+        ("queue_wait_seconds_bucket{sales,abandoned,90}", 2.0),
+        ("queue_wait_seconds_count{sales,abandoned}", 3.0),
+        ("queue_wait_seconds_sum{sales,abandoned}", 100.0),
+        ("queue_service_level_ratio{sales,20,A_T/(A+B-B_s)}", 2.0 / 5.0),
+    ];
+    for (name, expect) in rows {
+        assert_eq!(play.value(name), expect, "{name}");
+    }
+}
+
+#[test]
+fn agents_are_counted_by_state_from_the_start_and_after_a_restart() {
+    let mut play = Play::new();
+    let change = |n, from, to| What::AgentStateChanged { agent: AgentId(n), from, to, reason: "test".into() };
+    assert_eq!(play.value("agents{logged_out}"), 2.0);
+    play.event(0, change(1, AgentMode::LoggedOut, AgentMode::Ready));
+    assert_eq!((play.value("agents{logged_out}"), play.value("agents{ready}")), (1.0, 1.0));
+    let before = Event { seq: 1, at: Wall(0), call: None, what: change(2, AgentMode::Ready, AgentMode::NotReady) };
+    play.stats.restore(&[before]);
+    assert_eq!((play.value("agents{logged_out}"), play.value("agents{not_ready}")), (0.0, 1.0));
+    let mut fewer = center();
+    fewer.agents.remove(&AgentId(1));
+    play.stats.configure(&fewer);
+    assert_eq!(play.value("agents{ready}"), 0.0);
+}
+
+#[test]
+fn calls_from_before_the_start_disturb_nothing() {
+    let mut play = Play::new();
+    play.queued(0, false).rings(1).talks(2, 2).gone(3, Cause::Restart);
+    assert_eq!((play.value("queue_offered_total{sales}"), play.value("queue_lost_total{sales}")), (0.0, 0.0));
+    assert_eq!(play.value("calls_ended_total{queued,restart}"), 1.0);
+}
+
+#[test]
+fn no_label_names_a_person_or_a_call() {
+    let mut play = Play::new();
+    play.arrives().queued(0, false).rings(1);
+    let text = format!("{:?}", play.stats.samples().collect::<Vec<_>>());
+    assert!(!text.contains("4930123456") && !text.contains("Ada") && !text.contains("c0-0-"), "{text}");
+}

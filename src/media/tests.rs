@@ -1,5 +1,7 @@
 //! A plane with a clock of its own, and peers that are addresses.
 
+use super::dtmf::Payload;
+use super::rtp::Packet;
 use super::*;
 use std::fmt::Write;
 use std::time::Duration;

@@ -59,7 +59,13 @@ impl Message {
             None => Start::Broken(None, Misbehavior::StartLine),
         };
         let mut reading = Reading { limits, headers: Headers::default(), length: None, fault: None };
-        lines.by_ref().take(limits.headers + 1).for_each(|line| reading.field(line));
+        for (before, line) in lines.by_ref().enumerate() {
+            if before == limits.headers {
+                reading.fault(Misbehavior::TooManyHeaderFields);
+                break;
+            }
+            reading.field(line);
+        }
         if bytes.len() > limits.message_bytes {
             reading.fault(Misbehavior::MessageTooLong);
         }
@@ -159,9 +165,6 @@ impl Reading<'_> {
     }
 
     fn field(&mut self, line: &[u8]) {
-        if self.headers.0.len() >= self.limits.headers {
-            return self.fault(Misbehavior::TooManyHeaderFields);
-        }
         if line.len() > self.limits.header_bytes {
             return self.fault(Misbehavior::HeaderFieldTooLong);
         }

@@ -1,0 +1,253 @@
+//! Keeps the house in order: who may import whom, where clocks and sockets may be, how long things may get.
+//!
+//! Each check names the file and line that break it. Lists of exceptions are ratchets: an entry that is no
+//! longer needed fails the check until it is taken out, and nothing may be added without saying why.
+
+#[path = "tidy/source.rs"]
+mod source;
+
+use source::{Source, files, is_word, root, sources};
+
+/// Longest function, in lines; longest file, in lines of product code.
+const FUNCTION_LINES: usize = 70;
+const FILE_LINES: usize = 400;
+
+/// Functions that are longer: `path name`.
+const LONG_FUNCTIONS: &[&str] = &[
+    // Tables: a row more is a line more.
+    "src/acd/tests.rs traps_of_the_peers",
+    "src/config/tests.rs wrong_settings_are_told_with_place_and_what_is_allowed",
+];
+/// Files that are longer.
+const LONG_FILES: &[&str] = &["src/media/mod.rs"];
+
+/// Which modules of the crate a module may use (beside itself). `main` stands for the program around the library.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("time", &[]),
+    ("ids", &["time"]),
+    ("center", &["time", "ids"]),
+    ("sip", CORE),
+    ("media", CORE),
+    ("ivr", CORE),
+    ("acd", CORE),
+    ("event", CORE),
+    ("command", &["time", "ids", "center", "event"]),
+    ("ladder", &[]),
+    ("engine", &["time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command"]),
+    ("log", READER),
+    ("records", READER),
+    ("stats", READER),
+    ("config", &["time", "ids", "center", "ivr", "acd", "media", "sip"]),
+    ("phone", &["time", "ids", "sip", "media"]),
+    ("sim", PURE),
+    (
+        "server",
+        &[
+            "config", "phone", "sim", "time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command",
+            "engine", "ladder", "log", "records", "stats",
+        ],
+    ),
+    ("main", &["server", "sim"]),
+];
+const CORE: &[&str] = &["time", "ids", "center"];
+/// Readers of events; what machines count reaches `stats` as plain numbers.
+const READER: &[&str] = &["time", "ids", "center", "event", "command", "ladder", "log"];
+const PURE: &[&str] = &[
+    "time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command", "engine", "phone", "ladder", "log",
+    "records", "stats", "config",
+];
+
+/// Words that code that decides must not say, each with what to do instead.
+const ONLY_IN_THE_SHELL: &[(&str, &str)] = &[
+    ("std::time::Instant", "take `now` as an argument"),
+    ("SystemTime", "take `wall` as an argument"),
+    ("std::thread", "threads belong to the shell"),
+    ("sleep", "set a deadline"),
+    ("tokio", "the shell waits, not this"),
+    ("UdpSocket", "put out a packet instead"),
+    ("TcpListener", "the shell listens"),
+    ("getrandom", "fork the seeded `Rng`"),
+    ("HashMap", "use `BTreeMap`: a randomly seeded order is not deterministic"),
+    ("HashSet", "use `BTreeSet`: a randomly seeded order is not deterministic"),
+    ("println", "put out an event, or return what to print"),
+    ("eprintln", "put out an event, or return what to print"),
+    ("Mutex", "one thread owns what decides"),
+    ("unsafe", "nothing that decides needs it"),
+];
+
+/// Parts of names that say nothing, and words that say something is unfinished.
+const EMPTY_WORDS: &[&str] = &["Manager", "Handler", "Helper", "_util", "util_", "mod util"];
+
+#[test]
+fn nobody_imports_what_he_must_not_know() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.path.starts_with("src/")) {
+        let module = source.module();
+        if module == "lib" {
+            continue;
+        }
+        let Some((_, allowed)) = IMPORTS.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: the module `{module}` stands in no row of the import table", source.path));
+            continue;
+        };
+        for (line, used) in crate_paths(&source.code) {
+            if used != module && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{}:{line}: `{module}` must not use `{used}`", source.path));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn clocks_sockets_and_chance_stay_in_the_shell() {
+    let mut wrong = Vec::new();
+    let decides = |source: &&Source| {
+        let shell = ["server", "main"].contains(&source.module());
+        source.path.starts_with("src/") && !shell
+    };
+    for source in sources().iter().filter(decides) {
+        for (number, line) in (1..).zip(source.product.lines()) {
+            for (word, instead) in ONLY_IN_THE_SHELL.iter().filter(|(word, _)| has_word(line, word)) {
+                wrong.push(format!("{}:{number}: `{word}`: {instead}", source.path));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let sources = sources();
+    let silent = sources.iter().filter(|source| !source.text.starts_with("//! "));
+    report(&silent.map(|source| format!("{}: does not open with `//!` saying what it is", source.path)).collect());
+}
+
+#[test]
+fn functions_and_files_fit_on_a_screen() {
+    let (mut wrong, mut functions, mut long_files) = (Vec::new(), Vec::new(), Vec::new());
+    for source in &sources() {
+        for function in source.functions().iter().filter(|function| function.lines > FUNCTION_LINES) {
+            let name = format!("{} {}", source.path, function.name);
+            if !LONG_FUNCTIONS.contains(&name.as_str()) {
+                wrong.push(format!(
+                    "{}:{}: `{}` has {} lines",
+                    source.path, function.line, function.name, function.lines
+                ));
+            }
+            functions.push(name);
+        }
+        let lines = source.product.lines().filter(|line| !line.trim().is_empty()).count();
+        if lines > FILE_LINES {
+            if !LONG_FILES.contains(&source.path.as_str()) {
+                wrong.push(format!("{}: {lines} lines of code", source.path));
+            }
+            long_files.push(source.path.clone());
+        }
+    }
+    let shrunk = |known: &&&str, still: &[String]| !still.iter().any(|name| name == **known);
+    let fits = LONG_FUNCTIONS.iter().filter(|name| shrunk(name, &functions));
+    let fits = fits.chain(LONG_FILES.iter().filter(|name| shrunk(name, &long_files)));
+    wrong.extend(fits.map(|name| format!("tests/tidy.rs: `{name}` fits now: take it off the list")));
+    report(&wrong);
+}
+
+#[test]
+fn names_say_something_and_nothing_is_left_for_later() {
+    let unfinished = ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
+    let unfinished: Vec<String> = unfinished.collect();
+    let macros = ["unimplemented!", "todo!", "#[ignore", "allow(dead_code)"];
+    let mut wrong = Vec::new();
+    for source in &sources() {
+        for (number, (text, code)) in (1..).zip(source.text.lines().zip(source.code.lines())) {
+            let mut bad = |what: &str| wrong.push(format!("{}:{number}: `{what}`", source.path));
+            unfinished.iter().filter(|word| has_word(text, word)).for_each(|word| bad(word));
+            macros.iter().filter(|word| code.contains(**word)).for_each(|word| bad(word));
+            EMPTY_WORDS.iter().filter(|word| code.contains(**word)).for_each(|word| bad(word));
+            if code.contains("fn get_") {
+                bad("get_");
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn nothing_leans_on_the_place_where_it_was_written() {
+    let places = [concat!("/wo", "rk/"), concat!("../sha", "red"), concat!("stu", "dio"), concat!("/tmp/", "spec")];
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for path in files(root(), "") {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue }; // a WAV, a pcap
+        seen += 1;
+        for (number, line) in (1..).zip(text.lines()) {
+            for place in places.iter().filter(|place| line.to_lowercase().contains(**place)) {
+                wrong.push(format!("{}:{number}: `{place}`", path.display()));
+            }
+        }
+    }
+    assert!(seen > 60, "only {seen} files found: this checks nothing");
+    report(&wrong);
+}
+
+fn report(wrong: &Vec<String>) {
+    assert!(wrong.is_empty(), "{} places are not tidy:\n  {}", wrong.len(), wrong.join("\n  "));
+}
+
+/// `crate::x` and `tierline::x`, also in groups, with their lines.
+fn crate_paths(code: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for root in ["crate::", "tierline::"] {
+        for (at, _) in code.match_indices(root).filter(|(at, _)| *at == 0 || !is_word(code.as_bytes()[at - 1])) {
+            let line = code[..at].matches('\n').count() + 1;
+            let rest = &code[at + root.len()..];
+            found.extend(first_names(rest).into_iter().map(|name| (line, name)));
+        }
+    }
+    found
+}
+
+/// `a::b` → a; `{a::b, c::{d, e}}` → a, c.
+fn first_names(rest: &str) -> Vec<String> {
+    let word = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(group) = rest.strip_prefix('{') else { return vec![word(rest)] };
+    let (mut depth, mut names, mut start) = (0, Vec::new(), 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            '}' | ',' if depth == 0 => {
+                names.push(word(group[start..at].trim_start()));
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let bytes = line.as_bytes();
+    let alone = |at: usize| {
+        let (end, first) = (at + word.len(), at == 0 || !is_word(bytes[at - 1]));
+        first && bytes.get(end).is_none_or(|b| !is_word(*b))
+    };
+    line.match_indices(word).any(|(at, _)| alone(at))
+}
+
+#[test]
+fn imports_are_found_in_groups_too() {
+    let check = |code: &str, expect: &[&str]| {
+        let found: Vec<String> = crate_paths(code).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(found, expect, "{code}");
+    };
+    check("use crate::sip;", &["sip"]);
+    check("use crate::{a::{b, c}, d};", &["a", "d"]);
+    check("let x = crate::engine::Input::Timeout;", &["engine"]);
+    check("use tierline::server::{self, Outcome};", &["server"]);
+    check("use subcrate::x;", &[]);
+}

@@ -30,6 +30,8 @@ struct Call {
     state: State,
     address: Option<SocketAddr>,
     version: u64,
+    /// We have put the other side on hold.
+    holding: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -146,6 +148,7 @@ impl Phone {
             Ask::Decline { status } => self.decline(status),
             Ask::HangUp => self.hang_up(),
             Ask::Press { digits } => self.with_port(|port| media::Command::SendDigits { port, digits }),
+            Ask::Hold { on } => self.hold(on),
             Ask::Listen { on } => {
                 self.listen = on;
                 self.with_port(|port| media::Command::Listen { port, on });
@@ -160,7 +163,7 @@ impl Phone {
     fn begin(&mut self, leg: LegId, state: State) {
         self.ports += 1;
         let port = PortId { plane: self.settings.plane, number: self.ports };
-        self.call = Some(Call { leg, port, state, address: None, version: 0 });
+        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false });
     }
 
     fn open(&mut self) {
@@ -212,9 +215,23 @@ impl Phone {
             codecs: self.settings.codecs.clone(),
             session_id: call.leg.0 & 0xffff_ffff,
             version: call.version,
-            direction: Direction::SendRecv,
+            direction: if call.holding { Direction::SendOnly } else { Direction::SendRecv },
             telephone_event: true,
         })
+    }
+
+    /// Offers the other side to hear us and say nothing, or to talk again (RFC 3264 §8.4).
+    fn hold(&mut self, on: bool) {
+        let Some(Call { state: State::Talking { offer: None }, holding, .. }) = &mut self.call else { return };
+        if std::mem::replace(holding, on) == on {
+            return;
+        }
+        let Some(local) = self.local() else { return };
+        let bytes = sdp::offer(&local);
+        let Some(call) = &mut self.call else { return };
+        let leg = call.leg;
+        call.state = State::Talking { offer: Some(bytes.clone()) };
+        self.sip_do(sip::Command::Reoffer { leg, body: Body::sdp(bytes) });
     }
 
     fn sip_do(&mut self, command: sip::Command) {
@@ -339,7 +356,8 @@ impl Phone {
             E::OfferAnswered { body, .. } => self.offer_answered(body.as_ref()),
             E::Registered { expires } => self.tell(Event::Registered { expires }),
             E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
-            E::OfferRefused { .. } | E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
+            E::OfferRefused { .. } => self.offer_refused(),
+            E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
         }
     }
 
@@ -396,6 +414,15 @@ impl Phone {
                 self.sip_do(sip::Command::AcceptOffer { leg, body: Body::sdp(bytes) });
             }
             Err(_) => self.sip_do(sip::Command::RefuseOffer { leg, status: 488 }),
+        }
+    }
+
+    /// The call goes on as it was before our offer.
+    fn offer_refused(&mut self) {
+        if let Some(Call { state: State::Talking { offer }, holding, .. }) = &mut self.call
+            && offer.take().is_some()
+        {
+            *holding = !*holding;
         }
     }
 

@@ -58,6 +58,10 @@ pub enum Ask {
     Press {
         digits: String,
     },
+    /// Puts the other side on hold, or takes it back.
+    Hold {
+        on: bool,
+    },
     /// Whether to say what is heard ([`media::Output::Heard`] of the phone's port).
     Listen {
         on: bool,

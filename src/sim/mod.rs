@@ -290,6 +290,11 @@ impl World {
     /// Lets the people come, and runs until all is quiet or a check fails.
     pub fn run(&mut self) {
         self.open();
+        self.finish();
+    }
+
+    /// Runs an opened world to its end.
+    pub fn finish(&mut self) {
         while self.step() {}
         self.settle_books();
     }

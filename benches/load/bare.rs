@@ -72,7 +72,7 @@ fn relay(pairs: usize, callers: SocketAddrV4, agents: SocketAddrV4) {
     }
     say(sockets.iter().map(|socket| os::address(socket).port()));
     let mut buffer = [0; 2048];
-    let mut events = [libc::epoll_event { events: 0, u64: 0 }; os::BATCH];
+    let mut events = os::NO_EVENTS;
     loop {
         for event in epoll.wait(&mut events) {
             let from = event.u64 as usize;

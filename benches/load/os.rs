@@ -111,15 +111,6 @@ pub fn status(pid: u32, file: &str, field: &str) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Waits until one of the sockets has something to read, or for so long.
-pub fn wait(sockets: &[&UdpSocket], limit: Duration) {
-    let look = |socket: &&UdpSocket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let mut looks: Vec<libc::pollfd> = sockets.iter().map(look).collect();
-    let limit = libc::timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
-    // SAFETY: the list outlives the call and its length is given.
-    unsafe { libc::ppoll(looks.as_mut_ptr(), looks.len() as u64, &raw const limit, std::ptr::null()) };
-}
-
 fn to_c(address: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as u16,
@@ -164,9 +155,9 @@ impl Inbox {
         }
     }
 
-    /// Takes what is there, at most [`BATCH`] datagrams, without waiting.
-    pub fn receive(&mut self, socket: &UdpSocket) -> usize {
-        for i in 0..BATCH {
+    /// Takes what is there, at most `most` datagrams (up to [`BATCH`]), without waiting.
+    pub fn receive(&mut self, socket: &UdpSocket, most: usize) -> usize {
+        for i in 0..most {
             self.iovecs[i] = libc::iovec { iov_base: self.bytes[i].as_mut_ptr().cast(), iov_len: SIZE };
             let header = &mut self.headers[i].msg_hdr;
             header.msg_name = (&raw mut self.names[i]).cast();
@@ -179,7 +170,7 @@ impl Inbox {
         // SAFETY: every pointer was set above to room that `self` owns.
         let count = unsafe {
             let headers = self.headers.as_mut_ptr();
-            libc::recvmmsg(socket.as_raw_fd(), headers, BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
+            libc::recvmmsg(socket.as_raw_fd(), headers, most as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
         };
         usize::try_from(count).unwrap_or(0)
     }
@@ -245,6 +236,9 @@ impl Outbox {
     }
 }
 
+/// No events yet.
+pub const NO_EVENTS: [libc::epoll_event; BATCH] = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
+
 /// Waits for readable sockets: the plainest epoll there is.
 pub struct Epoll(libc::c_int);
 
@@ -265,9 +259,26 @@ impl Epoll {
 
     /// The numbers of up to [`BATCH`] sockets that can be read; waits for the first.
     pub fn wait<'e>(&self, events: &'e mut [libc::epoll_event; BATCH]) -> &'e [libc::epoll_event] {
+        self.look(events, -1)
+    }
+
+    /// As `wait`, without waiting.
+    pub fn ready<'e>(&self, events: &'e mut [libc::epoll_event; BATCH]) -> &'e [libc::epoll_event] {
+        self.look(events, 0)
+    }
+
+    fn look<'e>(&self, events: &'e mut [libc::epoll_event; BATCH], limit: libc::c_int) -> &'e [libc::epoll_event] {
         // SAFETY: the list outlives the call and its length is given.
-        let count = unsafe { libc::epoll_wait(self.0, events.as_mut_ptr(), BATCH as i32, -1) };
+        let count = unsafe { libc::epoll_wait(self.0, events.as_mut_ptr(), BATCH as i32, limit) };
         &events[..usize::try_from(count).unwrap_or(0)]
+    }
+
+    /// Waits until a socket can be read, or for so long: finer than the milliseconds of `epoll_wait`.
+    pub fn wait_for(&self, limit: Duration) {
+        let mut look = libc::pollfd { fd: self.0, events: libc::POLLIN, revents: 0 };
+        let limit = libc::timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
+        // SAFETY: the two plain structs outlive the call.
+        unsafe { libc::ppoll(&raw mut look, 1, &raw const limit, std::ptr::null()) };
     }
 }
 

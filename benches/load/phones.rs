@@ -1,8 +1,8 @@
-//! Callers and agents by the hundred: SIP from templates, on one socket for all callers and one for all agents, so
-//! that the generator costs little beside what it measures. It knows what a call of ours needs (RFC 3261 §17 timers
+//! Callers and agents by the hundred: SIP from templates, so that the generator costs little beside what it measures.
+//! All callers come from one address, as from a trunk; each agent's phone has its own. It knows what a call of ours needs (RFC 3261 §17 timers
 //! on UDP included) and counts everything else as a failure.
 
-use super::os::{self, Inbox};
+use super::os::{self, Epoll, Inbox};
 use super::server::{LINE, PASSWORD, user};
 use super::text::{self, Text};
 use super::traffic::{Side, Stream};
@@ -19,6 +19,8 @@ const T1: u64 = 500_000_000;
 const PATIENCE: u64 = 8_000_000_000;
 /// Times that something is sent again.
 const TRIES: u32 = 6;
+/// Number of the callers' socket; an agent's is one more than his number.
+const CALLERS: usize = 0;
 const MILLISECOND: u64 = 1_000_000;
 
 /// How calls go.
@@ -125,8 +127,10 @@ pub struct Phones {
     server: SocketAddrV4,
     /// Where their audio is.
     media: [SocketAddrV4; 2],
-    sockets: [UdpSocket; 2],
-    addresses: [SocketAddrV4; 2],
+    /// Of all callers; then of each agent.
+    sockets: Vec<UdpSocket>,
+    addresses: Vec<SocketAddrV4>,
+    epoll: Epoll,
     inbox: Option<Inbox>,
     callers: Vec<Caller>,
     legs: Vec<Leg>,
@@ -138,8 +142,12 @@ pub struct Phones {
 
 impl Phones {
     pub fn new(server: SocketAddrV4, media: [SocketAddrV4; 2], agents: usize, plan: Plan) -> Phones {
-        let sockets = [(); 2].map(|()| os::socket().expect("a free port"));
-        let addresses = [os::address(&sockets[0]), os::address(&sockets[1])];
+        let sockets: Vec<UdpSocket> = (0..=agents).map(|_| os::socket().expect("a free port")).collect();
+        let addresses = sockets.iter().map(os::address).collect();
+        let epoll = Epoll::new();
+        for (number, socket) in sockets.iter().enumerate() {
+            epoll.add(socket, number as u64);
+        }
         let agents = (0..agents).map(|_| Agent::default()).collect();
         Phones {
             plan,
@@ -147,6 +155,7 @@ impl Phones {
             media,
             sockets,
             addresses,
+            epoll,
             inbox: Some(Inbox::new()),
             callers: Vec::new(),
             legs: Vec::new(),
@@ -197,8 +206,7 @@ impl Phones {
                 return false;
             }
             let next = self.timers.peek().map_or(end, |Reverse((at, _))| *at).min(end).min(now + 10 * MILLISECOND);
-            let [callers, agents] = &self.sockets;
-            os::wait(&[callers, agents], Duration::from_nanos(next.saturating_sub(now)));
+            self.epoll.wait_for(Duration::from_nanos(next.saturating_sub(now)));
         }
     }
 
@@ -212,12 +220,14 @@ impl Phones {
             self.due(timer);
         }
         let mut inbox = self.inbox.take().expect("only a step has it, and steps are not nested");
-        for side in [Side::Caller, Side::Agent] {
-            let count = inbox.receive(&self.sockets[side as usize]);
+        let mut events = os::NO_EVENTS;
+        for event in self.epoll.ready(&mut events) {
+            let who = event.u64 as usize;
+            let count = inbox.receive(&self.sockets[who], if who == CALLERS { os::BATCH } else { 4 });
             for i in 0..count {
                 let datagram = inbox.datagram(i);
                 match std::str::from_utf8(datagram.bytes) {
-                    Ok(text) => self.received(side, datagram.at, &Text(text)),
+                    Ok(text) => self.received(who, datagram.at, &Text(text)),
                     Err(_) => self.fail("not text"),
                 }
             }
@@ -238,9 +248,9 @@ impl Phones {
         waiting.filter_map(|caller| caller.media).map(|to| stream((Side::Caller, to))).collect()
     }
 
-    fn send(&self, side: Side, text: &str) {
+    fn send(&self, who: usize, text: &str) {
         // What the kernel does not take is lost, and sent again by its timer.
-        _ = self.sockets[side as usize].send_to(text.as_bytes(), self.server);
+        _ = self.sockets[who].send_to(text.as_bytes(), self.server);
     }
 
     fn fail(&mut self, why: impl Into<String>) {
@@ -266,15 +276,16 @@ impl Phones {
     }
 
     fn again(&mut self, retry: Retry, tries: u32) {
-        let (side, text) = match retry {
-            Retry::Invite(i) if self.callers[i].state == State::Inviting => (Side::Caller, &self.callers[i].sent),
-            Retry::CallerBye(i) if self.callers[i].state == State::Leaving => (Side::Caller, &self.callers[i].sent),
-            Retry::Answer(i) if self.legs[i].state == State::Inviting => (Side::Agent, &self.legs[i].sent),
-            Retry::AgentBye(i) if self.legs[i].state == State::Leaving => (Side::Agent, &self.legs[i].sent),
-            Retry::Register(i) if !self.agents[i].registered => (Side::Agent, &self.agents[i].sent),
+        let leg = |i: usize| (self.legs[i].agent + 1, &self.legs[i].sent);
+        let (who, text) = match retry {
+            Retry::Invite(i) if self.callers[i].state == State::Inviting => (CALLERS, &self.callers[i].sent),
+            Retry::CallerBye(i) if self.callers[i].state == State::Leaving => (CALLERS, &self.callers[i].sent),
+            Retry::Answer(i) if self.legs[i].state == State::Inviting => leg(i),
+            Retry::AgentBye(i) if self.legs[i].state == State::Leaving => leg(i),
+            Retry::Register(i) if !self.agents[i].registered => (i + 1, &self.agents[i].sent),
             _ => return,
         };
-        self.send(side, text);
+        self.send(who, text);
         self.tally.again += 1;
         if tries < TRIES {
             self.after(T1 << tries.min(3), Timer::Again(retry, tries + 1));
@@ -284,14 +295,14 @@ impl Phones {
     }
 
     fn send_register(&mut self, agent: usize, cseq: u32, authorization: &str) {
-        let (server, own, user) = (self.server, self.addresses[1], user(agent));
+        let (server, own, user) = (self.server, self.addresses[agent + 1], user(agent));
         let text = format!(
             "REGISTER sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bKr{agent}x{cseq}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}@{server}>;tag=r{agent}\r\nTo: <sip:{user}@{server}>\r\n\
              Call-ID: r{agent}@bench\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:{user}@{own}>\r\nExpires: 3600\r\n\
              {authorization}Content-Length: 0\r\n\r\n"
         );
-        self.send(Side::Agent, &text);
+        self.send(agent + 1, &text);
         self.agents[agent].sent = text;
         self.after(T1, Timer::Again(Retry::Register(agent), 1));
     }
@@ -307,7 +318,7 @@ impl Phones {
              Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
             sdp.len()
         );
-        self.send(Side::Caller, &sent);
+        self.send(CALLERS, &sent);
         let (to, target) = (String::new(), String::new());
         let started = os::now();
         let state = State::Inviting;
@@ -317,13 +328,13 @@ impl Phones {
         self.after(PATIENCE, Timer::NotQueued(i));
     }
 
-    fn received(&mut self, side: Side, at: u64, text: &Text<'_>) {
-        match (side, text.status()) {
-            (_, None) if text.is("OPTIONS") => self.send(side, &text.answer("200 OK", "", "", "")),
-            (Side::Caller, Some(status)) => self.caller_answered(status, text),
-            (Side::Agent, Some(status)) => self.agent_answered(status, text),
-            (Side::Caller, None) => self.caller_asked(text),
-            (Side::Agent, None) => self.agent_asked(at, text),
+    fn received(&mut self, who: usize, at: u64, text: &Text<'_>) {
+        match (who, text.status()) {
+            (_, None) if text.is("OPTIONS") => self.send(who, &text.answer("200 OK", "", "", "")),
+            (CALLERS, Some(status)) => self.caller_answered(status, text),
+            (_, Some(status)) => self.agent_answered(status, text),
+            (CALLERS, None) => self.caller_asked(text),
+            (_, None) => self.agent_asked(who - 1, at, text),
         }
     }
 
@@ -361,7 +372,7 @@ impl Phones {
         let (caller, own) = (&self.callers[i], self.addresses[0]);
         let (to, target) = (&caller.to, &caller.target);
         self.send(
-            Side::Caller,
+            CALLERS,
             &format!(
                 "ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bKa{i}\r\nMax-Forwards: 70\r\n\
                  From: <sip:+{i}@{own}>;tag=c{i}\r\nTo: {to}\r\nCall-ID: c{i}@bench\r\nCSeq: 1 ACK\r\n\
@@ -374,7 +385,7 @@ impl Phones {
     fn refusal_taken(&self, i: usize, text: &Text<'_>) {
         let (server, own, to) = (self.server, self.addresses[0], text.header("To:"));
         self.send(
-            Side::Caller,
+            CALLERS,
             &format!(
                 "ACK sip:{LINE}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bKi{i}\r\n\
                  Max-Forwards: 70\r\nFrom: <sip:+{i}@{own}>;tag=c{i}\r\nTo: {to}\r\nCall-ID: c{i}@bench\r\n\
@@ -385,7 +396,7 @@ impl Phones {
 
     /// The engine asks the caller's phone: only BYE is expected.
     fn caller_asked(&mut self, text: &Text<'_>) {
-        self.send(Side::Caller, &text.answer("200 OK", "", "", ""));
+        self.send(CALLERS, &text.answer("200 OK", "", "", ""));
         let i = text.number("Call-ID:", "c").filter(|i| *i < self.callers.len());
         match i {
             Some(i) if text.is("BYE") && self.callers[i].state == State::Up => {
@@ -420,12 +431,13 @@ impl Phones {
              Content-Length: 0\r\n\r\n"
         );
         caller.state = State::Leaving;
-        self.send(Side::Caller, &self.callers[i].sent);
+        self.send(CALLERS, &self.callers[i].sent);
         self.after(T1, Timer::Again(Retry::CallerBye(i), 1));
     }
 
     fn agent_hangs_up(&mut self, i: usize) {
-        let (leg, own) = (&mut self.legs[i], self.addresses[1]);
+        let leg = &mut self.legs[i];
+        let own = self.addresses[leg.agent + 1];
         let Leg { target, local, remote, call_id, .. } = &*leg;
         leg.sent = format!(
             "BYE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bKd{i}\r\nMax-Forwards: 70\r\n\
@@ -434,7 +446,7 @@ impl Phones {
         leg.state = State::Leaving;
         let agent = leg.agent;
         self.agents[agent].freed = Some(os::now());
-        self.send(Side::Agent, &self.legs[i].sent);
+        self.send(agent + 1, &self.legs[i].sent);
         self.after(T1, Timer::Again(Retry::AgentBye(i), 1));
     }
 
@@ -481,35 +493,35 @@ impl Phones {
         }
     }
 
-    fn agent_asked(&mut self, at: u64, text: &Text<'_>) {
+    fn agent_asked(&mut self, agent: usize, at: u64, text: &Text<'_>) {
         let known = self.leg_ids.get(text.header("Call-ID:")).copied();
         match (text.method(), known) {
-            ("INVITE", None) => self.agent_rings(at, text),
-            ("INVITE", Some(leg)) => self.send(Side::Agent, &self.legs[leg].sent),
+            ("INVITE", None) => self.agent_rings(agent, at, text),
+            ("INVITE", Some(leg)) => self.send(agent + 1, &self.legs[leg].sent),
             ("ACK", Some(leg)) => self.agent_talks(leg),
             ("BYE", Some(leg)) => {
-                self.send(Side::Agent, &text.answer("200 OK", "", "", ""));
+                self.send(agent + 1, &text.answer("200 OK", "", "", ""));
                 if self.legs[leg].state == State::Up {
                     self.leg_ended(leg);
                 }
             }
             (method, _) => {
                 self.fail(format!("an agent is asked {method}"));
-                self.send(Side::Agent, &text.answer("481 Call/Transaction Does Not Exist", "", "", ""));
+                self.send(agent + 1, &text.answer("481 Call/Transaction Does Not Exist", "", "", ""));
             }
         }
     }
 
-    fn agent_rings(&mut self, at: u64, text: &Text<'_>) {
+    fn agent_rings(&mut self, agent: usize, at: u64, text: &Text<'_>) {
         let i = self.legs.len();
-        let (Some(agent), Some(caller)) = (text.number(text.line(), "sip:agent"), text.number("From:", "sip:+")) else {
-            return self.fail("an INVITE for nobody, or of nobody");
+        let Some(caller) = text.number("From:", "sip:+") else {
+            return self.fail("an INVITE of nobody");
         };
         let tag = format!(";tag=a{i}");
-        let contact = format!("Contact: <sip:{}@{}>\r\n", user(agent), self.addresses[1]);
-        self.send(Side::Agent, &text.answer("180 Ringing", &tag, &contact, ""));
+        let contact = format!("Contact: <sip:{}@{}>\r\n", user(agent), self.addresses[agent + 1]);
+        self.send(agent + 1, &text.answer("180 Ringing", &tag, &contact, ""));
         let sent = text.answer("200 OK", &tag, &contact, &text::sdp(self.media[1], "sendrecv"));
-        self.send(Side::Agent, &sent);
+        self.send(agent + 1, &sent);
         if let Some(freed) = self.agents[agent].freed.take() {
             self.tally.idle.push((at.saturating_sub(freed) / 1000) as u32);
         }

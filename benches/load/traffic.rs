@@ -136,7 +136,7 @@ impl Traffic {
     fn receive(&mut self, heard: &mut Heard, last: &mut [u64]) {
         for socket in &self.sockets {
             loop {
-                let count = self.inbox.receive(socket);
+                let count = self.inbox.receive(socket, os::BATCH);
                 for i in 0..count {
                     note(&self.inbox.datagram(i), self.run, heard, last);
                 }
@@ -150,7 +150,7 @@ impl Traffic {
     /// Throws away what came between two runs.
     fn forget(&mut self) {
         for socket in &self.sockets {
-            while self.inbox.receive(socket) > 0 {}
+            while self.inbox.receive(socket, os::BATCH) > 0 {}
         }
     }
 }

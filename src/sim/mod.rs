@@ -279,15 +279,21 @@ impl World {
     #[cfg(feature = "planted-bugs")]
     pub fn plant(&mut self, bug: crate::engine::Bug) {
         self.bug = Some(bug);
-        self.books.repairs_expected = bug == crate::engine::Bug::Panics;
+        self.books.repairs_expected = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
         self.engine.iter_mut().for_each(|engine| engine.plant(bug));
+    }
+
+    /// A repair is a failure even though a panic was planted.
+    #[cfg(feature = "planted-bugs")]
+    pub fn expect_no_repairs(&mut self) {
+        self.books.repairs_expected = false;
     }
 
     /// Lets the people come, and runs until all is quiet or a check fails.
     pub fn run(&mut self) {
         self.open();
         while self.step() {}
-        self.settle_books();
+        self.settle();
     }
 
     /// Agents come to their desks, calls begin to arrive, and the engine's deaths are fixed.
@@ -548,7 +554,8 @@ impl World {
         }
     }
 
-    fn settle_books(&mut self) {
+    /// Makes all of the log safe: nothing dies any more.
+    pub fn settle(&mut self) {
         let summary = &mut self.summary;
         self.books.commit(self.now, &mut self.tally, |event| summary.fold(event));
     }
@@ -611,7 +618,7 @@ impl World {
         if left.is_none() || late {
             self.quiet = true;
             self.look_at_everything();
-            self.settle_books();
+            self.settle();
             let open = self.books.open_calls();
             self.tally.must(Check::Quiet, left.is_none() && open == 0, || {
                 format!("left: {}; {open} calls open in the log", left.unwrap_or_default())

@@ -134,7 +134,8 @@ impl Books {
             }
             What::OfferEnded { reservation, outcome, work, .. } => {
                 let open = call.offers.remove(reservation);
-                tally.must(Check::OfferEndsOnce, open, || format!("{reservation} ends as {outcome:?}, but is not open"));
+                tally
+                    .must(Check::OfferEndsOnce, open, || format!("{reservation} ends as {outcome:?}, but is not open"));
                 if *outcome == OfferOutcome::Accepted {
                     let first = self.accepted.insert(*work);
                     call.works.insert(*work);
@@ -163,7 +164,9 @@ impl Books {
             What::AgentStateChanged { agent, from, to, .. } => {
                 let before = self.agents.insert(*agent, *to).unwrap_or(AgentMode::LoggedOut);
                 let fits = before == *from && from != to;
-                tally.must(Check::IntervalsAddUp, fits, || format!("agent {agent} was {before:?}, now {from:?} to {to:?}"));
+                tally.must(Check::IntervalsAddUp, fits, || {
+                    format!("agent {agent} was {before:?}, now {from:?} to {to:?}")
+                });
             }
             What::Repaired { what } => {
                 self.repairs += 1;

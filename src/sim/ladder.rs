@@ -65,7 +65,10 @@ pub fn label(bytes: &[u8]) -> String {
     let mut lines = head.lines();
     let first = lines.next().unwrap_or("");
     let field = |name: &str| {
-        let line = head.lines().skip(1).find(|line| line.split(':').next().is_some_and(|n| n.trim().eq_ignore_ascii_case(name)));
+        let line = head
+            .lines()
+            .skip(1)
+            .find(|line| line.split(':').next().is_some_and(|n| n.trim().eq_ignore_ascii_case(name)));
         line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
     };
     let mut label = match first.strip_prefix("SIP/2.0 ") {
@@ -117,7 +120,10 @@ mod tests {
         check("ACK sip:100@192.0.2.1 SIP/2.0\nCSeq: 1 ACK\n\n", "ACK");
         check("SIP/2.0 180 Ringing\nCSeq: 1 INVITE\n\n", "180 Ringing");
         check("SIP/2.0 200 OK\nCSeq: 7 BYE\n\n", "200 OK (BYE)");
-        check("SIP/2.0 503 Service Unavailable\nRetry-After: 10\nCSeq: 1 INVITE\n\n", "503 Service Unavailable [Retry-After: 10]");
+        check(
+            "SIP/2.0 503 Service Unavailable\nRetry-After: 10\nCSeq: 1 INVITE\n\n",
+            "503 Service Unavailable [Retry-After: 10]",
+        );
         check("BYE sip:a@b SIP/2.0\nReason: Q.850;cause=16;text=\"agent hung up\"\n\n", "BYE [agent hung up]");
         check("REGISTER sip:192.0.2.1 SIP/2.0\nExpires: 600\n\n", "REGISTER for 600 s");
         check("", "");

@@ -266,7 +266,8 @@ impl StandIn {
 
     /// Whether this end hears its peer may have changed.
     fn listen(&mut self, end: End) {
-        let expects = self.ports.get(&end).and_then(|port| port.session.as_ref()).is_some_and(|s| s.direction.receives());
+        let expects =
+            self.ports.get(&end).and_then(|port| port.session.as_ref()).is_some_and(|s| s.direction.receives());
         let far = self.far(end).and_then(|far| self.ports[&far].session.as_ref());
         let hears = far.is_some_and(|session| session.direction.sends());
         let due = Due::Unheard(end);
@@ -350,7 +351,9 @@ impl StandIn {
 impl Due {
     fn owner(&self) -> Owner {
         match self {
-            Due::Opened(end) | Due::Closed(end) | Due::Finished(end) | Due::Pressed(end, ..) | Due::Unheard(end) => end.0,
+            Due::Opened(end) | Due::Closed(end) | Due::Finished(end) | Due::Pressed(end, ..) | Due::Unheard(end) => {
+                end.0
+            }
         }
     }
 }

@@ -99,7 +99,11 @@ impl Options {
             agents,
             duration: Duration::from_secs_f64(hours.clamp(0.0, 1_000.0) * 3_600.0),
             calls_per_hour: None,
-            conditions: Conditions { loss: 0.002, duplication: 0.001, ..Conditions::drawn(&mut Rng::from_number(seed)) },
+            conditions: Conditions {
+                loss: 0.002,
+                duplication: 0.001,
+                ..Conditions::drawn(&mut Rng::from_number(seed))
+            },
             habits: Habits::usual(),
             crashes: 1,
             port_failures: 0.0,
@@ -292,6 +296,11 @@ impl World {
     /// Lets the people come, and runs until all is quiet or a check fails.
     pub fn run(&mut self) {
         self.open();
+        self.finish();
+    }
+
+    /// Runs an opened world to its end.
+    pub fn finish(&mut self) {
         while self.step() {}
         self.settle();
     }
@@ -632,9 +641,10 @@ impl World {
     pub fn pending(&self) -> Option<String> {
         let engine = match &self.engine {
             None => Some("the engine is being started".to_owned()),
-            Some(engine) => engine.pending().map(|what| format!("engine: {what}")).or_else(|| {
-                engine.deadline().map(|at| format!("engine: a deadline in {:?}", at.since(self.now)))
-            }),
+            Some(engine) => engine
+                .pending()
+                .map(|what| format!("engine: {what}"))
+                .or_else(|| engine.deadline().map(|at| format!("engine: a deadline in {:?}", at.since(self.now)))),
         };
         let phones = || self.parties.iter().find_map(|(key, party)| party.pending(*key));
         engine.or_else(phones).or_else(|| self.planes.pending())

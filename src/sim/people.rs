@@ -14,14 +14,18 @@ pub enum Act {
     Ask(Ask),
     Dial(&'static str),
     /// Registers the phone, with the right password or a wrong one.
-    Register { right: bool },
+    Register {
+        right: bool,
+    },
     Later(Duration, Thought),
     /// Says goodbye: whoever listens hangs up.
     Farewell,
     /// The phone is gone without a word.
     Vanish,
     /// A phone is there, freshly started, with the password it was given.
-    Boot { right: bool },
+    Boot {
+        right: bool,
+    },
     /// Nothing more is to be expected of this person.
     Retire,
 }
@@ -135,7 +139,9 @@ pub struct Person {
 
 #[derive(Clone, Debug)]
 enum Role {
-    Caller { tries: u32 },
+    Caller {
+        tries: u32,
+    },
     Agent(Desk),
     /// Does what a script says and nothing by himself.
     Puppet,
@@ -187,7 +193,8 @@ impl Person {
 
     /// The time for a plan has come. `busy`: the phone is in use; `hears`: a person is heard.
     pub fn remembered(&mut self, (call, thought): Plan, busy: bool, hears: bool) -> Vec<Act> {
-        let of_a_call = !matches!(thought, Thought::Begin | Thought::Boot | Thought::Break | Thought::Return | Thought::GoHome);
+        let of_a_call =
+            !matches!(thought, Thought::Begin | Thought::Boot | Thought::Break | Thought::Return | Thought::GoHome);
         if of_a_call && call != self.call {
             return Vec::new();
         }
@@ -298,7 +305,10 @@ impl Person {
             Event::Connected => self.talks(),
             Event::Silent => vec![Act::Later(between(&mut self.rng, 0.5, 4.0), Thought::HangUp)],
             Event::Failed { .. } => match desk.code.take() {
-                Some(ready) => vec![Act::Later(between(&mut self.rng, 3.0, 20.0), if ready { Thought::Return } else { Thought::Break })],
+                Some(ready) => vec![Act::Later(
+                    between(&mut self.rng, 3.0, 20.0),
+                    if ready { Thought::Return } else { Thought::Break },
+                )],
                 None => Vec::new(),
             },
             Event::Ended { .. } => self.code_dialed(),

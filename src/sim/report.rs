@@ -91,7 +91,8 @@ impl World {
     fn story(&self, failure: &Failure) -> Vec<String> {
         let words = failure.what.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         let call: Option<CallId> = words.filter_map(|word| word.parse().ok()).next();
-        let of_call: Vec<Event> = self.books.last().filter(|event| event.call == call && call.is_some()).cloned().collect();
+        let of_call: Vec<Event> =
+            self.books.last().filter(|event| event.call == call && call.is_some()).cloned().collect();
         let mut story: Vec<String> = self.books.last().rev().take(SHOWN).map(told).collect();
         story.reverse();
         if let Some(call) = call {
@@ -128,7 +129,10 @@ impl fmt::Display for Report {
             ("handling time", secs(s.handling_time())),
             ("occupancy", percent(self.occupancy)),
             ("engine inputs", self.inputs.to_string()),
-            ("SIP messages", format!("{} ({} lost, {} twice)", self.network.sent, self.network.lost, self.network.duplicated)),
+            (
+                "SIP messages",
+                format!("{} ({} lost, {} twice)", self.network.sent, self.network.lost, self.network.duplicated),
+            ),
             ("sent again", self.retransmissions.to_string()),
             ("engine killed", self.crashes.to_string()),
             ("checks run", self.checks_run().to_string()),

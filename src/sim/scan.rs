@@ -142,5 +142,7 @@ fn bridges(engine: &Engine, planes: &StandIn, tally: &mut Tally) {
         }
     }
     tally.must(Check::PortsMatch, unowned.is_none(), || format!("{unowned:?} is open without a leg"));
-    tally.must(Check::BridgesMatch, wrong.is_none(), || format!("a port, whom it is bridged with, whom it should: {wrong:?}"));
+    tally.must(Check::BridgesMatch, wrong.is_none(), || {
+        format!("a port, whom it is bridged with, whom it should: {wrong:?}")
+    });
 }

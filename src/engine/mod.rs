@@ -144,6 +144,7 @@ pub struct Engine {
     calls: BTreeMap<CallId, Call>,
     legs: BTreeMap<LegId, Leg>,
     /// Every port that a plane may still have, with its leg while there is one.
+    #[serde(with = "crate::pairs")]
     ports: BTreeMap<PortId, Option<LegId>>,
     /// Whose work waits.
     works: BTreeMap<WorkId, CallId>,
@@ -152,6 +153,7 @@ pub struct Engine {
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
     /// Agents' registered phones, by user and contact: the handle of the event, and the flow that event knows.
+    #[serde(with = "crate::pairs")]
     phones: BTreeMap<(String, String), (u64, sip::Flow)>,
     timers: Timers<Deadline>,
     ids: Ids,

@@ -163,7 +163,8 @@ impl Books {
             What::EngineStarted { .. } => self.agents.clear(), // everybody begins logged out
             What::AgentStateChanged { agent, from, to, .. } => {
                 let before = self.agents.insert(*agent, *to).unwrap_or(AgentMode::LoggedOut);
-                let fits = before == *from && from != to;
+                // A break may follow a penalty: not ready again, for another reason.
+                let fits = before == *from && (from != to || *to == AgentMode::NotReady);
                 tally.must(Check::IntervalsAddUp, fits, || {
                     format!("agent {agent} was {before:?}, now {from:?} to {to:?}")
                 });

@@ -89,11 +89,13 @@ mod planted {
 
     /// A world in which everything happens that a bug may need.
     fn world(seed: u64, scan_every: u64) -> World {
-        let often = Habits { decline: 0.1, ignore: 0.15, hold: 0.1, mean_talk: Duration::from_secs(30), ..Habits::usual() };
+        let often =
+            Habits { decline: 0.1, ignore: 0.15, hold: 0.1, mean_talk: Duration::from_secs(30), ..Habits::usual() };
         let habits = Habits { mean_patience: Duration::from_secs(30), ..often };
         let calls_per_hour = Some(200.0);
         let duration = Duration::from_secs(900);
-        let options = Options { scan_every, habits, calls_per_hour, duration, crashes: 0, ..Options::day(seed, 4, 0.0) };
+        let options =
+            Options { scan_every, habits, calls_per_hour, duration, crashes: 0, ..Options::day(seed, 4, 0.0) };
         World::new(options)
     }
 
@@ -164,7 +166,11 @@ mod planted {
             world.run();
             let report = world.report();
             assert!(report.passed(), "{bug:?}: {report}");
-            assert!(report.repairs > 3 && report.summary.answered > 10, "{bug:?}: {} repairs, {report}", report.repairs);
+            assert!(
+                report.repairs > 3 && report.summary.answered > 10,
+                "{bug:?}: {} repairs, {report}",
+                report.repairs
+            );
             assert_eq!(report.defects, report.panics, "{bug:?}: each panic ends one call");
             assert_eq!(report.repairs > report.panics, bug == Bug::PanicsAndCorrupts, "{bug:?}");
         }

@@ -4,8 +4,8 @@
 //! remain. Planted panics test both.
 
 use super::Engine;
-use crate::acd::{self, AgentChange, Router};
 use super::seeking::mode;
+use crate::acd::{self, AgentChange, Router};
 use crate::event::{AgentMode, Cause, OfferOutcome, What};
 use crate::ids::{AgentId, CallId, IdCounter, WorkId};
 use crate::sip;

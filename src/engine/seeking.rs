@@ -205,7 +205,6 @@ impl Engine {
             return;
         };
         self.current = Some(id);
-        assert!(!self.planted(super::Bug::Panics), "a planted panic");
         self.close_offer(reservation, OfferOutcome::Accepted);
         #[cfg(feature = "planted-bugs")]
         self.break_at_answer();

@@ -178,7 +178,9 @@ impl Books {
             What::CallEnded { cause, .. } => {
                 let defect = *cause == Cause::Defect;
                 self.defects += u64::from(defect);
-                tally.must(Check::NoRepair, self.repairs_expected || !defect, || "a call ended by a defect of ours".to_owned());
+                tally.must(Check::NoRepair, self.repairs_expected || !defect, || {
+                    "a call ended by a defect of ours".to_owned()
+                });
             }
             _ => {}
         }

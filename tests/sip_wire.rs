@@ -217,6 +217,29 @@ fn faults_of_requests_are_named_and_answered() {
 }
 
 #[test]
+fn status_lines() {
+    let rows = [
+        ("SIP/2.0 401 Unauthorized", Ok((401, "Unauthorized"))),
+        ("sip/2.0 699", Ok((699, ""))),
+        ("SIP/2.0 0200 OK", Err(M::Status)),
+        ("SIP/2.0 +20 OK", Err(M::Status)),
+        ("SIP/2.0 099 x", Err(M::Status)),
+        ("SIP/2.0 700 x", Err(M::Status)),
+        ("SIP/2.0  200 OK", Err(M::Status)),
+        ("SIP/2.1 200 OK", Err(M::Version)),
+        ("SIP/2.0", Err(M::Status)),
+    ];
+    for (line, expect) in rows {
+        let outcome = match parse(CHALLENGED.replacen("SIP/2.0 401 Unauthorized", line, 1).as_bytes()) {
+            Ok(Message::Response(response)) => Ok((response.status, response.reason)),
+            Ok(other) => panic!("{line}: {other:?}"),
+            Err(why) => Err(why),
+        };
+        assert_eq!(outcome, expect.map(|(status, reason)| (status, reason.to_owned())), "{line}");
+    }
+}
+
+#[test]
 fn limits_are_kept() {
     let limits = Limits { message_bytes: 900, headers: 20, header_bytes: 200, uri_bytes: 100 };
     let refused = |text: String| {

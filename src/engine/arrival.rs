@@ -3,8 +3,8 @@
 //! Strangers reach lines only. An agent's phone, which has proven who it is, reaches lines and short codes.
 //! Nobody reaches an outside number through here.
 
-use crate::acd;
 use super::{Call, Engine, Leg, LegState};
+use crate::acd;
 use crate::center::ShortCodes;
 use crate::command::{Actor, Ask, Command};
 use crate::event::{Cause, Party, PersonalKind, What};
@@ -74,8 +74,7 @@ impl Engine {
         self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, offer));
         let caller_shown = (from.display.clone(), from.uri.user_decoded());
         let caller = self.personal(PersonalKind::Number, from.uri.to_string());
-        let arrived =
-            What::CallArrived { leg, line: line.clone(), by_agent, language: language.clone(), caller };
+        let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: language.clone(), caller };
         let call =
             Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking: None, conversation: None };
         self.calls.insert(id, call);

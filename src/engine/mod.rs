@@ -80,7 +80,10 @@ pub enum Input {
     Sip(sip::Input),
     Media(media::Event),
     /// `id` comes back in `Output::Reply`.
-    Command { id: u64, command: Command },
+    Command {
+        id: u64,
+        command: Command,
+    },
     Configured(Box<Configuration>),
     /// What an earlier start of this node left open ([`crate::log::open_change`]), each with its personal text.
     /// At most once, before anything else.
@@ -92,14 +95,27 @@ pub enum Input {
 /// Everything that leaves it.
 #[derive(Clone, Debug)]
 pub enum Output {
-    Sip { flow: sip::Flow, bytes: Vec<u8> },
+    Sip {
+        flow: sip::Flow,
+        bytes: Vec<u8>,
+    },
     /// Answer with `sip::Input::Verified`.
-    Verify { query: u64, credentials: sip::digest::Credentials, method: sip::header::Method },
+    Verify {
+        query: u64,
+        credentials: sip::digest::Credentials,
+        method: sip::header::Method,
+    },
     /// Answer with `sip::Input::Resolved`.
-    Resolve { query: u64, uri: sip::uri::Uri },
+    Resolve {
+        query: u64,
+        uri: sip::uri::Uri,
+    },
     /// For the plane that the command's port names.
     Media(media::Command),
-    Reply { id: u64, result: Result<(), command::Refusal> },
+    Reply {
+        id: u64,
+        result: Result<(), command::Refusal>,
+    },
     Event(Event),
 }
 
@@ -180,8 +196,7 @@ impl Index {
 impl Engine {
     pub fn new(start: Start, config: Configuration) -> Engine {
         let counter = || IdCounter::new(start.node, start.epoch);
-        let ids =
-            Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, seq: start.next_seq };
+        let ids = Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, seq: start.next_seq };
         let rng = Rng::new(start.seed);
         let mut sip_config = start.sip.clone();
         configure_sip(&mut sip_config, &config.center);

@@ -62,8 +62,13 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(Cause::Defect)) });
             self.clear(leg, Cause::Defect);
         }
-        let states: Vec<(AgentId, acd::AgentState)> =
-            self.config.center.agents.keys().filter_map(|id| Some((*id, self.router.agent(*id)?.state().clone()))).collect();
+        let states: Vec<(AgentId, acd::AgentState)> = self
+            .config
+            .center
+            .agents
+            .keys()
+            .filter_map(|id| Some((*id, self.router.agent(*id)?.state().clone())))
+            .collect();
         // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
         let ids: IdCounter = self.router.reservation_ids();
         self.router = Router::new(&self.config.center, ids);

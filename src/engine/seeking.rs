@@ -35,7 +35,9 @@ impl Engine {
     pub(super) fn router_said(&mut self, output: acd::Output) {
         use acd::Output as O;
         match output {
-            O::Offered { reservation, work, agent, explanation, .. } => self.offer(reservation, work, agent, explanation),
+            O::Offered { reservation, work, agent, explanation, .. } => {
+                self.offer(reservation, work, agent, explanation)
+            }
             O::Withdrawn { reservation, why, .. } => self.withdrawn(reservation, why),
             O::Accepted { reservation, work, agent, waited, .. } => self.connect(reservation, work, agent, waited),
             O::State { agent, from, to, reason } => self.agent_changed(agent, &from, &to, reason),
@@ -96,7 +98,10 @@ impl Engine {
         };
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
-        let headers = vec![("X-Tierline-Call".to_owned(), call.id.to_string()), ("X-Tierline-Queue".to_owned(), queue.to_owned())];
+        let headers = vec![
+            ("X-Tierline-Call".to_owned(), call.id.to_string()),
+            ("X-Tierline-Queue".to_owned(), queue.to_owned()),
+        ];
         let (display, user) = call.caller_shown.clone();
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let mut from = NameAddr::new(Uri::sip(&user, Host::from(self.start.sip.listeners[0].advertised.ip()), None));
@@ -134,7 +139,8 @@ impl Engine {
 
     /// An agent's phone did not answer our INVITE with 2xx.
     pub(super) fn failed(&mut self, id: LegId, status: u16, why: FailureCause) {
-        let reacted = matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Inviting { reacted: true, .. }));
+        let reacted =
+            matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Inviting { reacted: true, .. }));
         let (refusal, cause) = match (why, status) {
             (FailureCause::Timeout, _) if reacted => (Refusal::NoAnswer, Cause::NoAnswer),
             (FailureCause::Timeout | FailureCause::Transport | FailureCause::Unresolved, _) => {

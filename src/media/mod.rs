@@ -179,15 +179,7 @@ impl Plane {
 /// Commands.
 impl Plane {
     fn command(&mut self, now: Instant, command: Command) {
-        let (Command::Open { port }
-        | Command::Close { port }
-        | Command::Connect { port, .. }
-        | Command::Play { port, .. }
-        | Command::Stop { port }
-        | Command::Join { a: port, .. }
-        | Command::Leave { port }
-        | Command::SendDigits { port, .. }
-        | Command::Listen { port, .. }) = command;
+        let port = command.port();
         if let Command::Open { .. } = command {
             return self.open(now, port);
         }

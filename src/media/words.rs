@@ -162,6 +162,23 @@ pub enum Command {
     Listen { port: PortId, on: bool },
 }
 
+impl Command {
+    /// The port that it is for; the first of two.
+    pub fn port(&self) -> PortId {
+        match self {
+            Command::Open { port }
+            | Command::Close { port }
+            | Command::Connect { port, .. }
+            | Command::Play { port, .. }
+            | Command::Stop { port }
+            | Command::Join { a: port, .. }
+            | Command::Leave { port }
+            | Command::SendDigits { port, .. }
+            | Command::Listen { port, .. } => *port,
+        }
+    }
+}
+
 /// What happened on a plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {

@@ -49,22 +49,36 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
     /// `expires` in seconds. Needs an account.
-    Register { registrar: Uri, expires: u32 },
+    Register {
+        registrar: Uri,
+        expires: u32,
+    },
     Unregister,
     /// `flow`: where to send, if not where the URI leads.
-    Dial { to: Uri, flow: Option<sip::Flow> },
+    Dial {
+        to: Uri,
+        flow: Option<sip::Flow>,
+    },
     /// Takes the call that rings.
     Answer,
     /// Refuses the call that rings with this status (400 … 699).
-    Decline { status: u16 },
+    Decline {
+        status: u16,
+    },
     /// Ends the call in whatever state.
     HangUp,
     /// `0`–`9`, `*`, `#`, `A`–`D`, and `,` for a pause of 500 ms.
-    Press { digits: String },
+    Press {
+        digits: String,
+    },
     /// Whether to say what is heard ([`media::Output::Heard`] of the phone's port).
-    Listen { on: bool },
+    Listen {
+        on: bool,
+    },
     /// Talks: plays this until something else is played or the call ends.
-    Say { source: media::Source },
+    Say {
+        source: media::Source,
+    },
 }
 
 /// Everything that leaves it.
@@ -79,20 +93,36 @@ pub enum Output {
 /// What its owner notices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    Registered { expires: u32 },
-    RegistrationFailed { status: u16 },
+    Registered {
+        expires: u32,
+    },
+    RegistrationFailed {
+        status: u16,
+    },
     /// Somebody calls; `from` as the phone would show it. `headers` as in [`sip::Event::Invited`].
-    Incoming { from: String, headers: Vec<(String, String)> },
+    Incoming {
+        from: String,
+        headers: Vec<(String, String)>,
+    },
     /// The called party's phone rings.
-    Progress { status: u16 },
+    Progress {
+        status: u16,
+    },
     /// Both can talk now.
     Connected,
     /// The call came to nothing. Our own `HangUp` and `Decline` make no event.
-    Failed { status: u16 },
+    Failed {
+        status: u16,
+    },
     /// The other side, or the network, ended the call before (`answered` false) or after we talked.
-    Ended { answered: bool, reason: Option<String> },
+    Ended {
+        answered: bool,
+        reason: Option<String>,
+    },
     /// The other side pressed a key.
-    Digit { digit: char },
+    Digit {
+        digit: char,
+    },
     /// Nothing is heard although something should be.
     Silent,
 }
@@ -108,14 +138,26 @@ struct Call {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum State {
-    Opening { to: Uri, flow: Option<sip::Flow> },
-    Dialing { offer: Vec<u8> },
+    Opening {
+        to: Uri,
+        flow: Option<sip::Flow>,
+    },
+    Dialing {
+        offer: Vec<u8>,
+    },
     /// `wanted`: the port is being opened, the call will be answered.
-    Ringing { offer: Option<Body>, wanted: bool },
+    Ringing {
+        offer: Option<Body>,
+        wanted: bool,
+    },
     /// `offer` is ours, to be answered in the ACK.
-    Answering { offer: Option<Vec<u8>> },
+    Answering {
+        offer: Option<Vec<u8>>,
+    },
     /// `offer` is ours if one is under way.
-    Talking { offer: Option<Vec<u8>> },
+    Talking {
+        offer: Option<Vec<u8>>,
+    },
 }
 
 /// The phone.

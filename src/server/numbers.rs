@@ -3,7 +3,7 @@
 //! Counters of packets and messages are not events; the machines are asked for them at each scrape.
 
 use super::driver::Message;
-use super::media::Planes;
+use super::media::{Figures, Planes};
 use super::metrics::{Exported, of_store};
 use super::store::Store;
 use crate::acd;
@@ -37,7 +37,7 @@ impl Exporter {
     pub fn render(&self) -> String {
         let mut samples: Vec<Sample> = self.stats.lock().map(|stats| stats.samples().collect()).unwrap_or_default();
         samples.extend(of_store(self.store.numbers(), self.store.healthy()));
-        samples.extend(of_planes(&self.planes.stats()));
+        samples.extend(of_planes(&self.planes.figures()));
         samples.extend(self.of_engine());
         let Ok(mut exported) = self.exported.lock() else { return String::new() };
         exported.publish(samples);
@@ -69,7 +69,11 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
     let counter = |name, help, value| Sample::counter(name, help, &[], value);
     let gauge = |name, help, value: u64| Sample::gauge(name, help, &[], value as f64);
     let mut samples = vec![
-        counter("tierline_sip_retransmissions_received_total", "Requests that came again.", stats.retransmissions_received),
+        counter(
+            "tierline_sip_retransmissions_received_total",
+            "Requests that came again.",
+            stats.retransmissions_received,
+        ),
         counter("tierline_sip_retransmissions_sent_total", "Messages that we sent again.", stats.retransmissions_sent),
         counter("tierline_sip_auth_failures_total", "Wrong passwords and unknown users.", stats.auth_failures),
         counter("tierline_sip_overloads_total", "Requests refused for lack of room.", stats.overloads),
@@ -111,11 +115,12 @@ fn of_router(stats: &acd::Stats) -> Vec<Sample> {
     ]
 }
 
-fn of_planes(planes: &[media::Stats]) -> Vec<Sample> {
-    planes.iter().enumerate().flat_map(|(plane, stats)| of_plane(plane, stats)).collect()
+fn of_planes(planes: &[Figures]) -> Vec<Sample> {
+    planes.iter().enumerate().flat_map(|(plane, figures)| of_plane(plane, figures)).collect()
 }
 
-fn of_plane(plane: usize, stats: &media::Stats) -> Vec<Sample> {
+fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
+    let stats = &figures.plane;
     let label = || [("plane", plane.to_string())];
     let counter = |name, help, value| Sample::counter(name, help, &label(), value);
     let mut samples = vec![
@@ -126,6 +131,8 @@ fn of_plane(plane: usize, stats: &media::Stats) -> Vec<Sample> {
         counter("tierline_media_packets_forwarded_total", "RTP packets passed on within a bridge.", stats.forwarded),
         counter("tierline_media_late_ticks_total", "Ticks of 20 ms that came more than one late.", stats.late_ticks),
     ];
+    let help = "Packets that the system would not take.";
+    samples.push(counter("tierline_media_packets_unsent_total", help, figures.unsent));
     for (reason, n) in media::Drop::ALL.iter().zip(stats.dropped) {
         let labels = [("plane", plane.to_string()), ("reason", reason.label().to_owned())];
         samples.push(Sample::counter("tierline_media_packets_dropped_total", "RTP packets not used.", &labels, n));

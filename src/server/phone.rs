@@ -111,11 +111,13 @@ impl Desk {
         getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
         let rng = Rng::new(seed);
         let mut sounds = Sounds::default();
-        let source = settings.play.as_ref().map(|path| load_sound(&mut sounds, path)).transpose()?;
-        let plane_settings = media::Settings {
-            silence_after: settings.silence.unwrap_or(Duration::ZERO),
-            ..media::Settings::default()
+        // A phone that says nothing sends silence: one that sends nothing at all would be taken for dead.
+        let source = match &settings.play {
+            Some(path) => load_sound(&mut sounds, path)?,
+            None => Source::Loop(sounds.add_samples("silence", &[0; 160])),
         };
+        let plane_settings =
+            media::Settings { silence_after: settings.silence.unwrap_or(Duration::ZERO), ..media::Settings::default() };
         let plane = Plane::new(plane_settings, Arc::new(sounds), rng.fork("media"));
         let recording = settings.record.as_ref().map(create_recording).transpose()?;
         let phone = Phone::new(phone_settings, 0, rng.fork("phone"));
@@ -125,11 +127,9 @@ impl Desk {
         Ok(desk)
     }
 
-    fn begin(&mut self, source: Option<Source>) -> Result<()> {
+    fn begin(&mut self, source: Source) -> Result<()> {
         self.ask(Ask::Listen { on: self.recording.is_some() });
-        if let Some(source) = source {
-            self.ask(Ask::Say { source });
-        }
+        self.ask(Ask::Say { source });
         let registrar = Uri::sip("", Host::from(self.server.ip()), Some(self.server.port()));
         match (&self.settings.dial, &self.settings.password) {
             (Some(to), _) => {

@@ -41,7 +41,8 @@ impl Udp {
             while !stop.load(Ordering::Relaxed) {
                 // An error here is the time-out, or an ICMP message about a datagram sent earlier.
                 let Ok((length, remote)) = socket.recv_from(&mut buffer) else { continue };
-                let input = sip::Input::Received { flow: Flow::udp(listener, remote), bytes: buffer[..length].to_vec() };
+                let input =
+                    sip::Input::Received { flow: Flow::udp(listener, remote), bytes: buffer[..length].to_vec() };
                 if inbox.send(Message::Input(Input::Sip(input))).is_err() {
                     return;
                 }

@@ -190,13 +190,24 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// One whole message: a datagram, or one frame of a stream.
-    Received { flow: Flow, bytes: Vec<u8> },
+    Received {
+        flow: Flow,
+        bytes: Vec<u8>,
+    },
     /// The flow is broken, or on UDP the peer's host says that nobody listens there.
-    TransportFailed { flow: Flow },
+    TransportFailed {
+        flow: Flow,
+    },
     /// The answer to [`Output::Verify`].
-    Verified { query: u64, ok: bool },
+    Verified {
+        query: u64,
+        ok: bool,
+    },
     /// The answer to [`Output::Resolve`], best first; empty if there is none.
-    Resolved { query: u64, flows: Vec<(Transport, SocketAddr)> },
+    Resolved {
+        query: u64,
+        flows: Vec<(Transport, SocketAddr)>,
+    },
     Command(Command),
     /// A deadline has come. (Every other input looks at the deadlines as well.)
     Timeout,
@@ -205,11 +216,21 @@ pub enum Input {
 /// What leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
-    Send { flow: Flow, bytes: Vec<u8> },
+    Send {
+        flow: Flow,
+        bytes: Vec<u8>,
+    },
     /// Do these credentials prove the user? Asked only of live nonces and fresh counts; of unknown users as well.
-    Verify { query: u64, credentials: Credentials, method: Method },
+    Verify {
+        query: u64,
+        credentials: Credentials,
+        method: Method,
+    },
     /// Where is this (RFC 3263)? Asked only of host names.
-    Resolve { query: u64, uri: Uri },
+    Resolve {
+        query: u64,
+        uri: Uri,
+    },
     Event(Event),
 }
 
@@ -280,33 +301,70 @@ pub enum Command {
         account: Option<Account>,
     },
     /// Tells the caller something: `status` 180 … 199.
-    Ring { leg: LegId, status: u16, body: Option<Body> },
+    Ring {
+        leg: LegId,
+        status: u16,
+        body: Option<Body>,
+    },
     /// 200. `body` is the answer, or the offer if the INVITE had none (then the answer comes in `Established`).
-    Answer { leg: LegId, body: Body },
+    Answer {
+        leg: LegId,
+        body: Body,
+    },
     /// `status` 300 … 699; `headers` such as Retry-After.
-    Refuse { leg: LegId, status: u16, headers: Vec<(String, String)> },
+    Refuse {
+        leg: LegId,
+        status: u16,
+        headers: Vec<(String, String)>,
+    },
     /// The caller shall prove who he is: 401. His second INVITE, if it has credentials, comes as a new leg.
-    Challenge { leg: LegId },
+    Challenge {
+        leg: LegId,
+    },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
-    HangUp { leg: LegId, reason: Option<Reason> },
+    HangUp {
+        leg: LegId,
+        reason: Option<Reason>,
+    },
     /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`.
-    Reoffer { leg: LegId, body: Body },
+    Reoffer {
+        leg: LegId,
+        body: Body,
+    },
     /// Answers `Offered` (with the offer, if `Offered` had no body).
-    AcceptOffer { leg: LegId, body: Body },
+    AcceptOffer {
+        leg: LegId,
+        body: Body,
+    },
     /// Answers `Offered`; usual is 488.
-    RefuseOffer { leg: LegId, status: u16 },
+    RefuseOffer {
+        leg: LegId,
+        status: u16,
+    },
     /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration at a time.
     /// `expires` in seconds.
-    Register { user: Account, registrar: Uri, expires: u32 },
+    Register {
+        user: Account,
+        registrar: Uri,
+        expires: u32,
+    },
     Unregister,
     /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE.
-    Restore { leg: LegId, dialog: DialogRecord },
+    Restore {
+        leg: LegId,
+        dialog: DialogRecord,
+    },
     /// After a restart: a binding, its `expires` translated to the new clock. Makes no event.
-    RestoreBinding { binding: Binding },
+    RestoreBinding {
+        binding: Binding,
+    },
     /// New settings. Listeners keep their places; bindings of users that are gone end with `Unbound`.
     Configure(Config),
     /// While on, INVITEs outside dialogs get 503 with Retry-After (seconds); all else goes on.
-    Drain { on: bool, retry_after: u32 },
+    Drain {
+        on: bool,
+        retry_after: u32,
+    },
 }
 
 /// Why an outgoing call failed.
@@ -365,31 +423,78 @@ pub enum Event {
         headers: Vec<(String, String)>,
     },
     /// 180 … 199 from the called party. (A 100 makes no event.)
-    Provisional { leg: LegId, status: u16, body: Option<Body> },
+    Provisional {
+        leg: LegId,
+        status: u16,
+        body: Option<Body>,
+    },
     /// Outgoing: the first 2xx, its ACK is sent; `body` is its body. Incoming: our 2xx was acknowledged; `body`
     /// is the ACK's.
-    Established { leg: LegId, body: Option<Body>, dialog: DialogRecord },
+    Established {
+        leg: LegId,
+        body: Option<Body>,
+        dialog: DialogRecord,
+    },
     /// An outgoing call ended without 2xx. `retry_after` in seconds.
-    Failed { leg: LegId, status: u16, reason: Option<Reason>, retry_after: Option<u32>, why: FailureCause },
+    Failed {
+        leg: LegId,
+        status: u16,
+        reason: Option<Reason>,
+        retry_after: Option<u32>,
+        why: FailureCause,
+    },
     /// The caller gave up before our final answer (CANCEL or BYE); 487 was sent.
-    Cancelled { leg: LegId, reason: Option<Reason> },
+    Cancelled {
+        leg: LegId,
+        reason: Option<Reason>,
+    },
     /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow.
-    Offered { leg: LegId, body: Option<Body> },
+    Offered {
+        leg: LegId,
+        body: Option<Body>,
+    },
     /// The answer to our `Reoffer`, or to the offer in our `AcceptOffer`.
-    OfferAnswered { leg: LegId, body: Option<Body> },
+    OfferAnswered {
+        leg: LegId,
+        body: Option<Body>,
+    },
     /// Our `Reoffer` failed, the call goes on as before. After 491 try again in a while (RFC 3261 §14.1).
-    OfferRefused { leg: LegId, status: u16 },
+    OfferRefused {
+        leg: LegId,
+        status: u16,
+    },
     /// INFO within the call; it was answered 200.
-    Info { leg: LegId, body: Option<Body> },
+    Info {
+        leg: LegId,
+        body: Option<Body>,
+    },
     /// The other side, or the network, ended an established call.
-    Ended { leg: LegId, reason: Option<Reason>, why: EndCause },
+    Ended {
+        leg: LegId,
+        reason: Option<Reason>,
+        why: EndCause,
+    },
     /// A phone registered: new, changed or refreshed (`binding.expires` has moved).
-    Bound { user: String, binding: Binding },
-    Unbound { user: String, binding: Binding, why: UnboundCause },
+    Bound {
+        user: String,
+        binding: Binding,
+    },
+    Unbound {
+        user: String,
+        binding: Binding,
+        why: UnboundCause,
+    },
     /// Whether any phone of this user answers has changed; a user with a new binding counts as alive.
-    Alive { user: String, alive: bool },
+    Alive {
+        user: String,
+        alive: bool,
+    },
     /// Our registration holds for `expires` seconds; 0 after `Unregister`.
-    Registered { expires: u32 },
+    Registered {
+        expires: u32,
+    },
     /// 408 if nobody answered. After 408 and 5xx it is tried again by itself, after other codes it is given up.
-    RegistrationFailed { status: u16 },
+    RegistrationFailed {
+        status: u16,
+    },
 }

@@ -1,17 +1,351 @@
-//! (being built)
+//! A user agent of RFC 3261: UAC, UAS and registrar. It knows messages, not calls; bodies are bytes.
+//!
+//! [`Endpoint`] has the three verbs of every machine here: `handle`, `poll`, `deadline`. Its language is in
+//! [`api`]; the wire is in `frame`, `uri`, `header`, `message`; passwords never come here (`Output::Verify`).
+//!
+//! ```text
+//! bytes ─▶ message ─▶ transaction ─┬─▶ uas, turn ─▶ Event
+//!                                  └─▶ route ─▶ uac, turn, registration, keepalive ─▶ Event
+//! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
+//! ```
+//!
+//! Left out now: PRACK and 100rel, session timers, REFER, Replaces, outbound, Path.
+
 pub mod api;
+mod auth;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
 mod grammar;
 pub mod header;
 mod headers;
+mod keepalive;
+mod leg;
 pub mod message;
 mod name;
 pub mod registrar;
+mod registration;
+mod route;
+pub mod stats;
 mod status;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod turn;
+mod uac;
+mod uas;
 pub mod uri;
 
 pub use api::*;
 pub use dialog::DialogRecord;
+pub use frame::Limits;
 pub use registrar::Binding;
+pub use stats::Stats;
+
+use crate::ids::{IdCounter, LegId, Rng};
+use crate::time::{Instant, Timers};
+use auth::Auth;
+use digest::Credentials;
+use leg::{Leg, Talking};
+use message::{Message, Request, Response};
+use registrar::Registrar;
+use registration::Registration;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use transaction::{ClientKey, Errand, Notice, ServerKey, Transactions};
+use uac::Invitation;
+
+/// One user agent with its listeners.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Endpoint {
+    config: Config,
+    rng: Rng,
+    leg_ids: IdCounter,
+    transactions: Transactions,
+    legs: BTreeMap<LegId, Leg>,
+    /// Our tag → leg: the tags of our dialogs are ours alone.
+    by_tag: BTreeMap<String, LegId>,
+    /// Who answers an INVITE (or UPDATE) that has no final response, or waits for its ACK.
+    serving: BTreeMap<ServerKey, Serving>,
+    /// ACKs of our INVITEs' 2xx, for repetitions; one per fork.
+    acks: BTreeMap<ClientKey, Vec<Ack>>,
+    /// INVITEs to cancel, with the Reason, as soon as a provisional response comes (RFC 3261 §9.1).
+    cancelling: BTreeMap<ClientKey, Option<String>>,
+    queries: BTreeMap<u64, Query>,
+    last_query: u64,
+    registrar: Registrar,
+    auth: Auth,
+    registration: Option<Registration>,
+    /// Seconds of Retry-After while no new calls are taken.
+    draining: Option<u32>,
+    due: Timers<Deadline>,
+    out: VecDeque<Output>,
+    stats: Stats,
+}
+
+/// What waits for the shell's answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Query {
+    /// An INVITE whose credentials are being verified.
+    Caller { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
+    /// A REGISTER whose credentials are being verified.
+    Phone { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
+    /// A request whose next hop is a name.
+    Place { request: Box<Request>, errand: Errand, known: Option<Flow> },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Serving {
+    Leg(LegId),
+    Query(u64),
+}
+
+/// The ACK that a 2xx got; empty while it waits for our answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ack {
+    remote_tag: String,
+    flow: Flow,
+    bytes: Vec<u8>,
+}
+
+/// What a deadline of the endpoint itself is for; transactions and bindings have their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Deadline {
+    /// When to register again.
+    Refresh,
+}
+
+impl Endpoint {
+    /// `rng` must be this endpoint's own fork; `legs` counts the ids that [`Endpoint::next_leg`] gives.
+    pub fn new(config: Config, mut rng: Rng, legs: IdCounter) -> Endpoint {
+        assert!(!config.listeners.is_empty(), "an endpoint needs a listener");
+        Endpoint {
+            transactions: Transactions::new(config.timing.clone(), config.capacity.transactions),
+            auth: Auth::new(&mut rng),
+            config,
+            rng,
+            leg_ids: legs,
+            legs: BTreeMap::new(),
+            by_tag: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            acks: BTreeMap::new(),
+            cancelling: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            last_query: 0,
+            registrar: Registrar::default(),
+            registration: None,
+            draining: None,
+            due: Timers::default(),
+            out: VecDeque::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.timeout(now);
+        match input {
+            Input::Received { flow, bytes } => self.received(now, flow, &bytes),
+            Input::TransportFailed { flow } => {
+                self.transactions.transport_failed(flow);
+                let events = self.registrar.flow_failed(flow);
+                self.out.extend(events.into_iter().map(Output::Event));
+            }
+            Input::Verified { query, ok } => self.verified(now, query, ok),
+            Input::Resolved { query, flows } => self.resolved(now, query, flows),
+            Input::Command(command) => self.command(now, command),
+            Input::Timeout => {}
+        }
+        self.drain(now);
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is wanted at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.transactions.deadline(), self.registrar.deadline(), self.due.deadline()].into_iter().flatten().min()
+    }
+
+    /// A new leg's id, for [`Command::Invite`].
+    pub fn next_leg(&mut self) -> LegId {
+        LegId(self.leg_ids.take())
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The phones of a user, oldest first.
+    pub fn bindings<'a>(&'a self, user: &str) -> impl Iterator<Item = &'a Binding> {
+        self.registrar.of(user)
+    }
+
+    pub fn all_bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.registrar.all()
+    }
+
+    /// Counters as of now.
+    pub fn stats(&self) -> Stats {
+        let repetitions = self.transactions.repetitions;
+        let (open, lingering) = self.transactions.census();
+        let mut stats = self.stats.clone();
+        stats.retransmissions_sent = repetitions.sent;
+        stats.retransmissions_received = repetitions.received;
+        stats.transactions = (open + lingering) as u64;
+        stats.legs = self.legs.len() as u64;
+        stats.bindings = self.registrar.all().count() as u64;
+        stats
+    }
+
+    /// Why this endpoint is not quiet, in words; `None` if it is. Bindings and transactions that only linger for
+    /// repetitions do not count.
+    pub fn pending(&self) -> Option<String> {
+        let (open, _) = self.transactions.census();
+        let mut parts: Vec<String> =
+            self.legs.iter().take(10).map(|(id, leg)| format!("leg {id} is {}", leg.describe())).collect();
+        parts.extend((self.legs.len() > 10).then(|| format!("{} legs more", self.legs.len() - 10)));
+        parts.extend((open > 0).then(|| format!("{open} transactions are open")));
+        parts.extend((!self.queries.is_empty()).then(|| format!("{} questions have no answer", self.queries.len())));
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        self.transactions.timeout(now);
+        self.drain(now);
+        self.registrar_timeout(now);
+        while let Some(Deadline::Refresh) = self.due.pop_due(now) {
+            self.send_register(now);
+        }
+        self.drain(now);
+    }
+
+    fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        if frame::is_keepalive(bytes) {
+            return;
+        }
+        match Message::parse(bytes, &self.config.limits) {
+            Ok(Message::Request(request)) => self.receive_request(now, flow, request),
+            Ok(Message::Response(response)) => self.receive_response(now, response),
+            Err(refusal) => self.misread(flow, refusal),
+        }
+    }
+
+    fn receive_response(&mut self, now: Instant, response: Response) {
+        if let Ok(cseq) = response.headers.cseq() {
+            stats::count_response(&mut self.stats.responses_received, &cseq.method, response.status);
+        }
+        if !self.transactions.receive_response(now, response) {
+            self.stats.stray_responses += 1;
+        }
+    }
+
+    /// What the transactions have to say.
+    fn drain(&mut self, now: Instant) {
+        while let Some(notice) = self.transactions.poll() {
+            match notice {
+                Notice::Send { flow, bytes } => self.out.push_back(Output::Send { flow, bytes }),
+                Notice::Provisional { key, purpose, response } => self.provisional(now, key, purpose, response),
+                Notice::Accepted { key, flow, errand, response } => self.accepted(now, key, flow, errand, response),
+                Notice::Finished { key, flow, errand, request, outcome } => {
+                    self.finished(now, Some((key, flow)), errand, request, outcome);
+                }
+                Notice::Freed { key } => {
+                    self.acks.remove(&key);
+                }
+                Notice::Unacknowledged { key } => self.unacknowledged(now, key),
+            }
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Invite { leg, uri, flow, from, to, offer, headers, account } => {
+                self.call(now, leg, flow, account, Invitation { uri, from, to, offer, headers });
+            }
+            Command::Ring { leg, status, body } => self.ring(now, leg, status, body),
+            Command::Answer { leg, body } => self.answer(now, leg, body),
+            Command::Refuse { leg, status, headers } => self.turn_away(now, leg, status, headers),
+            Command::Challenge { leg } => self.demand_proof(now, leg),
+            Command::HangUp { leg, reason } => self.hang_up(now, leg, reason),
+            Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
+            Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
+            Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
+            Command::Register { user, registrar, expires } => self.begin_registration(now, user, registrar, expires),
+            Command::Unregister => self.end_registration(now),
+            Command::Restore { leg, dialog } => {
+                self.by_tag.insert(dialog.local_tag.clone(), leg);
+                self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, None))));
+            }
+            Command::RestoreBinding { binding } => {
+                let user = binding.user.clone();
+                self.registrar.put(None, binding);
+                self.begin_asking(now, &user);
+            }
+            Command::Configure(config) => self.configure(now, config),
+            Command::Drain { on, retry_after } => self.draining = on.then_some(retry_after),
+        }
+    }
+
+    fn configure(&mut self, now: Instant, config: Config) {
+        assert!(!config.listeners.is_empty(), "an endpoint needs a listener");
+        self.transactions.configure(config.timing.clone(), config.capacity.transactions);
+        let events = self.registrar.keep_only(&config.users);
+        self.out.extend(events.into_iter().map(Output::Event));
+        self.config = config;
+        let users: Vec<String> = self.registrar.all().map(|binding| binding.user.clone()).collect();
+        users.iter().for_each(|user| self.begin_asking(now, user));
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    /// A tag of ours: 64 random bits (RFC 3261 §19.3 wants 32).
+    fn tag(&mut self) -> String {
+        self.rng.hex(8)
+    }
+
+    fn next_query(&mut self, query: Query) -> u64 {
+        self.last_query += 1;
+        self.queries.insert(self.last_query, query);
+        self.last_query
+    }
+
+    fn talking(&mut self, leg: LegId) -> Option<&mut Talking> {
+        match self.legs.get_mut(&leg) {
+            Some(Leg::Talking(talking)) => Some(talking),
+            _ => None,
+        }
+    }
+
+    /// Takes a leg out of all tables.
+    fn forget(&mut self, leg: LegId) -> Option<Leg> {
+        self.forget_if(leg, |_| true)
+    }
+
+    fn forget_if(&mut self, leg: LegId, condition: impl Fn(&Leg) -> bool) -> Option<Leg> {
+        if !self.legs.get(&leg).is_some_and(condition) {
+            return None;
+        }
+        let gone = self.legs.remove(&leg)?;
+        self.by_tag.remove(gone.local_tag());
+        match &gone {
+            Leg::Calling(_) => {}
+            Leg::Ringing(ringing) => {
+                self.serving.remove(&ringing.server);
+            }
+            Leg::Talking(talking) => {
+                let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);
+                let theirs = talking.theirs.as_ref().map(|theirs| theirs.server);
+                unacked.into_iter().chain(theirs).for_each(|server| {
+                    self.serving.remove(&server);
+                });
+            }
+        }
+        Some(gone)
+    }
+}

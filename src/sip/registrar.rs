@@ -1,9 +1,16 @@
-//! Bindings of users' phones (RFC 3261 §10.3).
+//! Bindings of users' phones (RFC 3261 §10.3), each with the flow it came over, and whether it still answers.
+//!
+//! Authentication has happened before. Left out: Path, outbound and GRUU (the next step), and `Date` in answers.
 
-use super::api::Flow;
-use super::header::NameAddr;
-use crate::time::Instant;
+use super::api::{Event, Flow, RegistrationTimes, UnboundCause};
+use super::header::{Contacts, Name, NameAddr};
+use super::headers::parse_seconds;
+use super::message::Request;
+use super::uri::{Scheme, Uri};
+use crate::time::{Instant, Timers};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// One phone of one user: where it is, and the flow it came over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,4 +30,265 @@ pub struct Binding {
     pub expires: Instant,
     /// Whether the phone answered when it was last asked.
     pub alive: bool,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Deadline {
+    /// When to forget a binding that was not refreshed.
+    Expire(u64),
+    /// When to ask the phone whether it is there.
+    Ask(u64),
+}
+
+/// Why a REGISTER fails: its status, and for 423 the seconds of Min-Expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub status: u16,
+    pub min_expires: Option<u64>,
+}
+
+const fn refused(status: u16) -> Refused {
+    Refused { status, min_expires: None }
+}
+
+/// One Contact of a REGISTER, read.
+struct Wish {
+    contact: NameAddr,
+    q: u16,
+    /// Zero removes.
+    life: Duration,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Registrar {
+    bindings: BTreeMap<u64, Binding>,
+    by_user: BTreeMap<String, BTreeSet<u64>>,
+    by_flow: BTreeSet<(Flow, u64)>,
+    timers: Timers<Deadline>,
+    last: u64,
+    /// Phones that are due to be asked.
+    pub due: Vec<u64>,
+}
+
+impl Registrar {
+    /// The user's bindings, oldest first.
+    pub fn of<'a>(&'a self, user: &str) -> impl Iterator<Item = &'a Binding> {
+        self.by_user.get(user).into_iter().flatten().map(|number| &self.bindings[number])
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.values()
+    }
+
+    pub fn by_number(&self, number: u64) -> Option<&Binding> {
+        self.bindings.get(&number)
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.deadline()
+    }
+
+    /// What has come due: expired bindings go, phones to be asked are put in `due`.
+    pub fn timeout(&mut self, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(due) = self.timers.pop_due(now) {
+            match due {
+                Deadline::Expire(number) => events.extend(self.remove(number, UnboundCause::Expired)),
+                Deadline::Ask(number) => self.due.push(number),
+            }
+        }
+        events
+    }
+
+    /// RFC 3261 §10.3 steps 6 and 7: all of the request's Contacts or none.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        (user, flow): (&str, Flow),
+        request: &Request,
+        times: &RegistrationTimes,
+        at_most: usize,
+    ) -> Result<Vec<Event>, Refused> {
+        let headers = &request.headers;
+        let (Ok(call_id), Ok(cseq)) = (headers.call_id(), headers.cseq()) else { return Err(refused(400)) };
+        let expires = headers.expires();
+        let wishes = match headers.contacts().map_err(|why| refused(why.status()))? {
+            Contacts::Star if expires != Some(0) => return Err(refused(400)), // §10.2.2
+            Contacts::Star => self.of(user).map(|b| removal(b.contact.clone())).collect(),
+            Contacts::List(contacts) => read(contacts, expires, times)?,
+        };
+        let known: Vec<Option<u64>> = wishes.iter().map(|wish| self.find(user, &wish.contact.uri)).collect();
+        let is_old =
+            |number: &u64| self.bindings[number].call_id == call_id && self.bindings[number].cseq >= cseq.number;
+        if known.iter().flatten().any(is_old) {
+            return Err(refused(500)); // Step 7: an old REGISTER that came late changes nothing.
+        }
+        let (had_phones, was_alive) = (self.by_user.contains_key(user), self.is_alive(user));
+        let mut events = Vec::new();
+        for (wish, number) in wishes.into_iter().zip(known) {
+            match number {
+                Some(number) if wish.life.is_zero() => {
+                    events.extend(self.remove(number, UnboundCause::Removed));
+                    continue;
+                }
+                None if wish.life.is_zero() => continue,
+                _ => {}
+            }
+            let binding = Binding {
+                user: user.to_owned(),
+                contact: wish.contact,
+                flow,
+                q: wish.q,
+                call_id: call_id.to_owned(),
+                cseq: cseq.number,
+                expires: now + wish.life,
+                alive: true,
+            };
+            events.extend(self.make_room(user, number, at_most));
+            self.put(number, binding.clone());
+            events.push(Event::Bound { user: user.to_owned(), binding });
+        }
+        let is_alive = self.is_alive(user);
+        events.retain(|event| !matches!(event, Event::Alive { .. })); // Of the steps; only the sum counts.
+        if had_phones && is_alive != was_alive && self.by_user.contains_key(user) {
+            events.push(Event::Alive { user: user.to_owned(), alive: is_alive });
+        }
+        Ok(events)
+    }
+
+    fn find(&self, user: &str, uri: &Uri) -> Option<u64> {
+        let numbers = self.by_user.get(user)?;
+        numbers.iter().copied().find(|number| self.bindings[number].contact.uri.equivalent(uri))
+    }
+
+    /// Makes room for a new binding: of those that do not answer, else of all, the oldest goes.
+    fn make_room(&mut self, user: &str, replaced: Option<u64>, at_most: usize) -> Vec<Event> {
+        let Some(numbers) = self.by_user.get(user).filter(|n| replaced.is_none() && n.len() >= at_most) else {
+            return Vec::new();
+        };
+        let useless = numbers.iter().min_by_key(|number| (self.bindings[number].alive, **number)).copied();
+        useless.map(|number| self.remove(number, UnboundCause::Replaced)).unwrap_or_default()
+    }
+
+    /// Adds a binding or renews the one with this number.
+    pub fn put(&mut self, number: Option<u64>, binding: Binding) -> u64 {
+        let number = number.unwrap_or_else(|| {
+            self.last += 1;
+            self.last
+        });
+        if let Some(old) = self.bindings.get(&number) {
+            self.by_flow.remove(&(old.flow, number));
+        }
+        self.timers.set(Deadline::Expire(number), binding.expires);
+        self.by_flow.insert((binding.flow, number));
+        self.by_user.entry(binding.user.clone()).or_default().insert(number);
+        self.bindings.insert(number, binding);
+        number
+    }
+
+    fn remove(&mut self, number: u64, why: UnboundCause) -> Vec<Event> {
+        let Some(binding) = self.bindings.remove(&number) else { return Vec::new() };
+        self.by_flow.remove(&(binding.flow, number));
+        self.timers.cancel(&Deadline::Expire(number));
+        self.timers.cancel(&Deadline::Ask(number));
+        let mut events = Vec::new();
+        let user = binding.user.clone();
+        if let Some(numbers) = self.by_user.get_mut(&user) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.by_user.remove(&user);
+            } else if binding.alive && !self.is_alive(&user) {
+                events.push(Event::Alive { user: user.clone(), alive: false });
+            }
+        }
+        events.push(Event::Unbound { user, binding, why });
+        events
+    }
+
+    /// Takes away the bindings of users that are no more.
+    pub fn keep_only(&mut self, users: &BTreeSet<String>) -> Vec<Event> {
+        let gone: Vec<u64> =
+            self.bindings.iter().filter(|(_, b)| !users.contains(&b.user)).map(|(number, _)| *number).collect();
+        gone.into_iter().flat_map(|number| self.remove(number, UnboundCause::Removed)).collect()
+    }
+
+    /// When to ask each binding that is not yet going to be asked; `pause` is drawn anew for each.
+    pub fn ask_later(&mut self, number: u64, at: Instant) {
+        if self.bindings.contains_key(&number) {
+            self.timers.set(Deadline::Ask(number), at);
+        }
+    }
+
+    /// Bindings without a deadline for being asked, and not being asked now (`asked`).
+    pub fn unasked(&self, user: &str) -> Vec<u64> {
+        let numbers = self.by_user.get(user).into_iter().flatten().copied();
+        numbers.filter(|number| !self.timers.is_set(&Deadline::Ask(*number))).collect()
+    }
+
+    fn is_alive(&self, user: &str) -> bool {
+        self.of(user).any(|binding| binding.alive)
+    }
+
+    /// The phones behind `flow` answered, or did not.
+    pub fn heard(&mut self, flow: Flow, alive: bool) -> Vec<Event> {
+        let numbers: Vec<u64> = self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number).collect();
+        let mut events = Vec::new();
+        for number in numbers {
+            let user = self.bindings[&number].user.clone();
+            let was_alive = self.is_alive(&user);
+            if let Some(binding) = self.bindings.get_mut(&number) {
+                binding.alive = alive;
+            }
+            let is_alive = self.is_alive(&user);
+            if is_alive != was_alive {
+                events.push(Event::Alive { user, alive: is_alive });
+            }
+        }
+        events
+    }
+
+    /// A connection broke: its bindings cannot be reached any more. (On UDP the phone may come back: not alive.)
+    pub fn flow_failed(&mut self, flow: Flow) -> Vec<Event> {
+        if !flow.transport.is_reliable() {
+            return self.heard(flow, false);
+        }
+        let numbers: Vec<u64> = self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number).collect();
+        numbers.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)).collect()
+    }
+
+    /// The Contact values of a 200 to REGISTER: every binding with what is left of its life (§10.3 step 8).
+    pub fn listing(&self, now: Instant, user: &str) -> Vec<(Name, String)> {
+        let entry = |binding: &Binding| {
+            let mut contact = binding.contact.clone();
+            let left = binding.expires.since(now).as_nanos().div_ceil(1_000_000_000);
+            contact.params.set("expires", Some(&left.to_string()));
+            (Name::Contact, contact.to_string())
+        };
+        self.of(user).map(entry).collect()
+    }
+}
+
+fn removal(contact: NameAddr) -> Wish {
+    Wish { contact, q: 0, life: Duration::ZERO }
+}
+
+/// Reads all Contacts before any is used, since a REGISTER is all or nothing.
+fn read(contacts: Vec<NameAddr>, expires: Option<u32>, times: &RegistrationTimes) -> Result<Vec<Wish>, Refused> {
+    let mut wishes = Vec::new();
+    for contact in contacts {
+        if !matches!(contact.uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return Err(refused(400)); // We could not call it.
+        }
+        // §20.10, §10.3 step 6: the parameter, the field, our own default; a malformed parameter counts as none.
+        let own = contact.params.text("expires").and_then(parse_seconds);
+        let life = own.or(expires).map_or(times.default, |s| Duration::from_secs(s.into())).min(times.max);
+        if !life.is_zero() && life < times.min {
+            return Err(Refused { status: 423, min_expires: Some(times.min.as_secs()) });
+        }
+        let q = contact.params.text("q").and_then(|text| text.parse::<f32>().ok()).filter(|q| q.is_finite());
+        let q = q.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0).round() as u16);
+        wishes.push(Wish { contact, q, life });
+    }
+    Ok(wishes)
 }

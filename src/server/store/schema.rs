@@ -102,6 +102,8 @@ fn configure(conn: &Connection) -> Result<()> {
     conn.pragma_update(None, "secure_delete", true)?;
     // Pages in the write-ahead log before they move to the database: 16 MB, for long sequential writes.
     conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // In KiB: the pages of running calls stay at hand.
+    conn.pragma_update(None, "cache_size", -32_768)?;
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(())
 }

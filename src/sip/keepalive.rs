@@ -1,0 +1,58 @@
+//! OPTIONS to bound phones, so that a phone that vanished is noticed and a NAT stays open.
+//!
+//! Any answer means that the phone is there (RFC 3261 §11); no answer in 64·T1, or a broken flow, that it is not.
+//! Phones that do not answer are asked on: they count again as soon as they do.
+
+use super::Endpoint;
+use super::api::Output;
+use super::header::{Method, Name, NameAddr};
+use super::message::Request;
+use super::route::Hop;
+use super::transaction::{Errand, Purpose};
+use super::uri::Uri;
+use crate::time::Instant;
+
+impl Endpoint {
+    /// Begins to ask phones of this user that are not asked yet, each at its own moment of the period.
+    pub(super) fn begin_asking(&mut self, now: Instant, user: &str) {
+        let Some(period) = self.config.keepalive else { return };
+        for number in self.registrar.unasked(user) {
+            let share = 0.5 + self.rng.unit() / 2.0;
+            self.registrar.ask_later(number, now + period.mul_f64(share));
+        }
+    }
+
+    /// A phone answered OPTIONS, or did not: the next one follows after the period.
+    pub(super) fn asked(&mut self, now: Instant, number: u64) {
+        if let Some(period) = self.config.keepalive {
+            self.registrar.ask_later(number, now + period);
+        }
+    }
+
+    pub(super) fn registrar_timeout(&mut self, now: Instant) {
+        let events = self.registrar.timeout(now);
+        self.out.extend(events.into_iter().map(Output::Event));
+        for number in std::mem::take(&mut self.registrar.due) {
+            self.ask_phone(now, number);
+        }
+    }
+
+    fn ask_phone(&mut self, now: Instant, number: u64) {
+        if self.config.keepalive.is_none() {
+            return;
+        }
+        let Some(binding) = self.registrar.by_number(number) else { return };
+        let (uri, flow) = (binding.contact.uri.clone(), binding.flow);
+        let at = self.advertised(flow);
+        let mut from = NameAddr::new(Uri::sip("", at.ip().into(), Some(at.port())));
+        from.set_tag(&self.tag());
+        let mut request = Request::new(Method::Options, uri.clone());
+        let headers = &mut request.headers;
+        headers.push(Name::MaxForwards, "70");
+        headers.push(Name::From, from.to_string());
+        headers.push(Name::To, NameAddr::new(uri).to_string());
+        headers.push(Name::CallId, self.rng.hex(12));
+        headers.push(Name::CSeq, "1 OPTIONS");
+        self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));
+    }
+}

@@ -1,0 +1,230 @@
+//! Where requests go: a flow that is known, an address in a URI, or a name that the shell looks up (RFC 3263).
+//!
+//! Left out for now: NAPTR and SRV are the shell's; `maddr` is ignored (it lets strangers point us at others).
+
+use super::api::{Account, Event, FailureCause, Flow, Output, Transport};
+use super::header::{Method, Name, NameAddr, Via};
+use super::message::{Request, Response};
+use super::stats;
+use super::transaction::{ClientKey, Errand, Outcome, Purpose};
+use super::uri::{Scheme, Uri};
+use super::{Endpoint, Query};
+use crate::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+
+/// Which way a request shall take.
+pub(super) enum Hop {
+    Over(Flow),
+    /// Towards a URI, if possible over the flow that already leads there; a name that leads nowhere falls back
+    /// on it.
+    Toward(Uri, Option<Flow>),
+}
+
+impl Endpoint {
+    /// Sends a request without Via; INVITE and REGISTER get our Contact if they have none.
+    pub(super) fn dispatch(&mut self, now: Instant, request: Request, hop: Hop, errand: Errand) {
+        let (uri, known) = match hop {
+            Hop::Over(flow) => return self.launch(now, flow, request, errand),
+            Hop::Toward(uri, known) => (uri, known),
+        };
+        match self.locate(&uri, known) {
+            Some(flow) => self.launch(now, flow, request, errand),
+            None if uri.host.ip().is_some() || self.queries.len() >= self.config.capacity.queries => {
+                self.unsent(now, request, errand);
+            }
+            None => {
+                let place = Query::Place { request: Box::new(request), errand, known };
+                let query = self.next_query(place);
+                self.out.push_back(Output::Resolve { query, uri });
+            }
+        }
+    }
+
+    /// The shell's answer about a name; a leg that has hung up meanwhile needs it no more.
+    pub(super) fn resolved(&mut self, now: Instant, query: u64, places: Vec<(Transport, SocketAddr)>) {
+        let Some(Query::Place { request, mut errand, known }) = self.queries.remove(&query) else { return };
+        if let Purpose::Call(leg) = errand.purpose
+            && !self.legs.contains_key(&leg)
+        {
+            return;
+        }
+        let flows = places.into_iter().rev().filter_map(|(transport, remote)| self.flow_to(transport, remote, known));
+        errand.spare = flows.collect();
+        match errand.spare.pop().or(known) {
+            Some(flow) => self.launch(now, flow, *request, errand),
+            None => self.unsent(now, *request, errand),
+        }
+    }
+
+    pub(super) fn launch(&mut self, now: Instant, flow: Flow, mut request: Request, errand: Errand) {
+        if matches!(request.method, Method::Invite | Method::Register) && !request.headers.has(&Name::Contact) {
+            let user = request.headers.from().map(|from| from.uri.user_decoded()).unwrap_or_default();
+            request.headers.push(Name::Contact, self.contact(&user, flow));
+        }
+        if !request.headers.has(&Name::UserAgent) && !self.config.server_name.is_empty() {
+            request.headers.push(Name::UserAgent, self.config.server_name.as_str());
+        }
+        stats::count(&mut self.stats.requests_sent, stats::label(&request.method));
+        let purpose = errand.purpose;
+        let via = self.via(flow);
+        let key = self.transactions.start(now, (flow, via), request, errand, &mut self.rng);
+        if let Purpose::Call(leg) = purpose {
+            self.calls_with(leg, key);
+        }
+    }
+
+    fn unsent(&mut self, now: Instant, request: Request, errand: Errand) {
+        self.finished(now, None, errand, Box::new(request), Outcome::Unresolved);
+    }
+
+    /// Our Via towards `flow`, without branch.
+    pub(super) fn via(&self, flow: Flow) -> Via {
+        let at = self.advertised(flow);
+        Via::new(flow.transport.as_str(), at.ip().into(), Some(at.port()), "")
+    }
+
+    /// Our Contact for peers behind `flow`.
+    pub(super) fn contact(&self, user: &str, flow: Flow) -> String {
+        let at = self.advertised(flow);
+        let mut uri = Uri::sip(user, at.ip().into(), Some(at.port()));
+        if flow.transport != Transport::Udp {
+            uri.params.set("transport", Some(&flow.transport.as_str().to_ascii_lowercase()));
+        }
+        NameAddr::new(uri).to_string()
+    }
+
+    pub(super) fn advertised(&self, flow: Flow) -> SocketAddr {
+        let listeners = &self.config.listeners;
+        listeners.get(usize::from(flow.listener)).unwrap_or(&listeners[0]).advertised
+    }
+
+    /// The flow to a URI whose host is an address (RFC 3263 §4.2); `None` for names, and if no listener fits.
+    pub(super) fn locate(&self, uri: &Uri, known: Option<Flow>) -> Option<Flow> {
+        let ip = uri.host.ip()?;
+        let transport = match uri.transport().map(str::to_ascii_lowercase).as_deref() {
+            _ if uri.scheme == Scheme::Sips => Transport::Tls,
+            None | Some("udp") => Transport::Udp,
+            Some("tcp") => Transport::Tcp,
+            Some("tls") => Transport::Tls,
+            Some("ws") => Transport::Ws,
+            Some("wss") => Transport::Wss,
+            Some(_) => return None,
+        };
+        let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+        self.flow_to(transport, SocketAddr::new(ip, port), known)
+    }
+
+    fn flow_to(&self, transport: Transport, remote: SocketAddr, known: Option<Flow>) -> Option<Flow> {
+        let same = |flow: &Flow| flow.transport == transport && flow.remote == remote;
+        if let Some(flow) = known.filter(same) {
+            return Some(flow);
+        }
+        let fits = |index: usize| {
+            self.config.listeners.get(index).is_some_and(|listener| {
+                listener.transport == transport && reaches(listener.bind.ip(), remote.ip())
+            })
+        };
+        let preferred = known.map(|flow| usize::from(flow.listener)).filter(|index| fits(*index));
+        let listener = preferred.or_else(|| (0..self.config.listeners.len()).find(|index| fits(*index)))?;
+        Some(Flow { listener: u16::try_from(listener).ok()?, transport, remote, connection: 0 })
+    }
+
+    /// A request has come to its end: other ways are tried, challenges answered, then its sender is told.
+    pub(super) fn finished(
+        &mut self,
+        now: Instant,
+        at: Option<(ClientKey, Flow)>,
+        mut errand: Errand,
+        mut request: Box<Request>,
+        outcome: Outcome,
+    ) {
+        let cancelled = at.is_some_and(|(key, _)| self.cancelling.remove(&key).is_some());
+        if let Some((_, flow)) = at {
+            self.note_life(flow, &outcome);
+        }
+        let may_go_elsewhere = match &outcome {
+            Outcome::Response(response) => response.status == 503, // RFC 3263 §4.3
+            Outcome::Timeout { heard } => !heard,
+            Outcome::TransportFailed => true,
+            Outcome::Unresolved => false,
+        };
+        if may_go_elsewhere && !cancelled && let Some(flow) = errand.spare.pop() {
+            request.headers.remove_top_via();
+            return self.launch(now, flow, *request, errand);
+        }
+        let request = match (&outcome, &errand.account, at) {
+            (Outcome::Response(response), Some(account), Some((_, flow))) if !cancelled => {
+                match self.second_try(&request, response, account, errand.attempt) {
+                    Some(second) => {
+                        errand.attempt += 1;
+                        return self.try_again(now, flow, second, errand);
+                    }
+                    None => request,
+                }
+            }
+            _ => request,
+        };
+        match errand.purpose {
+            Purpose::Call(leg) => self.call_failed(leg, outcome),
+            Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
+            Purpose::Keepalive(binding) => self.asked(now, binding),
+            Purpose::Register => self.registration_ended(now, &request, outcome),
+            Purpose::Bye | Purpose::Cancel => {}
+        }
+    }
+
+    fn second_try(&mut self, request: &Request, response: &Response, account: &Account, attempt: u8) -> Option<Request> {
+        matches!(response.status, 401 | 407)
+            .then(|| super::auth::answered(request.clone(), response, account, attempt, &mut self.rng))
+            .flatten()
+    }
+
+    /// The second try's CSeq must not be used again in the dialog, and the leg may be gone.
+    fn try_again(&mut self, now: Instant, flow: Flow, request: Request, errand: Errand) {
+        let number = request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        match errand.purpose {
+            Purpose::Call(leg) if !self.legs.contains_key(&leg) => return,
+            Purpose::Reoffer(leg) => match self.talking(leg) {
+                Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
+                None => return,
+            },
+            Purpose::Register => self.registered_with(number),
+            _ => {}
+        }
+        self.launch(now, flow, request, errand);
+    }
+
+    /// A bound phone that gave no answer at all is not alive; one that answered is.
+    fn note_life(&mut self, flow: Flow, outcome: &Outcome) {
+        let alive = match outcome {
+            Outcome::Response(_) | Outcome::Timeout { heard: true } => true,
+            Outcome::Timeout { heard: false } | Outcome::TransportFailed => false,
+            Outcome::Unresolved => return,
+        };
+        let events = self.registrar.heard(flow, alive);
+        self.out.extend(events.into_iter().map(Output::Event));
+    }
+
+    fn call_failed(&mut self, leg: crate::ids::LegId, outcome: Outcome) {
+        if self.forget(leg).is_none() {
+            return; // We had hung up.
+        }
+        let (mut reason, mut retry_after) = (None, None);
+        let (status, why) = match outcome {
+            Outcome::Response(response) => {
+                reason = super::uac::reason_of(&response.headers);
+                retry_after = response.headers.retry_after();
+                (response.status, FailureCause::Status)
+            }
+            Outcome::Timeout { .. } => (408, FailureCause::Timeout),
+            Outcome::TransportFailed => (503, FailureCause::Transport),
+            Outcome::Unresolved => (404, FailureCause::Unresolved),
+        };
+        self.tell(Event::Failed { leg, status, reason, retry_after, why });
+    }
+}
+
+/// Whether a socket bound to `bind` can send to `remote`: same family, and not from loopback to elsewhere.
+fn reaches(bind: IpAddr, remote: IpAddr) -> bool {
+    bind.is_ipv4() == remote.is_ipv4() && (!bind.is_loopback() || remote.is_loopback())
+}

@@ -1,0 +1,299 @@
+//! What raw requests are answered, and what raw answers do.
+
+use super::*;
+use crate::sip::header::Name;
+
+fn check(text: &str, expect: u16, header: Option<(Name, &str)>) {
+    let mut raw = Raw::new(config(HERE));
+    let outputs = raw.send(text);
+    let response = responses(&outputs).pop().unwrap_or_else(|| panic!("no answer to {text}"));
+    assert_eq!(response.status, expect, "{text}");
+    assert!(response.headers.to_tag().is_some(), "a final response has a To tag");
+    if let Some((name, value)) = header {
+        assert_eq!(response.headers.get(&name), Some(value), "{text}");
+    }
+}
+
+#[test]
+fn requests_that_are_not_for_us() {
+    let allow = Some((Name::Allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"));
+    let invite = |more: &str, body: &str| ask("INVITE", "1", more, body);
+    let unknown_dialog = "To: <sip:100@10.0.0.1>;tag=zz\n";
+    let rows = [
+        (ask("OPTIONS", "1", "", ""), 200, allow.clone()),
+        (ask("NEWMETHOD", "1", "", ""), 405, allow.clone()),
+        (ask("REGISTER", "1", "", ""), 405, allow.clone()),
+        (ask("SUBSCRIBE", "1", "", ""), 405, allow),
+        (invite("Require: 100rel, x-new\n", ""), 420, Some((Name::Unsupported, "100rel, x-new"))),
+        (invite("Content-Type: text/plain\n", "hello"), 415, Some((Name::Accept, "application/sdp"))),
+        (invite("Content-Encoding: gzip\nContent-Type: application/sdp\n", "zz"), 415, Some((Name::AcceptEncoding, "identity"))),
+        (invite("", "").replace("INVITE sip:100@10.0.0.1", "INVITE sips:100@10.0.0.1"), 416, None),
+        (invite("Max-Forwards: 0\n", "").replace("INVITE sip:100@10.0.0.1", "INVITE sip:100@10.7.7.7"), 483, None),
+        (ask("OPTIONS", "1", "Max-Forwards: 0\n", ""), 200, None), // RFC 4475 §3.3.11
+        (ask("BYE", "1", "", ""), 481, None),
+        (ask("BYE", "1", unknown_dialog, ""), 481, None),
+        (ask("INVITE", "1", unknown_dialog, ""), 481, None),
+        (ask("CANCEL", "1", "", ""), 481, None),
+        (ask("INFO", "1", "", ""), 481, None),
+        (ask("OPTIONS", "1", "", "").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE"), 400, None),
+    ];
+    for (text, expect, header) in rows {
+        check(&text, expect, header);
+    }
+}
+
+#[test]
+fn responses_go_to_where_the_request_came_from() {
+    let via = "Via: SIP/2.0/UDP 10.0.0.2:5062;branch=z9hG4bK1;rport";
+    let rows = [
+        (via, "203.0.113.9:40000", "203.0.113.9:40000", Some(Some(40000)), true),
+        (via, THERE, THERE, Some(Some(5062)), true),
+        ("Via: SIP/2.0/UDP 10.0.0.2:5062;branch=z9hG4bK1", "203.0.113.9:40000", "203.0.113.9:5062", None, true),
+        ("Via: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1", "10.0.0.2:40000", "10.0.0.2:5060", None, false),
+        ("Via: SIP/2.0/UDP host.example;branch=z9hG4bK1;received=6.6.6.6", THERE, "10.0.0.2:5060", None, true),
+    ];
+    for (field, from, to, rport, received) in rows {
+        let mut raw = Raw::new(config(HERE));
+        raw.from = from.parse().unwrap();
+        let outputs = raw.send(&ask("OPTIONS", "1", "", "").replace(via, field));
+        let Some(Output::Send { flow, bytes }) = outputs.first() else { panic!("no answer to {field}") };
+        assert_eq!(flow.remote, to.parse().unwrap(), "{field} from {from}");
+        let via = Message::parse(bytes, &Limits::default()).unwrap().headers().top_via().unwrap();
+        assert_eq!((via.rport(), via.received()), (rport, received.then(|| raw.from.ip())), "{field} from {from}");
+    }
+}
+
+#[test]
+fn a_repeated_request_is_answered_from_the_transaction() {
+    let mut raw = Raw::new(config(HERE));
+    let invite = ask("INVITE", "1", SDP, "v=0");
+    let first = raw.send(&invite);
+    assert_eq!(statuses(&first), [100]);
+    assert_eq!(first.iter().filter(|o| matches!(o, Output::Event(Event::Invited { .. }))).count(), 1);
+    let again = raw.send(&invite);
+    assert!(matches!(&again[..], [Output::Send { .. }]) && statuses(&again) == [100], "{again:?}");
+    // The same request on another way (another branch) is merged.
+    assert_eq!(statuses(&raw.send(&ask("INVITE", "2", SDP, "v=0"))), [100, 482]);
+    let options = ask("OPTIONS", "3", "CSeq: 5 OPTIONS\n", "");
+    assert_eq!(raw.send(&options), raw.send(&options));
+    let stats = raw.endpoint.stats();
+    assert_eq!((stats.retransmissions_received, stats.legs), (2, 1));
+}
+
+#[test]
+fn peers_of_rfc_2543_have_no_branch() {
+    let mut raw = Raw::new(config(HERE));
+    let old = |method: &str, more: &str| {
+        ask(method, "1", more, "").replace(";branch=z9hG4bK1;rport", "").replace(";tag=b1", "")
+    };
+    let invite = old("INVITE", "");
+    assert_eq!(statuses(&raw.send(&invite)), [100]);
+    assert_eq!(statuses(&raw.send(&invite)), [100]);
+    assert_eq!(statuses(&raw.send(&old("CANCEL", "CSeq: 1 CANCEL\n"))), [200, 487]);
+    let tag = responses(&raw.send(&invite))[0].headers.to_tag().unwrap().to_owned();
+    let ack = old("ACK", &format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: 1 ACK\n"));
+    assert_eq!(raw.send(&ack), []);
+    assert_eq!(statuses(&raw.run(40_000)), [0u16; 0], "the ACK was recognized: no more 487");
+}
+
+/// Answers a raw INVITE and acknowledges it; returns our tag.
+fn establish(raw: &mut Raw, more: &str) -> (LegId, String) {
+    let outputs = raw.send(&ask("INVITE", "1", &format!("{more}{SDP}"), "v=0"));
+    let leg = outputs.iter().find_map(|output| match output {
+        Output::Event(Event::Invited { leg, .. }) => Some(*leg),
+        _ => None,
+    });
+    let leg = leg.expect("an invitation");
+    let outputs = raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("v=0") }));
+    let tag = responses(&outputs)[0].headers.to_tag().unwrap().to_owned();
+    let outputs = raw.send(&within(&tag, "ACK", 1, "a"));
+    assert!(matches!(&outputs[..], [Output::Event(Event::Established { .. })]), "{outputs:?}");
+    (leg, tag)
+}
+
+fn within(tag: &str, method: &str, cseq: u32, branch: &str) -> String {
+    ask(method, branch, &format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: {cseq} {method}\n"), "")
+}
+
+#[test]
+fn requests_within_a_dialog() {
+    let rows = [
+        ("OPTIONS", 2, vec![200]),
+        ("INFO", 2, vec![200]),
+        ("UPDATE", 2, vec![200]),
+        ("BYE", 2, vec![200]),
+        ("BYE", 0, vec![500]), // Out of order.
+        ("INVITE", 2, vec![100]),
+        ("REFER", 2, vec![405]),
+    ];
+    for (method, cseq, expect) in rows {
+        let mut raw = Raw::new(config(HERE));
+        let (_, tag) = establish(&mut raw, "");
+        assert_eq!(statuses(&raw.send(&within(&tag, method, cseq, "b"))), expect, "{method} {cseq}");
+        let other = within(&tag, "BYE", 9, "c").replace("Call-ID: c1", "Call-ID: c2");
+        assert_eq!(statuses(&raw.send(&other)), [481]);
+    }
+}
+
+#[test]
+fn a_second_offer_before_the_first_is_answered_comes_too_early() {
+    let mut raw = Raw::new(config(HERE));
+    let (leg, tag) = establish(&mut raw, "");
+    assert_eq!(statuses(&raw.send(&within(&tag, "INVITE", 2, "b"))), [100]);
+    let second = raw.send(&within(&tag, "INVITE", 3, "c"));
+    assert_eq!(statuses(&second), [100, 500]);
+    assert!(responses(&second)[1].headers.retry_after().is_some_and(|seconds| seconds <= 10));
+    // Cancelled: 487 for the re-INVITE, and the call goes on.
+    let cancel = within(&tag, "CANCEL", 2, "b");
+    assert_eq!(statuses(&raw.send(&cancel)), [200, 487]);
+    assert_eq!(raw.input(Input::Command(Command::AcceptOffer { leg, body: Body::sdp("late") })), []);
+    assert_eq!(statuses(&raw.send(&within(&tag, "BYE", 4, "d"))), [200]);
+}
+
+#[test]
+fn a_reinvite_without_body_asks_for_our_offer() {
+    let mut raw = Raw::new(config(HERE));
+    let (leg, tag) = establish(&mut raw, "");
+    let outputs = raw.send(&within(&tag, "INVITE", 2, "b"));
+    assert!(outputs.contains(&Output::Event(Event::Offered { leg, body: None })), "{outputs:?}");
+    let outputs = raw.input(Input::Command(Command::AcceptOffer { leg, body: Body::sdp("offer") }));
+    assert_eq!((statuses(&outputs), responses(&outputs)[0].body.as_slice()), (vec![200], &b"offer"[..]));
+    let ack = within(&tag, "ACK", 2, "c").replace("Content-Length: 0\n\n", "Content-Type: application/sdp\nContent-Length: 6\n\nanswer");
+    let answered = Event::OfferAnswered { leg, body: Some(Body::sdp("answer")) };
+    assert_eq!(raw.send(&ack), [Output::Event(answered)]);
+}
+
+#[test]
+fn bye_before_the_answer_ends_the_invite_too() {
+    let mut raw = Raw::new(config(HERE));
+    let outputs = raw.send(&ask("INVITE", "1", "", ""));
+    let Some(Output::Event(Event::Invited { leg, .. })) = outputs.last() else { panic!("{outputs:?}") };
+    let ring = Command::Ring { leg: *leg, status: 180, body: None };
+    let tag = responses(&raw.input(Input::Command(ring)))[0].headers.to_tag().unwrap().to_owned();
+    let outputs = raw.send(&within(&tag, "BYE", 2, "b"));
+    assert_eq!(statuses(&outputs), [200, 487]);
+    assert!(outputs.contains(&Output::Event(Event::Cancelled { leg: *leg, reason: None })), "{outputs:?}");
+}
+
+#[test]
+fn route_sets_are_followed() {
+    let loose = "Record-Route: <sip:10.0.0.8;lr>, <sip:10.0.0.9:5070;lr>\n";
+    let strict = "Record-Route: <sip:10.0.0.8>, <sip:10.0.0.9:5070;lr>\n";
+    let target = "sip:bob@10.0.0.2:5062";
+    let rows = [
+        ("", target, THERE, vec![]),
+        (loose, target, "10.0.0.8:5060", vec!["<sip:10.0.0.8;lr>", "<sip:10.0.0.9:5070;lr>"]),
+        (strict, "sip:10.0.0.8", "10.0.0.8:5060", vec!["<sip:10.0.0.9:5070;lr>", "<sip:bob@10.0.0.2:5062>"]),
+        ("Contact: <sip:bob@10.0.0.77:5099>\n", "sip:bob@10.0.0.77:5099", "10.0.0.77:5099", vec![]),
+    ];
+    for (more, uri, to, routes) in rows {
+        let mut raw = Raw::new(config(HERE));
+        let (leg, _) = establish(&mut raw, more);
+        let outputs = raw.input(Input::Command(Command::HangUp { leg, reason: None }));
+        let Some(Output::Send { flow, .. }) = outputs.first() else { panic!("no BYE with {more}") };
+        assert_eq!(flow.remote, to.parse().unwrap(), "{more}");
+        let bye = requests(&outputs).into_iter().find(is(Method::Bye)).unwrap();
+        assert_eq!(bye.uri.to_string(), uri, "{more}");
+        assert_eq!(bye.headers.all(&Name::Route).collect::<Vec<_>>(), routes, "{more}");
+    }
+}
+
+#[test]
+fn a_phone_behind_a_nat_is_reached_over_its_flow() {
+    let mut raw = Raw::new(config(HERE));
+    raw.from = "203.0.113.9:40000".parse().unwrap();
+    let (leg, _) = establish(&mut raw, "");
+    let outputs = raw.input(Input::Command(Command::HangUp { leg, reason: None }));
+    let Some(Output::Send { flow, .. }) = outputs.first() else { panic!("no BYE") };
+    assert_eq!(flow.remote, raw.from);
+}
+
+/// An INVITE of ours, ready to be answered by raw responses.
+fn calling(raw: &mut Raw) -> (LegId, Request) {
+    let leg = raw.endpoint.next_leg();
+    let command = Command::Invite {
+        leg,
+        uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
+        flow: None,
+        from: address("<sip:100@10.0.0.1>"),
+        to: address("<sip:bob@10.0.0.2>"),
+        offer: Some(Body::sdp("v=0")),
+        headers: vec![],
+        account: None,
+    };
+    let outputs = raw.input(Input::Command(command));
+    (leg, requests(&outputs).remove(0))
+}
+
+fn reply(raw: &mut Raw, request: &Request, status: u16, tag: &str) -> Vec<Output> {
+    let mut response = Response::to_request(request, status, Some(tag));
+    response.headers.push(Name::Contact, format!("<sip:{tag}@{THERE}>"));
+    let bytes = response.to_bytes();
+    raw.input(Input::Received { flow: Flow::udp(0, THERE.parse().unwrap()), bytes })
+}
+
+#[test]
+fn a_fork_answers_twice() {
+    let mut raw = Raw::new(config(HERE));
+    let (leg, invite) = calling(&mut raw);
+    let first = reply(&mut raw, &invite, 200, "one");
+    assert!(matches!(&first[1..], [Output::Event(Event::Established { leg: l, .. })] if *l == leg), "{first:?}");
+    let second = reply(&mut raw, &invite, 200, "two");
+    let sent: Vec<_> = requests(&second).iter().map(|r| (r.method.clone(), r.uri.to_string())).collect();
+    let two = format!("sip:two@{THERE}");
+    assert_eq!(sent, [(Method::Ack, two.clone()), (Method::Bye, two)]);
+    assert_eq!(second.len(), 2, "and no event");
+    let again = reply(&mut raw, &invite, 200, "two");
+    assert_eq!(requests(&again).iter().map(|r| r.method.clone()).collect::<Vec<_>>(), [Method::Ack]);
+    assert_eq!(requests(&reply(&mut raw, &invite, 200, "one"))[0].uri.to_string(), format!("sip:one@{THERE}"));
+}
+
+#[test]
+fn strangers_cannot_answer_our_requests() {
+    let mut raw = Raw::new(config(HERE));
+    let (_, invite) = calling(&mut raw);
+    let mut forged = invite.clone();
+    let mut via = forged.headers.top_via().unwrap();
+    let branch = via.branch().unwrap().to_owned();
+    let (_, number) = branch.split_once('-').unwrap();
+    via.params.set("branch", Some(&format!("z9hG4bK0000000000000000-{number}")));
+    forged.headers.set_top_via(&via);
+    assert_eq!(reply(&mut raw, &forged, 200, "evil"), []);
+    assert_eq!(raw.endpoint.stats().stray_responses, 1);
+    assert_eq!(raw.endpoint.pending(), Some("leg l3-1-1 is calling, 1 transactions are open".to_owned()));
+}
+
+#[test]
+fn a_full_endpoint_refuses_and_a_draining_one_too() {
+    let mut small = config(HERE);
+    small.capacity.legs = 1;
+    let mut raw = Raw::new(small);
+    assert_eq!(statuses(&raw.send(&ask("INVITE", "1", "", ""))), [100]);
+    let other = |branch| ask("INVITE", branch, "", "").replace("Call-ID: c1", &format!("Call-ID: {branch}"));
+    let outputs = raw.send(&other("2"));
+    assert_eq!((statuses(&outputs), responses(&outputs)[1].headers.retry_after()), (vec![100, 503], Some(5)));
+    let mut raw = Raw::new(config(HERE));
+    raw.input(Input::Command(Command::Drain { on: true, retry_after: 30 }));
+    let outputs = raw.send(&other("3"));
+    assert_eq!((statuses(&outputs), responses(&outputs)[1].headers.retry_after()), (vec![100, 503], Some(30)));
+    raw.input(Input::Command(Command::Drain { on: false, retry_after: 0 }));
+    assert_eq!(statuses(&raw.send(&other("4"))), [100]);
+    let mut small = config(HERE);
+    small.capacity.transactions = 1;
+    let mut raw = Raw::new(small);
+    assert_eq!(statuses(&raw.send(&other("5"))), [100]);
+    assert_eq!(statuses(&raw.send(&other("6"))), [503]);
+    assert_eq!(raw.endpoint.stats().overloads, 1);
+}
+
+#[test]
+fn noise_is_counted_and_never_answered_twice() {
+    let mut raw = Raw::new(config(HERE));
+    assert_eq!(raw.send("\n\n"), []);
+    assert_eq!(raw.send("hello"), []);
+    assert_eq!(raw.send("SIP/2.0 200 OK\n\n"), []);
+    assert_eq!(raw.send(&within("zz", "ACK", 1, "a")), []);
+    let stats = raw.endpoint.stats();
+    assert_eq!(stats.refusals.values().sum::<u64>(), 2, "{stats:?}");
+    assert_eq!((stats.stray_acks, raw.endpoint.deadline()), (1, None));
+}

@@ -1,0 +1,268 @@
+//! The four transaction machines (RFC 3261 §17 with RFC 6026), and which message belongs to which.
+//!
+//! [`client`] has the two that wait for responses, [`server`] the two that make them. Here are the keys, the
+//! matching (§17.1.3, §17.2.3) and the deadlines. The retransmission of a 2xx until its ACK (§13.3.1.4),
+//! which the RFC gives to the core, is done by the INVITE server transaction: the same clock, the same bytes.
+
+mod client;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use super::api::{Account, Flow, Timing};
+use super::header::{Method, Via};
+use super::message::{Request, Response};
+use crate::ids::{LegId, Rng};
+use crate::time::{Instant, Timers};
+use client::Client;
+use serde::{Deserialize, Serialize};
+use server::Server;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// RFC 3261 §8.1.1.7: branches that identify a transaction begin with this.
+const COOKIE: &str = "z9hG4bK";
+
+/// One client transaction. Even: a request; the odd number after it: its CANCEL, which shares the branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct ClientKey(pub u64);
+
+/// One server transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct ServerKey(pub u64);
+
+/// What a request is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Purpose {
+    /// The INVITE of a new leg.
+    Call(LegId),
+    /// A re-INVITE of ours.
+    Reoffer(LegId),
+    Bye,
+    Cancel,
+    /// OPTIONS to the phone of the binding with this number.
+    Keepalive(u64),
+    Register,
+}
+
+/// What the core must know again when a request has come to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Errand {
+    pub purpose: Purpose,
+    /// How many challenges were answered on the way.
+    pub attempt: u8,
+    /// Where to try next if this fails (RFC 3263 §4.3), best last.
+    pub spare: Vec<Flow>,
+    /// The peer was named by its flow: see `DialogRecord::pinned`.
+    pub pinned: bool,
+    /// What challenges are answered with.
+    pub account: Option<Box<Account>>,
+}
+
+impl Errand {
+    pub fn new(purpose: Purpose) -> Errand {
+        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None }
+    }
+}
+
+/// How a request ended. A 2xx to an INVITE is [`Notice::Accepted`] instead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    Response(Response),
+    /// `heard`: a provisional response had come, so the peer is there.
+    Timeout {
+        heard: bool,
+    },
+    TransportFailed,
+    /// It was never sent: no address, or no listener that reaches it. (Said by the core itself.)
+    Unresolved,
+}
+
+/// What the transactions tell the core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Notice {
+    Send {
+        flow: Flow,
+        bytes: Vec<u8>,
+    },
+    Provisional {
+        key: ClientKey,
+        purpose: Purpose,
+        response: Response,
+    },
+    /// Each 2xx to an INVITE, repetitions and other forks included (RFC 6026 §7.2).
+    Accepted {
+        key: ClientKey,
+        flow: Flow,
+        errand: Errand,
+        response: Response,
+    },
+    Finished {
+        key: ClientKey,
+        flow: Flow,
+        errand: Errand,
+        request: Box<Request>,
+        outcome: Outcome,
+    },
+    /// No further 2xx can come for this INVITE.
+    Freed {
+        key: ClientKey,
+    },
+    /// Our final response to an INVITE got no ACK in 64·T1; said of a 2xx only.
+    Unacknowledged {
+        key: ServerKey,
+    },
+}
+
+/// What an arriving request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The core must answer. `merged`: the same request came on another way (RFC 3261 §8.2.2.2).
+    New { key: ServerKey, merged: bool },
+    /// A repetition, or an ACK that ends here: nothing is left to do.
+    Known,
+    /// An ACK for a 2xx, or for nothing.
+    Ack,
+    /// No room for another transaction; never said of requests within dialogs.
+    Full,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Deadline {
+    /// When to send the request again: timers A and E.
+    ClientAgain(ClientKey),
+    /// When to give up, or to forget: timers B and F, D and K, M.
+    ClientEnd(ClientKey),
+    /// When to send the final response again: timer G, and the 2xx of §13.3.1.4.
+    ServerAgain(ServerKey),
+    /// When to give up, or to forget: timers H, I, J, L.
+    ServerEnd(ServerKey),
+}
+
+/// Counters; see [`super::Stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Repetitions {
+    pub sent: u64,
+    pub received: u64,
+}
+
+/// All transactions of an endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Transactions {
+    timing: Timing,
+    capacity: usize,
+    clients: BTreeMap<ClientKey, Client>,
+    /// Clients without final response by their flow, for when it breaks.
+    waiting: BTreeSet<(Flow, ClientKey)>,
+    servers: BTreeMap<ServerKey, Server>,
+    /// RFC 3261 §17.2.3's key → transaction.
+    by_wire: BTreeMap<String, ServerKey>,
+    /// RFC 3261 §8.2.2.2's key → transaction.
+    by_origin: BTreeMap<String, ServerKey>,
+    timers: Timers<Deadline>,
+    last: u64,
+    out: VecDeque<Notice>,
+    pub repetitions: Repetitions,
+}
+
+impl Transactions {
+    pub fn new(timing: Timing, capacity: usize) -> Transactions {
+        Transactions {
+            timing,
+            capacity,
+            clients: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            servers: BTreeMap::new(),
+            by_wire: BTreeMap::new(),
+            by_origin: BTreeMap::new(),
+            timers: Timers::default(),
+            last: 0,
+            out: VecDeque::new(),
+            repetitions: Repetitions::default(),
+        }
+    }
+
+    /// New transactions follow the new timing; running ones keep what they have set.
+    pub fn configure(&mut self, timing: Timing, capacity: usize) {
+        (self.timing, self.capacity) = (timing, capacity);
+    }
+
+    pub fn poll(&mut self) -> Option<Notice> {
+        self.out.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.deadline()
+    }
+
+    pub fn timeout(&mut self, now: Instant) {
+        while let Some(due) = self.timers.pop_due(now) {
+            match due {
+                Deadline::ClientAgain(key) => self.client_again(now, key),
+                Deadline::ClientEnd(key) => self.client_end(key),
+                Deadline::ServerAgain(key) => self.server_again(now, key),
+                Deadline::ServerEnd(key) => self.server_end(key),
+            }
+        }
+    }
+
+    /// How many transactions still wait for the other side, and how many only linger.
+    pub fn census(&self) -> (usize, usize) {
+        let serving = self.servers.values().filter(|server| server.is_open()).count();
+        let open = self.waiting.len() + serving;
+        (open, self.clients.len() + self.servers.len() - open)
+    }
+
+    /// 64·T1: how long anybody is waited for.
+    fn patience(&self) -> Duration {
+        self.timing.t1 * 64
+    }
+
+    fn number(&mut self) -> u64 {
+        self.last += 2;
+        self.last
+    }
+}
+
+/// A branch of ours: random, and readable as a key by ourselves.
+fn branch_of(key: ClientKey, rng: &mut Rng) -> String {
+    format!("{COOKIE}{:016x}-{:x}", rng.next_u64(), key.0)
+}
+
+/// A branch for what has no transaction: the ACK of a 2xx.
+pub(super) fn fresh_branch(rng: &mut Rng) -> String {
+    format!("{COOKIE}{:016x}", rng.next_u64())
+}
+
+/// The key in a branch of ours; what the branch says must still be compared with what was sent.
+fn key_in(branch: &str) -> Option<ClientKey> {
+    let (_, number) = branch.strip_prefix(COOKIE)?.split_once('-')?;
+    u64::from_str_radix(number, 16).ok().map(ClientKey)
+}
+
+/// RFC 3261 §17.2.3: what makes two requests one transaction. `method` is INVITE for its ACK, and for a CANCEL
+/// when the cancelled request is looked for.
+fn wire_key(request: &Request, via: &Via, method: &Method) -> String {
+    let sent_by = (&via.host, via.port.unwrap_or(5060));
+    match via.branch().filter(|branch| branch.starts_with(COOKIE)) {
+        Some(branch) => format!("{branch} {} {} {method}", sent_by.0, sent_by.1),
+        // RFC 2543 peers: everything that such a peer repeats. The To tag is left out: the ACK's is ours.
+        None => {
+            let headers = &request.headers;
+            let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+            let (from, call_id) = (headers.from_tag().unwrap_or_default(), headers.call_id().unwrap_or_default());
+            format!("{call_id} {from} {number} {} {via} {method}", request.uri)
+        }
+    }
+}
+
+/// RFC 3261 §8.2.2.2: the same request on another way; only asked of requests outside dialogs.
+fn origin_key(request: &Request) -> Option<String> {
+    let headers = &request.headers;
+    if headers.to_tag().is_some() || matches!(request.method, Method::Ack | Method::Cancel) {
+        return None;
+    }
+    let cseq = headers.cseq().ok()?;
+    Some(format!("{} {} {cseq}", headers.call_id().ok()?, headers.from_tag().unwrap_or_default()))
+}

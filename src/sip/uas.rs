@@ -1,0 +1,414 @@
+//! Being called: requests from outside a dialog, in the order of RFC 3261 §8.2, and what our user answers.
+
+use super::api::{Body, Event, Flow, Output, Source};
+use super::auth::Proof;
+use super::dialog::DialogRecord;
+use super::digest::Credentials;
+use super::header::{Method, Name, Via};
+use super::leg::{Leg, Ringing, Talking, Unacked};
+use super::message::{Refusal, Request, Response};
+use super::transaction::{Arrival, ServerKey};
+use super::uac::{ALLOW, body_of, put_body, put_headers, reason_of};
+use super::uri::Scheme;
+use super::{Endpoint, Query, Serving, stats};
+use crate::ids::LegId;
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+/// Fields of an INVITE that are told in `Event::Invited`, beside all that begin with `X-`.
+const TOLD: [Name; 9] = [
+    Name::PAssertedIdentity,
+    Name::Privacy,
+    Name::Diversion,
+    Name::HistoryInfo,
+    Name::MaxForwards,
+    Name::UserAgent,
+    Name::Subject,
+    Name::AlertInfo,
+    Name::CallInfo,
+];
+
+/// Seconds of Retry-After when we are full.
+const FULL_RETRY: u32 = 5;
+
+impl Endpoint {
+    pub(super) fn receive_request(&mut self, now: Instant, flow: Flow, mut request: Request) {
+        stats::count(&mut self.stats.requests_received, stats::label(&request.method));
+        let Ok(via) = request.headers.top_via() else { return };
+        let (via, reply) = stamp(via, flow);
+        request.headers.set_top_via(&via);
+        match self.transactions.receive_request(now, reply, &request, &via) {
+            Arrival::Known => {}
+            Arrival::Ack => self.acknowledged(now, request),
+            Arrival::Full => self.respond_stateless(reply, &request),
+            Arrival::New { key, .. } if request.method == Method::Cancel => self.cancelled(now, key, &request, &via),
+            Arrival::New { key, merged } => match self.objection(&request, merged) {
+                Some(response) => self.respond(now, key, &request.method, response),
+                None if request.headers.to_tag().is_some() => self.within_dialog(now, key, request),
+                None => self.outside_dialog(now, key, flow, request),
+            },
+        }
+    }
+
+    /// What is wrong with a request whoever it is for (§8.2.1 to §8.2.3).
+    fn objection(&self, request: &Request, merged: bool) -> Option<Response> {
+        let headers = &request.headers;
+        let refuse = |status: u16, name: Name, value: String| {
+            let mut response = Response::to_request(request, status, Some(&self.auth.stateless_tag(&value)));
+            response.headers.push(name, value);
+            Some(response)
+        };
+        if !self.understands(&request.method) {
+            return refuse(405, Name::Allow, self.allow());
+        }
+        let unknown: Vec<&str> = headers.all(&Name::Require).collect();
+        if !unknown.is_empty() {
+            return refuse(420, Name::Unsupported, unknown.join(", ")); // We support no extension yet.
+        }
+        if headers.all(&Name::ContentEncoding).any(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+            return refuse(415, Name::AcceptEncoding, "identity".to_owned());
+        }
+        let is_optional = headers.get(&Name::ContentDisposition).is_some_and(|d| d.contains("handling=optional"));
+        let negotiates = matches!(request.method, Method::Invite | Method::Update);
+        if negotiates && !request.body.is_empty() && !is_optional
+            && headers.content_type().as_deref() != Some("application/sdp")
+        {
+            return refuse(415, Name::Accept, "application/sdp".to_owned());
+        }
+        if headers.to_tag().is_some() {
+            return None;
+        }
+        match &request.uri.scheme {
+            Scheme::Sip | Scheme::Tel => {}
+            Scheme::Sips | Scheme::Other(_) => return Some(self.plain(request, 416)),
+        }
+        if merged {
+            return Some(self.plain(request, 482)); // §8.2.2.2
+        }
+        // RFC 4475 §3.3.11: for us a Max-Forwards of 0 is as good as any, but what is not for us ends here.
+        let knows_addresses = !self.config.listeners.iter().any(|listener| listener.bind.ip().is_unspecified());
+        let is_spent = headers.max_forwards() == Ok(Some(0)) && request.uri.scheme == Scheme::Sip;
+        (is_spent && knows_addresses && !self.is_ours(&request.uri.host)).then(|| self.plain(request, 483))
+    }
+
+    fn plain(&self, request: &Request, status: u16) -> Response {
+        let call_id = request.headers.call_id().unwrap_or_default();
+        Response::to_request(request, status, Some(&self.auth.stateless_tag(call_id)))
+    }
+
+    fn understands(&self, method: &Method) -> bool {
+        use Method::*;
+        matches!(method, Invite | Ack | Cancel | Bye | Options | Info | Update)
+            || (*method == Register && !self.config.users.is_empty())
+    }
+
+    pub(super) fn allow(&self) -> String {
+        if self.config.users.is_empty() { ALLOW.to_owned() } else { format!("{ALLOW}, REGISTER") }
+    }
+
+    fn outside_dialog(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
+        match request.method {
+            Method::Invite => self.admit(now, key, flow, request),
+            Method::Register => self.admit_phone(now, key, flow, request),
+            Method::Options => {
+                let response = self.capabilities(&request);
+                self.respond(now, key, &request.method, response);
+            }
+            _ => self.refuse(now, key, &request, 481),
+        }
+    }
+
+    /// The answer to OPTIONS (§11.2).
+    pub(super) fn capabilities(&mut self, request: &Request) -> Response {
+        let mut response = self.response(request, 200);
+        let allow = self.allow();
+        for (name, value) in [
+            (Name::Allow, allow.as_str()),
+            (Name::Accept, "application/sdp"),
+            (Name::AcceptEncoding, "identity"),
+            (Name::AcceptLanguage, "en"),
+            (Name::Supported, ""),
+        ] {
+            response.headers.push(name, value);
+        }
+        response
+    }
+
+    /// A new call: is there room, and who is it?
+    fn admit(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
+        let is_full = self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries;
+        if let Some(seconds) = self.draining.or(is_full.then_some(FULL_RETRY)) {
+            self.stats.overloads += 1;
+            let mut response = self.response(&request, 503);
+            response.headers.push(Name::RetryAfter, seconds.to_string());
+            return self.respond(now, key, &Method::Invite, response);
+        }
+        let claimed = self.claimed_user(&request);
+        match self.proof(now, &request, flow) {
+            Proof::Malformed(why) => self.refuse(now, key, &request, why.status()),
+            Proof::Stale => self.challenge_stale(now, key, &request, flow),
+            Proof::Claimed(credentials) if claimed.as_ref().is_none_or(|user| *user == credentials.username) => {
+                let query = Query::Caller { server: key, request: Box::new(request), flow, proof: credentials.clone() };
+                let number = self.ask(query, credentials, Method::Invite);
+                self.serving.insert(key, Serving::Query(number));
+            }
+            Proof::Claimed(_) => {
+                self.stats.auth_failures += 1;
+                self.challenge(now, key, &request, flow, false);
+            }
+            Proof::Missing if claimed.is_some() => self.challenge(now, key, &request, flow, false),
+            Proof::Missing => self.invited(key, flow, request, Source::Stranger),
+        }
+    }
+
+    /// A REGISTER is always challenged (§10.3 steps 3 and 4). The To URI's host does not matter: phones know us
+    /// under addresses that we do not.
+    fn admit_phone(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
+        let user = request.headers.to().map(|to| to.uri.user_decoded()).unwrap_or_default();
+        match self.proof(now, &request, flow) {
+            _ if self.queries.len() >= self.config.capacity.queries => self.refuse(now, key, &request, 503),
+            Proof::Malformed(why) => self.refuse(now, key, &request, why.status()),
+            Proof::Missing => self.challenge(now, key, &request, flow, false),
+            Proof::Stale => self.challenge_stale(now, key, &request, flow),
+            Proof::Claimed(credentials) if credentials.username == user => {
+                let query = Query::Phone { server: key, request: Box::new(request), flow, proof: credentials.clone() };
+                self.ask(query, credentials, Method::Register);
+            }
+            Proof::Claimed(_) => {
+                self.stats.auth_failures += 1;
+                self.challenge(now, key, &request, flow, false);
+            }
+        }
+    }
+
+    fn challenge_stale(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
+        self.stats.stale_nonces += 1;
+        self.challenge(now, key, request, flow, true);
+    }
+
+    /// `Input::Verified`.
+    pub(super) fn verified(&mut self, now: Instant, query: u64, ok: bool) {
+        let (key, request, flow, proof, is_call) = match self.queries.remove(&query) {
+            Some(Query::Caller { server, request, flow, proof }) => (server, request, flow, proof, true),
+            Some(Query::Phone { server, request, flow, proof }) => (server, request, flow, proof, false),
+            Some(place) => {
+                self.queries.insert(query, place);
+                return;
+            }
+            None => return,
+        };
+        self.serving.remove(&key);
+        if !ok || !self.config.users.contains(&proof.username) {
+            self.stats.auth_failures += 1;
+            self.challenge(now, key, &request, flow, false);
+        } else if !self.auth.spend(now, self.config.nonce_life, &proof) {
+            self.challenge_stale(now, key, &request, flow);
+        } else if is_call {
+            self.invited(key, flow, *request, Source::User(proof.username));
+        } else {
+            self.register(now, key, flow, &request, proof);
+        }
+    }
+
+    fn register(&mut self, now: Instant, key: ServerKey, flow: Flow, request: &Request, proof: Credentials) {
+        let user = proof.username;
+        let (times, at_most) = (&self.config.registration, self.config.capacity.bindings_per_user);
+        match self.registrar.register(now, (&user, flow), request, times, at_most) {
+            Err(refused) => {
+                let mut response = self.response(request, refused.status);
+                if let Some(seconds) = refused.min_expires {
+                    response.headers.push(Name::MinExpires, seconds.to_string());
+                }
+                self.respond(now, key, &Method::Register, response);
+            }
+            Ok(events) => {
+                let mut response = self.response(request, 200);
+                response.headers.0.extend(self.registrar.listing(now, &user));
+                self.respond(now, key, &Method::Register, response);
+                self.out.extend(events.into_iter().map(Output::Event));
+                self.begin_asking(now, &user);
+            }
+        }
+    }
+
+    fn invited(&mut self, key: ServerKey, flow: Flow, mut request: Request, source: Source) {
+        let Ok(caller) = request.headers.from() else { return };
+        let leg = self.next_leg();
+        let local_tag = self.tag();
+        let is_told = |name: &Name| TOLD.contains(name) || name.as_str().starts_with("X-");
+        let told = request.headers.0.iter().filter(|(name, _)| is_told(name));
+        let event = Event::Invited {
+            leg,
+            source,
+            caller,
+            called: request.uri.clone(),
+            offer: body_of(request.headers.clone(), std::mem::take(&mut request.body)),
+            flow,
+            call_id: request.headers.call_id().unwrap_or_default().to_owned(),
+            headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
+        };
+        let contact = self.contact(&request.uri.user_decoded(), flow);
+        self.by_tag.insert(local_tag.clone(), leg);
+        self.serving.insert(key, Serving::Leg(leg));
+        self.legs.insert(leg, Leg::Ringing(Box::new(Ringing { server: key, request, local_tag, contact, flow })));
+        self.tell(event);
+    }
+
+    /// A response to the INVITE of a leg that rings, with what 1xx and 2xx carry (§12.1.1).
+    pub(super) fn ringing_response(&self, ringing: &Ringing, status: u16) -> Response {
+        let mut response = Response::to_request(&ringing.request, status, Some(&ringing.local_tag));
+        if status < 300 {
+            let routes = ringing.request.headers.all(&Name::RecordRoute);
+            routes.for_each(|route| response.headers.push(Name::RecordRoute, route));
+            response.headers.push(Name::Contact, ringing.contact.as_str());
+        }
+        response
+    }
+
+    /// `Command::Ring`.
+    pub(super) fn ring(&mut self, now: Instant, leg: LegId, status: u16, body: Option<Body>) {
+        assert!((101..200).contains(&status), "only a provisional status rings");
+        let Some(Leg::Ringing(ringing)) = self.legs.get(&leg) else { return };
+        let key = ringing.server;
+        let mut response = self.ringing_response(ringing, status);
+        if let Some(body) = body {
+            put_body(&mut response.headers, &mut response.body, body);
+        }
+        self.respond(now, key, &Method::Invite, response);
+    }
+
+    /// `Command::Answer`.
+    pub(super) fn answer(&mut self, now: Instant, leg: LegId, body: Body) {
+        let Some(Leg::Ringing(ringing)) = self.legs.get(&leg) else { return };
+        let key = ringing.server;
+        let mut response = self.ringing_response(ringing, 200);
+        response.headers.push(Name::Allow, self.allow());
+        put_body(&mut response.headers, &mut response.body, body);
+        let dialog =
+            DialogRecord::of_request(&ringing.request, &ringing.local_tag, ringing.contact.clone(), ringing.flow);
+        let offered = !ringing.request.headers.has(&Name::ContentType);
+        let cseq = dialog.remote_cseq.unwrap_or_default();
+        let mut talking = Talking::new(dialog, None);
+        talking.unacked = Some(Unacked { server: key, cseq, first: true, offered });
+        self.legs.insert(leg, Leg::Talking(Box::new(talking)));
+        self.respond(now, key, &Method::Invite, response);
+    }
+
+    /// `Command::Refuse`.
+    pub(super) fn turn_away(&mut self, now: Instant, leg: LegId, status: u16, headers: Vec<(String, String)>) {
+        assert!((300..700).contains(&status), "a refusal needs a failure status");
+        let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) else { return };
+        let mut response = self.ringing_response(&ringing, status);
+        put_headers(&mut response.headers, headers);
+        self.respond(now, ringing.server, &Method::Invite, response);
+    }
+
+    /// `Command::Challenge`.
+    pub(super) fn demand_proof(&mut self, now: Instant, leg: LegId) {
+        if let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+            self.challenge(now, ringing.server, &ringing.request, ringing.flow, false);
+        }
+    }
+
+    /// CANCEL (§9.2): 200 if there is something to cancel, and 487 for the INVITE if it was not answered yet.
+    fn cancelled(&mut self, now: Instant, key: ServerKey, request: &Request, via: &Via) {
+        let Some(invite) = self.transactions.cancelled_by(request, via) else {
+            return self.refuse(now, key, request, 481);
+        };
+        let response = self.response(request, 200);
+        self.respond(now, key, &Method::Cancel, response);
+        let reason = reason_of(&request.headers);
+        match self.serving.get(&invite).copied() {
+            Some(Serving::Query(query)) => {
+                if let Some(Query::Caller { request, .. }) = self.queries.remove(&query) {
+                    self.serving.remove(&invite);
+                    self.refuse(now, invite, &request, 487);
+                }
+            }
+            Some(Serving::Leg(leg)) => match self.talking(leg) {
+                Some(talking) => {
+                    if let Some(theirs) = talking.theirs.take_if(|theirs| theirs.server == invite) {
+                        self.serving.remove(&invite);
+                        self.refuse(now, invite, &theirs.request, 487);
+                    }
+                }
+                None => self.caller_gave_up(now, leg, reason),
+            },
+            None => {}
+        }
+    }
+
+    /// 487 for a leg that rings, by CANCEL or by BYE within the early dialog.
+    pub(super) fn caller_gave_up(&mut self, now: Instant, leg: LegId, reason: Option<super::Reason>) {
+        if let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+            let response = self.ringing_response(&ringing, 487);
+            self.respond(now, ringing.server, &Method::Invite, response);
+            self.tell(Event::Cancelled { leg, reason });
+        }
+    }
+
+    /// A response with our name and a new To tag if there is none.
+    pub(super) fn response(&mut self, request: &Request, status: u16) -> Response {
+        let tag = self.tag();
+        Response::to_request(request, status, Some(&tag))
+    }
+
+    pub(super) fn refuse(&mut self, now: Instant, key: ServerKey, request: &Request, status: u16) {
+        let response = self.response(request, status);
+        self.respond(now, key, &request.method, response);
+    }
+
+    pub(super) fn respond(&mut self, now: Instant, key: ServerKey, method: &Method, mut response: Response) {
+        if !self.config.server_name.is_empty() {
+            response.headers.push(Name::Server, self.config.server_name.as_str());
+        }
+        if response.status >= 300 {
+            self.serving.remove(&key);
+        }
+        if self.transactions.respond(now, key, &response) {
+            stats::count_response(&mut self.stats.responses_sent, method, response.status);
+        }
+    }
+
+    /// 503 without remembering anything (§8.2.7).
+    fn respond_stateless(&mut self, reply: Flow, request: &Request) {
+        self.stats.overloads += 1;
+        let mut response = self.plain(request, 503);
+        response.headers.push(Name::RetryAfter, FULL_RETRY.to_string());
+        self.out.push_back(Output::Send { flow: reply, bytes: response.to_bytes() });
+    }
+
+    /// A message that could not be read: counted, and answered if it says enough to be.
+    pub(super) fn misread(&mut self, flow: Flow, refusal: Refusal) {
+        stats::count(&mut self.stats.refusals, refusal.why.name());
+        let Some(mut response) = refusal.answer else { return };
+        let Ok(via) = response.headers.top_via() else { return };
+        let (via, reply) = stamp(via, flow);
+        response.headers.set_top_via(&via);
+        if let Ok(mut to) = response.headers.to()
+            && to.tag().is_none()
+        {
+            to.set_tag(&self.auth.stateless_tag(response.headers.call_id().unwrap_or_default()));
+            response.headers.set(Name::To, to.to_string());
+        }
+        stats::count(&mut self.stats.responses_sent, &format!("unread {}", response.status));
+        self.out.push_back(Output::Send { flow: reply, bytes: response.to_bytes() });
+    }
+}
+
+/// Notes in the top Via where the request came from, and says where its responses go: to the address it came
+/// from (§18.2.1), and to its port if asked (RFC 3581 §4) or if that is a connection, else to the Via's port.
+fn stamp(mut via: Via, flow: Flow) -> (Via, Flow) {
+    let source = flow.remote.ip();
+    let asked = via.rport().is_some();
+    via.params.remove("received");
+    if asked || via.host.ip() != Some(source) {
+        via.params.set("received", Some(&source.to_string()));
+    }
+    if asked {
+        via.params.set("rport", Some(&flow.remote.port().to_string()));
+    }
+    let symmetric = asked || flow.transport.is_reliable();
+    let port = if symmetric { flow.remote.port() } else { via.port.unwrap_or(5060) };
+    (via, Flow { remote: SocketAddr::new(source, port), ..flow })
+}

@@ -54,6 +54,14 @@ enum What {
         #[arg(long)]
         numbers: bool,
     },
+    /// Run a recording of `serve --record` through a fresh engine, and say what came out.
+    Replay {
+        #[arg(value_name = "FILE")]
+        recording: PathBuf,
+        /// Compare with the log in this directory.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -123,6 +131,10 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
                 None => server::calls::list(&data, server::calls::Show { last, json, numbers })?,
             };
             print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Replay { recording, data } => {
+            print!("{}", server::record::replay(&recording, data.as_deref())?);
             Ok(ExitCode::SUCCESS)
         }
     }

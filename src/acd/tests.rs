@@ -59,7 +59,12 @@ pub(super) fn center() -> Center {
         lines: BTreeMap::new(),
         queues: queues.into_iter().map(|queue| (queue.id.clone(), queue)).collect(),
         agents: agents.into_iter().map(|agent| (agent.id, agent)).collect(),
-        codes: center::ShortCodes { ready: "*1".into(), not_ready: "*2".into() },
+        codes: center::ShortCodes {
+            ready: "*1".into(),
+            not_ready: "*2".into(),
+            ready_sound: "ready".into(),
+            not_ready_sound: "not-ready".into(),
+        },
         limits: center::Limits { calls: 100, silence: Duration::from_secs(30), drain: Duration::ZERO },
     }
 }

@@ -31,7 +31,8 @@ enum Destination {
 
 impl Engine {
     pub(super) fn invited(&mut self, leg: LegId, source: Source, caller: NameAddr, called: Uri, offer: Option<Body>) {
-        if self.draining || self.calls.len() >= self.config.center.limits.calls as usize {
+        let full = self.calls.len() >= self.config.center.limits.calls as usize;
+        if self.draining || !self.log_healthy || full {
             let headers = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
             return self.sip_do(sip::Command::Refuse { leg, status: 503, headers });
         }

@@ -85,6 +85,8 @@ pub enum Input {
         command: Command,
     },
     Configured(Box<Configuration>),
+    /// Whether the log can take what new calls would add to it. While it cannot, they are refused.
+    LogHealthy(bool),
     /// What an earlier start of this node left open ([`crate::log::open_change`]), each with its personal text.
     /// At most once, before anything else.
     Restored(Vec<(Event, Option<String>)>),
@@ -154,6 +156,7 @@ pub struct Engine {
     timers: Timers<Deadline>,
     ids: Ids,
     draining: bool,
+    log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
     current: Option<CallId>,
     #[serde(skip)]
@@ -215,6 +218,7 @@ impl Engine {
             timers: Timers::default(),
             ids,
             draining: false,
+            log_healthy: true,
             current: None,
             outputs: VecDeque::new(),
             planted: None,
@@ -292,6 +296,7 @@ impl Engine {
                 self.outputs.push_back(Output::Reply { id, result });
             }
             Input::Configured(config) => self.configure(*config),
+            Input::LogHealthy(healthy) => self.log_healthy = healthy,
             Input::Restored(open) => self.restore(open),
             Input::Timeout => self.time_passed(),
         }

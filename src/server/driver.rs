@@ -5,14 +5,13 @@
 
 use super::accounts::Accounts;
 use super::clock::Clock;
+use super::record::Recorder;
 use super::store::Store;
 use crate::engine::{Engine, Input, Output};
 use crate::media;
 use crate::sip;
 use crate::stats::Stats;
 use crate::time::Instant;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,7 +38,7 @@ pub struct Outlets {
     pub store: Arc<Store>,
     pub accounts: Accounts,
     pub stats: Arc<Mutex<Stats>>,
-    pub record: Option<BufWriter<File>>,
+    pub record: Option<Recorder>,
 }
 
 pub struct Driver {
@@ -47,6 +46,8 @@ pub struct Driver {
     pub clock: Clock,
     pub inbox: Receiver<Message>,
     pub outlets: Outlets,
+    /// What the engine was told last about the log.
+    pub log_healthy: bool,
     /// Told once, when a drain has come to its end.
     pub drained: Option<Sender<()>>,
 }
@@ -70,6 +71,11 @@ impl Driver {
             }
             if self.engine.deadline().is_some_and(|at| at <= self.clock.now()) {
                 self.door(Input::Timeout)?;
+            }
+            let healthy = self.outlets.store.healthy();
+            if healthy != self.log_healthy {
+                self.log_healthy = healthy;
+                self.door(Input::LogHealthy(healthy))?;
             }
             if self.engine.is_drained() {
                 self.drained.take().map(|drained| drained.send(()));
@@ -98,8 +104,7 @@ impl Driver {
     fn door(&mut self, input: Input) -> anyhow::Result<()> {
         let now = self.clock.now();
         if let Some(record) = &mut self.outlets.record {
-            serde_json::to_writer(&mut *record, &(now, &input))?;
-            record.write_all(b"\n")?;
+            record.input(now, &input)?;
         }
         self.engine.handle(now, input);
         self.drain()

@@ -14,9 +14,11 @@ pub mod calls;
 pub mod clock;
 pub mod driver;
 pub mod media;
-//STUB pub mod metrics;
+pub mod metrics;
 pub mod net;
+pub mod numbers;
 pub mod phone;
+pub mod record;
 pub mod signaling;
 pub mod speech;
 pub mod store;
@@ -31,9 +33,8 @@ use crate::stats::Stats;
 use anyhow::{Context, Result};
 use clock::Clock;
 use driver::{Driver, Message, Outlets};
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use record::Recorder;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -107,10 +108,14 @@ impl Running {
         let (inbox, messages) = channel();
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
         udp.read_into(0, inbox.clone())?;
-        let engine = build_engine(loaded, &store, &sounds, &planes)?;
+        let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
+        let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
+        let engine = Engine::new(start, config);
+        let mut stats = Stats::new(&loaded.center);
+        stats.restore(&store.recovered);
+        let stats = Arc::new(Mutex::new(stats));
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let store_writer = Arc::new(store.store);
-        let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
         print_banner(loaded, &accounts, store.epoch);
         let outlets = Outlets {
             sip: udp.sender(),
@@ -119,10 +124,10 @@ impl Running {
             store: Arc::clone(&store_writer),
             accounts: accounts.accounts,
             stats: Arc::clone(&stats),
-            record: options.record.as_deref().map(create_record).transpose()?,
+            record,
         };
         let (drained, when_drained) = channel();
-        let driver = Driver { engine, clock, inbox: messages, outlets, drained: Some(drained) };
+        let driver = Driver { engine, clock, inbox: messages, outlets, drained: Some(drained), log_healthy: true };
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || driver.run())?;
         let pages = pages(stats, &store_writer, &planes, inbox.clone());
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
@@ -172,7 +177,12 @@ fn load_sounds(loaded: &Loaded) -> Result<audio::Sounds> {
     Ok(sounds)
 }
 
-fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Sender<Message>) -> Result<media::Planes> {
+fn start_planes(
+    loaded: &Loaded,
+    sounds: &Arc<audio::Sounds>,
+    clock: Clock,
+    inbox: &Sender<Message>,
+) -> Result<media::Planes> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = loaded.server.media.planes.unwrap_or(u16::try_from(cores).unwrap_or(1));
     let inbox = inbox.clone();
@@ -181,7 +191,12 @@ fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbo
     media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), clock, events)
 }
 
-fn build_engine(loaded: &Loaded, store: &store::Opened, sounds: &audio::Sounds, planes: &media::Planes) -> Result<Engine> {
+fn engine_settings(
+    loaded: &Loaded,
+    store: &store::Opened,
+    sounds: &audio::Sounds,
+    planes: &media::Planes,
+) -> Result<(Start, Configuration)> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
     let listener = Listener { advertised: loaded.server.sip.advertised, ..Listener::udp(loaded.server.sip.bind) };
@@ -197,7 +212,7 @@ fn build_engine(loaded: &Loaded, store: &store::Opened, sounds: &audio::Sounds, 
     };
     let names = loaded.sounds.iter().filter_map(|sound| Some((sound.name.clone(), sounds.find(&sound.name)?)));
     let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
-    Ok(Engine::new(start, Configuration { center, flows, sounds: names.collect() }))
+    Ok((start, Configuration { center, flows, sounds: names.collect() }))
 }
 
 fn restored(open: Vec<crate::event::Event>) -> Input {
@@ -208,7 +223,12 @@ fn restored(open: Vec<crate::event::Event>) -> Input {
     Input::Restored(open.into_iter().map(with_text).collect())
 }
 
-fn pages(stats: Arc<Mutex<Stats>>, store: &Arc<Store>, planes: &Arc<media::Planes>, inbox: Sender<Message>) -> web::Pages {
+fn pages(
+    stats: Arc<Mutex<Stats>>,
+    store: &Arc<Store>,
+    planes: &Arc<media::Planes>,
+    inbox: Sender<Message>,
+) -> web::Pages {
     let exporter = numbers::Exporter::new(stats, Arc::clone(store), Arc::clone(planes), inbox.clone());
     let (store, inbox) = (Arc::clone(store), Mutex::new(inbox));
     let not_ready = move || {
@@ -225,13 +245,6 @@ fn pages(stats: Arc<Mutex<Stats>>, store: &Arc<Store>, planes: &Arc<media::Plane
         }
     };
     web::Pages { exporter, not_ready: Box::new(not_ready) }
-}
-
-fn create_record(path: &Path) -> Result<BufWriter<File>> {
-    use std::os::unix::fs::OpenOptionsExt;
-    // A recording holds numbers and addresses: for its owner only.
-    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-    Ok(BufWriter::new(file.with_context(|| format!("cannot write the recording {}", path.display()))?))
 }
 
 async fn stop_signal() -> Result<()> {
@@ -259,12 +272,21 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
         println!("  agents with passwords made at first start ({}):", accounts.file.display());
         for agent in loaded.center.agents.values() {
             let queues: Vec<&str> = agent.queues.iter().map(|queue| queue.as_str()).collect();
-            println!("         {} {:<8} {}  {}", agent.id, agent.user, accounts.passwords[&agent.user], queues.join(", "));
+            println!(
+                "         {} {:<8} {}  {}",
+                agent.id,
+                agent.user,
+                accounts.passwords[&agent.user],
+                queues.join(", ")
+            );
         }
     } else {
         println!("  agents {} with passwords from {}", loaded.center.agents.len(), accounts.file.display());
     }
-    println!("An agent's phone is ready while it is registered; it dials {} for a break and {} to be ready again.", codes.not_ready, codes.ready);
+    println!(
+        "An agent's phone is ready while it is registered; it dials {} for a break and {} to be ready again.",
+        codes.not_ready, codes.ready
+    );
     if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), loaded.center.lines.values().next()) {
         println!("Try, in a second and a third terminal:");
         println!("  tierline phone --user {} --answer", agent.user);

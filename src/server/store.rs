@@ -105,6 +105,8 @@ pub struct Store {
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
+    /// [`QUEUE_LIMIT`], but for tests.
+    limit: u64,
     /// Held as long as we write: a second process on the same directory is refused.
     _lock: File,
 }
@@ -140,12 +142,12 @@ impl Store {
         let shared = Arc::new(Shared::default());
         let writer = Writer::new(conn, events, orders_in, shared.clone(), keep);
         let thread = std::thread::Builder::new().name("event-log".into()).spawn(move || writer.run())?;
-        Ok(Store { queue, orders, shared, thread: Some(thread), _lock: lock })
+        Ok(Store { queue, orders, shared, thread: Some(thread), limit: QUEUE_LIMIT, _lock: lock })
     }
 
     /// Hands one event over to be written; never waits.
     pub fn append(&self, event: Event) {
-        if self.queued() >= 2 * QUEUE_LIMIT || self.queue.send(event).is_err() {
+        if self.queued() >= 2 * self.limit || self.queue.send(event).is_err() {
             self.shared.lost.fetch_add(1, Relaxed);
             return;
         }
@@ -174,7 +176,7 @@ impl Store {
     /// Whether new calls may be taken: what they would add to the log can be written.
     pub fn healthy(&self) -> bool {
         let alive = self.thread.as_ref().is_some_and(|t| !t.is_finished());
-        alive && !self.shared.failing.load(Relaxed) && self.queued() < QUEUE_LIMIT
+        alive && !self.shared.failing.load(Relaxed) && self.queued() < self.limit
     }
 
     pub fn numbers(&self) -> Numbers {

@@ -188,6 +188,7 @@ impl Config {
 
 /// What arrives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "made once and moved on; a box would only be in the way of matching")]
 pub enum Input {
     /// One whole message: a datagram, or one frame of a stream.
     Received {
@@ -215,6 +216,7 @@ pub enum Input {
 
 /// What leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "made once and moved on; a box would only be in the way of matching")]
 pub enum Output {
     Send {
         flow: Flow,
@@ -282,6 +284,7 @@ impl std::fmt::Debug for Account {
 
 /// What the endpoint may be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "made once and moved on; a box would only be in the way of matching")]
 pub enum Command {
     /// Calls somebody. `leg` comes from [`super::Endpoint::next_leg`].
     Invite {

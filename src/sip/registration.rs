@@ -59,7 +59,9 @@ impl Endpoint {
     }
 
     pub(super) fn send_register(&mut self, now: Instant) {
-        let Some(registration) = self.registration.as_mut().filter(|registration| !registration.sending) else { return };
+        let Some(registration) = self.registration.as_mut().filter(|registration| !registration.sending) else {
+            return;
+        };
         registration.sending = true;
         registration.cseq += 1;
         self.due.cancel(&Deadline::Refresh);
@@ -114,7 +116,7 @@ impl Endpoint {
     fn register_failed(&mut self, now: Instant, status: u16) {
         let Some(registration) = &mut self.registration else { return };
         registration.failures += 1;
-        let may_pass = status == 408 || status >= 500 && status < 600;
+        let may_pass = status == 408 || (500..600).contains(&status);
         if registration.expires == 0 || !may_pass {
             self.registration = None;
         } else {

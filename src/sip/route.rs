@@ -120,9 +120,10 @@ impl Endpoint {
             return Some(flow);
         }
         let fits = |index: usize| {
-            self.config.listeners.get(index).is_some_and(|listener| {
-                listener.transport == transport && reaches(listener.bind.ip(), remote.ip())
-            })
+            self.config
+                .listeners
+                .get(index)
+                .is_some_and(|listener| listener.transport == transport && reaches(listener.bind.ip(), remote.ip()))
         };
         let preferred = known.map(|flow| usize::from(flow.listener)).filter(|index| fits(*index));
         let listener = preferred.or_else(|| (0..self.config.listeners.len()).find(|index| fits(*index)))?;
@@ -148,7 +149,10 @@ impl Endpoint {
             Outcome::TransportFailed => true,
             Outcome::Unresolved => false,
         };
-        if may_go_elsewhere && !cancelled && let Some(flow) = errand.spare.pop() {
+        if may_go_elsewhere
+            && !cancelled
+            && let Some(flow) = errand.spare.pop()
+        {
             request.headers.remove_top_via();
             return self.launch(now, flow, *request, errand);
         }
@@ -173,7 +177,13 @@ impl Endpoint {
         }
     }
 
-    fn second_try(&mut self, request: &Request, response: &Response, account: &Account, attempt: u8) -> Option<Request> {
+    fn second_try(
+        &mut self,
+        request: &Request,
+        response: &Response,
+        account: &Account,
+        attempt: u8,
+    ) -> Option<Request> {
         matches!(response.status, 401 | 407)
             .then(|| super::auth::answered(request.clone(), response, account, attempt, &mut self.rng))
             .flatten()

@@ -5,7 +5,7 @@
 use super::api::{Account, Body, Event, Flow, Output, Reason};
 use super::dialog::DialogRecord;
 use super::header::{Headers, Method, Name, NameAddr};
-use super::leg::{Calling, Leg, Leaving, Talking};
+use super::leg::{Calling, Leaving, Leg, Talking};
 use super::message::{Request, Response};
 use super::route::Hop;
 use super::transaction::{ClientKey, Errand, Purpose, fresh_branch};

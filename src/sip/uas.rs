@@ -37,7 +37,9 @@ impl Endpoint {
         let Ok(via) = request.headers.top_via() else { return };
         let (via, reply) = stamp(via, flow);
         request.headers.set_top_via(&via);
-        match self.transactions.receive_request(now, reply, &request, &via) {
+        let arrival = self.transactions.receive_request(now, reply, &request, &via);
+        self.drain(now); // The 100 goes before anything that follows from the request.
+        match arrival {
             Arrival::Known => {}
             Arrival::Ack => self.acknowledged(now, request),
             Arrival::Full => self.respond_stateless(reply, &request),
@@ -70,7 +72,9 @@ impl Endpoint {
         }
         let is_optional = headers.get(&Name::ContentDisposition).is_some_and(|d| d.contains("handling=optional"));
         let negotiates = matches!(request.method, Method::Invite | Method::Update);
-        if negotiates && !request.body.is_empty() && !is_optional
+        if negotiates
+            && !request.body.is_empty()
+            && !is_optional
             && headers.content_type().as_deref() != Some("application/sdp")
         {
             return refuse(415, Name::Accept, "application/sdp".to_owned());
@@ -136,7 +140,8 @@ impl Endpoint {
 
     /// A new call: is there room, and who is it?
     fn admit(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
-        let is_full = self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries;
+        let is_full =
+            self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries;
         if let Some(seconds) = self.draining.or(is_full.then_some(FULL_RETRY)) {
             self.stats.overloads += 1;
             let mut response = self.response(&request, 503);

@@ -29,7 +29,12 @@ fn center() -> Center {
         lines: BTreeMap::new(),
         queues: [(id.clone(), queue)].into(),
         agents: [agent(1), agent(2)].into(),
-        codes: ShortCodes { ready: "*1".into(), not_ready: "*2".into() },
+        codes: ShortCodes {
+            ready: "*1".into(),
+            not_ready: "*2".into(),
+            ready_sound: "ready".into(),
+            not_ready_sound: "not-ready".into(),
+        },
         limits: Limits { calls: 10, silence: seconds(60), drain: seconds(60) },
     }
 }

@@ -48,6 +48,12 @@ impl Reader {
         query.query_map([call.0 as i64], line_of)?.map(|row| decode(row?)).collect()
     }
 
+    /// One event as it is written.
+    pub fn line(&self, seq: u64) -> Result<Option<String>> {
+        let mut query = self.conn.prepare_cached("SELECT line FROM event WHERE seq = ?1")?;
+        Ok(query.query_row([seq as i64], |row| row.get(0)).optional()?)
+    }
+
     /// Puts back the personal texts that are still kept.
     pub fn join_texts(&self, events: &mut [Event]) -> Result<()> {
         events.iter_mut().try_for_each(|event| join_text(&self.conn, event))

@@ -131,11 +131,16 @@ fn a_killed_process_leaves_what_was_open_and_nothing_else() {
     assert_eq!(dialogs, Ok(1), "the text of an ended or replaced dialog is still there");
 }
 
-/// Appends `rows` events and asks for a flush; returns how many groups that may take at most: one more begins only
-/// when one is full or its time is over.
-fn burst(store: &Store, first: u64, rows: u64) -> u64 {
+/// Appends `rows` events, `pace` apart, and asks for a flush. Returns how many groups that may take at most: one
+/// more begins only when one is full or its time is over.
+fn burst(store: &Store, first: u64, rows: u64, pace: Duration) -> u64 {
     let before = Instant::now();
-    (first..first + rows).for_each(|seq| store.append(event(seq, 1, What::DrainStarted)));
+    for n in 0..rows {
+        while before.elapsed() < pace * n as u32 {
+            std::thread::yield_now();
+        }
+        store.append(event(first + n, 1, What::DrainStarted));
+    }
     let (done, answer) = mpsc::sync_channel(1);
     store.order(Order::Flush { target: first + rows - 1, done }).unwrap();
     let bound = rows / GROUP_ROWS + (before.elapsed().as_micros() / GROUP_TIME.as_micros()) as u64 + 1;
@@ -147,11 +152,34 @@ fn burst(store: &Store, first: u64, rows: u64) -> u64 {
 fn events_are_committed_in_groups() {
     let dir = Dir::new();
     let Opened { store, .. } = open(&dir);
-    let mut bound = burst(&store, 1, 20_000);
-    bound += (0..50).map(|n| burst(&store, 20_001 + n * 100, 100)).sum::<u64>();
-    let Numbers { commits, committed_seq, queued, lost, failures } = store.numbers();
-    assert!(commits <= bound, "{commits} commits, expected at most {bound}");
-    assert_eq!((committed_seq, queued, lost, failures), (25_000, 0, 0, 0));
+    let mut first = 1;
+    for (rows, pace) in [(20_000, Duration::ZERO), (100, Duration::from_micros(200))] {
+        let before = store.numbers().commits;
+        let bound = burst(&store, first, rows, pace);
+        let commits = store.numbers().commits - before;
+        assert!(commits <= bound, "{commits} commits for {rows} rows, expected at most {bound}");
+        first += rows;
+    }
+    assert_eq!(store.numbers().committed_seq, 20_100);
+}
+
+#[test]
+fn a_queue_over_its_limit_stops_new_calls_and_at_twice_the_limit_drops() {
+    let dir = Dir::new();
+    let Opened { mut store, .. } = open(&dir);
+    store.limit = 10;
+    let (go_on, wait) = mpsc::channel::<()>();
+    let stuck = Order::With(Box::new(move |_| wait.recv().unwrap_or_default())); // a disk that does not answer
+    store.order(stuck).unwrap();
+    for (seq, healthy, lost) in [(9, true, 0), (10, false, 0), (20, false, 0), (21, false, 1)] {
+        let appended = store.numbers().queued + store.numbers().lost;
+        (appended + 1..=seq).for_each(|seq| store.append(event(seq, 1, What::DrainStarted)));
+        assert_eq!((store.healthy(), store.numbers().lost), (healthy, lost), "after {seq}");
+    }
+    drop(go_on);
+    store.flush().unwrap();
+    assert!(store.healthy());
+    assert_eq!(store.numbers().committed_seq, 20);
 }
 
 #[test]

@@ -26,7 +26,11 @@ fn requests_that_are_not_for_us() {
         (ask("SUBSCRIBE", "1", "", ""), 405, allow),
         (invite("Require: 100rel, x-new\n", ""), 420, Some((Name::Unsupported, "100rel, x-new"))),
         (invite("Content-Type: text/plain\n", "hello"), 415, Some((Name::Accept, "application/sdp"))),
-        (invite("Content-Encoding: gzip\nContent-Type: application/sdp\n", "zz"), 415, Some((Name::AcceptEncoding, "identity"))),
+        (
+            invite("Content-Encoding: gzip\nContent-Type: application/sdp\n", "zz"),
+            415,
+            Some((Name::AcceptEncoding, "identity")),
+        ),
         (invite("", "").replace("INVITE sip:100@10.0.0.1", "INVITE sips:100@10.0.0.1"), 416, None),
         (invite("Max-Forwards: 0\n", "").replace("INVITE sip:100@10.0.0.1", "INVITE sip:100@10.7.7.7"), 483, None),
         (ask("OPTIONS", "1", "Max-Forwards: 0\n", ""), 200, None), // RFC 4475 §3.3.11
@@ -158,7 +162,8 @@ fn a_reinvite_without_body_asks_for_our_offer() {
     assert!(outputs.contains(&Output::Event(Event::Offered { leg, body: None })), "{outputs:?}");
     let outputs = raw.input(Input::Command(Command::AcceptOffer { leg, body: Body::sdp("offer") }));
     assert_eq!((statuses(&outputs), responses(&outputs)[0].body.as_slice()), (vec![200], &b"offer"[..]));
-    let ack = within(&tag, "ACK", 2, "c").replace("Content-Length: 0\n\n", "Content-Type: application/sdp\nContent-Length: 6\n\nanswer");
+    let ack = within(&tag, "ACK", 2, "c")
+        .replace("Content-Length: 0\n\n", "Content-Type: application/sdp\nContent-Length: 6\n\nanswer");
     let answered = Event::OfferAnswered { leg, body: Some(Body::sdp("answer")) };
     assert_eq!(raw.send(&ack), [Output::Event(answered)]);
 }

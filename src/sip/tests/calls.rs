@@ -24,7 +24,9 @@ fn a_call_from_invite_to_bye() {
     };
     assert_eq!((source, from.display.as_deref()), (&Source::Stranger, Some("Ada")));
     assert_eq!((to.user_decoded().as_str(), offer), ("100", &Some(Body::sdp("offer"))));
-    assert!(headers.contains(&("X-Test".into(), "7".into())) && headers.contains(&("Max-Forwards".into(), "70".into())));
+    assert!(
+        headers.contains(&("X-Test".into(), "7".into())) && headers.contains(&("Max-Forwards".into(), "70".into()))
+    );
     pair.tell(1, Command::Ring { leg: called, status: 180, body: None });
     pair.run(5_000);
     pair.tell(1, answer(called));
@@ -34,15 +36,21 @@ fn a_call_from_invite_to_bye() {
     let ladder = ["> INVITE", "< 100 INVITE", "< 180 INVITE", "< 200 INVITE", "> ACK", "> BYE", "< 200 BYE"];
     assert_eq!(pair.take_ladder(), ladder);
     let ours = pair.take_events(0);
-    assert!(matches!(&ours[..], [
+    assert!(
+        matches!(&ours[..], [
         Event::Provisional { status: 180, .. },
         Event::Established { body: Some(body), .. },
-    ] if *body == Body::sdp("answer")), "{ours:?}");
+    ] if *body == Body::sdp("answer")),
+        "{ours:?}"
+    );
     let theirs = pair.take_events(1);
-    assert!(matches!(&theirs[1..], [
+    assert!(
+        matches!(&theirs[1..], [
         Event::Established { body: None, .. },
         Event::Ended { why: EndCause::Bye, reason: given, .. },
-    ] if *given == reason(16)), "{theirs:?}");
+    ] if *given == reason(16)),
+        "{theirs:?}"
+    );
     pair.assert_quiet();
 }
 
@@ -93,9 +101,8 @@ fn a_2xx_that_races_the_cancel_gets_ack_and_bye() {
     pair.tell(1, answer(called)); // The 200 and the CANCEL cross.
     pair.tell(0, hang_up(caller));
     pair.run(1_000);
-    let ladder = [
-        "> INVITE", "< 100 INVITE", "< 200 INVITE", "> CANCEL", "> ACK", "> BYE", "< 200 CANCEL", "< 200 BYE",
-    ];
+    let ladder =
+        ["> INVITE", "< 100 INVITE", "< 200 INVITE", "> CANCEL", "> ACK", "> BYE", "< 200 CANCEL", "< 200 BYE"];
     assert_eq!(pair.take_ladder(), ladder);
     assert_eq!(pair.take_events(0), []);
     assert!(matches!(&pair.take_events(1)[1..], [Event::Established { .. }, Event::Ended { .. }]));
@@ -104,9 +111,11 @@ fn a_2xx_that_races_the_cancel_gets_ack_and_bye() {
 
 #[test]
 fn refusals_say_what_they_mean() {
-    for (status, headers, after) in
-        [(486, vec![], None), (503, vec![("Retry-After".to_owned(), "7 (soon)".to_owned())], Some(7)), (603, vec![], None)]
-    {
+    for (status, headers, after) in [
+        (486, vec![], None),
+        (503, vec![("Retry-After".to_owned(), "7 (soon)".to_owned())], Some(7)),
+        (603, vec![], None),
+    ] {
         let mut pair = Pair::new();
         pair.invite();
         let called = pair.invited();
@@ -143,10 +152,7 @@ fn nobody_answers_at_all() {
     assert_eq!(pair.take_ladder().len(), 7, "timer A: 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s");
     assert_eq!(pair.take_events(0), []);
     pair.run(1);
-    assert!(matches!(
-        &pair.take_events(0)[..],
-        [Event::Failed { status: 408, why: FailureCause::Timeout, .. }]
-    ));
+    assert!(matches!(&pair.take_events(0)[..], [Event::Failed { status: 408, why: FailureCause::Timeout, .. }]));
     pair.assert_quiet();
 }
 
@@ -155,10 +161,7 @@ fn a_broken_flow_fails_the_call_at_once() {
     let mut pair = Pair::new();
     pair.invite();
     pair.input(0, Input::TransportFailed { flow: Flow::udp(0, THERE.parse().unwrap()) });
-    assert!(matches!(
-        &pair.take_events(0)[..],
-        [Event::Failed { status: 503, why: FailureCause::Transport, .. }]
-    ));
+    assert!(matches!(&pair.take_events(0)[..], [Event::Failed { status: 503, why: FailureCause::Transport, .. }]));
 }
 
 #[test]
@@ -257,10 +260,7 @@ fn an_offer_into_a_dead_dialog_ends_the_leg() {
     pair.run(50);
     pair.tell(0, Command::Reoffer { leg: caller, body: Body::sdp("a") });
     pair.run(100);
-    assert_eq!(
-        pair.take_events(0),
-        [Event::Ended { leg: caller, reason: None, why: EndCause::DialogGone }]
-    );
+    assert_eq!(pair.take_events(0), [Event::Ended { leg: caller, reason: None, why: EndCause::DialogGone }]);
 }
 
 #[test]
@@ -278,7 +278,10 @@ fn the_offer_may_come_with_the_answer() {
     pair.tell(0, Command::AcceptOffer { leg, body: Body::sdp("answer") });
     pair.run(100);
     let last = pair.take_events(1).pop();
-    assert!(matches!(&last, Some(Event::Established { body: Some(body), .. }) if *body == Body::sdp("answer")), "{last:?}");
+    assert!(
+        matches!(&last, Some(Event::Established { body: Some(body), .. }) if *body == Body::sdp("answer")),
+        "{last:?}"
+    );
     pair.tell(0, hang_up(leg));
     pair.run(100);
     pair.assert_quiet();

@@ -3,6 +3,7 @@
 mod answers;
 mod calls;
 mod phones;
+mod storm;
 
 use super::header::{Method, NameAddr};
 use super::message::{Message, Request, Response};

@@ -1,0 +1,398 @@
+//! Phones that register, prove who they are, vanish and come back.
+
+use super::*;
+use crate::sip::header::Name;
+
+/// A center with users 1001 and 1002, and their passwords in `Pair`.
+fn center() -> Config {
+    let mut config = config(THERE);
+    config.users = ["1001", "1002"].map(str::to_owned).into();
+    config.domains = vec!["Center.Example".to_owned()];
+    config
+}
+
+fn register(expires: u32) -> Command {
+    Command::Register { user: account("1001"), registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(), expires }
+}
+
+fn registered(center: Config) -> Pair {
+    let mut pair = Pair::with(config(HERE), center);
+    pair.tell(0, register(600));
+    pair.run(100);
+    pair
+}
+
+#[test]
+fn a_phone_registers_refreshes_and_leaves() {
+    let mut pair = registered(center());
+    let once = ["> REGISTER", "< 401 REGISTER", "> REGISTER", "< 200 REGISTER"];
+    assert_eq!(pair.take_ladder(), once);
+    assert_eq!(pair.take_events(0), [Event::Registered { expires: 600 }]);
+    let events = pair.take_events(1);
+    assert!(
+        matches!(&events[..], [Event::Bound { user, binding }]
+        if user == "1001" && binding.contact.uri.to_string() == format!("sip:1001@{HERE}")
+            && binding.flow.remote == HERE.parse().unwrap() && binding.alive && binding.q == 1000),
+        "{events:?}"
+    );
+    pair.run(539_000);
+    assert_eq!(pair.take_ladder(), Vec::<String>::new());
+    pair.run(2_000);
+    assert_eq!(pair.take_ladder(), once, "refreshed a minute early");
+    assert!(matches!(&pair.take_events(1)[..], [Event::Bound { .. }]));
+    assert_eq!(pair.sides[1].bindings("1001").count(), 1);
+    pair.take_events(0);
+    pair.tell(0, Command::Unregister);
+    pair.run(100);
+    assert_eq!(pair.take_events(0), [Event::Registered { expires: 0 }]);
+    assert!(matches!(&pair.take_events(1)[..], [Event::Unbound { why: UnboundCause::Removed, .. }]));
+    pair.assert_quiet();
+}
+
+#[test]
+fn a_registration_that_is_not_refreshed_expires() {
+    let mut pair = registered(center());
+    pair.loss = Box::new(|side, _| side == 0);
+    pair.take_events(1);
+    pair.run(599_000);
+    assert_eq!(pair.take_events(1), []);
+    pair.run(1_100);
+    assert!(
+        matches!(&pair.take_events(1)[..], [Event::Unbound { user, why: UnboundCause::Expired, .. }] if user == "1001")
+    );
+    let failed = Event::RegistrationFailed { status: 408 };
+    assert!(pair.take_events(0).contains(&failed));
+    // The network is back: the phone comes back by itself.
+    pair.loss = Box::new(|_, _| false);
+    pair.run(100_000);
+    assert!(matches!(&pair.take_events(1)[..], [Event::Bound { .. }]));
+}
+
+#[test]
+fn wrong_passwords_and_unknown_users_look_alike() {
+    let mut answers = Vec::new();
+    for user in ["1002", "7777"] {
+        let mut pair = Pair::with(config(HERE), center());
+        let wrong = Account { user: user.to_owned(), password: "wrong".to_owned() };
+        let registrar = Uri::parse(&format!("sip:{THERE}")).unwrap();
+        pair.tell(0, Command::Register { user: wrong, registrar, expires: 600 });
+        pair.run(100);
+        assert_eq!(pair.take_events(0), [Event::RegistrationFailed { status: 401 }], "{user}");
+        assert_eq!(pair.take_events(1), []);
+        assert_eq!(pair.sides[1].stats().auth_failures, 1);
+        answers.push(pair.take_ladder());
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], ["> REGISTER", "< 401 REGISTER", "> REGISTER", "< 401 REGISTER"]);
+}
+
+#[test]
+fn too_short_registrations_are_told_the_minimum() {
+    let mut pair = Pair::with(config(HERE), center());
+    pair.tell(0, register(20));
+    pair.run(200);
+    assert_eq!(pair.take_events(0), [Event::Registered { expires: 60 }]);
+    assert!(pair.take_ladder().contains(&"< 423 REGISTER".to_owned()));
+    pair.tell(0, register(100_000));
+    pair.run(200);
+    assert_eq!(pair.take_events(0), [Event::Registered { expires: 3600 }]);
+}
+
+/// A phone made of raw REGISTERs, to send what ours never would.
+struct Phone {
+    raw: Raw,
+    cseq: u32,
+    count: u32,
+    nonce: String,
+}
+
+impl Phone {
+    fn new() -> Phone {
+        let mut config = center();
+        config.listeners = vec![Listener::udp(HERE.parse().unwrap())];
+        let mut phone = Phone { raw: Raw::new(config), cseq: 0, count: 0, nonce: String::new() };
+        phone.renew();
+        phone
+    }
+
+    /// Gets a new nonce.
+    fn renew(&mut self) {
+        let outputs = self.plain("REGISTER", "", "");
+        let response = responses(&outputs).pop().unwrap();
+        let challenge = response.headers.get(&Name::WwwAuthenticate).unwrap();
+        (self.nonce, self.count) = (digest::Challenge::parse(challenge).unwrap().nonce, 0);
+    }
+
+    fn plain(&mut self, method: &str, more: &str, from: &str) -> Vec<Output> {
+        self.cseq += 1;
+        let branch = format!("p{}", self.cseq);
+        let to = if method == "REGISTER" { "To: <sip:1001@10.0.0.1>\n" } else { "To: <sip:100@10.0.0.1>\n" };
+        let contact =
+            if more.contains("Contact:") || method == "INVITE" { "" } else { "Contact: <sip:1001@10.0.0.2:5062>\n" };
+        let text = ask(method, &branch, &format!("{to}{contact}CSeq: {} {method}\n{more}", self.cseq), "");
+        let from = if from.is_empty() { "sip:1001@10.0.0.1" } else { from };
+        self.raw.send(&text.replace("sip:bob@example.org", from).replace("Contact: none\n", ""))
+    }
+
+    /// With credentials of `user`; `count` is added to the nonce count.
+    fn proven(&mut self, method: &str, user: &str, more: &str, count: u32) -> Vec<Output> {
+        self.count += count;
+        let challenge = digest::Challenge::new("test", &self.nonce, digest::Algorithm::Md5);
+        let password = format!("secret of {user}");
+        let login = digest::Login { user, password: &password };
+        let credentials = challenge.answer(login, &Method::from(method), "sip:100@10.0.0.1", self.count, "c");
+        let from = format!("sip:{user}@10.0.0.1");
+        let outputs = self.plain(method, &format!("Authorization: {credentials}\n{more}"), &from);
+        let asked = outputs.iter().find_map(|output| match output {
+            Output::Verify { query, credentials, method } => Some((*query, credentials.clone(), method.clone())),
+            _ => None,
+        });
+        let Some((query, credentials, method)) = asked else { return outputs };
+        let ha1 = digest::ha1(credentials.algorithm, user, "test", &password);
+        self.raw.input(Input::Verified { query, ok: credentials.verify(&ha1, &method) })
+    }
+
+    fn contacts(&self) -> Vec<String> {
+        self.raw.endpoint.bindings("1001").map(|binding| binding.contact.uri.to_string()).collect()
+    }
+}
+
+#[test]
+fn what_a_register_does() {
+    let one = "Contact: <sip:1001@10.0.0.2:5062>;q=0.5\n";
+    let two = "Contact: <sip:1001@10.0.0.3>;expires=120\n";
+    let here = "sip:1001@10.0.0.2:5062";
+    let rows: [(&str, u16, &[&str]); 11] = [
+        (one, 200, &[here]),
+        ("Contact: none\n", 200, &[here]), // A query.
+        (two, 200, &[here, "sip:1001@10.0.0.3"]),
+        ("Contact: <sip:1001@10.0.0.4>;expires=10\n", 423, &[here, "sip:1001@10.0.0.3"]),
+        ("Contact: <sip:1001@10.0.0.4>, <sip:1001@10.0.0.5>;expires=3\n", 423, &[here, "sip:1001@10.0.0.3"]),
+        ("Contact: <mailto:ada@example.org>\n", 400, &[here, "sip:1001@10.0.0.3"]),
+        ("Contact: *\n", 400, &[here, "sip:1001@10.0.0.3"]),
+        ("Contact: *\nExpires: 600\n", 400, &[here, "sip:1001@10.0.0.3"]),
+        ("Contact: <sip:1001@10.0.0.2:5062>\nExpires: 0\n", 200, &["sip:1001@10.0.0.3"]),
+        ("Contact: <sip:1001@10.0.0.9>\nExpires: 0\n", 200, &["sip:1001@10.0.0.3"]),
+        ("Contact: *\nExpires: 0\n", 200, &[]),
+    ];
+    let mut phone = Phone::new();
+    for (more, status, contacts) in rows {
+        let outputs = phone.proven("REGISTER", "1001", more, 1);
+        assert_eq!(statuses(&outputs), [status], "{more}");
+        assert_eq!(phone.contacts(), contacts, "{more}");
+        let response = &responses(&outputs)[0];
+        match status {
+            200 => assert_eq!(response.headers.all(&Name::Contact).count(), contacts.len(), "{more}"),
+            423 => assert_eq!(response.headers.get(&Name::MinExpires), Some("60")),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_late_register_changes_nothing() {
+    let mut phone = Phone::new();
+    assert_eq!(statuses(&phone.proven("REGISTER", "1001", "", 1)), [200]);
+    phone.cseq -= 2; // Older than what the registrar knows, with the same Call-ID.
+    let outputs = phone.proven("REGISTER", "1001", "Expires: 0\nX-New: branch\n", 1);
+    assert_eq!(statuses(&outputs), [401], "the branch of the first, without credentials, is known");
+    phone.cseq = 1;
+    let outputs = phone.proven("REGISTER", "1001", "", 1);
+    assert_eq!(statuses(&outputs), [200], "a repetition gets the old answer");
+    let late = phone.raw.endpoint.registrar.register(
+        phone.raw.now,
+        ("1001", Flow::udp(0, THERE.parse().unwrap())),
+        &match Message::parse(ask("REGISTER", "z", "", "").replace('\n', "\r\n").as_bytes(), &Limits::default()) {
+            Ok(Message::Request(mut request)) => {
+                request.headers.set(Name::Contact, format!("<sip:1001@{THERE}>;expires=0"));
+                request
+            }
+            other => panic!("{other:?}"),
+        },
+        &RegistrationTimes::default(),
+        8,
+    );
+    assert_eq!(late.unwrap_err().status, 500);
+    assert_eq!(phone.contacts().len(), 1);
+}
+
+#[test]
+fn proofs_are_good_once_and_not_forever() {
+    let mut phone = Phone::new();
+    assert_eq!(statuses(&phone.proven("REGISTER", "1001", "", 1)), [200]);
+    let stale = |outputs: &[Output]| {
+        let response = responses(outputs).pop().unwrap();
+        let challenge = response.headers.get(&Name::WwwAuthenticate).map(|c| digest::Challenge::parse(c).unwrap());
+        (response.status, challenge.is_some_and(|challenge| challenge.stale))
+    };
+    assert_eq!(stale(&phone.proven("REGISTER", "1001", "", 0)), (401, true), "replayed");
+    assert_eq!(stale(&phone.proven("REGISTER", "1001", "", 1)), (200, false));
+    phone.raw.run(301_000);
+    assert_eq!(stale(&phone.proven("REGISTER", "1001", "", 1)), (401, true), "too old");
+    phone.renew();
+    // 1002's password does not move 1001's phones: To and user name must agree.
+    assert_eq!(stale(&phone.proven("REGISTER", "1002", "", 1)), (401, false));
+    assert_eq!(phone.raw.endpoint.stats().auth_failures, 1);
+    assert_eq!(phone.raw.endpoint.stats().stale_nonces, 2);
+}
+
+#[test]
+fn one_more_phone_than_allowed_replaces_the_least_useful() {
+    let mut phone = Phone::new();
+    let mut events = Vec::new();
+    for number in 1..=10 {
+        let contact = format!("Contact: <sip:1001@10.0.0.{number}>\n");
+        events.extend(phone.proven("REGISTER", "1001", &contact, 1));
+    }
+    let replaced = events
+        .iter()
+        .filter(|output| matches!(output, Output::Event(Event::Unbound { why: UnboundCause::Replaced, .. })));
+    assert_eq!((replaced.count(), phone.contacts().len()), (2, 8));
+    assert_eq!(phone.contacts()[0], "sip:1001@10.0.0.3", "the oldest went");
+}
+
+#[test]
+fn who_calls_is_who_he_proves_to_be() {
+    // From, and what comes of a call without credentials.
+    let rows = [
+        ("sip:1001@10.0.0.1", 401),
+        ("sip:1001@10.0.0.1:9999", 401),
+        ("sip:%31001@CENTER.example", 401),
+        ("sip:1001@center.example;x=y", 401),
+        ("sip:1001@elsewhere.example", 100),
+        ("sip:7777@10.0.0.1", 100),
+        ("sip:sipp@10.0.0.2:5061", 100),
+    ];
+    for (from, expect) in rows {
+        let mut phone = Phone::new();
+        let outputs = phone.plain("INVITE", "", from);
+        assert_eq!(statuses(&outputs).last(), Some(&expect), "{from}");
+        let invited =
+            outputs.iter().any(|o| matches!(o, Output::Event(Event::Invited { source: Source::Stranger, .. })));
+        assert_eq!(invited, expect == 100, "{from}");
+    }
+    let mut phone = Phone::new();
+    let outputs = phone.proven("INVITE", "1001", "", 1);
+    let user = Source::User("1001".to_owned());
+    assert!(
+        outputs.iter().any(|o| matches!(o, Output::Event(Event::Invited { source, .. }) if *source == user)),
+        "{outputs:?}"
+    );
+    // 1001's password with 1002's name.
+    let outputs = phone.proven("INVITE", "1001", "X: <sip:1001@10.0.0.1>\n", 1);
+    assert!(outputs.iter().any(|o| matches!(o, Output::Event(Event::Invited { .. }))));
+    phone.raw.endpoint.config.users.remove("1001");
+    let outputs = phone.proven("INVITE", "1001", "", 1);
+    assert_eq!(statuses(&outputs), [401], "a user that is no more");
+}
+
+#[test]
+fn a_stranger_can_be_asked_to_prove_himself() {
+    let mut pair = Pair::with(config(HERE), center());
+    let leg = pair.sides[0].next_leg();
+    let command = Command::Invite {
+        leg,
+        uri: Uri::parse(&format!("sip:*1@{THERE}")).unwrap(),
+        flow: None,
+        from: address("<sip:ada@10.0.0.1>"),
+        to: address("<sip:*1@10.0.0.2>"),
+        offer: Some(Body::sdp("offer")),
+        headers: vec![],
+        account: Some(account("1001")),
+    };
+    pair.tell(0, command);
+    let called = pair.invited();
+    pair.tell(1, Command::Challenge { leg: called });
+    pair.run(100);
+    let events = pair.take_events(1);
+    let Some(Event::Invited { source, leg: second, offer, .. }) = events.last() else { panic!("{events:?}") };
+    assert_eq!((source, offer), (&Source::User("1001".to_owned()), &Some(Body::sdp("offer"))));
+    pair.tell(1, Command::Answer { leg: *second, body: Body::sdp("answer") });
+    pair.run(100);
+    assert!(matches!(&pair.take_events(0)[..], [Event::Established { .. }]));
+    pair.tell(0, Command::HangUp { leg, reason: None });
+    pair.run(100);
+    pair.assert_quiet();
+}
+
+#[test]
+fn a_call_that_is_being_verified_can_be_cancelled() {
+    let mut phone = Phone::new();
+    let challenge = digest::Challenge::new("test", &phone.nonce, digest::Algorithm::Md5);
+    let login = digest::Login { user: "1001", password: "secret of 1001" };
+    let credentials = challenge.answer(login, &Method::Invite, "sip:100@10.0.0.1", 1, "c");
+    let outputs = phone.plain("INVITE", &format!("Authorization: {credentials}\n"), "");
+    let Some(Output::Verify { query, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    let cancel = ask("CANCEL", &format!("p{}", phone.cseq), &format!("CSeq: {} CANCEL\n", phone.cseq), "");
+    assert_eq!(statuses(&phone.raw.send(&cancel)), [200, 487]);
+    assert_eq!(phone.raw.input(Input::Verified { query: *query, ok: true }), []);
+    assert_eq!(phone.raw.endpoint.stats().legs, 0);
+}
+
+#[test]
+fn a_phone_that_vanishes_is_noticed_and_one_that_returns_too() {
+    let mut config = center();
+    config.keepalive = Some(Duration::from_secs(30));
+    let mut pair = registered(config);
+    pair.take_ladder();
+    pair.take_events(1);
+    pair.run(31_000);
+    assert_eq!(pair.take_ladder(), ["< OPTIONS", "> 200 OPTIONS"]);
+    pair.loss = Box::new(|side, _| side == 0);
+    pair.run(63_000);
+    assert_eq!(pair.take_events(1), [Event::Alive { user: "1001".to_owned(), alive: false }]);
+    assert!(!pair.sides[1].bindings("1001").next().unwrap().alive);
+    pair.loss = Box::new(|_, _| false);
+    pair.run(63_000);
+    assert_eq!(pair.take_events(1), [Event::Alive { user: "1001".to_owned(), alive: true }]);
+    // The kernel says that nobody listens there: at once.
+    let flow = Flow::udp(0, HERE.parse().unwrap());
+    pair.input(1, Input::TransportFailed { flow });
+    assert_eq!(pair.take_events(1), [Event::Alive { user: "1001".to_owned(), alive: false }]);
+    // It registers again.
+    pair.tell(0, register(600));
+    pair.run(100);
+    let events = pair.take_events(1);
+    assert!(matches!(&events[..], [Event::Bound { .. }, Event::Alive { alive: true, .. }]), "{events:?}");
+}
+
+#[test]
+fn a_call_to_a_silent_phone_marks_it() {
+    let mut pair = registered(center());
+    pair.loss = Box::new(|_, _| true);
+    let binding = pair.sides[1].bindings("1001").next().unwrap().clone();
+    let leg = pair.sides[1].next_leg();
+    let (from, to) = (address("<sip:100@10.0.0.2>"), address("<sip:1001@10.0.0.2>"));
+    let (uri, flow) = (binding.contact.uri, Some(binding.flow));
+    pair.take_events(1);
+    pair.tell(1, Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None });
+    pair.run(33_000);
+    let events = pair.take_events(1);
+    assert!(
+        matches!(&events[..], [Event::Alive { alive: false, .. }, Event::Failed { status: 408, .. }]),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn users_that_are_gone_lose_their_phones() {
+    let mut pair = registered(center());
+    pair.take_events(1);
+    let mut config = center();
+    config.users.remove("1001");
+    pair.tell(1, Command::Configure(config));
+    assert!(matches!(&pair.take_events(1)[..], [Event::Unbound { why: UnboundCause::Removed, .. }]));
+}
+
+#[test]
+fn a_restored_binding_lives_on() {
+    let mut pair = registered(center());
+    let mut binding = pair.sides[1].bindings("1001").next().unwrap().clone();
+    binding.expires = at(20_000);
+    let mut fresh = Raw::new(center());
+    fresh.input(Input::Command(Command::RestoreBinding { binding }));
+    assert_eq!(fresh.endpoint.bindings("1001").count(), 1);
+    let outputs = fresh.run(30_000);
+    assert!(matches!(&outputs[..], [Output::Event(Event::Unbound { why: UnboundCause::Expired, .. })]), "{outputs:?}");
+    pair.tell(0, Command::Unregister);
+}

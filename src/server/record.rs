@@ -1,0 +1,97 @@
+//! Recording every input of the engine, and replaying a recording.
+//!
+//! The first line of a recording is what the engine was started with, each further one an input with its time, all
+//! as JSON. Passwords never pass the engine's door, so none is in a recording; numbers, addresses and keys are: the
+//! file is for its owner only.
+
+use super::store::Reader;
+use crate::engine::{Configuration, Engine, Input, Output, Start};
+use crate::log::{self, Fingerprint};
+use crate::time::Instant;
+use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A recording that is being written.
+pub struct Recorder {
+    out: BufWriter<File>,
+}
+
+impl Recorder {
+    pub fn create(path: &Path, start: &Start, config: &Configuration) -> Result<Recorder> {
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+        let file = file.with_context(|| format!("cannot write the recording {}", path.display()))?;
+        let mut recorder = Recorder { out: BufWriter::new(file) };
+        recorder.line(&(start, config))?;
+        Ok(recorder)
+    }
+
+    pub fn input(&mut self, now: Instant, input: &Input) -> Result<()> {
+        self.line(&(now, input))
+    }
+
+    /// Makes everything so far safe.
+    pub fn flush(&mut self) -> Result<()> {
+        Ok(self.out.flush()?)
+    }
+
+    fn line(&mut self, value: &impl serde::Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.out, value)?;
+        Ok(self.out.write_all(b"\n")?)
+    }
+}
+
+/// Runs a recording through a fresh engine. Returns what to print: how many events came, and their fingerprint; with
+/// `data`, whether they are those of the log there.
+///
+/// # Errors
+/// The recording cannot be read, or the events differ; the text names the first difference.
+pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
+    let file = File::open(path).with_context(|| format!("cannot read the recording {}", path.display()))?;
+    let mut lines = BufReader::new(file).lines();
+    let head = lines.next().with_context(|| format!("{} is empty", path.display()))??;
+    let (start, config): (Start, Configuration) = serde_json::from_str(&head).context("line 1 is no start")?;
+    let log = match data {
+        Some(data) => Some(Reader::open(data)?.with_context(|| format!("there is no log in {}", data.display()))?),
+        None => None,
+    };
+    let mut engine = Engine::new(start, config);
+    let mut heard = Heard { log, ..Heard::default() };
+    heard.take(&mut engine)?;
+    for (number, line) in lines.enumerate() {
+        let (now, input): (Instant, Input) =
+            serde_json::from_str(&line?).with_context(|| format!("line {} is no input", number + 2))?;
+        engine.handle(now, input);
+        heard.take(&mut engine)?;
+    }
+    let same = if heard.log.is_some() { ", the same as in the log" } else { "" };
+    Ok(format!("{} events{same}, fingerprint {}\n", heard.count, heard.fingerprint))
+}
+
+#[derive(Default)]
+struct Heard {
+    count: u64,
+    fingerprint: Fingerprint,
+    log: Option<Reader>,
+}
+
+impl Heard {
+    fn take(&mut self, engine: &mut Engine) -> Result<()> {
+        while let Some(output) = engine.poll() {
+            let Output::Event(event) = output else { continue };
+            let line = log::encode(&event);
+            if let Some(log) = &self.log {
+                match log.line(event.seq)? {
+                    Some(written) if written == line => {}
+                    Some(written) => bail!("event {} differs\n  log:    {written}\n  replay: {line}", event.seq),
+                    None => bail!("event {} is not in the log\n  replay: {line}", event.seq),
+                }
+            }
+            self.fingerprint.add(&line);
+            self.count += 1;
+        }
+        Ok(())
+    }
+}

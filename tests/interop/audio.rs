@@ -68,12 +68,8 @@ pub fn read_wav(path: &Path) -> Vec<i16> {
 }
 
 pub fn write_wav(path: &Path, samples: &[i16], rate: u32) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: rate,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut wav = hound::WavWriter::create(path, spec).expect("a WAV in the test's folder");
     samples.iter().for_each(|sample| wav.write_sample(*sample).expect("a sample written"));
     wav.finalize().expect("a WAV written");

@@ -16,16 +16,14 @@
 //! A command for a leg that is no more does nothing: its end and the command crossed.
 
 use super::dialog::DialogRecord;
-use super::digest::{Algorithm, Credentials};
-use super::frame;
+use super::digest::Credentials;
 use super::header::{Method, NameAddr};
 use super::registrar::Binding;
+use super::settings::Config;
 use super::uri::Uri;
 use crate::ids::LegId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// How messages travel. Only [`Transport::Udp`] is carried by a shell now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,120 +67,6 @@ pub struct Flow {
 impl Flow {
     pub fn udp(listener: u16, remote: SocketAddr) -> Flow {
         Flow { listener, transport: Transport::Udp, remote, connection: 0 }
-    }
-}
-
-/// Where we receive. The two addresses differ behind a NAT and where we bind to "any".
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    pub bind: SocketAddr,
-    /// What Via and Contact tell the others.
-    pub advertised: SocketAddr,
-    pub transport: Transport,
-    /// Which Digest algorithm phones are challenged with here: one only, since some phones fail on a choice.
-    pub algorithm: Algorithm,
-}
-
-impl Listener {
-    /// UDP, advertised as bound, MD5.
-    pub fn udp(bind: SocketAddr) -> Listener {
-        Listener { bind, advertised: bind, transport: Transport::Udp, algorithm: Algorithm::Md5 }
-    }
-}
-
-/// RFC 3261 §17.1.1.1 and table 4.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timing {
-    /// Estimated round trip: 50 ms … 5 s, default 500 ms.
-    pub t1: Duration,
-    /// Longest pause between retransmissions: `t1` … 30 s, default 4 s.
-    pub t2: Duration,
-    /// How long a message may linger in the network: `t1` … 60 s, default 5 s.
-    pub t4: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Timing {
-        Timing { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
-    }
-}
-
-/// How long a phone may register for (RFC 3261 §10.3 step 7).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegistrationTimes {
-    /// Less is answered 423: 1 s … 1 h, default 60 s.
-    pub min: Duration,
-    /// More is cut to this: `min` … 24 h, default 1 h.
-    pub max: Duration,
-    /// For a phone that asks for nothing: `min` … `max`, default 5 min.
-    pub default: Duration,
-}
-
-impl Default for RegistrationTimes {
-    fn default() -> RegistrationTimes {
-        let secs = Duration::from_secs;
-        RegistrationTimes { min: secs(60), max: secs(3600), default: secs(300) }
-    }
-}
-
-/// What the endpoint may hold at most; beyond it new work is refused with 503.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capacity {
-    /// Server transactions: 100 … 10,000,000, default 200,000.
-    pub transactions: usize,
-    /// Legs: 10 … 1,000,000, default 100,000.
-    pub legs: usize,
-    /// Bindings of one user: 1 … 100, default 8; one more replaces the least useful one.
-    pub bindings_per_user: usize,
-    /// Questions to the shell without an answer: 10 … 1,000,000, default 20,000.
-    pub queries: usize,
-}
-
-impl Default for Capacity {
-    fn default() -> Capacity {
-        Capacity { transactions: 200_000, legs: 100_000, bindings_per_user: 8, queries: 20_000 }
-    }
-}
-
-/// What an endpoint is told about its place in the world.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Config {
-    /// At least one.
-    pub listeners: Vec<Listener>,
-    /// Shown in challenges; part of every HA1.
-    pub realm: String,
-    /// Host names that are ours beside the listeners' addresses.
-    pub domains: Vec<String>,
-    /// Who must prove to be who he says (user parts, plain text).
-    pub users: BTreeSet<String>,
-    pub timing: Timing,
-    pub registration: RegistrationTimes,
-    /// The pause between two OPTIONS to a bound phone: 5 s … 1 h, default 30 s; `None` sends none.
-    pub keepalive: Option<Duration>,
-    /// For the headers Server and User-Agent.
-    pub server_name: String,
-    pub limits: frame::Limits,
-    pub capacity: Capacity,
-    /// How long a nonce may be used: 10 s … 1 day, default 5 min.
-    pub nonce_life: Duration,
-}
-
-impl Config {
-    /// Defaults everywhere; the realm is `server_name`.
-    pub fn new(listeners: Vec<Listener>, server_name: &str) -> Config {
-        Config {
-            listeners,
-            realm: server_name.to_owned(),
-            domains: Vec::new(),
-            users: BTreeSet::new(),
-            timing: Timing::default(),
-            registration: RegistrationTimes::default(),
-            keepalive: Some(Duration::from_secs(30)),
-            server_name: server_name.to_owned(),
-            limits: frame::Limits::default(),
-            capacity: Capacity::default(),
-            nonce_life: Duration::from_secs(300),
-        }
     }
 }
 
@@ -303,71 +187,36 @@ pub enum Command {
         headers: Vec<(String, String)>,
         account: Option<Account>,
     },
-    /// Tells the caller something: `status` 180 … 199.
-    Ring {
-        leg: LegId,
-        status: u16,
-        body: Option<Body>,
-    },
+    /// Tells the caller something: `status` 101 … 199.
+    Ring { leg: LegId, status: u16, body: Option<Body> },
     /// 200. `body` is the answer, or the offer if the INVITE had none (then the answer comes in `Established`).
-    Answer {
-        leg: LegId,
-        body: Body,
-    },
+    Answer { leg: LegId, body: Body },
     /// `status` 300 … 699; `headers` such as Retry-After.
-    Refuse {
-        leg: LegId,
-        status: u16,
-        headers: Vec<(String, String)>,
-    },
+    Refuse { leg: LegId, status: u16, headers: Vec<(String, String)> },
     /// The caller shall prove who he is: 401. His second INVITE, if it has credentials, comes as a new leg.
-    Challenge {
-        leg: LegId,
-    },
+    Challenge { leg: LegId },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
-    HangUp {
-        leg: LegId,
-        reason: Option<Reason>,
-    },
+    HangUp { leg: LegId, reason: Option<Reason> },
     /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`.
-    Reoffer {
-        leg: LegId,
-        body: Body,
-    },
+    Reoffer { leg: LegId, body: Body },
     /// Answers `Offered` (with the offer, if `Offered` had no body).
-    AcceptOffer {
-        leg: LegId,
-        body: Body,
-    },
+    AcceptOffer { leg: LegId, body: Body },
     /// Answers `Offered`; usual is 488.
-    RefuseOffer {
-        leg: LegId,
-        status: u16,
-    },
+    RefuseOffer { leg: LegId, status: u16 },
     /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration at a time.
     /// `expires` in seconds.
-    Register {
-        user: Account,
-        registrar: Uri,
-        expires: u32,
-    },
+    Register { user: Account, registrar: Uri, expires: u32 },
+    /// `Registered { expires: 0 }` follows, or `RegistrationFailed`; nothing if there is no registration.
     Unregister,
-    /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE.
-    Restore {
-        leg: LegId,
-        dialog: DialogRecord,
-    },
+    /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE. The CSeq leaves a gap,
+    /// since requests may have followed what was written down.
+    Restore { leg: LegId, dialog: DialogRecord },
     /// After a restart: a binding, its `expires` translated to the new clock. Makes no event.
-    RestoreBinding {
-        binding: Binding,
-    },
+    RestoreBinding { binding: Binding },
     /// New settings. Listeners keep their places; bindings of users that are gone end with `Unbound`.
     Configure(Config),
     /// While on, INVITEs outside dialogs get 503 with Retry-After (seconds); all else goes on.
-    Drain {
-        on: bool,
-        retry_after: u32,
-    },
+    Drain { on: bool, retry_after: u32 },
 }
 
 /// Why an outgoing call failed.
@@ -403,7 +252,7 @@ pub enum UnboundCause {
     Expired,
     /// Its connection broke.
     Unreachable,
-    /// A newer one took its place ([`Capacity::bindings_per_user`]).
+    /// A newer one took its place ([`super::Capacity::bindings_per_user`]).
     Replaced,
 }
 
@@ -425,7 +274,7 @@ pub enum Event {
         /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
     },
-    /// 180 … 199 from the called party. (A 100 makes no event.)
+    /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit.
     Provisional {
         leg: LegId,
         status: u16,
@@ -451,7 +300,8 @@ pub enum Event {
         leg: LegId,
         reason: Option<Reason>,
     },
-    /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow.
+    /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow;
+    /// it does nothing if the peer has taken its offer back meanwhile (CANCEL).
     Offered {
         leg: LegId,
         body: Option<Body>,

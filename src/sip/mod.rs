@@ -11,6 +11,7 @@
 //!
 //! Left out now: PRACK and 100rel, session timers, REFER, Replaces, outbound, Path.
 
+mod admission;
 pub mod api;
 mod auth;
 pub mod dialog;
@@ -26,6 +27,7 @@ mod name;
 pub mod registrar;
 mod registration;
 mod route;
+pub mod settings;
 pub mod stats;
 mod status;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use api::*;
 pub use dialog::DialogRecord;
 pub use frame::Limits;
 pub use registrar::Binding;
+pub use settings::{Capacity, Config, Listener, RegistrationTimes, Timing};
 pub use stats::Stats;
 
 use crate::ids::{IdCounter, LegId, Rng};
@@ -82,6 +85,9 @@ pub struct Endpoint {
     out: VecDeque<Output>,
     stats: Stats,
 }
+
+/// How many requests of ours may have followed the written form of a dialog that is restored.
+const RESTORED_GAP: u32 = 1_000;
 
 /// What waits for the shell's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -174,6 +180,14 @@ impl Endpoint {
 
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The dialog of an established leg as it is now.
+    pub fn dialog(&self, leg: LegId) -> Option<&DialogRecord> {
+        match self.legs.get(&leg)? {
+            Leg::Talking(talking) => Some(&talking.dialog),
+            Leg::Calling(_) | Leg::Ringing(_) => None,
+        }
     }
 
     /// The phones of a user, oldest first.
@@ -276,7 +290,8 @@ impl Endpoint {
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
             Command::Register { user, registrar, expires } => self.begin_registration(now, user, registrar, expires),
             Command::Unregister => self.end_registration(now),
-            Command::Restore { leg, dialog } => {
+            Command::Restore { leg, mut dialog } => {
+                dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);
                 self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, None))));
             }

@@ -2,10 +2,11 @@
 //!
 //! Authentication has happened before. Left out: Path, outbound and GRUU (the next step), and `Date` in answers.
 
-use super::api::{Event, Flow, RegistrationTimes, UnboundCause};
+use super::api::{Event, Flow, UnboundCause};
 use super::header::{Contacts, Name, NameAddr};
 use super::headers::parse_seconds;
 use super::message::Request;
+use super::settings::RegistrationTimes;
 use super::uri::{Scheme, Uri};
 use crate::time::{Instant, Timers};
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 //!
 //! Left out for now: NAPTR and SRV are the shell's; `maddr` is ignored (it lets strangers point us at others).
 
-use super::api::{Account, Event, FailureCause, Flow, Output, Transport};
+use super::api::{Event, FailureCause, Flow, Output, Transport};
 use super::header::{Method, Name, NameAddr, Via};
-use super::message::{Request, Response};
+use super::message::Request;
 use super::stats;
 use super::transaction::{ClientKey, Errand, Outcome, Purpose};
 use super::uri::{Scheme, Uri};
@@ -15,8 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 /// Which way a request shall take.
 pub(super) enum Hop {
     Over(Flow),
-    /// Towards a URI, if possible over the flow that already leads there; a name that leads nowhere falls back
-    /// on it.
+    /// Towards a URI, if possible over the flow that already leads there; what leads nowhere falls back on it.
     Toward(Uri, Option<Flow>),
 }
 
@@ -27,9 +26,10 @@ impl Endpoint {
             Hop::Over(flow) => return self.launch(now, flow, request, errand),
             Hop::Toward(uri, known) => (uri, known),
         };
-        match self.locate(&uri, known) {
+        let direct = uri.host.ip().is_some();
+        match self.locate(&uri, known).or(known.filter(|_| direct)) {
             Some(flow) => self.launch(now, flow, request, errand),
-            None if uri.host.ip().is_some() || self.queries.len() >= self.config.capacity.queries => {
+            None if direct || self.queries.len() >= self.config.capacity.queries => {
                 self.unsent(now, request, errand);
             }
             None => {
@@ -139,35 +139,25 @@ impl Endpoint {
         mut request: Box<Request>,
         outcome: Outcome,
     ) {
-        let cancelled = at.is_some_and(|(key, _)| self.cancelling.remove(&key).is_some());
-        if let Some((_, flow)) = at {
+        if let Some((key, flow)) = at {
+            self.cancelling.remove(&key);
             self.note_life(flow, &outcome);
         }
-        let may_go_elsewhere = match &outcome {
-            Outcome::Response(response) => response.status == 503, // RFC 3263 §4.3
-            Outcome::Timeout { heard } => !heard,
-            Outcome::TransportFailed => true,
-            Outcome::Unresolved => false,
-        };
-        if may_go_elsewhere
-            && !cancelled
-            && let Some(flow) = errand.spare.pop()
-        {
-            request.headers.remove_top_via();
-            return self.launch(now, flow, *request, errand);
-        }
-        let request = match (&outcome, &errand.account, at) {
-            (Outcome::Response(response), Some(account), Some((_, flow))) if !cancelled => {
-                match self.second_try(&request, response, account, errand.attempt) {
-                    Some(second) => {
-                        errand.attempt += 1;
-                        return self.try_again(now, flow, second, errand);
-                    }
-                    None => request,
-                }
+        // A call that we have hung up on is not tried again, neither elsewhere nor with a password.
+        if !matches!(errand.purpose, Purpose::Call(leg) if !self.legs.contains_key(&leg)) {
+            if may_go_elsewhere(&outcome)
+                && let Some(flow) = errand.spare.pop()
+            {
+                request.headers.remove_top_via();
+                return self.launch(now, flow, *request, errand);
             }
-            _ => request,
-        };
+            if let Some((_, flow)) = at
+                && let Some(second) = self.second_try(&request, &outcome, &errand)
+            {
+                errand.attempt += 1;
+                return self.try_again(now, flow, second, errand);
+            }
+        }
         match errand.purpose {
             Purpose::Call(leg) => self.call_failed(leg, outcome),
             Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
@@ -177,23 +167,20 @@ impl Endpoint {
         }
     }
 
-    fn second_try(
-        &mut self,
-        request: &Request,
-        response: &Response,
-        account: &Account,
-        attempt: u8,
-    ) -> Option<Request> {
-        matches!(response.status, 401 | 407)
-            .then(|| super::auth::answered(request.clone(), response, account, attempt, &mut self.rng))
-            .flatten()
+    fn second_try(&mut self, request: &Request, outcome: &Outcome, errand: &Errand) -> Option<Request> {
+        match outcome {
+            Outcome::Response(response) if matches!(response.status, 401 | 407) => {
+                let account = errand.account.as_deref()?;
+                super::auth::answered(request.clone(), response, account, errand.attempt, &mut self.rng)
+            }
+            _ => None,
+        }
     }
 
-    /// The second try's CSeq must not be used again in the dialog, and the leg may be gone.
+    /// The second try's CSeq must not be used again in the dialog; its leg may be gone.
     fn try_again(&mut self, now: Instant, flow: Flow, request: Request, errand: Errand) {
         let number = request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         match errand.purpose {
-            Purpose::Call(leg) if !self.legs.contains_key(&leg) => return,
             Purpose::Reoffer(leg) => match self.talking(leg) {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
@@ -207,9 +194,9 @@ impl Endpoint {
     /// A bound phone that gave no answer at all is not alive; one that answered is.
     fn note_life(&mut self, flow: Flow, outcome: &Outcome) {
         let alive = match outcome {
-            Outcome::Response(_) | Outcome::Timeout { heard: true } => true,
+            Outcome::Response(_) => true,
             Outcome::Timeout { heard: false } | Outcome::TransportFailed => false,
-            Outcome::Unresolved => return,
+            Outcome::Timeout { heard: true } | Outcome::Unresolved => return, // That tells nothing new.
         };
         let events = self.registrar.heard(flow, alive);
         self.out.extend(events.into_iter().map(Output::Event));
@@ -231,6 +218,16 @@ impl Endpoint {
             Outcome::Unresolved => (404, FailureCause::Unresolved),
         };
         self.tell(Event::Failed { leg, status, reason, retry_after, why });
+    }
+}
+
+/// RFC 3263 §4.3: what another address may do better.
+fn may_go_elsewhere(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Response(response) => response.status == 503,
+        Outcome::Timeout { heard } => !heard,
+        Outcome::TransportFailed => true,
+        Outcome::Unresolved => false,
     }
 }
 

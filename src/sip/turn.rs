@@ -44,7 +44,7 @@ impl Endpoint {
         };
         self.transactions.acknowledge(unacked.server);
         self.serving.remove(&unacked.server);
-        let body = body_of(request.headers, request.body);
+        let body = body_of(&request.headers, request.body);
         let talking = self.talking(leg).expect("the leg whose ACK has come");
         if let Some(leaving) = talking.leaving.take() {
             if let Some(Leg::Talking(talking)) = self.forget(leg) {
@@ -85,7 +85,7 @@ impl Endpoint {
             Method::Invite | Method::Update => self.offered(now, key, leg, request),
             Method::Info => {
                 self.refuse(now, key, &request, 200);
-                let body = body_of(request.headers, request.body);
+                let body = body_of(&request.headers, request.body);
                 if self.talking(leg).is_some_and(|talking| talking.leaving.is_none()) {
                     self.tell(Event::Info { leg, body });
                 }
@@ -140,7 +140,7 @@ impl Endpoint {
             response.headers.push(Name::Contact, contact);
             return self.respond(now, key, &Method::Update, response);
         }
-        let body = body_of(request.headers.clone(), std::mem::take(&mut request.body));
+        let body = body_of(&request.headers, std::mem::take(&mut request.body));
         talking.theirs = Some(Theirs { server: key, request, offered: has_body });
         self.serving.insert(key, Serving::Leg(leg));
         self.tell(Event::Offered { leg, body });
@@ -206,7 +206,7 @@ impl Endpoint {
         talking.dialog.refresh_target(response.headers.contact().ok().flatten());
         let dialog = talking.dialog.clone();
         self.acknowledge(key, &dialog, None);
-        self.tell(Event::OfferAnswered { leg, body: body_of(response.headers, response.body) });
+        self.tell(Event::OfferAnswered { leg, body: body_of(&response.headers, response.body) });
     }
 
     /// §12.2.1.2: 481, 408 and silence mean that the dialog is gone; after other failures it goes on as it was.

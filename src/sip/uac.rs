@@ -62,7 +62,7 @@ impl Endpoint {
             && self.legs.contains_key(&leg)
         {
             let status = response.status;
-            self.tell(Event::Provisional { leg, status, body: body_of(response.headers, response.body) });
+            self.tell(Event::Provisional { leg, status, body: body_of(&response.headers, response.body) });
         }
     }
 
@@ -77,6 +77,9 @@ impl Endpoint {
             return;
         }
         let is_first = acks.is_empty();
+        if acks.len() >= MAX_FORKS {
+            return;
+        }
         self.cancelling.remove(&key);
         let alive = self.registrar.heard(flow, true);
         self.out.extend(alive.into_iter().map(Output::Event));
@@ -99,7 +102,7 @@ impl Endpoint {
 
     fn established(&mut self, key: ClientKey, leg: LegId, mut talking: Talking, response: Response) {
         let had_offer = self.transactions.sent(key).is_some_and(|sent| sent.headers.has(&Name::ContentType));
-        let body = body_of(response.headers, response.body);
+        let body = body_of(&response.headers, response.body);
         if !had_offer && body.is_some() {
             talking.owes_ack = Some(key);
             let (flow, remote_tag) = (talking.dialog.flow, talking.dialog.remote_tag.clone());
@@ -192,6 +195,9 @@ pub(super) fn hop(dialog: &DialogRecord) -> Hop {
     }
 }
 
+/// Answers of one INVITE that are acknowledged; an honest proxy forks to fewer.
+const MAX_FORKS: usize = 16;
+
 /// The methods that an endpoint answers; with REGISTER where it has users.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 
@@ -231,7 +237,7 @@ pub(super) fn put_body(headers: &mut Headers, bytes: &mut Vec<u8>, body: Body) {
     *bytes = body.bytes;
 }
 
-pub(super) fn body_of(headers: Headers, bytes: Vec<u8>) -> Option<Body> {
+pub(super) fn body_of(headers: &Headers, bytes: Vec<u8>) -> Option<Body> {
     let content_type = || headers.content_type().unwrap_or_else(|| "application/octet-stream".to_owned());
     (!bytes.is_empty()).then(|| Body { content_type: content_type(), bytes })
 }

@@ -1,9 +1,7 @@
 //! Being called: requests from outside a dialog, in the order of RFC 3261 §8.2, and what our user answers.
 
 use super::api::{Body, Event, Flow, Output, Source};
-use super::auth::Proof;
 use super::dialog::DialogRecord;
-use super::digest::Credentials;
 use super::header::{Method, Name, Via};
 use super::leg::{Leg, Ringing, Talking, Unacked};
 use super::message::{Refusal, Request, Response};
@@ -29,7 +27,7 @@ const TOLD: [Name; 9] = [
 ];
 
 /// Seconds of Retry-After when we are full.
-const FULL_RETRY: u32 = 5;
+pub(super) const FULL_RETRY: u32 = 5;
 
 impl Endpoint {
     pub(super) fn receive_request(&mut self, now: Instant, flow: Flow, mut request: Request) {
@@ -44,11 +42,14 @@ impl Endpoint {
             Arrival::Ack => self.acknowledged(now, request),
             Arrival::Full => self.respond_stateless(reply, &request),
             Arrival::New { key, .. } if request.method == Method::Cancel => self.cancelled(now, key, &request, &via),
-            Arrival::New { key, merged } => match self.objection(&request, merged) {
-                Some(response) => self.respond(now, key, &request.method, response),
-                None if request.headers.to_tag().is_some() => self.within_dialog(now, key, request),
-                None => self.outside_dialog(now, key, flow, request),
-            },
+            Arrival::New { key, merged } => {
+                ignore_optional_body(&mut request);
+                match self.objection(&request, merged) {
+                    Some(response) => self.respond(now, key, &request.method, response),
+                    None if request.headers.to_tag().is_some() => self.within_dialog(now, key, request),
+                    None => self.outside_dialog(now, key, flow, request),
+                }
+            }
         }
     }
 
@@ -70,13 +71,7 @@ impl Endpoint {
         if headers.all(&Name::ContentEncoding).any(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
             return refuse(415, Name::AcceptEncoding, "identity".to_owned());
         }
-        let is_optional = headers.get(&Name::ContentDisposition).is_some_and(|d| d.contains("handling=optional"));
-        let negotiates = matches!(request.method, Method::Invite | Method::Update);
-        if negotiates
-            && !request.body.is_empty()
-            && !is_optional
-            && headers.content_type().as_deref() != Some("application/sdp")
-        {
+        if negotiates(request) && !request.body.is_empty() && !is_sdp(request) {
             return refuse(415, Name::Accept, "application/sdp".to_owned());
         }
         if headers.to_tag().is_some() {
@@ -138,105 +133,7 @@ impl Endpoint {
         response
     }
 
-    /// A new call: is there room, and who is it?
-    fn admit(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
-        let is_full =
-            self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries;
-        if let Some(seconds) = self.draining.or(is_full.then_some(FULL_RETRY)) {
-            self.stats.overloads += 1;
-            let mut response = self.response(&request, 503);
-            response.headers.push(Name::RetryAfter, seconds.to_string());
-            return self.respond(now, key, &Method::Invite, response);
-        }
-        let claimed = self.claimed_user(&request);
-        match self.proof(now, &request, flow) {
-            Proof::Malformed(why) => self.refuse(now, key, &request, why.status()),
-            Proof::Stale => self.challenge_stale(now, key, &request, flow),
-            Proof::Claimed(credentials) if claimed.as_ref().is_none_or(|user| *user == credentials.username) => {
-                let query = Query::Caller { server: key, request: Box::new(request), flow, proof: credentials.clone() };
-                let number = self.ask(query, credentials, Method::Invite);
-                self.serving.insert(key, Serving::Query(number));
-            }
-            Proof::Claimed(_) => {
-                self.stats.auth_failures += 1;
-                self.challenge(now, key, &request, flow, false);
-            }
-            Proof::Missing if claimed.is_some() => self.challenge(now, key, &request, flow, false),
-            Proof::Missing => self.invited(key, flow, request, Source::Stranger),
-        }
-    }
-
-    /// A REGISTER is always challenged (§10.3 steps 3 and 4). The To URI's host does not matter: phones know us
-    /// under addresses that we do not.
-    fn admit_phone(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
-        let user = request.headers.to().map(|to| to.uri.user_decoded()).unwrap_or_default();
-        match self.proof(now, &request, flow) {
-            _ if self.queries.len() >= self.config.capacity.queries => self.refuse(now, key, &request, 503),
-            Proof::Malformed(why) => self.refuse(now, key, &request, why.status()),
-            Proof::Missing => self.challenge(now, key, &request, flow, false),
-            Proof::Stale => self.challenge_stale(now, key, &request, flow),
-            Proof::Claimed(credentials) if credentials.username == user => {
-                let query = Query::Phone { server: key, request: Box::new(request), flow, proof: credentials.clone() };
-                self.ask(query, credentials, Method::Register);
-            }
-            Proof::Claimed(_) => {
-                self.stats.auth_failures += 1;
-                self.challenge(now, key, &request, flow, false);
-            }
-        }
-    }
-
-    fn challenge_stale(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
-        self.stats.stale_nonces += 1;
-        self.challenge(now, key, request, flow, true);
-    }
-
-    /// `Input::Verified`.
-    pub(super) fn verified(&mut self, now: Instant, query: u64, ok: bool) {
-        let (key, request, flow, proof, is_call) = match self.queries.remove(&query) {
-            Some(Query::Caller { server, request, flow, proof }) => (server, request, flow, proof, true),
-            Some(Query::Phone { server, request, flow, proof }) => (server, request, flow, proof, false),
-            Some(place) => {
-                self.queries.insert(query, place);
-                return;
-            }
-            None => return,
-        };
-        self.serving.remove(&key);
-        if !ok || !self.config.users.contains(&proof.username) {
-            self.stats.auth_failures += 1;
-            self.challenge(now, key, &request, flow, false);
-        } else if !self.auth.spend(now, self.config.nonce_life, &proof) {
-            self.challenge_stale(now, key, &request, flow);
-        } else if is_call {
-            self.invited(key, flow, *request, Source::User(proof.username));
-        } else {
-            self.register(now, key, flow, &request, proof);
-        }
-    }
-
-    fn register(&mut self, now: Instant, key: ServerKey, flow: Flow, request: &Request, proof: Credentials) {
-        let user = proof.username;
-        let (times, at_most) = (&self.config.registration, self.config.capacity.bindings_per_user);
-        match self.registrar.register(now, (&user, flow), request, times, at_most) {
-            Err(refused) => {
-                let mut response = self.response(request, refused.status);
-                if let Some(seconds) = refused.min_expires {
-                    response.headers.push(Name::MinExpires, seconds.to_string());
-                }
-                self.respond(now, key, &Method::Register, response);
-            }
-            Ok(events) => {
-                let mut response = self.response(request, 200);
-                response.headers.0.extend(self.registrar.listing(now, &user));
-                self.respond(now, key, &Method::Register, response);
-                self.out.extend(events.into_iter().map(Output::Event));
-                self.begin_asking(now, &user);
-            }
-        }
-    }
-
-    fn invited(&mut self, key: ServerKey, flow: Flow, mut request: Request, source: Source) {
+    pub(super) fn invited(&mut self, key: ServerKey, flow: Flow, mut request: Request, source: Source) {
         let Ok(caller) = request.headers.from() else { return };
         let leg = self.next_leg();
         let local_tag = self.tag();
@@ -247,7 +144,7 @@ impl Endpoint {
             source,
             caller,
             called: request.uri.clone(),
-            offer: body_of(request.headers.clone(), std::mem::take(&mut request.body)),
+            offer: body_of(&request.headers, std::mem::take(&mut request.body)),
             flow,
             call_id: request.headers.call_id().unwrap_or_default().to_owned(),
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
@@ -399,6 +296,26 @@ impl Endpoint {
         stats::count(&mut self.stats.responses_sent, &format!("unread {}", response.status));
         self.out.push_back(Output::Send { flow: reply, bytes: response.to_bytes() });
     }
+}
+
+/// RFC 3261 §20.11: a body of an unknown type that need not be understood counts as none.
+fn ignore_optional_body(request: &mut Request) {
+    let disposition = request.headers.get(&Name::ContentDisposition).unwrap_or_default();
+    let is_optional = disposition.split(';').any(|part| part.trim().eq_ignore_ascii_case("handling=optional"));
+    if is_optional && negotiates(request) && !is_sdp(request) {
+        request.headers.remove(&Name::ContentType);
+        request.headers.remove(&Name::ContentEncoding);
+        request.body = Vec::new();
+    }
+}
+
+/// Whether a body would be an offer.
+fn negotiates(request: &Request) -> bool {
+    matches!(request.method, Method::Invite | Method::Update)
+}
+
+fn is_sdp(request: &Request) -> bool {
+    request.headers.content_type().as_deref() == Some("application/sdp")
 }
 
 /// Notes in the top Via where the request came from, and says where its responses go: to the address it came

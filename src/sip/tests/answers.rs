@@ -35,6 +35,7 @@ fn requests_that_are_not_for_us() {
         (invite("Max-Forwards: 0\n", "").replace("INVITE sip:100@10.0.0.1", "INVITE sip:100@10.7.7.7"), 483, None),
         (ask("OPTIONS", "1", "Max-Forwards: 0\n", ""), 200, None), // RFC 4475 §3.3.11
         (ask("BYE", "1", "", ""), 481, None),
+        (invite("Content-Disposition: session;handling=required\nContent-Type: text/x\n", "x"), 415, None),
         (ask("BYE", "1", unknown_dialog, ""), 481, None),
         (ask("INVITE", "1", unknown_dialog, ""), 481, None),
         (ask("CANCEL", "1", "", ""), 481, None),
@@ -44,6 +45,14 @@ fn requests_that_are_not_for_us() {
     for (text, expect, header) in rows {
         check(&text, expect, header);
     }
+}
+
+#[test]
+fn a_body_that_need_not_be_understood_is_not() {
+    let mut raw = Raw::new(config(HERE));
+    let card = "Content-Disposition: icon; handling=optional\nContent-Type: image/png\n";
+    let outputs = raw.send(&ask("INVITE", "1", card, "png"));
+    assert!(matches!(outputs.last(), Some(Output::Event(Event::Invited { offer: None, .. }))), "{outputs:?}");
 }
 
 #[test]
@@ -301,4 +310,47 @@ fn noise_is_counted_and_never_answered_twice() {
     let stats = raw.endpoint.stats();
     assert_eq!(stats.refusals.values().sum::<u64>(), 2, "{stats:?}");
     assert_eq!((stats.stray_acks, raw.endpoint.deadline()), (1, None));
+}
+
+#[test]
+fn a_carrier_may_ask_for_proof_within_the_call() {
+    let mut raw = Raw::new(config(HERE));
+    let leg = raw.endpoint.next_leg();
+    let command = Command::Invite {
+        leg,
+        uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
+        flow: None,
+        from: address("<sip:100@10.0.0.1>"),
+        to: address("<sip:bob@10.0.0.2>"),
+        offer: Some(Body::sdp("v=0")),
+        headers: vec![("X-Bad".into(), "a\r\nVia: b".into()), ("X-Good".into(), "g".into())],
+        account: Some(account("100")),
+    };
+    let invite = requests(&raw.input(Input::Command(command))).remove(0);
+    assert!(invite.headers.has(&Name::from("X-Good")) && !invite.headers.has(&Name::from("X-Bad")));
+    let first = reply(&mut raw, &invite, 200, "one");
+    assert!(matches!(first.last(), Some(Output::Event(Event::Established { .. }))), "{first:?}");
+    let ask = |raw: &mut Raw, request: &Request, status: u16, stale: bool| {
+        let mut challenge = digest::Challenge::new("carrier", "n1", digest::Algorithm::Md5);
+        challenge.stale = stale;
+        let mut response = Response::to_request(request, status, Some("one"));
+        let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
+        response.headers.push(name, challenge.to_string());
+        raw.input(Input::Received { flow: Flow::udp(0, THERE.parse().unwrap()), bytes: response.to_bytes() })
+    };
+    let outputs = raw.input(Input::Command(Command::Reoffer { leg, body: Body::sdp("hold") }));
+    let second = ask(&mut raw, &requests(&outputs)[0], 407, false);
+    let again = requests(&second).into_iter().find(is(Method::Invite)).expect("a second try");
+    assert!(again.headers.has(&Name::ProxyAuthorization) && again.headers.cseq().unwrap().number == 3);
+    assert_eq!(again.body, b"hold");
+    // Refused with credentials: not tried again, except that the nonce was stale.
+    let third = ask(&mut raw, &again, 407, true);
+    let again = requests(&third).into_iter().find(is(Method::Invite)).expect("a third try");
+    let last = ask(&mut raw, &again, 407, false);
+    assert!(last.contains(&Output::Event(Event::OfferRefused { leg, status: 407 })), "{last:?}");
+    let outputs = raw.input(Input::Command(Command::HangUp { leg, reason: None }));
+    let bye = requests(&outputs).remove(0);
+    assert_eq!((bye.method.clone(), bye.headers.cseq().unwrap().number), (Method::Bye, 5));
+    let outputs = ask(&mut raw, &bye, 401, false);
+    assert!(requests(&outputs)[0].headers.has(&Name::Authorization), "the BYE is proven as well");
 }

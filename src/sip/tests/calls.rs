@@ -290,16 +290,21 @@ fn the_offer_may_come_with_the_answer() {
 #[test]
 fn a_dialog_is_restored_from_its_written_form() {
     let mut pair = Pair::new();
-    let (caller, _) = pair.call();
-    let Some(Leg::Talking(talking)) = pair.sides[0].legs.get(&caller) else { panic!("the call is up") };
-    let written = serde_json::to_string(&talking.dialog).unwrap();
+    let (caller, called) = pair.call();
+    let written = serde_json::to_string(pair.sides[0].dialog(caller).unwrap()).unwrap();
     assert!(written.len() < 1_000, "a dialog is small: {written}");
+    // A re-INVITE follows that is not written down any more.
+    pair.tell(0, Command::Reoffer { leg: caller, body: Body::sdp("hold") });
+    pair.run(50);
+    pair.tell(1, Command::AcceptOffer { leg: called, body: Body::sdp("held") });
+    pair.run(50);
+    pair.take_ladder();
     pair.sides[0] = Endpoint::new(config(HERE), Rng::from_number(99), IdCounter::new(1, 2));
     pair.tell(0, Command::Restore { leg: caller, dialog: serde_json::from_str(&written).unwrap() });
     pair.tell(0, hang_up(caller));
     pair.run(100);
     assert_eq!(pair.take_ladder(), ["> BYE", "< 200 BYE"]);
-    assert!(matches!(&pair.take_events(1)[..], [Event::Ended { why: EndCause::Bye, .. }]));
+    assert!(matches!(&pair.take_events(1)[..], [.., Event::Ended { why: EndCause::Bye, .. }]));
 }
 
 #[test]
@@ -331,6 +336,12 @@ fn names_are_resolved_and_tried_in_order() {
     assert_eq!(pair.take_events(0), [], "the second address is tried first");
     pair.input(0, Input::TransportFailed { flow: Flow::udp(0, THERE.parse().unwrap()) });
     assert!(matches!(&pair.take_events(0)[..], [Event::Failed { why: FailureCause::Transport, .. }]));
+    // Who has hung up is not tried elsewhere.
+    pair.tell(0, invite.clone());
+    pair.tell(0, hang_up(leg));
+    pair.take_ladder();
+    pair.input(0, Input::TransportFailed { flow: Flow::udp(0, dead) });
+    assert_eq!((pair.take_ladder(), pair.take_events(0)), (vec![], vec![]));
     pair.names.clear();
     pair.tell(0, invite);
     assert!(matches!(&pair.take_events(0)[..], [Event::Failed { status: 404, why: FailureCause::Unresolved, .. }]));

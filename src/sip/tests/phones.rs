@@ -396,3 +396,42 @@ fn a_restored_binding_lives_on() {
     assert!(matches!(&outputs[..], [Output::Event(Event::Unbound { why: UnboundCause::Expired, .. })]), "{outputs:?}");
     pair.tell(0, Command::Unregister);
 }
+
+#[test]
+fn a_bound_phone_is_called_over_its_flow_and_may_ask_for_proof() {
+    let mut first = config(HERE);
+    first.users = ["0".to_owned()].into(); // The phone challenges who calls as 0 from its own address.
+    let mut pair = Pair::with(first, center());
+    pair.tell(0, register(600));
+    pair.run(100);
+    pair.take_ladder();
+    pair.take_events(0);
+    let binding = pair.sides[1].bindings("1001").next().unwrap().clone();
+    let leg = pair.sides[1].next_leg();
+    let command = Command::Invite {
+        leg,
+        uri: binding.contact.uri.clone(),
+        flow: Some(binding.flow),
+        from: address("<sip:0@10.0.0.1>"),
+        to: address("<sip:1001@10.0.0.2>"),
+        offer: Some(Body::sdp("offer")),
+        headers: vec![],
+        account: Some(Account { user: "0".into(), password: "secret of 0".into() }),
+    };
+    pair.tell(1, command);
+    pair.run(100);
+    let events = pair.take_events(0);
+    let Some(Event::Invited { leg: phone, source: Source::User(user), .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(user, "0");
+    pair.tell(0, Command::Answer { leg: *phone, body: Body::sdp("answer") });
+    pair.run(100);
+    let ladder =
+        ["< INVITE", "> 100 INVITE", "> 401 INVITE", "< ACK", "< INVITE", "> 100 INVITE", "> 200 INVITE", "< ACK"];
+    assert_eq!(pair.take_ladder(), ladder);
+    assert!(pair.sides[1].dialog(leg).is_some_and(|dialog| dialog.pinned && dialog.local_cseq == 2));
+    pair.tell(1, Command::HangUp { leg, reason: None });
+    pair.run(100);
+    assert!(matches!(&pair.take_events(0)[..], [Event::Established { .. }, Event::Ended { .. }]));
+}

@@ -77,9 +77,15 @@ fn an_endpoint_in_a_storm() {
         if let Some(Output::Verify { query, .. }) = outputs.iter().find(|o| matches!(o, Output::Verify { .. })) {
             outputs.extend(raw.input(Input::Verified { query: *query, ok: rng.chance(0.5) }));
         }
-        answered += statuses(&outputs).len();
         outputs.extend(raw.run(rng.below(1_000)));
-        requests(&outputs).iter().for_each(|request| assert!(!request.headers.0.is_empty()));
+        for output in &outputs {
+            // Answers to what could not be read repeat what was wrong; what we ask ourselves must be right.
+            if let Output::Send { bytes, .. } = output {
+                let is_answer = bytes.starts_with(b"SIP/2.0 ");
+                assert!(is_answer || Message::parse(bytes, &Limits::default()).is_ok(), "{:?}", bytes.escape_ascii());
+                answered += usize::from(is_answer);
+            }
+        }
         let stats = raw.endpoint.stats();
         assert!(stats.legs <= 20 && stats.transactions <= 150, "{stats:?}");
     }

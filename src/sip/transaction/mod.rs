@@ -9,9 +9,10 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use super::api::{Account, Flow, Timing};
+use super::api::{Account, Flow};
 use super::header::{Method, Via};
 use super::message::{Request, Response};
+use super::settings::Timing;
 use crate::ids::{LegId, Rng};
 use crate::time::{Instant, Timers};
 use client::Client;
@@ -123,7 +124,7 @@ pub(super) enum Arrival {
     Known,
     /// An ACK for a 2xx, or for nothing.
     Ack,
-    /// No room for another transaction; never said of requests within dialogs.
+    /// No room for another transaction.
     Full,
 }
 

@@ -63,9 +63,15 @@ impl Transactions {
                 Arrival::Known
             }
             None if is_ack => Arrival::Ack,
-            None if self.servers.len() >= self.capacity && request.headers.to_tag().is_none() => Arrival::Full,
+            None if self.servers.len() >= self.room_for(request) => Arrival::Full,
             None => self.open(reply, request, wire),
         }
+    }
+
+    /// Calls that are under way get twice the room of new ones: overload must not keep them from ending.
+    fn room_for(&self, request: &Request) -> usize {
+        let runs = request.headers.to_tag().is_some() || request.method == Method::Cancel;
+        if runs { self.capacity * 2 } else { self.capacity }
     }
 
     fn open(&mut self, reply: Flow, request: &Request, wire: String) -> Arrival {

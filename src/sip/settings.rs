@@ -1,0 +1,123 @@
+//! What an endpoint is told about its place in the world: listeners, timers, limits.
+
+use super::api::Transport;
+use super::digest::Algorithm;
+use super::frame;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Where we receive. The two addresses differ behind a NAT and where we bind to "any".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    pub bind: SocketAddr,
+    /// What Via and Contact tell the others.
+    pub advertised: SocketAddr,
+    pub transport: Transport,
+    /// Which Digest algorithm phones are challenged with here: one only, since some phones fail on a choice.
+    pub algorithm: Algorithm,
+}
+
+impl Listener {
+    /// UDP, advertised as bound, MD5.
+    pub fn udp(bind: SocketAddr) -> Listener {
+        Listener { bind, advertised: bind, transport: Transport::Udp, algorithm: Algorithm::Md5 }
+    }
+}
+
+/// RFC 3261 §17.1.1.1 and table 4.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Estimated round trip: 50 ms … 5 s, default 500 ms.
+    pub t1: Duration,
+    /// Longest pause between retransmissions: `t1` … 30 s, default 4 s.
+    pub t2: Duration,
+    /// How long a message may linger in the network: `t1` … 60 s, default 5 s.
+    pub t4: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+    }
+}
+
+/// How long a phone may register for (RFC 3261 §10.3 step 7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationTimes {
+    /// Less is answered 423: 1 s … 1 h, default 60 s.
+    pub min: Duration,
+    /// More is cut to this: `min` … 24 h, default 1 h.
+    pub max: Duration,
+    /// For a phone that asks for nothing: `min` … `max`, default 5 min.
+    pub default: Duration,
+}
+
+impl Default for RegistrationTimes {
+    fn default() -> RegistrationTimes {
+        let secs = Duration::from_secs;
+        RegistrationTimes { min: secs(60), max: secs(3600), default: secs(300) }
+    }
+}
+
+/// What the endpoint may hold at most; beyond it new work is refused with 503.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Server transactions: 100 … 10,000,000, default 200,000; twice as many for requests within calls.
+    pub transactions: usize,
+    /// Legs: 10 … 1,000,000, default 100,000.
+    pub legs: usize,
+    /// Bindings of one user: 1 … 100, default 8; one more replaces the least useful one.
+    pub bindings_per_user: usize,
+    /// Questions to the shell without an answer: 10 … 1,000,000, default 20,000.
+    pub queries: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Capacity {
+        Capacity { transactions: 200_000, legs: 100_000, bindings_per_user: 8, queries: 20_000 }
+    }
+}
+
+/// What an endpoint is told about its place in the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    /// Shown in challenges; part of every HA1.
+    pub realm: String,
+    /// Host names that are ours beside the listeners' addresses.
+    pub domains: Vec<String>,
+    /// Who must prove to be who he says (user parts, plain text).
+    pub users: BTreeSet<String>,
+    pub timing: Timing,
+    pub registration: RegistrationTimes,
+    /// The pause between two OPTIONS to a bound phone: 5 s … 1 h, default 30 s; `None` sends none.
+    pub keepalive: Option<Duration>,
+    /// For the headers Server and User-Agent.
+    pub server_name: String,
+    pub limits: frame::Limits,
+    pub capacity: Capacity,
+    /// How long a nonce may be used: 10 s … 1 day, default 5 min.
+    pub nonce_life: Duration,
+}
+
+impl Config {
+    /// Defaults everywhere; the realm is `server_name`.
+    pub fn new(listeners: Vec<Listener>, server_name: &str) -> Config {
+        Config {
+            listeners,
+            realm: server_name.to_owned(),
+            domains: Vec::new(),
+            users: BTreeSet::new(),
+            timing: Timing::default(),
+            registration: RegistrationTimes::default(),
+            keepalive: Some(Duration::from_secs(30)),
+            server_name: server_name.to_owned(),
+            limits: frame::Limits::default(),
+            capacity: Capacity::default(),
+            nonce_life: Duration::from_secs(300),
+        }
+    }
+}

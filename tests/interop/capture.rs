@@ -71,7 +71,7 @@ impl Capture {
             let Datagram { at, from, to, bytes } = datagram;
             if let Some(packet) = rtp(at, &bytes) {
                 streams.entry((from, to)).or_insert_with(|| Stream(Vec::new())).0.push(packet);
-            } else if bytes.first().is_some_and(u8::is_ascii_alphabetic) {
+            } else if bytes.first().is_some_and(u8::is_ascii_uppercase) {
                 messages.push(Message { at, from, to, text: String::from_utf8_lossy(&bytes).into_owned() });
             }
         }

@@ -6,7 +6,7 @@
 use super::capture::Capture;
 use std::cell::Cell;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -114,7 +114,7 @@ impl Ground {
         command.arg(format!("udp and portrange {}-{}", self.base, self.base + BLOCK - 1));
         let program = self.run("tcpdump", &mut command);
         wait_until("tcpdump listens", 10 * SECOND, || program.errors().contains("listening on"));
-        Tcpdump { program, path }
+        Tcpdump { program, path, base: self.base }
     }
 }
 
@@ -196,10 +196,19 @@ impl Drop for Program {
 pub struct Tcpdump {
     program: Program,
     path: PathBuf,
+    base: u16,
 }
+
+/// The last datagram of a capture: when it is in the file, so is everything before it.
+const LAST: &[u8] = b"end of this capture";
 
 impl Tcpdump {
     pub fn stop(mut self) -> Capture {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.send_to(LAST, (Ipv4Addr::LOCALHOST, self.base)).expect("a datagram sent");
+        wait_until("the capture is on disk", 10 * SECOND, || {
+            std::fs::read(&self.path).expect("a capture").ends_with(LAST)
+        });
         self.program.signal(libc::SIGINT);
         self.program.wait(10 * SECOND);
         let lost = self.program.errors();

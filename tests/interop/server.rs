@@ -135,7 +135,8 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
     _ = std::fs::remove_file(flows.join("sounds"));
     std::os::unix::fs::symlink(shipped.join("sounds"), flows.join("sounds")).expect("a link to the sounds");
     std::fs::copy(shipped.join("support.toml"), flows.join("support.toml")).expect("the demo's flow");
-    let direct = "version = 1\nstart = \"wait\"\n[step.wait]\nqueue = \"general\"\n";
+    let direct = "version = 1\nstart = \"wait\"\n[step.wait]\nqueue = \"general\"\notherwise = \"later\"\n\
+                  [step.later]\nhang_up = \"You are ready.\"\n";
     std::fs::write(flows.join("direct.toml"), direct).expect("a flow");
     let (first, last) = ground.audio_ports();
     let mut text = format!(

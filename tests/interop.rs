@@ -20,3 +20,9 @@ mod server;
 
 #[path = "interop/heard.rs"]
 mod heard;
+#[path = "interop/leaving.rs"]
+mod leaving;
+#[path = "interop/rights.rs"]
+mod rights;
+#[path = "interop/running.rs"]
+mod running;

@@ -223,9 +223,15 @@ impl Stream {
 
     /// The longest time without a packet between two times, in milliseconds.
     pub fn gap(&self, from: f64, to: f64) -> f64 {
+        self.longest_gap(from, to).0
+    }
+
+    /// The same, and when it began in seconds after `from`.
+    pub fn longest_gap(&self, from: f64, to: f64) -> (f64, f64) {
         let times = self.between(from, to).iter().map(|packet| packet.at);
         let times: Vec<f64> = [from].into_iter().chain(times).chain([to]).collect();
-        times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max) * 1000.0
+        let gaps = times.windows(2).map(|pair| ((pair[1] - pair[0]) * 1000.0, pair[0] - from));
+        gaps.max_by(|a, b| a.0.total_cmp(&b.0)).expect("two times at least")
     }
 }
 

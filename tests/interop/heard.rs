@@ -2,21 +2,23 @@
 
 use super::audio;
 use super::capture::{Capture, Leg, Stream};
-use super::harness::{Ground, SECOND};
-use super::peers::{Baresip, Sipp};
-use super::server::{SUPPORT, Server, Wishes};
+use super::harness::{Ground, SECOND, talk_for};
+use super::peers::{Baresip, Sipp, sipp_agent};
+use super::server::{DIRECT, SUPPORT, Server, Wishes};
 use std::path::Path;
 
 /// Of a hundred frames; and milliseconds.
-const HEARD: f64 = 95.0;
-const GAP: f64 = 60.0;
+pub const HEARD: f64 = 95.0;
+pub const GAP: f64 = 60.0;
+/// Frames of silence between two sounds.
+const LATE: usize = 5;
 
-fn sound(name: &str) -> Vec<i16> {
+pub fn sound(name: &str) -> Vec<i16> {
     audio::read_wav(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("ivr-flows/sounds/{name}.wav")))
 }
 
-/// The stream that one of the leg's sides hears, checked to be one unbroken line.
-fn heard_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
+/// The stream that the leg's peer hears, checked to be one unbroken line.
+pub fn heard_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
     let (offered, answered) = leg.audio();
     let (caller, _) = leg.sides.expect("an INVITE has two sides");
     let (from, to) = if caller == server.sip { (offered, answered) } else { (answered, offered) };
@@ -25,10 +27,32 @@ fn heard_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream 
     stream
 }
 
-fn assert_tone(who: &str, stream: &Stream, hz: f64, (from, to): (f64, f64)) {
-    let (share, gap) = (stream.tone(hz, from, to), stream.gap(from, to));
+pub fn assert_tone(who: &str, stream: &Stream, hz: f64, (from, to): (f64, f64)) {
+    let share = stream.tone(hz, from, to);
     assert!(share >= HEARD, "{who} heard {hz} Hz in {share:.1} % of {:.1} s", to - from);
-    assert!(gap <= GAP, "{who} heard nothing for {gap:.0} ms");
+    assert_no_gap(who, stream, (from, to));
+}
+
+pub fn assert_no_gap(who: &str, stream: &Stream, (from, to): (f64, f64)) {
+    let (gap, at) = stream.longest_gap(from, to);
+    assert!(gap <= GAP, "{who} heard nothing for {gap:.0} ms, from {at:.3} s of {:.3} s on", to - from);
+}
+
+/// The frames of `heard` from the beginning are `expected`, one after the other, as far as they go.
+fn assert_sounds(heard: &[i16], expected: &[&[i16]]) {
+    let mut at = 0;
+    for (number, sound) in expected.iter().enumerate() {
+        let rest = &heard[at..];
+        // A prompt begins within a few frames of the end of the one before.
+        let fits = |skipped: usize| {
+            let length = sound.len().min(rest.len() - skipped);
+            (audio::alike(&rest[skipped..], &sound[..length]), skipped, length)
+        };
+        let starts = (0..=LATE).map(|frames| fits(frames * audio::FRAME));
+        let (share, skipped, length) = starts.max_by(|a, b| a.0.total_cmp(&b.0)).expect("a start");
+        assert!(share >= HEARD, "sound {number} was heard in {share:.1} % of its {} frames", length / audio::FRAME);
+        at += skipped + length;
+    }
 }
 
 #[test]
@@ -36,27 +60,68 @@ fn a_sipp_caller_hears_the_menu_presses_1_waits_and_talks_with_a_baresip_agent()
     let ground = Ground::new("sipp_calls_baresip");
     let server = Server::start(&ground, &Wishes::agents(&["ada"]));
     let capture = ground.capture();
-    let mut caller = Sipp { scenario: "caller_presses", number: SUPPORT, seconds: 10.0, ..Sipp::default() };
-    caller.says = 600.0;
+    let caller = Sipp { scenario: "caller_presses", number: SUPPORT, seconds: 9.0, says: 600.0, ..Sipp::default() };
     let mut caller = caller.start(&ground, &server);
-    // The caller waits first: the agent comes after the key.
-    super::harness::talk_for(6 * SECOND);
+    // Nobody is there yet: after the key the caller waits, with music.
+    talk_for(6 * SECOND);
     let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
     agent.wait_registered();
     assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
-    server.wait_ended(1, 10 * SECOND);
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!((call["cause"].as_str(), call["phase"].as_str()), (Some("CallerHungUp"), Some("Connected")), "{call}");
     let capture = capture.stop();
     let legs = capture.legs();
     assert_eq!(legs.len(), 2, "{legs:?}");
     let (caller, agent) = (&legs[0], &legs[1]);
-    let talk = (agent.talk().0, caller.talk().1);
     let to_caller = heard_by(&capture, caller, &server);
-    assert!(to_caller.gap(caller.talk().0, caller.talk().1) <= GAP);
-    let before = to_caller.samples(caller.talk().0, talk.0);
-    let (welcome, share) = audio::find_prompt(&before, &sound("welcome"));
-    println!("welcome {welcome} {share}");
-    let (music, music_share) = audio::find_prompt(&before, &sound("hold-music"));
-    println!("music {music} {music_share} {}", before.len());
+    let (all, talk) = (caller.talk(), (agent.talk().0, caller.talk().1));
+    assert_no_gap("the caller", to_caller, all);
+    // Three seconds of listening, then the key (of 100 ms).
+    let pressed = all.0 + 3.05;
+    assert_sounds(&to_caller.samples(all.0, pressed), &[&sound("welcome"), &sound("menu")]);
+    assert_sounds(
+        &to_caller.samples(pressed + 0.2, talk.0 - 0.1),
+        &[&music_from(&to_caller.samples(pressed + 0.2, talk.0))],
+    );
     assert_tone("the caller", to_caller, 1000.0, talk);
     assert_tone("the agent", heard_by(&capture, agent, &server), 600.0, agent.talk());
+    let wire = capture.stream(caller.audio().0, caller.audio().1);
+    assert!(wire.0.iter().any(|packet| packet.payload_type == 101), "no key was pressed: the test proves nothing");
+}
+
+/// The hold music from where the listener came in.
+fn music_from(heard: &[i16]) -> Vec<i16> {
+    let music = sound("hold-music");
+    let starts = (0..music.len() - 8000).step_by(audio::FRAME / 2);
+    let like = |at: &usize| audio::alike(&heard[..4000], &music[*at..*at + 4000]);
+    let start = starts.max_by(|a, b| like(a).total_cmp(&like(b))).expect("music");
+    music[start..].to_vec()
+}
+
+#[test]
+fn a_baresip_caller_talks_with_a_sipp_agent() {
+    let ground = Ground::new("baresip_calls_sipp");
+    let server = Server::start(&ground, &Wishes::agents(&["ben"]));
+    let capture = ground.capture();
+    let _agent =
+        sipp_agent(&ground, &server, "ben", Sipp { scenario: "agent_answers", says: 700.0, ..Sipp::default() });
+    let caller = Baresip::caller(&ground, "visitor", 1100.0);
+    caller.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
+    caller.program.says("Call established", 10 * SECOND);
+    talk_for(6 * SECOND);
+    caller.tell("hangup");
+    server.wait_ended(1, 10 * SECOND);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (to_caller, to_agent) = (heard_by(&capture, &legs[0], &server), heard_by(&capture, &legs[1], &server));
+    let (all, talk) = (legs[0].talk(), (legs[1].talk().0, legs[0].talk().1));
+    assert!(talk.1 - talk.0 > 4.0, "they talked for {:.1} s only", talk.1 - talk.0);
+    assert_no_gap("the caller", to_caller, all);
+    assert_sounds(&to_caller.samples(all.0, talk.0 - 0.1), &[&music_from(&to_caller.samples(all.0, talk.0))]);
+    assert_tone("the caller", to_caller, 700.0, talk);
+    assert_tone("the agent", to_agent, 1100.0, legs[1].talk());
+    let recorded = caller.heard();
+    let (tone, share) = audio::main_tone(&audio::read_wav(&recorded[0]), &[600.0, 700.0, 1100.0]);
+    assert!(tone == 700.0 && share > 70.0, "baresip itself recorded {tone} Hz in {share:.1} %");
 }

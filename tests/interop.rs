@@ -18,6 +18,8 @@ mod peers;
 #[path = "interop/server.rs"]
 mod server;
 
+#[path = "interop/crowd.rs"]
+mod crowd;
 #[path = "interop/heard.rs"]
 mod heard;
 #[path = "interop/leaving.rs"]

@@ -221,12 +221,19 @@ impl Stream {
         with as f64 * 100.0 / ((to - from) * 50.0).floor().max(1.0)
     }
 
-    /// The longest time without a packet between two times, in milliseconds.
-    pub fn gap(&self, from: f64, to: f64) -> f64 {
-        self.longest_gap(from, to).0
+    /// The longest gap that is not the speaker's own: who hears nothing while nothing is said has lost nothing. A gap
+    /// counts from the first packet that was said in it. Milliseconds, and when it began in seconds after `from`.
+    pub fn gap_made_after(&self, said: &Stream, from: f64, to: f64) -> (f64, f64) {
+        let times = self.between(from, to).iter().map(|packet| packet.at);
+        let times: Vec<f64> = [from].into_iter().chain(times).chain([to]).collect();
+        let waited = |pair: &[f64]| {
+            let first = said.between(pair[0], pair[1]).first();
+            (first.map_or(0.0, |packet| (pair[1] - packet.at) * 1000.0), pair[0] - from)
+        };
+        times.windows(2).map(waited).max_by(|a, b| a.0.total_cmp(&b.0)).expect("two times at least")
     }
 
-    /// The same, and when it began in seconds after `from`.
+    /// The longest time without a packet in milliseconds, and when it began in seconds after `from`.
     pub fn longest_gap(&self, from: f64, to: f64) -> (f64, f64) {
         let times = self.between(from, to).iter().map(|packet| packet.at);
         let times: Vec<f64> = [from].into_iter().chain(times).chain([to]).collect();
@@ -337,5 +344,5 @@ fn what_is_written_is_read_back() {
     stream.assert_one_line("the file");
     assert_eq!(stream.0.iter().filter(|packet| packet.payload_type == 101).count(), 6);
     assert_eq!(stream.tone(600.0, 0.0, 1.0), 88.0);
-    assert!(stream.tone(700.0, 0.0, 1.0) < 1.0 && stream.gap(0.0, 1.0) < 21.0);
+    assert!(stream.tone(700.0, 0.0, 1.0) < 1.0 && stream.longest_gap(0.0, 1.0).0 < 21.0);
 }

@@ -19,6 +19,8 @@ const BLOCKS: std::ops::Range<u16> = 20..64;
 const OWN: u16 = 150;
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
+/// Nice value of the programs under test.
+const URGENT: i32 = -10;
 /// Longest line-up of a program's output shown when a test fails.
 const SHOWN: usize = 6000;
 
@@ -94,10 +96,12 @@ impl Ground {
         let ((out, out_path), (err, err_path)) = (output("out"), output("err"));
         command.current_dir(&self.dir).stdin(Stdio::null()).stdout(out).stderr(err);
         // The program ends with the thread of its test even if that is killed.
-        // SAFETY: prctl is a plain system call, allowed between fork and exec.
+        // SAFETY: plain system calls, allowed between fork and exec.
         unsafe {
             command.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                // Where we may: what else runs on this machine must not be heard in a call.
+                libc::setpriority(libc::PRIO_PROCESS, 0, URGENT);
                 Ok(())
             });
         }

@@ -17,6 +17,13 @@ pub fn sound(name: &str) -> Vec<i16> {
     audio::read_wav(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("ivr-flows/sounds/{name}.wav")))
 }
 
+/// What the leg's peer says.
+pub fn said_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
+    let (offered, answered) = leg.audio();
+    let (caller, _) = leg.sides.expect("an INVITE has two sides");
+    if caller == server.sip { capture.stream(answered, offered) } else { capture.stream(offered, answered) }
+}
+
 /// The stream that the leg's peer hears, checked to be one unbroken line.
 pub fn heard_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
     let (offered, answered) = leg.audio();
@@ -27,10 +34,14 @@ pub fn heard_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Str
     stream
 }
 
-pub fn assert_tone(who: &str, stream: &Stream, hz: f64, (from, to): (f64, f64)) {
-    let share = stream.tone(hz, from, to);
-    assert!(share >= HEARD, "{who} heard {hz} Hz in {share:.1} % of {:.1} s", to - from);
-    assert_no_gap(who, stream, (from, to));
+/// A leg's peer hears a tone that the peer of the other leg says.
+pub fn assert_talk(capture: &Capture, server: &Server, (hearing, saying): (&Leg, &Leg), hz: f64, time: (f64, f64)) {
+    let (heard, said) = (heard_by(capture, hearing, server), said_by(capture, saying, server));
+    let who = format!("{}→{}", hearing.from, hearing.to);
+    let share = heard.tone(hz, time.0, time.1);
+    assert!(share >= HEARD, "{who}: {hz} Hz was heard in {share:.1} % of {:.1} s", time.1 - time.0);
+    let (gap, at) = heard.gap_made_after(said, time.0, time.1);
+    assert!(gap <= GAP, "{who}: nothing was heard for {gap:.0} ms, from {at:.3} s of {:.3} s on", time.1 - time.0);
 }
 
 pub fn assert_no_gap(who: &str, stream: &Stream, (from, to): (f64, f64)) {
@@ -51,7 +62,8 @@ fn assert_sounds(heard: &[i16], expected: &[&[i16]]) {
         let starts = (0..=LATE).map(|frames| fits(frames * audio::FRAME));
         let (share, skipped, length) = starts.max_by(|a, b| a.0.total_cmp(&b.0)).expect("a start");
         assert!(share >= HEARD, "sound {number} was heard in {share:.1} % of its {} frames", length / audio::FRAME);
-        at += skipped + length;
+        // What does not fill its last frame is filled up with silence.
+        at += (skipped + length).next_multiple_of(audio::FRAME).min(rest.len());
     }
 }
 
@@ -75,7 +87,7 @@ fn a_sipp_caller_hears_the_menu_presses_1_waits_and_talks_with_a_baresip_agent()
     let (caller, agent) = (&legs[0], &legs[1]);
     let to_caller = heard_by(&capture, caller, &server);
     let (all, talk) = (caller.talk(), (agent.talk().0, caller.talk().1));
-    assert_no_gap("the caller", to_caller, all);
+    assert_no_gap("the caller", to_caller, (all.0, talk.0));
     // Three seconds of listening, then the key (of 100 ms).
     let pressed = all.0 + 3.05;
     assert_sounds(&to_caller.samples(all.0, pressed), &[&sound("welcome"), &sound("menu")]);
@@ -83,9 +95,9 @@ fn a_sipp_caller_hears_the_menu_presses_1_waits_and_talks_with_a_baresip_agent()
         &to_caller.samples(pressed + 0.2, talk.0 - 0.1),
         &[&music_from(&to_caller.samples(pressed + 0.2, talk.0))],
     );
-    assert_tone("the caller", to_caller, 1000.0, talk);
-    assert_tone("the agent", heard_by(&capture, agent, &server), 600.0, agent.talk());
-    let wire = capture.stream(caller.audio().0, caller.audio().1);
+    assert_talk(&capture, &server, (caller, agent), 1000.0, talk);
+    assert_talk(&capture, &server, (agent, caller), 600.0, agent.talk());
+    let wire = said_by(&capture, caller, &server);
     assert!(wire.0.iter().any(|packet| packet.payload_type == 101), "no key was pressed: the test proves nothing");
 }
 
@@ -114,13 +126,14 @@ fn a_baresip_caller_talks_with_a_sipp_agent() {
     let capture = capture.stop();
     let legs = capture.legs();
     assert_eq!(legs.len(), 2, "{legs:?}");
-    let (to_caller, to_agent) = (heard_by(&capture, &legs[0], &server), heard_by(&capture, &legs[1], &server));
-    let (all, talk) = (legs[0].talk(), (legs[1].talk().0, legs[0].talk().1));
+    let (caller_leg, agent_leg) = (&legs[0], &legs[1]);
+    let to_caller = heard_by(&capture, caller_leg, &server);
+    let (all, talk) = (caller_leg.talk(), (agent_leg.talk().0, caller_leg.talk().1));
     assert!(talk.1 - talk.0 > 4.0, "they talked for {:.1} s only", talk.1 - talk.0);
-    assert_no_gap("the caller", to_caller, all);
+    assert_no_gap("the caller", to_caller, (all.0, talk.0));
     assert_sounds(&to_caller.samples(all.0, talk.0 - 0.1), &[&music_from(&to_caller.samples(all.0, talk.0))]);
-    assert_tone("the caller", to_caller, 700.0, talk);
-    assert_tone("the agent", to_agent, 1100.0, legs[1].talk());
+    assert_talk(&capture, &server, (caller_leg, agent_leg), 700.0, talk);
+    assert_talk(&capture, &server, (agent_leg, caller_leg), 1100.0, agent_leg.talk());
     let recorded = caller.heard();
     let (tone, share) = audio::main_tone(&audio::read_wav(&recorded[0]), &[600.0, 700.0, 1100.0]);
     assert!(tone == 700.0 && share > 70.0, "baresip itself recorded {tone} Hz in {share:.1} %");

@@ -2,6 +2,7 @@
 
 use super::audio;
 use super::capture;
+use super::crowd;
 use super::harness::{Ground, Program, SECOND, wait_until};
 use super::server::{Server, TIERLINE, password};
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub struct Sipp<'s> {
     pub status: u16,
     /// Tone that `said.pcap` consists of, and keys at times in seconds within it.
     pub says: f64,
+    /// Instead, a tone for each call by its number, in `said-N.pcap`.
+    pub says_by_call: Option<fn(u32) -> f64>,
     pub keys: &'s [(f64, u8)],
     pub seconds: f64,
     pub calls: u32,
@@ -38,7 +41,8 @@ impl Default for Sipp<'_> {
     fn default() -> Self {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
-        Sipp { name, scenario, at, from, number, status, says, keys, seconds, calls, more }
+        let says_by_call = None;
+        Sipp { name, scenario, at, from, number, status, says, says_by_call, keys, seconds, calls, more }
     }
 }
 
@@ -48,6 +52,10 @@ impl Sipp<'_> {
         std::fs::create_dir_all(&dir).expect("a folder for SIPp");
         let said = audio::tone(self.says, self.seconds + 30.0);
         capture::write_played(&dir.join("said.pcap"), &said, self.keys);
+        for (call, tone) in self.says_by_call.iter().flat_map(|tone| (1..=self.calls).map(move |call| (call, tone))) {
+            let said = audio::tone(tone(call), self.seconds + 3.0);
+            capture::write_played(&dir.join(format!("said-{call}.pcap")), &said, &[]);
+        }
         _ = std::fs::copy(Path::new(SIPP_KEYS).join("dtmf_2833_1.pcap"), dir.join("dtmf_2833_1.pcap"));
         std::fs::write(dir.join("scenario.xml"), self.scenario_text()).expect("a scenario");
         let mut command = self.command(ground, server, &dir);
@@ -59,7 +67,7 @@ impl Sipp<'_> {
     fn scenario_text(&self) -> String {
         let file = format!("tests/interop/scenarios/{}.xml", self.scenario);
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a scenario");
-        text.replace("[status]", &self.status.to_string())
+        text.replace("[status]", &self.status.to_string()).replace("[one tone each]", &crowd::one_tone_each())
     }
 
     fn command(&self, ground: &Ground, server: &Server, dir: &Path) -> Command {

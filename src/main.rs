@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tierline::server::{self, Outcome};
+use tierline::sim;
 
 /// A telephony and routing engine for support centers.
 #[derive(Parser)]
@@ -32,6 +33,12 @@ enum What {
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
     },
+    /// Check a configuration and its flows, and start nothing. Exit code 2 if it could not be served.
+    Check {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// A telephone for trying things: registers and answers, or dials.
     ///
     /// Prints one JSON line for everything that happens. Typed lines: `a` answers, `d` declines, `h` hangs up,
@@ -53,6 +60,30 @@ enum What {
         /// Show callers' numbers and keyed digits (personal data).
         #[arg(long)]
         numbers: bool,
+    },
+    /// Simulate a day: the same engine, real SIP over a bad network, people with patience, habits and mistakes.
+    ///
+    /// Prints what callers and agents would have met, how often each check ran, and the hash of the event log: the
+    /// same seed gives the same log, byte for byte. Exit code 1 if a check failed; the seed says how to see it again.
+    Simulate {
+        /// What everything random is drawn from.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// How many agents work (1 to 10,000).
+        #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        agents: u32,
+        /// How long calls arrive (up to 1,000).
+        #[arg(long, value_name = "HOURS", default_value_t = 8.0)]
+        hours: f64,
+        /// Calls in an hour. Default: what keeps the agents busy for about 87 % of their time.
+        #[arg(long, value_name = "N")]
+        calls_per_hour: Option<f64>,
+        /// How often the engine is killed, at random times.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        crashes: u32,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Run a recording of `serve --record` through a fresh engine, and say what came out.
     Replay {
@@ -124,6 +155,9 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Outcome::Stopped => Ok(ExitCode::SUCCESS),
             Outcome::Refused => Ok(ExitCode::from(2)),
         },
+        What::Check { config } => {
+            Ok(if server::check(config.as_deref()) { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        }
         What::Phone(args) => phone(args),
         What::Calls { call, data, last, json, numbers } => {
             let text = match call {
@@ -132,6 +166,10 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             };
             print!("{text}");
             Ok(ExitCode::SUCCESS)
+        }
+        What::Simulate { seed, agents, hours, calls_per_hour, crashes, json } => {
+            let options = sim::Options { calls_per_hour, crashes, ..sim::Options::day(seed, agents, hours) };
+            Ok(if server::simulate::run(options, json)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         What::Replay { recording, data } => {
             print!("{}", server::record::replay(&recording, data.as_deref())?);

@@ -2,9 +2,10 @@
 
 use super::Engine;
 use crate::acd::{self, AgentChange};
-use crate::event::{AgentMode, Cause, Event, OfferOutcome, PersonalKind, Phase, What};
-use crate::ids::AgentId;
+use crate::event::{AgentMode, Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What};
+use crate::ids::{AgentId, CallId, LegId};
 use crate::sip::{self, Binding, DialogRecord};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A phone that was registered before a restart is believed to be there for so long; it refreshes in time or is gone.
@@ -47,14 +48,18 @@ impl Engine {
     }
 
     /// After a restart. Phones and breaks are as they were; calls that were open get their end, and their peers
-    /// a BYE.
+    /// a BYE. As always, a call's offers end before its legs, and its legs before itself.
     pub(super) fn restore(&mut self, open: Vec<(Event, Option<String>)>) {
-        for (event, text) in open {
+        let confirmed: BTreeSet<LegId> = open.iter().filter_map(|(event, _)| confirmed_leg(event)).collect();
+        let (calls, others): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|(event, _)| matches!(event.what, What::CallArrived { .. }));
+        for (event, text) in others {
             let Event { call, what, .. } = event;
             match what {
-                What::Delivered { work, reservation, agent, .. } => {
+                What::Delivered { work, reservation, agent, leg, .. } => {
                     let outcome = OfferOutcome::Failed;
                     self.emit(call, What::OfferEnded { work, reservation, agent, outcome });
+                    self.forget_leg(call, leg, Party::Agent(agent), &confirmed);
                 }
                 What::LegConfirmed { leg, party, .. } => {
                     if let Some(dialog) = text.and_then(|text| serde_json::from_str::<DialogRecord>(&text).ok()) {
@@ -64,16 +69,26 @@ impl Engine {
                     }
                     self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
                 }
-                What::CallArrived { .. } => {
-                    let phase = Phase::Arriving; // how far it had come is told by the events before
-                    self.emit(call, What::CallEnded { cause: Cause::Restart, phase });
-                }
                 What::PhoneRegistered { agent, binding } => self.restore_phone(agent, binding.handle, text),
                 What::AgentStateChanged { agent, to: AgentMode::NotReady, reason, .. } => {
                     self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason) });
                 }
                 _ => {}
             }
+        }
+        for (Event { call, what, .. }, _) in calls {
+            if let What::CallArrived { leg, .. } = what {
+                self.forget_leg(call, leg, Party::Caller, &confirmed);
+            }
+            let phase = Phase::Arriving; // how far it had come is told by the events before
+            self.emit(call, What::CallEnded { cause: Cause::Restart, phase });
+        }
+    }
+
+    /// A leg that never became a dialog died with the earlier start: there is nobody to send a BYE to.
+    fn forget_leg(&mut self, call: Option<CallId>, leg: LegId, party: Party, confirmed: &BTreeSet<LegId>) {
+        if !confirmed.contains(&leg) {
+            self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
         }
     }
 
@@ -85,5 +100,12 @@ impl Engine {
         if self.sip.bindings(&binding.user).any(|known| known.contact.uri == binding.contact.uri) {
             self.bound(binding.user.clone(), binding);
         }
+    }
+}
+
+fn confirmed_leg(event: &Event) -> Option<LegId> {
+    match event.what {
+        What::LegConfirmed { leg, .. } => Some(leg),
+        _ => None,
     }
 }

@@ -200,6 +200,7 @@ impl Engine {
             return;
         };
         self.current = Some(id);
+        assert!(!self.planted(super::Bug::Panics), "a planted panic");
         self.close_offer(reservation, OfferOutcome::Accepted);
         let call = self.calls.get_mut(&id).expect("work belongs to a call that lives");
         let place = call.seeking.take().expect("who is answered was waiting").place;

@@ -34,6 +34,8 @@ pub struct Port {
     /// The other port of the bridge.
     pub joined: Option<Slot>,
     pub joint: Joint,
+    /// The last packet had our own SSRC: the peer sends back what it gets (RFC 3550 §8.2).
+    pub echoes: bool,
     pub hearing: Option<Hearing>,
     /// When the last RTP or RTCP came; whether its absence has been reported.
     pub life: Instant,
@@ -77,6 +79,7 @@ impl Port {
             digits_out: DigitsOut::default(),
             joined: None,
             joint: Joint::default(),
+            echoes: false,
             hearing: None,
             life: now,
             silent: false,

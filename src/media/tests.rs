@@ -1,5 +1,7 @@
 //! A plane with a clock of its own, and peers that are addresses.
 
+use super::dtmf::Payload;
+use super::rtp::Packet;
 use super::*;
 use std::fmt::Write;
 use std::time::Duration;
@@ -353,7 +355,7 @@ fn packets_are_dropped_for_a_reason() {
     rig.from(peer(1), 1, 0, 1, 0x44);
     rig.from(peer(150), 1, 0, 2, 0x44);
     let got: Vec<_> = Drop::ALL.iter().map(|why| format!("{}={}", why.label(), rig.dropped(*why))).collect();
-    assert_eq!(got.join(" "), "malformed=1 foreign=1 payload=1 direction=0 unconnected=2 superseded=0");
+    assert_eq!(got.join(" "), "malformed=1 foreign=1 payload=1 direction=0 unconnected=2 superseded=0 looped=0");
     let stats = rig.plane.port_stats(id(1)).unwrap();
     assert_eq!((stats.packets_in, stats.dropped), (1, 3));
 }
@@ -392,6 +394,31 @@ fn peers_behind_one_address_are_told_apart_by_our_port() {
     }
     assert_eq!((rig.bytes(2).as_str(), rig.bytes(4).as_str()), ("M11 11 11", "M33 33 33"));
     assert_eq!(rig.sent.len(), 6);
+}
+
+/// Gives back to port `n`, from its peer, what was sent to it from the `from`-th packet on.
+fn echo(rig: &mut Rig, n: u64, from: usize) {
+    let sent: Vec<_> = rig.sent[from..].iter().filter(|s| s.port == n).cloned().collect();
+    for Sent { payload_type, sequence, timestamp, ssrc, payload, .. } in sent {
+        let (mut bytes, payload) = (Vec::new(), &payload[..]);
+        Packet { marker: false, payload_type, sequence, timestamp, ssrc, payload }.write(&mut bytes);
+        rig.input(Input::Packet { port: id(n), from: peer(n), bytes: &bytes });
+    }
+}
+
+#[test]
+fn an_echo_is_heard_and_two_do_not_go_round() {
+    let mut rig = Rig::with(1..=2);
+    rig.command(join(1, 2));
+    rig.talk(1, 0, 3, 0x44);
+    echo(&mut rig, 2, 0);
+    assert_eq!(rig.bytes(1), "M44 44 44");
+    let from = rig.sent.len();
+    echo(&mut rig, 1, 0);
+    assert_eq!((rig.sent.len() - from, rig.dropped(Drop::Looped)), (0, 3));
+    // Its own voice is heard again at once.
+    rig.talk(1, 3, 1, 0x55);
+    assert_eq!(rig.bytes(2), "M44 44 44 55");
 }
 
 #[test]

@@ -246,11 +246,20 @@ pub enum Drop {
     Unconnected,
     /// Older than the point where its bridge took over, or while something else is heard there.
     Superseded,
+    /// Two joined peers send back what they get: it would go round for ever.
+    Looped,
 }
 
 impl Drop {
-    pub const ALL: [Drop; 6] =
-        [Drop::Malformed, Drop::Foreign, Drop::Payload, Drop::Direction, Drop::Unconnected, Drop::Superseded];
+    pub const ALL: [Drop; 7] = [
+        Drop::Malformed,
+        Drop::Foreign,
+        Drop::Payload,
+        Drop::Direction,
+        Drop::Unconnected,
+        Drop::Superseded,
+        Drop::Looped,
+    ];
 
     /// A label for metrics.
     pub fn label(self) -> &'static str {
@@ -261,6 +270,7 @@ impl Drop {
             Drop::Direction => "direction",
             Drop::Unconnected => "unconnected",
             Drop::Superseded => "superseded",
+            Drop::Looped => "looped",
         }
     }
 }
@@ -292,7 +302,7 @@ pub struct Stats {
     pub packets_out: u64,
     pub forwarded: u64,
     /// By reason, in the order of [`Drop::ALL`].
-    pub dropped: [u64; 6],
+    pub dropped: [u64; Drop::ALL.len()],
     /// 20 ms ticks that came more than one tick late.
     pub late_ticks: u64,
     /// Commands that nothing could be done about: for ports that are not open, keys for a peer without

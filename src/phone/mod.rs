@@ -9,123 +9,19 @@
 //!    └──INVITE──▶ Ringing ──Answer──▶ Answering ──ACK──▶ Talking
 //! ```
 
+mod words;
+
+pub use words::{Ask, Event, Input, Output, Settings};
+
 use crate::ids::{IdCounter, LegId, PortId, Rng};
-use crate::media::{self, Codec, Direction, Local, sdp};
+use crate::media::{self, Direction, Local, sdp};
 use crate::sip::header::NameAddr;
 use crate::sip::uri::Uri;
-use crate::sip::{self, Account, Body, Endpoint};
+use crate::sip::{self, Body, Endpoint};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-
-/// Who the phone is and where.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Settings {
-    pub sip: sip::Config,
-    /// The phone's own address as others see it: From of its calls.
-    pub identity: NameAddr,
-    /// For Digest; none for a caller without an account.
-    pub account: Option<Account>,
-    /// In order of preference.
-    pub codecs: Vec<Codec>,
-    /// The plane that carries its audio.
-    pub plane: u16,
-    /// The address that its SDP tells.
-    pub media_address: std::net::IpAddr,
-}
-
-/// Everything that reaches the phone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Input {
-    Sip(sip::Input),
-    Media(media::Event),
-    Ask(Ask),
-    /// `deadline()` has come.
-    Timeout,
-}
-
-/// What its owner does with it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Ask {
-    /// `expires` in seconds. Needs an account.
-    Register {
-        registrar: Uri,
-        expires: u32,
-    },
-    Unregister,
-    /// `flow`: where to send, if not where the URI leads.
-    Dial {
-        to: Uri,
-        flow: Option<sip::Flow>,
-    },
-    /// Takes the call that rings.
-    Answer,
-    /// Refuses the call that rings with this status (400 … 699).
-    Decline {
-        status: u16,
-    },
-    /// Ends the call in whatever state.
-    HangUp,
-    /// `0`–`9`, `*`, `#`, `A`–`D`, and `,` for a pause of 500 ms.
-    Press {
-        digits: String,
-    },
-    /// Whether to say what is heard ([`media::Output::Heard`] of the phone's port).
-    Listen {
-        on: bool,
-    },
-    /// Talks: plays this until something else is played or the call ends.
-    Say {
-        source: media::Source,
-    },
-}
-
-/// Everything that leaves it.
-#[derive(Clone, Debug)]
-pub enum Output {
-    Sip { flow: sip::Flow, bytes: Vec<u8> },
-    Resolve { query: u64, uri: Uri },
-    Media(media::Command),
-    Event(Event),
-}
-
-/// What its owner notices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Event {
-    Registered {
-        expires: u32,
-    },
-    RegistrationFailed {
-        status: u16,
-    },
-    /// Somebody calls; `from` as the phone would show it. `headers` as in [`sip::Event::Invited`].
-    Incoming {
-        from: String,
-        headers: Vec<(String, String)>,
-    },
-    /// The called party's phone rings.
-    Progress {
-        status: u16,
-    },
-    /// Both can talk now.
-    Connected,
-    /// The call came to nothing. Our own `HangUp` and `Decline` make no event.
-    Failed {
-        status: u16,
-    },
-    /// The other side, or the network, ended the call before (`answered` false) or after we talked.
-    Ended {
-        answered: bool,
-        reason: Option<String>,
-    },
-    /// The other side pressed a key.
-    Digit {
-        digit: char,
-    },
-    /// Nothing is heard although something should be.
-    Silent,
-}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Call {
@@ -134,6 +30,8 @@ struct Call {
     state: State,
     address: Option<SocketAddr>,
     version: u64,
+    /// We have put the other side on hold.
+    holding: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -250,6 +148,7 @@ impl Phone {
             Ask::Decline { status } => self.decline(status),
             Ask::HangUp => self.hang_up(),
             Ask::Press { digits } => self.with_port(|port| media::Command::SendDigits { port, digits }),
+            Ask::Hold { on } => self.hold(on),
             Ask::Listen { on } => {
                 self.listen = on;
                 self.with_port(|port| media::Command::Listen { port, on });
@@ -264,7 +163,7 @@ impl Phone {
     fn begin(&mut self, leg: LegId, state: State) {
         self.ports += 1;
         let port = PortId { plane: self.settings.plane, number: self.ports };
-        self.call = Some(Call { leg, port, state, address: None, version: 0 });
+        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false });
     }
 
     fn open(&mut self) {
@@ -316,9 +215,23 @@ impl Phone {
             codecs: self.settings.codecs.clone(),
             session_id: call.leg.0 & 0xffff_ffff,
             version: call.version,
-            direction: Direction::SendRecv,
+            direction: if call.holding { Direction::SendOnly } else { Direction::SendRecv },
             telephone_event: true,
         })
+    }
+
+    /// Offers the other side to hear us and say nothing, or to talk again (RFC 3264 §8.4).
+    fn hold(&mut self, on: bool) {
+        let Some(Call { state: State::Talking { offer: None }, holding, .. }) = &mut self.call else { return };
+        if std::mem::replace(holding, on) == on {
+            return;
+        }
+        let Some(local) = self.local() else { return };
+        let bytes = sdp::offer(&local);
+        let Some(call) = &mut self.call else { return };
+        let leg = call.leg;
+        call.state = State::Talking { offer: Some(bytes.clone()) };
+        self.sip_do(sip::Command::Reoffer { leg, body: Body::sdp(bytes) });
     }
 
     fn sip_do(&mut self, command: sip::Command) {
@@ -443,7 +356,8 @@ impl Phone {
             E::OfferAnswered { body, .. } => self.offer_answered(body.as_ref()),
             E::Registered { expires } => self.tell(Event::Registered { expires }),
             E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
-            E::OfferRefused { .. } | E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
+            E::OfferRefused { .. } => self.offer_refused(),
+            E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
         }
     }
 
@@ -500,6 +414,15 @@ impl Phone {
                 self.sip_do(sip::Command::AcceptOffer { leg, body: Body::sdp(bytes) });
             }
             Err(_) => self.sip_do(sip::Command::RefuseOffer { leg, status: 488 }),
+        }
+    }
+
+    /// The call goes on as it was before our offer.
+    fn offer_refused(&mut self) {
+        if let Some(Call { state: State::Talking { offer }, holding, .. }) = &mut self.call
+            && offer.take().is_some()
+        {
+            *holding = !*holding;
         }
     }
 

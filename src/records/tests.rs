@@ -1,3 +1,5 @@
+//! Calls folded from events, and drawn: literal expectations.
+
 use super::*;
 use crate::event::{AgentMode, PersonalKind};
 use crate::ids::FlowId;

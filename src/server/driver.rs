@@ -28,10 +28,12 @@ pub enum Message {
     Stop,
 }
 
+/// Sends one datagram; the flow's listener says from where.
+pub type SendSip = Box<dyn Fn(sip::Flow, &[u8]) + Send>;
+
 /// Where the engine's outputs go.
 pub struct Outlets {
-    /// Sends one datagram; the flow's listener says from where.
-    pub sip: Box<dyn Fn(sip::Flow, &[u8]) + Send>,
+    pub sip: SendSip,
     pub media: Box<dyn Fn(media::Command) + Send>,
     /// Resolves a host name and answers through the channel.
     pub resolve: Box<dyn Fn(u64, sip::uri::Uri) + Send>,

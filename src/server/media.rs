@@ -5,14 +5,16 @@
 //! Level-triggered epoll and one receive for each readiness: two system calls for a packet, or fewer when several
 //! legs are ready at once.
 
+mod sockets;
+
 use super::clock::Clock;
 use super::net::{self, Epoll, Wake};
 use crate::config::MediaSettings;
 use crate::ids::{PortId, Rng};
 use crate::media::{Command, Event, Input, Output, Plane, Settings, Sounds, Stats};
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use sockets::{Pairs, Sockets};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -81,8 +83,9 @@ impl Planes {
     ) -> std::io::Result<Line> {
         let ((inbox, messages), wake, epoll) = (channel(), Wake::new()?, Epoll::new()?);
         epoll.add(&wake, WAKE)?;
-        let sockets = Sockets { pairs, epoll, table: Vec::new(), free: Vec::new(), slots: BTreeMap::new(), unsent: 0 };
-        let driver = Driver { plane, sockets, clock, messages, wake: wake.clone(), events, binds: Vec::new() };
+        let sockets = Sockets::new(pairs, epoll);
+        let blank = plane.clone();
+        let driver = Driver { plane, blank, sockets, clock, messages, wake: wake.clone(), events, binds: Vec::new() };
         let name = format!("plane-{}", self.lines.len());
         let thread = std::thread::Builder::new().name(name).spawn(move || driver.run())?;
         self.threads.lock().expect("no thread panics with this lock").push(thread);
@@ -142,6 +145,8 @@ const DATAGRAM: usize = 2048;
 /// One plane with what it needs of the world.
 struct Driver<F> {
     plane: Plane,
+    /// The plane before its first port.
+    blank: Plane,
     sockets: Sockets,
     clock: Clock,
     messages: Receiver<Message>,
@@ -152,7 +157,19 @@ struct Driver<F> {
 }
 
 impl<F: Fn(Event)> Driver<F> {
+    /// Works until it is told to stop. A panic ends the legs of this plane, not the plane.
     fn run(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.plane = self.blank.clone();
+            self.binds.clear();
+            self.wake.wake(); // messages may have been left behind
+            for port in self.sockets.close_all() {
+                (self.events)(Event::OpenFailed { port, why: "its audio thread failed".to_owned() });
+            }
+        }
+    }
+
+    fn work(&mut self) {
         let (mut ready, mut buffer) = (Vec::new(), [0; DATAGRAM]);
         loop {
             let timeout = self.plane.deadline().map(|at| at.since(self.clock.now()));
@@ -199,9 +216,7 @@ impl<F: Fn(Event)> Driver<F> {
     }
 
     fn read_socket(&mut self, token: u64, buffer: &mut [u8; DATAGRAM]) {
-        let Some(pair) = self.sockets.table.get((token >> 1) as usize).and_then(Option::as_ref) else { return };
-        let (port, control) = (pair.port, token & 1 == 1);
-        let socket = if control { &pair.control } else { &pair.rtp };
+        let Some((port, socket, control)) = self.sockets.of(token) else { return };
         // Nothing to read: the socket is another one since the batch began.
         let Ok((length, from)) = socket.recv_from(buffer) else { return };
         let bytes = &buffer[..length];
@@ -238,154 +253,54 @@ impl<F: Fn(Event)> Driver<F> {
     }
 }
 
-/// One thread's sockets. A token is a place in the table, doubled, and one more for RTCP.
-struct Sockets {
-    pairs: Pairs,
-    epoll: Epoll,
-    table: Vec<Option<Pair>>,
-    free: Vec<usize>,
-    slots: BTreeMap<u64, usize>,
-    unsent: u64,
-}
-
-struct Pair {
-    port: PortId,
-    index: usize,
-    rtp: UdpSocket,
-    control: UdpSocket,
-}
-
-impl Sockets {
-    fn open(&mut self, port: PortId) -> Result<SocketAddr> {
-        let (index, rtp, control) = self.pairs.bind()?;
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.table.push(None);
-            self.table.len() - 1
-        });
-        // From here on `close` can undo all of it.
-        self.slots.insert(port.number, slot);
-        let pair = self.table[slot].insert(Pair { port, index, rtp, control });
-        let token = slot as u64 * 2;
-        let watched = self.epoll.add(&pair.rtp, token).and_then(|()| self.epoll.add(&pair.control, token + 1));
-        let local = watched.and_then(|()| pair.rtp.local_addr());
-        if local.is_err() {
-            self.close(port);
-        }
-        local.context("cannot watch a leg's sockets")
-    }
-
-    /// Closing takes the sockets out of epoll too.
-    fn close(&mut self, port: PortId) {
-        let Some(slot) = self.slots.remove(&port.number) else { return };
-        if let Some(pair) = self.table[slot].take() {
-            self.pairs.give_back(pair.index);
-        }
-        self.free.push(slot);
-    }
-
-    fn pair(&self, port: PortId) -> Option<&Pair> {
-        self.table[*self.slots.get(&port.number)?].as_ref()
-    }
-
-    fn send(&mut self, port: PortId, to: SocketAddr, bytes: &[u8]) {
-        let sent = self.pair(port).is_some_and(|pair| pair.rtp.send_to(bytes, to).is_ok());
-        self.unsent += u64::from(!sent);
-    }
-
-    fn send_control(&mut self, port: PortId, to: SocketAddr, bytes: &[u8]) {
-        let sent = self.pair(port).is_some_and(|pair| pair.control.send_to(bytes, to).is_ok());
-        self.unsent += u64::from(!sent);
-    }
-}
-
-/// One plane's share of the range of UDP ports: every n-th pair of it.
-struct Pairs {
-    bind: IpAddr,
-    first: u16,
-    plane: usize,
-    planes: usize,
-    taken: Vec<bool>,
-    /// Where the search goes on, so that a port rests before it is used again.
-    next: usize,
-}
-
-/// Pairs that others hold may be met so often before a leg gets none.
-const TRIES: usize = 64;
-
-impl Pairs {
-    fn new(bind: IpAddr, (first, last): (u16, u16), plane: usize, planes: usize) -> Pairs {
-        let first = first.next_multiple_of(2);
-        let all = (usize::from(last) + 1).saturating_sub(usize::from(first)) / 2;
-        let share = (all + planes - 1).saturating_sub(plane) / planes;
-        Pairs { bind, first, plane, planes, taken: vec![false; share], next: 0 }
-    }
-
-    fn port(&self, index: usize) -> u16 {
-        self.first + 2 * (index * self.planes + self.plane) as u16
-    }
-
-    fn bind(&mut self) -> Result<(usize, UdpSocket, UdpSocket)> {
-        let share = self.taken.len();
-        let mut tries = 0;
-        for index in (0..share).map(|i| (self.next + i) % share) {
-            if self.taken[index] || tries == TRIES {
-                continue;
-            }
-            tries += 1;
-            let port = self.port(index);
-            match self.bind_pair(port) {
-                Ok((rtp, control)) => {
-                    (self.taken[index], self.next) = (true, (index + 1) % share);
-                    return Ok((index, rtp, control));
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
-                Err(e) => {
-                    return Err(e).with_context(|| format!("cannot open udp {}", SocketAddr::new(self.bind, port)));
-                }
-            }
-        }
-        anyhow::bail!("no free pair of ports ({share} for this plane, {} taken by it)", self.used())
-    }
-
-    fn used(&self) -> usize {
-        self.taken.iter().filter(|taken| **taken).count()
-    }
-
-    fn bind_pair(&self, port: u16) -> std::io::Result<(UdpSocket, UdpSocket)> {
-        let open = |port| {
-            let socket = UdpSocket::bind((self.bind, port))?;
-            socket.set_nonblocking(true)?;
-            net::limit_buffers(&socket);
-            Ok::<_, std::io::Error>(socket)
-        };
-        Ok((open(port)?, open(port + 1)?))
-    }
-
-    fn give_back(&mut self, index: usize) {
-        self.taken[index] = false;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Planes whose range of ports is empty, so that none is opened.
+    fn planes(count: u16, events: impl Fn(Event) + Clone + Send + 'static) -> Planes {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let media = MediaSettings { bind: ip, advertised: ip, ports: (20_000, 20_000), planes: None };
+        Planes::start(count, &media, Settings::default(), Arc::default(), Clock::start(), events).unwrap()
+    }
+
+    fn open(plane: u16) -> Command {
+        Command::Open { port: PortId { plane, number: u64::from(plane) } }
+    }
 
     #[test]
-    fn planes_share_a_range_of_ports() {
-        type Row = ((u16, u16), usize, Vec<Vec<u16>>);
-        let rows: [Row; 5] = [
-            ((20_000, 20_007), 1, vec![vec![20_000, 20_002, 20_004, 20_006]]),
-            ((20_000, 20_007), 2, vec![vec![20_000, 20_004], vec![20_002, 20_006]]),
-            ((20_001, 20_006), 2, vec![vec![20_002], vec![20_004]]),
-            ((20_000, 20_000), 1, vec![vec![]]),
-            ((65_530, 65_535), 2, vec![vec![65_530, 65_534], vec![65_532]]),
-        ];
-        for (range, planes, expect) in rows {
-            for (plane, expect) in expect.iter().enumerate() {
-                let pairs = Pairs::new(IpAddr::from([127, 0, 0, 1]), range, plane, planes);
-                let got: Vec<_> = (0..pairs.taken.len()).map(|i| pairs.port(i)).collect();
-                assert_eq!(&got, expect, "{range:?} {plane}/{planes}");
-            }
+    fn commands_find_their_plane_and_events_come_back() {
+        let (events, seen) = channel();
+        let planes = planes(3, move |event| events.send(event).unwrap());
+        let send = planes.sender();
+        for plane in [2, 0, 7] {
+            send(open(plane)); // 7 is nowhere
         }
+        let mut ports: Vec<_> = (0..2).map(|_| seen.recv().unwrap().port().plane).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [0, 2]);
+        send(Command::Stop { port: PortId { plane: 1, number: 9 } });
+        let strays: Vec<_> = planes.figures().iter().map(|f| f.plane.strays).collect();
+        assert_eq!((planes.count(), strays), (3, vec![0, 1, 0]));
+        planes.stop();
+        send(open(0));
+        assert!(planes.figures().is_empty() && seen.recv().is_err());
+    }
+
+    #[test]
+    fn a_panic_does_not_end_a_plane() {
+        let (events, seen) = channel();
+        let first = Arc::new(AtomicBool::new(true));
+        let planes = planes(1, move |event| {
+            assert!(!first.swap(false, Ordering::Relaxed), "planted: the first event ends in a panic");
+            events.send(event).unwrap();
+        });
+        let send = planes.sender();
+        send(open(0));
+        send(open(0));
+        let Event::OpenFailed { why, .. } = seen.recv().unwrap() else { panic!("no port can be opened") };
+        assert!(why.contains("no free pair of ports"), "{why}");
     }
 }

@@ -20,6 +20,7 @@ pub mod numbers;
 pub mod phone;
 pub mod record;
 pub mod signaling;
+pub mod simulate;
 pub mod speech;
 pub mod store;
 pub mod web;
@@ -34,7 +35,7 @@ use anyhow::{Context, Result};
 use clock::Clock;
 use driver::{Driver, Message, Outlets};
 use record::Recorder;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -74,6 +75,23 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     match Running::start(&loaded, options, runtime.handle().clone()) {
         Ok(running) => runtime.block_on(running.until_stopped()).map(|()| Outcome::Stopped),
         Err(why) => Ok(refuse(&format!("{why:#}"))),
+    }
+}
+
+/// Reads what `serve` would read and says what is wrong with it; true if it could be served.
+pub fn check(config: Option<&Path>) -> bool {
+    match config::load(config) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+            let center = &loaded.center;
+            let (lines, queues, agents) = (center.lines.len(), center.queues.len(), center.agents.len());
+            println!("{}: {} can be served: {lines} lines, {queues} queues, {agents} agents", loaded.file, center.name);
+            true
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            false
+        }
     }
 }
 

@@ -417,10 +417,10 @@ async fn audio_sockets(ip: std::io::Result<IpAddr>) -> Result<(UdpSocket, UdpSoc
     for _ in 0..100 {
         let rtp = UdpSocket::bind((ip, 0)).await?;
         let local = rtp.local_addr()?;
-        if local.port() % 2 == 0 {
-            if let Ok(rtcp) = UdpSocket::bind((ip, local.port() + 1)).await {
-                return Ok((rtp, rtcp, local));
-            }
+        if local.port() % 2 == 0
+            && let Ok(rtcp) = UdpSocket::bind((ip, local.port() + 1)).await
+        {
+            return Ok((rtp, rtcp, local));
         }
     }
     bail!("no free pair of ports for audio")

@@ -1,6 +1,6 @@
 //! SIP over UDP: one thread reads, the engine's thread sends. And the resolution of host names.
 
-use super::driver::Message;
+use super::driver::{Message, SendSip};
 use crate::engine::Input;
 use crate::sip::uri::Uri;
 use crate::sip::{self, Flow, Transport};
@@ -53,10 +53,10 @@ impl Udp {
     }
 
     /// What sends datagrams from this listener.
-    pub fn sender(&self) -> Box<dyn Fn(Flow, &[u8]) + Send> {
+    pub fn sender(&self) -> SendSip {
         let socket = Arc::clone(&self.socket);
         // A datagram that cannot be sent is a lost datagram: the transaction's timers deal with it.
-        Box::new(move |flow, bytes| _ = socket.send_to(bytes, flow.remote))
+        Box::new(move |flow: Flow, bytes: &[u8]| _ = socket.send_to(bytes, flow.remote))
     }
 
     pub fn stop(mut self) {

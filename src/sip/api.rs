@@ -72,7 +72,6 @@ impl Flow {
 
 /// What arrives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "made once and moved on; a box would only be in the way of matching")]
 pub enum Input {
     /// One whole message: a datagram, or one frame of a stream.
     Received {
@@ -100,7 +99,6 @@ pub enum Input {
 
 /// What leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "made once and moved on; a box would only be in the way of matching")]
 pub enum Output {
     Send {
         flow: Flow,
@@ -168,7 +166,6 @@ impl std::fmt::Debug for Account {
 
 /// What the endpoint may be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "made once and moved on; a box would only be in the way of matching")]
 pub enum Command {
     /// Calls somebody. `leg` comes from [`super::Endpoint::next_leg`].
     Invite {

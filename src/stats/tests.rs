@@ -1,3 +1,5 @@
+//! Numbers folded from events, against sums by hand.
+
 use super::*;
 use crate::center::{Agent, Limits, Queue, ShortCodes};
 use crate::event::{Personal, PersonalKind};

@@ -1,3 +1,5 @@
+//! The log on a real disk: kills, full disks, foreign files, what is erased.
+
 use super::writer::{GROUP_ROWS, GROUP_TIME};
 use super::*;
 use crate::event::{Cause, Party, Personal, Phase, What};

@@ -1,0 +1,137 @@
+//! What a plane is asked to do: ports opened, connected, joined, closed; what they play and press.
+
+use super::latch::Latch;
+use super::port::{Peer, Port, Slot};
+use super::rtp::SendLine;
+use super::source::Playing;
+use super::{Command, Event, Item, Plane, Session, Timer};
+use crate::ids::PortId;
+use crate::time::Instant;
+
+impl Plane {
+    pub(super) fn command(&mut self, now: Instant, command: Command) {
+        let port = command.port();
+        if let Command::Open { .. } = command {
+            return self.open(now, port);
+        }
+        let Some(slot) = self.slot(port) else {
+            self.stats.strays += 1;
+            return;
+        };
+        match command {
+            Command::Open { .. } => {}
+            Command::Close { .. } => self.close(slot),
+            Command::Connect { session, .. } => self.connect(now, slot, session),
+            Command::Play { source, token, .. } => {
+                self.port(slot).playing = Some(Playing::new(source, token));
+                self.wake(now, slot);
+            }
+            Command::Stop { .. } => self.port(slot).stop(),
+            Command::Join { b, .. } => match self.slot(b).filter(|b| *b != slot) {
+                Some(b) => self.join(slot, b),
+                None => self.stats.strays += 1,
+            },
+            Command::Leave { .. } => self.leave(slot),
+            Command::SendDigits { digits, .. } => {
+                let port = self.port(slot);
+                if port.peer.as_ref().is_some_and(|peer| peer.session.send_events.is_none()) {
+                    self.stats.strays += 1;
+                    return;
+                }
+                port.digits_out.press(&digits);
+                self.wake(now, slot);
+            }
+            Command::Listen { on, .. } => {
+                let port = self.port(slot);
+                let before = port.hearing.take();
+                port.hearing = on.then(|| before.unwrap_or_default());
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, id: PortId) {
+        if self.slots.contains_key(&id.number) {
+            self.stats.strays += 1;
+            return;
+        }
+        if self.slots.len() >= self.settings.max_ports as usize {
+            let why = format!("all {} ports of the plane are in use", self.settings.max_ports);
+            return self.event(Event::OpenFailed { port: id, why });
+        }
+        let line = SendLine::new(now, &mut self.rng);
+        let port = Port::new(id, self.ticks.join(), line, now);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.ports.push(None);
+            self.ports.len() as Slot - 1
+        });
+        self.ports[slot as usize] = Some(port);
+        self.slots.insert(id.number, slot);
+        self.out.push_back(Item::Bind(id));
+    }
+
+    fn close(&mut self, slot: Slot) {
+        let port = self.remove(slot);
+        self.out.push_back(Item::Unbind(port.id));
+        self.event(Event::Closed { port: port.id, stats: port.stats() });
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot) -> Port {
+        self.leave(slot);
+        self.timers.cancel(&Timer::Silence(slot));
+        self.timers.cancel(&Timer::Release(slot));
+        let port = self.ports[slot as usize].take().expect("a slot in use has a port");
+        self.ticks.leave(port.phase, slot);
+        self.slots.remove(&port.id.number);
+        self.free.push(slot);
+        port
+    }
+
+    fn connect(&mut self, now: Instant, slot: Slot, session: Session) {
+        let port = self.port(slot);
+        let receives = session.direction.receives();
+        (port.life, port.silent) = (now, false);
+        match &mut port.peer {
+            Some(peer) => {
+                peer.latch.moved(session.remote);
+                peer.session = session;
+            }
+            None => port.peer = Some(Peer { latch: Latch::new(session.remote), session }),
+        }
+        if receives && !self.settings.silence_after.is_zero() {
+            self.timers.set(Timer::Silence(slot), now + self.settings.silence_after);
+        } else {
+            self.timers.cancel(&Timer::Silence(slot));
+        }
+        self.wake(now, slot);
+    }
+
+    fn join(&mut self, a: Slot, b: Slot) {
+        for (slot, other) in [(a, b), (b, a)] {
+            if self.port(slot).joined != Some(other) {
+                self.leave(slot);
+            }
+        }
+        for (slot, other) in [(a, b), (b, a)] {
+            let port = self.port(slot);
+            port.joined = Some(other);
+            port.stop();
+        }
+    }
+
+    pub(super) fn leave(&mut self, slot: Slot) {
+        let Some(other) = self.port(slot).joined.take() else { return };
+        self.port(other).joined = None;
+        for slot in [slot, other] {
+            self.port(slot).joint.cut();
+        }
+    }
+
+    /// Puts a port that has something to send by itself into its phase.
+    fn wake(&mut self, now: Instant, slot: Slot) {
+        let port = self.port(slot);
+        if port.wants_ticks() && !std::mem::replace(&mut port.ticking, true) {
+            let phase = port.phase;
+            self.ticks.start(phase, slot, now);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The way of a packet through a plane: whose it is, what it means, who hears it.
+
+use super::bridge::Place;
+use super::codec::{Codec, FRAME};
+use super::dtmf::{Payload, Pressed};
+use super::latch::Verdict;
+use super::port::{Kind, Peer, Slot, Voice};
+use super::rtp::{self, Packet};
+use super::{Drop, Event, Item, Plane, Timer};
+use crate::ids::PortId;
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+impl Plane {
+    pub(super) fn packet(&mut self, now: Instant, id: PortId, from: SocketAddr, bytes: &[u8]) {
+        let Some(slot) = self.slot(id) else { return self.stats.dropped[Drop::Unconnected as usize] += 1 };
+        if let Err(why) = self.take(now, slot, from, bytes) {
+            self.stats.dropped[why as usize] += 1;
+            self.port(slot).stats.dropped += 1;
+        }
+    }
+
+    /// A packet for a port: whose it is, what it means, who hears it.
+    fn take(&mut self, now: Instant, slot: Slot, from: SocketAddr, bytes: &[u8]) -> Result<(), Drop> {
+        let packet = Packet::read(bytes).ok_or(Drop::Malformed)?;
+        let after = self.settings.latch_after;
+        let port = self.ports[slot as usize].as_mut().ok_or(Drop::Unconnected)?;
+        let peer = port.peer.as_mut().ok_or(Drop::Unconnected)?;
+        let Some(kind) = peer.kind(packet.payload_type) else {
+            let known = peer.latch.remote() == from;
+            if known {
+                self.alive(now, slot);
+            }
+            return Err(Drop::Payload);
+        };
+        let verdict = peer.latch.packet(from, &packet, after);
+        let (receives, id, joined) = (peer.session.direction.receives(), port.id, port.joined);
+        match verdict {
+            Verdict::Foreign => return Err(Drop::Foreign),
+            Verdict::Latched => self.event(Event::Latched { port: id, remote: from }),
+            Verdict::Known => {}
+        }
+        self.alive(now, slot);
+        if !receives {
+            return Err(Drop::Direction);
+        }
+        let port = self.port(slot);
+        port.echoes = packet.ssrc == port.line.ssrc;
+        let echoes = port.echoes;
+        port.stats.packets_in += 1;
+        port.reception.packet(&packet, now);
+        self.stats.packets_in += 1;
+        match kind {
+            Kind::Event => self.key(now, slot, &packet),
+            Kind::Audio(codec) => self.listen(now, slot, &packet, codec),
+        }
+        match joined {
+            // One echo is a test; two would keep a packet going round for ever.
+            Some(other) if echoes && self.port(other).echoes => Err(Drop::Looped),
+            Some(other) => self.forward(now, other, &packet, kind),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the other port of a bridge send this packet in its own line.
+    fn forward(&mut self, now: Instant, to: Slot, packet: &Packet<'_>, kind: Kind) -> Result<(), Drop> {
+        let port = self.ports[to as usize].as_mut().ok_or(Drop::Unconnected)?;
+        let peer = port.peer.as_ref().ok_or(Drop::Unconnected)?;
+        let (remote, audio, codec) = peer.target().ok_or(Drop::Direction)?;
+        let payload_type = match kind {
+            Kind::Audio(_) => audio,
+            Kind::Event => peer.session.send_events.ok_or(Drop::Payload)?,
+        };
+        if port.playing.is_some() || port.digits_out.is_down() {
+            return Err(Drop::Superseded);
+        }
+        port.speak(Voice::Bridge);
+        let place = match kind {
+            Kind::Audio(_) => port.joint.audio(&mut port.line, packet, now),
+            Kind::Event => {
+                let event = Payload::read(packet.payload).ok_or(Drop::Malformed)?;
+                port.joint.event(&mut port.line, packet, event.duration, now)
+            }
+        };
+        let place = place.ok_or(Drop::Superseded)?;
+        let payload = self.send(to, remote, payload_type, place, packet.payload);
+        if let Kind::Audio(from) = kind {
+            from.convert(codec, &mut self.arena[payload..]);
+        }
+        self.stats.forwarded += 1;
+        Ok(())
+    }
+
+    /// Puts a packet out; returns where its payload starts in the arena.
+    pub(super) fn send(&mut self, slot: Slot, to: SocketAddr, payload_type: u8, place: Place, payload: &[u8]) -> usize {
+        let start = self.arena.len();
+        let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
+        let Place { marker, sequence, timestamp } = place;
+        Packet { marker, payload_type, sequence, timestamp, ssrc: port.line.ssrc, payload }.write(&mut self.arena);
+        port.stats.packets_out += 1;
+        self.stats.packets_out += 1;
+        let end = self.arena.len() as u32;
+        self.out.push_back(Item::Packet { port: port.id, to, start: start as u32, end });
+        start + rtp::HEADER
+    }
+
+    pub(super) fn control(&mut self, now: Instant, id: PortId, from: SocketAddr, bytes: &[u8]) {
+        let Some(slot) = self.slot(id) else { return };
+        let known = |p: &Peer| from.ip() == p.latch.remote().ip() || from == p.session.remote_control;
+        if rtp::is_control(bytes) && self.port(slot).peer.as_ref().is_some_and(known) {
+            self.port(slot).stats.controls_in += 1;
+            self.alive(now, slot);
+        }
+    }
+
+    /// The peer has shown life. The timer is moved when it fires, not here.
+    fn alive(&mut self, now: Instant, slot: Slot) {
+        let port = self.port(slot);
+        port.life = now;
+        if std::mem::replace(&mut port.silent, false) {
+            let after = self.settings.silence_after;
+            self.timers.set(Timer::Silence(slot), now + after);
+        }
+    }
+
+    fn key(&mut self, now: Instant, slot: Slot, packet: &Packet<'_>) {
+        let Some(payload) = Payload::read(packet.payload) else { return };
+        let digits = &mut self.port(slot).digits_in;
+        let reports = digits.packet(now, packet.timestamp, payload);
+        match digits.deadline() {
+            Some(at) if !self.timers.is_set(&Timer::Release(slot)) => self.timers.set(Timer::Release(slot), at),
+            _ => {}
+        }
+        reports.into_iter().flatten().for_each(|pressed| self.pressed(slot, pressed));
+    }
+
+    pub(super) fn pressed(&mut self, slot: Slot, pressed: Pressed) {
+        let port = self.port(slot);
+        port.stats.digits += 1;
+        let port = port.id;
+        self.event(Event::Digit { port, digit: pressed.digit, duration_ms: pressed.duration_ms });
+    }
+
+    fn listen(&mut self, now: Instant, slot: Slot, packet: &Packet<'_>, codec: Codec) {
+        let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
+        let Some(hearing) = &mut port.hearing else { return };
+        let start = self.heard.len();
+        hearing.packet(packet, codec, now, &mut self.heard);
+        let frames = (start..self.heard.len()).step_by(FRAME);
+        self.out.extend(frames.map(|start| Item::Heard { port: port.id, start: start as u32 }));
+    }
+}

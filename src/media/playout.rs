@@ -1,0 +1,94 @@
+//! What a plane does when time has passed: frames of what plays, keys' packets, silence, lost ends of keys.
+
+use super::bridge::Place;
+use super::codec::FRAME;
+use super::port::{Slot, Voice};
+use super::{Event, Plane, Timer};
+use crate::time::Instant;
+use std::sync::Arc;
+
+impl Plane {
+    pub(super) fn timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Silence(slot) => self.silence(now, slot),
+                Timer::Release(slot) => self.release(now, slot),
+            }
+        }
+        while let Some(mut due) = self.ticks.pop_due(now) {
+            self.stats.late_ticks += due.late;
+            for at in due.times() {
+                due.slots.retain(|slot| self.tick(*slot, at, due.skipped));
+            }
+            self.ticks.put_back(due);
+        }
+    }
+
+    fn silence(&mut self, now: Instant, slot: Slot) {
+        let after = self.settings.silence_after;
+        let port = self.port(slot);
+        if now.since(port.life) < after {
+            let at = port.life + after;
+            return self.timers.set(Timer::Silence(slot), at);
+        }
+        port.silent = true;
+        let port = port.id;
+        self.event(Event::Silent { port });
+    }
+
+    fn release(&mut self, now: Instant, slot: Slot) {
+        let digits = &mut self.port(slot).digits_in;
+        let pressed = digits.timeout(now);
+        if let Some(at) = digits.deadline() {
+            self.timers.set(Timer::Release(slot), at);
+        }
+        pressed.into_iter().for_each(|pressed| self.pressed(slot, pressed));
+    }
+
+    /// A port's 20 ms: a key's packet, or a frame of what plays. Whether it wants more.
+    fn tick(&mut self, slot: Slot, at: Instant, skipped: bool) -> bool {
+        let port = self.port(slot);
+        if skipped {
+            port.hush();
+        }
+        if !self.tick_keys(slot, at) {
+            self.tick_source(slot, at);
+        }
+        let port = self.port(slot);
+        port.ticking = port.wants_ticks();
+        port.ticking
+    }
+
+    /// Whether this tick belongs to a key.
+    fn tick_keys(&mut self, slot: Slot, at: Instant) -> bool {
+        let port = self.port(slot);
+        let start = port.line.timestamp_at(at);
+        let Some(key) = port.digits_out.tick(start) else { return false };
+        let Some(peer) = &port.peer else { return false };
+        let (Some((to, ..)), Some(payload_type)) = (peer.target(), peer.session.send_events) else { return true };
+        port.speak(Voice::Keys);
+        let sequence = port.line.take(key.start, key.payload.duration.into());
+        let place = Place { marker: key.first, sequence, timestamp: key.start };
+        self.send(slot, to, payload_type, place, &key.payload.bytes());
+        true
+    }
+
+    fn tick_source(&mut self, slot: Slot, at: Instant) {
+        let sounds = Arc::clone(&self.sounds);
+        let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
+        let (Some(playing), Some(peer)) = (&mut port.playing, &port.peer) else { return };
+        let mut scratch = [0; FRAME];
+        let Some(frame) = playing.next(&sounds, peer.session.codec, &mut scratch) else {
+            let token = playing.token;
+            port.stop();
+            let port = port.id;
+            return self.event(Event::Finished { port, token });
+        };
+        // A held peer hears nothing, and the sound goes on meanwhile.
+        let Some((to, payload_type, _)) = peer.target() else { return port.hush() };
+        let marker = port.speak(Voice::Source);
+        let timestamp = if marker { port.line.timestamp_at(at) } else { port.line.timestamp };
+        let sequence = port.line.take(timestamp, FRAME as u32);
+        self.send(slot, to, payload_type, Place { marker, sequence, timestamp }, frame);
+    }
+}

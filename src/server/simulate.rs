@@ -1,0 +1,51 @@
+//! `tierline simulate`: a simulated day, with progress while it runs and the time it took.
+
+use super::clock::Clock;
+use crate::sim::{Options, Report, World};
+use crate::time::Instant;
+use anyhow::Result;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+/// How much simulated time passes between two lines of progress.
+const STRIDE: Duration = Duration::from_secs(15 * 60);
+
+/// Runs a world to its end and prints what came out; true if every check held.
+pub fn run(options: Options, json: bool) -> Result<bool> {
+    let (clock, hours) = (Clock::start(), options.duration);
+    let mut world = World::new(options);
+    world.open();
+    let mut until = Instant::ZERO;
+    while until.since(Instant::ZERO) < hours {
+        until = until + STRIDE;
+        world.run_until(until);
+        progress(until, hours);
+    }
+    world.finish();
+    let report = world.report();
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+    print(&report, clock.now().since(Instant::ZERO), json)?;
+    Ok(report.passed())
+}
+
+/// Only for people who watch: nothing is written where output is collected.
+fn progress(until: Instant, hours: Duration) {
+    if std::io::stderr().is_terminal() {
+        let hour = |d: Duration| d.as_secs_f64() / 3600.0;
+        let passed = until.since(Instant::ZERO).min(hours);
+        eprint!("\rsimulated {:.2} of {:.2} h ", hour(passed), hour(hours));
+        _ = std::io::stderr().flush();
+    }
+}
+
+fn print(report: &Report, took: Duration, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        print!("{report}");
+        println!("{:<18} {:.1} s", "real time", took.as_secs_f64());
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! The log as it stands on the disk, and what must hold in it.
+//!
+//! Writing is group commit: an event is safe [`COMMIT`] after it was made; what is younger dies with the
+//! engine. [`Books`] folds what is safe, so that it sees exactly what a restart sees.
+
+use super::checks::{Check, Tally};
+use crate::event::{AgentMode, Event, OfferOutcome, What};
+use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
+use crate::log::{self, Fingerprint, OpenChange, OpenKey};
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// How long an event waits for its commit.
+pub const COMMIT: Duration = Duration::from_millis(5);
+/// How many of the last events are kept to be shown after a failure.
+const KEPT: usize = 3_000;
+
+/// The disk, and the fold of the log.
+#[derive(Clone, Default)]
+pub struct Books {
+    unsafe_yet: VecDeque<(Instant, Event)>,
+    open: BTreeMap<OpenKey, (Event, Option<String>)>,
+    fingerprint: Fingerprint,
+    written: u64,
+    calls: BTreeMap<CallId, OpenCall>,
+    agents: BTreeMap<AgentId, AgentMode>,
+    accepted: BTreeSet<WorkId>,
+    last: VecDeque<Event>,
+    /// Repairs are expected: a panic was planted.
+    pub repairs_expected: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OpenCall {
+    legs: BTreeSet<LegId>,
+    offers: BTreeSet<ReservationId>,
+    works: BTreeSet<WorkId>,
+}
+
+impl Books {
+    pub fn write(&mut self, now: Instant, event: Event) {
+        self.unsafe_yet.push_back((now, event));
+    }
+
+    /// When the oldest event that is not yet safe will be.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.unsafe_yet.front().map(|(at, _)| *at + COMMIT)
+    }
+
+    /// Commits what was made at or before `until`.
+    pub fn commit(&mut self, until: Instant, tally: &mut Tally, mut each: impl FnMut(&Event)) {
+        while self.unsafe_yet.front().is_some_and(|(at, _)| *at <= until) {
+            let Some((_, event)) = self.unsafe_yet.pop_front() else { return };
+            each(&event);
+            self.fold(event, tally);
+        }
+    }
+
+    /// The engine died: what is not safe is lost. Says what a new start must be told: the number of its first
+    /// event, and what was open.
+    pub fn crash(&mut self) -> (u64, Vec<(Event, Option<String>)>) {
+        self.unsafe_yet.clear();
+        let mut open: Vec<_> = self.open.values().cloned().collect();
+        open.sort_by_key(|(event, _)| event.seq);
+        (self.written + 1, open)
+    }
+
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.to_string()
+    }
+
+    /// The calls that have begun and not ended.
+    pub fn open_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The last events of all calls, oldest first.
+    pub fn last(&self) -> impl DoubleEndedIterator<Item = &Event> {
+        self.last.iter().chain(self.unsafe_yet.iter().map(|(_, event)| event))
+    }
+
+    fn fold(&mut self, event: Event, tally: &mut Tally) {
+        self.written += 1;
+        let (seq, expected) = (event.seq, self.written);
+        tally.must(Check::Gapless, seq == expected, || format!("event {expected} has the number {seq}"));
+        let line = log::encode(&event);
+        self.fingerprint.add(&line);
+        let text = event.what.personal().and_then(|personal| personal.text.clone());
+        if let Some(text) = &text {
+            // A single digit is found in every line of numbers: it is checked by what may stand there instead.
+            let leaked = if text.len() < 4 { line.contains("\"text\"") } else { line.contains(&**text) };
+            tally.must(Check::NoPersonalText, !leaked, || format!("a text is in the log: {line}"));
+        }
+        self.fold_call(&event, tally);
+        self.fold_agent(&event, tally);
+        match log::open_change(&event) {
+            Some(OpenChange::Open(key)) => {
+                self.open.insert(key, (event.clone(), text.map(|text| text.to_string())));
+            }
+            Some(OpenChange::Close(key)) => _ = self.open.remove(&key),
+            None => {}
+        }
+        self.last.push_back(event);
+        if self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+    }
+
+    fn fold_call(&mut self, event: &Event, tally: &mut Tally) {
+        let Some(id) = event.call else { return };
+        if let What::CallArrived { leg, .. } = &event.what {
+            let new = self.calls.insert(id, OpenCall { legs: [*leg].into(), ..OpenCall::default() }).is_none();
+            tally.must(Check::CallEndsOnce, new, || format!("{id} arrived twice"));
+            return;
+        }
+        let known = self.calls.contains_key(&id);
+        tally.must(Check::CallEndsOnce, known, || format!("{} of {id}, which is over", event.what.name()));
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        match &event.what {
+            What::Delivered { leg, reservation, agent, .. } => {
+                let new = call.legs.insert(*leg);
+                tally.must(Check::LegClearedOnce, new, || format!("{leg} of agent {agent} rings twice"));
+                let new = call.offers.insert(*reservation);
+                tally.must(Check::OfferEndsOnce, new, || format!("{reservation} is delivered twice"));
+            }
+            What::OfferEnded { reservation, outcome, work, .. } => {
+                let open = call.offers.remove(reservation);
+                tally
+                    .must(Check::OfferEndsOnce, open, || format!("{reservation} ends as {outcome:?}, but is not open"));
+                if *outcome == OfferOutcome::Accepted {
+                    let first = self.accepted.insert(*work);
+                    call.works.insert(*work);
+                    tally.must(Check::OneAnswer, first, || format!("{work} is accepted by a second agent"));
+                }
+            }
+            What::ConnectionCleared { leg, .. } => {
+                let open = call.legs.remove(leg);
+                tally.must(Check::LegClearedOnce, open, || format!("{leg} is cleared, but is not there"));
+            }
+            What::CallEnded { .. } => self.call_ended(id, tally),
+            _ => {}
+        }
+    }
+
+    fn call_ended(&mut self, id: CallId, tally: &mut Tally) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        tally.must(Check::LegClearedOnce, call.legs.is_empty(), || format!("{id} ended with the legs {:?}", call.legs));
+        tally.must(Check::OfferEndsOnce, call.offers.is_empty(), || format!("{id} ended with {:?}", call.offers));
+        call.works.iter().for_each(|work| _ = self.accepted.remove(work));
+    }
+
+    fn fold_agent(&mut self, event: &Event, tally: &mut Tally) {
+        match &event.what {
+            What::EngineStarted { .. } => self.agents.clear(), // everybody begins logged out
+            What::AgentStateChanged { agent, from, to, .. } => {
+                let before = self.agents.insert(*agent, *to).unwrap_or(AgentMode::LoggedOut);
+                let fits = before == *from && from != to;
+                tally.must(Check::IntervalsAddUp, fits, || {
+                    format!("agent {agent} was {before:?}, now {from:?} to {to:?}")
+                });
+            }
+            What::Repaired { what } => {
+                let expected = self.repairs_expected;
+                tally.must(Check::NoRepair, expected, || format!("the engine repaired itself: {what}"));
+            }
+            What::CallEnded { cause, .. } => {
+                let fine = self.repairs_expected || *cause != crate::event::Cause::Defect;
+                tally.must(Check::NoRepair, fine, || "a call ended by a defect of ours".to_owned());
+            }
+            _ => {}
+        }
+    }
+}

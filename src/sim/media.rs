@@ -1,0 +1,359 @@
+//! A stand-in for the media planes: who hears whom, as data; no packet of audio is made.
+//!
+//! It takes the same commands and makes the same events as `media::Plane`, for the engine's ports and for
+//! those of all phones, since it must know both ends: keys pressed at one end are heard at the other, and an
+//! end whose peer is gone reports `Silent`.
+//!
+//! Left out: what packets can do (loss, latching, codecs); the planes' own tests have that.
+
+use crate::ids::{PortId, Rng};
+use crate::media::{Command, Event, PortStats, Session, SoundId, Source};
+use crate::time::{Instant, Timers};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Whose port it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    Engine,
+    Phone(u32),
+}
+
+/// A port of somebody.
+pub type End = (Owner, PortId);
+
+/// What is heard at one end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Nothing,
+    Sound(SoundId),
+    Person(u32),
+}
+
+#[derive(Clone, Debug)]
+struct Port {
+    local: SocketAddr,
+    session: Option<Session>,
+    plays: Option<(Source, u64)>,
+    joined: Option<PortId>,
+    /// Until when the keys asked for so far are being pressed.
+    pressing: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// When the sockets are open.
+    Opened(End),
+    /// When the sockets are closed.
+    Closed(End),
+    /// When what plays has been heard.
+    Finished(End),
+    /// When a key has been pressed at this end; the number tells keys apart.
+    Pressed(End, u64, char),
+    /// When this end has heard nothing for too long.
+    Unheard(End),
+}
+
+/// The stand-in.
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    now: Instant,
+    sounds: BTreeMap<SoundId, Duration>,
+    silence: [Duration; 2],
+    ports: BTreeMap<End, Port>,
+    addresses: BTreeMap<SocketAddr, End>,
+    timers: Timers<Due>,
+    outputs: VecDeque<(Owner, Event)>,
+    numbers: u64,
+    rng: Rng,
+    /// Share of ports that cannot be opened.
+    failures: f64,
+}
+
+/// Ports of one address: even numbers from here …
+const FIRST_PORT: u16 = 20_000;
+/// … so many of them.
+const PORTS: u64 = 20_000;
+/// One key and the pause after it.
+const KEY: Duration = Duration::from_millis(160);
+/// A `,` among the keys.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl StandIn {
+    /// `silence`: after how long the engine's ports and the phones' ports report that they hear nothing.
+    pub fn new(sounds: BTreeMap<SoundId, Duration>, silence: [Duration; 2], failures: f64, rng: Rng) -> StandIn {
+        StandIn {
+            now: Instant::ZERO,
+            sounds,
+            silence,
+            ports: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            numbers: 0,
+            rng,
+            failures,
+        }
+    }
+
+    /// `host` is the owner's address.
+    pub fn handle(&mut self, now: Instant, owner: Owner, host: IpAddr, command: Command) {
+        self.now = now;
+        match command {
+            Command::Open { port } => self.open((owner, port), host),
+            Command::Close { port } => self.close((owner, port)),
+            Command::Connect { port, session } => self.connect((owner, port), session),
+            Command::Play { port, source, token } => self.play((owner, port), source, token),
+            Command::Stop { port } => self.stop((owner, port)),
+            Command::Join { a, b } => self.join(owner, a, b),
+            Command::Leave { port } => self.leave((owner, port)),
+            Command::SendDigits { port, digits } => self.press((owner, port), &digits),
+            Command::Listen { .. } => {}
+        }
+    }
+
+    pub fn poll(&mut self) -> Option<(Owner, Event)> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.deadline()
+    }
+
+    /// `deadline()` has come.
+    pub fn time_passed(&mut self, now: Instant) {
+        self.now = now;
+        while let Some(due) = self.timers.pop_due(now) {
+            match due {
+                Due::Opened((owner, port)) => self.opened((owner, port)),
+                Due::Closed((owner, port)) => self.tell(owner, Event::Closed { port, stats: PortStats::default() }),
+                Due::Finished(end) => self.finished(end),
+                Due::Pressed(end, _, digit) => self.pressed(end, digit),
+                Due::Unheard((owner, port)) => self.tell(owner, Event::Silent { port }),
+            }
+        }
+    }
+
+    /// All ports of `owner` are gone without a word: the process or the phone died.
+    pub fn vanish(&mut self, now: Instant, owner: Owner) {
+        self.now = now;
+        for port in self.open_ports(owner) {
+            self.forget((owner, port));
+        }
+        let closing: Vec<Due> = self.timers.keys().filter(|due| due.owner() == owner).cloned().collect();
+        closing.iter().for_each(|due| _ = self.timers.cancel(due));
+        self.outputs.retain(|(whose, _)| *whose != owner);
+    }
+
+    /// The ports that `owner` has, those excluded that are being closed.
+    pub fn open_ports(&self, owner: Owner) -> Vec<PortId> {
+        let first = PortId { plane: 0, number: 0 };
+        let last = PortId { plane: u16::MAX, number: u64::MAX };
+        self.ports.range((owner, first)..=(owner, last)).map(|((_, port), _)| *port).collect()
+    }
+
+    pub fn is_open(&self, end: End) -> bool {
+        self.ports.contains_key(&end)
+    }
+
+    /// The port that is bridged with `port` of the engine.
+    pub fn joined(&self, port: PortId) -> Option<PortId> {
+        self.ports.get(&(Owner::Engine, port))?.joined
+    }
+
+    /// The other end, if both know each other.
+    pub fn far(&self, end: End) -> Option<End> {
+        let port = self.ports.get(&end)?;
+        let far = *self.addresses.get(&port.session.as_ref()?.remote)?;
+        let back = self.ports.get(&far)?.session.as_ref()?;
+        (back.remote == port.local).then_some(far)
+    }
+
+    /// Where `end` sends its audio, and from where.
+    pub fn path(&self, end: End) -> Option<(SocketAddr, SocketAddr)> {
+        let port = self.ports.get(&end)?;
+        Some((port.local, port.session.as_ref()?.remote))
+    }
+
+    /// What the owner of this phone hears.
+    pub fn heard_by(&self, phone: u32) -> Heard {
+        let owner = Owner::Phone(phone);
+        let far = self.open_ports(owner).into_iter().find_map(|port| self.far((owner, port)));
+        let Some(port) = far.and_then(|far| self.ports.get(&far)) else { return Heard::Nothing };
+        if let Some((source, _)) = &port.plays {
+            return match source {
+                Source::Once(sounds) => sounds.first().map_or(Heard::Nothing, |sound| Heard::Sound(*sound)),
+                Source::Loop(sound) => Heard::Sound(*sound),
+                Source::Tone { .. } => Heard::Nothing,
+            };
+        }
+        match port.joined.and_then(|joined| self.far((Owner::Engine, joined))) {
+            Some((Owner::Phone(who), _)) => Heard::Person(who),
+            _ => Heard::Nothing,
+        }
+    }
+
+    /// Why it is not quiet.
+    pub fn pending(&self) -> Option<String> {
+        let end = self.ports.keys().next().map(|end| format!("port {end:?} is open"));
+        end.or_else(|| self.timers.keys().next().map(|due| format!("{due:?} is to come")))
+    }
+
+    fn tell(&mut self, owner: Owner, event: Event) {
+        self.outputs.push_back((owner, event));
+    }
+
+    fn soon(&mut self) -> Instant {
+        self.now + Duration::from_micros(200 + self.rng.below(3_000))
+    }
+
+    fn open(&mut self, end: End, host: IpAddr) {
+        let local = loop {
+            let number = FIRST_PORT + 2 * (self.numbers % PORTS) as u16;
+            self.numbers += 1;
+            let local = SocketAddr::new(host, number);
+            if !self.addresses.contains_key(&local) {
+                break local;
+            }
+        };
+        self.addresses.insert(local, end);
+        self.ports.insert(end, Port { local, session: None, plays: None, joined: None, pressing: self.now });
+        let at = self.soon();
+        self.timers.set(Due::Opened(end), at);
+    }
+
+    fn opened(&mut self, end: End) {
+        let (owner, port) = end;
+        let Some(local) = self.ports.get(&end).map(|port| port.local) else { return };
+        if owner == Owner::Engine && self.rng.chance(self.failures) {
+            self.forget(end);
+            return self.tell(owner, Event::OpenFailed { port, why: "no socket is left".to_owned() });
+        }
+        self.tell(owner, Event::Opened { port, local });
+    }
+
+    fn close(&mut self, end: End) {
+        if self.ports.contains_key(&end) {
+            self.forget(end);
+            let at = self.soon();
+            self.timers.set(Due::Closed(end), at);
+        }
+    }
+
+    fn forget(&mut self, end: End) {
+        self.leave(end);
+        let far = self.far(end);
+        if let Some(port) = self.ports.remove(&end) {
+            self.addresses.remove(&port.local);
+        }
+        for due in [Due::Opened(end), Due::Finished(end), Due::Unheard(end)] {
+            self.timers.cancel(&due);
+        }
+        far.into_iter().for_each(|far| self.listen(far));
+    }
+
+    fn connect(&mut self, end: End, session: Session) {
+        let before = self.far(end);
+        let Some(port) = self.ports.get_mut(&end) else { return };
+        let first = port.session.replace(session).is_none();
+        if first && let Some((source, token)) = port.plays.take() {
+            self.play(end, source, token);
+        }
+        let after = self.far(end);
+        [Some(end), before, after].into_iter().flatten().for_each(|end| self.listen(end));
+    }
+
+    /// Whether this end hears its peer may have changed.
+    fn listen(&mut self, end: End) {
+        let expects =
+            self.ports.get(&end).and_then(|port| port.session.as_ref()).is_some_and(|s| s.direction.receives());
+        let far = self.far(end).and_then(|far| self.ports[&far].session.as_ref());
+        let hears = far.is_some_and(|session| session.direction.sends());
+        let due = Due::Unheard(end);
+        match expects && !hears {
+            true if !self.timers.is_set(&due) => {
+                let after = self.silence[usize::from(end.0 != Owner::Engine)];
+                self.timers.set(due, self.now + after);
+            }
+            true => {}
+            false => _ = self.timers.cancel(&due),
+        }
+    }
+
+    fn play(&mut self, end: End, source: Source, token: u64) {
+        self.leave(end);
+        let Some(port) = self.ports.get_mut(&end) else { return };
+        let length = match &source {
+            Source::Once(sounds) => Some(sounds.iter().filter_map(|sound| self.sounds.get(sound)).sum::<Duration>()),
+            Source::Loop(_) | Source::Tone { .. } => None,
+        };
+        port.plays = Some((source, token));
+        self.timers.cancel(&Due::Finished(end));
+        if let (Some(length), true) = (length, port.session.is_some()) {
+            self.timers.set(Due::Finished(end), self.now + length);
+        }
+    }
+
+    fn stop(&mut self, end: End) {
+        self.timers.cancel(&Due::Finished(end));
+        if let Some(port) = self.ports.get_mut(&end) {
+            port.plays = None;
+        }
+    }
+
+    fn finished(&mut self, end: End) {
+        let plays = self.ports.get_mut(&end).and_then(|port| port.plays.take());
+        if let Some((_, token)) = plays {
+            self.tell(end.0, Event::Finished { port: end.1, token });
+        }
+    }
+
+    fn join(&mut self, owner: Owner, a: PortId, b: PortId) {
+        for port in [a, b] {
+            self.leave((owner, port));
+            self.stop((owner, port));
+        }
+        if self.ports.contains_key(&(owner, a)) && self.ports.contains_key(&(owner, b)) {
+            for (one, other) in [(a, b), (b, a)] {
+                self.ports.get_mut(&(owner, one)).expect("the port that has just been seen").joined = Some(other);
+            }
+        }
+    }
+
+    fn leave(&mut self, end: End) {
+        let Some(other) = self.ports.get_mut(&end).and_then(|port| port.joined.take()) else { return };
+        if let Some(other) = self.ports.get_mut(&(end.0, other)) {
+            other.joined = None;
+        }
+    }
+
+    fn press(&mut self, end: End, digits: &str) {
+        let Some(port) = self.ports.get_mut(&end) else { return };
+        let mut at = port.pressing.max(self.now);
+        for digit in digits.chars() {
+            at = at + if digit == ',' { PAUSE } else { KEY };
+            if digit != ',' {
+                self.numbers += 1;
+                self.timers.set(Due::Pressed(end, self.numbers, digit), at);
+            }
+        }
+        port.pressing = at;
+    }
+
+    fn pressed(&mut self, end: End, digit: char) {
+        if let Some((owner, port)) = self.far(end) {
+            self.tell(owner, Event::Digit { port, digit, duration_ms: 100 });
+        }
+    }
+}
+
+impl Due {
+    fn owner(&self) -> Owner {
+        match self {
+            Due::Opened(end) | Due::Closed(end) | Due::Finished(end) | Due::Pressed(end, ..) | Due::Unheard(end) => {
+                end.0
+            }
+        }
+    }
+}

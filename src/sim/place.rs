@@ -1,0 +1,141 @@
+//! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
+
+use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
+use crate::engine::Configuration;
+use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
+use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
+use crate::media::SoundId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What callers dial.
+pub const LINE: &str = "100";
+/// What agents dial to take calls, and to take none.
+pub const READY: &str = "*50";
+pub const NOT_READY: &str = "*51";
+/// The first agent's number.
+pub const FIRST_AGENT: u32 = 1001;
+/// How long an agent's phone rings before the next agent is tried.
+pub const RING: Duration = Duration::from_secs(18);
+/// An agent's time for notes.
+pub const WRAP_UP: Duration = Duration::from_secs(15);
+
+/// Every sound, with its length in milliseconds.
+const SOUNDS: [(&str, u64); 8] = [
+    ("welcome", 3_000),
+    ("menu", 5_000),
+    ("wrong-key", 1_500),
+    ("no-key", 1_500),
+    ("busy", 2_500),
+    ("music", 60_000),
+    ("ready", 1_200),
+    ("not-ready", 1_200),
+];
+
+/// The configuration of a center with so many agents.
+pub fn configuration(agents: u32) -> Configuration {
+    let center = Center {
+        name: "tierline".to_owned(),
+        domains: Vec::new(),
+        time_zone: "UTC".to_owned(),
+        language: "en".to_owned(),
+        lines: BTreeMap::from([(LineId::new("main"), line())]),
+        queues: ["sales", "support"].into_iter().map(|name| (QueueId::new(name), queue(name))).collect(),
+        agents: (0..agents).map(|n| (AgentId(FIRST_AGENT + n), agent(n))).collect(),
+        codes: ShortCodes {
+            ready: READY.to_owned(),
+            not_ready: NOT_READY.to_owned(),
+            ready_sound: "ready".to_owned(),
+            not_ready_sound: "not-ready".to_owned(),
+        },
+        limits: Limits { calls: 20_000, silence: Duration::from_secs(30), drain: Duration::from_secs(300) },
+    };
+    let sounds = SOUNDS.iter().zip(0..).map(|((name, _), id)| ((*name).to_owned(), SoundId(id)));
+    Configuration { center, flows: BTreeMap::from([(FlowId::new("main"), flow())]), sounds: sounds.collect() }
+}
+
+/// How long each sound is.
+pub fn lengths() -> BTreeMap<SoundId, Duration> {
+    SOUNDS.iter().zip(0..).map(|((_, ms), id)| (SoundId(id), Duration::from_millis(*ms))).collect()
+}
+
+/// The name of a sound.
+pub fn sound_name(id: SoundId) -> &'static str {
+    SOUNDS.get(id.0 as usize).map_or("?", |(name, _)| name)
+}
+
+fn line() -> Line {
+    Line {
+        id: LineId::new("main"),
+        numbers: vec![LINE.to_owned()],
+        flow: FlowId::new("main"),
+        time_zone: "UTC".to_owned(),
+        language: "en".to_owned(),
+    }
+}
+
+fn queue(name: &str) -> Queue {
+    Queue {
+        id: QueueId::new(name),
+        ring_timeout: RING,
+        wrap_up: WRAP_UP,
+        max_waiting: 2_000,
+        max_wait: Duration::from_secs(1_200),
+        priority: i32::from(name == "sales"),
+        retry_same_agent: Duration::from_secs(20),
+        music: "music".to_owned(),
+        short_abandon: Duration::from_secs(5),
+    }
+}
+
+/// Everybody does support, every second one sales too, every fifth one is an expert.
+fn agent(n: u32) -> Agent {
+    let queues = if n % 2 == 0 { &["sales", "support"][..] } else { &["support"] };
+    let level = if n % 5 == 0 { 8 } else { 2 };
+    Agent {
+        id: AgentId(FIRST_AGENT + n),
+        user: (FIRST_AGENT + n).to_string(),
+        name: format!("Agent {n}"),
+        queues: queues.iter().map(|name| QueueId::new(name)).collect::<BTreeSet<_>>(),
+        skills: BTreeMap::from([(SkillId::new("expert"), level)]),
+    }
+}
+
+fn flow() -> Flow {
+    let said = |name: &str| vec![name.to_owned()];
+    let queue = |name: &str, skills| {
+        Step::Queue(QueueStep {
+            queue: QueueId::new(name),
+            priority: 0,
+            skills,
+            full: "busy".to_owned(),
+            timeout: "busy".to_owned(),
+            refused: "busy".to_owned(),
+        })
+    };
+    let menu = Step::Menu(MenuStep {
+        prompts: said("menu"),
+        keys: [('1', "sales"), ('2', "support"), ('3', "experts")].map(|(key, step)| (key, step.to_owned())).into(),
+        timeout: Duration::from_secs(5),
+        retries: 2,
+        invalid: said("wrong-key"),
+        no_input: said("no-key"),
+        otherwise: "support".to_owned(),
+    });
+    let play = PlayStep { prompts: said("welcome"), interruptible: true, next: "menu".to_owned() };
+    let steps = [
+        ("welcome", Step::Play(play)),
+        ("menu", menu),
+        ("sales", queue("sales", BTreeMap::new())),
+        ("support", queue("support", BTreeMap::new())),
+        ("experts", queue("support", BTreeMap::from([(SkillId::new("expert"), 5)]))),
+        ("busy", Step::HangUp(HangUpStep { prompts: said("busy") })),
+    ];
+    Flow {
+        id: FlowId::new("main"),
+        start: "welcome".to_owned(),
+        steps: steps.into_iter().map(|(name, step)| (name.to_owned(), step)).collect(),
+        language: "en".to_owned(),
+        texts: Vec::new(),
+    }
+}

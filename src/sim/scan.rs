@@ -1,0 +1,148 @@
+//! Checks of the engine's state against itself and against the planes: one look at everything.
+
+use super::checks::{Check, Tally};
+use super::media::{Owner, StandIn};
+use crate::acd::AgentState;
+use crate::center::Center;
+use crate::engine::{Engine, Leg};
+use crate::event::{Event, OfferOutcome, Party, What};
+use crate::ids::{AgentId, PortId, ReservationId, WorkId};
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Looks at everything, and remembers who refused what.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// When an agent's offer of a work failed.
+    refused: BTreeMap<(WorkId, AgentId), Instant>,
+}
+
+impl Scan {
+    /// Takes note of an event as soon as it is made.
+    pub fn note(&mut self, now: Instant, event: &Event) {
+        let What::OfferEnded { work, agent, outcome, .. } = &event.what else { return };
+        match outcome {
+            OfferOutcome::Declined | OfferOutcome::NoAnswer | OfferOutcome::Unreachable => {
+                self.refused.insert((*work, *agent), now);
+            }
+            _ => self.refused.retain(|(of, _), _| of != work),
+        }
+    }
+
+    /// The engine was started anew.
+    pub fn forget(&mut self) {
+        self.refused.clear();
+    }
+
+    /// Runs every check of this file once.
+    pub fn run(&mut self, now: Instant, engine: &Engine, planes: &StandIn, tally: &mut Tally) {
+        let center = engine.center();
+        self.refused.retain(|_, at| now.since(*at) < std::time::Duration::from_secs(3_600));
+        reserved_rings(engine, center, tally);
+        busy_talks(engine, center, tally);
+        self.waiting(now, engine, tally);
+        bridges(engine, planes, tally);
+        let sound = engine.router().check();
+        tally.must(Check::RouterSound, sound.is_ok(), || sound.err().unwrap_or_default());
+    }
+
+    fn waiting(&self, now: Instant, engine: &Engine, tally: &mut Tally) {
+        let router = engine.router();
+        let seeking = engine.calls().filter(|call| call.seeking.is_some()).count() as u64;
+        let waiting = router.stats().waiting;
+        tally.must(Check::WaitingAgrees, seeking == waiting, || {
+            format!("{seeking} calls seek an agent, {waiting} works wait in the router")
+        });
+        let center = engine.center();
+        let ready: Vec<_> = center
+            .agents
+            .values()
+            .filter(|agent| router.agent(agent.id).is_some_and(|a| *a.state() == AgentState::Ready && a.reachable()))
+            .collect();
+        let unoffered = engine.calls().filter_map(|call| call.seeking.as_ref().filter(|s| s.alerting.is_empty()));
+        let mut idle = None;
+        for place in unoffered.map(|seeking| &seeking.place) {
+            let pause = center.queues.get(&place.queue).map(|queue| queue.retry_same_agent).unwrap_or_default();
+            idle = idle.or_else(|| {
+                let able = ready.iter().find(|agent| {
+                    let skilled = place.skills.iter().all(|(skill, level)| agent.skills.get(skill) >= Some(level));
+                    let refused = self.refused.get(&(place.work, agent.id)).is_some_and(|at| now.since(*at) <= pause);
+                    agent.queues.contains(&place.queue) && skilled && !refused
+                });
+                able.map(|agent| (place.work, agent.id))
+            });
+        }
+        tally.must(Check::NobodyWaits, idle.is_none(), || format!("work and idle agent: {idle:?}"));
+    }
+}
+
+fn reserved_rings(engine: &Engine, center: &Center, tally: &mut Tally) {
+    let mut ringing: BTreeMap<AgentId, Vec<(&Leg, ReservationId)>> = BTreeMap::new();
+    for leg in engine.legs() {
+        if let (Party::Agent(agent), Some(reservation)) = (leg.party, leg.reservation) {
+            ringing.entry(agent).or_default().push((leg, reservation));
+        }
+    }
+    let mut wrong = None;
+    for id in center.agents.keys() {
+        let Some(agent) = engine.router().agent(*id) else { continue };
+        let held = (*agent.state() == AgentState::Reserved).then(|| agent.reservation()).flatten();
+        let rings = ringing.get(id).map(Vec::as_slice).unwrap_or_default();
+        let fits = match rings {
+            [] => held.is_none(),
+            [(_, reservation)] => held == Some(*reservation),
+            _ => false,
+        };
+        if !fits {
+            let legs: Vec<_> = rings.iter().map(|(leg, r)| format!("{} for {r}", leg.id)).collect();
+            wrong = Some(format!("agent {id} is {:?}, reserved for {held:?}, rung by {legs:?}", agent.state()));
+        }
+    }
+    tally.must(Check::ReservedRings, wrong.is_none(), || wrong.unwrap_or_default());
+}
+
+fn busy_talks(engine: &Engine, center: &Center, tally: &mut Tally) {
+    let mut talking: BTreeSet<AgentId> = BTreeSet::new();
+    let mut twice = None;
+    for call in engine.calls() {
+        let talks = call.conversation.as_ref().map(|talk| talk.agent);
+        let calls = call.by_agent.filter(|_| call.line.is_some());
+        for agent in [talks, calls].into_iter().flatten() {
+            if !talking.insert(agent) {
+                twice = Some(agent);
+            }
+        }
+    }
+    let state = |id: &AgentId| engine.router().agent(*id).map(|agent| agent.state().clone());
+    let wrong = center.agents.keys().find(|id| (state(id) == Some(AgentState::Busy)) != talking.contains(id));
+    tally.must(Check::BusyTalks, wrong.is_none() && twice.is_none(), || match (wrong, twice) {
+        (Some(id), _) => format!("agent {id} is {:?}; has a call: {}", state(id), talking.contains(id)),
+        (None, twice) => format!("agent {twice:?} has two calls"),
+    });
+}
+
+fn bridges(engine: &Engine, planes: &StandIn, tally: &mut Tally) {
+    let ports: BTreeMap<_, PortId> = engine.legs().map(|leg| (leg.id, leg.port)).collect();
+    let mut expected: BTreeMap<PortId, PortId> = BTreeMap::new();
+    for call in engine.calls() {
+        let Some(talk) = call.conversation.as_ref().filter(|talk| talk.held_by.is_none()) else { continue };
+        if let (Some(a), Some(b)) = (ports.get(&call.caller), ports.get(&talk.leg)) {
+            expected.insert(*a, *b);
+            expected.insert(*b, *a);
+        }
+    }
+    let owned: BTreeSet<PortId> = ports.values().copied().collect();
+    let (mut unowned, mut wrong) = (None, None);
+    for port in planes.open_ports(Owner::Engine) {
+        if !owned.contains(&port) {
+            unowned = Some(port);
+        }
+        if planes.joined(port) != expected.get(&port).copied() {
+            wrong = Some((port, planes.joined(port), expected.get(&port).copied()));
+        }
+    }
+    tally.must(Check::PortsMatch, unowned.is_none(), || format!("{unowned:?} is open without a leg"));
+    tally.must(Check::BridgesMatch, wrong.is_none(), || {
+        format!("a port, whom it is bridged with, whom it should: {wrong:?}")
+    });
+}

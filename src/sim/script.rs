@@ -1,0 +1,257 @@
+//! Scenarios for ladders: who does what when, written in plain lines.
+//!
+//! ```text
+//! agents 2
+//! lose 1 200 OK from Tierline
+//! at 0.5 1001 registers
+//! at 2 caller dials 100
+//! at 60 ends
+//! ```
+//!
+//! People are `caller`, `caller2` …, and agents by number. They do nothing but what the script says.
+
+use super::ladder::{self, Trace};
+use super::parties::Party;
+use super::people::{Act, Person};
+use super::{Due, Options, World, place};
+use crate::command;
+use crate::phone::Ask;
+use crate::time::Instant;
+use std::time::Duration;
+
+/// What happens at a line.
+#[derive(Clone, Debug, PartialEq)]
+enum Deed {
+    Person(u32, Did),
+    Crash,
+    Drain,
+    Ends,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Did {
+    Registers { right: bool },
+    Unregisters,
+    Dials(String),
+    Presses(String),
+    Answers,
+    Declines(u16),
+    HangsUp,
+    Vanishes,
+    Hold(bool),
+}
+
+/// A datagram that gets lost, by its label in the ladder.
+#[derive(Clone, Debug, PartialEq)]
+struct Loss {
+    times: u32,
+    label: String,
+    from_us: bool,
+}
+
+/// A scenario that has been read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Script {
+    agents: u32,
+    losses: Vec<Loss>,
+    deeds: Vec<(Duration, Deed)>,
+}
+
+/// The script's state in a world; empty where none runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Running {
+    script: Script,
+}
+
+impl Running {
+    /// Whether the script wants this datagram lost.
+    pub fn loses(&mut self, from_us: bool, bytes: &[u8]) -> bool {
+        if self.script.losses.is_empty() {
+            return false;
+        }
+        let label = ladder::label(bytes);
+        let wanted = |loss: &&mut Loss| loss.times > 0 && loss.from_us == from_us && label.starts_with(&loss.label);
+        match self.script.losses.iter_mut().find(wanted) {
+            Some(loss) => {
+                loss.times -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Script {
+    /// Reads a scenario; the error names the line.
+    pub fn read(text: &str) -> Result<Script, String> {
+        let mut script = Script { agents: 1, ..Script::default() };
+        for (number, line) in text.lines().enumerate() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if words.is_empty() || words[0].starts_with('#') {
+                continue;
+            }
+            script.line(&words).map_err(|why| format!("line {}: {why}: `{line}`", number + 1))?;
+        }
+        Ok(script)
+    }
+
+    fn line(&mut self, words: &[&str]) -> Result<(), String> {
+        match words {
+            ["agents", n] => self.agents = n.parse().map_err(|_| "how many agents?")?,
+            ["lose", times, label @ .., "from", who] => {
+                let times = times.parse().map_err(|_| "how many times?")?;
+                self.losses.push(Loss { times, label: label.join(" "), from_us: *who == ladder::US });
+            }
+            ["at", time, deed @ ..] => {
+                let time: f64 = time.parse().map_err(|_| "at which second?")?;
+                let at = Duration::try_from_secs_f64(time).map_err(|_| "at which second?")?;
+                let deed = self.deed(deed)?;
+                self.deeds.push((at, deed));
+            }
+            _ => return Err("expected `agents`, `lose` or `at`".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn deed(&self, words: &[&str]) -> Result<Deed, String> {
+        let (who, did) = match words {
+            ["engine", "is", "killed"] => return Ok(Deed::Crash),
+            ["engine", "drains"] => return Ok(Deed::Drain),
+            ["ends"] => return Ok(Deed::Ends),
+            [who, "registers"] => (who, Did::Registers { right: true }),
+            [who, "registers", "with", "a", "wrong", "password"] => (who, Did::Registers { right: false }),
+            [who, "unregisters"] => (who, Did::Unregisters),
+            [who, "dials", number] => (who, Did::Dials((*number).to_owned())),
+            [who, "presses", keys] => (who, Did::Presses((*keys).to_owned())),
+            [who, "answers"] => (who, Did::Answers),
+            [who, "declines"] => (who, Did::Declines(486)),
+            [who, "hangs", "up"] => (who, Did::HangsUp),
+            [who, "vanishes"] => (who, Did::Vanishes),
+            [who, "holds"] => (who, Did::Hold(true)),
+            [who, "retrieves"] => (who, Did::Hold(false)),
+            _ => return Err("nobody can do this".to_owned()),
+        };
+        Ok(Deed::Person(self.person(who)?, did))
+    }
+
+    fn person(&self, name: &str) -> Result<u32, String> {
+        if let Some(number) = name.strip_prefix("caller") {
+            let number: u32 = if number.is_empty() { 1 } else { number.parse().map_err(|_| "which caller?")? };
+            return Ok(self.agents + number.max(1) - 1);
+        }
+        let number: u32 = name.parse().map_err(|_| format!("who is {name}?"))?;
+        match number.checked_sub(place::FIRST_AGENT).filter(|key| *key < self.agents) {
+            Some(key) => Ok(key),
+            None => Err(format!("{name} is no agent")),
+        }
+    }
+}
+
+/// Plays a scenario and draws it. A check that fails, or somebody who is not quiet where the script `ends`, is an error.
+pub fn play(text: &str) -> Result<String, String> {
+    let script = Script::read(text)?;
+    let mut world = World::new(Options { agents: script.agents, ..Options::scripted() });
+    world.set_scene(script);
+    while world.step() {}
+    world.settle_books();
+    match world.tally.failure() {
+        Some(failure) => Err(format!("{failure}\n{}", world.drawing())),
+        None => Ok(world.drawing()),
+    }
+}
+
+impl World {
+    fn set_scene(&mut self, script: Script) {
+        let mut people: Vec<u32> = (0..script.agents).collect();
+        people.extend(script.deeds.iter().filter_map(|(_, deed)| match deed {
+            Deed::Person(key, _) => Some(*key),
+            _ => None,
+        }));
+        people.sort_unstable();
+        people.dedup();
+        let (agents, callers): (Vec<u32>, Vec<u32>) = people.iter().partition(|key| **key < script.agents);
+        let mut columns: Vec<String> = callers.iter().map(|key| self.column(*key)).collect();
+        columns.push(ladder::US.to_owned());
+        columns.extend(agents.iter().map(|key| self.column(*key)));
+        self.trace = Some(Trace::new(columns));
+        for key in people {
+            let rng = self.rng.fork(&format!("puppet {key}"));
+            self.parties.insert(key, Party::new(Person::puppet(rng)));
+        }
+        for (place, (at, _)) in script.deeds.iter().enumerate() {
+            self.at(Instant::ZERO + *at, Due::Script(place));
+        }
+        self.script = Running { script };
+    }
+
+    pub(super) fn script_line(&mut self, line: usize) {
+        let Some((_, deed)) = self.script.script.deeds.get(line).cloned() else { return };
+        match deed {
+            Deed::Crash => self.crash(),
+            Deed::Drain => self.operator_asks(command::Ask::Drain),
+            Deed::Ends => {
+                self.quiet = true;
+                let left = self.pending().filter(|_| !self.someone_is_registered());
+                self.tally.must(super::Check::Quiet, left.is_none(), || left.unwrap_or_default());
+            }
+            Deed::Person(key, did) => self.did(key, did),
+        }
+    }
+
+    /// While phones are registered there are deadlines; calls and ports must be gone nevertheless.
+    fn someone_is_registered(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.pending().is_none()) && self.planes.pending().is_none()
+    }
+
+    fn did(&mut self, key: u32, did: Did) {
+        let who = self.column(key);
+        let text = match &did {
+            Did::Presses(keys) => Some(format!("presses {keys}")),
+            Did::Vanishes => Some("vanishes".to_owned()),
+            Did::Answers => Some("answers".to_owned()),
+            Did::Registers { right: false } => Some("has a wrong password".to_owned()),
+            _ => None,
+        };
+        text.into_iter().for_each(|text| self.note(&who, || text));
+        let act = match did {
+            Did::Registers { right } => {
+                self.boot(key, right);
+                Act::Register { right }
+            }
+            Did::Unregisters => Act::Ask(Ask::Unregister),
+            Did::Dials(number) => return self.dial(key, &number),
+            Did::Presses(digits) => Act::Ask(Ask::Press { digits }),
+            Did::Answers => Act::Ask(Ask::Answer),
+            Did::Declines(status) => Act::Ask(Ask::Decline { status }),
+            Did::HangsUp => Act::Ask(Ask::HangUp),
+            Did::Vanishes => Act::Vanish,
+            Did::Hold(on) => Act::Ask(Ask::Hold { on }),
+        };
+        self.does(key, 0, act);
+    }
+
+    fn drawing(&self) -> String {
+        self.trace.as_ref().map(Trace::draw).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_read_or_its_mistake_is_named() {
+        let good = "agents 2\n# a remark\n\nlose 2 200 OK from Tierline\nat 0.5 1002 answers\nat 3 caller2 presses 12";
+        let script = Script::read(good).unwrap();
+        assert_eq!(script.losses, [Loss { times: 2, label: "200 OK".to_owned(), from_us: true }]);
+        let half = Duration::from_millis(500);
+        assert_eq!(script.deeds[0], (half, Deed::Person(1, Did::Answers)));
+        assert_eq!(script.deeds[1], (Duration::from_secs(3), Deed::Person(3, Did::Presses("12".to_owned()))));
+        let check = |text: &str, expect: &str| assert_eq!(Script::read(text).unwrap_err(), expect);
+        check("\nat x caller hangs up", "line 2: at which second?: `at x caller hangs up`");
+        check("at 1 1002 answers", "line 1: 1002 is no agent: `at 1 1002 answers`");
+        check("at 1 bob answers", "line 1: who is bob?: `at 1 bob answers`");
+        check("at 1 caller sings", "line 1: nobody can do this: `at 1 caller sings`");
+        check("in 1 caller dials 100", "line 1: expected `agents`, `lose` or `at`: `in 1 caller dials 100`");
+    }
+}

@@ -20,6 +20,8 @@ mod server;
 
 #[path = "interop/crowd.rs"]
 mod crowd;
+#[path = "interop/first_call.rs"]
+mod first_call;
 #[path = "interop/heard.rs"]
 mod heard;
 #[path = "interop/leaving.rs"]

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+/// What the clockwork of a capture sends.
+pub const TICK: &[u8] = b"tick";
+
 /// One UDP datagram. `at` in seconds.
 pub struct Datagram {
     pub at: f64,
@@ -35,7 +38,6 @@ pub struct Leg {
     /// What the caller's and the called party's SDP say.
     pub offered: Option<SocketAddr>,
     pub answered_with: Option<SocketAddr>,
-    pub invited: f64,
     /// When the first 200 to the INVITE passed.
     pub answered: Option<f64>,
     pub ended: Option<f64>,
@@ -60,22 +62,27 @@ pub struct Stream(pub Vec<Rtp>);
 
 pub struct Capture {
     pub messages: Vec<Message>,
+    /// The test's own clockwork: when it falters, the machine stood still, not the program.
+    pub ticks: Stream,
     pub streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
 }
 
 impl Capture {
     pub fn read(path: &Path) -> Capture {
         let bytes = std::fs::read(path).expect("a capture");
-        let (mut messages, mut streams) = (Vec::new(), BTreeMap::new());
+        let (mut messages, mut streams, mut ticks) = (Vec::new(), BTreeMap::new(), Vec::new());
         for datagram in datagrams(&bytes) {
             let Datagram { at, from, to, bytes } = datagram;
-            if let Some(packet) = rtp(at, &bytes) {
+            if bytes == TICK {
+                let (sequence, timestamp, ssrc, payload_type) = (0, 0, 0, 0);
+                ticks.push(Rtp { at, sequence, timestamp, ssrc, payload_type, payload: Vec::new() });
+            } else if let Some(packet) = rtp(at, &bytes) {
                 streams.entry((from, to)).or_insert_with(|| Stream(Vec::new())).0.push(packet);
             } else if bytes.first().is_some_and(u8::is_ascii_uppercase) {
                 messages.push(Message { at, from, to, text: String::from_utf8_lossy(&bytes).into_owned() });
             }
         }
-        Capture { messages, streams }
+        Capture { messages, ticks: Stream(ticks), streams }
     }
 
     /// Every INVITE that was sent, in order.
@@ -87,7 +94,7 @@ impl Capture {
             match (known, message.method()) {
                 (Some(leg), _) => leg.see(message),
                 (None, Some("INVITE")) => {
-                    let mut leg = Leg { call_id: id.to_owned(), invited: message.at, ..Leg::default() };
+                    let mut leg = Leg { call_id: id.to_owned(), ..Leg::default() };
                     leg.see(message);
                     legs.push(leg);
                 }

@@ -3,13 +3,16 @@
 //! A test gets a `Ground`: a folder of its own and a block of ports that nobody else has. Programs started on it
 //! end with the test, whatever happens; their outputs stay in the folder and are shown when the test fails.
 
-use super::capture::Capture;
+use super::capture::{Capture, TICK};
 use std::cell::Cell;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Ports of one test. The blocks lie below the ports that the system gives out by itself.
@@ -118,7 +121,7 @@ impl Ground {
         command.arg(format!("udp and portrange {}-{}", self.base, self.base + BLOCK - 1));
         let program = self.run("tcpdump", &mut command);
         wait_until("tcpdump listens", 10 * SECOND, || program.errors().contains("listening on"));
-        Tcpdump { program, path, base: self.base }
+        Tcpdump { program, path, base: self.base, _clockwork: Clockwork::start(self.base) }
     }
 }
 
@@ -201,6 +204,38 @@ pub struct Tcpdump {
     program: Program,
     path: PathBuf,
     base: u16,
+    _clockwork: Clockwork,
+}
+
+/// Sends a datagram every few milliseconds into a capture, to tell a machine that stands still from a program that
+/// does not send.
+struct Clockwork {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Clockwork {
+    fn start(port: u16) -> Clockwork {
+        let stop = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+            // SAFETY: a plain system call; on Linux it concerns the calling thread only.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, URGENT) };
+            while !until.load(Ordering::Relaxed) {
+                _ = socket.send_to(TICK, (Ipv4Addr::LOCALHOST, port));
+                std::thread::sleep(LOOK);
+            }
+        });
+        Clockwork { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Clockwork {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// The last datagram of a capture: when it is in the file, so is everything before it.

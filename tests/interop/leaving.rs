@@ -114,7 +114,12 @@ fn who_refuses_or_does_not_answer_is_followed_by_the_next_agent() {
     let (caller, taker) = (&legs[0], legs.last().expect("the agent's leg"));
     assert_talk(&capture, &server, (taker, caller), 600.0, taker.talk());
     assert_talk(&capture, &server, (caller, taker), 1000.0, (taker.talk().0, caller.talk().1));
-    assert_no_gap("the waiting caller", heard_by(&capture, caller, &server), (caller.talk().0, taker.talk().0));
+    assert_no_gap(
+        &capture,
+        "the waiting caller",
+        heard_by(&capture, caller, &server),
+        (caller.talk().0, taker.talk().0),
+    );
 }
 
 #[test]
@@ -165,8 +170,9 @@ fn two_agents_never_both_get_one_call() {
     // Both answer after about a second, when their time to do so is just over, or not quite.
     let server = Server::start(&ground, &Wishes { ring_timeout: "1s", ..Wishes::agents(&["ada", "ben"]) });
     let capture = ground.capture();
-    let answer =
-        |user, says| sipp_agent(&ground, &server, user, Sipp { scenario: "agent_answers_late", says, ..Sipp::default() });
+    let answer = |user, says| {
+        sipp_agent(&ground, &server, user, Sipp { scenario: "agent_answers_late", says, ..Sipp::default() })
+    };
     let _agents = [answer("ada", 1000.0), answer("ben", 1200.0)];
     let calls = 8;
     for number in 0..calls {

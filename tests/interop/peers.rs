@@ -149,10 +149,8 @@ impl Baresip {
     fn launch(ground: &Ground, dir: PathBuf, name: &str, hz: f64, account: &str) -> Baresip {
         let control = ground.address();
         let (sip, tone) = (ground.port(), dir.join("tone.wav"));
-        let (low, high) = (ground.port(), {
-            (0..4).for_each(|_| drop(ground.port()));
-            ground.port()
-        });
+        let low = ground.port();
+        let high = (0..5).map(|_| ground.port()).last().expect("ports for audio");
         audio::write_wav(&tone, &audio::tone(hz, 20.0), 8000);
         let mut config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nrtp_ports {low}-{high}\n\

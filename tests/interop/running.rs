@@ -101,13 +101,40 @@ fn numbers_health_and_calls_can_be_read() {
     let agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
     let mut caller = Sipp { from: "12345", seconds: 3.0, ..Sipp::default() }.start(&ground, &server);
     event(&agent, "Connected", 10 * SECOND);
-    let during = server.metrics();
-    assert!(during.len() > 20, "{during:?}");
+    let number = |name: &str| {
+        let samples = server.metrics();
+        *samples.get(name).unwrap_or_else(|| panic!("no {name} among {samples:#?}"))
+    };
+    for (name, value) in [
+        ("tierline_calls{phase=\"connected\"}", 1.0),
+        ("tierline_agents{state=\"busy\"}", 1.0),
+        ("tierline_sip_bindings", 1.0),
+        ("tierline_queue_waiting{queue=\"general\"}", 0.0),
+        ("tierline_log_healthy", 1.0),
+    ] {
+        assert_eq!(number(name), value, "{name} during a call");
+    }
     assert_eq!(caller.wait(20 * SECOND), 0);
     let call = server.wait_ended(1, 10 * SECOND).remove(0);
-    let after = server.metrics();
-    let grown = |name: &str| after.iter().filter(|(key, _)| key.starts_with(name)).map(|(_, value)| value).sum::<f64>();
-    println!("DBG {after:#?}");
+    for (name, value) in [
+        ("tierline_calls{phase=\"connected\"}", 0.0),
+        ("tierline_agents{state=\"ready\"}", 1.0),
+        ("tierline_calls_arrived_total{line=\"direct\"}", 1.0),
+        ("tierline_calls_ended_total{phase=\"connected\",cause=\"caller_hung_up\"}", 1.0),
+        ("tierline_queue_answered_total{queue=\"general\"}", 1.0),
+        ("tierline_offers_total{outcome=\"accepted\"}", 1.0),
+        ("tierline_sip_legs", 0.0),
+        ("tierline_log_lost_events_total", 0.0),
+    ] {
+        assert_eq!(number(name), value, "{name} after the call");
+    }
+    let sums = server.metrics();
+    let forwarded = sums.iter().filter(|(name, _)| name.starts_with("tierline_media_packets_forwarded_total"));
+    assert!(forwarded.map(|(_, count)| count).sum::<f64>() > 100.0, "{sums:#?}");
+    assert_eq!(
+        sums.iter().filter(|(name, _)| name.starts_with("tierline_media_ports")).map(|(_, n)| n).sum::<f64>(),
+        0.0
+    );
     let list = server.tierline(&["calls"]);
     let id = call["call"].as_str().expect("an id");
     assert!(list.contains(id) && !list.contains("12345"), "{list}");

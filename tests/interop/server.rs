@@ -94,11 +94,6 @@ impl<'g> Server<'g> {
         json_lines(&self.tierline(&["calls", "--json", "--last", "1000"]))
     }
 
-    /// The events of one call.
-    pub fn events(&self, call: &str) -> Vec<Value> {
-        json_lines(&self.tierline(&["calls", call, "--json"]))
-    }
-
     /// What `tierline ARGS --data …` prints.
     pub fn tierline(&self, args: &[&str]) -> String {
         let output = Command::new(TIERLINE).args(args).arg("--data").arg(&self.data).output().expect("tierline runs");

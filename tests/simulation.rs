@@ -1,14 +1,183 @@
-//! The simulator: many small worlds from seeds, each drawn differently; determinism; replay.
+//! The simulator: small worlds from seeds, each drawn differently; the same seed gives the same log; a recording
+//! replays; the engine can be written down; and for each check a planted bug that it catches.
 
-use tierline::sim::{Options, run};
+use std::collections::BTreeMap;
+use tierline::engine::{Engine, Input, Output};
+use tierline::log::{self, Fingerprint};
+use tierline::sim::{Check, Options, Report, World, run};
+use tierline::time::Instant;
+
+/// How many worlds the swarm has: `SEEDS=1000 cargo test --test simulation swarm` runs more, from seed `FROM`.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
 
 #[test]
 fn a_swarm_of_small_worlds_keeps_every_promise() {
-    let many: u64 = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
-    let from: u64 = std::env::var("FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let (from, many) = (number("FROM", 1), number("SEEDS", 16));
+    let mut ran: BTreeMap<Check, u64> = BTreeMap::new();
     for seed in from..from + many {
         let report = run(Options::swarm(seed));
-        println!("{report}");
         assert!(report.failure.is_none(), "{report}");
+        report.checks.iter().for_each(|(check, times)| *ran.entry(*check).or_default() += times);
+    }
+    let never: Vec<_> = ran.iter().filter(|(_, times)| **times == 0).collect();
+    assert!(never.is_empty(), "never ran: {never:?}");
+}
+
+#[test]
+fn an_ordinary_hour_passes_and_says_so() {
+    let report = run(Options { scan_every: 10, ..Options::day(7, 12, 0.5) });
+    assert!(report.passed(), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("service level") && report.summary.answered > 30 && report.occupancy > 0.5, "{text}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log() {
+    let twice = || run(Options::swarm(4));
+    let (one, other): (Report, Report) = (twice(), twice());
+    assert_eq!(one, other);
+    assert_ne!(one.log_hash, run(Options::swarm(5)).log_hash);
+}
+
+#[test]
+fn a_recording_replays_to_the_same_log() {
+    let options = Options { crashes: 0, record: true, ..Options::swarm(3) };
+    let mut world = World::new(options);
+    world.run();
+    let (start, configuration, inputs) = world.recording();
+    let lines: Vec<String> = inputs.iter().map(|input| serde_json::to_string(input).unwrap()).collect();
+    assert!(lines.len() > 50, "{} inputs", lines.len());
+    let mut engine = Engine::new(start, configuration);
+    let mut fingerprint = Fingerprint::default();
+    for line in lines {
+        let (now, input): (Instant, Input) = serde_json::from_str(&line).unwrap();
+        engine.handle(now, input);
+        while let Some(output) = engine.poll() {
+            if let Output::Event(event) = output {
+                fingerprint.add(&log::encode(&event));
+            }
+        }
+    }
+    assert_eq!(fingerprint.to_string(), world.report().log_hash);
+}
+
+#[test]
+fn an_engine_that_was_written_down_goes_on_as_if_nothing_had_been() {
+    let options = || Options { crashes: 0, ..Options::swarm(8) };
+    let mut world = World::new(options());
+    world.open();
+    for minute in 1..20 {
+        world.run_until(Instant(minute * 60_000_000_000));
+        let size = world.write_down_and_read_back().unwrap();
+        assert!(size > 1_000, "{size} bytes");
+    }
+    while world.step() {}
+    world.settle();
+    let report = world.report();
+    assert!(report.failure.is_none(), "{report}");
+    assert_eq!(report.log_hash, run(options()).log_hash);
+}
+
+#[cfg(feature = "planted-bugs")]
+mod planted {
+    use super::*;
+    use std::time::Duration;
+    use tierline::engine::Bug;
+    use tierline::sim::people::Habits;
+
+    /// A world in which everything happens that a bug may need.
+    fn world(seed: u64, scan_every: u64) -> World {
+        let often =
+            Habits { decline: 0.1, ignore: 0.15, hold: 0.1, mean_talk: Duration::from_secs(30), ..Habits::usual() };
+        let habits = Habits { mean_patience: Duration::from_secs(30), ..often };
+        let calls_per_hour = Some(200.0);
+        let duration = Duration::from_secs(900);
+        let options =
+            Options { scan_every, habits, calls_per_hour, duration, crashes: 0, ..Options::day(seed, 4, 0.0) };
+        World::new(options)
+    }
+
+    fn caught(bug: Bug, scan_every: u64) -> Option<Check> {
+        (1..=5).find_map(|seed| {
+            let mut world = world(seed, scan_every);
+            world.plant(bug);
+            world.run();
+            world.report().failure.map(|failure| failure.check)
+        })
+    }
+
+    #[test]
+    fn each_check_catches_its_bug() {
+        const NEVER: u64 = u64::MAX;
+        let rows = [
+            (Bug::ForgetsDequeue, 1, Check::WaitingAgrees),
+            (Bug::ForgetsFinish, 1, Check::BusyTalks),
+            (Bug::ForgetsBye, 1, Check::PeerHangsUp),
+            (Bug::ForgetsCancel, 1, Check::RingingEnds),
+            (Bug::LeaksPort, 1, Check::PortsMatch),
+            (Bug::LeaksPort, NEVER, Check::Quiet),
+            (Bug::ForgetsJoin, 1, Check::BridgesMatch),
+            (Bug::ForgetsJoin, NEVER, Check::TalkersHear),
+            (Bug::Corrupts, 1, Check::RouterSound),
+            (Bug::SkipsNumber, 1, Check::Gapless),
+            (Bug::EndsTwice, 1, Check::CallEndsOnce),
+            (Bug::ForgetsCleared, 1, Check::LegClearedOnce),
+            (Bug::ForgetsOfferEnd, 1, Check::OfferEndsOnce),
+            (Bug::AcceptsAlways, NEVER, Check::OneAnswer),
+            (Bug::MistellsState, 1, Check::IntervalsAddUp),
+            (Bug::LogsNumber, 1, Check::NoPersonalText),
+            (Bug::ForgetsRefusal, 1, Check::ReservedRings),
+            (Bug::AsksTooMuch, 1, Check::NobodyWaits),
+        ];
+        let wrong: Vec<_> = rows
+            .into_iter()
+            .map(|(bug, scan_every, expected)| (bug, expected, caught(bug, scan_every)))
+            .filter(|(_, expected, caught)| *caught != Some(*expected))
+            .collect();
+        assert!(wrong.is_empty(), "bug, the check that should catch it, the one that did: {wrong:#?}");
+        let proven: Vec<Check> = rows.iter().map(|row| row.2).collect();
+        let unproven = Check::ALL.into_iter().filter(|check| !proven.contains(check) && *check != Check::NoRepair);
+        assert_eq!(unproven.collect::<Vec<_>>(), []);
+    }
+
+    #[test]
+    fn without_a_bug_the_same_worlds_pass() {
+        for seed in 1..=5 {
+            let mut world = world(seed, 1);
+            world.run();
+            let report = world.report();
+            assert!(report.passed(), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_one_call_and_the_others_go_on() {
+        std::panic::set_hook(Box::new(|panic| {
+            let planted = panic.payload().downcast_ref::<&str>().is_some_and(|text| *text == "planted");
+            if !planted {
+                eprintln!("{panic}");
+            }
+        }));
+        for bug in [Bug::Panics, Bug::PanicsAndCorrupts] {
+            let mut world = world(1, 1);
+            world.plant(bug);
+            world.run();
+            let report = world.report();
+            assert!(report.passed(), "{bug:?}: {report}");
+            assert!(
+                report.repairs > 3 && report.summary.answered > 10,
+                "{bug:?}: {} repairs, {report}",
+                report.repairs
+            );
+            assert_eq!(report.defects, report.panics, "{bug:?}: each panic ends one call");
+            assert_eq!(report.repairs > report.panics, bug == Bug::PanicsAndCorrupts, "{bug:?}");
+        }
+        let mut world = world(1, 1);
+        world.plant(Bug::Panics);
+        world.expect_no_repairs();
+        world.run();
+        assert_eq!(world.report().failure.map(|failure| failure.check), Some(Check::NoRepair));
     }
 }

@@ -35,6 +35,12 @@ impl Router {
         self.check_timers()
     }
 
+    /// Makes the router's counts wrong, to prove that [`Router::check`] sees it.
+    #[cfg(feature = "planted-bugs")]
+    pub fn corrupt(&mut self) {
+        self.agents.values_mut().for_each(|agent| agent.counted = !agent.counted);
+    }
+
     fn check_reservations(&self) -> Verdict {
         let reserved = self.agents.values().filter(|agent| agent.reservation.is_some()).count();
         must(reserved == self.reservations.len(), || {

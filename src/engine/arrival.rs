@@ -75,7 +75,8 @@ impl Engine {
         self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, offer));
         let caller_shown = (from.display.clone(), from.uri.user_decoded());
         let caller = self.personal(PersonalKind::Number, from.uri.to_string());
-        let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: language.clone(), caller };
+        let told = if self.planted(super::Bug::LogsNumber) { from.uri.to_string() } else { language.clone() };
+        let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: told, caller };
         let call =
             Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking: None, conversation: None };
         self.calls.insert(id, call);

@@ -129,6 +129,9 @@ impl Engine {
             self.router_do(acd::Input::Vacate { agent });
         }
         self.emit(Some(id), What::CallEnded { cause, phase });
+        if self.planted(super::Bug::EndsTwice) {
+            self.emit(Some(id), What::CallEnded { cause, phase });
+        }
     }
 
     /// Forgets a leg whose SIP side is over: closes its port and says so.
@@ -140,6 +143,9 @@ impl Engine {
             if !self.planted(super::Bug::LeaksPort) {
                 self.media_do(media::Command::Close { port: leg.port });
             }
+        }
+        if self.planted(super::Bug::ForgetsCleared) {
+            return;
         }
         self.emit(Some(leg.call), What::ConnectionCleared { leg: id, party: leg.party, cause });
     }

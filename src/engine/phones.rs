@@ -5,10 +5,11 @@ use crate::acd::{self, AgentChange};
 use crate::event::{AgentMode, Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What};
 use crate::ids::{AgentId, CallId, LegId};
 use crate::sip::{self, Binding, DialogRecord};
+use crate::time::Instant;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A phone that was registered before a restart is believed to be there for so long; it refreshes in time or is gone.
+/// A phone that was registered before a restart is believed to be there for at least so long.
 const RESTORED_BINDING: Duration = Duration::from_secs(120);
 
 impl Engine {
@@ -23,7 +24,9 @@ impl Engine {
         if let Some((handle, _)) = known {
             self.emit(None, What::PhoneUnregistered { agent, binding: handle });
         }
-        let text = serde_json::to_string(&binding).expect("a binding consists of plain values");
+        // Written with the time it was granted for: the next start has another clock.
+        let written = Binding { expires: Instant::ZERO + binding.expires.since(self.now), ..binding.clone() };
+        let text = serde_json::to_string(&written).expect("a binding consists of plain values");
         let personal = self.personal(PersonalKind::Binding, text);
         self.phones.insert(key, (personal.handle, binding.flow));
         self.emit(None, What::PhoneRegistered { agent, binding: personal });
@@ -95,7 +98,8 @@ impl Engine {
     fn restore_phone(&mut self, agent: AgentId, handle: u64, text: Option<String>) {
         self.emit(None, What::PhoneUnregistered { agent, binding: handle });
         let Some(mut binding) = text.and_then(|text| serde_json::from_str::<Binding>(&text).ok()) else { return };
-        binding.expires = self.now + RESTORED_BINDING;
+        // The phone may have refreshed just before the end, and will not again before half of its time is over.
+        binding.expires = self.now + binding.expires.since(Instant::ZERO).max(RESTORED_BINDING);
         self.sip_do(sip::Command::RestoreBinding { binding: binding.clone() });
         if self.sip.bindings(&binding.user).any(|known| known.contact.uri == binding.contact.uri) {
             self.bound(binding.user.clone(), binding);

@@ -24,10 +24,32 @@ pub enum Bug {
     ForgetsJoin,
     /// The engine panics in the middle of a call's step.
     Panics,
+    /// The same, and the router is left in ruins.
+    PanicsAndCorrupts,
+    /// The router's counts are wrong from the first answered call on.
+    Corrupts,
+    /// A number is left out between events.
+    SkipsNumber,
+    /// The end of a call is told twice.
+    EndsTwice,
+    /// A leg goes without a word.
+    ForgetsCleared,
+    /// An offer ends without a word.
+    ForgetsOfferEnd,
+    /// Every offer is told to have been accepted.
+    AcceptsAlways,
+    /// An agent's state is told as if he had been logged out before.
+    MistellsState,
+    /// The caller's number stands in the log.
+    LogsNumber,
+    /// The agent's refusal does not reach the router: he stays reserved.
+    ForgetsRefusal,
+    /// The router is told that the work needs what nobody can.
+    AsksTooMuch,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 7] = [
+    pub const ALL: [Bug; 18] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -35,6 +57,17 @@ impl Bug {
         Bug::LeaksPort,
         Bug::ForgetsJoin,
         Bug::Panics,
+        Bug::PanicsAndCorrupts,
+        Bug::Corrupts,
+        Bug::SkipsNumber,
+        Bug::EndsTwice,
+        Bug::ForgetsCleared,
+        Bug::ForgetsOfferEnd,
+        Bug::AcceptsAlways,
+        Bug::MistellsState,
+        Bug::LogsNumber,
+        Bug::ForgetsRefusal,
+        Bug::AsksTooMuch,
     ];
 }
 
@@ -43,6 +76,18 @@ impl Engine {
     #[cfg(feature = "planted-bugs")]
     pub fn plant(&mut self, bug: Bug) {
         self.planted = Some(bug);
+    }
+
+    /// What a planted bug breaks when an agent has answered.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn break_at_answer(&mut self) {
+        // Not each time: between two panics there are calls that must go on.
+        let now = self.ids.seq.is_multiple_of(3);
+        if self.planted(Bug::Corrupts) || self.planted(Bug::PanicsAndCorrupts) && now {
+            self.router.corrupt();
+        }
+        let panics = self.planted(Bug::Panics) || self.planted(Bug::PanicsAndCorrupts);
+        assert!(!(panics && now), "planted");
     }
 
     pub(super) fn planted(&self, bug: Bug) -> bool {

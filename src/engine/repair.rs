@@ -4,10 +4,12 @@
 //! remain. Planted panics test both.
 
 use super::Engine;
+use super::seeking::mode;
 use crate::acd::{self, AgentChange, Router};
-use crate::event::{Cause, OfferOutcome, What};
+use crate::event::{AgentMode, Cause, OfferOutcome, What};
 use crate::ids::{AgentId, CallId, IdCounter, WorkId};
 use crate::sip;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Engine {
@@ -31,6 +33,22 @@ impl Engine {
             self.emit(None, What::Repaired { what: format!("the router was rebuilt: {what}") });
             self.rebuild_router();
         }
+        self.release_agents();
+    }
+
+    /// Agents who are busy in the router and talk with nobody: the panic came between the two.
+    fn release_agents(&mut self) {
+        for agent in self.config.center.agents.keys().copied().collect::<Vec<_>>() {
+            let busy = self.router.agent(agent).is_some_and(|agent| *agent.state() == acd::AgentState::Busy);
+            if busy && !self.talking.contains_key(&agent) && !self.calls_himself(agent) {
+                let queue = self.config.center.agents[&agent].queues.first().cloned();
+                queue.into_iter().for_each(|queue| self.router_do(acd::Input::Finish { agent, queue }));
+            }
+        }
+    }
+
+    fn calls_himself(&self, agent: AgentId) -> bool {
+        self.calls.values().any(|call| call.by_agent == Some(agent) && call.line.is_some())
     }
 
     /// Ends a call whose activities cannot be trusted: by what is known of its legs alone.
@@ -69,6 +87,7 @@ impl Engine {
             .keys()
             .filter_map(|id| Some((*id, self.router.agent(*id)?.state().clone())))
             .collect();
+        let told = self.states_told(&states);
         // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
         let ids: IdCounter = self.router.reservation_ids();
         self.router = Router::new(&self.config.center, ids);
@@ -81,6 +100,32 @@ impl Engine {
             let super::Place { work, queue, priority, skills, arrived } = place;
             self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
         }
+        self.tell_new_states(told);
+    }
+
+    /// What the log says about each agent. What the broken router has not said yet is never said.
+    fn states_told(&mut self, states: &[(AgentId, acd::AgentState)]) -> BTreeMap<AgentId, AgentMode> {
+        let mut told: BTreeMap<AgentId, AgentMode> = BTreeMap::new();
+        while let Some(output) = self.router.poll() {
+            if let acd::Output::State { agent, from, .. } = output {
+                told.entry(agent).or_insert(mode(&from));
+            }
+        }
+        states.iter().for_each(|(agent, state)| _ = told.entry(*agent).or_insert(mode(state)));
+        told
+    }
+
+    /// The new router begins with everybody logged out: what is told is the difference to the old one.
+    fn tell_new_states(&mut self, told: BTreeMap<AgentId, AgentMode>) {
+        let outputs: Vec<_> = std::iter::from_fn(|| self.router.poll()).collect();
+        for (agent, from) in told {
+            let to = self.router.agent(agent).map_or(AgentMode::LoggedOut, |agent| mode(agent.state()));
+            if from != to {
+                self.emit(None, What::AgentStateChanged { agent, from, to, reason: "Repaired".to_owned() });
+            }
+        }
+        let said = |output: &acd::Output| matches!(output, acd::Output::State { .. });
+        outputs.into_iter().filter(|output| !said(output)).for_each(|output| self.router_said(output));
     }
 
     fn restore_agent(&mut self, agent: AgentId, state: &acd::AgentState) {
@@ -91,8 +136,7 @@ impl Engine {
         if self.sip.bindings(&user).next().is_some() {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn });
         }
-        let calls_himself = self.calls.values().any(|call| call.by_agent == Some(agent) && call.line.is_some());
-        if calls_himself {
+        if self.calls_himself(agent) {
             self.router_do(acd::Input::Occupy { agent });
         }
         if self.talking.contains_key(&agent) {

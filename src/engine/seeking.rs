@@ -29,6 +29,10 @@ impl Engine {
         self.play_music(caller, &place.queue);
         let Place { work, queue, priority, skills, arrived } = place;
         self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills: skills.clone(), again });
+        let skills = match self.planted(super::Bug::AsksTooMuch) {
+            true => BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]),
+            false => skills,
+        };
         self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
     }
 
@@ -53,7 +57,8 @@ impl Engine {
             _ => format!("{why:?}"),
         };
         let call = self.talking.get(&agent).copied();
-        self.emit(call, What::AgentStateChanged { agent, from: mode(from), to: mode(to), reason });
+        let from = if self.planted(super::Bug::MistellsState) { AgentMode::LoggedOut } else { mode(from) };
+        self.emit(call, What::AgentStateChanged { agent, from, to: mode(to), reason });
     }
 
     fn diverted(&mut self, work: WorkId, why: DivertReason) {
@@ -165,7 +170,7 @@ impl Engine {
             Refusal::Unreachable => OfferOutcome::Unreachable,
             Refusal::Declined | Refusal::Busy => OfferOutcome::Declined,
         };
-        if let Some(reservation) = reservation {
+        if let Some(reservation) = reservation.filter(|_| !self.planted(super::Bug::ForgetsRefusal)) {
             self.close_offer(reservation, outcome);
             self.router_do(acd::Input::Refuse { reservation, why: refusal });
         }
@@ -200,8 +205,9 @@ impl Engine {
             return;
         };
         self.current = Some(id);
-        assert!(!self.planted(super::Bug::Panics), "a planted panic");
         self.close_offer(reservation, OfferOutcome::Accepted);
+        #[cfg(feature = "planted-bugs")]
+        self.break_at_answer();
         let call = self.calls.get_mut(&id).expect("work belongs to a call that lives");
         let place = call.seeking.take().expect("who is answered was waiting").place;
         let (caller, queue) = (call.caller, place.queue.clone());
@@ -241,6 +247,10 @@ impl Engine {
         let Some(seeking) = self.calls.get_mut(&call).and_then(|call| call.seeking.as_mut()) else { return };
         seeking.alerting.remove(&reservation);
         let work = seeking.place.work;
+        if self.planted(super::Bug::ForgetsOfferEnd) {
+            return;
+        }
+        let outcome = if self.planted(super::Bug::AcceptsAlways) { OfferOutcome::Accepted } else { outcome };
         self.emit(Some(call), What::OfferEnded { work, reservation, agent, outcome });
     }
 }

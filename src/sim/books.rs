@@ -4,7 +4,7 @@
 //! engine. [`Books`] folds what is safe, so that it sees exactly what a restart sees.
 
 use super::checks::{Check, Tally};
-use crate::event::{AgentMode, Event, OfferOutcome, What};
+use crate::event::{AgentMode, Cause, Event, OfferOutcome, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
 use crate::log::{self, Fingerprint, OpenChange, OpenKey};
 use crate::time::Instant;
@@ -29,6 +29,10 @@ pub struct Books {
     last: VecDeque<Event>,
     /// Repairs are expected: a panic was planted.
     pub repairs_expected: bool,
+    /// Steps that panicked, repairs (a panic, a router built anew), and calls that a defect of ours ended.
+    pub panics: u64,
+    pub repairs: u64,
+    pub defects: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -159,18 +163,24 @@ impl Books {
             What::EngineStarted { .. } => self.agents.clear(), // everybody begins logged out
             What::AgentStateChanged { agent, from, to, .. } => {
                 let before = self.agents.insert(*agent, *to).unwrap_or(AgentMode::LoggedOut);
-                let fits = before == *from && from != to;
+                // A break may follow a penalty: not ready again, for another reason.
+                let fits = before == *from && (from != to || *to == AgentMode::NotReady);
                 tally.must(Check::IntervalsAddUp, fits, || {
                     format!("agent {agent} was {before:?}, now {from:?} to {to:?}")
                 });
             }
             What::Repaired { what } => {
+                self.repairs += 1;
+                self.panics += u64::from(what.contains("panicked"));
                 let expected = self.repairs_expected;
                 tally.must(Check::NoRepair, expected, || format!("the engine repaired itself: {what}"));
             }
             What::CallEnded { cause, .. } => {
-                let fine = self.repairs_expected || *cause != crate::event::Cause::Defect;
-                tally.must(Check::NoRepair, fine, || "a call ended by a defect of ours".to_owned());
+                let defect = *cause == Cause::Defect;
+                self.defects += u64::from(defect);
+                tally.must(Check::NoRepair, self.repairs_expected || !defect, || {
+                    "a call ended by a defect of ours".to_owned()
+                });
             }
             _ => {}
         }

@@ -357,3 +357,111 @@ impl Due {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Codec, Direction};
+
+    const ENGINE: Owner = Owner::Engine;
+    const SILENCE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(90)];
+
+    fn port(number: u64) -> PortId {
+        PortId { plane: 0, number }
+    }
+
+    fn host(owner: Owner) -> IpAddr {
+        match owner {
+            Owner::Engine => [192, 0, 2, 1].into(),
+            Owner::Phone(key) => [10, 0, 0, key as u8].into(),
+        }
+    }
+
+    struct Desk(StandIn, Instant);
+
+    impl Desk {
+        /// Two phones, each connected with a port of the engine.
+        fn with_two_calls() -> Desk {
+            let sounds = BTreeMap::from([(SoundId(1), Duration::from_secs(2))]);
+            let mut desk = Desk(StandIn::new(sounds, SILENCE, 0.0, Rng::from_number(1)), Instant::ZERO);
+            let ends = [(ENGINE, 1), (Owner::Phone(1), 1), (ENGINE, 2), (Owner::Phone(2), 1)];
+            ends.iter().for_each(|(owner, number)| desk.asks(*owner, Command::Open { port: port(*number) }));
+            let told = desk.until(1);
+            let local = |end: (Owner, u64)| {
+                let opened = told.iter().find_map(|(owner, event)| match event {
+                    Event::Opened { port, local } if (*owner, port.number) == end => Some(*local),
+                    _ => None,
+                });
+                opened.expect("each port opens")
+            };
+            for (a, b) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+                let session = session(local(ends[b]));
+                desk.asks(ends[a].0, Command::Connect { port: port(ends[a].1), session });
+            }
+            desk
+        }
+
+        fn asks(&mut self, owner: Owner, command: Command) {
+            self.0.handle(self.1, owner, host(owner), command);
+        }
+
+        /// What is told until so many seconds.
+        fn until(&mut self, seconds: u64) -> Vec<(Owner, Event)> {
+            while let Some(at) = self.0.deadline().filter(|at| at.0 <= seconds * 1_000_000_000) {
+                self.1 = at;
+                self.0.time_passed(at);
+            }
+            self.1 = Instant(seconds * 1_000_000_000);
+            std::iter::from_fn(|| self.0.poll()).collect()
+        }
+    }
+
+    fn session(remote: SocketAddr) -> Session {
+        Session {
+            remote,
+            remote_control: remote,
+            codec: Codec::Pcmu,
+            send_payload: 0,
+            receive: vec![(0, Codec::Pcmu)],
+            send_events: None,
+            receive_events: None,
+            direction: Direction::SendRecv,
+        }
+    }
+
+    #[test]
+    fn who_is_joined_is_heard_and_who_leaves_is_not() {
+        let mut desk = Desk::with_two_calls();
+        assert_eq!(desk.0.heard_by(1), Heard::Nothing);
+        desk.asks(ENGINE, Command::Play { port: port(1), source: Source::Once(vec![SoundId(1)]), token: 7 });
+        assert_eq!(desk.0.heard_by(1), Heard::Sound(SoundId(1)));
+        assert_eq!(desk.until(4), [(ENGINE, Event::Finished { port: port(1), token: 7 })]);
+        desk.asks(ENGINE, Command::Join { a: port(1), b: port(2) });
+        assert_eq!((desk.0.heard_by(1), desk.0.heard_by(2)), (Heard::Person(2), Heard::Person(1)));
+        desk.asks(ENGINE, Command::Leave { port: port(2) });
+        assert_eq!((desk.0.heard_by(1), desk.0.heard_by(2)), (Heard::Nothing, Heard::Nothing));
+    }
+
+    #[test]
+    fn keys_arrive_in_order_and_a_dead_peer_is_reported_once() {
+        let mut desk = Desk::with_two_calls();
+        desk.asks(Owner::Phone(1), Command::SendDigits { port: port(1), digits: "1,2".to_owned() });
+        let digit = |digit| (ENGINE, Event::Digit { port: port(1), digit, duration_ms: 100 });
+        assert_eq!(desk.until(3), [digit('1'), digit('2')]);
+        let now = desk.1;
+        desk.0.vanish(now, Owner::Phone(2));
+        assert_eq!(desk.until(32), []);
+        assert_eq!(desk.until(200), [(ENGINE, Event::Silent { port: port(2) })]);
+    }
+
+    #[test]
+    fn nothing_is_left_when_all_ports_are_closed() {
+        let mut desk = Desk::with_two_calls();
+        desk.asks(ENGINE, Command::Close { port: port(1) });
+        desk.asks(ENGINE, Command::Close { port: port(2) });
+        assert!(desk.0.pending().is_some());
+        [1, 2].into_iter().for_each(|key| desk.asks(Owner::Phone(key), Command::Close { port: port(1) }));
+        let closed = desk.until(2).iter().filter(|(_, event)| matches!(event, Event::Closed { .. })).count();
+        assert_eq!((closed, desk.0.pending()), (4, None));
+    }
+}

@@ -214,6 +214,8 @@ pub struct World {
     rng: Rng,
     engine: Option<Engine>,
     configuration: Configuration,
+    /// How the present engine was started.
+    started: Start,
     epoch: u32,
     engine_wake: Option<Instant>,
     planes: StandIn,
@@ -272,6 +274,7 @@ impl World {
             #[cfg(feature = "planted-bugs")]
             bug: None,
             configuration,
+            started: start(&options, &rng, 0, 1),
             rng,
             options,
         };
@@ -283,8 +286,14 @@ impl World {
     #[cfg(feature = "planted-bugs")]
     pub fn plant(&mut self, bug: crate::engine::Bug) {
         self.bug = Some(bug);
-        self.books.repairs_expected = bug == crate::engine::Bug::Panics;
+        self.books.repairs_expected = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
         self.engine.iter_mut().for_each(|engine| engine.plant(bug));
+    }
+
+    /// A repair is a failure even though a panic was planted.
+    #[cfg(feature = "planted-bugs")]
+    pub fn expect_no_repairs(&mut self) {
+        self.books.repairs_expected = false;
     }
 
     /// Lets the people come, and runs until all is quiet or a check fails.
@@ -296,7 +305,7 @@ impl World {
     /// Runs an opened world to its end.
     pub fn finish(&mut self) {
         while self.step() {}
-        self.settle_books();
+        self.settle();
     }
 
     /// Agents come to their desks, calls begin to arrive, and the engine's deaths are fixed.
@@ -348,7 +357,7 @@ impl World {
     /// How a recorded run began, and every input since (see [`Options::record`]; of the last start, if the
     /// engine was killed).
     pub fn recording(&self) -> (Start, Configuration, &[(Instant, Input)]) {
-        (self.start(), self.configuration.clone(), &self.recording)
+        (self.started.clone(), self.configuration.clone(), &self.recording)
     }
 
     fn after(&mut self, delay: Duration, due: Due) {
@@ -405,23 +414,14 @@ impl World {
 
     // The engine.
 
-    fn start(&self) -> Start {
-        let mut rng = self.rng.fork(&format!("engine {}", self.epoch));
-        let mut seed = [0; 32];
-        seed.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
-        let mut sip = sip::Config::new(vec![Listener::udp(ENGINE)], "tierline");
-        sip.keepalive = self.options.keepalive;
-        let next_seq = self.books.written() + 1;
-        Start { node: 0, epoch: self.epoch, next_seq, wall: WALL, seed, sip, planes: 1, media_address: ENGINE.ip() }
-    }
-
     fn start_engine(&mut self) {
-        let (_, open) = self.books.crash();
+        let (next_seq, open) = self.books.crash();
         self.epoch += 1;
         self.scan.forget();
         self.recording.clear();
         self.engine_wake = None;
-        let engine = Engine::new(self.start(), self.configuration.clone());
+        self.started = start(&self.options, &self.rng, self.epoch, next_seq);
+        let engine = Engine::new(self.started.clone(), self.configuration.clone());
         #[cfg(feature = "planted-bugs")]
         let engine = {
             let mut engine = engine;
@@ -557,7 +557,8 @@ impl World {
         }
     }
 
-    fn settle_books(&mut self) {
+    /// Makes all of the log safe: nothing dies any more.
+    pub fn settle(&mut self) {
         let summary = &mut self.summary;
         self.books.commit(self.now, &mut self.tally, |event| summary.fold(event));
     }
@@ -619,12 +620,12 @@ impl World {
         let late = self.now.since(Instant::ZERO) > self.options.duration + QUIET_WITHIN;
         if left.is_none() || late {
             self.quiet = true;
-            self.look_at_everything();
-            self.settle_books();
+            self.settle();
             let open = self.books.open_calls();
             self.tally.must(Check::Quiet, left.is_none() && open == 0, || {
                 format!("left: {}; {open} calls open in the log", left.unwrap_or_default())
             });
+            self.look_at_everything();
         } else {
             self.after(CLOSING, Due::Closing);
         }
@@ -675,4 +676,13 @@ impl World {
         let rings = party.person.call() == call && party.phone.as_ref().is_some_and(|p| p.is_busy() && !p.is_talking());
         self.tally.must(Check::RingingEnds, !rings, || format!("{} still rings", parties::name(phone)));
     }
+}
+
+fn start(options: &Options, rng: &Rng, epoch: u32, next_seq: u64) -> Start {
+    let mut rng = rng.fork(&format!("engine {epoch}"));
+    let mut seed = [0; 32];
+    seed.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
+    let mut sip = sip::Config::new(vec![Listener::udp(ENGINE)], "tierline");
+    sip.keepalive = options.keepalive;
+    Start { node: 0, epoch, next_seq, wall: WALL, seed, sip, planes: 1, media_address: ENGINE.ip() }
 }

@@ -34,6 +34,10 @@ pub struct Report {
     pub network: Counts,
     /// How often the engine was killed and started anew.
     pub crashes: u32,
+    /// Steps of the engine that panicked, its repairs, and calls that ended by a defect of ours.
+    pub panics: u64,
+    pub repairs: u64,
+    pub defects: u64,
     pub checks: Vec<(Check, u64)>,
     pub failure: Option<Failure>,
     /// After a failure: the last events, and the call concerned.
@@ -75,6 +79,9 @@ impl World {
             retransmissions: self.retransmissions + live,
             network: self.network.counts(),
             crashes: self.epoch - 1,
+            panics: self.books.panics,
+            repairs: self.books.repairs,
+            defects: self.books.defects,
             checks: self.tally.counts().collect(),
             story: failure.as_ref().map(|failure| self.story(failure)).unwrap_or_default(),
             failure,

@@ -38,9 +38,9 @@ impl Scan {
     pub fn run(&mut self, now: Instant, engine: &Engine, planes: &StandIn, tally: &mut Tally) {
         let center = engine.center();
         self.refused.retain(|_, at| now.since(*at) < std::time::Duration::from_secs(3_600));
+        self.waiting(now, engine, tally);
         reserved_rings(engine, center, tally);
         busy_talks(engine, center, tally);
-        self.waiting(now, engine, tally);
         bridges(engine, planes, tally);
         let sound = engine.router().check();
         tally.must(Check::RouterSound, sound.is_ok(), || sound.err().unwrap_or_default());

@@ -153,7 +153,7 @@ pub fn play(text: &str) -> Result<String, String> {
     let mut world = World::new(Options { agents: script.agents, ..Options::scripted() });
     world.set_scene(script);
     while world.step() {}
-    world.settle_books();
+    world.settle();
     match world.tally.failure() {
         Some(failure) => Err(format!("{failure}\n{}", world.drawing())),
         None => Ok(world.drawing()),

@@ -374,7 +374,10 @@ impl World {
             Due::Packet { from, to, bytes } => self.arrives(from, to, bytes),
             Due::EngineWake => self.engine_wakes(),
             Due::PlanesWake => {
-                self.planes_wake = None;
+                // If an earlier one came in between, the next is planned already: only one may plan the one after.
+                if self.planes_wake.is_some_and(|planned| planned <= self.now) {
+                    self.planes_wake = None;
+                }
                 self.planes.time_passed(self.now);
             }
             Due::PhoneWake(key) => self.phone_wakes(key),

@@ -44,6 +44,9 @@ const DAY_LIMIT: f64 = 90.0;
 /// Nanoseconds between two echoes.
 const PING: u64 = 10_000_000;
 
+/// Measures some rows.
+type Stage = fn() -> Vec<Row>;
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     if args.first().is_some_and(|word| word.starts_with("bare-")) {
@@ -56,7 +59,7 @@ fn main() {
         return print!("{}", Table(fixed::rows()));
     }
     os::raise_file_limit();
-    let stages: [(&str, fn() -> Vec<Row>); 5] =
+    let stages: [(&str, Stage); 5] =
         [("bridged", bridged), ("waiting", waiting), ("calls", calls), ("agents", agents), ("day", day)];
     let mut rows = Vec::new();
     for (name, stage) in stages {

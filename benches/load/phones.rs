@@ -28,7 +28,7 @@ const MILLISECOND: u64 = 1_000_000;
 pub struct Plan {
     /// Attribute of the callers' SDP.
     pub direction: &'static str,
-    /// Who hangs up, and how long after the agent answered; none: calls stay.
+    /// Who hangs up, and how long after the agent answered, on average; none: calls stay.
     pub hang_up: Option<(Side, Duration)>,
     /// A call that has ended is followed by a new one.
     pub again: bool,
@@ -551,7 +551,9 @@ impl Phones {
         (self.callers[i].talks, self.callers[i].leg) = (true, Some(leg));
         self.tally.talked += 1;
         if let Some((_, after)) = self.plan.hang_up {
-            self.after(after.as_nanos() as u64, Timer::HangUp(i));
+            // Half to one and a half as long, so that calls do not end in step.
+            let percent = 50 + (i as u64 * 37) % 101;
+            self.after(after.as_nanos() as u64 * percent / 100, Timer::HangUp(i));
         }
     }
 

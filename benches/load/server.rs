@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ hang_up = "All our lines are busy. Please call again in a few minutes. Goodbye."
 hang_up = "I am sorry that nobody could take your call. Please call again later. Goodbye."
 "#;
 
-fn write_files(directory: &PathBuf, configuration: &str, agents: usize) -> std::io::Result<()> {
+fn write_files(directory: &Path, configuration: &str, agents: usize) -> std::io::Result<()> {
     fs::create_dir_all(directory.join("flows"))?;
     fs::write(directory.join("tierline.toml"), configuration)?;
     fs::write(directory.join("flows/support.toml"), FLOW)?;

@@ -175,7 +175,7 @@ enum Due {
     Closing,
     Script(usize),
     TalkersHear { call: CallId, leg: LegId, epoch: u32 },
-    PeerHangsUp { phone: u32, port: PortId, epoch: u32 },
+    PeerHangsUp { phone: u32, boots: u32, port: PortId, epoch: u32 },
     RingingEnds { phone: u32, call: u32, epoch: u32 },
 }
 
@@ -390,7 +390,9 @@ impl World {
             Due::Closing => self.closing(),
             Due::Script(line) => self.script_line(line),
             Due::TalkersHear { call, leg, epoch } if epoch == self.epoch => self.check_talkers_hear(call, leg),
-            Due::PeerHangsUp { phone, port, epoch } if epoch == self.epoch => self.check_peer_hung_up(phone, port),
+            Due::PeerHangsUp { phone, boots, port, epoch } if epoch == self.epoch => {
+                self.check_peer_hung_up(phone, boots, port);
+            }
             Due::RingingEnds { phone, call, epoch } if epoch == self.epoch => self.check_ringing_ended(phone, call),
             Due::TalkersHear { .. } | Due::PeerHangsUp { .. } | Due::RingingEnds { .. } => {}
         }
@@ -513,8 +515,8 @@ impl World {
         if let Command::Close { port } = &command
             && let Some((Owner::Phone(phone), port)) = self.planes.far((Owner::Engine, *port))
         {
-            let epoch = self.epoch;
-            self.after(HANG_UP_WITHIN, Due::PeerHangsUp { phone, port, epoch });
+            let (epoch, boots) = (self.epoch, self.boots_of(phone));
+            self.after(HANG_UP_WITHIN, Due::PeerHangsUp { phone, boots, port, epoch });
         }
         self.planes.handle(self.now, Owner::Engine, ENGINE.ip(), command);
         if let Some((_, Some(sound))) = play {
@@ -664,8 +666,9 @@ impl World {
         });
     }
 
-    fn check_peer_hung_up(&mut self, phone: u32, port: PortId) {
-        let open = self.planes.is_open((Owner::Phone(phone), port));
+    fn check_peer_hung_up(&mut self, phone: u32, boots: u32, port: PortId) {
+        // A phone that was started anew counts its ports anew.
+        let open = self.boots_of(phone) == boots && self.planes.is_open((Owner::Phone(phone), port));
         self.tally.must(Check::PeerHangsUp, !open, || {
             format!("{} is still in a call that ended {:?} ago", parties::name(phone), HANG_UP_WITHIN)
         });

@@ -233,7 +233,9 @@ impl Registrar {
 
     /// The phones behind `flow` answered, or did not.
     pub fn heard(&mut self, flow: Flow, alive: bool) -> Vec<Event> {
-        let numbers: Vec<u64> = self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number).collect();
+        // Nearly every message comes from a phone that is known to live, perhaps from behind one address with many.
+        let numbers = self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number);
+        let numbers: Vec<u64> = numbers.filter(|number| self.bindings[number].alive != alive).collect();
         let mut events = Vec::new();
         for number in numbers {
             let user = self.bindings[&number].user.clone();

@@ -1,0 +1,35 @@
+# `make help` says what can be done here.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build run tools test tidy interop bench lint
+
+help: ## this list
+	@echo "Tierline: cargo run --release -- serve    starts the demo; README.md goes on from there."
+	@echo
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+build: ## the program, optimized
+	cargo build --release
+
+run: ## the demo support center, with the log and passwords in ./data
+	cargo run --release -- serve
+
+tools: ## install what the tests need and check that it is there (Debian, as root or with sudo)
+	@tests/install.sh
+
+test: tools ## everything: tables, ladders, simulation with planted bugs, tidy, real phones; about ten minutes
+	@tests/run.sh
+
+tidy: ## only the rules of the house: imports, clocks, names, sizes
+	cargo test --test tidy
+
+interop: tools ## only the calls between real phones; ONLY=name for one
+	cargo test --test interop -- --test-threads=6 $(ONLY)
+
+bench: ## speed and memory against a bare kernel loop, one table
+	cargo bench --bench load
+
+lint: ## format and clippy
+	cargo fmt --check
+	cargo clippy --all-targets --all-features -- -D warnings

@@ -1,0 +1,392 @@
+//! `make bench`: what a packet, a call and a caller cost, beside the bare kernel loop in the same run.
+//!
+//! Three kinds of processes: this one makes the load (its CPU is counted apart), `tierline serve` of the same build
+//! is measured, and the bare loops are this program started with a word. Everything is on loopback, bounded in count
+//! and time (under four minutes), and ends with this process.
+//!
+//! `cargo bench --bench load [-- bridged waiting calls agents day]` measures all rows, or only those named.
+
+#[path = "load/bare.rs"]
+mod bare;
+#[path = "load/os.rs"]
+mod os;
+#[path = "load/phones.rs"]
+mod phones;
+#[path = "load/server.rs"]
+mod server;
+#[path = "load/table.rs"]
+mod table;
+#[path = "load/text.rs"]
+mod text;
+#[path = "load/traffic.rs"]
+mod traffic;
+
+use bare::Bare;
+use phones::{Phones, Plan};
+use server::Server;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use table::{Row, Spread, Table};
+use traffic::{Heard, Side, Stream, Traffic};
+
+/// Of audio; ours and bare take turns.
+const ROUNDS: u32 = 3;
+const ROUND: Duration = Duration::from_secs(4);
+const BRIDGED: usize = 500;
+const WAITING: usize = 1000;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    if args.first().is_some_and(|word| word.starts_with("bare-")) {
+        return bare::run(&args);
+    }
+    os::raise_file_limit();
+    let stages: [(&str, fn() -> Vec<Row>); 5] =
+        [("bridged", bridged), ("waiting", waiting), ("calls", calls), ("agents", agents), ("day", day)];
+    let mut rows = Vec::new();
+    for (name, stage) in stages {
+        if args.is_empty() || args.iter().any(|arg| arg == name) {
+            progress(&format!("— {name}"));
+            rows.extend(stage());
+        }
+    }
+    print!("{}", Table(rows));
+}
+
+fn progress(what: &str) {
+    eprintln!("{what}");
+}
+
+/// CPU time of ours and of the bare loop over the same packets.
+#[derive(Default)]
+struct Compared {
+    ours: Duration,
+    bare: Duration,
+    ours_heard: Heard,
+    bare_heard: Heard,
+}
+
+/// Prints which thread of the engine used how much since `before`.
+fn say_threads(server: &Server, before: &[(String, Duration)], per: u64, unit: &str) {
+    for (name, used) in server.cpu_by_thread() {
+        let earlier = before.iter().find(|(other, _)| *other == name).map_or(Duration::ZERO, |(_, used)| *used);
+        let used = used.saturating_sub(earlier);
+        if used > Duration::from_millis(5) {
+            progress(&format!("    {name:<16} {:8.2} µs per {unit}", used.as_secs_f64() * 1e6 / per.max(1) as f64));
+        }
+    }
+}
+
+fn micros(used: Duration, count: u64) -> f64 {
+    used.as_secs_f64() * 1e6 / count.max(1) as f64
+}
+
+/// 500 calls, caller and agent talking, each with a port of its own.
+fn bridged() -> Vec<Row> {
+    let server = Server::start("bridged", BRIDGED);
+    let mut traffic = Traffic::new();
+    let plan = Plan { direction: "sendrecv", hang_up: None, again: false };
+    let media = [traffic.address(Side::Caller), traffic.address(Side::Agent)];
+    let mut phones = Phones::new(server.sip, media, BRIDGED, plan);
+    phones.register(0..BRIDGED);
+    let empty = server.memory();
+    phones.offer_calls(100, BRIDGED as u64);
+    let all = phones.run(Duration::from_secs(20), |phones| phones.tally.talked == BRIDGED as u64);
+    assert!(all, "{BRIDGED} calls are bridged: {:?}\n{}", phones.tally, server.said());
+    let relay = Bare::relay(BRIDGED, media[0], media[1]);
+    let ours = phones.talking();
+    let to_bare =
+        |(stream, port): (&Stream, &u16)| Stream { to: std::net::SocketAddrV4::new(*stream.to.ip(), *port), ..*stream };
+    let bare: Vec<Stream> = ours.iter().zip(&relay.ports).map(to_bare).collect();
+    traffic.run(&ours, 1, Duration::from_secs(1), || phones.step());
+    let (threads, mut sum) = (server.cpu_by_thread(), Compared::default());
+    for round in 1..=ROUNDS {
+        let (own, before) = (os::cpu(std::process::id()), server.cpu());
+        let heard = traffic.run(&ours, 1, ROUND, || phones.step());
+        let (own, used) = (os::cpu(std::process::id()) - own, server.cpu() - before);
+        let said = format!("ours {:.2} µs (generator {:.2})", micros(used, heard.forwarded), micros(own, heard.sent));
+        sum.ours += used;
+        sum.ours_heard.add(heard);
+        let before = os::cpu(relay.pid());
+        let heard = traffic.run(&bare, 1, ROUND, || phones.step());
+        let used = os::cpu(relay.pid()) - before;
+        progress(&format!("  round {round}: {said}, bare {:.2} µs", micros(used, heard.forwarded)));
+        sum.bare += used;
+        sum.bare_heard.add(heard);
+    }
+    say_threads(&server, &threads, sum.ours_heard.forwarded, "packet");
+    let (memory, threads) = (server.memory().saturating_sub(empty) as f64 / BRIDGED as f64, server.threads());
+    progress(&format!("  {empty} KB with {BRIDGED} agents and no call"));
+    bridged_rows(sum, memory, threads)
+}
+
+fn bridged_rows(mut sum: Compared, memory: f64, threads: u64) -> Vec<Row> {
+    let (ours, bare) = (micros(sum.ours, sum.ours_heard.forwarded), micros(sum.bare, sum.bare_heard.forwarded));
+    let (our_delay, bare_delay) = (Spread::of(&mut sum.ours_heard.delays), Spread::of(&mut sum.bare_heard.delays));
+    let lost = |heard: &Heard| format!("{} of {}", heard.sent.saturating_sub(heard.forwarded), heard.sent);
+    let (our_lost, bare_lost) = (lost(&sum.ours_heard), lost(&sum.bare_heard));
+    vec![
+        Row {
+            work: format!("CPU per forwarded packet, {BRIDGED} bridged G.711 calls, own port per leg"),
+            ours: format!("{ours:.1} µs"),
+            bare: format!("{bare:.1} µs"),
+            ratio: format!("{:.2}", ours / bare),
+            aim: "≤ 2 × bare",
+            met: Some(ours <= 2.0 * bare),
+            peer: "25–27 µs (37–39 µs through its core)",
+        },
+        Row {
+            work: "… delay of a packet".to_owned(),
+            ours: our_delay.to_string(),
+            bare: bare_delay.to_string(),
+            ratio: format!("added p99 {:.2} ms", our_delay.p99 - bare_delay.p99),
+            aim: "added p99 < 5 ms",
+            met: Some(our_delay.p99 - bare_delay.p99 < 5.0),
+            peer: "–",
+        },
+        Row {
+            work: "… packets lost".to_owned(),
+            ours: our_lost,
+            bare: bare_lost,
+            ratio: "–".to_owned(),
+            aim: "–",
+            met: None,
+            peer: "–",
+        },
+        Row {
+            work: format!("memory per bridged call ({BRIDGED})"),
+            ours: format!("{memory:.1} KB, {threads} threads in all"),
+            bare: "–".to_owned(),
+            ratio: "–".to_owned(),
+            aim: "≤ 64 KB, no threads",
+            met: Some(memory <= 64.0 && threads < 32),
+            peer: "400 KB, 2 threads",
+        },
+    ]
+}
+
+/// 1,000 callers who hear music; then with their audio coming in too.
+fn waiting() -> Vec<Row> {
+    let server = Server::start("waiting", 1);
+    let mut traffic = Traffic::new();
+    let plan = Plan { direction: "sendrecv", hang_up: None, again: false };
+    let media = [traffic.address(Side::Caller), traffic.address(Side::Agent)];
+    let mut phones = Phones::new(server.sip, media, 0, plan);
+    let empty = server.memory();
+    phones.offer_calls(200, WAITING as u64);
+    let all = phones.run(Duration::from_secs(20), |phones| phones.tally.queued == WAITING as u64);
+    assert!(all, "{WAITING} callers wait: {:?}\n{}", phones.tally, server.said());
+    let streams = phones.waiting();
+    // A listener's phone says now and then that it lives, as RTCP would.
+    traffic.run(&streams, 100, Duration::from_secs(2), || phones.step());
+    let (threads, mut sum) = (server.cpu_by_thread(), Compared::default());
+    for round in 1..=ROUNDS {
+        let before = server.cpu();
+        let heard = traffic.run(&streams, 100, ROUND, || phones.step());
+        let used = server.cpu() - before;
+        let said = format!("ours {:.2} µs ({} packets)", micros(used, heard.played), heard.played);
+        sum.ours += used;
+        sum.ours_heard.add(heard);
+        progress(&format!("  round {round}: {said}"));
+    }
+    say_threads(&server, &threads, sum.ours_heard.played, "packet");
+    let (memory, threads) = (server.memory().saturating_sub(empty) as f64 / WAITING as f64, server.threads());
+    progress(&format!("  {empty} KB without a call"));
+    let before = server.cpu();
+    let heard = traffic.run(&streams, 1, ROUND, || phones.step());
+    let talking = micros(server.cpu() - before, heard.played);
+    drop(server);
+    for round in 1..=ROUNDS {
+        let sender = Bare::sender(WAITING, media[0]);
+        let before = os::cpu(sender.pid());
+        let heard = traffic.run(&[], 1, ROUND, || {});
+        let used = os::cpu(sender.pid()) - before;
+        progress(&format!("  round {round}: bare {:.2} µs ({} packets)", micros(used, heard.played), heard.played));
+        sum.bare += used;
+        sum.bare_heard.add(heard);
+    }
+    waiting_rows(sum, talking, memory, threads)
+}
+
+fn waiting_rows(mut sum: Compared, talking: f64, memory: f64, threads: u64) -> Vec<Row> {
+    let (ours, bare) = (micros(sum.ours, sum.ours_heard.played), micros(sum.bare, sum.bare_heard.played));
+    let jitter = Spread::of(&mut sum.ours_heard.jitters);
+    let seconds = ROUND.as_secs_f64() * f64::from(ROUNDS);
+    let rate = |heard: &Heard| format!("{:.0}", heard.played as f64 / seconds);
+    vec![
+        Row {
+            work: format!("CPU per prompt or music packet, {WAITING} callers"),
+            ours: format!("{ours:.1} µs at {}/s", rate(&sum.ours_heard)),
+            bare: format!("{bare:.1} µs at {}/s", rate(&sum.bare_heard)),
+            ratio: format!("{:.2}", ours / bare),
+            aim: "≤ 2 × bare",
+            met: Some(ours <= 2.0 * bare),
+            peer: "34–40 µs",
+        },
+        Row {
+            work: "… while all of them talk, 50,000 packets/s in".to_owned(),
+            ours: format!("{talking:.1} µs"),
+            bare: "–".to_owned(),
+            ratio: format!("{:.2}", talking / bare),
+            aim: "–",
+            met: None,
+            peer: "–",
+        },
+        Row {
+            work: "… off the 20 ms between two packets".to_owned(),
+            ours: jitter.to_string(),
+            bare: "–".to_owned(),
+            ratio: "–".to_owned(),
+            aim: "–",
+            met: None,
+            peer: "–",
+        },
+        Row {
+            work: format!("memory per waiting call ({WAITING})"),
+            ours: format!("{memory:.1} KB, {threads} threads in all"),
+            bare: "–".to_owned(),
+            ratio: "–".to_owned(),
+            aim: "≤ 32 KB, no threads",
+            met: Some(memory <= 32.0 && threads < 32),
+            peer: "151 KB, 1 thread",
+        },
+    ]
+}
+
+/// INVITE → queue → agent → BYE without audio, 500 a second, then as many as can be.
+fn calls() -> Vec<Row> {
+    const AGENTS: usize = 500;
+    const TALK: Duration = Duration::from_millis(200);
+    let server = Server::start("calls", AGENTS);
+    let plan = Plan { direction: "inactive", hang_up: Some((Side::Caller, TALK)), again: false };
+    let mut phones = Phones::new(server.sip, silent(), AGENTS, plan);
+    phones.register(0..AGENTS);
+    offered(&server, &mut phones, 100, Duration::from_secs(2));
+    let main = offered(&server, &mut phones, 500, Duration::from_secs(10));
+    let (mut best, mut next) = (if main.failed == 0 { 500 } else { 0 }, 750);
+    while best > 0 && next <= 2000 {
+        let more = offered(&server, &mut phones, next, Duration::from_secs(4));
+        if more.failed > 0 {
+            break;
+        }
+        (best, next) = (next, next + 250);
+    }
+    let cpu = main.cpu.as_secs_f64() * 1000.0 / main.calls.max(1) as f64;
+    vec![
+        Row {
+            work: "CPU per call, INVITE → queue → agent → BYE, no audio, 500/s".to_owned(),
+            ours: format!("{cpu:.2} ms"),
+            bare: "–".to_owned(),
+            ratio: "–".to_owned(),
+            aim: "≤ 0.8 ms",
+            met: Some(cpu <= 0.8),
+            peer: "7.5–9.6 ms",
+        },
+        Row {
+            work: "… 500 calls/s offered for 10 s".to_owned(),
+            ours: format!("{} of {} failed; up to {best}/s without a failure", main.failed, main.calls),
+            bare: "–".to_owned(),
+            ratio: "–".to_owned(),
+            aim: "no failure",
+            met: Some(main.failed == 0),
+            peer: "overload at 250/s on two cores",
+        },
+        Row {
+            work: "… from the caller's INVITE to the agent's".to_owned(),
+            ours: main.found.to_string(),
+            bare: "–".to_owned(),
+            ratio: "–".to_owned(),
+            aim: "–",
+            met: None,
+            peer: "–",
+        },
+    ]
+}
+
+/// What became of calls offered at one rate.
+struct Offered {
+    calls: u64,
+    failed: u64,
+    cpu: Duration,
+    found: Spread,
+}
+
+fn offered(server: &Server, phones: &mut Phones, rate: u64, span: Duration) -> Offered {
+    let (earlier, before, threads) = (phones.tally.clone(), server.cpu(), server.cpu_by_thread());
+    let own = os::cpu(std::process::id());
+    phones.tally.found.clear();
+    phones.offer(rate, span);
+    let calls = (rate as f64 * span.as_secs_f64()) as u64;
+    let all = earlier.completed + calls;
+    phones.run(span + Duration::from_secs(4), |phones| phones.tally.completed >= all);
+    let (tally, cpu) = (&phones.tally, server.cpu() - before);
+    // Who waits in vain has failed too.
+    let failed = (tally.failed() - earlier.failed()).max(calls - (tally.completed - earlier.completed).min(calls));
+    let found = Spread::of(&mut tally.found.clone());
+    let own = micros(os::cpu(std::process::id()) - own, calls);
+    progress(&format!(
+        "  {rate}/s: {calls} calls, {failed} failed, sent again {}, {:.0} µs each (generator {own:.0}), found {found}",
+        tally.again - earlier.again,
+        micros(cpu, calls),
+    ));
+    if failed > 0 {
+        progress(&format!("    {:?}", tally.failures));
+    }
+    say_threads(server, &threads, calls, "call");
+    Offered { calls, failed, cpu, found }
+}
+
+/// An address for SDP of calls without audio: nothing is sent there.
+fn silent() -> [std::net::SocketAddrV4; 2] {
+    [std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9); 2]
+}
+
+/// An agent becomes free while 1,000 callers wait: how long until his next INVITE.
+fn agents() -> Vec<Row> {
+    const AGENTS: usize = 20;
+    let server = Server::start("agents", AGENTS);
+    let plan = Plan { direction: "inactive", hang_up: Some((Side::Agent, Duration::from_millis(200))), again: true };
+    let mut phones = Phones::new(server.sip, silent(), AGENTS, plan);
+    phones.offer_calls(200, WAITING as u64);
+    let all = phones.run(Duration::from_secs(20), |phones| phones.tally.queued == WAITING as u64);
+    assert!(all, "{WAITING} callers wait: {:?}\n{}", phones.tally, server.said());
+    phones.register(0..AGENTS);
+    phones.run(Duration::from_secs(1), |_| false);
+    phones.tally.idle.clear();
+    phones.run(Duration::from_secs(10), |_| false);
+    let idle = Spread::of(&mut phones.tally.idle);
+    progress(&format!("  {} times, {idle}, failures {:?}", idle.count, phones.tally.failures));
+    vec![Row {
+        work: format!("agent free while {WAITING} callers wait → his next INVITE, wire to wire"),
+        ours: idle.to_string(),
+        bare: "–".to_owned(),
+        ratio: "–".to_owned(),
+        aim: "p99 ≤ 5 ms",
+        met: Some(idle.count > 100 && idle.p99 <= 5.0),
+        peer: "0.5 s median at any length, 20 s p99 with 5,000 members",
+    }]
+}
+
+/// A simulated day of 500 agents.
+fn day() -> Vec<Row> {
+    let start = os::now();
+    let run = Command::new(env!("CARGO_BIN_EXE_tierline"))
+        .args(["simulate", "--seed", "1", "--agents", "500", "--hours", "8"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program that was built can be started");
+    let seconds = (os::now() - start) as f64 / 1e9;
+    let went_well = run.status.success();
+    if !went_well {
+        progress(&String::from_utf8_lossy(&run.stderr));
+    }
+    vec![Row {
+        work: "a simulated day of 500 agents, no audio".to_owned(),
+        ours: if went_well { format!("{seconds:.1} s") } else { "failed".to_owned() },
+        bare: "–".to_owned(),
+        ratio: "–".to_owned(),
+        aim: "≤ 60 s",
+        met: Some(went_well && seconds <= 60.0),
+        peer: "–",
+    }]
+}

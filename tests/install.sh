@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs what the tests need, where it is missing, and fails with a sentence where that is not possible: nothing
+# is skipped for want of a tool.
+set -euo pipefail
+
+# program=Debian package
+needed=(
+  cc=gcc               # SQLite is compiled in
+  sipp=sip-tester      # callers and agents by the dozen, and its recordings of keys
+  baresip=baresip-core # a softphone
+  tcpdump=tcpdump      # what was on the wire, and when
+  flite=flite          # speaks changed texts
+  espeak-ng=espeak-ng  # speaks texts in other languages
+)
+
+missing() {
+  for entry in "${needed[@]}"; do
+    command -v "${entry%%=*}" >/dev/null || echo "${entry##*=}"
+  done
+}
+
+packages=$(missing | sort -u)
+if [ -n "$packages" ]; then
+  echo "installing:" $packages
+  sudo=""
+  if [ "$(id -u)" != 0 ]; then sudo=$(command -v sudo || true); fi
+  if [ "$(id -u)" != 0 ] && [ -z "$sudo" ]; then
+    echo "make test needs" $packages "and cannot install them: run it as root, or install them first" >&2
+    exit 1
+  fi
+  if ! command -v apt-get >/dev/null; then
+    echo "make test needs" $packages "and finds no apt-get to install them with: install them first" >&2
+    exit 1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  $sudo apt-get update -q
+  $sudo apt-get install -y -q --no-install-recommends $packages
+fi
+
+still=$(missing)
+if [ -n "$still" ]; then
+  echo "still missing after the installation:" $still >&2
+  exit 1
+fi
+if ! command -v cargo >/dev/null; then
+  echo "make test needs the Rust toolchain: there is no cargo in the PATH" >&2
+  exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "make test captures packets and plays recorded ones, which only root may do here: run it as root" >&2
+  exit 1
+fi

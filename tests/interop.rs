@@ -1,0 +1,32 @@
+//! Real phones and tools against the running program, with audio heard both ways.
+//!
+//! SIPp, baresip and `tierline phone` call one another through `tierline serve`; what reached whom is judged from
+//! a capture of the loopback interface. *Heard* means: the right tone or prompt in at least 95 % of the 20 ms
+//! frames from answer to BYE, in both directions, and no gap over 60 ms.
+//!
+//! These are the only tests that open ports. Each has its own server, folder and ports, so they run side by side.
+#![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
+
+#[path = "interop/audio.rs"]
+mod audio;
+#[path = "interop/capture.rs"]
+mod capture;
+#[path = "interop/harness.rs"]
+mod harness;
+#[path = "interop/peers.rs"]
+mod peers;
+#[path = "interop/server.rs"]
+mod server;
+
+#[path = "interop/crowd.rs"]
+mod crowd;
+#[path = "interop/first_call.rs"]
+mod first_call;
+#[path = "interop/heard.rs"]
+mod heard;
+#[path = "interop/leaving.rs"]
+mod leaving;
+#[path = "interop/rights.rs"]
+mod rights;
+#[path = "interop/running.rs"]
+mod running;

@@ -1,0 +1,126 @@
+//! What the tests say and how they judge what was heard: tones, µ-law, and recordings compared by correlation.
+//!
+//! Written apart from the product's own codec, so that an error there cannot hide itself.
+
+use std::path::Path;
+
+pub const RATE: f64 = 8000.0;
+/// Samples in 20 ms.
+pub const FRAME: usize = 160;
+
+/// G.711 µ-law, after the tables of ITU-T G.711.
+pub fn decode(byte: u8) -> i16 {
+    let byte = !byte;
+    let (exponent, mantissa) = (byte >> 4 & 7, i32::from(byte & 15));
+    let magnitude = (((mantissa << 3) + 132) << exponent) - 132;
+    if byte & 128 == 0 { magnitude as i16 } else { -magnitude as i16 }
+}
+
+pub fn encode(sample: i16) -> u8 {
+    let magnitude = (i32::from(sample).abs()).min(32_635) + 132;
+    let exponent = (31 - (magnitude as u32).leading_zeros()) as i32 - 7;
+    let sign = if sample < 0 { 128 } else { 0 };
+    !(sign | exponent << 4 | (magnitude >> (exponent + 3) & 15)) as u8
+}
+
+pub fn tone(hz: f64, seconds: f64) -> Vec<i16> {
+    let step = std::f64::consts::TAU * hz / RATE;
+    (0..(seconds * RATE) as usize).map(|n| ((n as f64 * step).sin() * 9000.0) as i16).collect()
+}
+
+/// How much of the frame's energy is at `hz`: 1 for a pure tone, near 0 for silence, speech or another tone.
+pub fn share(frame: &[i16], hz: f64) -> f64 {
+    let energy: f64 = frame.iter().map(|s| f64::from(*s).powi(2)).sum();
+    if energy < frame.len() as f64 * 100.0 * 100.0 {
+        return 0.0; // as good as silent
+    }
+    2.0 * goertzel(frame, hz) / (energy * frame.len() as f64)
+}
+
+/// Squared magnitude at `hz`.
+fn goertzel(frame: &[i16], hz: f64) -> f64 {
+    let turn = 2.0 * (std::f64::consts::TAU * hz / RATE).cos();
+    let (mut one, mut two) = (0.0, 0.0);
+    for sample in frame {
+        let next = f64::from(*sample) + turn * one - two;
+        two = std::mem::replace(&mut one, next);
+    }
+    one * one + two * two - turn * one * two
+}
+
+pub fn has_tone(frame: &[i16], hz: f64) -> bool {
+    share(frame, hz) > 0.8
+}
+
+/// Which of the tones lasts through most frames, and through how many of a hundred.
+pub fn main_tone(samples: &[i16], candidates: &[f64]) -> (f64, f64) {
+    let frames: Vec<&[i16]> = samples.chunks_exact(FRAME).collect();
+    let of = |hz: f64| frames.iter().filter(|frame| has_tone(frame, hz)).count() as f64 * 100.0 / frames.len() as f64;
+    let all = candidates.iter().map(|hz| (*hz, of(*hz)));
+    all.max_by(|a, b| a.1.total_cmp(&b.1)).expect("candidates")
+}
+
+/// A recording of 8,000 samples a second, one channel.
+pub fn read_wav(path: &Path) -> Vec<i16> {
+    let mut wav = hound::WavReader::open(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    assert_eq!((wav.spec().sample_rate, wav.spec().channels), (8000, 1), "{}", path.display());
+    wav.samples().map_while(Result::ok).collect()
+}
+
+pub fn write_wav(path: &Path, samples: &[i16], rate: u32) {
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut wav = hound::WavWriter::create(path, spec).expect("a WAV in the test's folder");
+    samples.iter().for_each(|sample| wav.write_sample(*sample).expect("a sample written"));
+    wav.finalize().expect("a WAV written");
+}
+
+/// Where in `heard` the `prompt` begins and how many of its frames, of a hundred, are there. Frames are compared
+/// one by one, so that a gap, a repetition or another text costs what it covers.
+pub fn find_prompt(heard: &[i16], prompt: &[i16]) -> (usize, f64) {
+    let best = (0..heard.len().saturating_sub(FRAME * 5)).step_by(FRAME);
+    let best = best.max_by(|a, b| likeness(heard, prompt, *a).total_cmp(&likeness(heard, prompt, *b))).unwrap_or(0);
+    (best, alike(&heard[best..], prompt))
+}
+
+/// Correlation of the prompt's first loud second with what is heard from `at` on.
+fn likeness(heard: &[i16], prompt: &[i16], at: usize) -> f64 {
+    let length = prompt.len().min(8000).min(heard.len() - at);
+    correlation(&heard[at..at + length], &prompt[..length])
+}
+
+/// How many frames of a hundred are the same in both; `heard` may be shorter than `prompt` but not the reverse.
+pub fn alike(heard: &[i16], prompt: &[i16]) -> f64 {
+    let pairs: Vec<(&[i16], &[i16])> = heard.chunks_exact(FRAME).zip(prompt.chunks_exact(FRAME)).collect();
+    let expected = prompt.len() / FRAME;
+    let same = pairs.iter().filter(|(a, b)| (quiet(a) && quiet(b)) || correlation(a, b) > 0.9).count();
+    same as f64 * 100.0 / expected.max(1) as f64
+}
+
+fn quiet(frame: &[i16]) -> bool {
+    frame.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() < frame.len() as f64 * 60.0 * 60.0
+}
+
+fn correlation(a: &[i16], b: &[i16]) -> f64 {
+    let dot = |a: &[i16], b: &[i16]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1.0)
+}
+
+#[test]
+fn ears_can_be_trusted() {
+    for sample in [-32_000, -5000, -100, 0, 7, 250, 4000, 31_000] {
+        let back = decode(encode(sample));
+        assert!((i32::from(back) - i32::from(sample)).abs() <= 16 + i32::from(sample).abs() / 16, "{sample} {back}");
+    }
+    let (low, high) = (tone(440.0, 1.0), tone(1000.0, 1.0));
+    assert!(has_tone(&low[..FRAME], 440.0) && !has_tone(&low[..FRAME], 1000.0) && !has_tone(&[0; FRAME], 440.0));
+    assert_eq!(main_tone(&high, &[440.0, 1000.0, 1040.0]), (1000.0, 100.0));
+    let flows = Path::new(env!("CARGO_MANIFEST_DIR")).join("ivr-flows/sounds");
+    let (right, wrong) = (read_wav(&flows.join("welcome.wav")), read_wav(&flows.join("menu.wav")));
+    let mut heard = vec![0; FRAME * 7];
+    heard.extend(right.iter().map(|s| decode(encode(*s))));
+    assert_eq!(find_prompt(&heard, &right), (FRAME * 7, 100.0));
+    assert!(find_prompt(&heard, &wrong).1 < 60.0, "{:?}", find_prompt(&heard, &wrong));
+    heard.drain(FRAME * 30..FRAME * 45);
+    assert!(find_prompt(&heard, &right).1 < 95.0, "a gap goes unnoticed");
+}

@@ -1,0 +1,355 @@
+//! What was on the wire, as tcpdump saw it: SIP messages folded into legs, RTP packets into streams.
+//!
+//! SIPp cannot record, so what its callers hear is judged from here; and a capture tells packets' times, which
+//! no recording does.
+
+use super::audio;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+/// What the clockwork of a capture sends.
+pub const TICK: &[u8] = b"tick";
+
+/// One UDP datagram. `at` in seconds.
+pub struct Datagram {
+    pub at: f64,
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+pub struct Message {
+    pub at: f64,
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub text: String,
+}
+
+/// One INVITE's life as both sides saw it, found by its Call-ID.
+#[derive(Debug, Default)]
+pub struct Leg {
+    pub call_id: String,
+    /// User parts of From and of the request URI.
+    pub from: String,
+    pub to: String,
+    /// SIP addresses of who called and who was called.
+    pub sides: Option<(SocketAddr, SocketAddr)>,
+    /// What the caller's and the called party's SDP say.
+    pub offered: Option<SocketAddr>,
+    pub answered_with: Option<SocketAddr>,
+    /// When the first 200 to the INVITE passed.
+    pub answered: Option<f64>,
+    pub ended: Option<f64>,
+    pub ended_by: Option<SocketAddr>,
+    /// Every final status of the INVITE, without repetitions.
+    pub finals: Vec<u16>,
+    pub cancelled: bool,
+}
+
+/// A packet of RTP.
+pub struct Rtp {
+    pub at: f64,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub ssrc: u32,
+    pub payload_type: u8,
+    pub payload: Vec<u8>,
+}
+
+/// What went from one address to another.
+pub struct Stream(pub Vec<Rtp>);
+
+pub struct Capture {
+    pub messages: Vec<Message>,
+    /// The test's own clockwork: when it falters, the machine stood still, not the program.
+    pub ticks: Stream,
+    pub streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
+}
+
+impl Capture {
+    pub fn read(path: &Path) -> Capture {
+        let bytes = std::fs::read(path).expect("a capture");
+        let (mut messages, mut streams, mut ticks) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for datagram in datagrams(&bytes) {
+            let Datagram { at, from, to, bytes } = datagram;
+            if bytes == TICK {
+                let (sequence, timestamp, ssrc, payload_type) = (0, 0, 0, 0);
+                ticks.push(Rtp { at, sequence, timestamp, ssrc, payload_type, payload: Vec::new() });
+            } else if let Some(packet) = rtp(at, &bytes) {
+                streams.entry((from, to)).or_insert_with(|| Stream(Vec::new())).0.push(packet);
+            } else if bytes.first().is_some_and(u8::is_ascii_uppercase) {
+                messages.push(Message { at, from, to, text: String::from_utf8_lossy(&bytes).into_owned() });
+            }
+        }
+        Capture { messages, ticks: Stream(ticks), streams }
+    }
+
+    /// Every INVITE that was sent, in order.
+    pub fn legs(&self) -> Vec<Leg> {
+        let mut legs: Vec<Leg> = Vec::new();
+        for message in &self.messages {
+            let id = message.header("Call-ID");
+            let known = legs.iter_mut().find(|leg| leg.call_id == id);
+            match (known, message.method()) {
+                (Some(leg), _) => leg.see(message),
+                (None, Some("INVITE")) => {
+                    let mut leg = Leg { call_id: id.to_owned(), ..Leg::default() };
+                    leg.see(message);
+                    legs.push(leg);
+                }
+                (None, _) => {}
+            }
+        }
+        legs
+    }
+
+    pub fn stream(&self, from: SocketAddr, to: SocketAddr) -> &Stream {
+        let known = || self.streams.keys().map(|(a, b)| format!("{a}→{b}")).collect::<Vec<_>>();
+        self.streams.get(&(from, to)).unwrap_or_else(|| panic!("no audio went {from}→{to}, only {:?}", known()))
+    }
+}
+
+impl Message {
+    pub fn first_line(&self) -> &str {
+        self.text.lines().next().unwrap_or("")
+    }
+
+    /// The method of a request; none for a response.
+    pub fn method(&self) -> Option<&str> {
+        self.first_line().split(' ').next().filter(|word| !word.starts_with("SIP/"))
+    }
+
+    pub fn status(&self) -> Option<u16> {
+        self.first_line().strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
+    }
+
+    /// The first header of this name, or of its compact form `i` for Call-ID.
+    pub fn header(&self, name: &str) -> &str {
+        let named = |line: &&str| {
+            let label = line.split(':').next().unwrap_or("").trim();
+            label.eq_ignore_ascii_case(name) || (name == "Call-ID" && label == "i")
+        };
+        let line = self.text.lines().skip(1).take_while(|line| !line.is_empty()).find(named);
+        line.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
+    }
+
+    /// Where its SDP wants audio.
+    fn media(&self) -> Option<SocketAddr> {
+        let line = |start: &str| self.text.lines().find_map(|line| line.strip_prefix(start));
+        let address: IpAddr = line("c=IN IP4 ")?.trim().parse().ok()?;
+        let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
+        Some(SocketAddr::new(address, port))
+    }
+}
+
+impl Leg {
+    fn see(&mut self, message: &Message) {
+        let (method, of_invite) = (message.method(), message.header("CSeq").ends_with("INVITE"));
+        match (method, message.status()) {
+            (Some("INVITE"), _) => {
+                self.sides = Some((message.from, message.to));
+                self.from = user(message.header("From"));
+                self.to = user(message.first_line());
+                self.offered = message.media().or(self.offered);
+            }
+            (Some("CANCEL"), _) => self.cancelled = true,
+            (Some("BYE"), _) if self.ended.is_none() => {
+                self.ended = Some(message.at);
+                self.ended_by = Some(message.from);
+            }
+            (None, Some(status @ 200..)) if of_invite => {
+                if !self.finals.contains(&status) {
+                    self.finals.push(status);
+                }
+                if status < 300 && self.answered.is_none() {
+                    self.answered = Some(message.at);
+                    self.answered_with = message.media();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Audio addresses of the one who called and of the one who was called.
+    pub fn audio(&self) -> (SocketAddr, SocketAddr) {
+        (self.offered.expect("an SDP offer"), self.answered_with.expect("an SDP answer"))
+    }
+
+    /// From the answer to the BYE, in seconds.
+    pub fn talk(&self) -> (f64, f64) {
+        (self.answered.expect("an answered call"), self.ended.expect("a call that ended"))
+    }
+}
+
+/// `Ada <sip:ada@example.org>` → ada.
+fn user(text: &str) -> String {
+    let address = text.split("sip:").nth(1).unwrap_or("");
+    address.split(['@', '>', ' ', ';']).next().unwrap_or("").to_owned()
+}
+
+impl Stream {
+    /// What can be said of a good stream: one SSRC, no sequence number missing or repeated, and a time line that
+    /// follows the clock.
+    pub fn assert_one_line(&self, whose: &str) {
+        let first = &self.0[0];
+        for pair in self.0.windows(2) {
+            let (a, b) = (&pair[0], &pair[1]);
+            assert_eq!(b.ssrc, first.ssrc, "{whose}: another SSRC {:.3} s after the first packet", b.at - first.at);
+            let step = b.sequence.wrapping_sub(a.sequence);
+            assert_eq!(step, 1, "{whose}: sequence {} → {} at {:.3} s", a.sequence, b.sequence, b.at - first.at);
+            let back = (b.timestamp.wrapping_sub(a.timestamp) as i32) < 0;
+            assert!(!back, "{whose}: the timestamp goes back at {:.3} s", b.at - first.at);
+        }
+        let audio = self.0.iter().filter(|packet| packet.payload_type < 96);
+        for packet in audio {
+            let line = f64::from(packet.timestamp.wrapping_sub(first.timestamp)) / audio::RATE;
+            let off = line - (packet.at - first.at);
+            assert!(off.abs() < 0.3, "{whose}: the time line is {off:.3} s off at {:.3} s", packet.at - first.at);
+        }
+    }
+
+    /// Packets that passed between two times.
+    pub fn between(&self, from: f64, to: f64) -> &[Rtp] {
+        let start = self.0.partition_point(|packet| packet.at < from);
+        let end = self.0.partition_point(|packet| packet.at < to);
+        &self.0[start..end]
+    }
+
+    /// The audio from `from` to `to`, in order of arrival.
+    pub fn samples(&self, from: f64, to: f64) -> Vec<i16> {
+        samples(self.between(from, to))
+    }
+
+    /// Of a hundred 20 ms frames between two times, how many carried the tone.
+    pub fn tone(&self, hz: f64, from: f64, to: f64) -> f64 {
+        let frames = samples(self.between(from, to));
+        let with = frames.chunks_exact(audio::FRAME).filter(|frame| audio::has_tone(frame, hz)).count();
+        with as f64 * 100.0 / ((to - from) * 50.0).floor().max(1.0)
+    }
+
+    /// The longest gap that is not the speaker's own: who hears nothing while nothing is said has lost nothing. A gap
+    /// counts from the first packet that was said in it. Milliseconds, and when it began in seconds after `from`.
+    pub fn gap_made_after(&self, said: &Stream, from: f64, to: f64) -> (f64, f64) {
+        let times = self.between(from, to).iter().map(|packet| packet.at);
+        let times: Vec<f64> = [from].into_iter().chain(times).chain([to]).collect();
+        let waited = |pair: &[f64]| {
+            let first = said.between(pair[0], pair[1]).first();
+            (first.map_or(0.0, |packet| (pair[1] - packet.at) * 1000.0), pair[0] - from)
+        };
+        times.windows(2).map(waited).max_by(|a, b| a.0.total_cmp(&b.0)).expect("two times at least")
+    }
+
+    /// The longest time without a packet in milliseconds, and when it began in seconds after `from`.
+    pub fn longest_gap(&self, from: f64, to: f64) -> (f64, f64) {
+        let times = self.between(from, to).iter().map(|packet| packet.at);
+        let times: Vec<f64> = [from].into_iter().chain(times).chain([to]).collect();
+        let gaps = times.windows(2).map(|pair| ((pair[1] - pair[0]) * 1000.0, pair[0] - from));
+        gaps.max_by(|a, b| a.0.total_cmp(&b.0)).expect("two times at least")
+    }
+}
+
+fn samples(packets: &[Rtp]) -> Vec<i16> {
+    let audio = packets.iter().filter(|packet| packet.payload_type == 0);
+    audio.flat_map(|packet| packet.payload.iter().map(|byte| audio::decode(*byte))).collect()
+}
+
+fn rtp(at: f64, bytes: &[u8]) -> Option<Rtp> {
+    // RTCP shares the version bits; its types are 200 … 204 (RFC 3550 §12.1).
+    if bytes.len() < 12 || bytes[0] >> 6 != 2 || (200..=204).contains(&bytes[1]) {
+        return None;
+    }
+    let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    let header = 12 + usize::from(bytes[0] & 15) * 4;
+    Some(Rtp {
+        at,
+        sequence: u16::from_be_bytes([bytes[2], bytes[3]]),
+        timestamp: word(4),
+        ssrc: word(8),
+        payload_type: bytes[1] & 127,
+        payload: bytes.get(header..)?.to_vec(),
+    })
+}
+
+/// A classic pcap file of Ethernet frames, which is what tcpdump writes for the loopback interface.
+fn datagrams(file: &[u8]) -> Vec<Datagram> {
+    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().expect("four bytes"));
+    assert!(file.len() >= 24 && word(0) == 0xa1b2_c3d4 && word(20) == 1, "not a capture of Ethernet frames");
+    let (mut found, mut at) = (Vec::new(), 24);
+    while at + 16 <= file.len() {
+        let (seconds, micros, length) = (word(at), word(at + 4), word(at + 8) as usize);
+        let Some(frame) = file.get(at + 16..at + 16 + length) else { break }; // still being written
+        let time = f64::from(seconds) + f64::from(micros) / 1e6;
+        found.extend(datagram(time, frame));
+        at += 16 + length;
+    }
+    found
+}
+
+fn datagram(at: f64, frame: &[u8]) -> Option<Datagram> {
+    let ip = frame.get(14..)?;
+    let udp = ip.get(usize::from(ip.first()? & 15) * 4..)?;
+    let is_udp = ip[0] >> 4 == 4 && ip.get(9) == Some(&17) && udp.len() >= 8;
+    let address = |at: usize, port: usize| {
+        let ip = Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
+        SocketAddr::new(ip.into(), u16::from_be_bytes([udp[port], udp[port + 1]]))
+    };
+    is_udp.then(|| Datagram { at, from: address(12, 0), to: address(16, 2), bytes: udp[8..].to_vec() })
+}
+
+/// Writes what SIPp plays: frames of a tone every 20 ms, and keys as RFC 4733 events at some times (in seconds).
+pub fn write_played(path: &Path, samples: &[i16], keys: &[(f64, u8)]) {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for (number, frame) in samples.chunks_exact(audio::FRAME).enumerate() {
+        let at = number as f64 * 0.02;
+        let key = keys.iter().find(|(start, _)| (*start..*start + 0.12).contains(&(at + 0.001)));
+        let (kind, stamp, payload): (u8, usize, Vec<u8>) = match key {
+            None => (0, number, frame.iter().map(|sample| audio::encode(*sample)).collect()),
+            Some((start, code)) => {
+                let begun = (start * 50.0).round() as usize;
+                let duration = ((number - begun + 1) * audio::FRAME) as u16;
+                // The last three of six packets say that the key was let go (RFC 4733 §2.5.1.4).
+                let end = if number - begun >= 3 { 0x80 } else { 0 };
+                (101, begun, [&[*code, end | 10][..], &duration.to_be_bytes()].concat())
+            }
+        };
+        let mut packet = vec![0x80, kind];
+        packet.extend((number as u16).to_be_bytes());
+        packet.extend(((stamp * audio::FRAME) as u32).to_be_bytes());
+        packet.extend([0x5e, 0x55, 0x10, 0x4e]);
+        packet.extend(payload);
+        file.extend(record(at, &packet));
+    }
+    std::fs::write(path, file).expect("a pcap in the test's folder");
+}
+
+fn record(at: f64, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() + 42) as u32;
+    let mut out = Vec::new();
+    for word in [at as u32, ((at.fract()) * 1e6) as u32, length, length] {
+        out.extend(word.to_le_bytes());
+    }
+    out.extend([0; 12]);
+    out.extend([8, 0, 0x45, 0]);
+    out.extend((payload.len() as u16 + 28).to_be_bytes());
+    out.extend([0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1, 0x27, 0x10, 0x27, 0x12]);
+    out.extend((payload.len() as u16 + 8).to_be_bytes());
+    out.extend([0, 0]);
+    out.extend(payload);
+    out
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("played-and-read.pcap");
+    write_played(&path, &audio::tone(600.0, 1.0), &[(0.4, 7)]);
+    let capture = Capture::read(&path);
+    let stream = capture.streams.values().next().expect("one stream");
+    stream.assert_one_line("the file");
+    assert_eq!(stream.0.iter().filter(|packet| packet.payload_type == 101).count(), 6);
+    assert_eq!(stream.tone(600.0, 0.0, 1.0), 88.0);
+    assert!(stream.tone(700.0, 0.0, 1.0) < 1.0 && stream.longest_gap(0.0, 1.0).0 < 21.0);
+}

@@ -1,0 +1,141 @@
+//! The main thing: caller and agent hear what they should, from answer to BYE.
+
+use super::audio;
+use super::capture::{Capture, Leg, Stream};
+use super::harness::{Ground, SECOND, talk_for};
+use super::peers::{Baresip, Sipp, sipp_agent};
+use super::server::{DIRECT, SUPPORT, Server, Wishes};
+use std::path::Path;
+
+/// Of a hundred frames; and milliseconds.
+pub const HEARD: f64 = 95.0;
+pub const GAP: f64 = 60.0;
+/// Frames of silence between two sounds.
+const LATE: usize = 5;
+
+pub fn sound(name: &str) -> Vec<i16> {
+    audio::read_wav(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("ivr-flows/sounds/{name}.wav")))
+}
+
+/// What the leg's peer says.
+pub fn said_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
+    let (offered, answered) = leg.audio();
+    let (caller, _) = leg.sides.expect("an INVITE has two sides");
+    if caller == server.sip { capture.stream(answered, offered) } else { capture.stream(offered, answered) }
+}
+
+/// The stream that the leg's peer hears, checked to be one unbroken line.
+pub fn heard_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
+    let (offered, answered) = leg.audio();
+    let (caller, _) = leg.sides.expect("an INVITE has two sides");
+    let (from, to) = if caller == server.sip { (offered, answered) } else { (answered, offered) };
+    let stream = capture.stream(from, to);
+    stream.assert_one_line(&format!("what {} → {} heard", leg.from, leg.to));
+    stream
+}
+
+/// A leg's peer hears a tone that the peer of the other leg says.
+pub fn assert_talk(capture: &Capture, server: &Server, (hearing, saying): (&Leg, &Leg), hz: f64, time: (f64, f64)) {
+    let (heard, said) = (heard_by(capture, hearing, server), said_by(capture, saying, server));
+    let who = format!("{}→{}", hearing.from, hearing.to);
+    let share = heard.tone(hz, time.0, time.1);
+    assert!(share >= HEARD, "{who}: {hz} Hz was heard in {share:.1} % of {:.1} s", time.1 - time.0);
+    let (gap, at) = heard.gap_made_after(said, time.0, time.1);
+    assert!(gap <= GAP, "{who}: nothing was heard for {gap:.0} ms, from {at:.3} s of {:.3} s on", time.1 - time.0);
+}
+
+/// No gap in what the server plays by itself.
+pub fn assert_no_gap(capture: &Capture, who: &str, stream: &Stream, (from, to): (f64, f64)) {
+    let (gap, at) = stream.gap_made_after(&capture.ticks, from, to);
+    assert!(gap <= GAP, "{who} heard nothing for {gap:.0} ms, from {at:.3} s of {:.3} s on", to - from);
+}
+
+/// The frames of `heard` from the beginning are `expected`, one after the other, as far as they go.
+fn assert_sounds(heard: &[i16], expected: &[&[i16]]) {
+    let mut at = 0;
+    for (number, sound) in expected.iter().enumerate() {
+        let rest = &heard[at..];
+        // A prompt begins within a few frames of the end of the one before.
+        let fits = |skipped: usize| {
+            let length = sound.len().min(rest.len() - skipped);
+            (audio::alike(&rest[skipped..], &sound[..length]), skipped, length)
+        };
+        let starts = (0..=LATE).map(|frames| fits(frames * audio::FRAME));
+        let (share, skipped, length) = starts.max_by(|a, b| a.0.total_cmp(&b.0)).expect("a start");
+        assert!(share >= HEARD, "sound {number} was heard in {share:.1} % of its {} frames", length / audio::FRAME);
+        // What does not fill its last frame is filled up with silence.
+        at += (skipped + length).next_multiple_of(audio::FRAME).min(rest.len());
+    }
+}
+
+#[test]
+fn a_sipp_caller_hears_the_menu_presses_1_waits_and_talks_with_a_baresip_agent() {
+    let ground = Ground::new("sipp_calls_baresip");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let capture = ground.capture();
+    let caller = Sipp { scenario: "caller_presses", number: SUPPORT, seconds: 9.0, says: 600.0, ..Sipp::default() };
+    let mut caller = caller.start(&ground, &server);
+    // Nobody is there yet: after the key the caller waits, with music.
+    talk_for(6 * SECOND);
+    let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
+    agent.wait_registered();
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!((call["cause"].as_str(), call["phase"].as_str()), (Some("CallerHungUp"), Some("Connected")), "{call}");
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (caller, agent) = (&legs[0], &legs[1]);
+    let to_caller = heard_by(&capture, caller, &server);
+    let (all, talk) = (caller.talk(), (agent.talk().0, caller.talk().1));
+    assert_no_gap(&capture, "the caller", to_caller, (all.0, talk.0));
+    // Three seconds of listening, then the key (of 100 ms).
+    let pressed = all.0 + 3.05;
+    assert_sounds(&to_caller.samples(all.0, pressed), &[&sound("welcome"), &sound("menu")]);
+    assert_sounds(
+        &to_caller.samples(pressed + 0.2, talk.0 - 0.1),
+        &[&music_from(&to_caller.samples(pressed + 0.2, talk.0))],
+    );
+    assert_talk(&capture, &server, (caller, agent), 1000.0, talk);
+    assert_talk(&capture, &server, (agent, caller), 600.0, agent.talk());
+    let wire = said_by(&capture, caller, &server);
+    assert!(wire.0.iter().any(|packet| packet.payload_type == 101), "no key was pressed: the test proves nothing");
+}
+
+/// The hold music from where the listener came in.
+fn music_from(heard: &[i16]) -> Vec<i16> {
+    let music = sound("hold-music");
+    let starts = (0..music.len() - 8000).step_by(audio::FRAME / 2);
+    let like = |at: &usize| audio::alike(&heard[..4000], &music[*at..*at + 4000]);
+    let start = starts.max_by(|a, b| like(a).total_cmp(&like(b))).expect("music");
+    music[start..].to_vec()
+}
+
+#[test]
+fn a_baresip_caller_talks_with_a_sipp_agent() {
+    let ground = Ground::new("baresip_calls_sipp");
+    let server = Server::start(&ground, &Wishes::agents(&["ben"]));
+    let capture = ground.capture();
+    let _agent =
+        sipp_agent(&ground, &server, "ben", Sipp { scenario: "agent_answers", says: 700.0, ..Sipp::default() });
+    let caller = Baresip::caller(&ground, "visitor", 1100.0);
+    caller.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
+    caller.program.says("Call established", 10 * SECOND);
+    talk_for(6 * SECOND);
+    caller.tell("hangup");
+    server.wait_ended(1, 10 * SECOND);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (caller_leg, agent_leg) = (&legs[0], &legs[1]);
+    let to_caller = heard_by(&capture, caller_leg, &server);
+    let (all, talk) = (caller_leg.talk(), (agent_leg.talk().0, caller_leg.talk().1));
+    assert!(talk.1 - talk.0 > 4.0, "they talked for {:.1} s only", talk.1 - talk.0);
+    assert_no_gap(&capture, "the caller", to_caller, (all.0, talk.0));
+    assert_sounds(&to_caller.samples(all.0, talk.0 - 0.1), &[&music_from(&to_caller.samples(all.0, talk.0))]);
+    assert_talk(&capture, &server, (caller_leg, agent_leg), 700.0, talk);
+    assert_talk(&capture, &server, (agent_leg, caller_leg), 1100.0, agent_leg.talk());
+    let recorded = caller.heard();
+    let (tone, share) = audio::main_tone(&audio::read_wav(&recorded[0]), &[600.0, 700.0, 1100.0]);
+    assert!(tone == 700.0 && share > 70.0, "baresip itself recorded {tone} Hz in {share:.1} %");
+}

@@ -1,0 +1,229 @@
+//! The other side of the wire: SIPp, baresip and our own phone, each with a configuration of its own.
+
+use super::audio;
+use super::capture;
+use super::crowd;
+use super::harness::{Ground, Program, SECOND, wait_until};
+use super::server::{Server, TIERLINE, password};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Where Debian's `sip-tester` keeps its recordings of keys.
+const SIPP_KEYS: &str = "/usr/share/sip-tester";
+/// Where Debian's `baresip-core` keeps its modules.
+const BARESIP_MODULES: &str = "/usr/lib/baresip/modules";
+
+/// A SIPp in the making: what it is and says.
+pub struct Sipp<'s> {
+    pub name: &'s str,
+    pub scenario: &'s str,
+    /// The port it uses; a fresh one if none.
+    pub at: Option<u16>,
+    pub from: &'s str,
+    pub number: &'s str,
+    pub status: u16,
+    /// Tone that `said.pcap` consists of, and keys at times in seconds within it.
+    pub says: f64,
+    /// Instead, a tone for each call by its number, in `said-N.pcap`.
+    pub says_by_call: Option<fn(u32) -> f64>,
+    pub keys: &'s [(f64, u8)],
+    pub seconds: f64,
+    pub calls: u32,
+    pub more: &'s [&'s str],
+}
+
+impl Default for Sipp<'_> {
+    fn default() -> Self {
+        let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
+        let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
+        let says_by_call = None;
+        Sipp { name, scenario, at, from, number, status, says, says_by_call, keys, seconds, calls, more }
+    }
+}
+
+impl Sipp<'_> {
+    pub fn start(&self, ground: &Ground, server: &Server) -> Program {
+        let dir = ground.file(self.name);
+        std::fs::create_dir_all(&dir).expect("a folder for SIPp");
+        let said = audio::tone(self.says, self.seconds + 30.0);
+        capture::write_played(&dir.join("said.pcap"), &said, self.keys);
+        for (call, tone) in self.says_by_call.iter().flat_map(|tone| (1..=self.calls).map(move |call| (call, tone))) {
+            let said = audio::tone(tone(call), self.seconds + 3.0);
+            capture::write_played(&dir.join(format!("said-{call}.pcap")), &said, &[]);
+        }
+        _ = std::fs::copy(Path::new(SIPP_KEYS).join("dtmf_2833_1.pcap"), dir.join("dtmf_2833_1.pcap"));
+        std::fs::write(dir.join("scenario.xml"), self.scenario_text()).expect("a scenario");
+        let mut command = self.command(ground, server, &dir);
+        command.arg("-d").arg(format!("{:.0}", self.seconds * 1000.0)).args(self.more);
+        ground.run(self.name, &mut command)
+    }
+
+    /// SIPp substitutes keywords in what it sends, not in what it expects.
+    fn scenario_text(&self) -> String {
+        let file = format!("tests/interop/scenarios/{}.xml", self.scenario);
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a scenario");
+        text.replace("[status]", &self.status.to_string()).replace("[one tone each]", &crowd::one_tone_each())
+    }
+
+    fn command(&self, ground: &Ground, server: &Server, dir: &Path) -> Command {
+        let (at, audio) = (self.at.unwrap_or_else(|| ground.port()), ground.port());
+        ground.port(); // SIPp takes the next even port too, for video
+        let mut command = Command::new("sipp");
+        command.arg("-sf").arg(dir.join("scenario.xml")).args([
+            "-i",
+            "127.0.0.1",
+            "-mi",
+            "127.0.0.1",
+            "-nostdin",
+            "-trace_err",
+        ]);
+        command.args(["-p", &at.to_string(), "-mp", &audio.to_string(), "-timeout", "120"]);
+        for (key, value) in [("from", self.from), ("number", self.number)] {
+            command.args(["-key", key, value]);
+        }
+        command.args(["-m", &self.calls.to_string()]).arg(server.sip.to_string());
+        command
+    }
+}
+
+/// A SIPp that has registered as an agent and plays the scenario.
+pub fn sipp_agent(ground: &Ground, server: &Server, user: &str, sipp: Sipp) -> Program {
+    let at = register(ground, server, &[user]);
+    Sipp { name: user, from: user, at: Some(at), calls: 1000, ..sipp }.start(ground, server)
+}
+
+/// Registers agents from one port and returns it, free again for whoever takes their calls.
+pub fn register(ground: &Ground, server: &Server, users: &[&str]) -> u16 {
+    let at = ground.port();
+    let wanted = users.len().to_string();
+    assert_eq!(try_register(ground, server, users, at, 200), 0, "SIPp could not register {wanted} agents");
+    at
+}
+
+/// SIPp's exit code: 0 if every registration ended with `status`.
+pub fn try_register(ground: &Ground, server: &Server, users: &[&str], at: u16, status: u16) -> i32 {
+    let mut csv = "SEQUENTIAL\n".to_owned();
+    for user in users {
+        let (name, said) = user.split_once(':').map_or_else(|| (*user, password(user)), |(u, p)| (u, p.to_owned()));
+        writeln!(csv, "{name};[authentication username={name} password={said}]").expect("text");
+    }
+    let file = ground.file(&format!("users-{at}.csv"));
+    std::fs::write(&file, csv).expect("a file of users");
+    let (name, file) = (format!("register-{at}"), file.to_string_lossy().into_owned());
+    let calls = u32::try_from(users.len()).expect("a few users");
+    let more = ["-inf", &file, "-r", "50"];
+    let sipp = Sipp { name: &name, scenario: "register", at: Some(at), status, calls, more: &more, ..Sipp::default() };
+    sipp.start(ground, server).wait(30 * SECOND)
+}
+
+/// A baresip.
+pub struct Baresip {
+    pub program: Program,
+    control: SocketAddr,
+    dir: PathBuf,
+}
+
+impl Baresip {
+    /// Registers as the agent and says a tone in its calls. `answers`: by itself.
+    pub fn start(ground: &Ground, server: &Server, user: &str, hz: f64, answers: bool) -> Baresip {
+        let dir = ground.file(user);
+        std::fs::create_dir_all(&dir).expect("a folder for baresip");
+        let mode = if answers { "auto" } else { "manual" };
+        let (at, says) = (server.sip, password(user));
+        let account = format!("<sip:{user}@{at}>;auth_user={user};auth_pass={says};answermode={mode};regint=120\n");
+        Baresip::launch(ground, dir, user, hz, &account)
+    }
+
+    /// One without an account at the server: a caller.
+    pub fn caller(ground: &Ground, name: &str, hz: f64) -> Baresip {
+        let dir = ground.file(name);
+        std::fs::create_dir_all(&dir).expect("a folder for baresip");
+        Baresip::launch(ground, dir, name, hz, &format!("<sip:{name}@127.0.0.1>;regint=0\n"))
+    }
+
+    fn launch(ground: &Ground, dir: PathBuf, name: &str, hz: f64, account: &str) -> Baresip {
+        let control = ground.address();
+        let (sip, tone) = (ground.port(), dir.join("tone.wav"));
+        let low = ground.port();
+        let high = (0..5).map(|_| ground.port()).last().expect("ports for audio");
+        audio::write_wav(&tone, &audio::tone(hz, 20.0), 8000);
+        let mut config = format!(
+            "poll_method epoll\nsip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nrtp_ports {low}-{high}\n\
+             audio_source aufile,{}\naudio_player aubridge,nil\naudio_alert aubridge,nil\nausrc_srate 8000\n\
+             ausrc_channels 1\nauplay_srate 8000\nauplay_channels 1\nctrl_tcp_listen {control}\nsnd_path {}\n\
+             call_max_calls 4\nmodule_path {BARESIP_MODULES}\n",
+            tone.display(),
+            dir.display()
+        );
+        for module in ["g711", "aufile", "aubridge", "sndfile"] {
+            writeln!(config, "module {module}.so").expect("text");
+        }
+        for module in ["account", "menu", "ctrl_tcp"] {
+            writeln!(config, "module_app {module}.so").expect("text");
+        }
+        std::fs::write(dir.join("config"), config).expect("baresip's configuration");
+        std::fs::write(dir.join("accounts"), account).expect("baresip's account");
+        std::fs::write(dir.join("contacts"), "").expect("baresip's contacts");
+        let program = ground.run(name, Command::new("baresip").arg("-v").arg("-f").arg(&dir));
+        wait_until("baresip can be controlled", 15 * SECOND, || TcpStream::connect(control).is_ok());
+        Baresip { program, control, dir }
+    }
+
+    pub fn wait_registered(&self) {
+        self.program.says("200 OK", 15 * SECOND);
+    }
+
+    /// Gives a command, such as `dial sip:100@127.0.0.1:5060`, and returns what baresip answers.
+    pub fn tell(&self, command: &str) -> String {
+        let (command, params) = command.split_once(' ').unwrap_or((command, ""));
+        let ask = serde_json::json!({ "command": command, "params": params, "token": "t" }).to_string();
+        let mut stream = TcpStream::connect(self.control).expect("baresip's control port");
+        stream.set_read_timeout(Some(5 * SECOND)).expect("a time-out");
+        write!(stream, "{}:{ask},", ask.len()).expect("a command sent");
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&answer).contains("\"response\":true") {
+            let read = stream.read(&mut buffer).unwrap_or_else(|why| panic!("no answer to `{command}`: {why}"));
+            assert!(read > 0, "baresip hung up on `{command}`");
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// What it recorded from its calls, the newest last.
+    pub fn heard(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(&self.dir).expect("baresip's folder").flatten().map(|entry| entry.path());
+        let mut files: Vec<_> = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect();
+        files.sort();
+        files
+    }
+}
+
+/// Our own phone, `tierline phone`.
+pub fn phone(ground: &Ground, server: &Server, name: &str, args: &[&str]) -> Program {
+    let mut command = Command::new(TIERLINE);
+    command.arg("phone").arg("--server").arg(server.sip.to_string()).args(args);
+    ground.run(name, &mut command)
+}
+
+/// Our own phone as an agent: registered when this returns. `hz` is the tone that it says.
+pub fn phone_agent(ground: &Ground, server: &Server, user: &str, hz: f64, more: &[&str]) -> Program {
+    let wav = ground.file(&format!("{user}.wav"));
+    audio::write_wav(&wav, &audio::tone(hz, 1.0), 8000);
+    let (wav, secret) = (wav.to_string_lossy().into_owned(), password(user));
+    let args = [&["--user", user, "--password", &secret, "--play", &wav], more].concat();
+    let program = phone(ground, server, user, &args);
+    program.says("\"Registered\"", 15 * SECOND);
+    program
+}
+
+/// Waits until our phone has told this event and returns the line.
+pub fn event(program: &Program, name: &str, limit: Duration) -> Value {
+    let line = program.says(&format!("\"event\":\"{name}\""), limit);
+    serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line}"))
+}

@@ -1,0 +1,59 @@
+//! Who may do what: registration, strangers, short codes.
+
+use super::harness::{Ground, SECOND, wait_until};
+use super::peers::{Sipp, event, phone, phone_agent, try_register};
+use super::server::{DIRECT, Server, Wishes, password};
+
+#[test]
+fn only_the_right_password_registers() {
+    let ground = Ground::new("passwords");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    for user in ["ada:wrong", "nobody:ada-knows-it"] {
+        let at = ground.port();
+        assert_ne!(try_register(&ground, &server, &[user], at, 200), 0, "`{user}` was let in");
+        let mut refused = phone(&ground, &server, "refused", &["--user", "ada", "--password", "wrong"]);
+        assert_eq!(refused.wait(15 * SECOND), 1, "our own phone does not notice");
+    }
+    assert_eq!(try_register(&ground, &server, &["ada"], ground.port(), 200), 0);
+}
+
+#[test]
+fn strangers_reach_lines_only() {
+    let ground = Ground::new("strangers");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let _agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
+    // Neither an agent by number or name, nor a code, nor a number outside.
+    for (name, number) in [("by-number", "1001"), ("by-name", "ada"), ("code", "*0"), ("outside", "+4930123456")] {
+        let caller = Sipp { name, number, scenario: "caller_refused", status: 404, ..Sipp::default() };
+        assert_eq!(caller.start(&ground, &server).wait(20 * SECOND), 0, "a stranger was not refused {number}");
+    }
+    let calls = server.calls();
+    assert!(calls.is_empty(), "refused calls are in the log: {calls:?}");
+    // Who says he is an agent is asked to prove it.
+    let caller =
+        Sipp { name: "liar", number: "*0", from: "ada", scenario: "caller_refused", status: 401, ..Sipp::default() };
+    assert_eq!(caller.start(&ground, &server).wait(20 * SECOND), 0, "an agent's name was enough");
+}
+
+#[test]
+fn an_agent_takes_a_break_and_comes_back_by_short_codes() {
+    let ground = Ground::new("short_codes");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
+    let dial = |name, code| {
+        let secret = password("ada");
+        let mut phone = phone(&ground, &server, name, &["--user", "ada", "--password", &secret, "--dial", code]);
+        assert_eq!(phone.wait(15 * SECOND), 0, "dialing {code} failed: {}", phone.output());
+    };
+    dial("break", "*0");
+    let caller = Sipp { seconds: 5.0, ..Sipp::default() };
+    let mut caller = caller.start(&ground, &server);
+    wait_until("a caller waits", 10 * SECOND, || {
+        server.calls().first().is_some_and(|call| call["line"] == "direct" && call["segments"][0]["queue"] == "general")
+    });
+    assert!(!agent.output().contains("Incoming"), "an agent on a break was rung");
+    dial("back", "*1");
+    event(&agent, "Connected", 5 * SECOND);
+    assert_eq!(caller.wait(20 * SECOND), 0);
+    assert_eq!(server.calls().iter().filter(|call| call["by_agent"] == 1001).count(), 2, "{DIRECT}");
+}

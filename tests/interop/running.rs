@@ -1,0 +1,179 @@
+//! Starting, draining, crashing, and what the program tells about itself.
+
+use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::peers::{Baresip, Sipp, event, phone, phone_agent};
+use super::server::{DIRECT, Server, TIERLINE, Wishes, serve};
+use std::net::UdpSocket;
+use std::process::Command;
+
+#[test]
+fn wrong_settings_are_told_all_at_once() {
+    let ground = Ground::new("wrong_settings");
+    let config = ground.file("wrong.toml");
+    let text = "version = 1\n[center]\nname = \"x\"\n[line.a]\nnumbers = [\"1x\"]\nflow = \"nowhere\"\n\
+                [limits]\nsilence = \"0s\"\ncalles = 5\n";
+    std::fs::write(&config, text).expect("a configuration");
+    let mut start = ground.run("wrong", &mut serve(&config, &ground.file("data")));
+    assert_eq!(start.wait(15 * SECOND), 2);
+    let said = start.errors();
+    for place in ["wrong.toml:5:", "wrong.toml:6:", "wrong.toml:8:", "wrong.toml:9:"] {
+        assert!(said.contains(place), "nothing about {place}…:\n{said}");
+    }
+    assert!(said.contains("calles") && said.contains("1s"), "{said}");
+    assert!(!ground.file("data").exists(), "a start that was refused left something behind");
+}
+
+#[test]
+fn a_file_or_port_that_cannot_be_had_is_told() {
+    let ground = Ground::new("cannot_start");
+    let mut start = ground.run("missing", &mut serve(&ground.file("missing.toml"), &ground.file("data")));
+    assert_eq!(start.wait(15 * SECOND), 2);
+    assert!(start.errors().contains("missing.toml"), "{}", start.errors());
+
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let mut second = ground.run("second", &mut serve(&server.config, &ground.file("data-2")));
+    assert_eq!(second.wait(15 * SECOND), 2);
+    let said = second.errors();
+    assert!(said.contains(&server.sip.to_string()), "the taken port is not named: {said}");
+    // Only the port of HTTP taken.
+    let text = std::fs::read_to_string(&server.config).expect("the configuration");
+    let config = ground.file("other-sip.toml");
+    std::fs::write(&config, text.replace(&server.sip.to_string(), &ground.address().to_string()))
+        .expect("a configuration");
+    let mut third = ground.run("third", &mut serve(&config, &ground.file("data-3")));
+    assert_eq!(third.wait(15 * SECOND), 2);
+    assert!(third.errors().contains("http"), "{}", third.errors());
+}
+
+#[test]
+fn a_drain_lets_calls_end_and_takes_no_new_ones() {
+    let ground = Ground::new("drain");
+    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let capture = ground.capture();
+    let agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
+    let mut caller = Sipp { seconds: 7.0, ..Sipp::default() }.start(&ground, &server);
+    event(&agent, "Connected", 10 * SECOND);
+    server.program.signal(libc::SIGTERM);
+    wait_until("no new calls are taken", 5 * SECOND, || server.get("/readyz").0 == 503);
+    assert_eq!(server.get("/healthz").0, 200);
+    let refused = Sipp { name: "late", scenario: "caller_refused", status: 503, ..Sipp::default() };
+    assert_eq!(refused.start(&ground, &server).wait(10 * SECOND), 0);
+    assert!(caller.is_running(), "the running call was cut");
+    assert_eq!(caller.wait(20 * SECOND), 0, "the running call did not end well");
+    assert_eq!(server.program.wait(10 * SECOND), 0, "the server did not stop after its last call");
+    let capture = capture.stop();
+    let refusal = capture.messages.iter().find(|message| message.status() == Some(503)).expect("a 503");
+    assert!(refusal.header("Retry-After").parse::<u32>().is_ok_and(|s| s > 0), "{}", refusal.text);
+    let talk = capture.legs()[0].talk();
+    assert!(talk.1 - talk.0 > 6.5, "the call lasted {:.1} s", talk.1 - talk.0);
+}
+
+#[test]
+fn after_a_crash_calls_are_ended_and_agents_are_still_there() {
+    let ground = Ground::new("crash");
+    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
+    agent.wait_registered();
+    let mut caller = Sipp { scenario: "caller_waits", ..Sipp::default() }.start(&ground, &server);
+    agent.program.says("Call established", 15 * SECOND);
+    talk_for(SECOND);
+    server.program.kill();
+    let capture = ground.capture();
+    server.start_again();
+    assert_eq!(caller.wait(20 * SECOND), 0, "the caller got no BYE");
+    agent.program.says("terminated", 10 * SECOND);
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!(call["cause"], "Restart", "{call}");
+    // The next call reaches the agent, who has not registered again.
+    let mut next = Sipp { name: "next", seconds: 3.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(next.wait(20 * SECOND), 0);
+    let call = server.wait_ended(2, 10 * SECOND).remove(0);
+    assert_eq!(call["phase"], "Connected", "the agent was not reached: {call}");
+    let registered = capture.stop().messages.iter().any(|message| message.method() == Some("REGISTER"));
+    assert!(!registered, "the agent registered again: the test proves nothing");
+}
+
+#[test]
+fn numbers_health_and_calls_can_be_read() {
+    let ground = Ground::new("pages");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    assert_eq!((server.get("/healthz").0, server.get("/readyz").0, server.get("/nothing").0), (200, 200, 404));
+    let agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
+    let mut caller = Sipp { from: "12345", seconds: 3.0, ..Sipp::default() }.start(&ground, &server);
+    event(&agent, "Connected", 10 * SECOND);
+    let number = |name: &str| {
+        let samples = server.metrics();
+        *samples.get(name).unwrap_or_else(|| panic!("no {name} among {samples:#?}"))
+    };
+    for (name, value) in [
+        ("tierline_calls{phase=\"connected\"}", 1.0),
+        ("tierline_agents{state=\"busy\"}", 1.0),
+        ("tierline_sip_bindings", 1.0),
+        ("tierline_queue_waiting{queue=\"general\"}", 0.0),
+        ("tierline_log_healthy", 1.0),
+    ] {
+        assert_eq!(number(name), value, "{name} during a call");
+    }
+    assert_eq!(caller.wait(20 * SECOND), 0);
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    for (name, value) in [
+        ("tierline_calls{phase=\"connected\"}", 0.0),
+        ("tierline_agents{state=\"ready\"}", 1.0),
+        ("tierline_calls_arrived_total{line=\"direct\"}", 1.0),
+        ("tierline_calls_ended_total{phase=\"connected\",cause=\"caller_hung_up\"}", 1.0),
+        ("tierline_queue_answered_total{queue=\"general\"}", 1.0),
+        ("tierline_offers_total{outcome=\"accepted\"}", 1.0),
+        ("tierline_sip_legs", 0.0),
+        ("tierline_log_lost_events_total", 0.0),
+    ] {
+        assert_eq!(number(name), value, "{name} after the call");
+    }
+    let sums = server.metrics();
+    let forwarded = sums.iter().filter(|(name, _)| name.starts_with("tierline_media_packets_forwarded_total"));
+    assert!(forwarded.map(|(_, count)| count).sum::<f64>() > 100.0, "{sums:#?}");
+    assert_eq!(
+        sums.iter().filter(|(name, _)| name.starts_with("tierline_media_ports")).map(|(_, n)| n).sum::<f64>(),
+        0.0
+    );
+    let list = server.tierline(&["calls"]);
+    let id = call["call"].as_str().expect("an id");
+    assert!(list.contains(id) && !list.contains("12345"), "{list}");
+    assert!(server.tierline(&["calls", "--numbers"]).contains("12345"));
+    let ladder = server.tierline(&["calls", id]);
+    for word in ["│", "▶", "general", "caller hung up"] {
+        assert!(ladder.contains(word), "no `{word}`:\n{ladder}");
+    }
+}
+
+#[test]
+fn ctrl_c_of_the_phone_hangs_up_properly() {
+    let ground = Ground::new("ctrl_c");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let capture = ground.capture();
+    let mut agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
+    let mut caller = phone(&ground, &server, "caller", &["--dial", DIRECT]);
+    event(&agent, "Connected", 10 * SECOND);
+    caller.signal(libc::SIGINT);
+    assert_eq!(caller.wait(10 * SECOND), 0);
+    assert_eq!(event(&agent, "Ended", 5 * SECOND)["answered"], true);
+    agent.signal(libc::SIGINT);
+    assert_eq!(agent.wait(10 * SECOND), 0);
+    assert_eq!(server.wait_ended(1, 5 * SECOND)[0]["cause"], "CallerHungUp");
+    let capture = capture.stop();
+    let taken_back = |text: &str| text.contains("xpires: 0") || text.contains("expires=0");
+    let farewell = capture.messages.iter().any(|m| m.method() == Some("REGISTER") && taken_back(&m.text));
+    assert!(farewell, "the phone did not take its registration back");
+}
+
+#[test]
+fn the_program_explains_itself() {
+    let help = Command::new(TIERLINE).arg("--help").output().expect("tierline runs");
+    let text = String::from_utf8_lossy(&help.stdout);
+    assert!(["serve", "phone", "calls"].iter().all(|word| text.contains(word)), "{text}");
+    // A port that nobody serves.
+    let nobody = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("an address");
+    let args = ["phone", "--server", &nobody.to_string(), "--user", "ada", "--data", "/nonexistent"];
+    let lost = Command::new(TIERLINE).args(args).output().expect("tierline runs");
+    let said = String::from_utf8_lossy(&lost.stderr);
+    assert!(!lost.status.success() && said.contains("password"), "{said}");
+}

@@ -1,0 +1,175 @@
+//! The program under test: `tierline serve` with a configuration of its own, and its other commands.
+
+use super::harness::{Ground, Program, SECOND, wait_for, wait_until};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+pub const TIERLINE: &str = env!("CARGO_BIN_EXE_tierline");
+/// The line with the demo's flow, and one that leads straight into the queue.
+pub const SUPPORT: &str = "100";
+pub const DIRECT: &str = "200";
+
+/// What a test wants to be different.
+#[derive(Clone)]
+pub struct Wishes {
+    pub agents: Vec<String>,
+    pub silence: &'static str,
+    pub ring_timeout: &'static str,
+    pub wrap_up: &'static str,
+    pub drain: &'static str,
+}
+
+impl Wishes {
+    pub fn agents(users: &[&str]) -> Wishes {
+        let agents = users.iter().map(|user| (*user).to_owned()).collect();
+        Wishes { agents, silence: "30s", ring_timeout: "20s", wrap_up: "0s", drain: "1m" }
+    }
+}
+
+pub fn password(user: &str) -> String {
+    format!("{user}-knows-it")
+}
+
+/// A serving Tierline.
+pub struct Server<'g> {
+    ground: &'g Ground,
+    pub program: Program,
+    pub sip: SocketAddr,
+    http: SocketAddr,
+    pub config: PathBuf,
+    pub data: PathBuf,
+    starts: u32,
+}
+
+impl<'g> Server<'g> {
+    pub fn start(ground: &'g Ground, wishes: &Wishes) -> Server<'g> {
+        let (sip, http, data) = (ground.address(), ground.address(), ground.file("data"));
+        let config = write_center(ground, wishes, sip, http);
+        let program = ground.run("serve-1", &mut serve(&config, &data));
+        let mut server = Server { ground, program, sip, http, config, data, starts: 1 };
+        server.wait_ready();
+        server
+    }
+
+    fn wait_ready(&mut self) {
+        let (http, program) = (self.http, &mut self.program);
+        wait_until("the server is ready", 20 * SECOND, || {
+            assert!(program.is_running(), "the server did not start: {}", program.errors());
+            get(http, "/readyz").is_some_and(|(status, _)| status == 200)
+        });
+    }
+
+    /// Starts again on the same data after an end of whatever kind.
+    pub fn start_again(&mut self) {
+        self.starts += 1;
+        self.program = self.ground.run(&format!("serve-{}", self.starts), &mut serve(&self.config, &self.data));
+        self.wait_ready();
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        wait_for(&format!("an answer to GET {path}"), 5 * SECOND, || get(self.http, path))
+    }
+
+    /// Every sample of `/metrics`: name with labels → value.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let (status, text) = self.get("/metrics");
+        assert_eq!(status, 200);
+        let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let sample = |line: &str| {
+            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("not a sample: {line}"));
+            (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("not a number: {line}")))
+        };
+        samples.map(sample).collect()
+    }
+
+    /// The calls' list, newest first, as `tierline calls --json` prints it.
+    pub fn calls(&self) -> Vec<Value> {
+        json_lines(&self.tierline(&["calls", "--json", "--last", "1000"]))
+    }
+
+    /// What `tierline ARGS --data …` prints.
+    pub fn tierline(&self, args: &[&str]) -> String {
+        let output = Command::new(TIERLINE).args(args).arg("--data").arg(&self.data).output().expect("tierline runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "tierline {args:?} failed: {errors}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Waits until the log says that a number of calls is over, and that none is left in the engine.
+    pub fn wait_ended(&self, calls: usize, limit: Duration) -> Vec<Value> {
+        wait_for(&format!("the end of {calls} calls"), limit, || {
+            let list = self.calls();
+            let ended = list.iter().filter(|call| is_over(call)).count();
+            (list.len() == ended && ended >= calls).then_some(list)
+        })
+    }
+}
+
+pub fn is_over(call: &Value) -> bool {
+    call["ended"].is_string() || call["ended"].is_number()
+}
+
+pub fn serve(config: &Path, data: &Path) -> Command {
+    let mut command = Command::new(TIERLINE);
+    command.arg("serve").arg("--config").arg(config).arg("--data").arg(data);
+    command
+}
+
+/// Writes configuration, flows and passwords; returns the configuration's path.
+fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketAddr) -> PathBuf {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("ivr-flows");
+    let flows = ground.file("flows");
+    std::fs::create_dir_all(&flows).expect("a folder for flows");
+    _ = std::fs::remove_file(flows.join("sounds"));
+    std::os::unix::fs::symlink(shipped.join("sounds"), flows.join("sounds")).expect("a link to the sounds");
+    std::fs::copy(shipped.join("support.toml"), flows.join("support.toml")).expect("the demo's flow");
+    let direct = "version = 1\nstart = \"wait\"\n[step.wait]\nqueue = \"general\"\notherwise = \"later\"\n\
+                  [step.later]\nhang_up = \"You are ready.\"\n";
+    std::fs::write(flows.join("direct.toml"), direct).expect("a flow");
+    let (first, last) = ground.audio_ports();
+    let mut text = format!(
+        "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
+         [line.direct]\nnumbers = [\"{DIRECT}\"]\nflow = \"direct\"\n[limits]\nsilence = \"{}\"\ndrain = \"{}\"\n\
+         calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{sip}\"\n\
+         [server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n",
+        wishes.silence, wishes.drain
+    );
+    for queue in ["general", "technical"] {
+        let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);
+        writeln!(text, "[queue.{queue}]\nring_timeout = \"{ring}\"\nwrap_up = \"{wrap}\"").expect("text");
+    }
+    let mut passwords = String::new();
+    for (number, user) in (1001..).zip(&wishes.agents) {
+        writeln!(text, "[agent.{number}]\nuser = \"{user}\"\nqueues = [\"general\", \"technical\"]").expect("text");
+        writeln!(passwords, "{user}:{}", password(user)).expect("text");
+    }
+    let file = ground.file("passwords");
+    std::fs::write(&file, passwords).expect("a file of passwords");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("a file for its owner only");
+    let config = ground.file("tierline.toml");
+    std::fs::write(&config, text).expect("a configuration");
+    config
+}
+
+/// Status and body of a page; none if nobody answers.
+pub fn get(http: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&http, SECOND).ok()?;
+    stream.set_read_timeout(Some(5 * SECOND)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+    text.lines().map(line).collect()
+}

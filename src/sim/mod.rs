@@ -373,10 +373,7 @@ impl World {
         match due {
             Due::Packet { from, to, bytes } => self.arrives(from, to, bytes),
             Due::EngineWake => self.engine_wakes(),
-            Due::PlanesWake => {
-                self.planes_wake = None;
-                self.planes.time_passed(self.now);
-            }
+            Due::PlanesWake => self.planes_wake(),
             Due::PhoneWake(key) => self.phone_wakes(key),
             Due::Remember(key, plan) => self.remembers(key, plan),
             Due::Verified { query, ok, epoch } if epoch == self.epoch => {
@@ -395,6 +392,14 @@ impl World {
             }
             Due::RingingEnds { phone, call, epoch } if epoch == self.epoch => self.check_ringing_ended(phone, call),
             Due::TalkersHear { .. } | Due::PeerHangsUp { .. } | Due::RingingEnds { .. } => {}
+        }
+    }
+
+    fn planes_wake(&mut self) {
+        // An entry of a deadline that was overtaken by an earlier one must not plan another entry.
+        if self.planes_wake.is_some_and(|at| at <= self.now) {
+            self.planes_wake = None;
+            self.planes.time_passed(self.now);
         }
     }
 

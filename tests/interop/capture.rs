@@ -234,7 +234,7 @@ impl Stream {
         let times = self.between(from, to).iter().map(|packet| packet.at);
         let times: Vec<f64> = [from].into_iter().chain(times).chain([to]).collect();
         let waited = |pair: &[f64]| {
-            let first = said.between(pair[0], pair[1]).first();
+            let first = said.between(pair[0].next_up(), pair[1]).first();
             (first.map_or(0.0, |packet| (pair[1] - packet.at) * 1000.0), pair[0] - from)
         };
         times.windows(2).map(waited).max_by(|a, b| a.0.total_cmp(&b.0)).expect("two times at least")

@@ -213,7 +213,7 @@ impl Stream {
     pub fn between(&self, from: f64, to: f64) -> &[Rtp] {
         let start = self.0.partition_point(|packet| packet.at < from);
         let end = self.0.partition_point(|packet| packet.at < to);
-        &self.0[start..end]
+        &self.0[start..end.max(start)]
     }
 
     /// The audio from `from` to `to`, in order of arrival.

@@ -9,6 +9,7 @@ needed=(
   sipp=sip-tester      # callers and agents by the dozen, and its recordings of keys
   baresip=baresip-core # a softphone
   tcpdump=tcpdump      # what was on the wire, and when
+  ip=iproute2          # networks of their own for the commands that the guides show
   flite=flite          # speaks changed texts
   espeak-ng=espeak-ng  # speaks texts in other languages
 )

@@ -69,7 +69,6 @@ pub mod ivr;
 pub mod ladder;
 pub mod log;
 pub mod media;
-pub mod pairs;
 pub mod phone;
 pub mod records;
 pub mod server;

@@ -5,10 +5,11 @@ set -euo pipefail
 
 # program=Debian package
 needed=(
-  cc=gcc               # SQLite is compiled in
+  cc=build-essential   # SQLite is compiled in
   sipp=sip-tester      # callers and agents by the dozen, and its recordings of keys
   baresip=baresip-core # a softphone
   tcpdump=tcpdump      # what was on the wire, and when
+  ip=iproute2          # networks of their own for the commands that the guides show
   flite=flite          # speaks changed texts
   espeak-ng=espeak-ng  # speaks texts in other languages
 )

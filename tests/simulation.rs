@@ -26,6 +26,16 @@ fn a_swarm_of_small_worlds_keeps_every_promise() {
 }
 
 #[test]
+fn a_run_can_be_watched() {
+    let mut world = World::new(Options::swarm(number("FROM", 9)));
+    world.watch();
+    world.run();
+    let drawing = world.drawing();
+    assert!(drawing.contains("REGISTER") && drawing.contains("Agent 1001"), "{drawing}");
+    println!("{drawing}"); // `FROM=9 cargo test --test simulation watched -- --nocapture` shows what a seed does
+}
+
+#[test]
 fn an_ordinary_hour_passes_and_says_so() {
     let report = run(Options { scan_every: 10, ..Options::day(7, 12, 0.5) });
     assert!(report.passed(), "{report}");

@@ -13,6 +13,7 @@
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `service` | what a connected call can do; commands |
 //! | `ending` | who leaves, and what remains of the others |
+//! | `pairs` | (nothing) maps written down as lists |
 //! | `phones` | agents' phones: registered, reachable, and after a restart |
 //! | `repair` | when we were wrong: the call ends, the rest goes on |
 //! | `planted` | bugs to prove that the simulator's checks catch them; not in ordinary builds |
@@ -21,6 +22,7 @@ mod arrival;
 mod call;
 mod ending;
 mod leg;
+mod pairs;
 mod phones;
 mod planted;
 mod repair;
@@ -144,7 +146,7 @@ pub struct Engine {
     calls: BTreeMap<CallId, Call>,
     legs: BTreeMap<LegId, Leg>,
     /// Every port that a plane may still have, with its leg while there is one.
-    #[serde(with = "crate::pairs")]
+    #[serde(with = "pairs")]
     ports: BTreeMap<PortId, Option<LegId>>,
     /// Whose work waits.
     works: BTreeMap<WorkId, CallId>,
@@ -153,7 +155,7 @@ pub struct Engine {
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
     /// Agents' registered phones, by user and contact: the handle of the event, and the flow that event knows.
-    #[serde(with = "crate::pairs")]
+    #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), (u64, sip::Flow)>,
     timers: Timers<Deadline>,
     ids: Ids,

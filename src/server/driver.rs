@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::record::Recorder;
 use super::store::Store;
 use crate::engine::{Engine, Input, Output};
+use crate::event::Event;
 use crate::media;
 use crate::sip;
 use crate::stats::Stats;
@@ -113,15 +114,17 @@ impl Driver {
     }
 
     fn drain(&mut self) -> anyhow::Result<()> {
+        let mut events = Vec::new();
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Sip { flow, bytes } => (self.outlets.sip)(flow, &bytes),
                 Output::Media(command) => (self.outlets.media)(command),
                 Output::Event(event) => {
                     self.outlets.stats.lock().expect("no reader of the numbers panics").apply(&event);
-                    self.outlets.store.append(event);
+                    events.push(event);
                 }
                 Output::Verify { query, credentials, method } => {
+                    self.log(std::mem::take(&mut events)); // the answer makes events of its own
                     let ok = self.outlets.accounts.verify(&credentials, &method);
                     self.door(Input::Sip(sip::Input::Verified { query, ok }))?;
                 }
@@ -130,7 +133,15 @@ impl Driver {
                 Output::Reply { .. } => {}
             }
         }
+        self.log(events);
         Ok(())
+    }
+
+    /// What one step made goes to the log as one.
+    fn log(&self, step: Vec<Event>) {
+        if !step.is_empty() {
+            self.outlets.store.append(step);
+        }
     }
 
     fn finish(mut self) -> anyhow::Result<()> {

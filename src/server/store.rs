@@ -101,7 +101,7 @@ pub struct Numbers {
 /// The writing side. Dropping it writes what waits and stops the thread; [`Store::close`] also says how that went.
 #[derive(Debug)]
 pub struct Store {
-    queue: mpsc::Sender<Event>,
+    queue: mpsc::Sender<Vec<Event>>,
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -145,15 +145,17 @@ impl Store {
         Ok(Store { queue, orders, shared, thread: Some(thread), limit: QUEUE_LIMIT, _lock: lock })
     }
 
-    /// Hands one event over to be written; never waits.
-    pub fn append(&self, event: Event) {
-        if self.queued() >= 2 * self.limit || self.queue.send(event).is_err() {
-            self.shared.lost.fetch_add(1, Relaxed);
+    /// Hands over what one step of the engine made, to be written in one transaction or not at all; never waits.
+    pub fn append(&self, step: Vec<Event>) {
+        let count = step.len() as u64;
+        if self.queued() >= 2 * self.limit || self.queue.send(step).is_err() {
+            self.shared.lost.fetch_add(count, Relaxed);
             return;
         }
         // The writer sleeps until the count reaches the number it asked for: one wake-up per group.
-        let appended = self.shared.appended.fetch_add(1, SeqCst) + 1;
-        if appended == self.shared.wake_at.load(SeqCst) {
+        let before = self.shared.appended.fetch_add(count, SeqCst);
+        let wake_at = self.shared.wake_at.load(SeqCst);
+        if before < wake_at && wake_at <= before + count {
             self.wake();
         }
     }

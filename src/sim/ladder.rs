@@ -85,9 +85,8 @@ pub fn label(bytes: &[u8]) -> String {
             label.push_str(&format!(" [{shown}{value}]"));
         }
     }
-    match field("Expires").filter(|_| first.starts_with("REGISTER")) {
-        Some(expires) => label.push_str(&format!(" for {expires} s")),
-        None => {}
+    if let Some(expires) = field("Expires").filter(|_| first.starts_with("REGISTER")) {
+        label.push_str(&format!(" for {expires} s"));
     }
     if first.starts_with("REGISTER") && field("Authorization").is_some() {
         label.push_str(" with Digest");

@@ -175,7 +175,7 @@ enum Due {
     Closing,
     Script(usize),
     TalkersHear { call: CallId, leg: LegId, epoch: u32 },
-    PeerHangsUp { phone: u32, port: PortId, epoch: u32 },
+    PeerHangsUp { phone: u32, boots: u32, port: PortId, epoch: u32 },
     RingingEnds { phone: u32, call: u32, epoch: u32 },
 }
 
@@ -373,13 +373,7 @@ impl World {
         match due {
             Due::Packet { from, to, bytes } => self.arrives(from, to, bytes),
             Due::EngineWake => self.engine_wakes(),
-            Due::PlanesWake => {
-                // If an earlier one came in between, the next is planned already: only one may plan the one after.
-                if self.planes_wake.is_some_and(|planned| planned <= self.now) {
-                    self.planes_wake = None;
-                }
-                self.planes.time_passed(self.now);
-            }
+            Due::PlanesWake => self.planes_wake(),
             Due::PhoneWake(key) => self.phone_wakes(key),
             Due::Remember(key, plan) => self.remembers(key, plan),
             Due::Verified { query, ok, epoch } if epoch == self.epoch => {
@@ -393,9 +387,19 @@ impl World {
             Due::Closing => self.closing(),
             Due::Script(line) => self.script_line(line),
             Due::TalkersHear { call, leg, epoch } if epoch == self.epoch => self.check_talkers_hear(call, leg),
-            Due::PeerHangsUp { phone, port, epoch } if epoch == self.epoch => self.check_peer_hung_up(phone, port),
+            Due::PeerHangsUp { phone, boots, port, epoch } if epoch == self.epoch => {
+                self.check_peer_hung_up(phone, boots, port);
+            }
             Due::RingingEnds { phone, call, epoch } if epoch == self.epoch => self.check_ringing_ended(phone, call),
             Due::TalkersHear { .. } | Due::PeerHangsUp { .. } | Due::RingingEnds { .. } => {}
+        }
+    }
+
+    fn planes_wake(&mut self) {
+        // An entry of a deadline that was overtaken by an earlier one must not plan another entry.
+        if self.planes_wake.is_some_and(|at| at <= self.now) {
+            self.planes_wake = None;
+            self.planes.time_passed(self.now);
         }
     }
 
@@ -516,8 +520,8 @@ impl World {
         if let Command::Close { port } = &command
             && let Some((Owner::Phone(phone), port)) = self.planes.far((Owner::Engine, *port))
         {
-            let epoch = self.epoch;
-            self.after(HANG_UP_WITHIN, Due::PeerHangsUp { phone, port, epoch });
+            let (epoch, boots) = (self.epoch, self.boots_of(phone));
+            self.after(HANG_UP_WITHIN, Due::PeerHangsUp { phone, boots, port, epoch });
         }
         self.planes.handle(self.now, Owner::Engine, ENGINE.ip(), command);
         if let Some((_, Some(sound))) = play {
@@ -667,8 +671,9 @@ impl World {
         });
     }
 
-    fn check_peer_hung_up(&mut self, phone: u32, port: PortId) {
-        let open = self.planes.is_open((Owner::Phone(phone), port));
+    fn check_peer_hung_up(&mut self, phone: u32, boots: u32, port: PortId) {
+        // A phone that was started anew counts its ports anew.
+        let open = self.boots_of(phone) == boots && self.planes.is_open((Owner::Phone(phone), port));
         self.tally.must(Check::PeerHangsUp, !open, || {
             format!("{} is still in a call that ended {:?} ago", parties::name(phone), HANG_UP_WITHIN)
         });

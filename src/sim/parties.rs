@@ -99,6 +99,11 @@ impl World {
         self.phone_gets(key, phone::Input::Ask(Ask::Say { source: Source::Loop(SoundId(5)) }));
     }
 
+    /// How often this phone has been started.
+    pub(super) fn boots_of(&self, key: u32) -> u32 {
+        self.parties.get(&key).map_or(0, |party| party.boots)
+    }
+
     /// The user part of this phone's address.
     pub(super) fn user_of(&self, key: u32) -> String {
         match key < self.options.agents {

@@ -90,8 +90,8 @@ fn queue(name: &str) -> Queue {
 
 /// Everybody does support, every second one sales too, every fifth one is an expert.
 fn agent(n: u32) -> Agent {
-    let queues = if n % 2 == 0 { &["sales", "support"][..] } else { &["support"] };
-    let level = if n % 5 == 0 { 8 } else { 2 };
+    let queues = if n.is_multiple_of(2) { &["sales", "support"][..] } else { &["support"] };
+    let level = if n.is_multiple_of(5) { 8 } else { 2 };
     Agent {
         id: AgentId(FIRST_AGENT + n),
         user: (FIRST_AGENT + n).to_string(),

@@ -230,7 +230,13 @@ impl World {
         self.does(key, 0, act);
     }
 
-    fn drawing(&self) -> String {
+    /// Draws every message from here on: to see what a seed does.
+    pub fn watch(&mut self) {
+        self.trace.get_or_insert_with(|| Trace::new(vec![ladder::US.to_owned()]));
+    }
+
+    /// The ladder of all that was watched; empty if nothing was.
+    pub fn drawing(&self) -> String {
         self.trace.as_ref().map(Trace::draw).unwrap_or_default()
     }
 }

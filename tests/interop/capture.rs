@@ -213,7 +213,7 @@ impl Stream {
     pub fn between(&self, from: f64, to: f64) -> &[Rtp] {
         let start = self.0.partition_point(|packet| packet.at < from);
         let end = self.0.partition_point(|packet| packet.at < to);
-        &self.0[start..end]
+        &self.0[start..end.max(start)]
     }
 
     /// The audio from `from` to `to`, in order of arrival.
@@ -234,7 +234,7 @@ impl Stream {
         let times = self.between(from, to).iter().map(|packet| packet.at);
         let times: Vec<f64> = [from].into_iter().chain(times).chain([to]).collect();
         let waited = |pair: &[f64]| {
-            let first = said.between(pair[0], pair[1]).first();
+            let first = said.between(pair[0].next_up(), pair[1]).first();
             (first.map_or(0.0, |packet| (pair[1] - packet.at) * 1000.0), pair[0] - from)
         };
         times.windows(2).map(waited).max_by(|a, b| a.0.total_cmp(&b.0)).expect("two times at least")
@@ -352,4 +352,31 @@ fn what_is_written_is_read_back() {
     assert_eq!(stream.0.iter().filter(|packet| packet.payload_type == 101).count(), 6);
     assert_eq!(stream.tone(600.0, 0.0, 1.0), 88.0);
     assert!(stream.tone(700.0, 0.0, 1.0) < 1.0 && stream.longest_gap(0.0, 1.0).0 < 21.0);
+}
+
+#[test]
+fn a_bad_stream_is_noticed() {
+    let packet = |number: usize| Rtp {
+        at: number as f64 * 0.02,
+        sequence: number as u16,
+        timestamp: number as u32 * 160,
+        ssrc: 1,
+        payload_type: 0,
+        payload: vec![0xff; 160],
+    };
+    let verdict = |change: fn(&mut Vec<Rtp>)| {
+        let mut packets: Vec<Rtp> = (0..100).map(packet).collect();
+        change(&mut packets);
+        std::panic::catch_unwind(|| Stream(packets).assert_one_line("a stream")).is_ok()
+    };
+    assert!(verdict(|_| ()));
+    assert!(!verdict(|packets| packets[50].ssrc = 2), "another SSRC");
+    assert!(!verdict(|packets| drop(packets.remove(50))), "a lost packet");
+    assert!(!verdict(|packets| packets[51].sequence = 50), "a number twice");
+    assert!(!verdict(|packets| packets[50].timestamp = 0), "a time that goes back");
+    assert!(!verdict(|packets| packets[50..].iter_mut().for_each(|p| p.timestamp += 8000)), "a time that jumps ahead");
+    let said = Stream((0..100).map(packet).collect());
+    let heard = Stream((0..100).filter(|number| !(40..45).contains(number)).map(packet).collect());
+    assert!(heard.gap_made_after(&said, 0.0, 2.0).0 > 60.0, "what was said is not heard");
+    assert!(heard.gap_made_after(&heard, 0.0, 2.0).0 < 21.0, "nothing was said, so nothing was lost");
 }

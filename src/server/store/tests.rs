@@ -85,7 +85,7 @@ fn ended(seq: u64, call: u64) -> Event {
 }
 
 fn append(store: &Store, events: &[Event]) {
-    events.iter().for_each(|event| store.append(event.clone()));
+    events.iter().for_each(|event| store.append(vec![event.clone()]));
     store.flush().unwrap();
 }
 
@@ -141,7 +141,7 @@ fn burst(store: &Store, first: u64, rows: u64, pace: Duration) -> u64 {
         while before.elapsed() < pace * n as u32 {
             std::thread::yield_now();
         }
-        store.append(event(first + n, 1, What::DrainStarted));
+        store.append(vec![event(first + n, 1, What::DrainStarted)]);
     }
     let (done, answer) = mpsc::sync_channel(1);
     store.order(Order::Flush { target: first + rows - 1, done }).unwrap();
@@ -175,7 +175,7 @@ fn a_queue_over_its_limit_stops_new_calls_and_at_twice_the_limit_drops() {
     store.order(stuck).unwrap();
     for (seq, healthy, lost) in [(9, true, 0), (10, false, 0), (20, false, 0), (21, false, 1)] {
         let appended = store.numbers().queued + store.numbers().lost;
-        (appended + 1..=seq).for_each(|seq| store.append(event(seq, 1, What::DrainStarted)));
+        (appended + 1..=seq).for_each(|seq| store.append(vec![event(seq, 1, What::DrainStarted)]));
         assert_eq!((store.healthy(), store.numbers().lost), (healthy, lost), "after {seq}");
     }
     drop(go_on);
@@ -189,7 +189,7 @@ fn a_lone_event_is_committed_without_being_asked_for() {
     let dir = Dir::new();
     let Opened { store, .. } = open(&dir);
     for seq in 1..=20 {
-        store.append(event(seq, 1, What::DrainStarted));
+        store.append(vec![event(seq, 1, What::DrainStarted)]);
         let before = Instant::now();
         while store.numbers().committed_seq < seq {
             assert!(before.elapsed() < Duration::from_secs(10), "event {seq} was forgotten");
@@ -205,7 +205,7 @@ fn a_full_disk_loses_nothing_and_stops_new_calls_until_there_is_room() {
     let Opened { store, .. } = open(&dir);
     let pages = |n: i64| Order::With(Box::new(move |conn| conn.pragma_update(None, "max_page_count", n).unwrap()));
     store.order(pages(1)).unwrap(); // SQLite takes it as: no page more than now
-    (1..=2000).for_each(|seq| store.append(arrived(seq, seq, None)));
+    (1..=2000).for_each(|seq| store.append(vec![arrived(seq, seq, None)]));
     let why = store.flush().unwrap_err().to_string();
     assert!(why.contains("full"), "{why}");
     assert!(!store.healthy() && store.numbers().failures > 0);
@@ -222,7 +222,7 @@ fn stopping_with_a_full_disk_ends_and_says_what_is_lost() {
     let dir = Dir::new();
     let Opened { store, .. } = open(&dir);
     store.order(Order::With(Box::new(|conn| conn.pragma_update(None, "max_page_count", 1).unwrap()))).unwrap();
-    (1..=2000).for_each(|seq| store.append(arrived(seq, seq, None)));
+    (1..=2000).for_each(|seq| store.append(vec![arrived(seq, seq, None)]));
     let why = store.close().unwrap_err().to_string();
     assert!(why.contains("2000 events are lost"), "{why}");
 }

@@ -76,7 +76,8 @@ pub(super) enum Order {
 
 pub(super) struct Writer {
     conn: Connection,
-    events: Receiver<Event>,
+    /// What single steps of the engine made: never split over two transactions, so that no kill comes between.
+    events: Receiver<Vec<Event>>,
     orders: Receiver<Order>,
     shared: Arc<Shared>,
     keep: Keep,
@@ -102,7 +103,7 @@ struct Failure {
 impl Writer {
     pub fn new(
         conn: Connection,
-        events: Receiver<Event>,
+        events: Receiver<Vec<Event>>,
         orders: Receiver<Order>,
         shared: Arc<Shared>,
         keep: Keep,
@@ -193,8 +194,10 @@ impl Writer {
     }
 
     fn take_events(&mut self) {
-        let room = GROUP_MAX - self.batch.len();
-        self.batch.extend(self.events.try_iter().take(room));
+        while self.batch.len() < GROUP_MAX {
+            let Ok(step) = self.events.try_recv() else { break };
+            self.batch.extend(step);
+        }
         self.taken = self.shared.done.load(Relaxed) + self.batch.len() as u64;
     }
 

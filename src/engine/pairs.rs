@@ -1,6 +1,6 @@
 //! Maps written down as lists of pairs, for keys that are no text: JSON allows only text there.
 //!
-//! Use: `#[serde(with = "crate::pairs")]` on a `BTreeMap`.
+//! Use: `#[serde(with = "pairs")]` on a `BTreeMap`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;

@@ -27,6 +27,11 @@ impl Bare {
         Bare::start(&["bare-sender", &streams.to_string(), &to.to_string()])
     }
 
+    /// Sends back what it gets, one datagram after the other.
+    pub fn echo() -> Bare {
+        Bare::start(&["bare-echo"])
+    }
+
     fn start(args: &[&str]) -> Bare {
         let own = std::env::current_exe().expect("a process knows its own file");
         let mut child =
@@ -55,10 +60,11 @@ pub fn run(args: &[String]) {
     os::die_with_parent();
     os::raise_file_limit();
     let address = |i: usize| args[i].parse().expect("an address");
-    let count = args[1].parse().expect("a number");
+    let count = || args[1].parse().expect("a number");
     match args[0].as_str() {
-        "bare-relay" => relay(count, address(2), address(3)),
-        _ => send(count, address(2)),
+        "bare-relay" => relay(count(), address(2), address(3)),
+        "bare-sender" => send(count(), address(2)),
+        _ => echo(),
     }
 }
 
@@ -95,6 +101,18 @@ fn send(streams: usize, to: SocketAddrV4) {
         }
         next += gap;
         os::sleep_until(next);
+    }
+}
+
+/// One socket: wait for a datagram, send it back.
+fn echo() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    say([os::address(&socket).port()].into_iter());
+    let mut buffer = [0; 2048];
+    loop {
+        if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            _ = socket.send_to(&buffer[..length], from);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A measured row; cells as they are printed.
+/// A measured row; cells as they are printed, empty where there is nothing to say.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
     pub work: String,
@@ -23,7 +23,8 @@ impl Row {
             Some(false) => "NO",
             None => "–",
         };
-        [&self.work, &self.ours, &self.bare, &self.ratio, self.aim, met, self.peer]
+        let cells = [&self.work, &self.ours, &self.bare, &self.ratio, self.aim, met, self.peer];
+        cells.map(|cell| if cell.is_empty() { "–" } else { cell })
     }
 }
 

@@ -45,16 +45,6 @@ pub struct Heard {
     pub jitters: Vec<u32>,
 }
 
-impl Heard {
-    pub fn add(&mut self, other: Heard) {
-        self.sent += other.sent;
-        self.forwarded += other.forwarded;
-        self.played += other.played;
-        self.delays.extend(other.delays);
-        self.jitters.extend(other.jitters);
-    }
-}
-
 /// The sockets of all callers and of all agents, and the counters that go on from run to run.
 pub struct Traffic {
     sockets: [UdpSocket; 2],

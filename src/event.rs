@@ -70,6 +70,10 @@ pub enum What {
     PhoneReachable { agent: AgentId, reachable: bool },
     /// The agent's state. `reason` says what moved it.
     AgentStateChanged { agent: AgentId, from: AgentMode, to: AgentMode, reason: String },
+    /// The agent asked for a break; during a call or wrap-up it begins when that ends. Lasts over restarts.
+    BreakBegan { agent: AgentId, reason: String },
+    /// The agent asked to be ready again.
+    BreakEnded { agent: AgentId },
     /// An inner error ended a call or made the engine rebuild a machine; the text names the code, no person.
     Repaired { what: String },
 }
@@ -271,6 +275,8 @@ impl What {
             What::PhoneUnregistered { .. } => "PhoneUnregistered",
             What::PhoneReachable { .. } => "PhoneReachable",
             What::AgentStateChanged { .. } => "AgentStateChanged",
+            What::BreakBegan { .. } => "BreakBegan",
+            What::BreakEnded { .. } => "BreakEnded",
             What::Repaired { .. } => "Repaired",
         }
     }

@@ -4,7 +4,8 @@
 //! [`VERSION`] is written beside each line, so that a newer Tierline can read what an older one wrote.
 //!
 //! **What waits for the log and what does not.** Ringing a phone, answering, playing and joining do not
-//! wait: a log that is slow for a moment must not make callers wait. Whatever leaves the house as a
+//! wait: a log that is slow for a moment must not make callers wait. So after a kill -9 the last few milliseconds may be
+//! missing: a caller whose 200 was under way gets no BYE; his phone ends the call when it hears nothing. Whatever leaves the house as a
 //! promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log, so it waits
 //! for it by construction.
 
@@ -73,7 +74,8 @@ pub enum OpenKey {
     Offer(ReservationId),
     /// By the handle of the binding.
     Phone(u64),
-    Agent(AgentId),
+    /// An agent's break.
+    Break(AgentId),
 }
 
 impl fmt::Display for OpenKey {
@@ -83,7 +85,7 @@ impl fmt::Display for OpenKey {
             OpenKey::Leg(id) => write!(f, "leg {id}"),
             OpenKey::Offer(id) => write!(f, "offer {id}"),
             OpenKey::Phone(handle) => write!(f, "phone {handle:x}"),
-            OpenKey::Agent(id) => write!(f, "agent {id}"),
+            OpenKey::Break(id) => write!(f, "break {id}"),
         }
     }
 }
@@ -108,7 +110,8 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
         What::OfferEnded { reservation, .. } => Close(OpenKey::Offer(*reservation)),
         What::PhoneRegistered { binding, .. } => Open(OpenKey::Phone(binding.handle)),
         What::PhoneUnregistered { binding, .. } => Close(OpenKey::Phone(*binding)),
-        What::AgentStateChanged { agent, .. } => Open(OpenKey::Agent(*agent)),
+        What::BreakBegan { agent, .. } => Open(OpenKey::Break(*agent)),
+        What::BreakEnded { agent } => Close(OpenKey::Break(*agent)),
         _ => return None,
     })
 }

@@ -140,11 +140,6 @@ impl Stats {
         }
     }
 
-    /// Takes over from before the start, counting nothing: which state each agent was in.
-    pub fn restore(&mut self, recovered: &[Event]) {
-        recovered.iter().for_each(|event| self.agent_changed(&event.what));
-    }
-
     /// Takes the next event.
     pub fn apply(&mut self, event: &Event) {
         match &event.what {

@@ -29,7 +29,7 @@ fn commands(page: &str) -> Vec<String> {
 }
 
 /// A program that ends with the test.
-struct Running(Child, PathBuf);
+struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -83,7 +83,7 @@ impl Place {
         let ((out, path), (err, _)) = (self.output("out"), self.output("err"));
         let mut command = Command::new(TIERLINE);
         command.args(words).current_dir(&self.dir).stdin(Stdio::null()).stdout(out).stderr(err);
-        self.running.push(Running(command.spawn().expect("tierline starts"), path.clone()));
+        self.running.push(Running(command.spawn().expect("tierline starts")));
         let begun = Instant::now();
         while !std::fs::read_to_string(&path).is_ok_and(|said| said.contains(ready)) {
             assert!(begun.elapsed() < Duration::from_secs(30), "`{words:?}` never said `{ready}`");

@@ -35,6 +35,24 @@ for file in tests/*.rs; do
   [ "$name" = interop ] || others+=(--test "$name")
 done
 
+# Format and lints, told like one test.
+neat() {
+  local wrong=0
+  cargo fmt --version || { echo "rustfmt is missing: rustup component add rustfmt"; wrong=1; }
+  cargo clippy --version || { echo "clippy is missing: rustup component add clippy"; wrong=1; }
+  if [ "$wrong" = 0 ]; then
+    cargo fmt --check || wrong=1
+    cargo clippy --all-targets --features planted-bugs -- -D warnings || wrong=1
+  fi
+  if [ "$wrong" = 0 ]; then
+    echo "test result: ok. 1 passed; 0 failed; 0 ignored"
+  else
+    echo "test result: FAILED. 0 passed; 1 failed; 0 ignored"
+  fi
+  return "$wrong"
+}
+
+step "format and lints" neat
 # The simulator's checks are worth what the bugs planted for them prove.
 step "tables, ladders, simulation, tidy" \
   cargo test --no-fail-fast --features planted-bugs --lib --bins "${others[@]}"

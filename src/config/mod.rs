@@ -42,7 +42,7 @@ pub struct Loaded {
 /// How this process meets the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// This node's number in ids (0 … 1,023).
+    /// This node's number in ids (0 … 1,023). A log belongs to the node that began it.
     pub node: u16,
     pub sip: SipListener,
     /// Where `/metrics`, `/healthz` and `/readyz` are served. Default `127.0.0.1:8080`.
@@ -50,8 +50,6 @@ pub struct ServerSettings {
     pub media: MediaSettings,
     /// Where the log, passwords and spoken prompts are kept. Default `data`, relative to the working directory.
     pub data: PathBuf,
-    /// Default `info`.
-    pub log_level: LogLevel,
     /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
     pub password_file: Option<PathBuf>,
 }
@@ -77,15 +75,6 @@ pub struct MediaSettings {
     pub ports: (u16, u16),
     /// Threads for audio (1 … 256); none: one per core.
     pub planes: Option<u16>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
 }
 
 /// A sound by name, and where its audio comes from. At least one of `recording` and `speak` is there.

@@ -1,6 +1,6 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
-use super::{LogLevel, MediaSettings, Problem, ServerSettings, SipListener};
+use super::{MediaSettings, Problem, ServerSettings, SipListener};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, is_name, language, skills};
@@ -216,7 +216,6 @@ impl<'p> Reader<'p> {
     fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, String) {
         let node = section.whole("node", 0..=1023, 0) as u16;
         let data = section.take("data").and_then(|v| v.text(1000)).unwrap_or("data".into());
-        let log_level = section.take("log_level").and_then(|v| log_level(&v)).unwrap_or(LogLevel::Info);
         let flows_dir = section.take("flows").and_then(|v| v.text(1000)).unwrap_or("../ivr-flows".into());
         let password_file = section.take("password_file").and_then(|v| v.text(1000));
         let sip = self.sip(section.section("sip"), password_file.is_some());
@@ -226,7 +225,7 @@ impl<'p> Reader<'p> {
         let media = self.media(section.section("media"), &sip, limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
-        (ServerSettings { node, sip, http, media, data, log_level, password_file }, flows_dir)
+        (ServerSettings { node, sip, http, media, data, password_file }, flows_dir)
     }
 
     fn sip(&mut self, mut section: Section<'p>, has_passwords: bool) -> SipListener {
@@ -329,17 +328,6 @@ fn time_zone(value: &Value<'_>) -> Option<String> {
                 && p.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+'))
         };
         (s.len() <= 64 && s.split('/').all(part) && (s == "UTC" || s.contains('/'))).then(|| s.to_owned())
-    })
-}
-
-fn log_level(value: &Value<'_>) -> Option<LogLevel> {
-    value.parsed("error, warn, info, debug or trace", |s| match s {
-        "error" => Some(LogLevel::Error),
-        "warn" => Some(LogLevel::Warn),
-        "info" => Some(LogLevel::Info),
-        "debug" => Some(LogLevel::Debug),
-        "trace" => Some(LogLevel::Trace),
-        _ => None,
     })
 }
 

@@ -188,7 +188,6 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("ready = \"*1\"", "ready = \"100\"", &[("\"100\"  ", taken)]);
     check("calls = 2000", "call = 2000", &[("call ", "`call` is not known here; allowed: calls, drain, silence")]);
     check("calls = 2000", "calls = 20000", &[("[20000", "enough for 10000 calls; [limits] allows 20000")]);
-    check("log_level = \"info\"", "log_level = \"loud\"", &[("\"loud\"", "allowed: error, warn, info")]);
     check(
         "flows = \"../ivr-flows\"",
         "flows = \"nowhere\"",

@@ -12,8 +12,9 @@ use crate::ids::{AgentId, CallId, FlowId, LegId, LineId};
 use crate::ivr::{Flow, HangUpStep, Run, Step};
 use crate::media;
 use crate::sip::header::NameAddr;
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Params, Uri};
 use crate::sip::{self, Body, Source};
+use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -73,12 +74,13 @@ impl Engine {
         let plane = (id.0 % u64::from(self.start.planes)) as u16;
         let port = self.open_port(plane, leg);
         self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, offer));
-        let caller_shown = (from.display.clone(), from.uri.user_decoded());
         let caller = self.personal(PersonalKind::Number, from.uri.to_string());
         let told = if self.planted(super::Bug::LogsNumber) { from.uri.to_string() } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: told, caller };
+        let caller_shown = shown(from);
+        let (seeking, conversation, last_key) = (None, None, Instant::ZERO);
         let call =
-            Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking: None, conversation: None };
+            Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking, conversation, last_key };
         self.calls.insert(id, call);
         self.emit(Some(id), arrived);
         match (to, by_agent) {
@@ -144,19 +146,25 @@ impl Engine {
         self.start_flow(call);
     }
 
-    /// No socket could be had for the leg.
+    /// No socket could be had for the leg, or its plane lost it in mid-call.
     pub(super) fn no_port(&mut self, id: LegId) {
         let Some(leg) = self.legs.get(&id) else { return };
-        let call = leg.call;
+        let (call, offered) = (leg.call, leg.reservation.is_some());
         self.current = Some(call);
-        match leg.reservation {
-            None => {
+        match (offered, &leg.state) {
+            (false, LegState::Opening { .. }) => {
                 let headers = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
                 self.sip_do(sip::Command::Refuse { leg: id, status: 503, headers });
                 self.clear(id, Cause::Exhausted);
                 self.finish(call, Cause::Exhausted);
             }
-            Some(_) => self.offer_failed(id, acd::Refusal::Unreachable, Cause::Exhausted),
+            (true, state) => {
+                if !matches!(state, LegState::Opening { .. }) {
+                    self.sip_do(sip::Command::HangUp { leg: id, reason: None });
+                }
+                self.offer_failed(id, acd::Refusal::Unreachable, Cause::Exhausted);
+            }
+            (false, _) => self.drop_leg(id, Cause::Exhausted),
         }
     }
 
@@ -185,6 +193,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// What an agent's phone shows of a caller: his address as he gave it, without what belongs to his own dialog. His
+/// host stays his: a stranger must not look like a colleague.
+fn shown(from: NameAddr) -> NameAddr {
+    let mut shown = NameAddr::new(Uri { params: Params::default(), headers: String::new(), ..from.uri });
+    shown.display = from.display;
+    shown
 }
 
 /// The flows of the two short codes: each says so and hangs up.

@@ -6,6 +6,7 @@
 use crate::event::Phase;
 use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
 use crate::ivr::Run;
+use crate::sip::header::NameAddr;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,14 +18,16 @@ pub struct Call {
     pub line: Option<LineId>,
     pub language: String,
     pub caller: LegId,
-    /// What an agent's phone shows: display name and user part of the caller's address.
-    pub caller_shown: (Option<String>, String),
+    /// What an agent's phone shows of the caller.
+    pub caller_shown: NameAddr,
     /// The agent whose phone this call came from, if it came from one.
     pub by_agent: Option<AgentId>,
     /// What the caller is led through. It stays at its queue step while he waits and talks.
     pub run: Run,
     pub seeking: Option<Seeking>,
     pub conversation: Option<Conversation>,
+    /// When the flow took a key last.
+    pub last_key: Instant,
 }
 
 /// A work in a queue and the phones that ring for it.

@@ -40,10 +40,15 @@ impl Engine {
 
     /// A leg that should be sending audio sends nothing any more.
     pub(super) fn silent(&mut self, id: LegId) {
+        self.drop_leg(id, Cause::Silent);
+    }
+
+    /// Hangs up on a leg that is of no use any more, with what that means for its call.
+    pub(super) fn drop_leg(&mut self, id: LegId, cause: Cause) {
         let Some(leg) = self.legs.get(&id) else { return };
         let call = leg.call;
-        self.sip_do(sip::Command::HangUp { leg: id, reason: Some(reason(Cause::Silent)) });
-        self.leave(call, id, Cause::Silent);
+        self.sip_do(sip::Command::HangUp { leg: id, reason: Some(reason(cause)) });
+        self.leave(call, id, cause);
     }
 
     /// What the end of a leg's dialog means for its call. The SIP side of the leg is over.
@@ -125,8 +130,10 @@ impl Engine {
                 self.router_do(acd::Input::Finish { agent: talk.agent, queue: talk.place.queue });
             }
         }
-        if let (Some(agent), Some(_)) = (call.by_agent, call.line) {
-            self.router_do(acd::Input::Vacate { agent });
+        if let (Some(agent), Some(_)) = (call.by_agent, call.line)
+            && !self.calls_himself(agent)
+        {
+            self.router_do(acd::Input::Vacate { agent }); // that was the last call of his own
         }
         self.emit(Some(id), What::CallEnded { cause, phase });
         if self.planted(super::Bug::EndsTwice) {

@@ -154,9 +154,9 @@ pub struct Engine {
     offers: BTreeMap<ReservationId, LegId>,
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
-    /// Agents' registered phones, by user and contact: the handle of the event, and the flow that event knows.
+    /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
-    phones: BTreeMap<(String, String), (u64, sip::Flow)>,
+    phones: BTreeMap<(String, String), Phone>,
     timers: Timers<Deadline>,
     ids: Ids,
     draining: bool,
@@ -166,6 +166,15 @@ pub struct Engine {
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
+}
+
+/// A registered phone, as the log knows it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Phone {
+    agent: AgentId,
+    /// Of the binding in its `PhoneRegistered`.
+    handle: u64,
+    flow: sip::Flow,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

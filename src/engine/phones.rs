@@ -1,8 +1,8 @@
 //! Agents' phones: registered, reachable, and what a restart does with them and with calls left open.
 
-use super::Engine;
+use super::{Engine, Phone};
 use crate::acd::{self, AgentChange};
-use crate::event::{AgentMode, Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What};
+use crate::event::{Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What};
 use crate::ids::{AgentId, CallId, LegId};
 use crate::sip::{self, Binding, DialogRecord};
 use crate::time::Instant;
@@ -17,29 +17,40 @@ impl Engine {
     pub(super) fn bound(&mut self, user: String, binding: Binding) {
         let Some(agent) = self.index.users.get(&user).copied() else { return };
         let key = (user, binding.contact.uri.to_string());
-        let known = self.phones.get(&key).copied();
-        if known.is_some_and(|(_, flow)| flow == binding.flow) {
+        if self.phones.get(&key).is_some_and(|phone| phone.flow == binding.flow) {
             return; // refreshed: nothing that a restart would need to know is new
         }
-        if let Some((handle, _)) = known {
-            self.emit(None, What::PhoneUnregistered { agent, binding: handle });
-        }
+        self.phone_gone(&key);
         // Written with the time it was granted for: the next start has another clock.
         let written = Binding { expires: Instant::ZERO + binding.expires.since(self.now), ..binding.clone() };
         let text = serde_json::to_string(&written).expect("a binding consists of plain values");
         let personal = self.personal(PersonalKind::Binding, text);
-        self.phones.insert(key, (personal.handle, binding.flow));
+        self.forget_respelled(&key.0);
+        self.phones.insert(key, Phone { agent, handle: personal.handle, flow: binding.flow });
         self.emit(None, What::PhoneRegistered { agent, binding: personal });
         self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn });
     }
 
+    /// A phone that registers its address in another spelling replaces its binding without a word.
+    fn forget_respelled(&mut self, user: &str) {
+        let live: BTreeSet<String> = self.sip.bindings(user).map(|binding| binding.contact.uri.to_string()).collect();
+        let of_user = (user.to_owned(), String::new())..;
+        let keys = self.phones.range(of_user).map(|(key, _)| key).take_while(|(of, _)| of == user);
+        let gone: Vec<_> = keys.filter(|(_, contact)| !live.contains(contact)).cloned().collect();
+        gone.iter().for_each(|key| _ = self.phone_gone(key));
+    }
+
+    fn phone_gone(&mut self, key: &(String, String)) -> Option<AgentId> {
+        let Phone { agent, handle, .. } = self.phones.remove(key)?;
+        self.emit(None, What::PhoneUnregistered { agent, binding: handle });
+        Some(agent)
+    }
+
     pub(super) fn unbound(&mut self, user: String, binding: Binding) {
         let last = self.sip.bindings(&user).next().is_none();
-        let agent = self.index.users.get(&user).copied();
-        let Some((handle, _)) = self.phones.remove(&(user, binding.contact.uri.to_string())) else { return };
-        let Some(agent) = agent else { return };
-        self.emit(None, What::PhoneUnregistered { agent, binding: handle });
-        if last {
+        let configured = self.index.users.get(&user).copied();
+        let known = self.phone_gone(&(user, binding.contact.uri.to_string()));
+        if let Some(agent) = known.or(configured).filter(|_| last) {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut });
         }
     }
@@ -73,7 +84,8 @@ impl Engine {
                     self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
                 }
                 What::PhoneRegistered { agent, binding } => self.restore_phone(agent, binding.handle, text),
-                What::AgentStateChanged { agent, to: AgentMode::NotReady, reason, .. } => {
+                // The break is still open in the log: nothing is to be told again.
+                What::BreakBegan { agent, reason } => {
                     self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason) });
                 }
                 _ => {}

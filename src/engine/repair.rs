@@ -47,7 +47,8 @@ impl Engine {
         }
     }
 
-    fn calls_himself(&self, agent: AgentId) -> bool {
+    /// Whether a call that the agent has dialed himself is running.
+    pub(super) fn calls_himself(&self, agent: AgentId) -> bool {
         self.calls.values().any(|call| call.by_agent == Some(agent) && call.line.is_some())
     }
 

@@ -10,7 +10,6 @@ use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
 use crate::ivr::{self, QueueResult};
 use crate::media;
 use crate::sip::header::NameAddr;
-use crate::sip::uri::{Host, Uri};
 use crate::sip::{self, Body, FailureCause};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -107,10 +106,8 @@ impl Engine {
             ("X-Tierline-Call".to_owned(), call.id.to_string()),
             ("X-Tierline-Queue".to_owned(), queue.to_owned()),
         ];
-        let (display, user) = call.caller_shown.clone();
+        let from = call.caller_shown.clone();
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
-        let mut from = NameAddr::new(Uri::sip(&user, Host::from(self.start.sip.listeners[0].advertised.ip()), None));
-        from.display = display;
         let to = NameAddr::new(binding.contact.uri.clone());
         let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
         let offer = media::sdp::offer(&leg.local(codec).expect("the port is open"));

@@ -13,7 +13,11 @@ impl Engine {
         command.allowed()?;
         match command.ask {
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
-            Ask::NotReady { agent, reason } => self.tell_agent(agent, AgentChange::NotReady(reason)),
+            Ask::NotReady { agent, reason } => {
+                // As the router cuts it: a break that a restart restores is the same.
+                let reason: String = reason.chars().take(acd::MAX_REASON).collect();
+                self.tell_agent(agent, AgentChange::NotReady(reason))
+            }
             Ask::EndCall { call } if self.calls.contains_key(&call) => {
                 self.end_call(call, Cause::Commanded);
                 Ok(())
@@ -29,6 +33,14 @@ impl Engine {
     fn tell_agent(&mut self, agent: AgentId, change: AgentChange) -> Result<(), Refusal> {
         if !self.config.center.agents.contains_key(&agent) {
             return Err(Refusal::NoSuchAgent);
+        }
+        match &change {
+            AgentChange::NotReady(reason) => self.emit(None, What::BreakBegan { agent, reason: reason.clone() }),
+            // Nothing is said of a break that there was none of.
+            _ if self.router.agent(agent).is_some_and(|agent| agent.pause().is_some()) => {
+                self.emit(None, What::BreakEnded { agent });
+            }
+            _ => {}
         }
         self.router_do(acd::Input::Agent { agent, change });
         Ok(())

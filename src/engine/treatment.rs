@@ -6,9 +6,14 @@ use crate::ids::{CallId, LegId, QueueId, SkillId, WorkId};
 use crate::ivr;
 use crate::media::{self, SoundId, Source};
 use crate::sip;
+use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// Keys that follow faster are dropped: nobody presses so, and each key is an event in the log. A key sounds for 40 ms
+/// at least (ITU-T Q.24).
+const KEY_PAUSE: Duration = Duration::from_millis(40);
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
 const ENDLESS: u64 = 0;
 
@@ -19,10 +24,14 @@ impl Engine {
 
     pub(super) fn key_pressed(&mut self, leg: LegId, digit: char) {
         let Some(call) = self.call_of_caller(leg) else { return };
-        if call.conversation.is_some() || call.seeking.is_some() {
-            return; // between the parties, or pressed out of boredom
+        let listens = self.index.flows.get(call.run.flow()).is_some_and(|flow| call.run.listens(flow));
+        let too_fast = self.now.since(call.last_key) < KEY_PAUSE && call.last_key > Instant::ZERO;
+        if !listens || too_fast {
+            return; // between the parties, out of boredom, or by no finger
         }
         let (id, flow, step) = (call.id, call.run.flow().clone(), call.run.step().to_owned());
+        let now = self.now;
+        self.calls.get_mut(&id).into_iter().for_each(|call| call.last_key = now);
         let digit_text = self.personal(PersonalKind::Digit, digit.to_string());
         self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });
         self.run(id, ivr::Input::Digit(digit));

@@ -137,6 +137,18 @@ impl Run {
         self.phase == Phase::Over
     }
 
+    /// Whether a key that is pressed now means something.
+    pub fn listens(&self, flow: &Flow) -> bool {
+        let step = flow.steps.get(&self.step);
+        match self.phase {
+            Phase::Playing { .. } => {
+                matches!(step, Some(Step::Menu(_)) | Some(Step::Play(PlayStep { interruptible: true, .. })))
+            }
+            Phase::Listening { .. } => true,
+            Phase::New | Phase::Queued | Phase::Over => false,
+        }
+    }
+
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }

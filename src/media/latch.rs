@@ -6,8 +6,9 @@
 //!      │ n consecutive packets of one other address
 //!      └───────────────────────────────────▶ Locked to that one (Latched)
 //! ```
-//! Once locked, packets from a third address neither redirect the leg nor are they heard. A new address in a new
-//! SDP starts again.
+//! Once locked, packets from a third address neither redirect the leg nor are they heard; only the SDP's own address
+//! takes it back. A new address in a new SDP starts again. Left out: a candidate may have any address; comparing it
+//! with the address that signaling came from comes with trunks and NAT.
 
 use super::rtp::Packet;
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,9 @@ impl Latch {
 
     /// A valid packet; `after` of them in a row from one other address move the leg there.
     pub fn packet(&mut self, from: SocketAddr, packet: &Packet<'_>, after: u8) -> Verdict {
-        if self.locked {
+        // Whoever sent first from elsewhere may have been a stranger: the address that the peer itself named takes
+        // the leg back at any time, and with it every stranger is out for good.
+        if self.locked && from != self.sdp {
             return if from == self.remote { Verdict::Known } else { Verdict::Foreign };
         }
         if from == self.sdp {
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn legs_follow_their_peer_and_nobody_else() {
         check("s1 s2 a1 a2 a3 a4 s3", "kk----k", 's');
-        check("a1 a2 a3 a4 s1 s2", "--Lk--", 'a');
+        check("a1 a2 a3 a4 s1 s2 a5 a6 a7", "--Lkkk---", 's'); // the SDP's own takes it back
         check("a65534 a65535 a0 b1 b2 b3", "--L---", 'a');
         check("a1 b1 a2 b2 a3 b3", "------", 's'); // not in a row
         check("a1 a2 a4 a5 a6", "----L", 'a'); // a gap starts again

@@ -11,7 +11,7 @@ use crate::sip::header::Method;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -107,6 +107,7 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
 fn write(file: &Path, passwords: &BTreeMap<String, String>) -> Result<()> {
     let unfinished = file.with_extension("new");
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    out.set_permissions(Permissions::from_mode(0o600))?; // one that was left behind may have another mode
     writeln!(out, "# Passwords of the agents' phones, made at first start. Yours to change.")?;
     for (user, password) in passwords {
         writeln!(out, "{user}:{password}")?;

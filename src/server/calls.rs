@@ -252,7 +252,7 @@ mod tests {
             (3, 80, arrives(3)),
             (3, 81, queued),
         ];
-        let opened = Store::open_with(&dir.0, Keep::default(), Wall(0)).unwrap();
+        let opened = Store::open_with(&dir.0, 0, Keep::default(), Wall(0)).unwrap();
         for (i, (call, s, what)) in rows.into_iter().enumerate() {
             let (seq, at) = (i as u64 + 1, Wall(EVENING + s * 1000));
             opened.store.append(vec![Event { seq, at, call: Some(CallId(1 << 32 | call)), what }]);

@@ -49,9 +49,18 @@ pub struct Figures {
 
 /// How long `figures` waits for a plane that is busy.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Audio that is 20 ms late is heard: before everything else that the machine does.
+const NICE: i32 = -10;
+
+/// What a plane's thread tells.
+pub enum Notice {
+    Event(Event),
+    /// It has ended by itself, and why: calls cannot be served any more.
+    Ended(String),
+}
 
 impl Planes {
-    /// Starts `count` threads (1 … 256). `settings.plane` is set for each; `events` is called on the planes' threads
+    /// Starts `count` threads (1 … 256). `settings.plane` is set for each; `notices` is called on the planes' threads
     /// and must not wait.
     pub fn start(
         count: u16,
@@ -59,7 +68,7 @@ impl Planes {
         settings: Settings,
         sounds: Arc<Sounds>,
         clock: Clock,
-        events: impl Fn(Event) + Clone + Send + 'static,
+        notices: impl Fn(Notice) + Clone + Send + 'static,
     ) -> Result<Planes> {
         net::raise_file_limit();
         let mut planes = Planes { lines: Vec::new(), threads: Mutex::default() };
@@ -68,7 +77,7 @@ impl Planes {
             getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
             let machine = Plane::new(Settings { plane, ..settings.clone() }, Arc::clone(&sounds), Rng::new(seed));
             let pairs = Pairs::new(media.bind, media.ports, usize::from(plane), usize::from(count.max(1)));
-            let line = planes.spawn(machine, pairs, clock, events.clone());
+            let line = planes.spawn(machine, pairs, clock, notices.clone());
             planes.lines.push(line.with_context(|| format!("cannot start the audio thread {plane}"))?);
         }
         Ok(planes)
@@ -79,13 +88,13 @@ impl Planes {
         plane: Plane,
         pairs: Pairs,
         clock: Clock,
-        events: impl Fn(Event) + Send + 'static,
+        notices: impl Fn(Notice) + Send + 'static,
     ) -> std::io::Result<Line> {
         let ((inbox, messages), wake, epoll) = (channel(), Wake::new()?, Epoll::new()?);
         epoll.add(&wake, WAKE)?;
         let sockets = Sockets::new(pairs, epoll);
         let blank = plane.clone();
-        let driver = Driver { plane, blank, sockets, clock, messages, wake: wake.clone(), events, binds: Vec::new() };
+        let driver = Driver { plane, blank, sockets, clock, messages, wake: wake.clone(), notices, binds: Vec::new() };
         let name = format!("plane-{}", self.lines.len());
         let thread = std::thread::Builder::new().name(name).spawn(move || driver.run())?;
         self.threads.lock().expect("no thread panics with this lock").push(thread);
@@ -151,38 +160,51 @@ struct Driver<F> {
     clock: Clock,
     messages: Receiver<Message>,
     wake: Wake,
-    events: F,
+    notices: F,
     /// Ports that want sockets, between two inputs.
     binds: Vec<PortId>,
 }
 
-impl<F: Fn(Event)> Driver<F> {
-    /// Works until it is told to stop. A panic ends the legs of this plane, not the plane.
+impl<F: Fn(Notice)> Driver<F> {
+    /// Works until it is told to stop or cannot wait for its sockets. A panic ends the legs of this plane, not the plane.
     fn run(mut self) {
-        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
-            self.plane = self.blank.clone();
-            self.binds.clear();
-            self.wake.wake(); // messages may have been left behind
-            for port in self.sockets.close_all() {
-                (self.events)(Event::OpenFailed { port, why: "its audio thread failed".to_owned() });
+        net::prefer_this_thread(NICE);
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.work())) {
+                Ok(Ok(())) => return,
+                Ok(Err(why)) => {
+                    self.end_legs();
+                    return (self.notices)(Notice::Ended(format!(
+                        "an audio thread cannot wait for its sockets: {why}"
+                    )));
+                }
+                Err(_) => self.end_legs(),
             }
         }
     }
 
-    fn work(&mut self) {
+    fn end_legs(&mut self) {
+        self.plane = self.blank.clone();
+        self.binds.clear();
+        self.wake.wake(); // messages may have been left behind
+        for port in self.sockets.close_all() {
+            let why = "its audio thread failed".to_owned();
+            (self.notices)(Notice::Event(Event::OpenFailed { port, why }));
+        }
+    }
+
+    /// Returns when it is told to stop.
+    fn work(&mut self) -> std::io::Result<()> {
         let (mut ready, mut buffer) = (Vec::new(), [0; DATAGRAM]);
         loop {
             let timeout = self.plane.deadline().map(|at| at.since(self.clock.now()));
             ready.clear();
-            match self.sockets.epoll.wait(timeout) {
-                Ok(tokens) => ready.extend(tokens),
-                Err(e) => return eprintln!("an audio thread ends: {e}"),
-            }
+            ready.extend(self.sockets.epoll.wait(timeout)?);
             for token in &ready {
                 match *token {
                     WAKE => {
                         if !self.read_messages() {
-                            return;
+                            return Ok(());
                         }
                     }
                     token => self.read_socket(token, &mut buffer),
@@ -244,7 +266,7 @@ impl<F: Fn(Event)> Driver<F> {
             match output {
                 Output::Packet { port, to, bytes } => self.sockets.send(port, to, bytes),
                 Output::Control { port, to, bytes } => self.sockets.send_control(port, to, bytes),
-                Output::Event(event) => (self.events)(event),
+                Output::Event(event) => (self.notices)(Notice::Event(event)),
                 Output::Bind { port } => self.binds.push(port),
                 Output::Unbind { port } => self.sockets.close(port),
                 Output::Heard { .. } => {} // nobody listens on the server yet
@@ -261,9 +283,13 @@ mod tests {
 
     /// Planes whose range of ports is empty, so that none is opened.
     fn planes(count: u16, events: impl Fn(Event) + Clone + Send + 'static) -> Planes {
+        let notices = move |notice| match notice {
+            Notice::Event(event) => events(event),
+            Notice::Ended(why) => panic!("{why}"),
+        };
         let ip = IpAddr::from([127, 0, 0, 1]);
         let media = MediaSettings { bind: ip, advertised: ip, ports: (20_000, 20_000), planes: None };
-        Planes::start(count, &media, Settings::default(), Arc::default(), Clock::start(), events).unwrap()
+        Planes::start(count, &media, Settings::default(), Arc::default(), Clock::start(), notices).unwrap()
     }
 
     fn open(plane: u16) -> Command {

@@ -17,6 +17,7 @@ pub mod media;
 pub mod metrics;
 pub mod net;
 pub mod numbers;
+pub mod opening;
 pub mod phone;
 pub mod record;
 pub mod signaling;
@@ -31,7 +32,7 @@ use crate::engine::{Configuration, Engine, Input, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clock::Clock;
 use driver::{Driver, Message, Outlets};
 use record::Recorder;
@@ -40,6 +41,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::Store;
+use tokio::sync::oneshot;
 
 /// How `tierline serve` was called.
 #[derive(Clone, Debug, Default)]
@@ -72,10 +74,12 @@ pub fn serve(options: &Options) -> Result<Outcome> {
         eprintln!("warning: {warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    match Running::start(&loaded, options, runtime.handle().clone()) {
+    let outcome = match Running::start(&loaded, options, runtime.handle().clone()) {
         Ok(running) => runtime.block_on(running.until_stopped()).map(|()| Outcome::Stopped),
         Err(why) => Ok(refuse(&format!("{why:#}"))),
-    }
+    };
+    runtime.shutdown_background(); // a name server that does not answer holds nobody up
+    outcome
 }
 
 /// Reads what `serve` would read and says what is wrong with it; true if it could be served.
@@ -103,8 +107,11 @@ fn refuse(why: &dyn std::fmt::Display) -> Outcome {
 /// Everything that runs.
 struct Running {
     inbox: Sender<Message>,
-    drained: Receiver<()>,
+    /// Told when a drain has come to its end; taken by who waits for that.
+    drained: Option<Receiver<()>>,
     engine: std::thread::JoinHandle<Result<()>>,
+    /// Closed when the engine's thread ends, however it does.
+    engine_ended: oneshot::Receiver<()>,
     udp: signaling::Udp,
     planes: Arc<media::Planes>,
     store: Arc<Store>,
@@ -114,14 +121,8 @@ struct Running {
 
 impl Running {
     fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
-        let server = &loaded.server;
-        // Sockets first: a taken port is the most likely thing to go wrong, and nothing is written by then.
-        let mut udp = signaling::Udp::bind(server.sip.bind)?;
-        let http = runtime.block_on(tokio::net::TcpListener::bind(server.http));
-        let http = http.with_context(|| format!("cannot listen on http {}", server.http))?;
-        let store = store::Store::open(&server.data)?;
-        let accounts = accounts::load(&loaded.center, server.password_file.as_deref(), &server.data)?;
-        let sounds = Arc::new(load_sounds(loaded)?);
+        let opening::Opened { mut udp, http, store, accounts, sounds } = opening::open(loaded, &runtime)?;
+        let sounds = Arc::new(sounds);
         let clock = Clock::start();
         let (inbox, messages) = channel();
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
@@ -129,9 +130,7 @@ impl Running {
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let engine = Engine::new(start, config);
-        let mut stats = Stats::new(&loaded.center);
-        stats.restore(&store.recovered);
-        let stats = Arc::new(Mutex::new(stats));
+        let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let store_writer = Arc::new(store.store);
         print_banner(loaded, &accounts, store.epoch);
@@ -145,54 +144,63 @@ impl Running {
             record,
         };
         let (drained, when_drained) = channel();
-        let driver = Driver { engine, clock, inbox: messages, outlets, drained: Some(drained), log_healthy: true };
-        let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || driver.run())?;
-        let pages = pages(stats, &store_writer, &planes, inbox.clone());
+        let backlog = udp.backlog();
+        let driver =
+            Driver { engine, clock, inbox: messages, outlets, backlog, drained: Some(drained), log_healthy: true };
+        let (alive, engine_ended) = oneshot::channel();
+        let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
+            driver.run()
+        })?;
+        let exporter =
+            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), udp.backlog());
+        let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let drain_limit = loaded.center.limits.drain;
-        let (store, drained) = (store_writer, when_drained);
-        Ok(Running { inbox, drained, engine, udp, planes, store, http, drain_limit })
+        let (store, drained) = (store_writer, Some(when_drained));
+        Ok(Running { inbox, drained, engine, engine_ended, udp, planes, store, http, drain_limit })
     }
 
-    /// Serves until a signal asks to stop, then drains.
-    async fn until_stopped(self) -> Result<()> {
-        stop_signal().await?;
-        eprintln!("stopping: no new calls; running ones may go on for {:?} (again Ctrl-C: stop now)", self.drain_limit);
-        let command = Command { actor: Actor::Operator, ask: Ask::Drain };
-        post(&self.inbox, Message::Input(Input::Command { id: 0, command }))?;
-        let drained = self.drained;
-        let limit = self.drain_limit + Duration::from_secs(2);
-        tokio::select! {
-            _ = tokio::task::spawn_blocking(move || drained.recv_timeout(limit)) => {}
-            again = stop_signal() => again?,
-        }
-        post(&self.inbox, Message::Stop)?;
-        self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"))??;
+    /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
+    async fn until_stopped(mut self) -> Result<()> {
+        let asked = self.asked_to_stop().await;
+        _ = self.inbox.send(Message::Stop); // it may have ended already
+        let ended = self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"));
         self.http.abort();
         self.planes.stop();
         self.udp.stop();
-        self.store.flush()?;
+        let written = self.store.flush();
+        ended??;
+        asked?;
+        written?;
         eprintln!("stopped");
+        Ok(())
+    }
+
+    /// Returns when everything is drained or nobody wants to wait for that.
+    async fn asked_to_stop(&mut self) -> Result<()> {
+        tokio::select! {
+            asked = stop_signal() => asked?,
+            _ = &mut self.engine_ended => bail!(ENDED),
+        }
+        eprintln!("stopping: no new calls; running ones may go on for {:?} (again Ctrl-C: stop now)", self.drain_limit);
+        let command = Command { actor: Actor::Operator, ask: Ask::Drain };
+        post(&self.inbox, Message::Input(Input::Command { id: 0, command }))?;
+        let drained = self.drained.take();
+        let limit = self.drain_limit + Duration::from_secs(2);
+        tokio::select! {
+            _ = tokio::task::spawn_blocking(move || drained.map(|drained| drained.recv_timeout(limit))) => {}
+            again = stop_signal() => again?,
+            _ = &mut self.engine_ended => bail!(ENDED),
+        }
         Ok(())
     }
 }
 
-fn post(inbox: &Sender<Message>, message: Message) -> Result<()> {
-    inbox.send(message).map_err(|_| anyhow::anyhow!("the engine's thread has ended"))
-}
+const ENDED: &str = "the engine's thread has ended by itself";
 
-/// Prompts and music, decoded and encoded once; texts that nobody has recorded are spoken.
-fn load_sounds(loaded: &Loaded) -> Result<audio::Sounds> {
-    let speakers = speech::Speaker::installed();
-    let gathered = speech::gather(&loaded.sounds, &loaded.server.data.join("prompts"), &speakers)?;
-    for warning in &gathered.warnings {
-        eprintln!("warning: {warning}");
-    }
-    let mut sounds = audio::Sounds::default();
-    for (name, wav) in &gathered.wavs {
-        sounds.add_wav(name, wav).map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}"))?;
-    }
-    Ok(sounds)
+fn post(inbox: &Sender<Message>, message: Message) -> Result<()> {
+    inbox.send(message).map_err(|_| anyhow::anyhow!(ENDED))
 }
 
 fn start_planes(
@@ -204,9 +212,15 @@ fn start_planes(
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = loaded.server.media.planes.unwrap_or(u16::try_from(cores).unwrap_or(1));
     let inbox = inbox.clone();
-    let events = move |event| _ = inbox.send(Message::Input(Input::Media(event)));
+    let notices = move |notice| {
+        let message = match notice {
+            media::Notice::Event(event) => Message::Input(Input::Media(event)),
+            media::Notice::Ended(why) => Message::Failed(why),
+        };
+        _ = inbox.send(message); // an engine that has ended is noticed elsewhere
+    };
     let settings = audio::Settings { silence_after: loaded.center.limits.silence, ..audio::Settings::default() };
-    media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), clock, events)
+    media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), clock, notices)
 }
 
 fn engine_settings(
@@ -241,28 +255,21 @@ fn restored(open: Vec<crate::event::Event>) -> Input {
     Input::Restored(open.into_iter().map(with_text).collect())
 }
 
-fn pages(
-    stats: Arc<Mutex<Stats>>,
-    store: &Arc<Store>,
-    planes: &Arc<media::Planes>,
-    inbox: Sender<Message>,
-) -> web::Pages {
-    let exporter = numbers::Exporter::new(stats, Arc::clone(store), Arc::clone(planes), inbox.clone());
-    let (store, inbox) = (Arc::clone(store), Mutex::new(inbox));
-    let not_ready = move || {
+/// Why new calls are not welcome at present. Waits for the engine's thread.
+fn not_ready(store: Arc<Store>, inbox: Sender<Message>) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
+    Box::new(move || {
         if !store.healthy() {
             return Some("the log cannot be written".to_owned());
         }
         let (answer, said) = channel();
         let look = Message::Look(Box::new(move |engine: &Engine| _ = answer.send(engine.is_draining())));
-        inbox.lock().ok()?.send(look).ok();
+        _ = inbox.send(look); // if nobody takes it, nobody answers
         match said.recv_timeout(Duration::from_secs(1)) {
             Ok(false) => None,
             Ok(true) => Some("draining: no new calls".to_owned()),
             Err(_) => Some("the engine does not answer".to_owned()),
         }
-    };
-    web::Pages { exporter, not_ready: Box::new(not_ready) }
+    })
 }
 
 async fn stop_signal() -> Result<()> {

@@ -5,6 +5,7 @@
 use super::driver::Message;
 use super::media::{Figures, Planes};
 use super::metrics::{Exported, of_store};
+use super::signaling::Backlog;
 use super::store::Store;
 use crate::acd;
 use crate::engine::Engine;
@@ -13,7 +14,7 @@ use crate::sip;
 use crate::stats::{Sample, Stats};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long a scrape waits for the engine's thread.
@@ -24,22 +25,32 @@ pub struct Exporter {
     stats: Arc<Mutex<Stats>>,
     store: Arc<Store>,
     planes: Arc<Planes>,
-    inbox: Mutex<Sender<Message>>,
+    inbox: Sender<Message>,
+    backlog: Arc<Backlog>,
     exported: Mutex<Exported>,
 }
 
 impl Exporter {
-    pub fn new(stats: Arc<Mutex<Stats>>, store: Arc<Store>, planes: Arc<Planes>, inbox: Sender<Message>) -> Exporter {
-        Exporter { stats, store, planes, inbox: Mutex::new(inbox), exported: Mutex::default() }
+    pub fn new(
+        stats: Arc<Mutex<Stats>>,
+        store: Arc<Store>,
+        planes: Arc<Planes>,
+        inbox: Sender<Message>,
+        backlog: Arc<Backlog>,
+    ) -> Exporter {
+        Exporter { stats, store, planes, inbox, backlog, exported: Mutex::default() }
     }
 
     /// Prometheus' text format.
     pub fn render(&self) -> String {
-        let mut samples: Vec<Sample> = self.stats.lock().map(|stats| stats.samples().collect()).unwrap_or_default();
+        let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples: Vec<Sample> = stats.samples().collect();
+        drop(stats); // the engine's thread writes there
+        samples.push(of_backlog(&self.backlog));
         samples.extend(of_store(self.store.numbers(), self.store.healthy()));
         samples.extend(of_planes(&self.planes.figures()));
         samples.extend(self.of_engine());
-        let Ok(mut exported) = self.exported.lock() else { return String::new() };
+        let mut exported = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
         exported.publish(samples);
         exported.render()
     }
@@ -50,7 +61,7 @@ impl Exporter {
             let sip = engine.sip().stats().clone();
             _ = answer.send((sip, engine.router().stats(), engine.is_draining()));
         };
-        let sent = self.inbox.lock().is_ok_and(|inbox| inbox.send(Message::Look(Box::new(look))).is_ok());
+        let sent = self.inbox.send(Message::Look(Box::new(look))).is_ok();
         match said.recv_timeout(PATIENCE) {
             Ok((sip, router, draining)) if sent => {
                 let drain = Sample::gauge("tierline_draining", "1 while no new calls are taken.", &[], flag(draining));
@@ -59,6 +70,11 @@ impl Exporter {
             _ => Vec::new(),
         }
     }
+}
+
+fn of_backlog(backlog: &Backlog) -> Sample {
+    let help = "Datagrams dropped unread, because too many were waiting.";
+    Sample::counter("tierline_sip_datagrams_dropped_total", help, &[], backlog.dropped())
 }
 
 fn flag(on: bool) -> f64 {

@@ -1,17 +1,17 @@
 //! Recording every input of the engine, and replaying a recording.
 //!
 //! The first line of a recording is what the engine was started with, each further one an input with its time, all
-//! as JSON. Passwords never pass the engine's door, so none is in a recording; numbers, addresses and keys are: the
-//! file is for its owner only.
+//! as JSON. Passwords never pass the engine's door, so none is in a recording. Numbers, addresses, keys, Digest responses
+//! and the seed that nonces come from are: the file is for its owner only.
 
 use super::store::Reader;
 use crate::engine::{Configuration, Engine, Input, Output, Start};
 use crate::log::{self, Fingerprint};
 use crate::time::Instant;
 use anyhow::{Context, Result, bail};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// A recording that is being written.
@@ -23,6 +23,11 @@ impl Recorder {
     pub fn create(path: &Path, start: &Start, config: &Configuration) -> Result<Recorder> {
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
         let file = file.with_context(|| format!("cannot write the recording {}", path.display()))?;
+        // A file that was there before keeps its mode otherwise; a device such as /dev/null is not ours to change.
+        if file.metadata()?.is_file() {
+            let only_ours = file.set_permissions(Permissions::from_mode(0o600));
+            only_ours.with_context(|| format!("cannot keep {} from others", path.display()))?;
+        }
         let mut recorder = Recorder { out: BufWriter::new(file) };
         recorder.line(&(start, config))?;
         Ok(recorder)

@@ -47,8 +47,6 @@ pub const QUEUE_LIMIT: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Opened {
     pub store: Store,
-    /// The node that this log belongs to.
-    pub node: u16,
     /// Counts the starts on this directory, from 1.
     pub epoch: u32,
     /// The number of the next event.
@@ -116,20 +114,19 @@ impl Store {
     ///
     /// # Errors
     /// Says in words: another process uses the directory; a file cannot be read or is no log of ours; a newer
-    /// Tierline wrote it.
-    pub fn open(dir: &Path) -> Result<Opened> {
-        Store::open_with(dir, Keep::default(), wall_now())
+    /// Tierline wrote it; another `node` (0 … 1,023) began it.
+    pub fn open(dir: &Path, node: u16) -> Result<Opened> {
+        Store::open_with(dir, node, Keep::default(), wall_now())
     }
 
     /// The same with other retention and a given time, which decides what has expired already.
-    pub fn open_with(dir: &Path, keep: Keep, now: Wall) -> Result<Opened> {
+    pub fn open_with(dir: &Path, node: u16, keep: Keep, now: Wall) -> Result<Opened> {
         let lock = schema::lock(dir)?;
-        let (conn, start) = schema::open_for_writing(dir)
+        let (conn, start) = schema::open_for_writing(dir, node)
             .with_context(|| format!("cannot open the event log `{}`", schema::file(dir).display()))?;
         writer::erase_all_expired(&conn, now).context("cannot erase expired personal data")?;
         Ok(Opened {
             store: Store::start(conn, lock, keep)?,
-            node: start.node,
             epoch: start.epoch,
             next_seq: start.next_seq,
             recovered: start.recovered,

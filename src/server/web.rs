@@ -21,12 +21,15 @@ pub fn router(pages: Pages) -> Router {
     Router::new()
         .route("/", get(|| async { "Tierline. Try /metrics, /healthz and /readyz.\n" }))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || async move { readiness(&ready) }))
+        .route("/readyz", get(move || async move { readiness(&ready).await }))
         .route("/metrics", get(move || async move { numbers(&metrics).await }))
 }
 
-fn readiness(pages: &Pages) -> impl IntoResponse + use<> {
-    match (pages.not_ready)() {
+async fn readiness(pages: &Arc<Pages>) -> impl IntoResponse + use<> {
+    let pages = Arc::clone(pages);
+    // It waits for the engine's thread too.
+    let not_ready = tokio::task::spawn_blocking(move || (pages.not_ready)()).await;
+    match not_ready.unwrap_or_else(|_| Some("it cannot be told".to_owned())) {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }

@@ -249,11 +249,11 @@ impl Endpoint {
     }
 
     fn receive_response(&mut self, now: Instant, response: Response) {
-        if let Ok(cseq) = response.headers.cseq() {
-            stats::count_response(&mut self.stats.responses_received, &cseq.method, response.status);
-        }
-        if !self.transactions.receive_response(now, response) {
-            self.stats.stray_responses += 1;
+        let (cseq, status) = (response.headers.cseq(), response.status);
+        match (self.transactions.receive_response(now, response), cseq) {
+            // Only those we asked for: strangers must not invent numbers to count under.
+            (true, Ok(cseq)) => stats::count_response(&mut self.stats.responses_received, &cseq.method, status),
+            _ => self.stats.stray_responses += 1,
         }
     }
 
@@ -297,7 +297,7 @@ impl Endpoint {
             }
             Command::RestoreBinding { binding } => {
                 let user = binding.user.clone();
-                self.registrar.put(None, binding);
+                self.registrar.restore(binding);
                 self.begin_asking(now, &user);
             }
             Command::Configure(config) => self.configure(now, config),

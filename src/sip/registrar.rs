@@ -127,7 +127,9 @@ impl Registrar {
         }
         let (had_phones, was_alive) = (self.by_user.contains_key(user), self.is_alive(user));
         let mut events = Vec::new();
-        for (wish, number) in wishes.into_iter().zip(known) {
+        for wish in wishes {
+            // Looked up here again: a request may name one Contact twice.
+            let number = self.find(user, &wish.contact.uri);
             match number {
                 Some(number) if wish.life.is_zero() => {
                     events.extend(self.remove(number, UnboundCause::Removed));
@@ -156,6 +158,12 @@ impl Registrar {
             events.push(Event::Alive { user: user.to_owned(), alive: is_alive });
         }
         Ok(events)
+    }
+
+    /// Takes over a binding of an earlier start.
+    pub fn restore(&mut self, binding: Binding) {
+        let number = self.find(&binding.user, &binding.contact.uri);
+        self.put(number, binding);
     }
 
     fn find(&self, user: &str, uri: &Uri) -> Option<u64> {

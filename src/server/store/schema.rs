@@ -26,7 +26,7 @@ const TABLES: &str = "
     CREATE TABLE personal(handle INTEGER PRIMARY KEY, kind TEXT NOT NULL, expires INTEGER, text TEXT NOT NULL);
     CREATE INDEX personal_expires ON personal(expires) WHERE expires IS NOT NULL;
     CREATE TABLE open(key TEXT PRIMARY KEY, seq INTEGER NOT NULL, handle INTEGER) WITHOUT ROWID;
-    INSERT INTO meta VALUES ('schema', 1), ('node', 0), ('epoch', 0);
+    INSERT INTO meta VALUES ('schema', 1), ('epoch', 0);
 ";
 
 /// The database in `dir`.
@@ -64,13 +64,12 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
 
 /// What a start reads.
 pub(super) struct Start {
-    pub node: u16,
     pub epoch: u32,
     pub next_seq: u64,
     pub recovered: Vec<Event>,
 }
 
-pub(super) fn open_for_writing(dir: &Path) -> Result<(Connection, Start)> {
+pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Start)> {
     let path = file(dir);
     // SQLite gives its -wal and -shm files the mode of the database.
     let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
@@ -80,14 +79,15 @@ pub(super) fn open_for_writing(dir: &Path) -> Result<(Connection, Start)> {
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if is_empty(&tx)? {
         tx.execute_batch(TABLES)?;
+        tx.execute("INSERT INTO meta VALUES ('node', ?1)", [node])?;
     }
     check_version(&tx)?;
+    check_node(&tx, node)?;
     let epoch = meta(&tx, "epoch")? + 1;
     ensure!(epoch <= MAX_EPOCH, "this log has seen {MAX_EPOCH} starts, more cannot be told apart");
     tx.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [epoch])?;
     let last: i64 = tx.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get(0))?;
     let start = Start {
-        node: u16::try_from(meta(&tx, "node")?)?,
         epoch: u32::try_from(epoch)?,
         next_seq: u64::try_from(last)? + 1,
         recovered: reader::open_events(&tx)?,
@@ -119,6 +119,17 @@ pub(super) fn check_version(conn: &Connection) -> Result<()> {
     ensure!(tables == 4, "it is a database, but not an event log of Tierline");
     let version = meta(conn, "schema")?;
     ensure!(version <= VERSION, "a newer Tierline wrote it (schema {version}; this program reads up to {VERSION})");
+    Ok(())
+}
+
+/// Two nodes in one log would give the same id twice.
+fn check_node(conn: &Connection, node: u16) -> Result<()> {
+    let ours = meta(conn, "node")?;
+    ensure!(
+        ours == i64::from(node),
+        "it belongs to node {ours}, and the configuration says `node = {node}`; write {ours} there, or name another \
+         data directory"
+    );
     Ok(())
 }
 

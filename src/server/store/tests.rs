@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
+const NODE: u16 = 7;
 const NUMBER: &str = "+4930123456";
 const DIALOG: &str = "sip:4930123456@192.0.2.7;tag=secret";
 
@@ -50,11 +51,11 @@ impl Drop for Dir {
 }
 
 fn open(dir: &Dir) -> Opened {
-    Store::open_with(&dir.0, Keep::default(), Wall(0)).unwrap()
+    Store::open_with(&dir.0, NODE, Keep::default(), Wall(0)).unwrap()
 }
 
 fn refused(dir: &Dir) -> String {
-    format!("{:#}", Store::open_with(&dir.0, Keep::default(), Wall(0)).unwrap_err())
+    format!("{:#}", Store::open_with(&dir.0, NODE, Keep::default(), Wall(0)).unwrap_err())
 }
 
 fn event(seq: u64, call: u64, what: What) -> Event {
@@ -93,7 +94,7 @@ fn append(store: &Store, events: &[Event]) {
 fn what_was_appended_is_read_back_and_starts_are_counted() {
     let dir = Dir::new();
     let first = open(&dir);
-    assert_eq!((first.node, first.epoch, first.next_seq, first.recovered.len()), (0, 1, 1, 0));
+    assert_eq!((first.epoch, first.next_seq, first.recovered.len()), (1, 1, 0));
     let events = [arrived(1, u64::MAX, Some("support")), confirmed(2, u64::MAX), cleared(3, u64::MAX)];
     append(&first.store, &events);
     assert_eq!(first.store.numbers().committed_seq, 3);
@@ -261,9 +262,9 @@ fn a_start_erases_what_expired_while_nothing_ran() {
     let keyed = What::DigitKeyed { flow: crate::ids::FlowId::new("main"), step: "menu".into(), digit };
     append(&open(&dir).store, &[arrived(1, 1, None), event(2, 1, keyed)]);
     let month = Wall(2000) + Keep::default().digit;
-    Store::open_with(&dir.0, Keep::default(), Wall(month.0 - 1)).unwrap();
+    Store::open_with(&dir.0, NODE, Keep::default(), Wall(month.0 - 1)).unwrap();
     assert!(dir.hold("digit-nine"));
-    Store::open_with(&dir.0, Keep::default(), month).unwrap();
+    Store::open_with(&dir.0, NODE, Keep::default(), month).unwrap();
     assert!(!dir.hold("digit-nine") && dir.hold(NUMBER));
 }
 
@@ -336,4 +337,13 @@ fn two_processes_never_write_one_log() {
     assert!(why.contains("in use") && why.contains(&std::process::id().to_string()), "{why}");
     drop(first);
     assert_eq!(open(&dir).epoch, 2, "the refused start was not counted");
+}
+
+#[test]
+fn a_log_belongs_to_the_node_that_began_it() {
+    let dir = Dir::new();
+    drop(open(&dir));
+    let why = format!("{:#}", Store::open_with(&dir.0, NODE + 1, Keep::default(), Wall(0)).unwrap_err());
+    assert!(why.contains("it belongs to node 7, and the configuration says `node = 8`"), "{why}");
+    assert_eq!(open(&dir).epoch, 2, "a start that was refused was counted");
 }

@@ -328,7 +328,6 @@ struct Rows<'c> {
     personal: CachedStatement<'c>,
     /// Changes nothing if the key is open already.
     open: CachedStatement<'c>,
-    reopen: CachedStatement<'c>,
     close: CachedStatement<'c>,
     erase: CachedStatement<'c>,
 }
@@ -339,7 +338,6 @@ impl<'c> Rows<'c> {
             event: conn.prepare_cached("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
             personal: conn.prepare_cached("INSERT OR REPLACE INTO personal VALUES (?1, ?2, ?3, ?4)")?,
             open: conn.prepare_cached("INSERT OR IGNORE INTO open VALUES (?1, ?2, ?3)")?,
-            reopen: conn.prepare_cached("INSERT OR REPLACE INTO open VALUES (?1, ?2, ?3)")?,
             close: conn.prepare_cached("DELETE FROM open WHERE key = ?1 RETURNING handle")?,
             erase: conn.prepare_cached("DELETE FROM personal WHERE handle = ?1")?,
         })
@@ -368,9 +366,6 @@ impl<'c> Rows<'c> {
     fn open(&mut self, key: OpenKey, event: &Event) -> rusqlite::Result<()> {
         let handle = event.what.personal().map(|p| p.handle as i64);
         let row = params![key.to_string(), event.seq as i64, handle];
-        if matches!(key, OpenKey::Agent(_)) {
-            return self.reopen.execute(row).map(drop);
-        }
         if self.open.execute(row)? == 0 {
             // What opens a second time replaces its text too: the earlier one would never be erased.
             self.close(key, log::forgets_text(OpenChange::Close(key)).is_some())?;

@@ -162,7 +162,7 @@ fn what_a_register_does() {
     let one = "Contact: <sip:1001@10.0.0.2:5062>;q=0.5\n";
     let two = "Contact: <sip:1001@10.0.0.3>;expires=120\n";
     let here = "sip:1001@10.0.0.2:5062";
-    let rows: [(&str, u16, &[&str]); 11] = [
+    let rows: [(&str, u16, &[&str]); 13] = [
         (one, 200, &[here]),
         ("Contact: none\n", 200, &[here]), // A query.
         (two, 200, &[here, "sip:1001@10.0.0.3"]),
@@ -173,6 +173,8 @@ fn what_a_register_does() {
         ("Contact: *\nExpires: 600\n", 400, &[here, "sip:1001@10.0.0.3"]),
         ("Contact: <sip:1001@10.0.0.2:5062>\nExpires: 0\n", 200, &["sip:1001@10.0.0.3"]),
         ("Contact: <sip:1001@10.0.0.9>\nExpires: 0\n", 200, &["sip:1001@10.0.0.3"]),
+        ("Contact: *\nExpires: 0\n", 200, &[]),
+        ("Contact: <sip:1001@10.0.0.7>, <sip:1001@10.0.0.7>\n", 200, &["sip:1001@10.0.0.7"]), // Named twice, there once.
         ("Contact: *\nExpires: 0\n", 200, &[]),
     ];
     let mut phone = Phone::new();

@@ -1,0 +1,65 @@
+//! What a start needs of the machine: ports, the data directory, passwords, sounds. All of it or nothing: what cannot
+//! be had is told at once, and the rest is closed again.
+
+use super::{accounts, signaling, speech, store};
+use crate::config::Loaded;
+use crate::media;
+use anyhow::{Context, Result, bail};
+use tokio::net::TcpListener;
+
+/// Everything there is before the first thread serves.
+pub struct Opened {
+    pub udp: signaling::Udp,
+    pub http: TcpListener,
+    pub store: store::Opened,
+    pub accounts: accounts::Loaded,
+    pub sounds: media::Sounds,
+}
+
+/// Opens all of it.
+///
+/// # Errors
+/// One line for each thing that cannot be had.
+pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
+    let (server, mut missing) = (&loaded.server, Missing::default());
+    let udp = missing.unless(signaling::Udp::bind(server.sip.bind));
+    let http = runtime.block_on(TcpListener::bind(server.http));
+    let http = missing.unless(http.with_context(|| format!("cannot listen on http {}", server.http)));
+    let store = missing.unless(store::Store::open(&server.data, server.node));
+    // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
+    let (ours, file) = (store.is_some(), server.password_file.as_deref());
+    let accounts = (ours || file.is_some()).then(|| accounts::load(&loaded.center, file, &server.data));
+    let accounts = accounts.and_then(|accounts| missing.unless(accounts));
+    let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
+    match (udp, http, store, accounts, sounds) {
+        (Some(udp), Some(http), Some(store), Some(accounts), Some(sounds)) => {
+            Ok(Opened { udp, http, store, accounts, sounds })
+        }
+        _ => bail!(missing.0.join("\n")),
+    }
+}
+
+/// What cannot be had, in sentences.
+#[derive(Default)]
+struct Missing(Vec<String>);
+
+impl Missing {
+    fn unless<T>(&mut self, had: Result<T>) -> Option<T> {
+        had.map_err(|why| self.0.push(format!("{why:#}"))).ok()
+    }
+}
+
+/// Prompts and music, decoded and encoded once; texts that nobody has recorded are spoken.
+fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
+    let speakers = speech::Speaker::installed();
+    let gathered = speech::gather(&loaded.sounds, &loaded.server.data.join("prompts"), &speakers)?;
+    for warning in &gathered.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let (mut sounds, mut missing) = (media::Sounds::default(), Missing::default());
+    for (name, wav) in &gathered.wavs {
+        let added = sounds.add_wav(name, wav);
+        missing.unless(added.map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}")));
+    }
+    if missing.0.is_empty() { Ok(sounds) } else { bail!(missing.0.join("\n")) }
+}

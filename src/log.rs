@@ -4,10 +4,10 @@
 //! [`VERSION`] is written beside each line, so that a newer Tierline can read what an older one wrote.
 //!
 //! **What waits for the log and what does not.** Ringing a phone, answering, playing and joining do not
-//! wait: a log that is slow for a moment must not make callers wait. So after a kill -9 the last few milliseconds may be
-//! missing: a caller whose 200 was under way gets no BYE; his phone ends the call when it hears nothing. Whatever leaves the house as a
-//! promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log, so it waits
-//! for it by construction.
+//! wait: a log that is slow for a moment must not make callers wait. So after a kill -9 the last few milliseconds
+//! may be missing: a caller whose 200 was under way gets no BYE, and ends the call when nothing is heard. Whatever
+//! leaves the house as a promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log,
+//! so it waits for it by construction.
 
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId};

@@ -83,10 +83,11 @@ impl Engine {
             Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking, conversation, last_key };
         self.calls.insert(id, call);
         self.emit(Some(id), arrived);
-        match (to, by_agent) {
-            (Destination::Code { agent, ready }, _) => self.dialed_code(agent, ready),
-            (Destination::Line(_), Some(agent)) => self.router_do(acd::Input::Occupy { agent }),
-            (Destination::Line(_), None) => {}
+        if let Some(agent) = by_agent {
+            self.router_do(acd::Input::Occupy { agent }); // his phone is in use, be it for a short code
+        }
+        if let Destination::Code { agent, ready } = to {
+            self.dialed_code(agent, ready);
         }
     }
 

@@ -130,9 +130,7 @@ impl Engine {
                 self.router_do(acd::Input::Finish { agent: talk.agent, queue: talk.place.queue });
             }
         }
-        if let (Some(agent), Some(_)) = (call.by_agent, call.line)
-            && !self.calls_himself(agent)
-        {
+        if let Some(agent) = call.by_agent.filter(|agent| !self.calls_himself(*agent)) {
             self.router_do(acd::Input::Vacate { agent }); // that was the last call of his own
         }
         self.emit(Some(id), What::CallEnded { cause, phase });

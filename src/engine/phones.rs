@@ -65,8 +65,10 @@ impl Engine {
     /// a BYE. As always, a call's offers end before its legs, and its legs before itself.
     pub(super) fn restore(&mut self, open: Vec<(Event, Option<String>)>) {
         let confirmed: BTreeSet<LegId> = open.iter().filter_map(|(event, _)| confirmed_leg(event)).collect();
-        let (calls, others): (Vec<_>, Vec<_>) =
+        let (calls, mut others): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(event, _)| matches!(event.what, What::CallArrived { .. }));
+        // Breaks before phones: nobody is ready for a moment who is not.
+        others.sort_by_key(|(event, _)| !matches!(event.what, What::BreakBegan { .. }));
         for (event, text) in others {
             let Event { call, what, .. } = event;
             match what {

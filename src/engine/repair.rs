@@ -49,7 +49,7 @@ impl Engine {
 
     /// Whether a call that the agent has dialed himself is running.
     pub(super) fn calls_himself(&self, agent: AgentId) -> bool {
-        self.calls.values().any(|call| call.by_agent == Some(agent) && call.line.is_some())
+        self.calls.values().any(|call| call.by_agent == Some(agent))
     }
 
     /// Ends a call whose activities cannot be trusted: by what is known of its legs alone.

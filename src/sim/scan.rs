@@ -106,7 +106,7 @@ fn busy_talks(engine: &Engine, center: &Center, tally: &mut Tally) {
     let mut twice = None;
     for call in engine.calls() {
         let talks = call.conversation.as_ref().map(|talk| talk.agent);
-        let calls = call.by_agent.filter(|_| call.line.is_some());
+        let calls = call.by_agent;
         for agent in [talks, calls].into_iter().flatten() {
             if !talking.insert(agent) {
                 twice = Some(agent);

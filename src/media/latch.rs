@@ -125,7 +125,7 @@ mod tests {
         check("a1 a2 s1 a3 a4", "--k--", 's'); // the SDP's own wins
         check("s1 >s s2 a1 a2 a3", "k>k---", 's');
         check("s1 >t s2 s3 s4 s5 t1 t2", "k>----kk", 't'); // old packets do not bring it back
-        check("s1 >t s2 a1 a2 a3 t1", "k>---L-", 'a');
+        check("s1 >t s2 a1 a2 a3 t1", "k>---Lk", 't');
         check("a1 a2 a3 >t a4 a5 a6 a7", "--L>--Lk", 'a'); // the same NAT after a re-INVITE
     }
 }

@@ -30,6 +30,8 @@ pub enum Ask {
     NotReady { agent: AgentId, reason: String },
     /// End a call. Operator only.
     EndCall { call: CallId },
+    /// End every call at once. Operator only.
+    EndAll,
     /// Take no new calls; end the running ones when `limits.drain` has passed. Operator only.
     Drain,
 }

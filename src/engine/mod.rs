@@ -33,6 +33,7 @@ mod treatment;
 pub use call::{Call, Conversation, Place, Seeking};
 pub use leg::{Leg, LegState};
 pub use planted::Bug;
+pub use treatment::SILENCE;
 
 use crate::acd::{self, Router};
 use crate::center::Center;

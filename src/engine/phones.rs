@@ -6,7 +6,7 @@ use crate::event::{Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What}
 use crate::ids::{AgentId, CallId, LegId};
 use crate::sip::{self, Binding, DialogRecord};
 use crate::time::Instant;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A phone that was registered before a restart is believed to be there for at least so long.
@@ -64,6 +64,7 @@ impl Engine {
     /// After a restart. Phones and breaks are as they were; calls that were open get their end, and their peers
     /// a BYE. As always, a call's offers end before its legs, and its legs before itself.
     pub(super) fn restore(&mut self, open: Vec<(Event, Option<String>)>) {
+        let phases = phases(&open);
         let confirmed: BTreeSet<LegId> = open.iter().filter_map(|(event, _)| confirmed_leg(event)).collect();
         let (calls, mut others): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(event, _)| matches!(event.what, What::CallArrived { .. }));
@@ -97,7 +98,7 @@ impl Engine {
             if let What::CallArrived { leg, .. } = what {
                 self.forget_leg(call, leg, Party::Caller, &confirmed);
             }
-            let phase = Phase::Arriving; // how far it had come is told by the events before
+            let phase = call.and_then(|call| phases.get(&call).copied()).unwrap_or(Phase::Arriving);
             self.emit(call, What::CallEnded { cause: Cause::Restart, phase });
         }
     }
@@ -119,6 +120,24 @@ impl Engine {
             self.bound(binding.user.clone(), binding);
         }
     }
+}
+
+/// How far the open calls had come, as far as their open legs tell.
+fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
+    let mut phases = BTreeMap::new();
+    for (event, _) in open {
+        let phase = match event.what {
+            What::LegConfirmed { party: Party::Caller, .. } => Phase::InFlow,
+            What::Delivered { .. } => Phase::Alerting,
+            What::LegConfirmed { party: Party::Agent(_), .. } => Phase::Connected,
+            _ => continue,
+        };
+        if let Some(call) = event.call {
+            let known = phases.entry(call).or_insert(phase);
+            *known = phase.max(*known);
+        }
+    }
+    phases
 }
 
 fn confirmed_leg(event: &Event) -> Option<LegId> {

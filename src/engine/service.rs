@@ -23,6 +23,10 @@ impl Engine {
                 Ok(())
             }
             Ask::EndCall { .. } => Err(Refusal::NoSuchCall),
+            Ask::EndAll => {
+                self.end_all(Cause::Restart);
+                Ok(())
+            }
             Ask::Drain => {
                 self.drain();
                 Ok(())

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// Keys that follow faster are dropped: nobody presses so, and each key is an event in the log. A key sounds for 40 ms
 /// at least (ITU-T Q.24).
 const KEY_PAUSE: Duration = Duration::from_millis(40);
+/// Name of the sound that is silence; `@` cannot be part of a configured one.
+pub const SILENCE: &str = "@silence";
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
 const ENDLESS: u64 = 0;
 
@@ -40,6 +42,17 @@ impl Engine {
     pub(super) fn play_finished(&mut self, leg: LegId, token: u64) {
         if let Some(call) = self.call_of_caller(leg).map(|call| call.id) {
             self.run(call, ivr::Input::PlayFinished { token });
+            self.keep_alive_while_listening(call);
+        }
+    }
+
+    /// While a key is waited for the caller hears silence, not nothing: phones and NATs take a leg without packets for
+    /// dead.
+    fn keep_alive_while_listening(&mut self, id: CallId) {
+        let listens = self.calls.get(&id).is_some_and(|call| call.run.deadline().is_some());
+        if let (true, Some(silence)) = (listens, self.config.sounds.get(SILENCE).copied()) {
+            let port = self.caller_port(id);
+            self.media_do(media::Command::Play { port, source: Source::Loop(silence), token: ENDLESS });
         }
     }
 

@@ -74,7 +74,8 @@ fn own_file(center: &Center, file: &Path) -> Result<BTreeMap<String, String>> {
     Ok(passwords)
 }
 
-fn check_mode(file: &Path) -> Result<()> {
+/// Refuses a password file that others can read.
+pub fn check_mode(file: &Path) -> Result<()> {
     let metadata = fs::metadata(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
     let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 {

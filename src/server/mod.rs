@@ -28,7 +28,7 @@ pub mod web;
 
 use crate::command::{Actor, Ask, Command};
 use crate::config::{self, Loaded};
-use crate::engine::{Configuration, Engine, Input, Start};
+use crate::engine::{Configuration, Engine, Input, SILENCE, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
@@ -86,6 +86,10 @@ pub fn serve(options: &Options) -> Result<Outcome> {
 pub fn check(config: Option<&Path>) -> bool {
     match config::load(config) {
         Ok(loaded) => {
+            if let Some(Err(why)) = loaded.server.password_file.as_deref().map(accounts::check_mode) {
+                eprintln!("{why:#}");
+                return false;
+            }
             loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
             let center = &loaded.center;
             let (lines, queues, agents) = (center.lines.len(), center.queues.len(), center.agents.len());
@@ -144,9 +148,17 @@ impl Running {
             record,
         };
         let (drained, when_drained) = channel();
-        let backlog = udp.backlog();
-        let driver =
-            Driver { engine, clock, inbox: messages, outlets, backlog, drained: Some(drained), log_healthy: true };
+        let (backlog, woken) = (udp.backlog(), clock.now());
+        let driver = Driver {
+            engine,
+            clock,
+            inbox: messages,
+            outlets,
+            backlog,
+            woken,
+            drained: Some(drained),
+            log_healthy: true,
+        };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
@@ -164,6 +176,9 @@ impl Running {
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
     async fn until_stopped(mut self) -> Result<()> {
         let asked = self.asked_to_stop().await;
+        // Whoever still talks is told with a BYE.
+        let command = Command { actor: Actor::Operator, ask: Ask::EndAll };
+        _ = self.inbox.send(Message::Input(Input::Command { id: 0, command }));
         _ = self.inbox.send(Message::Stop); // it may have ended already
         let ended = self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"));
         self.http.abort();
@@ -242,7 +257,8 @@ fn engine_settings(
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
     };
-    let names = loaded.sounds.iter().filter_map(|sound| Some((sound.name.clone(), sounds.find(&sound.name)?)));
+    let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE]);
+    let names = names.filter_map(|name| Some((name.to_owned(), sounds.find(name)?)));
     let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
     Ok((start, Configuration { center, flows, sounds: names.collect() }))
 }

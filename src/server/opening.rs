@@ -3,6 +3,7 @@
 
 use super::{accounts, signaling, speech, store};
 use crate::config::Loaded;
+use crate::engine::SILENCE;
 use crate::media;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
@@ -57,6 +58,7 @@ fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
         eprintln!("warning: {warning}");
     }
     let (mut sounds, mut missing) = (media::Sounds::default(), Missing::default());
+    sounds.add_samples(SILENCE, &[0; 160]);
     for (name, wav) in &gathered.wavs {
         let added = sounds.add_wav(name, wav);
         missing.unless(added.map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}")));

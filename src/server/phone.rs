@@ -138,7 +138,10 @@ impl Desk {
                 self.ask(Ask::Dial { to, flow });
             }
             (None, Some(_)) => self.ask(Ask::Register { registrar, expires: REGISTRATION }),
-            (None, None) => bail!("a phone that waits for calls must register: it needs a user and a password"),
+            (None, None) => match &self.settings.user {
+                Some(user) => bail!("there is no password for {user}: give --password, or --data of a server here"),
+                None => bail!("a phone that waits for calls must register: give --user"),
+            },
         }
         Ok(())
     }
@@ -303,7 +306,10 @@ impl Desk {
                     self.ask(Ask::Press { digits });
                 }
             }
-            Event::Failed { .. } => self.call_over(true),
+            Event::Failed { status } => {
+                eprintln!("{}", failure(status));
+                self.call_over(true);
+            }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
             Event::RegistrationFailed { status } => {
                 self.deeds.failed = true;
@@ -372,6 +378,20 @@ impl Desk {
             keys => self.ask(Ask::Press { digits: keys.to_owned() }),
         }
     }
+}
+
+/// What a failed call means, for people.
+fn failure(status: u16) -> String {
+    let words = match status {
+        401 | 403 | 407 => "the server does not believe that you are who you say: look at --user and --password",
+        404 => "nobody can be reached under this number (short codes need --user)",
+        408 => "the server does not answer",
+        480 | 486 | 600 | 603 => "the other side does not take the call",
+        488 => "there is no common codec",
+        503 => "the server takes no new calls at present",
+        _ => return format!("the call failed with status {status}"),
+    };
+    words.to_owned()
 }
 
 /// One JSON line; times in milliseconds since the phone was started.

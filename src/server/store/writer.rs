@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A group is written when its first event has waited this long …
-pub(super) const GROUP_TIME: Duration = Duration::from_millis(5);
+pub(super) const GROUP_TIME: Duration = Duration::from_millis(10);
 /// … or when this many events wait, whichever comes first.
 pub(super) const GROUP_ROWS: u64 = 256;
 /// When more wait, one transaction takes up to this many: a backlog is worked off with fewer commits.

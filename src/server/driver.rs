@@ -21,11 +21,6 @@ use std::time::Duration;
 
 /// How many inputs are taken before outputs that wait for a syscall get their turn.
 const BATCH: usize = 64;
-/// Woken again so soon, the thread is busy …
-const BUSY: Duration = Duration::from_millis(1);
-/// … and rests so long before it looks again. What comes meanwhile is taken at once and wakes nobody: under load half
-/// of the thread's time was falling asleep and waking up. A call is half a millisecond slower for it, then only.
-const REST: Duration = Duration::from_micros(500);
 /// Calls wait for this thread: before what else the machine does, after the audio.
 const NICE: i32 = -5;
 
@@ -66,8 +61,6 @@ pub struct Driver {
     pub inbox: Receiver<Message>,
     pub outlets: Outlets,
     pub backlog: Arc<Backlog>,
-    /// When the thread was woken last.
-    pub woken: Instant,
     /// What the engine was told last about the log.
     pub log_healthy: bool,
     /// Told once, when a drain has come to its end.
@@ -83,7 +76,7 @@ impl Driver {
         net::prefer_this_thread(NICE);
         self.drain();
         let end = loop {
-            let first = self.wait();
+            let first = self.inbox.recv_timeout(self.patience());
             // Before what came is handled: a new call must not be taken when its events cannot be written.
             self.look_at_log();
             match first {
@@ -108,23 +101,6 @@ impl Driver {
             eprintln!("the end of the recording cannot be written: {why:#}");
         }
         end
-    }
-
-    /// The next message, or that a deadline has come.
-    fn wait(&mut self) -> Result<Message, RecvTimeoutError> {
-        if let Ok(message) = self.inbox.try_recv() {
-            return Ok(message);
-        }
-        if self.clock.now().since(self.woken) < BUSY {
-            rest(REST.min(self.patience()));
-            if let Ok(message) = self.inbox.try_recv() {
-                self.woken = self.clock.now();
-                return Ok(message);
-            }
-        }
-        let message = self.inbox.recv_timeout(self.patience());
-        self.woken = self.clock.now();
-        message
     }
 
     /// Takes the first and what else waits, up to a batch; how the thread ends, if it does.
@@ -211,9 +187,4 @@ impl Driver {
             self.outlets.store.append(step);
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the shell may sleep; nothing is waited for")]
-fn rest(time: Duration) {
-    std::thread::sleep(time);
 }

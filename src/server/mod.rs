@@ -148,17 +148,9 @@ impl Running {
             record,
         };
         let (drained, when_drained) = channel();
-        let (backlog, woken) = (udp.backlog(), clock.now());
-        let driver = Driver {
-            engine,
-            clock,
-            inbox: messages,
-            outlets,
-            backlog,
-            woken,
-            drained: Some(drained),
-            log_healthy: true,
-        };
+        let backlog = udp.backlog();
+        let driver =
+            Driver { engine, clock, inbox: messages, outlets, backlog, drained: Some(drained), log_healthy: true };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic

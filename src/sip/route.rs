@@ -1,6 +1,6 @@
 //! Where requests go: a flow that is known, an address in a URI, or a name that the shell looks up (RFC 3263).
 //!
-//! Left out for now: NAPTR and SRV are the shell's; `maddr` is ignored (it lets strangers point us at others).
+//! Left out: NAPTR and SRV are the shell's; `maddr` is ignored (it lets strangers point us at others).
 
 use super::api::{Event, FailureCause, Flow, Output, Transport};
 use super::header::{Method, Name, NameAddr, Via};

@@ -1,13 +1,16 @@
 //! The engine's thread: wait, handle, drain.
 //!
-//! Everything that reaches the engine comes through one channel and passes [`Driver::door`] with its `now`, which
-//! is also where a recording is made.
+//! It reads its SIP sockets itself, in batches: a message costs no hop from another thread. Everything else comes
+//! through the [`super::inbox`]. All of it passes [`Driver::door`] with its `now`, which is also where a recording is
+//! made.
 
 use super::accounts::Accounts;
 use super::clock::Clock;
-use super::net;
+use super::inbox::{Message, Messages};
+use super::net::datagrams::Datagrams;
+use super::net::{self, Epoll};
 use super::record::Recorder;
-use super::signaling::Backlog;
+use super::signaling::Udp;
 use super::store::Store;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
@@ -15,37 +18,23 @@ use crate::media;
 use crate::sip;
 use crate::stats::Stats;
 use crate::time::Instant;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use anyhow::Context;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many inputs are taken before outputs that wait for a syscall get their turn.
-const BATCH: usize = 64;
+/// Inputs of one kind handled before the thread looks what else has come.
+const BATCH: usize = 16;
+/// Datagrams that may wait here. Beyond them the system's buffer fills, and then it drops what comes: phones send again
+/// what was lost (RFC 3261 §17.1.1.2). About 10 MB at the usual sizes.
+const WAITING_DATAGRAMS: usize = 8_192;
 /// Calls wait for this thread: before what else the machine does, after the audio.
 const NICE: i32 = -5;
 
-/// What reaches the engine's thread.
-pub enum Message {
-    Input(Input),
-    /// From the network: one that counts in the [`Backlog`].
-    Datagram {
-        flow: sip::Flow,
-        bytes: Vec<u8>,
-    },
-    /// Looks at the engine between two inputs: for metrics and readiness.
-    Look(Box<dyn FnOnce(&Engine) + Send>),
-    /// Ends the thread.
-    Stop,
-    /// The process cannot go on, and why.
-    Failed(String),
-}
-
-/// Sends one datagram; the flow's listener says from where.
-pub type SendSip = Box<dyn Fn(sip::Flow, &[u8]) + Send>;
-
 /// Where the engine's outputs go.
 pub struct Outlets {
-    pub sip: SendSip,
     pub media: Box<dyn Fn(media::Command) + Send>,
     /// Resolves a host name and answers through the channel.
     pub resolve: Box<dyn Fn(u64, sip::uri::Uri) + Send>,
@@ -58,43 +47,27 @@ pub struct Outlets {
 pub struct Driver {
     pub engine: Engine,
     pub clock: Clock,
-    pub inbox: Receiver<Message>,
+    pub udp: Vec<Udp>,
+    pub inbox: Messages,
     pub outlets: Outlets,
-    pub backlog: Arc<Backlog>,
     /// What the engine was told last about the log.
     pub log_healthy: bool,
     /// Told once, when a drain has come to its end.
     pub drained: Option<Sender<()>>,
 }
 
+/// The token of the inbox; listeners have their numbers.
+const INBOX: u64 = u64::MAX;
+
 impl Driver {
     /// Runs until `Message::Stop` or until nobody can send any more.
     ///
     /// # Errors
-    /// `Message::Failed` came.
+    /// `Message::Failed` came, or the sockets cannot be waited for.
     pub fn run(mut self) -> anyhow::Result<()> {
         net::prefer_this_thread(NICE);
         self.drain();
-        let end = loop {
-            let first = self.inbox.recv_timeout(self.patience());
-            // Before what came is handled: a new call must not be taken when its events cannot be written.
-            self.look_at_log();
-            match first {
-                Ok(message) => {
-                    if let Some(end) = self.batch(message) {
-                        break end;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break Ok(()),
-            }
-            if self.engine.deadline().is_some_and(|at| at <= self.clock.now()) {
-                self.door(Input::Timeout);
-            }
-            if self.engine.is_drained() {
-                self.drained.take().map(|drained| drained.send(()));
-            }
-        };
+        let end = self.work().context("the engine cannot wait for its sockets").flatten();
         if let Some(record) = &mut self.outlets.record
             && let Err(why) = record.flush()
         {
@@ -103,14 +76,52 @@ impl Driver {
         end
     }
 
-    /// Takes the first and what else waits, up to a batch; how the thread ends, if it does.
-    fn batch(&mut self, first: Message) -> Option<anyhow::Result<()>> {
-        let mut end = self.take(first);
-        for _ in 1..BATCH {
-            let (None, Ok(message)) = (&end, self.inbox.try_recv()) else { break };
-            end = self.take(message);
+    fn work(&mut self) -> io::Result<anyhow::Result<()>> {
+        let (mut epoll, mut room, mut waiting) = (Epoll::new()?, Datagrams::default(), VecDeque::new());
+        self.inbox.watch(&epoll, INBOX)?;
+        for (listener, udp) in self.udp.iter().enumerate() {
+            udp.watch(&epoll, listener as u64)?;
         }
-        end
+        loop {
+            let first = if waiting.is_empty() { self.inbox.may_sleep() } else { None };
+            let busy = first.is_some() || !waiting.is_empty();
+            let ready = epoll.wait(if busy { Some(Duration::ZERO) } else { self.patience() })?;
+            for udp in ready.filter_map(|token| self.udp.get(usize::try_from(token).ok()?)) {
+                if waiting.len() < WAITING_DATAGRAMS {
+                    udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())));
+                }
+            }
+            // Before what came is handled: a new call must not be taken when its events cannot be written.
+            self.look_at_log();
+            if let Some(end) = self.messages(first) {
+                return Ok(end);
+            }
+            for (flow, bytes) in waiting.drain(..waiting.len().min(BATCH)) {
+                self.door(Input::Sip(sip::Input::Received { flow, bytes }));
+            }
+            self.time_passed();
+        }
+    }
+
+    fn time_passed(&mut self) {
+        if self.engine.deadline().is_some_and(|at| at <= self.clock.now()) {
+            self.door(Input::Timeout);
+        }
+        if self.engine.is_drained() {
+            self.drained.take().map(|drained| drained.send(()));
+        }
+    }
+
+    /// Takes the first and what else has come, up to a batch; how the thread ends, if it does.
+    fn messages(&mut self, first: Option<Message>) -> Option<anyhow::Result<()>> {
+        let mut next = first.or_else(|| self.inbox.next());
+        for _ in 1..BATCH {
+            if let Some(end) = self.take(next?) {
+                return Some(end);
+            }
+            next = self.inbox.next();
+        }
+        self.take(next?)
     }
 
     fn take(&mut self, message: Message) -> Option<anyhow::Result<()>> {
@@ -118,10 +129,6 @@ impl Driver {
             Message::Stop => return Some(Ok(())),
             Message::Failed(why) => return Some(Err(anyhow::anyhow!(why))),
             Message::Input(input) => self.door(input),
-            Message::Datagram { flow, bytes } => {
-                self.backlog.leave();
-                self.door(Input::Sip(sip::Input::Received { flow, bytes }));
-            }
             Message::Look(look) => look(&self.engine),
         }
         None
@@ -135,9 +142,8 @@ impl Driver {
         }
     }
 
-    fn patience(&self) -> Duration {
-        let at = self.engine.deadline().unwrap_or(Instant(u64::MAX));
-        at.since(self.clock.now()).min(Duration::from_secs(3600))
+    fn patience(&self) -> Option<Duration> {
+        self.engine.deadline().map(|at| at.since(self.clock.now()))
     }
 
     /// The one door: every input with its `now`.
@@ -161,7 +167,11 @@ impl Driver {
         let mut events = Vec::new();
         while let Some(output) = self.engine.poll() {
             match output {
-                Output::Sip { flow, bytes } => (self.outlets.sip)(flow, &bytes),
+                Output::Sip { flow, bytes } => {
+                    if let Some(udp) = self.udp.get(usize::from(flow.listener)) {
+                        udp.send(flow, &bytes);
+                    }
+                }
                 Output::Media(command) => (self.outlets.media)(command),
                 Output::Event(event) => {
                     // Numbers that a panic left half-read are whole: only this thread writes them.

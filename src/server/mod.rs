@@ -3,8 +3,7 @@
 //!
 //! | thread | what it does |
 //! |---|---|
-//! | `engine` | waits, handles, drains ([`driver`]) |
-//! | `sip-udp` | reads datagrams ([`signaling`]) |
+//! | `engine` | reads SIP, waits, handles, drains ([`driver`]) |
 //! | `plane-N` | audio: batched receive and send ([`media`]) |
 //! | `log` | group commit of events ([`store`]) |
 //! | tokio's | HTTP, names, signals |
@@ -13,6 +12,7 @@ pub mod accounts;
 pub mod calls;
 pub mod clock;
 pub mod driver;
+pub mod inbox;
 pub mod media;
 pub mod metrics;
 pub mod net;
@@ -34,10 +34,11 @@ use crate::sip::{self, Listener};
 use crate::stats::Stats;
 use anyhow::{Result, bail};
 use clock::Clock;
-use driver::{Driver, Message, Outlets};
+use driver::{Driver, Outlets};
+use inbox::{Inbox, Message};
 use record::Recorder;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::Store;
@@ -110,13 +111,12 @@ fn refuse(why: &dyn std::fmt::Display) -> Outcome {
 
 /// Everything that runs.
 struct Running {
-    inbox: Sender<Message>,
+    inbox: Inbox,
     /// Told when a drain has come to its end; taken by who waits for that.
     drained: Option<Receiver<()>>,
     engine: std::thread::JoinHandle<Result<()>>,
     /// Closed when the engine's thread ends, however it does.
     engine_ended: oneshot::Receiver<()>,
-    udp: signaling::Udp,
     planes: Arc<media::Planes>,
     store: Arc<Store>,
     http: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -125,12 +125,11 @@ struct Running {
 
 impl Running {
     fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
-        let opening::Opened { mut udp, http, store, accounts, sounds } = opening::open(loaded, &runtime)?;
+        let opening::Opened { udp, http, store, accounts, sounds } = opening::open(loaded, &runtime)?;
         let sounds = Arc::new(sounds);
         let clock = Clock::start();
-        let (inbox, messages) = channel();
+        let (inbox, messages) = Inbox::new()?;
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
-        udp.read_into(0, inbox.clone())?;
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let engine = Engine::new(start, config);
@@ -139,7 +138,6 @@ impl Running {
         let store_writer = Arc::new(store.store);
         print_banner(loaded, &accounts, store.epoch);
         let outlets = Outlets {
-            sip: udp.sender(),
             media: planes.sender(),
             resolve: signaling::resolver(runtime.clone(), inbox.clone()),
             store: Arc::clone(&store_writer),
@@ -148,21 +146,21 @@ impl Running {
             record,
         };
         let (drained, when_drained) = channel();
-        let backlog = udp.backlog();
-        let driver =
-            Driver { engine, clock, inbox: messages, outlets, backlog, drained: Some(drained), log_healthy: true };
+        let dropped = udp.dropped();
+        let (udp, inbox_end, drained) = (vec![udp], messages, Some(drained));
+        let driver = Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
             driver.run()
         })?;
         let exporter =
-            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), udp.backlog());
+            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), dropped);
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let drain_limit = loaded.center.limits.drain;
         let (store, drained) = (store_writer, Some(when_drained));
-        Ok(Running { inbox, drained, engine, engine_ended, udp, planes, store, http, drain_limit })
+        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, drain_limit })
     }
 
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
@@ -175,7 +173,6 @@ impl Running {
         let ended = self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"));
         self.http.abort();
         self.planes.stop();
-        self.udp.stop();
         let written = self.store.flush();
         ended??;
         asked?;
@@ -206,16 +203,11 @@ impl Running {
 
 const ENDED: &str = "the engine's thread has ended by itself";
 
-fn post(inbox: &Sender<Message>, message: Message) -> Result<()> {
-    inbox.send(message).map_err(|_| anyhow::anyhow!(ENDED))
+fn post(inbox: &Inbox, message: Message) -> Result<()> {
+    inbox.send(message).map_err(|inbox::Ended| anyhow::anyhow!(ENDED))
 }
 
-fn start_planes(
-    loaded: &Loaded,
-    sounds: &Arc<audio::Sounds>,
-    clock: Clock,
-    inbox: &Sender<Message>,
-) -> Result<media::Planes> {
+fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = loaded.server.media.planes.unwrap_or(u16::try_from(cores).unwrap_or(1));
     let inbox = inbox.clone();
@@ -264,7 +256,7 @@ fn restored(open: Vec<crate::event::Event>) -> Input {
 }
 
 /// Why new calls are not welcome at present. Waits for the engine's thread.
-fn not_ready(store: Arc<Store>, inbox: Sender<Message>) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
+fn not_ready(store: Arc<Store>, inbox: Inbox) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
     Box::new(move || {
         if !store.healthy() {
             return Some("the log cannot be written".to_owned());

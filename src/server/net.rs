@@ -1,5 +1,7 @@
 //! What Linux offers for sockets beyond the standard library: epoll, a wake-up, buffer sizes, the limit of open
-//! files, priorities. The only file with calls into libc, each wrapped in a safe function.
+//! files, priorities. The only place with calls into libc, each wrapped in a safe function.
+
+pub mod datagrams;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -90,20 +92,21 @@ impl AsRawFd for Wake {
     }
 }
 
-/// Room for bursts of signaling from many phones: 4 MiB where the system allows it.
+/// Room for bursts of signaling from many phones: 4 MiB with CAP_NET_ADMIN, else what `net.core.rmem_max` allows.
 pub fn enlarge_buffers(socket: &UdpSocket) {
-    set_receive_buffer(socket, 4 << 20);
+    set_receive_buffer(socket, libc::SO_RCVBUF, 4 << 20);
+    set_receive_buffer(socket, libc::SO_RCVBUFFORCE, 4 << 20);
 }
 
 /// A limit for one leg's audio, 64 KiB: more than a second of it.
 pub fn limit_buffers(socket: &UdpSocket) {
-    set_receive_buffer(socket, 64 << 10);
+    set_receive_buffer(socket, libc::SO_RCVBUF, 64 << 10);
 }
 
-fn set_receive_buffer(socket: &UdpSocket, bytes: i32) {
+fn set_receive_buffer(socket: &UdpSocket, option: i32, bytes: i32) {
     let (value, length) = (&raw const bytes, size_of::<i32>() as libc::socklen_t);
     // SAFETY: the kernel reads one i32 that lives through the call. Failing leaves the system's default, which works.
-    unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, value.cast(), length) };
+    unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value.cast(), length) };
 }
 
 /// Allows as many open files as the system lets us; each leg needs two. Returns how many that are.

@@ -2,10 +2,10 @@
 //!
 //! Counters of packets and messages are not events; the machines are asked for them at each scrape.
 
-use super::driver::Message;
+use super::inbox::{Inbox, Message};
 use super::media::{Figures, Planes};
 use super::metrics::{Exported, of_store};
-use super::signaling::Backlog;
+use super::signaling::Dropped;
 use super::store::Store;
 use crate::acd;
 use crate::engine::Engine;
@@ -13,7 +13,7 @@ use crate::media;
 use crate::sip;
 use crate::stats::{Sample, Stats};
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub struct Exporter {
     stats: Arc<Mutex<Stats>>,
     store: Arc<Store>,
     planes: Arc<Planes>,
-    inbox: Sender<Message>,
-    backlog: Arc<Backlog>,
+    inbox: Inbox,
+    dropped: Dropped,
     exported: Mutex<Exported>,
 }
 
@@ -35,10 +35,10 @@ impl Exporter {
         stats: Arc<Mutex<Stats>>,
         store: Arc<Store>,
         planes: Arc<Planes>,
-        inbox: Sender<Message>,
-        backlog: Arc<Backlog>,
+        inbox: Inbox,
+        dropped: Dropped,
     ) -> Exporter {
-        Exporter { stats, store, planes, inbox, backlog, exported: Mutex::default() }
+        Exporter { stats, store, planes, inbox, dropped, exported: Mutex::default() }
     }
 
     /// Prometheus' text format.
@@ -46,7 +46,7 @@ impl Exporter {
         let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         let mut samples: Vec<Sample> = stats.samples().collect();
         drop(stats); // the engine's thread writes there
-        samples.push(of_backlog(&self.backlog));
+        samples.push(of_dropped(&self.dropped));
         samples.extend(of_store(self.store.numbers(), self.store.healthy()));
         samples.extend(of_planes(&self.planes.figures()));
         samples.extend(self.of_engine());
@@ -72,9 +72,9 @@ impl Exporter {
     }
 }
 
-fn of_backlog(backlog: &Backlog) -> Sample {
-    let help = "Datagrams dropped unread, because too many were waiting.";
-    Sample::counter("tierline_sip_datagrams_dropped_total", help, &[], backlog.dropped())
+fn of_dropped(dropped: &Dropped) -> Sample {
+    let help = "Datagrams that the system dropped unread, because too many were waiting.";
+    Sample::counter("tierline_sip_datagrams_dropped_total", help, &[], dropped.count())
 }
 
 fn flag(on: bool) -> f64 {

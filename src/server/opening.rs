@@ -23,7 +23,7 @@ pub struct Opened {
 /// One line for each thing that cannot be had.
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
-    let udp = missing.unless(signaling::Udp::bind(server.sip.bind));
+    let udp = missing.unless(signaling::Udp::bind(0, server.sip.bind));
     let http = runtime.block_on(TcpListener::bind(server.http));
     let http = missing.unless(http.with_context(|| format!("cannot listen on http {}", server.http)));
     let store = missing.unless(store::Store::open(&server.data, server.node));

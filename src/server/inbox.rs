@@ -1,0 +1,102 @@
+//! The way to the engine's thread for all but datagrams: a queue, and a wake-up for a thread that waits in epoll.
+
+use super::net::{Epoll, Wake};
+use crate::engine::{Engine, Input};
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+
+/// What reaches the engine's thread.
+pub enum Message {
+    Input(Input),
+    /// Looks at the engine between two inputs: for metrics and readiness.
+    Look(Box<dyn FnOnce(&Engine) + Send>),
+    /// Ends the thread.
+    Stop,
+    /// The process cannot go on, and why.
+    Failed(String),
+}
+
+/// Where to leave messages.
+#[derive(Clone)]
+pub struct Inbox {
+    queue: Sender<Message>,
+    wake: Wake,
+}
+
+/// The engine's thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
+impl Inbox {
+    /// The way in, and the end that the engine's thread reads.
+    pub fn new() -> io::Result<(Inbox, Messages)> {
+        let ((queue, messages), wake) = (channel(), Wake::new()?);
+        Ok((Inbox { queue, wake: wake.clone() }, Messages { queue: messages, wake }))
+    }
+
+    /// Leaves a message. Costs a system call only if the engine's thread sleeps.
+    pub fn send(&self, message: Message) -> Result<(), Ended> {
+        self.queue.send(message).map_err(|_| Ended)?;
+        self.wake.wake();
+        Ok(())
+    }
+}
+
+/// The end that the engine's thread reads.
+pub struct Messages {
+    queue: Receiver<Message>,
+    wake: Wake,
+}
+
+impl Messages {
+    /// `epoll` tells `token` when a message has come since [`Messages::may_sleep`].
+    pub fn watch(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
+        epoll.add(&self.wake, token)
+    }
+
+    /// The next message, if one has come; `Stop` if nobody can send any more.
+    pub fn next(&self) -> Option<Message> {
+        match self.queue.try_recv() {
+            Ok(message) => Some(message),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Message::Stop),
+        }
+    }
+
+    /// To be asked before each sleep. From here on a message wakes; until the next call none costs its sender a
+    /// system call. What came meanwhile must be looked at before sleeping, so it is returned.
+    pub fn may_sleep(&self) -> Option<Message> {
+        self.wake.clear();
+        self.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_message_wakes_who_sleeps_and_none_is_overlooked() {
+        let ((inbox, messages), mut epoll) = (Inbox::new().unwrap(), Epoll::new().unwrap());
+        messages.watch(&epoll, 3).unwrap();
+        let mut woken = |limit| epoll.wait(limit).unwrap().collect::<Vec<_>>();
+        let now = Some(Duration::ZERO);
+        assert!(messages.may_sleep().is_none() && woken(now).is_empty());
+        inbox.send(Message::Stop).unwrap();
+        inbox.send(Message::Stop).unwrap();
+        assert_eq!(woken(None), [3]);
+        assert!(messages.may_sleep().is_some(), "what came while nobody slept");
+        assert!(messages.next().is_some() && messages.next().is_none());
+        assert!(woken(now).is_empty(), "the wake-up is used up");
+        drop(messages);
+        assert_eq!(inbox.send(Message::Stop), Err(Ended));
+    }
+
+    #[test]
+    fn an_inbox_that_nobody_can_fill_ends_its_reader() {
+        let (inbox, messages) = Inbox::new().unwrap();
+        drop(inbox);
+        assert!(matches!(messages.next(), Some(Message::Stop)));
+    }
+}

@@ -67,7 +67,7 @@ impl Driver {
     pub fn run(mut self) -> anyhow::Result<()> {
         net::prefer_this_thread(NICE);
         self.drain();
-        let end = self.work().context("the engine cannot wait for its sockets").flatten();
+        let end = self.work().context("the engine cannot wait for its sockets").and_then(|end| end);
         if let Some(record) = &mut self.outlets.record
             && let Err(why) = record.flush()
         {

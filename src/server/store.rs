@@ -17,8 +17,9 @@
 //! twice the limit events are dropped and counted in [`Numbers::lost`]; a start then ends what they would
 //! have closed.
 //!
-//! **What erasing leaves behind.** `secure_delete` overwrites a deleted text in the database; its copy in the
-//! write-ahead log is gone after the next hourly truncation or an orderly stop.
+//! **What erasing leaves behind.** A text is overwritten where it is, in the row that stays (see [`slots`]; of a number
+//! or a key some empty bytes remain); its copy in the write-ahead log is gone after the next hourly truncation or an
+//! orderly stop.
 //!
 //! Left out: retention of the events themselves (they hold no person), and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
@@ -26,6 +27,7 @@
 mod group;
 mod reader;
 mod schema;
+mod slots;
 mod writer;
 
 pub use reader::{Filter, Reader};
@@ -128,7 +130,7 @@ impl Store {
         let (conn, start) = schema::open_for_writing(dir, node)
             .with_context(|| format!("cannot open the event log `{}`", schema::file(dir).display()))?;
         writer::erase_all_expired(&conn, keep, now).context("cannot erase expired personal data")?;
-        let written = Written::new(start.next_seq - 1, &start.recovered, keep);
+        let written = Written::read(&conn, start.next_seq - 1, &start.recovered, keep)?;
         Ok(Opened {
             store: Store::start(Log { conn, written, keep }, lock)?,
             epoch: start.epoch,

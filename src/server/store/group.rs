@@ -8,6 +8,7 @@
 //! first, and only what is left of it changes the table. Where a key's row is, we know by heart; that knowledge
 //! changes after the commit only, so that a group that failed can be written again.
 
+use super::slots::{self, SlotTable, Slots};
 use super::{Keep, schema};
 use crate::event::{Event, Personal};
 use crate::ids::CallId;
@@ -23,19 +24,32 @@ const ROW_LINES: u64 = 32;
 pub(super) struct Written {
     /// The number of the last event; 0 before the first.
     last_seq: u64,
-    /// What is open, and the event that says so: the key of its row in the table `open`.
-    open: BTreeMap<OpenKey, u64>,
+    open: BTreeMap<OpenKey, Opened>,
+    slots: Slots,
     keep: Keep,
 }
 
+/// A row of the table `open`.
+#[derive(Clone)]
+struct Opened {
+    /// The event that says all about it.
+    seq: u64,
+    /// Where its text is.
+    slots: Vec<i64>,
+}
+
 impl Written {
-    /// `recovered`: the events behind everything that is open.
-    pub fn new(last_seq: u64, recovered: &[Event], keep: Keep) -> Written {
-        let opened = recovered.iter().filter_map(|event| match log::open_change(event)? {
-            OpenChange::Open(key) => Some((key, event.seq)),
-            OpenChange::Close(_) => None,
-        });
-        Written { last_seq, open: opened.collect(), keep }
+    /// `recovered`: the events behind everything that is open in `conn`.
+    pub fn read(conn: &Connection, last_seq: u64, recovered: &[Event], keep: Keep) -> rusqlite::Result<Written> {
+        let mut open = BTreeMap::new();
+        let mut query = conn.prepare("SELECT slots FROM open WHERE seq = ?1")?;
+        for event in recovered {
+            let Some(OpenChange::Open(key)) = log::open_change(event) else { continue };
+            let written: Option<String> = query.query_row([event.seq as i64], |row| row.get(0))?;
+            open.insert(key, Opened { seq: event.seq, slots: slots::parse(written.as_deref()) });
+        }
+        let used = open.values().flat_map(|opened| opened.slots.iter().copied()).collect();
+        Ok(Written { last_seq, open, slots: Slots::read(conn, &used)?, keep })
     }
 
     /// Writes `batch` in one transaction; returns how many events were left out because their number is taken.
@@ -43,6 +57,15 @@ impl Written {
     /// # Errors
     /// SQLite's; then nothing of `batch` is written.
     pub fn commit(&mut self, conn: &mut Connection, batch: &[Event]) -> rusqlite::Result<u64> {
+        let lost = self.try_commit(conn, batch);
+        match lost {
+            Ok(_) => self.slots.keep(),
+            Err(_) => self.slots.undo(),
+        }
+        lost
+    }
+
+    fn try_commit(&mut self, conn: &mut Connection, batch: &[Event]) -> rusqlite::Result<u64> {
         let mut group = Group::new(self.last_seq);
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tables = Tables::prepare(&tx)?;
@@ -50,13 +73,13 @@ impl Written {
             group.add(event, &mut tables, self.keep)?;
         }
         group.row.write(&mut tables)?;
-        self.change_open(&group.changes, &mut tables)?;
+        let opened = self.change_open(&group.changes, &mut tables)?;
         drop(tables);
         tx.commit()?;
-        for (key, opened) in &group.changes {
+        for (key, opened) in opened {
             match opened {
-                Some(event) => _ = self.open.insert(*key, event.seq),
-                None => _ = self.open.remove(key),
+                Some(opened) => _ = self.open.insert(key, opened),
+                None => _ = self.open.remove(&key),
             }
         }
         self.last_seq = group.last_seq;
@@ -64,17 +87,34 @@ impl Written {
     }
 
     /// Also what opens a second time leaves its earlier row: its text would never be erased.
-    fn change_open(&self, changes: &Changes<'_>, tables: &mut Tables<'_>) -> rusqlite::Result<()> {
-        for seq in changes.keys().filter_map(|key| self.open.get(key)) {
-            tables.close.execute([*seq as i64])?;
+    fn change_open(&mut self, changes: &Changes<'_>, tables: &mut Tables<'_>) -> rusqlite::Result<OpenChanges> {
+        for opened in changes.keys().filter_map(|key| self.open.get(key)) {
+            tables.close.execute([opened.seq as i64])?;
+            self.slots.erase(&opened.slots, &mut tables.slot)?;
         }
-        for event in changes.values().flatten() {
-            let personal = event.what.personal().filter(|personal| self.keep.time(personal.kind).is_none());
-            tables.open.execute(params![event.seq as i64, personal.and_then(|p| p.text.as_deref())])?;
+        let mut rows = Vec::with_capacity(changes.len());
+        for (key, event) in changes {
+            let opened = match event {
+                Some(event) => Some(self.open_row(event, tables)?),
+                None => None,
+            };
+            rows.push((*key, opened));
         }
-        Ok(())
+        Ok(rows)
+    }
+
+    fn open_row(&mut self, event: &Event, tables: &mut Tables<'_>) -> rusqlite::Result<Opened> {
+        let personal = event.what.personal().filter(|personal| self.keep.time(personal.kind).is_none());
+        let slots = match personal.and_then(|personal| personal.text.as_deref()) {
+            Some(text) => self.slots.put(text, &mut tables.slot)?,
+            None => Vec::new(),
+        };
+        tables.open.execute(params![event.seq as i64, slots::written(&slots)])?;
+        Ok(Opened { seq: event.seq, slots })
     }
 }
+
+type OpenChanges = Vec<(OpenKey, Option<Opened>)>;
 
 /// For each key that a group touches: the event that opens it, if it is open at the end.
 type Changes<'b> = BTreeMap<OpenKey, Option<&'b Event>>;
@@ -111,7 +151,7 @@ impl<'b> Group<'b> {
         if let Some(Personal { kind, handle, text: Some(text) }) = event.what.personal()
             && keep.time(*kind).is_some()
         {
-            tables.personal.execute(params![schema::kind(*kind), event.at.0, *handle as i64, &**text])?;
+            tables.personal.execute(params![*handle as i64, schema::kind(*kind), event.at.0, &**text])?;
         }
         Ok(())
     }
@@ -163,6 +203,7 @@ struct Tables<'c> {
     personal: CachedStatement<'c>,
     open: CachedStatement<'c>,
     close: CachedStatement<'c>,
+    slot: SlotTable<'c>,
 }
 
 impl<'c> Tables<'c> {
@@ -172,6 +213,7 @@ impl<'c> Tables<'c> {
             personal: conn.prepare_cached("INSERT OR REPLACE INTO personal VALUES (?1, ?2, ?3, ?4)")?,
             open: conn.prepare_cached("INSERT INTO open VALUES (?1, ?2)")?,
             close: conn.prepare_cached("DELETE FROM open WHERE seq = ?1")?,
+            slot: SlotTable::prepare(conn)?,
         })
     }
 }

@@ -1,12 +1,12 @@
 //! Reading the log: on connections of its own, beside a running writer or without one.
 
-use super::schema;
+use super::{schema, slots};
 use crate::event::{Event, PersonalKind, What};
 use crate::ids::{CallId, LineId};
 use crate::log;
 use crate::time::Wall;
 use anyhow::{Context, Result};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use std::path::Path;
 
 /// Which calls to list; `None` means all.
@@ -115,22 +115,22 @@ pub(super) fn open_events(conn: &Connection) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Dialogs and bindings are kept beside what is open, the other kinds by the time they arose.
+/// Dialogs and bindings are kept in the slots of what is open, the other kinds by their handle.
 fn join_text(conn: &Connection, event: &mut Event) -> Result<()> {
-    let (seq, at) = (event.seq as i64, event.at.0);
+    let seq = event.seq as i64;
     let Some(personal) = event.what.personal_mut() else { return Ok(()) };
-    let text: Option<Option<String>> = match personal.kind {
+    let text: Option<String> = match personal.kind {
         PersonalKind::Dialog | PersonalKind::Binding => {
-            let mut query = conn.prepare_cached("SELECT text FROM open WHERE seq = ?1")?;
-            query.query_row([seq], |row| row.get(0)).optional()?
+            let mut query = conn.prepare_cached("SELECT slots FROM open WHERE seq = ?1")?;
+            let written: Option<String> = query.query_row([seq], |row| row.get(0)).optional()?.flatten();
+            written.map(|written| slots::text(conn, &slots::parse(Some(&written)))).transpose()?
         }
-        kind @ (PersonalKind::Number | PersonalKind::Digit) => {
-            let sql = "SELECT text FROM personal WHERE kind = ?1 AND at = ?2 AND handle = ?3";
-            let row = params![schema::kind(kind), at, personal.handle as i64];
-            conn.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?
+        PersonalKind::Number | PersonalKind::Digit => {
+            let mut query = conn.prepare_cached("SELECT text FROM personal WHERE handle = ?1 AND kind <> ?2")?;
+            query.query_row([personal.handle as i64, schema::ERASED], |row| row.get(0)).optional()?
         }
     };
-    personal.text = text.flatten().map(Into::into);
+    personal.text = text.map(Into::into);
     Ok(())
 }
 

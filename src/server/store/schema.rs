@@ -23,19 +23,24 @@ const TABLES: &str = "
     CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE event(seq INTEGER PRIMARY KEY, call INTEGER, version INTEGER NOT NULL, lines TEXT NOT NULL);
     CREATE INDEX event_call ON event(call) WHERE call IS NOT NULL;
-    CREATE TABLE personal(kind INTEGER, at INTEGER, handle INTEGER, text TEXT NOT NULL,
-                          PRIMARY KEY (kind, at, handle)) WITHOUT ROWID;
-    CREATE TABLE open(seq INTEGER PRIMARY KEY, text TEXT);
+    CREATE TABLE personal(handle INTEGER PRIMARY KEY, kind INTEGER NOT NULL, at INTEGER NOT NULL, text NOT NULL);
+    CREATE INDEX personal_at ON personal(kind, at) WHERE kind <> 9;
+    CREATE TABLE open(seq INTEGER PRIMARY KEY, slots TEXT);
+    CREATE TABLE slot(slot INTEGER PRIMARY KEY, body BLOB NOT NULL);
     INSERT INTO meta VALUES ('schema', 1), ('epoch', 0);
 ";
+
+/// `personal.kind` of a text that was erased: its row stays, with as many zeros (see [`super::slots`] for the reason).
+/// SQLite stores all kinds in one byte, so that the row keeps its size.
+pub(super) const ERASED: i64 = 9;
 
 /// `personal.kind`.
 pub(super) fn kind(kind: PersonalKind) -> i64 {
     match kind {
-        PersonalKind::Number => 1,
-        PersonalKind::Digit => 2,
-        PersonalKind::Dialog => 3,
-        PersonalKind::Binding => 4,
+        PersonalKind::Number => 2,
+        PersonalKind::Digit => 3,
+        PersonalKind::Dialog => 4,
+        PersonalKind::Binding => 5,
     }
 }
 
@@ -126,9 +131,9 @@ fn is_empty(conn: &Connection) -> Result<bool> {
 
 /// Refuses a database that is not ours or that a newer program wrote.
 pub(super) fn check_version(conn: &Connection) -> Result<()> {
-    let ours = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'event', 'personal', 'open')";
+    let ours = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'event', 'personal', 'open', 'slot')";
     let tables: i64 = conn.query_row(ours, [], |row| row.get(0))?;
-    ensure!(tables == 4, "it is a database, but not an event log of Tierline");
+    ensure!(tables == 5, "it is a database, but not an event log of Tierline");
     let version = meta(conn, "schema")?;
     ensure!(version <= VERSION, "a newer Tierline wrote it (schema {version}; this program reads up to {VERSION})");
     Ok(())

@@ -130,7 +130,7 @@ fn a_killed_process_leaves_what_was_open_and_nothing_else() {
     let after = open(&killed);
     assert_eq!((after.epoch, after.next_seq), (2, 8));
     assert_eq!(after.recovered, [events[2].clone(), events[6].clone()]);
-    let dialogs = "SELECT count(*) FROM open WHERE text IS NOT NULL";
+    let dialogs = "SELECT count(*) FROM slot WHERE body <> zeroblob(length(body))";
     let dialogs = Connection::open(schema::file(&killed.0)).unwrap().query_row(dialogs, [], |row| row.get(0));
     assert_eq!(dialogs, Ok(1), "the text of an ended or replaced dialog is still there");
 }
@@ -286,13 +286,20 @@ fn what_an_earlier_process_opened_is_closed_and_erased() {
     assert_eq!(open(&dir).recovered, [arrived(3, 2, None)]);
 }
 
+/// The four digits after each `prefix` in the database.
+fn numbered(dir: &Dir, prefix: &str) -> std::collections::BTreeSet<u64> {
+    let all = fs::read(schema::file(&dir.0)).unwrap();
+    let texts = all.windows(prefix.len() + 4).filter(|w| w.starts_with(prefix.as_bytes()));
+    texts.filter_map(|w| std::str::from_utf8(&w[prefix.len()..]).ok()?.parse().ok()).collect()
+}
+
 /// Pages split and merge under this: no copy that they leave may hold a text.
 #[test]
 fn of_many_dialogs_in_any_order_only_the_open_ones_are_on_the_disk() {
     const CALLS: u64 = 1200;
     let dir = Dir::new();
     let Opened { store, .. } = open(&dir);
-    let text = |call: u64| format!("dialog-{call:04}-{}", "x".repeat((call * 7919 % 900) as usize));
+    let text = |call: u64| format!("dialog-{call:04}-{}", "x".repeat((call * 7919 % 2000) as usize));
     let mut rng = crate::ids::Rng::from_number(5);
     let (mut seq, mut running) = (0, Vec::new());
     for call in 0..CALLS {
@@ -312,14 +319,31 @@ fn of_many_dialogs_in_any_order_only_the_open_ones_are_on_the_disk() {
         }
     }
     store.close().unwrap();
-    let all = fs::read(schema::file(&dir.0)).unwrap();
-    let held: Vec<u64> = all
-        .windows(12)
-        .filter(|w| w.starts_with(b"dialog-"))
-        .filter_map(|w| std::str::from_utf8(&w[7..11]).ok()?.parse().ok())
-        .collect();
-    let held: std::collections::BTreeSet<u64> = held.into_iter().collect();
+    let held = numbered(&dir, "dialog-");
     assert_eq!(held, running.into_iter().collect());
+}
+
+#[test]
+fn numbers_leave_no_copy_when_they_are_erased_among_others() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    for n in 1..=3000 {
+        let caller = personal(PersonalKind::Number, n, &format!("number-{n:04}{}", "9".repeat((n % 40) as usize)));
+        let arrived = What::CallArrived { leg: LegId(n), line: None, by_agent: None, language: "en".into(), caller };
+        store.append(vec![event(n, n, arrived)]);
+        if n % 500 == 0 {
+            store.flush().unwrap();
+            store.erase_expired(Wall(n as i64 * 1000 - 400_000) + Keep::default().number).unwrap();
+        }
+    }
+    store.close().unwrap();
+    let held = numbered(&dir, "number-");
+    assert_eq!(held, (2601..=3000).collect());
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let mut events = [reader.events(CallId(2600)).unwrap(), reader.events(CallId(2601)).unwrap()].concat();
+    reader.join_texts(&mut events).unwrap();
+    let kept: Vec<bool> = events.iter().map(|e| e.what.personal().is_some_and(|p| p.text.is_some())).collect();
+    assert_eq!(kept, [false, true]);
 }
 
 #[test]

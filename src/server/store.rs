@@ -6,10 +6,10 @@
 //! ```
 //!
 //! **What a row is.** What a step of the engine says about one call is one row of `event`: a line for each event, as
-//! [`crate::log`] encodes it, without personal texts. Numbers and keys are in `personal` by the time they arose, so
-//! that erasing one breaks no fold. `open` names the events behind what is open (see [`crate::log::open_change`])
-//! with the texts that go when it closes; it changes in the transaction of the event, and is what a start reads,
-//! however long the log is.
+//! [`crate::log`] encodes it, without personal texts. Numbers and keys are in `personal` with the time they arose, so
+//! that erasing one breaks no fold. `open` names the events behind what is open (see [`crate::log::open_change`]),
+//! `slot` has the texts that go when it closes; both change in the transaction of the event, and are what a start
+//! reads, however long the log is.
 //!
 //! **When the disk is slow or full.** [`Store::append`] never waits. Up to [`QUEUE_LIMIT`] events wait in
 //! memory; from there on, or while writing fails, [`Store::healthy`] is false and the shell takes no new
@@ -17,9 +17,9 @@
 //! twice the limit events are dropped and counted in [`Numbers::lost`]; a start then ends what they would
 //! have closed.
 //!
-//! **What erasing leaves behind.** A text is overwritten where it is, in the row that stays (see [`slots`]; of a number
-//! or a key some empty bytes remain); its copy in the write-ahead log is gone after the next hourly truncation or an
-//! orderly stop.
+//! **What erasing leaves behind.** A text is overwritten where it is, in a row that stays (`store/slots.rs` says why);
+//! of a number or a key that is a few empty bytes. Its copy in the write-ahead log is gone after the next hourly
+//! truncation or an orderly stop.
 //!
 //! Left out: retention of the events themselves (they hold no person), and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]

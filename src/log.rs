@@ -36,9 +36,14 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// The event as one line of JSON, without personal texts.
+/// The event as one line of JSON, without personal texts and without a line end.
 pub fn encode(event: &Event) -> String {
     serde_json::to_string(event).expect("events consist of plain values only")
+}
+
+/// The same at the end of `lines`, for whoever writes many.
+pub fn encode_into(event: &Event, lines: &mut Vec<u8>) {
+    serde_json::to_writer(lines, event).expect("events consist of plain values only");
 }
 
 /// Reads a line that was written in `version`.
@@ -116,14 +121,6 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
     })
 }
 
-/// The personal text that nobody needs any more once `change` has been applied.
-pub fn forgets_text(change: OpenChange) -> Option<OpenKey> {
-    match change {
-        OpenChange::Close(key @ (OpenKey::Leg(_) | OpenKey::Phone(_))) => Some(key),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +164,6 @@ mod tests {
         let cleared = What::ConnectionCleared { leg: LegId(9), party: Party::Caller, cause: Cause::Silent };
         let change = open_change(&event(cleared)).unwrap();
         assert_eq!(change, OpenChange::Close(OpenKey::Leg(LegId(9))));
-        assert_eq!(forgets_text(change), Some(OpenKey::Leg(LegId(9))));
         assert_eq!(open_change(&event(What::DrainStarted)), None);
     }
 

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  engine ── append ──▶ queue ──▶ writer thread ──▶ events.db ◀── readers, each on its own connection
-//!            never waits          10 ms or 256 rows
+//!            never waits          20 ms or 256 events
 //! ```
 //!
-//! **What a row is.** One event is one row of `event`, as [`crate::log`] encodes it, without personal texts.
-//! Texts are in `personal` with their kind and expiry, so that erasing one breaks no fold. `open` holds
-//! what is open (see [`crate::log::open_change`]) and changes in the transaction of its event: it is what a
-//! start reads, however long the log is.
+//! **What a row is.** What a step of the engine says about one call is one row of `event`: a line for each event, as
+//! [`crate::log`] encodes it, without personal texts. Numbers and keys are in `personal` with the time they arose, so
+//! that erasing one breaks no fold. `open` names the events behind what is open (see [`crate::log::open_change`]),
+//! `slot` has the texts that go when it closes; both change in the transaction of the event, and are what a start
+//! reads, however long the log is.
 //!
 //! **When the disk is slow or full.** [`Store::append`] never waits. Up to [`QUEUE_LIMIT`] events wait in
 //! memory; from there on, or while writing fails, [`Store::healthy`] is false and the shell takes no new
@@ -16,14 +17,17 @@
 //! twice the limit events are dropped and counted in [`Numbers::lost`]; a start then ends what they would
 //! have closed.
 //!
-//! **What erasing leaves behind.** `secure_delete` overwrites a deleted text in the database; its copy in the
-//! write-ahead log is gone after the next hourly truncation or an orderly stop.
+//! **What erasing leaves behind.** A text is overwritten where it is, in a row that stays (`store/slots.rs` says why);
+//! of a number or a key that is a few empty bytes. Its copy in the write-ahead log is gone after the next hourly
+//! truncation or an orderly stop.
 //!
 //! Left out: retention of the events themselves (they hold no person), and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod group;
 mod reader;
 mod schema;
+mod slots;
 mod writer;
 
 pub use reader::{Filter, Reader};
@@ -31,14 +35,14 @@ pub use reader::{Filter, Reader};
 use crate::event::{Event, PersonalKind};
 use crate::time::Wall;
 use anyhow::{Context, Result, anyhow};
-use rusqlite::Connection;
+use group::Written;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
-use writer::{Order, Shared, Writer};
+use writer::{Log, Order, Shared, Writer};
 
 /// This many events may wait for the disk before the store counts as unhealthy (about 300 MB).
 pub const QUEUE_LIMIT: u64 = 1_000_000;
@@ -55,7 +59,8 @@ pub struct Opened {
     pub recovered: Vec<Event>,
 }
 
-/// How long personal texts are kept. Those of dialogs and bindings go when their leg or binding is gone.
+/// How long personal texts are kept, also those that are in the log already. Those of dialogs and bindings go when
+/// their leg or binding is gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
     /// Callers' numbers (default 90 days).
@@ -72,11 +77,11 @@ impl Default for Keep {
 }
 
 impl Keep {
-    /// When a text of `kind` that arose at `at` expires.
-    fn expires(self, kind: PersonalKind, at: Wall) -> Option<Wall> {
+    /// How long a text of `kind` is kept; `None`: as long as what it belongs to is open.
+    fn time(self, kind: PersonalKind) -> Option<Duration> {
         match kind {
-            PersonalKind::Number => Some(at + self.number),
-            PersonalKind::Digit => Some(at + self.digit),
+            PersonalKind::Number => Some(self.number),
+            PersonalKind::Digit => Some(self.digit),
             PersonalKind::Dialog | PersonalKind::Binding => None,
         }
     }
@@ -124,20 +129,21 @@ impl Store {
         let lock = schema::lock(dir)?;
         let (conn, start) = schema::open_for_writing(dir, node)
             .with_context(|| format!("cannot open the event log `{}`", schema::file(dir).display()))?;
-        writer::erase_all_expired(&conn, now).context("cannot erase expired personal data")?;
+        writer::erase_all_expired(&conn, keep, now).context("cannot erase expired personal data")?;
+        let written = Written::read(&conn, start.next_seq - 1, &start.recovered, keep)?;
         Ok(Opened {
-            store: Store::start(conn, lock, keep)?,
+            store: Store::start(Log { conn, written, keep }, lock)?,
             epoch: start.epoch,
             next_seq: start.next_seq,
             recovered: start.recovered,
         })
     }
 
-    fn start(conn: Connection, lock: File, keep: Keep) -> Result<Store> {
+    fn start(log: Log, lock: File) -> Result<Store> {
         let (queue, events) = mpsc::channel();
         let (orders, orders_in) = mpsc::channel();
         let shared = Arc::new(Shared::default());
-        let writer = Writer::new(conn, events, orders_in, shared.clone(), keep);
+        let writer = Writer::new(log, events, orders_in, shared.clone());
         let thread = std::thread::Builder::new().name("event-log".into()).spawn(move || writer.run())?;
         Ok(Store { queue, orders, shared, thread: Some(thread), limit: QUEUE_LIMIT, _lock: lock })
     }

@@ -1,7 +1,7 @@
 //! Reading the log: on connections of its own, beside a running writer or without one.
 
-use super::schema;
-use crate::event::{Event, What};
+use super::{schema, slots};
+use crate::event::{Event, PersonalKind, What};
 use crate::ids::{CallId, LineId};
 use crate::log;
 use crate::time::Wall;
@@ -43,15 +43,20 @@ impl Reader {
 
     /// All events of one call in order, without personal texts; empty if there is no such call.
     pub fn events(&self, call: CallId) -> Result<Vec<Event>> {
-        let mut query =
-            self.conn.prepare_cached("SELECT seq, version, line FROM event WHERE call = ?1 ORDER BY seq")?;
-        query.query_map([call.0 as i64], line_of)?.map(|row| decode(row?)).collect()
+        let sql = "SELECT seq, version, lines FROM event WHERE call = ?1 ORDER BY seq";
+        let mut query = self.conn.prepare_cached(sql)?;
+        let mut events = Vec::new();
+        for row in query.query_map([call.0 as i64], Lines::of)? {
+            row?.decode_into(&mut events)?;
+        }
+        // Among them stand events of no call, such as an agent's change of state.
+        events.retain(|event| event.call == Some(call));
+        Ok(events)
     }
 
     /// One event as it is written.
     pub fn line(&self, seq: u64) -> Result<Option<String>> {
-        let mut query = self.conn.prepare_cached("SELECT line FROM event WHERE seq = ?1")?;
-        Ok(query.query_row([seq as i64], |row| row.get(0)).optional()?)
+        Ok(lines_with(&self.conn, seq)?.and_then(|lines| lines.line(seq).map(str::to_owned)))
     }
 
     /// Puts back the personal texts that are still kept.
@@ -61,49 +66,104 @@ impl Reader {
 
     /// The calls that arrived last, newest first, at most `limit`.
     pub fn recent_calls(&self, limit: usize, filter: &Filter) -> Result<Vec<CallId>> {
-        // The condition on `type` is written as the partial index has it, or it would not be used.
-        let sql = "SELECT seq, version, line FROM event WHERE type = 'CallArrived' AND at >= ?1 ORDER BY seq DESC";
+        // The numbers of one node's calls grow with each arrival, over restarts too (see `IdCounter`).
+        let sql = "SELECT DISTINCT call FROM event WHERE call IS NOT NULL ORDER BY call DESC";
         let mut query = self.conn.prepare_cached(sql)?;
-        let since = filter.since.map_or(i64::MIN, |wall| wall.0);
+        let mut numbers = query.query([])?;
         let mut calls = Vec::new();
-        for row in query.query_map([since], line_of)? {
-            if calls.len() == limit {
-                break;
-            }
-            let event = decode(row?)?;
-            let What::CallArrived { line, .. } = &event.what else { continue };
-            if filter.line.is_none() || filter.line == *line {
-                calls.extend(event.call);
+        while calls.len() < limit
+            && let Some(number) = numbers.next()?
+        {
+            let call = CallId(number.get::<_, i64>(0)? as u64);
+            if self.matches(call, filter)? {
+                calls.push(call);
             }
         }
         Ok(calls)
     }
+
+    fn matches(&self, call: CallId, filter: &Filter) -> Result<bool> {
+        if filter.line.is_none() && filter.since.is_none() {
+            return Ok(true);
+        }
+        let events = self.events(call)?;
+        Ok(events.first().is_some_and(|event| {
+            let What::CallArrived { line, .. } = &event.what else { return false };
+            (filter.line.is_none() || filter.line == *line) && filter.since.is_none_or(|since| event.at >= since)
+        }))
+    }
+}
+
+/// The number of the last event; 0 before the first.
+pub(super) fn last_seq(conn: &Connection) -> Result<u64> {
+    Ok(lines_with(conn, i64::MAX as u64)?.map_or(0, |last| last.first + last.text.split('\n').count() as u64 - 1))
 }
 
 /// The events behind everything that is open, in order, with their texts.
 pub(super) fn open_events(conn: &Connection) -> Result<Vec<Event>> {
-    let sql = "SELECT event.seq, version, line FROM open JOIN event ON event.seq = open.seq ORDER BY event.seq";
-    let mut query = conn.prepare(sql)?;
-    let mut events: Vec<Event> = query.query_map([], line_of)?.map(|row| decode(row?)).collect::<Result<_>>()?;
-    events.iter_mut().try_for_each(|event| join_text(conn, event))?;
+    let mut query = conn.prepare("SELECT seq FROM open ORDER BY seq")?;
+    let mut events = Vec::new();
+    for seq in query.query_map([], |row| row.get::<_, i64>(0))? {
+        let seq = seq? as u64;
+        let lines = lines_with(conn, seq)?;
+        let line = lines.as_ref().and_then(|lines| Some((lines.version, lines.line(seq)?)));
+        let (version, line) = line.with_context(|| format!("event {seq} is missing, and what it opened is open"))?;
+        let mut event = decode(seq, version, line)?;
+        join_text(conn, &mut event)?;
+        events.push(event);
+    }
     Ok(events)
 }
 
+/// Dialogs and bindings are kept in the slots of what is open, the other kinds by their handle.
 fn join_text(conn: &Connection, event: &mut Event) -> Result<()> {
-    if let Some(personal) = event.what.personal_mut() {
-        let mut query = conn.prepare_cached("SELECT text FROM personal WHERE handle = ?1")?;
-        let text: Option<String> = query.query_row([personal.handle as i64], |row| row.get(0)).optional()?;
-        personal.text = text.map(Into::into);
-    }
+    let seq = event.seq as i64;
+    let Some(personal) = event.what.personal_mut() else { return Ok(()) };
+    let text: Option<String> = match personal.kind {
+        PersonalKind::Dialog | PersonalKind::Binding => {
+            let mut query = conn.prepare_cached("SELECT slots FROM open WHERE seq = ?1")?;
+            let written: Option<String> = query.query_row([seq], |row| row.get(0)).optional()?.flatten();
+            written.map(|written| slots::text(conn, &slots::parse(Some(&written)))).transpose()?
+        }
+        PersonalKind::Number | PersonalKind::Digit => {
+            let mut query = conn.prepare_cached("SELECT text FROM personal WHERE handle = ?1 AND kind <> ?2")?;
+            query.query_row([personal.handle as i64, schema::ERASED], |row| row.get(0)).optional()?
+        }
+    };
+    personal.text = text.map(Into::into);
     Ok(())
 }
 
-type Line = (i64, u32, String);
-
-fn line_of(row: &Row<'_>) -> rusqlite::Result<Line> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+/// The row that has the event `seq`, if there is such an event; else the last one before.
+fn lines_with(conn: &Connection, seq: u64) -> Result<Option<Lines>> {
+    let sql = "SELECT seq, version, lines FROM event WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1";
+    Ok(conn.prepare_cached(sql)?.query_row([seq as i64], Lines::of).optional()?)
 }
 
-fn decode((seq, version, line): Line) -> Result<Event> {
-    log::decode(version, &line).map_err(|why| anyhow::anyhow!("event {seq} cannot be read: {why}"))
+/// One row: a line for each of its events.
+struct Lines {
+    first: u64,
+    version: u32,
+    text: String,
+}
+
+impl Lines {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Lines> {
+        Ok(Lines { first: row.get::<_, i64>(0)? as u64, version: row.get(1)?, text: row.get(2)? })
+    }
+
+    fn line(&self, seq: u64) -> Option<&str> {
+        self.text.split('\n').nth(usize::try_from(seq.checked_sub(self.first)?).ok()?)
+    }
+
+    fn decode_into(&self, events: &mut Vec<Event>) -> Result<()> {
+        for (seq, line) in (self.first..).zip(self.text.split('\n')) {
+            events.push(decode(seq, self.version, line)?);
+        }
+        Ok(())
+    }
+}
+
+fn decode(seq: u64, version: u32, line: &str) -> Result<Event> {
+    log::decode(version, line).map_err(|why| anyhow::anyhow!("event {seq} cannot be read: {why}"))
 }

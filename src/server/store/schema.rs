@@ -1,7 +1,7 @@
 //! The files of the event log: the lock, the tables, and what a start reads from them.
 
 use super::reader;
-use crate::event::Event;
+use crate::event::{Event, PersonalKind};
 use anyhow::{Context, Result, bail, ensure};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -16,18 +16,33 @@ pub(super) const VERSION: i64 = 1;
 /// Starts that one node can count: ids carry 22 bits of it.
 const MAX_EPOCH: i64 = (1 << 22) - 1;
 
-/// `event.call` is the call's number; handles and call numbers are unsigned 64 bits, stored as SQLite's signed ones.
+/// `event.seq` is the number of a row's first event, line n is the event `seq + n`, `call` the one call that the row is
+/// about. `personal.at` is when the text arose. Handles and call numbers are unsigned 64 bits, stored as SQLite's
+/// signed ones.
 const TABLES: &str = "
     CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE event(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, call INTEGER, type TEXT NOT NULL,
-                       version INTEGER NOT NULL, line TEXT NOT NULL);
+    CREATE TABLE event(seq INTEGER PRIMARY KEY, call INTEGER, version INTEGER NOT NULL, lines TEXT NOT NULL);
     CREATE INDEX event_call ON event(call) WHERE call IS NOT NULL;
-    CREATE INDEX event_arrived ON event(seq) WHERE type = 'CallArrived';
-    CREATE TABLE personal(handle INTEGER PRIMARY KEY, kind TEXT NOT NULL, expires INTEGER, text TEXT NOT NULL);
-    CREATE INDEX personal_expires ON personal(expires) WHERE expires IS NOT NULL;
-    CREATE TABLE open(key TEXT PRIMARY KEY, seq INTEGER NOT NULL, handle INTEGER) WITHOUT ROWID;
+    CREATE TABLE personal(handle INTEGER PRIMARY KEY, kind INTEGER NOT NULL, at INTEGER NOT NULL, text NOT NULL);
+    CREATE INDEX personal_at ON personal(kind, at) WHERE kind <> 9;
+    CREATE TABLE open(seq INTEGER PRIMARY KEY, slots TEXT);
+    CREATE TABLE slot(slot INTEGER PRIMARY KEY, body BLOB NOT NULL);
     INSERT INTO meta VALUES ('schema', 1), ('epoch', 0);
 ";
+
+/// `personal.kind` of a text that was erased: its row stays, with as many zeros (see [`super::slots`] for the reason).
+/// SQLite stores all kinds in one byte, so that the row keeps its size.
+pub(super) const ERASED: i64 = 9;
+
+/// `personal.kind`.
+pub(super) fn kind(kind: PersonalKind) -> i64 {
+    match kind {
+        PersonalKind::Number => 2,
+        PersonalKind::Digit => 3,
+        PersonalKind::Dialog => 4,
+        PersonalKind::Binding => 5,
+    }
+}
 
 /// The database in `dir`.
 pub(super) fn file(dir: &Path) -> PathBuf {
@@ -86,10 +101,9 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
     let epoch = meta(&tx, "epoch")? + 1;
     ensure!(epoch <= MAX_EPOCH, "this log has seen {MAX_EPOCH} starts, more cannot be told apart");
     tx.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [epoch])?;
-    let last: i64 = tx.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get(0))?;
     let start = Start {
         epoch: u32::try_from(epoch)?,
-        next_seq: u64::try_from(last)? + 1,
+        next_seq: reader::last_seq(&tx)? + 1,
         recovered: reader::open_events(&tx)?,
     };
     tx.commit()?;
@@ -97,13 +111,16 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
 }
 
 fn configure(conn: &Connection) -> Result<()> {
+    // For a new file only. A group changes few pages beside those it fills: larger ones are written for little.
+    conn.pragma_update(None, "page_size", 8192)?;
     conn.pragma_update(None, "journal_mode", "wal")?;
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "secure_delete", true)?;
-    // Pages in the write-ahead log before they move to the database: 16 MB, for long sequential writes.
-    conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
-    // In KiB: the pages of running calls stay at hand.
-    conn.pragma_update(None, "cache_size", -32_768)?;
+    // Pages in the write-ahead log before they move to the database: 4 MB. A log that is short is soon written over,
+    // which costs less than making it longer.
+    conn.pragma_update(None, "wal_autocheckpoint", 512)?;
+    // In KiB: the pages of running calls stay at hand; more would be memory that is new for each page written.
+    conn.pragma_update(None, "cache_size", -4096)?;
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(())
 }
@@ -114,9 +131,9 @@ fn is_empty(conn: &Connection) -> Result<bool> {
 
 /// Refuses a database that is not ours or that a newer program wrote.
 pub(super) fn check_version(conn: &Connection) -> Result<()> {
-    let ours = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'event', 'personal', 'open')";
+    let ours = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'event', 'personal', 'open', 'slot')";
     let tables: i64 = conn.query_row(ours, [], |row| row.get(0))?;
-    ensure!(tables == 4, "it is a database, but not an event log of Tierline");
+    ensure!(tables == 5, "it is a database, but not an event log of Tierline");
     let version = meta(conn, "schema")?;
     ensure!(version <= VERSION, "a newer Tierline wrote it (schema {version}; this program reads up to {VERSION})");
     Ok(())

@@ -1,11 +1,11 @@
 //! The thread that writes: collects events into groups, commits them, tries again when the disk refuses.
 
-use super::{Keep, QUEUE_LIMIT, wall_now};
-use crate::event::{Event, Personal};
-use crate::log::{self, OpenChange, OpenKey};
+use super::group::Written;
+use super::{Keep, QUEUE_LIMIT, schema, wall_now};
+use crate::event::{Event, PersonalKind};
 use crate::time::Wall;
 use anyhow::{Result, bail};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A group is written when its first event has waited this long …
-pub(super) const GROUP_TIME: Duration = Duration::from_millis(10);
+pub(super) const GROUP_TIME: Duration = Duration::from_millis(20);
 /// … or when this many events wait, whichever comes first.
 pub(super) const GROUP_ROWS: u64 = 256;
 /// When more wait, one transaction takes up to this many: a backlog is worked off with fewer commits.
@@ -74,12 +74,20 @@ pub(super) enum Order {
     With(Box<dyn FnOnce(&Connection) + Send>),
 }
 
+/// A log that was opened for writing.
+pub(super) struct Log {
+    pub conn: Connection,
+    pub written: Written,
+    pub keep: Keep,
+}
+
 pub(super) struct Writer {
     conn: Connection,
     /// What single steps of the engine made: never split over two transactions, so that no kill comes between.
     events: Receiver<Vec<Event>>,
     orders: Receiver<Order>,
     shared: Arc<Shared>,
+    written: Written,
     keep: Keep,
     batch: Vec<Event>,
     /// Events taken out of the queue.
@@ -101,19 +109,14 @@ struct Failure {
 }
 
 impl Writer {
-    pub fn new(
-        conn: Connection,
-        events: Receiver<Vec<Event>>,
-        orders: Receiver<Order>,
-        shared: Arc<Shared>,
-        keep: Keep,
-    ) -> Writer {
+    pub fn new(log: Log, events: Receiver<Vec<Event>>, orders: Receiver<Order>, shared: Arc<Shared>) -> Writer {
         Writer {
-            conn,
+            conn: log.conn,
             events,
             orders,
             shared,
-            keep,
+            written: log.written,
+            keep: log.keep,
             batch: Vec::with_capacity(GROUP_MAX),
             taken: 0,
             flushes: Vec::new(),
@@ -203,13 +206,13 @@ impl Writer {
 
     /// Commits the batch as one transaction, or keeps it for the next attempt.
     fn write(&mut self) {
-        match commit(&mut self.conn, &self.batch, self.keep) {
-            Ok(lost) => self.written(lost),
+        match self.written.commit(&mut self.conn, &self.batch) {
+            Ok(lost) => self.succeeded(lost),
             Err(why) => self.failed(&why),
         }
     }
 
-    fn written(&mut self, lost: u64) {
+    fn succeeded(&mut self, lost: u64) {
         if self.failure.take().is_some() {
             eprintln!("tierline: the event log is being written again; new calls are taken");
         }
@@ -262,7 +265,7 @@ impl Writer {
             self.erase_before = Some(wall_now());
         }
         let Some(before) = self.erase_before else { return };
-        match erase_expired(&self.conn, before) {
+        match erase_expired(&self.conn, self.keep, before) {
             Ok(ERASE_MAX) => self.erased_any = true,
             Ok(n) => {
                 self.erase_before = None;
@@ -293,92 +296,24 @@ fn truncate_log(conn: &Connection) {
 }
 
 /// Erases one portion of the texts that have expired at `now`; returns how many.
-fn erase_expired(conn: &Connection, now: Wall) -> rusqlite::Result<usize> {
-    let sql = "DELETE FROM personal WHERE handle IN (SELECT handle FROM personal WHERE expires <= ?1 LIMIT ?2)";
-    conn.prepare_cached(sql)?.execute(params![now.0, ERASE_MAX as i64])
+fn erase_expired(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<usize> {
+    // The condition on `kind` is written as the partial index has it, or it would not be used.
+    let sql = "UPDATE personal SET kind = ?4, text = zeroblob(length(CAST(text AS BLOB))) WHERE handle IN
+                   (SELECT handle FROM personal WHERE kind = ?1 AND kind <> 9 AND at <= ?2 ORDER BY at LIMIT ?3)";
+    let mut erase = conn.prepare_cached(sql)?;
+    let mut erased = 0;
+    for kind in [PersonalKind::Number, PersonalKind::Digit] {
+        let Some(time) = keep.time(kind) else { continue };
+        let arose = now.0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        let left = (ERASE_MAX - erased) as i64;
+        erased += erase.execute(params![schema::kind(kind), arose, left, schema::ERASED])?;
+    }
+    Ok(erased)
 }
 
 /// Erases all texts that have expired at `now`, also from the write-ahead log.
-pub(super) fn erase_all_expired(conn: &Connection, now: Wall) -> rusqlite::Result<()> {
-    while erase_expired(conn, now)? == ERASE_MAX {}
+pub(super) fn erase_all_expired(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<()> {
+    while erase_expired(conn, keep, now)? == ERASE_MAX {}
     truncate_log(conn);
     Ok(())
-}
-
-/// Writes `batch` in one transaction; returns how many events were refused because their number is taken.
-fn commit(conn: &mut Connection, batch: &[Event], keep: Keep) -> rusqlite::Result<u64> {
-    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let mut lost = 0;
-    let mut rows = Rows::prepare(&tx)?;
-    for event in batch {
-        match rows.add(event, keep) {
-            // We were wrong, but one bad event must not hold up all that follow.
-            Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => lost += 1,
-            other => other?,
-        }
-    }
-    drop(rows);
-    tx.commit()?;
-    Ok(lost)
-}
-
-/// The statements that one event needs.
-struct Rows<'c> {
-    event: CachedStatement<'c>,
-    personal: CachedStatement<'c>,
-    /// Changes nothing if the key is open already.
-    open: CachedStatement<'c>,
-    close: CachedStatement<'c>,
-    erase: CachedStatement<'c>,
-}
-
-impl<'c> Rows<'c> {
-    fn prepare(conn: &'c Connection) -> rusqlite::Result<Rows<'c>> {
-        Ok(Rows {
-            event: conn.prepare_cached("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
-            personal: conn.prepare_cached("INSERT OR REPLACE INTO personal VALUES (?1, ?2, ?3, ?4)")?,
-            open: conn.prepare_cached("INSERT OR IGNORE INTO open VALUES (?1, ?2, ?3)")?,
-            close: conn.prepare_cached("DELETE FROM open WHERE key = ?1 RETURNING handle")?,
-            erase: conn.prepare_cached("DELETE FROM personal WHERE handle = ?1")?,
-        })
-    }
-
-    fn add(&mut self, event: &Event, keep: Keep) -> rusqlite::Result<()> {
-        let (seq, call) = (event.seq as i64, event.call.map(|c| c.0 as i64));
-        self.event.execute(params![seq, event.at.0, call, event.what.name(), log::VERSION, log::encode(event)])?;
-        if let Some(change) = log::open_change(event) {
-            self.apply(change, event)?;
-        }
-        if let Some(Personal { kind, handle, text: Some(text) }) = event.what.personal() {
-            let expires = keep.expires(*kind, event.at).map(|at| at.0);
-            self.personal.execute(params![*handle as i64, format!("{kind:?}"), expires, &**text])?;
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, change: OpenChange, event: &Event) -> rusqlite::Result<()> {
-        match change {
-            OpenChange::Open(key) => self.open(key, event),
-            OpenChange::Close(key) => self.close(key, log::forgets_text(change).is_some()),
-        }
-    }
-
-    fn open(&mut self, key: OpenKey, event: &Event) -> rusqlite::Result<()> {
-        let handle = event.what.personal().map(|p| p.handle as i64);
-        let row = params![key.to_string(), event.seq as i64, handle];
-        if self.open.execute(row)? == 0 {
-            // What opens a second time replaces its text too: the earlier one would never be erased.
-            self.close(key, log::forgets_text(OpenChange::Close(key)).is_some())?;
-            self.open.execute(row)?;
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, key: OpenKey, forget: bool) -> rusqlite::Result<()> {
-        let row: Option<Option<i64>> = self.close.query_row([key.to_string()], |row| row.get(0)).optional()?;
-        if let (true, Some(Some(handle))) = (forget, row) {
-            self.erase.execute([handle])?;
-        }
-        Ok(())
-    }
 }

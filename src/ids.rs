@@ -162,7 +162,8 @@ impl Rng {
     pub fn hex(&mut self, bytes: usize) -> String {
         let mut raw = vec![0; bytes];
         self.stream.fill_bytes(&mut raw);
-        raw.iter().map(|b| format!("{b:02x}")).collect()
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+        raw.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 }
 
@@ -200,6 +201,14 @@ mod tests {
             assert!((0.0..1.0).contains(&rng.unit()));
         }
         assert!(seen.iter().all(|n| (800..1200).contains(n)), "{seen:?}");
-        assert_eq!(rng.hex(5).len(), 10);
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_those_of_the_bytes_drawn() {
+        let mut rng = Rng::from_number(3);
+        let mut raw = [0; 40];
+        rng.clone().stream.fill_bytes(&mut raw);
+        assert_eq!(rng.hex(40), raw.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        assert_eq!(rng.hex(0), "");
     }
 }

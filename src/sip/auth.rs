@@ -189,13 +189,13 @@ pub(super) fn answered(
     }
     let login = super::digest::Login { user: &account.user, password: &account.password };
     let cnonce = rng.hex(8);
-    let credentials = challenge.answer(login, &request.method, &request.uri.to_string(), 1, &cnonce);
+    let credentials = challenge.answer(login, &request.method, &request.uri.text(), 1, &cnonce);
     request.headers.remove_top_via();
     request.headers.remove(&answers);
     request.headers.push(answers, credentials.to_string());
     let mut cseq = request.headers.cseq().ok()?;
     cseq.number += 1;
-    request.headers.set(Name::CSeq, cseq.to_string());
+    request.headers.set(Name::CSeq, cseq.text());
     Some(request)
 }
 

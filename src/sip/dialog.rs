@@ -45,7 +45,7 @@ impl DialogRecord {
         let target = headers.contact().ok().flatten();
         DialogRecord {
             call_id: headers.call_id().unwrap_or_default().to_owned(),
-            local: local.map(|to| to.to_string()).unwrap_or_default(),
+            local: local.map(|to| to.text()).unwrap_or_default(),
             local_tag: tag.to_owned(),
             remote: headers.get(&Name::From).unwrap_or_default().to_owned(),
             remote_tag: headers.from_tag().unwrap_or_default().to_owned(),
@@ -103,7 +103,7 @@ impl DialogRecord {
         headers.push(Name::From, self.local.as_str());
         headers.push(Name::To, self.remote.as_str());
         headers.push(Name::CallId, self.call_id.as_str());
-        headers.push(Name::CSeq, CSeq { number, method: method.clone() }.to_string());
+        headers.push(Name::CSeq, CSeq { number, method: method.clone() }.text());
         if matches!(method, Method::Invite | Method::Update) {
             headers.push(Name::Contact, self.contact.as_str());
         }
@@ -116,7 +116,7 @@ impl DialogRecord {
             None => (self.target.clone(), self.routes.clone()),
             Some(strict) => {
                 let mut routes = self.routes[1..].to_vec();
-                routes.push(NameAddr::new(self.target.clone()).to_string());
+                routes.push(NameAddr::new(self.target.clone()).text());
                 (strict, routes)
             }
         }

@@ -7,6 +7,8 @@
 //! Compression (RFC 3486) is left out.
 
 use super::message::Misbehavior;
+use super::text::has_line_end;
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -139,7 +141,7 @@ impl Framer {
 /// The index after the empty line that ends a header, searching from `from`.
 fn header_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
-    while let Some(found) = bytes[at..].iter().position(|b| *b == b'\n') {
+    while let Some(found) = memchr(b'\n', &bytes[at..]) {
         at += found + 1;
         match &bytes[at..] {
             [b'\n', ..] => return Some(at + 1),
@@ -199,7 +201,7 @@ impl<'a> Iterator for Lines<'a> {
         }
         let mut end = 0;
         loop {
-            end += self.rest[end..].iter().position(|b| *b == b'\n')?;
+            end += memchr(b'\n', &self.rest[end..])?;
             let line = self.rest[..end].strip_suffix(b"\r").unwrap_or(&self.rest[..end]);
             end += 1;
             if line.is_empty() {
@@ -217,7 +219,7 @@ impl<'a> Iterator for Lines<'a> {
 
 /// `name : value` → both, without the white space around them; `None` without a colon.
 pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = line.iter().position(|b| *b == b':')?;
+    let colon = memchr(b':', line)?;
     Some((line[..colon].trim_ascii_end(), &line[colon + 1..]))
 }
 
@@ -225,7 +227,7 @@ pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// UTF-8 without a carriage return inside a line (which another parser might take for a line end).
 pub(super) fn unfold(value: &[u8]) -> (Cow<'_, str>, bool) {
     let value = value.trim_ascii();
-    if !value.contains(&b'\n') && !value.contains(&b'\r') {
+    if !has_line_end(value) {
         let text = String::from_utf8_lossy(value);
         // Borrowed means that nothing had to be replaced.
         let clean = matches!(text, Cow::Borrowed(_));

@@ -1,75 +1,63 @@
-//! The small pieces that URIs and header fields are made of (RFC 3261 §25.1): parameters, tokens, quoted strings,
-//! `%HH` escapes, and the cutting of text at separators outside quotes and brackets.
+//! The small pieces that URIs and header fields are made of (RFC 3261 §25.1): tokens, quoted strings, `%HH`
+//! escapes, and the cutting of text at separators outside quotes and brackets.
 
-use serde::{Deserialize, Serialize};
+use memchr::{memchr, memchr2, memchr3};
 use std::borrow::Cow;
-use std::fmt;
 
-/// Parameters of one URI or header value; more are refused.
-pub const PARAMS: usize = 64;
+/// Which bytes some part of a message may be made of: one bit each, so that a text is checked in one pass.
+pub(super) struct Class(u8);
 
-/// `;name=value` parameters; names compare without case; values as written (quotes kept).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Params(pub Vec<(String, Option<String>)>);
+impl Class {
+    /// RFC 3261 §25.1 `token`.
+    pub const TOKEN: Class = Class(1);
+    /// A parameter's value without quotes: no white space, quotes, brackets and commas.
+    pub const VALUE: Class = Class(2);
+    /// What may stand in a URI somewhere: no white space, controls, quotes and brackets.
+    pub const URI: Class = Class(4);
+    /// A host name or an IPv4 address.
+    pub const HOST: Class = Class(8);
+    /// No white space and controls.
+    pub const WORD: Class = Class(16);
 
-impl Params {
-    /// `None`: not there. `Some(None)`: there without a value.
-    pub fn value(&self, name: &str) -> Option<Option<&str>> {
-        self.0.iter().find(|(n, _)| same_name(n, name)).map(|(_, value)| value.as_deref())
-    }
-
-    /// The value, if there is one that is not empty.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.value(name).flatten().filter(|value| !value.is_empty())
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.value(name).is_some()
-    }
-
-    /// Changes a parameter in its place, or adds it at the end.
-    pub fn set(&mut self, name: &str, value: Option<&str>) {
-        let value = value.map(str::to_owned);
-        match self.0.iter_mut().find(|(n, _)| same_name(n, name)) {
-            Some(param) => param.1 = value,
-            None => self.0.push((name.to_owned(), value)),
-        }
-    }
-
-    pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(n, _)| !same_name(n, name));
-    }
-
-    /// `name=value;name` without quotes or white space, as in URIs.
-    pub(super) fn parse(text: &str) -> Option<Params> {
-        let mut params = Vec::new();
-        for piece in text.split(';') {
-            let (name, value) = match piece.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (piece, None),
-            };
-            if name.is_empty() || params.len() == PARAMS {
-                return None;
-            }
-            params.push((name.to_owned(), value));
-        }
-        Some(Params(params))
+    const fn of(byte: u8) -> u8 {
+        let alphanumeric = byte.is_ascii_alphanumeric();
+        let token =
+            alphanumeric || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        let value = !matches!(byte, b' ' | b'\t' | b'"' | b'<' | b'>' | b',');
+        let word = byte > b' ' && byte != 0x7f;
+        let uri = word && !matches!(byte, b'<' | b'>' | b'"');
+        let host = alphanumeric || matches!(byte, b'-' | b'.' | b'_');
+        let (token, value) = (token as u8 * Class::TOKEN.0, value as u8 * Class::VALUE.0);
+        let (uri, host, word) = (uri as u8 * Class::URI.0, host as u8 * Class::HOST.0, word as u8 * Class::WORD.0);
+        token | value | uri | host | word
     }
 }
 
+/// The classes that each byte is in.
+static CLASSES: [u8; 256] = {
+    let (mut classes, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        classes[byte] = Class::of(byte as u8);
+        byte += 1;
+    }
+    classes
+};
+
+/// Whether all bytes are in that class; true for an empty text.
+pub(super) fn all_of(text: &str, Class(class): Class) -> bool {
+    text.bytes().fold(class, |still, byte| still & CLASSES[usize::from(byte)]) != 0
+}
+
+/// Like `split_once`, for one ASCII byte.
+pub(super) fn split_at(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr(separator, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// Whether two names of parameters are the same.
 pub(super) fn same_name(a: &str, b: &str) -> bool {
     // RFC 4475 §3.1.1.4: `%6C%72` is `lr`.
     a.eq_ignore_ascii_case(b) || (a.contains('%') && unescape(a).eq_ignore_ascii_case(b.as_bytes()))
-}
-
-impl fmt::Display for Params {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(name, value)| match value {
-            Some(value) => write!(f, ";{name}={value}"),
-            None => write!(f, ";{name}"),
-        })
-    }
 }
 
 /// Digits only, as an unsigned number of 32 bits.
@@ -79,28 +67,34 @@ pub(super) fn parse_number(text: &str) -> Option<u32> {
 
 /// RFC 3261 §25.1 `token`.
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
+    !text.is_empty() && all_of(text, Class::TOKEN)
 }
 
 /// Cuts at the first `separator` outside quotes and brackets: what is before it, and what is after it if it is
 /// there, both trimmed. `None` if a quote or bracket stays open before it.
 pub(super) fn cut(text: &str, separator: u8) -> Option<(&str, Option<&str>)> {
-    let (mut quoted, mut bracketed, mut escaped) = (false, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' if !bracketed => quoted = !quoted,
-            _ if quoted => {}
-            b'<' if !bracketed => bracketed = true,
-            b'>' if bracketed => bracketed = false,
-            _ if byte == separator && !bracketed => {
-                return Some((text[..at].trim_ascii_end(), Some(text[at + 1..].trim_ascii_start())));
-            }
-            _ => {}
+    let (bytes, mut at) = (text.as_bytes(), 0);
+    while let Some(found) = memchr3(separator, b'"', b'<', &bytes[at..]) {
+        at += found;
+        at = match bytes[at] {
+            b'"' => quote_end(bytes, at)?,
+            b'<' => at + 2 + memchr(b'>', &bytes[at + 1..])?,
+            _ => return Some((text[..at].trim_ascii_end(), Some(text[at + 1..].trim_ascii_start()))),
+        };
+    }
+    Some((text, None))
+}
+
+/// The index after the quoted string that begins at `start`; `None` if it stays open.
+fn quote_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            _ => at += 2, // RFC 3261 §25.1 `quoted-pair`.
         }
     }
-    (!quoted && !bracketed).then_some((text, None))
 }
 
 /// The pieces between separators outside quotes and brackets, trimmed; empty ones are left out. What follows an
@@ -116,50 +110,30 @@ pub(super) fn pieces(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     .filter(|piece| !piece.is_empty())
 }
 
-/// `name = value ; name` after the first semicolon.
-pub(super) fn parse_params(text: Option<&str>) -> Option<Params> {
-    let (mut params, mut rest) = (Vec::new(), text);
-    while let Some(text) = rest {
-        let (piece, after) = cut(text, b';')?;
-        let (name, value) = match piece.split_once('=') {
-            Some((name, value)) => (name.trim_ascii_end(), Some(value.trim_ascii_start())),
-            None => (piece, None),
-        };
-        if params.len() == PARAMS || !is_token(name) || value.is_some_and(|v| !is_param_value(v)) {
-            return None;
-        }
-        params.push((name.to_owned(), value.map(str::to_owned)));
-        rest = after;
-    }
-    Some(Params(params))
-}
-
-/// A quoted string, or something without white space, quotes and brackets.
-fn is_param_value(value: &str) -> bool {
-    match value.starts_with('"') {
-        true => unquote(value).is_some(),
-        false => !value.contains([' ', '\t', '"', '<', '>', ',']),
-    }
-}
-
 /// The first parameter `name` of a header value, found without reading the rest; empty if it has no value.
 pub(super) fn find_param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     let (_, params) = cut(value, b';')?;
-    let mut named = pieces(params?, b';').map(|piece| piece.split_once('=').unwrap_or((piece, "")));
+    let mut named = pieces(params?, b';').map(|piece| split_at(piece, b'=').unwrap_or((piece, "")));
     named.find(|(n, _)| same_name(n.trim_ascii_end(), name)).map(|(_, text)| text.trim_ascii_start())
+}
+
+/// Whether the text is one whole quoted string.
+pub(super) fn unquotes(text: &str) -> bool {
+    text.starts_with('"') && quote_end(text.as_bytes(), 0) == Some(text.len())
 }
 
 /// What is between the quotes, without escapes; `None` if the text is not one whole quoted string.
 pub fn unquote(text: &str) -> Option<String> {
-    let inner = text.strip_prefix('"')?;
-    let (mut plain, mut chars) = (String::with_capacity(inner.len()), inner.chars());
-    loop {
-        match chars.next()? {
-            '"' => return chars.as_str().is_empty().then_some(plain),
-            '\\' => plain.push(chars.next()?),
-            c => plain.push(c),
-        }
+    let mut rest = unquotes(text).then(|| &text[1..text.len() - 1])?;
+    let mut plain = String::with_capacity(rest.len());
+    while let Some((before, after)) = split_at(rest, b'\\') {
+        plain.push_str(before);
+        let mut escaped = after.chars();
+        plain.extend(escaped.next());
+        rest = escaped.as_str();
     }
+    plain.push_str(rest);
+    Some(plain)
 }
 
 /// A quoted string that says `text`. Line ends cannot be said and become spaces.
@@ -180,7 +154,7 @@ pub fn quote(text: &str) -> String {
 
 pub(super) fn escapes_are_whole(text: &str) -> bool {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|b| *b == b'%') {
+    while let Some(at) = memchr(b'%', rest) {
         match &rest[at + 1..] {
             [a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest = after,
             _ => return false,
@@ -257,8 +231,53 @@ mod tests {
             assert_eq!(unquote(&quote(text)).as_deref(), Some(text));
         }
         assert_eq!(quote("a\r\nb"), "\"a  b\"");
-        for text in ["", "\"", "a\"", "\"a\"b\"", "\"a\\\""] {
+        for text in ["", "\"", "a\"", "\"a\"b\"", "\"a\\\"", "\"a\\"] {
             assert_eq!(unquote(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn separators_in_quotes_and_brackets_do_not_cut() {
+        let rows = [
+            ("a ; b;c", Some(("a", Some("b;c")))),
+            ("a", Some(("a", None))),
+            ("", Some(("", None))),
+            (";", Some(("", Some("")))),
+            ("\"a;\\\";\" <b;c>;d", Some(("\"a;\\\";\" <b;c>", Some("d")))),
+            ("<\";>;\"", Some(("<\";>", Some("\"")))),
+            ("\"<;\";>", Some(("\"<;\"", Some(">")))),
+            ("a>;b", Some(("a>", Some("b")))),
+            ("a\\;b", Some(("a\\", Some("b")))),
+            ("a;\"", Some(("a", Some("\"")))),
+            ("\"a;b", None),
+            ("\"a\\\";b", None),
+            ("\"a\\", None),
+            ("<a;b", None),
+            ("<", None),
+        ];
+        for (text, expect) in rows {
+            assert_eq!(cut(text, b';'), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn classes_hold_what_they_say() {
+        assert!((0..=255).all(|byte: u8| {
+            let one = char::from(byte).to_string();
+            !byte.is_ascii() || is_token(&one) == (byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
+        }));
+        let rows = [
+            ("a=b;é", true, true, false, true),
+            ("a b", false, false, false, false),
+            ("host-1_a.b", true, true, true, true),
+            ("a,b", false, true, false, true),
+            ("<a>", false, false, false, true),
+            ("a\u{7f}", true, false, false, false),
+            ("", true, true, true, true),
+        ];
+        for (text, value, uri, host, word) in rows {
+            let classes = [Class::VALUE, Class::URI, Class::HOST, Class::WORD].map(|class| all_of(text, class));
+            assert_eq!(classes, [value, uri, host, word], "{text}");
         }
     }
 }

@@ -5,11 +5,14 @@
 //! (open quotes, spaces in addresses, empty parameters). The list of a message's fields and its
 //! typed reading are in `headers.rs`. Left out: the inner grammar of fields that no machine reads.
 
-pub use super::grammar::{Params, quote, unquote};
-use super::grammar::{cut, is_token, parse_number, parse_params};
+use super::grammar::{cut, is_token, parse_number, split_at, unquotes};
+pub use super::grammar::{quote, unquote};
 pub use super::headers::{Contacts, Headers};
 pub use super::name::{Method, Name};
-use super::uri::{Host, Uri};
+use super::params;
+pub use super::params::Params;
+use super::text::put_number;
+use super::uri::{Host, HostText, Uri, UriText};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -32,18 +35,18 @@ impl NameAddr {
 
     /// `None` if the text is no name-addr or addr-spec.
     pub fn parse(text: &str) -> Option<NameAddr> {
-        let text = text.trim_ascii();
-        let (address, params) = cut(text, b';')?;
-        let (display, uri) = match address.strip_suffix('>') {
-            Some(inner) => {
-                let (display, uri) = inner.rsplit_once('<')?;
-                (parse_display(display.trim_ascii())?, uri)
-            }
-            // RFC 3261 §20.10: without brackets no `,` `;` or `?` belongs to the URI.
-            None if address.contains(['?', ',', '<', '"']) => return None,
-            None => (None, address),
+        let AddressText { display, uri, params } = AddressText::read(text)?;
+        let display = match display {
+            "" => None,
+            _ if display.starts_with('"') => Some(unquote(display)?),
+            _ => Some(display.to_owned()),
         };
-        Some(NameAddr { display, uri: Uri::parse(uri).ok()?, params: parse_params(params)? })
+        Some(NameAddr { display, params: Params::of_header(params)?, uri: uri.into() })
+    }
+
+    /// Whether [`NameAddr::parse`] would read it; copies nothing.
+    pub fn is_legal(text: &str) -> bool {
+        AddressText::read(text).is_some_and(|address| params::are_legal_in_header(address.params))
     }
 
     pub fn tag(&self) -> Option<&str> {
@@ -55,21 +58,58 @@ impl NameAddr {
     }
 }
 
-/// A quoted string, or words as they are; nothing is `None`.
-fn parse_display(text: &str) -> Option<Option<String>> {
-    match text {
-        "" => Some(None),
-        _ if text.starts_with('"') => unquote(text).map(Some),
-        _ => (!text.contains(['"', '<', '>'])).then(|| Some(text.to_owned())),
+/// A name-addr as it stands in its text, its parameters not yet read.
+struct AddressText<'a> {
+    /// Words as they are or one quoted string; may be empty.
+    display: &'a str,
+    uri: UriText<'a>,
+    params: Option<&'a str>,
+}
+
+impl<'a> AddressText<'a> {
+    fn read(text: &'a str) -> Option<AddressText<'a>> {
+        let text = text.trim_ascii();
+        let (address, params) = cut(text, b';')?;
+        let (display, uri) = match address.strip_suffix('>') {
+            Some(inner) => inner.rsplit_once('<')?,
+            // RFC 3261 §20.10: without brackets no `,` `;` or `?` belongs to the URI.
+            None if address.contains(['?', ',', '<', '"']) => return None,
+            None => ("", address),
+        };
+        let display = display.trim_ascii();
+        if display.contains(['"', '<', '>']) && !unquotes(display) {
+            return None;
+        }
+        Some(AddressText { display, uri: UriText::read(uri)?, params })
     }
 }
 
+impl NameAddr {
+    pub(super) fn put(&self, out: &mut String) {
+        if let Some(display) = &self.display {
+            out.push_str(&quote(display));
+            out.push(' ');
+        }
+        out.push('<');
+        self.uri.put(out);
+        out.push('>');
+        out.push_str(self.params.as_str());
+    }
+
+    /// As on the wire; cheaper than `to_string`.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        self.put(&mut text);
+        text
+    }
+}
+
+/// Of an address or a Via in bytes: room that is enough for most.
+const USUAL_LENGTH: usize = 128;
+
 impl fmt::Display for NameAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(display) = &self.display {
-            write!(f, "{} ", quote(display))?;
-        }
-        write!(f, "<{}>{}", self.uri, self.params)
+        f.write_str(&self.text())
     }
 }
 
@@ -82,7 +122,7 @@ impl TryFrom<String> for NameAddr {
 
 impl From<NameAddr> for String {
     fn from(address: NameAddr) -> String {
-        address.to_string()
+        address.text()
     }
 }
 
@@ -100,23 +140,23 @@ pub struct Via {
 
 impl Via {
     pub fn new(transport: &str, host: Host, port: Option<u16>, branch: &str) -> Via {
-        let params = Params(vec![("branch".to_owned(), Some(branch.to_owned()))]);
+        let mut params = Params::default();
+        params.set("branch", Some(branch));
         Via { protocol: None, transport: transport.to_ascii_uppercase(), host, port, params }
     }
 
     /// One hop; `None` if the text is none.
     pub fn parse(text: &str) -> Option<Via> {
-        let (sent, params) = cut(text.trim_ascii(), b';')?;
-        let mut parts = sent.splitn(3, '/').map(str::trim_ascii);
-        let (name, version, rest) = (parts.next()?, parts.next()?, parts.next()?);
-        let (transport, sent_by) = rest.split_once([' ', '\t'])?;
-        if !is_token(name) || !is_token(version) || !is_token(transport) {
-            return None;
-        }
+        let ViaText { protocol: (name, version), transport, host, port, params } = ViaText::read(text)?;
         let usual = name.eq_ignore_ascii_case("SIP") && version == "2.0";
         let protocol = (!usual).then(|| format!("{name}/{version}"));
-        let (host, port) = Host::parse_with_port(sent_by.trim_ascii_start())?;
-        Some(Via { protocol, transport: transport.to_ascii_uppercase(), host, port, params: parse_params(params)? })
+        let (transport, params) = (transport.to_ascii_uppercase(), Params::of_header(params)?);
+        Some(Via { protocol, transport, host: host.into(), port, params })
+    }
+
+    /// Whether [`Via::parse`] would read it; copies nothing.
+    pub fn is_legal(text: &str) -> bool {
+        ViaText::read(text).is_some_and(|via| params::are_legal_in_header(via.params))
     }
 
     pub fn branch(&self) -> Option<&str> {
@@ -133,13 +173,51 @@ impl Via {
     }
 }
 
+/// A Via as it stands in its text, its parameters not yet read.
+struct ViaText<'a> {
+    protocol: (&'a str, &'a str),
+    transport: &'a str,
+    host: HostText<'a>,
+    port: Option<u16>,
+    params: Option<&'a str>,
+}
+
+impl<'a> ViaText<'a> {
+    fn read(text: &'a str) -> Option<ViaText<'a>> {
+        let (sent, params) = cut(text.trim_ascii(), b';')?;
+        let (name, rest) = split_at(sent, b'/')?;
+        let (version, rest) = split_at(rest, b'/')?;
+        let (name, version) = (name.trim_ascii(), version.trim_ascii());
+        let (transport, sent_by) = rest.trim_ascii().split_once([' ', '\t'])?;
+        if !is_token(name) || !is_token(version) || !is_token(transport) {
+            return None;
+        }
+        let (host, port) = HostText::read_with_port(sent_by.trim_ascii_start())?;
+        Some(ViaText { protocol: (name, version), transport, host, port, params })
+    }
+}
+
+impl Via {
+    /// As on the wire; cheaper than `to_string`.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        text.push_str(self.protocol.as_deref().unwrap_or("SIP/2.0"));
+        text.push('/');
+        text.push_str(&self.transport);
+        text.push(' ');
+        self.host.put(&mut text);
+        if let Some(port) = self.port {
+            text.push(':');
+            put_number(&mut text, port.into());
+        }
+        text.push_str(self.params.as_str());
+        text
+    }
+}
+
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} {}", self.protocol.as_deref().unwrap_or("SIP/2.0"), self.transport, self.host)?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        self.params.fmt(f)
+        f.write_str(&self.text())
     }
 }
 
@@ -160,9 +238,21 @@ impl CSeq {
     }
 }
 
+impl CSeq {
+    /// As on the wire; cheaper than `to_string`.
+    pub fn text(&self) -> String {
+        let method = self.method.as_str();
+        let mut text = String::with_capacity(method.len() + 11);
+        put_number(&mut text, self.number);
+        text.push(' ');
+        text.push_str(method);
+        text
+    }
+}
+
 impl fmt::Display for CSeq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.number, self.method)
+        f.write_str(&self.text())
     }
 }
 
@@ -192,6 +282,7 @@ mod tests {
         ];
         for (text, display, uri, tag, written) in rows {
             let address = NameAddr::parse(text).expect(text);
+            assert!(NameAddr::is_legal(text), "{text}");
             assert_eq!(address.display.as_deref(), display);
             assert_eq!((address.uri.to_string().as_str(), address.tag()), (uri, tag));
             assert_eq!(find_param(text, "tag"), tag);
@@ -226,7 +317,7 @@ mod tests {
             "<sip:a@b>;x=1,<sip:c@d>",
         ];
         for text in rows {
-            assert_eq!(NameAddr::parse(text), None, "{text}");
+            assert_eq!((NameAddr::parse(text), NameAddr::is_legal(text)), (None, false), "{text}");
         }
     }
 
@@ -242,7 +333,7 @@ mod tests {
             ("SIP/7.0/UDP c.example.com", "SIP/7.0/UDP c.example.com"),
         ];
         for (text, written) in rows {
-            assert_eq!(Via::parse(text).expect(text).to_string(), written);
+            assert_eq!((Via::parse(text).expect(text).to_string().as_str(), Via::is_legal(text)), (written, true));
         }
         for text in [
             "",
@@ -253,7 +344,7 @@ mod tests {
             "SIP/2.0/U P a",
             "SIP/2.0/UDP a:b",
         ] {
-            assert_eq!(Via::parse(text), None, "{text}");
+            assert_eq!((Via::parse(text), Via::is_legal(text)), (None, false), "{text}");
         }
         let via = Via::parse("SIP/2.0/UDP a;branch=;rport=5061;received=[::1]").unwrap();
         assert_eq!((via.branch(), via.rport(), via.received()), (None, Some(Some(5061)), Some("::1".parse().unwrap())));

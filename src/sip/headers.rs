@@ -3,7 +3,7 @@
 //! Fields keep their text; typed values are made when asked for. `Message::parse` has checked the fields that
 //! every message has, so asking for them fails only on messages that we made ourselves.
 
-use super::grammar::{cut, find_param, parse_number, pieces};
+use super::grammar::{Class, all_of, cut, find_param, parse_number, pieces};
 use super::header::{CSeq, Name, NameAddr, Via};
 use super::message::Misbehavior;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ impl Headers {
 
     /// Rewrites the topmost Via only.
     pub fn set_top_via(&mut self, via: &Via) {
-        self.replace_top_via(Some(via.to_string()));
+        self.replace_top_via(Some(via.text()));
     }
 
     /// Removes the topmost Via only.
@@ -101,6 +101,13 @@ impl Headers {
         }
     }
 
+    /// Whether the topmost Via can be read; like the other checks it copies nothing.
+    pub(super) fn check_top_via(&self) -> Result<(), Misbehavior> {
+        let field = self.get(&Name::Via).ok_or(Misbehavior::ViaMissing)?;
+        let (first, _) = cut(field, b',').ok_or(Misbehavior::Via)?;
+        Via::is_legal(first).then_some(()).ok_or(Misbehavior::Via)
+    }
+
     /// All hops, ours or the last one first.
     pub fn vias(&self) -> Result<Vec<Via>, Misbehavior> {
         self.all(&Name::Via).map(|value| Via::parse(value).ok_or(Misbehavior::Via)).collect()
@@ -112,6 +119,14 @@ impl Headers {
 
     pub fn to(&self) -> Result<NameAddr, Misbehavior> {
         NameAddr::parse(self.get(&Name::To).ok_or(Misbehavior::ToMissing)?).ok_or(Misbehavior::To)
+    }
+
+    /// Whether From and To can be read.
+    pub(super) fn check_parties(&self) -> Result<(), Misbehavior> {
+        let from = self.get(&Name::From).ok_or(Misbehavior::FromMissing)?;
+        NameAddr::is_legal(from).then_some(()).ok_or(Misbehavior::From)?;
+        let to = self.get(&Name::To).ok_or(Misbehavior::ToMissing)?;
+        NameAddr::is_legal(to).then_some(()).ok_or(Misbehavior::To)
     }
 
     /// The tag alone, without building the address.
@@ -126,8 +141,8 @@ impl Headers {
 
     pub fn call_id(&self) -> Result<&str, Misbehavior> {
         let value = self.get(&Name::CallId).ok_or(Misbehavior::CallIdMissing)?;
-        let word = !value.is_empty() && value.bytes().all(|b| b > b' ' && b != 0x7f);
-        word.then_some(value).ok_or(Misbehavior::CallId)
+        let is_word = !value.is_empty() && all_of(value, Class::WORD);
+        is_word.then_some(value).ok_or(Misbehavior::CallId)
     }
 
     pub fn cseq(&self) -> Result<CSeq, Misbehavior> {
@@ -161,6 +176,17 @@ impl Headers {
 
     pub fn record_routes(&self) -> Result<Vec<NameAddr>, Misbehavior> {
         self.addresses(&Name::RecordRoute, Misbehavior::RecordRoute)
+    }
+
+    /// Whether all Contacts, Routes and Record-Routes can be read.
+    pub(super) fn check_addresses(&self) -> Result<(), Misbehavior> {
+        let is_star = |text: &str| text == "*" && self.all(&Name::Contact).nth(1).is_none();
+        let all_legal = |name: &Name| self.all(name).all(NameAddr::is_legal);
+        if !self.all(&Name::Contact).all(|text| NameAddr::is_legal(text) || is_star(text)) {
+            return Err(Misbehavior::Contact);
+        }
+        all_legal(&Name::Route).then_some(()).ok_or(Misbehavior::Route)?;
+        all_legal(&Name::RecordRoute).then_some(()).ok_or(Misbehavior::RecordRoute)
     }
 
     fn addresses(&self, name: &Name, why: Misbehavior) -> Result<Vec<NameAddr>, Misbehavior> {
@@ -279,8 +305,18 @@ mod tests {
             (("Route", "sip:a b"), Some(M::Route)),
             (("Record-Route", "<sip:a;lr>, <sip:b"), Some(M::RecordRoute)),
         ];
+        let checked = |field: (&str, &str)| {
+            let one = headers(&[field]);
+            let others = |why: &M| !matches!(why, M::ViaMissing | M::FromMissing | M::ToMissing);
+            let from_and_to = headers(&[field, ("From", "sip:a@b"), ("To", "sip:a@b")]);
+            let results =
+                [one.check_top_via(), one.check_parties(), from_and_to.check_parties(), one.check_addresses()];
+            results.into_iter().filter_map(Result::err).find(others)
+        };
         for (field, expect) in rows {
             assert_eq!(check(field), expect, "{field:?}");
+            let expect = expect.filter(|why| !matches!(why, M::CallId | M::CSeq | M::MaxForwards));
+            assert_eq!(checked(field), expect, "{field:?}, checked only");
         }
     }
 

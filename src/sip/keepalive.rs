@@ -49,8 +49,8 @@ impl Endpoint {
         let mut request = Request::new(Method::Options, uri.clone());
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, from.to_string());
-        headers.push(Name::To, NameAddr::new(uri).to_string());
+        headers.push(Name::From, from.text());
+        headers.push(Name::To, NameAddr::new(uri).text());
         headers.push(Name::CallId, self.rng.hex(12));
         headers.push(Name::CSeq, "1 OPTIONS");
         self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));

@@ -7,12 +7,12 @@
 //! Bodies are bytes; multipart is left out.
 
 use super::frame::{Limits, Lines, agreed_length, split_field, unfold};
-use super::grammar::is_token;
-use super::header::{Headers, Method, Name};
+use super::grammar::{is_token, split_at};
+use super::header::{CSeq, Headers, Method, Name};
 pub use super::status::{Misbehavior, reason_phrase};
+use super::text::{has_line_end, put_number};
 use super::uri::{Scheme, Uri};
 use serde::{Deserialize, Serialize};
-use std::io::Write as _;
 
 /// Why a message was not read, and what answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,8 +97,7 @@ fn skip_line_ends(bytes: &[u8]) -> &[u8] {
 
 /// A start line has no folds; a response's reason may be in any character set.
 fn unfold_start(line: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
-    let whole = !line.iter().any(|b| matches!(b, b'\n' | b'\r'));
-    whole.then(|| String::from_utf8_lossy(line))
+    (!has_line_end(line)).then(|| String::from_utf8_lossy(line))
 }
 
 enum Start {
@@ -113,25 +112,23 @@ fn read_start(line: std::borrow::Cow<'_, str>, limits: &Limits) -> Start {
         return read_status_line(&line);
     }
     // RFC 3261 §7.1: exactly one space between the three, and none elsewhere.
-    let mut parts = line.split(' ');
-    let (Some(method), Some(uri), Some(version)) = (parts.next(), parts.next(), parts.next_back()) else {
+    let parts = split_at(&line, b' ').and_then(|(method, rest)| Some((method, split_at(rest, b' ')?)));
+    let Some((method, (uri, rest))) = parts.filter(|(method, _)| is_token(method)) else {
         return Start::Broken(None, Misbehavior::StartLine);
     };
-    if !is_token(method) {
-        return Start::Broken(None, Misbehavior::StartLine);
-    }
     let method = Method::from(method);
-    let why = match version.to_ascii_uppercase().strip_prefix("SIP/") {
-        None => Misbehavior::StartLine,
-        Some(number) if number != "2.0" => Misbehavior::Version,
-        Some(_) if parts.next().is_some() => Misbehavior::StartLine,
-        Some(_) if uri.len() > limits.uri_bytes => Misbehavior::UriTooLong,
-        Some(_) => match Uri::parse(uri) {
+    let version = rest.rsplit_once(' ').map_or(rest, |(_, version)| version);
+    let why = match version.split_at_checked(4) {
+        Some((sip, number)) if sip.eq_ignore_ascii_case("SIP/") => match Uri::parse(uri) {
+            _ if number != "2.0" => Misbehavior::Version,
+            _ if version.len() < rest.len() => Misbehavior::StartLine,
+            _ if uri.len() > limits.uri_bytes => Misbehavior::UriTooLong,
             Err(why) => why,
             Ok(Uri { scheme: Scheme::Other(_), .. }) => Misbehavior::UriScheme,
             Ok(uri) if !uri.headers.is_empty() => Misbehavior::UriHeaders,
             Ok(uri) => return Start::Request(method, uri),
         },
+        _ => Misbehavior::StartLine,
     };
     Start::Broken(Some(method), why)
 }
@@ -228,35 +225,38 @@ fn answer(method: &Method, headers: &Headers, why: Misbehavior) -> Option<Box<Re
     Some(Box::new(response))
 }
 
-/// RFC 3261 §8.1.1: what every message has, once.
-fn check_common(headers: &Headers) -> Result<(), Misbehavior> {
-    let once = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards];
-    let mut seen = [false; 5];
+/// RFC 3261 §8.1.1: what every message has, once. Returns what has been read on the way.
+fn check_common(headers: &Headers) -> Result<CSeq, Misbehavior> {
+    let mut seen = 0u8;
     for (name, _) in &headers.0 {
-        if let Some(index) = once.iter().position(|n| n == name)
-            && std::mem::replace(&mut seen[index], true)
-        {
+        let bit = match name {
+            Name::From => 1,
+            Name::To => 2,
+            Name::CallId => 4,
+            Name::CSeq => 8,
+            Name::MaxForwards => 16,
+            _ => 0,
+        };
+        if seen & bit != 0 {
             return Err(Misbehavior::Repeated);
         }
+        seen |= bit;
     }
-    headers.top_via()?;
-    headers.from()?;
-    headers.to()?;
+    headers.check_top_via()?;
+    headers.check_parties()?;
     headers.call_id()?;
-    headers.cseq().map(drop)
+    headers.cseq()
 }
 
 /// Also what a user agent reads in requests. (In responses a bad Contact must not cost a call: it is found later.)
 fn check_request(headers: &Headers, method: &Method) -> Result<(), Misbehavior> {
-    check_common(headers)?;
+    let cseq = check_common(headers)?;
     // RFC 4475 §3.1.2.18: an unknown method is answered as such, whatever CSeq says.
-    if !matches!(method, Method::Other(_)) && headers.cseq()?.method != *method {
+    if !matches!(method, Method::Other(_)) && cseq.method != *method {
         return Err(Misbehavior::CSeqMethod);
     }
     headers.max_forwards()?;
-    headers.contacts()?;
-    headers.routes()?;
-    headers.record_routes().map(drop)
+    headers.check_addresses()
 }
 
 impl Request {
@@ -265,7 +265,12 @@ impl Request {
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
-        write(&self.headers, &self.body, |out| write!(out, "{} {} SIP/2.0\r\n", self.method, self.uri))
+        let mut start = String::with_capacity(START_LINE);
+        start.push_str(self.method.as_str());
+        start.push(' ');
+        self.uri.put(&mut start);
+        start.push_str(" SIP/2.0");
+        write(&start, &self.headers, &self.body)
     }
 }
 
@@ -282,8 +287,8 @@ impl Response {
         for (name, value) in &request.0 {
             match name {
                 Name::To if !tagged => {
-                    let tag = to_tag.map(|tag| format!(";tag={tag}")).unwrap_or_default();
-                    headers.push(Name::To, format!("{value}{tag}"));
+                    let tag = to_tag.map_or([""; 2], |tag| [";tag=", tag]);
+                    headers.push(Name::To, [value, tag[0], tag[1]].concat());
                 }
                 Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq => headers.push(name.clone(), value),
                 Name::Timestamp if status == 100 => headers.push(Name::Timestamp, value),
@@ -294,32 +299,40 @@ impl Response {
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
-        let reason = one_line(&self.reason);
-        write(&self.headers, &self.body, |out| write!(out, "SIP/2.0 {} {reason}\r\n", self.status))
+        let mut start = String::with_capacity(START_LINE);
+        start.push_str("SIP/2.0 ");
+        put_number(&mut start, self.status.into());
+        start.push(' ');
+        start.push_str(&one_line(&self.reason));
+        write(&start, &self.headers, &self.body)
     }
 }
 
 /// Bytes that a start line needs at most, usually.
 const START_LINE: usize = 128;
 
-fn write(headers: &Headers, body: &[u8], start: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Vec<u8> {
+fn write(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
     let fields = headers.0.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
-    let mut out = Vec::with_capacity(START_LINE + fields + body.len() + 32);
-    start(&mut out).expect("a vector takes all that is written");
+    let mut out = String::with_capacity(start.len() + fields + body.len() + 32);
+    out.push_str(start);
+    out.push_str("\r\n");
     for (name, value) in &headers.0 {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(one_line(value).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        out.push_str(name.as_str());
+        out.push_str(": ");
+        out.push_str(&one_line(value));
+        out.push_str("\r\n");
     }
-    write!(out, "Content-Length: {}\r\n\r\n", body.len()).expect("a vector takes all that is written");
+    out.push_str("Content-Length: ");
+    put_number(&mut out, u32::try_from(body.len()).expect("a body below 4 GiB"));
+    out.push_str("\r\n\r\n");
+    let mut out = out.into_bytes();
     out.extend_from_slice(body);
     out
 }
 
 /// A value that says more than one line would be a header of somebody else's making.
 fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
-    match text.bytes().any(|b| matches!(b, b'\r' | b'\n')) {
+    match has_line_end(text.as_bytes()) {
         true => text.replace(['\r', '\n'], " ").into(),
         false => text.into(),
     }

@@ -24,6 +24,7 @@ mod keepalive;
 mod leg;
 pub mod message;
 mod name;
+mod params;
 pub mod registrar;
 mod registration;
 mod route;
@@ -32,6 +33,7 @@ pub mod stats;
 mod status;
 #[cfg(test)]
 mod tests;
+mod text;
 mod transaction;
 mod turn;
 mod uac;

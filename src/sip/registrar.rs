@@ -274,7 +274,7 @@ impl Registrar {
             let mut contact = binding.contact.clone();
             let left = binding.expires.since(now).as_nanos().div_ceil(1_000_000_000);
             contact.params.set("expires", Some(&left.to_string()));
-            (Name::Contact, contact.to_string())
+            (Name::Contact, contact.text())
         };
         self.of(user).map(entry).collect()
     }

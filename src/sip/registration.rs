@@ -140,8 +140,8 @@ impl Registration {
         let mut request = Request::new(Method::Register, uri);
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, from.to_string());
-        headers.push(Name::To, record.to_string());
+        headers.push(Name::From, from.text());
+        headers.push(Name::To, record.text());
         headers.push(Name::CallId, self.call_id.as_str());
         headers.push(Name::CSeq, format!("{} REGISTER", self.cseq));
         headers.push(Name::Expires, self.expires.to_string());

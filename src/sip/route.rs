@@ -90,7 +90,7 @@ impl Endpoint {
         if flow.transport != Transport::Udp {
             uri.params.set("transport", Some(&flow.transport.as_str().to_ascii_lowercase()));
         }
-        NameAddr::new(uri).to_string()
+        NameAddr::new(uri).text()
     }
 
     pub(super) fn advertised(&self, flow: Flow) -> SocketAddr {

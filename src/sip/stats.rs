@@ -1,6 +1,7 @@
 //! Counters of an endpoint since its start. Not events: hostile packets never grow a log.
 
 use super::header::Method;
+use super::text::put_number;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,7 +50,12 @@ pub(super) fn label(method: &Method) -> &str {
     }
 }
 
-/// `INVITE 200` for the tables, written into a buffer on the stack's end.
+/// Counts under `INVITE 200`.
 pub(super) fn count_response(table: &mut BTreeMap<String, u64>, method: &Method, status: u16) {
-    count(table, &format!("{} {status}", label(method)));
+    let label = label(method);
+    let mut key = String::with_capacity(label.len() + 6);
+    key.push_str(label);
+    key.push(' ');
+    put_number(&mut key, status.into());
+    count(table, &key);
 }

@@ -133,7 +133,7 @@ impl Endpoint {
         let mut via = self.via(flow);
         via.params.set("branch", Some(&fresh_branch(&mut self.rng)));
         via.params.set("rport", None);
-        ack.headers.push_front(Name::Via, via.to_string());
+        ack.headers.push_front(Name::Via, via.text());
         stats::count(&mut self.stats.requests_sent, "ACK");
         let bytes = ack.to_bytes();
         self.out.push_back(Output::Send { flow, bytes: bytes.clone() });
@@ -210,8 +210,8 @@ impl Invitation {
         if !self.headers.iter().any(|(name, _)| is_own(name)) {
             headers.push(Name::MaxForwards, "70");
         }
-        headers.push(Name::From, self.from.to_string());
-        headers.push(Name::To, self.to.to_string());
+        headers.push(Name::From, self.from.text());
+        headers.push(Name::To, self.to.text());
         headers.push(Name::CallId, call_id);
         headers.push(Name::CSeq, "1 INVITE");
         headers.push(Name::Allow, allow);

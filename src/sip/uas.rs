@@ -5,6 +5,7 @@ use super::dialog::DialogRecord;
 use super::header::{Method, Name, Via};
 use super::leg::{Leg, Ringing, Talking, Unacked};
 use super::message::{Refusal, Request, Response};
+use super::text::{number, put_ip};
 use super::transaction::{Arrival, ServerKey};
 use super::uac::{ALLOW, body_of, put_body, put_headers, reason_of};
 use super::uri::Scheme;
@@ -291,7 +292,7 @@ impl Endpoint {
             && to.tag().is_none()
         {
             to.set_tag(&self.auth.stateless_tag(response.headers.call_id().unwrap_or_default()));
-            response.headers.set(Name::To, to.to_string());
+            response.headers.set(Name::To, to.text());
         }
         stats::count(&mut self.stats.responses_sent, &format!("unread {}", response.status));
         self.out.push_back(Output::Send { flow: reply, bytes: response.to_bytes() });
@@ -325,10 +326,12 @@ fn stamp(mut via: Via, flow: Flow) -> (Via, Flow) {
     let asked = via.rport().is_some();
     via.params.remove("received");
     if asked || via.host.ip() != Some(source) {
-        via.params.set("received", Some(&source.to_string()));
+        let mut address = String::with_capacity(16);
+        put_ip(&mut address, source);
+        via.params.set("received", Some(&address));
     }
     if asked {
-        via.params.set("rport", Some(&flow.remote.port().to_string()));
+        via.params.set("rport", Some(&number(flow.remote.port().into())));
     }
     let symmetric = asked || flow.transport.is_reliable();
     let port = if symmetric { flow.remote.port() } else { via.port.unwrap_or(5060) };

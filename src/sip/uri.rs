@@ -5,9 +5,11 @@
 //! are lower case. Liberal in the characters of the user part (phones dial `*11#` unescaped), strict in
 //! white space, brackets and broken escapes. Left out: `absoluteURI` structure of other schemes.
 
-pub use super::grammar::Params;
-use super::grammar::{canonical, escape_user, escapes_are_whole, same_name, unescape};
+use super::grammar::{Class, all_of, canonical, escape_user, escapes_are_whole, same_name, split_at, unescape};
 use super::message::Misbehavior;
+use super::params;
+pub use super::params::Params;
+use super::text::{put_ip, put_number};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -23,14 +25,15 @@ pub enum Scheme {
 
 impl Scheme {
     fn parse(text: &str) -> Option<Scheme> {
+        // Before the rest, since nearly all are one of these.
+        for (name, scheme) in [("sip", Scheme::Sip), ("sips", Scheme::Sips), ("tel", Scheme::Tel)] {
+            if text.eq_ignore_ascii_case(name) {
+                return Some(scheme);
+            }
+        }
         let rest = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
         let legal = text.bytes().next()?.is_ascii_alphabetic() && text.bytes().all(rest);
-        legal.then(|| match text.to_ascii_lowercase().as_str() {
-            "sip" => Scheme::Sip,
-            "sips" => Scheme::Sips,
-            "tel" => Scheme::Tel,
-            other => Scheme::Other(other.to_owned()),
-        })
+        legal.then(|| Scheme::Other(text.to_ascii_lowercase()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -51,29 +54,35 @@ pub enum Host {
     V6(Ipv6Addr),
 }
 
-impl Host {
-    /// A host name, an IPv4 address, or an IPv6 address in brackets.
-    pub fn parse(text: &str) -> Option<Host> {
+/// A host as it stands in a text.
+#[derive(Clone, Copy)]
+pub(super) enum HostText<'a> {
+    Name(&'a str),
+    Address(IpAddr),
+}
+
+impl<'a> HostText<'a> {
+    fn read(text: &'a str) -> Option<HostText<'a>> {
         if let Some(inner) = text.strip_prefix('[') {
-            return inner.strip_suffix(']')?.parse().ok().map(Host::V6);
+            return inner.strip_suffix(']')?.parse().ok().map(|ip| HostText::Address(IpAddr::V6(ip)));
         }
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        if text.is_empty() || text.len() > 255 || !text.bytes().all(legal) {
+        if text.is_empty() || text.len() > 255 || !all_of(text, Class::HOST) {
             return None;
         }
         // RFC 3261 §25.1: the last label of a name begins with a letter, so this can only be an address.
-        let last = text.strip_suffix('.').unwrap_or(text).rsplit('.').next()?;
-        if last.bytes().all(|b| b.is_ascii_digit()) {
-            return text.parse().ok().map(Host::V4);
+        let name = text.strip_suffix('.').unwrap_or(text).as_bytes();
+        let ends_in_digits = name.iter().rev().take_while(|b| **b != b'.').all(u8::is_ascii_digit);
+        if ends_in_digits {
+            return text.parse().ok().map(|ip| HostText::Address(IpAddr::V4(ip)));
         }
-        Some(Host::Name(text.to_ascii_lowercase()))
+        Some(HostText::Name(text))
     }
 
     /// `host` or `host:port`, with the white space that a Via may have around the colon.
-    pub(super) fn parse_with_port(text: &str) -> Option<(Host, Option<u16>)> {
+    pub(super) fn read_with_port(text: &'a str) -> Option<(HostText<'a>, Option<u16>)> {
         let name_end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
         let (host, rest) = text.split_at(name_end);
-        let host = Host::parse(host.trim_ascii_end())?;
+        let host = HostText::read(host.trim_ascii_end())?;
         let rest = rest.trim_ascii_start();
         if rest.is_empty() {
             return Some((host, None));
@@ -81,6 +90,34 @@ impl Host {
         let port = rest.strip_prefix(':')?.trim_ascii_start();
         let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
         Some((host, Some(port.parse().ok().filter(|_| digits)?)))
+    }
+}
+
+impl From<HostText<'_>> for Host {
+    fn from(host: HostText<'_>) -> Host {
+        match host {
+            HostText::Name(name) => Host::Name(name.to_ascii_lowercase()),
+            HostText::Address(ip) => ip.into(),
+        }
+    }
+}
+
+impl Host {
+    /// A host name, an IPv4 address, or an IPv6 address in brackets.
+    pub fn parse(text: &str) -> Option<Host> {
+        HostText::read(text).map(Host::from)
+    }
+
+    pub(super) fn put(&self, out: &mut String) {
+        match self {
+            Host::Name(name) => out.push_str(name),
+            Host::V4(ip) => put_ip(out, IpAddr::V4(*ip)),
+            Host::V6(ip) => {
+                out.push('[');
+                put_ip(out, IpAddr::V6(*ip));
+                out.push(']');
+            }
+        }
     }
 
     pub fn ip(&self) -> Option<IpAddr> {
@@ -103,11 +140,9 @@ impl From<IpAddr> for Host {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Host::Name(name) => f.write_str(name),
-            Host::V4(ip) => ip.fmt(f),
-            Host::V6(ip) => write!(f, "[{ip}]"),
-        }
+        let mut text = String::new();
+        self.put(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -129,67 +164,103 @@ pub struct Uri {
     pub opaque: String,
 }
 
-impl Uri {
-    /// Reads a URI without surrounding white space or brackets.
-    pub fn parse(text: &str) -> Result<Uri, Misbehavior> {
-        Uri::read(text).ok_or(Misbehavior::Uri)
-    }
+/// The parts of a URI as they stand in its text: to check a URI, nothing is copied.
+pub(super) struct UriText<'a> {
+    scheme: Scheme,
+    user: Option<&'a str>,
+    password: Option<&'a str>,
+    host: HostText<'a>,
+    port: Option<u16>,
+    /// Legal, without the first semicolon; empty if there are none.
+    params: &'a str,
+    headers: &'a str,
+    opaque: &'a str,
+}
 
-    fn read(text: &str) -> Option<Uri> {
-        let forbidden = |b: u8| b <= b' ' || matches!(b, 0x7f | b'<' | b'>' | b'"');
-        if text.bytes().any(forbidden) || !escapes_are_whole(text) {
+impl<'a> UriText<'a> {
+    pub fn read(text: &'a str) -> Option<UriText<'a>> {
+        if !all_of(text, Class::URI) || !escapes_are_whole(text) {
             return None;
         }
-        let (scheme, rest) = text.split_once(':')?;
-        let uri = Uri::empty(Scheme::parse(scheme)?);
+        let (scheme, rest) = split_at(text, b':')?;
+        let scheme = Scheme::parse(scheme)?;
+        let host = HostText::Name("");
+        let uri = UriText { scheme, user: None, password: None, host, port: None, params: "", headers: "", opaque: "" };
         match uri.scheme {
             Scheme::Sip | Scheme::Sips => uri.read_sip(rest),
             Scheme::Tel => uri.read_tel(rest),
-            Scheme::Other(_) => (!rest.is_empty()).then(|| Uri { opaque: rest.to_owned(), ..uri }),
+            Scheme::Other(_) => (!rest.is_empty()).then_some(UriText { opaque: rest, ..uri }),
         }
     }
 
-    fn empty(scheme: Scheme) -> Uri {
-        let host = Host::Name(String::new());
-        let (headers, opaque) = (String::new(), String::new());
-        Uri { scheme, user: None, password: None, host, port: None, params: Params::default(), headers, opaque }
-    }
-
-    fn read_sip(mut self, text: &str) -> Option<Uri> {
+    fn read_sip(mut self, text: &'a str) -> Option<UriText<'a>> {
         // `@` stands nowhere but here unescaped, while `;` and `?` may stand in the user part.
-        let rest = match text.split_once('@') {
+        let rest = match split_at(text, b'@') {
             Some((user, rest)) => {
                 self.read_user(user)?;
                 rest
             }
             None => text,
         };
-        let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
-        let (address, params) = rest.split_once(';').map_or((rest, None), |(a, p)| (a, Some(p)));
-        (self.host, self.port) = Host::parse_with_port(address)?;
-        self.params = params.map_or(Some(Params::default()), Params::parse)?;
-        self.headers = headers.to_owned();
+        let (rest, headers) = split_at(rest, b'?').unwrap_or((rest, ""));
+        let (address, params) = split_at(rest, b';').map_or((rest, None), |(a, p)| (a, Some(p)));
+        (self.host, self.port) = HostText::read_with_port(address)?;
+        self.read_params(params)?;
+        self.headers = headers;
         Some(self)
     }
 
-    fn read_user(&mut self, text: &str) -> Option<()> {
-        let (user, password) = text.split_once(':').map_or((text, None), |(u, p)| (u, Some(p)));
-        self.user = Some(user.to_owned()).filter(|u| !u.is_empty() && !u.contains(['[', ']']));
-        self.password = password.map(str::to_owned);
+    fn read_user(&mut self, text: &'a str) -> Option<()> {
+        let (user, password) = split_at(text, b':').map_or((text, None), |(u, p)| (u, Some(p)));
+        self.user = Some(user).filter(|u| !u.is_empty() && !u.contains(['[', ']']));
+        self.password = password;
         self.user.is_some().then_some(())
     }
 
-    fn read_tel(mut self, text: &str) -> Option<Uri> {
-        let (number, params) = text.split_once(';').map_or((text, None), |(n, p)| (n, Some(p)));
+    fn read_tel(mut self, text: &'a str) -> Option<UriText<'a>> {
+        let (number, params) = split_at(text, b';').map_or((text, None), |(n, p)| (n, Some(p)));
         // RFC 3966 §3: digits (also hexadecimal, `*`, `#` in local numbers) with visual separators.
         let digit = |b: u8| b.is_ascii_hexdigit() || matches!(b, b'*' | b'#' | b'-' | b'.' | b'(' | b')');
         let digits = number.strip_prefix('+').unwrap_or(number);
         if digits.is_empty() || !digits.bytes().all(digit) {
             return None;
         }
-        self.user = Some(number.to_owned());
-        self.params = params.map_or(Some(Params::default()), Params::parse)?;
+        self.user = Some(number);
+        self.read_params(params)?;
         Some(self)
+    }
+
+    fn read_params(&mut self, params: Option<&'a str>) -> Option<()> {
+        self.params = params.unwrap_or("");
+        params.is_none_or(params::are_legal_in_uri).then_some(())
+    }
+}
+
+impl From<UriText<'_>> for Uri {
+    fn from(text: UriText<'_>) -> Uri {
+        Uri {
+            scheme: text.scheme,
+            user: text.user.map(str::to_owned),
+            password: text.password.map(str::to_owned),
+            host: text.host.into(),
+            port: text.port,
+            params: Params::of_uri(text.params),
+            headers: text.headers.to_owned(),
+            opaque: text.opaque.to_owned(),
+        }
+    }
+}
+
+impl Uri {
+    /// Reads a URI without surrounding white space or brackets.
+    pub fn parse(text: &str) -> Result<Uri, Misbehavior> {
+        UriText::read(text).map(Uri::from).ok_or(Misbehavior::Uri)
+    }
+
+    fn empty(scheme: Scheme) -> Uri {
+        let host = Host::Name(String::new());
+        let (headers, opaque) = (String::new(), String::new());
+        Uri { scheme, user: None, password: None, host, port: None, params: Params::default(), headers, opaque }
     }
 
     /// `sip:user@host:port`; `user` is plain text and gets escaped; an empty user means none.
@@ -224,7 +295,7 @@ impl Uri {
     /// parameter, which §19.1.1 forbids, the first counts.)
     fn covers(&self, other: &Uri) -> bool {
         let plain = |text: Option<&str>| text.map(|t| canonical(t).to_ascii_lowercase());
-        self.params.0.iter().all(|(name, _)| {
+        self.params.iter().all(|(name, _)| {
             let name = canonical(name);
             match (self.params.value(&name), other.params.value(&name)) {
                 (ours, Some(theirs)) => plain(ours.flatten()) == plain(theirs),
@@ -239,24 +310,47 @@ impl Uri {
     }
 }
 
-impl fmt::Display for Uri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.scheme.as_str(), self.opaque)?;
+impl Uri {
+    pub(super) fn put(&self, out: &mut String) {
+        out.push_str(self.scheme.as_str());
+        out.push(':');
+        out.push_str(&self.opaque);
         if let Some(user) = &self.user {
-            f.write_str(user)?;
+            out.push_str(user);
         }
         if let Some(password) = &self.password {
-            write!(f, ":{password}")?;
+            out.push(':');
+            out.push_str(password);
         }
         if matches!(self.scheme, Scheme::Sip | Scheme::Sips) {
-            let at = if self.user.is_some() { "@" } else { "" };
-            write!(f, "{at}{}", self.host)?;
+            out.push_str(if self.user.is_some() { "@" } else { "" });
+            self.host.put(out);
         }
         if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+            out.push(':');
+            put_number(out, port.into());
         }
-        self.params.fmt(f)?;
-        if self.headers.is_empty() { Ok(()) } else { write!(f, "?{}", self.headers) }
+        out.push_str(self.params.as_str());
+        if !self.headers.is_empty() {
+            out.push('?');
+            out.push_str(&self.headers);
+        }
+    }
+
+    /// As on the wire; cheaper than `to_string`.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        self.put(&mut text);
+        text
+    }
+}
+
+/// Of a URI in bytes: room that is enough for most.
+const USUAL_LENGTH: usize = 64;
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 
@@ -269,7 +363,7 @@ impl TryFrom<String> for Uri {
 
 impl From<Uri> for String {
     fn from(uri: Uri) -> String {
-        uri.to_string()
+        uri.text()
     }
 }
 

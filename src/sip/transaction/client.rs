@@ -54,7 +54,7 @@ impl Transactions {
         let branch = branch_of(key, rng);
         via.params.set("branch", Some(&branch));
         via.params.set("rport", None); // RFC 3581 §3
-        request.headers.push_front(Name::Via, via.to_string());
+        request.headers.push_front(Name::Via, via.text());
         self.send_first(now, key, branch, (flow, request, errand));
         key
     }
@@ -277,6 +277,6 @@ fn within(invite: &Request, method: Method) -> Request {
         headers.push(name, value);
     }
     let number = source.cseq().map(|cseq| cseq.number).unwrap_or_default();
-    headers.push(Name::CSeq, CSeq { number, method }.to_string());
+    headers.push(Name::CSeq, CSeq { number, method }.text());
     request
 }

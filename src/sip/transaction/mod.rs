@@ -13,6 +13,7 @@ use super::api::{Account, Flow};
 use super::header::{Method, Via};
 use super::message::{Request, Response};
 use super::settings::Timing;
+use super::text::{put_hex, put_number};
 use crate::ids::{LegId, Rng};
 use crate::time::{Instant, Timers};
 use client::Client;
@@ -228,12 +229,18 @@ impl Transactions {
 
 /// A branch of ours: random, and readable as a key by ourselves.
 fn branch_of(key: ClientKey, rng: &mut Rng) -> String {
-    format!("{COOKIE}{:016x}-{:x}", rng.next_u64(), key.0)
+    let mut branch = fresh_branch(rng);
+    branch.push('-');
+    put_hex(&mut branch, key.0, 1);
+    branch
 }
 
 /// A branch for what has no transaction: the ACK of a 2xx.
 pub(super) fn fresh_branch(rng: &mut Rng) -> String {
-    format!("{COOKIE}{:016x}", rng.next_u64())
+    let mut branch = String::with_capacity(COOKIE.len() + 33);
+    branch.push_str(COOKIE);
+    put_hex(&mut branch, rng.next_u64(), 16);
+    branch
 }
 
 /// The key in a branch of ours; what the branch says must still be compared with what was sent.
@@ -245,18 +252,30 @@ fn key_in(branch: &str) -> Option<ClientKey> {
 /// RFC 3261 §17.2.3: what makes two requests one transaction. `method` is INVITE for its ACK, and for a CANCEL
 /// when the cancelled request is looked for.
 fn wire_key(request: &Request, via: &Via, method: &Method) -> String {
-    let sent_by = (&via.host, via.port.unwrap_or(5060));
+    let mut key = String::with_capacity(USUAL_KEY);
     match via.branch().filter(|branch| branch.starts_with(COOKIE)) {
-        Some(branch) => format!("{branch} {} {} {method}", sent_by.0, sent_by.1),
+        Some(branch) => {
+            key.push_str(branch);
+            key.push(' ');
+            via.host.put(&mut key);
+            key.push(' ');
+            put_number(&mut key, via.port.unwrap_or(5060).into());
+        }
         // RFC 2543 peers: everything that such a peer repeats. The To tag is left out: the ACK's is ours.
         None => {
             let headers = &request.headers;
             let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
             let (from, call_id) = (headers.from_tag().unwrap_or_default(), headers.call_id().unwrap_or_default());
-            format!("{call_id} {from} {number} {} {via} {method}", request.uri)
+            key = format!("{call_id} {from} {number} {} {via}", request.uri);
         }
     }
+    key.push(' ');
+    key.push_str(method.as_str());
+    key
 }
+
+/// Of a key in bytes: room that is enough for most.
+const USUAL_KEY: usize = 96;
 
 /// RFC 3261 §8.2.2.2: the same request on another way; only asked of requests outside dialogs.
 fn origin_key(request: &Request) -> Option<String> {
@@ -264,6 +283,6 @@ fn origin_key(request: &Request) -> Option<String> {
     if headers.to_tag().is_some() || matches!(request.method, Method::Ack | Method::Cancel) {
         return None;
     }
-    let cseq = headers.cseq().ok()?;
-    Some(format!("{} {} {cseq}", headers.call_id().ok()?, headers.from_tag().unwrap_or_default()))
+    let cseq = headers.cseq().ok()?.text();
+    Some([headers.call_id().ok()?, headers.from_tag().unwrap_or_default(), &cseq].join(" "))
 }

@@ -1,0 +1,86 @@
+//! Putting numbers and addresses into text: `core::fmt` costs several hundred instructions for each, and a message
+//! has dozens.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+pub(super) fn put_number(out: &mut String, number: u32) {
+    let (mut digits, mut rest, mut first) = ([0; 10], number, 10);
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(digits[first..].iter().map(|digit| char::from(*digit)));
+}
+
+/// Lower-case hexadecimal digits, at least so many: 1 … 16.
+pub(super) fn put_hex(out: &mut String, number: u64, at_least: u32) {
+    let digits = (16 - number.leading_zeros() / 4).max(at_least);
+    let digit = |place: u32| char::from(b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]);
+    out.extend((0..digits).rev().map(digit));
+}
+
+/// An IPv6 address without brackets.
+pub(super) fn put_ip(out: &mut String, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (index, octet) in ip.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push('.');
+                }
+                put_number(out, octet.into());
+            }
+        }
+        IpAddr::V6(ip) => write!(out, "{ip}").expect("a string takes all that is written"),
+    }
+}
+
+pub(super) fn number(number: u32) -> String {
+    let mut text = String::with_capacity(10);
+    put_number(&mut text, number);
+    text
+}
+
+/// Nothing vectorizes like a fold without an early end, and most values are short.
+pub(super) fn has_line_end(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | (*byte == b'\n') | (*byte == b'\r'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_addresses_look_as_everywhere() {
+        for value in [0, 7, 10, 99, 100, 65_535, 1 << 31, u32::MAX] {
+            assert_eq!(number(value), value.to_string());
+        }
+        for value in [0, 1, 0xdead_beef, u64::MAX, 0x0123_4567_89ab_cdef] {
+            let mut text = String::new();
+            put_hex(&mut text, value, 16);
+            put_hex(&mut text, value, 1);
+            assert_eq!(text, format!("{value:016x}{value:x}"));
+        }
+        for address in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "::1", "2001:db8::9:1", "::ffff:1.2.3.4"] {
+            let mut text = String::new();
+            put_ip(&mut text, address.parse().unwrap());
+            assert_eq!(text, address);
+        }
+    }
+
+    #[test]
+    fn line_ends_are_seen_at_any_place() {
+        for length in [0, 1, 15, 16, 17, 40] {
+            assert!(!has_line_end(&vec![b'a'; length]));
+            for (at, end) in (0..length).flat_map(|at| [(at, b'\r'), (at, b'\n')]) {
+                let mut text = vec![b'a'; length];
+                text[at] = end;
+                assert!(has_line_end(&text), "{end} at {at} of {length}");
+            }
+        }
+    }
+}

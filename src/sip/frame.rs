@@ -228,10 +228,10 @@ pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(super) fn unfold(value: &[u8]) -> (Cow<'_, str>, bool) {
     let value = value.trim_ascii();
     if !has_line_end(value) {
-        let text = String::from_utf8_lossy(value);
-        // Borrowed means that nothing had to be replaced.
-        let clean = matches!(text, Cow::Borrowed(_));
-        return (text, clean);
+        return match std::str::from_utf8(value) {
+            Ok(text) => (text.into(), true),
+            Err(_) => (String::from_utf8_lossy(value), false),
+        };
     }
     let (mut joined, mut clean) = (String::with_capacity(value.len()), true);
     for line in value.split(|b| *b == b'\n') {

@@ -13,6 +13,7 @@ use super::params;
 pub use super::params::Params;
 use super::text::put_number;
 use super::uri::{Host, HostText, Uri, UriText};
+use memchr::{memchr3, memrchr};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -71,13 +72,16 @@ impl<'a> AddressText<'a> {
         let text = text.trim_ascii();
         let (address, params) = cut(text, b';')?;
         let (display, uri) = match address.strip_suffix('>') {
-            Some(inner) => inner.rsplit_once('<')?,
+            Some(inner) => {
+                let open = memrchr(b'<', inner.as_bytes())?;
+                (&inner[..open], &inner[open + 1..])
+            }
             // RFC 3261 §20.10: without brackets no `,` `;` or `?` belongs to the URI.
             None if address.contains(['?', ',', '<', '"']) => return None,
             None => ("", address),
         };
         let display = display.trim_ascii();
-        if display.contains(['"', '<', '>']) && !unquotes(display) {
+        if memchr3(b'"', b'<', b'>', display.as_bytes()).is_some() && !unquotes(display) {
             return None;
         }
         Some(AddressText { display, uri: UriText::read(uri)?, params })

@@ -20,7 +20,15 @@ pub enum Contacts {
     List(Vec<NameAddr>),
 }
 
+/// Fields of most messages; more make the list grow.
+const USUAL_FIELDS: usize = 16;
+
 impl Headers {
+    /// Empty, with room for the fields of most messages.
+    pub(super) fn with_room() -> Headers {
+        Headers(Vec::with_capacity(USUAL_FIELDS))
+    }
+
     /// The first field of that name, as written.
     pub fn get(&self, name: &Name) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())

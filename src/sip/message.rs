@@ -58,7 +58,7 @@ impl Message {
             Some(text) => read_start(text, limits),
             None => Start::Broken(None, Misbehavior::StartLine),
         };
-        let mut reading = Reading { limits, headers: Headers::default(), length: None, fault: None };
+        let mut reading = Reading { limits, headers: Headers::with_room(), length: None, fault: None };
         for (before, line) in lines.by_ref().enumerate() {
             if before == limits.headers {
                 reading.fault(Misbehavior::TooManyHeaderFields);
@@ -165,15 +165,16 @@ impl Reading<'_> {
         if line.len() > self.limits.header_bytes {
             return self.fault(Misbehavior::HeaderFieldTooLong);
         }
-        let name = split_field(line).and_then(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-        let Some((name, value)) = name.filter(|(name, _)| is_token(name)) else {
+        let field = split_field(line).and_then(|(name, value)| Some((std::str::from_utf8(name).ok()?.into(), value)));
+        let is_name = |name: &Name| !matches!(name, Name::Other(text) if !is_token(text));
+        let Some((name, value)) = field.filter(|(name, _)| is_name(name)) else {
             return self.fault(Misbehavior::HeaderField);
         };
         let (value, clean) = unfold(value);
         if !clean {
             self.fault(Misbehavior::HeaderText);
         }
-        match Name::from(name) {
+        match name {
             Name::ContentLength => match agreed_length(self.length, &value) {
                 Ok(length) => self.length = Some(length),
                 Err(why) => self.fault(why),
@@ -261,7 +262,7 @@ fn check_request(headers: &Headers, method: &Method) -> Result<(), Misbehavior> 
 
 impl Request {
     pub fn new(method: Method, uri: Uri) -> Request {
-        Request { method, uri, headers: Headers::default(), body: Vec::new() }
+        Request { method, uri, headers: Headers::with_room(), body: Vec::new() }
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -282,7 +283,7 @@ impl Response {
     }
 
     fn with_headers_of(request: &Headers, status: u16, to_tag: Option<&str>) -> Response {
-        let mut headers = Headers(Vec::with_capacity(10));
+        let mut headers = Headers::with_room();
         let tagged = request.to_tag().is_some();
         for (name, value) in &request.0 {
             match name {

@@ -107,7 +107,9 @@ impl From<&str> for Name {
     /// Long and compact names, any case.
     fn from(text: &str) -> Name {
         let is = |long: &str, compact: &str| text.eq_ignore_ascii_case(if text.len() == 1 { compact } else { long });
-        match KNOWN.iter().find(|(long, compact, _)| is(long, compact)) {
+        // Nearly everybody writes names as the RFCs do.
+        let usual = KNOWN.iter().find(|(long, _, _)| *long == text);
+        match usual.or_else(|| KNOWN.iter().find(|(long, compact, _)| is(long, compact))) {
             Some((_, _, name)) => name.clone(),
             None => Name::Other(text.into()),
         }

@@ -1,6 +1,7 @@
 //! Putting numbers and addresses into text: `core::fmt` costs several hundred instructions for each, and a message
 //! has dozens.
 
+use memchr::memchr2;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -14,7 +15,7 @@ pub(super) fn put_number(out: &mut String, number: u32) {
             break;
         }
     }
-    out.extend(digits[first..].iter().map(|digit| char::from(*digit)));
+    out.push_str(std::str::from_utf8(&digits[first..]).expect("digits are ASCII"));
 }
 
 /// Lower-case hexadecimal digits, at least so many: 1 … 16.
@@ -45,9 +46,8 @@ pub(super) fn number(number: u32) -> String {
     text
 }
 
-/// Nothing vectorizes like a fold without an early end, and most values are short.
 pub(super) fn has_line_end(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, byte| found | (*byte == b'\n') | (*byte == b'\r'))
+    memchr2(b'\n', b'\r', bytes).is_some()
 }
 
 #[cfg(test)]

@@ -239,11 +239,31 @@ impl Registrar {
         self.of(user).any(|binding| binding.alive)
     }
 
-    /// The phones behind `flow` answered, or did not.
-    pub fn heard(&mut self, flow: Flow, alive: bool) -> Vec<Event> {
-        // Nearly every message comes from a phone that is known to live, perhaps from behind one address with many.
-        let numbers = self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number);
-        let numbers: Vec<u64> = numbers.filter(|number| self.bindings[number].alive != alive).collect();
+    /// The phone behind `flow` that was asked as `uri` answered, or did not. Where several phones share a flow,
+    /// only bindings with that Contact are meant.
+    pub fn heard(&mut self, flow: Flow, uri: &Uri, alive: bool) -> Vec<Event> {
+        let shared = self.behind(flow).nth(1).is_some();
+        let is_meant = |binding: &Binding| !shared || binding.contact.uri.equivalent(uri);
+        let changes = |number: &u64| {
+            let binding = &self.bindings[number];
+            // First what is cheap: nearly every message comes from a phone that is known to live.
+            binding.alive != alive && is_meant(binding)
+        };
+        let numbers = self.behind(flow).filter(changes).collect();
+        self.turn(numbers, alive)
+    }
+
+    /// Nobody behind `flow` can be reached, but each may come back.
+    pub fn all_silent(&mut self, flow: Flow) -> Vec<Event> {
+        let numbers = self.behind(flow).filter(|number| self.bindings[number].alive).collect();
+        self.turn(numbers, false)
+    }
+
+    fn behind(&self, flow: Flow) -> impl Iterator<Item = u64> {
+        self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number)
+    }
+
+    fn turn(&mut self, numbers: Vec<u64>, alive: bool) -> Vec<Event> {
         let mut events = Vec::new();
         for number in numbers {
             let user = self.bindings[&number].user.clone();
@@ -262,9 +282,9 @@ impl Registrar {
     /// A connection broke: its bindings cannot be reached any more. (On UDP the phone may come back: not alive.)
     pub fn flow_failed(&mut self, flow: Flow) -> Vec<Event> {
         if !flow.transport.is_reliable() {
-            return self.heard(flow, false);
+            return self.all_silent(flow);
         }
-        let numbers: Vec<u64> = self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number).collect();
+        let numbers: Vec<u64> = self.behind(flow).collect();
         numbers.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)).collect()
     }
 

@@ -141,7 +141,7 @@ impl Endpoint {
     ) {
         if let Some((key, flow)) = at {
             self.cancelling.remove(&key);
-            self.note_life(flow, &outcome);
+            self.note_life(flow, &request.uri, &outcome);
         }
         // A call that we have hung up on is not tried again, neither elsewhere nor with a password.
         if !matches!(errand.purpose, Purpose::Call(leg) if !self.legs.contains_key(&leg)) {
@@ -191,14 +191,14 @@ impl Endpoint {
         self.launch(now, flow, request, errand);
     }
 
-    /// A bound phone that gave no answer at all is not alive; one that answered is.
-    fn note_life(&mut self, flow: Flow, outcome: &Outcome) {
-        let alive = match outcome {
-            Outcome::Response(_) => true,
-            Outcome::Timeout { heard: false } | Outcome::TransportFailed => false,
+    /// A bound phone that gave no answer at all is not alive; one that answered is; behind a broken flow is none.
+    fn note_life(&mut self, flow: Flow, asked: &Uri, outcome: &Outcome) {
+        let events = match outcome {
+            Outcome::Response(_) => self.registrar.heard(flow, asked, true),
+            Outcome::Timeout { heard: false } => self.registrar.heard(flow, asked, false),
+            Outcome::TransportFailed => self.registrar.all_silent(flow),
             Outcome::Timeout { heard: true } | Outcome::Unresolved => return, // That tells nothing new.
         };
-        let events = self.registrar.heard(flow, alive);
         self.out.extend(events.into_iter().map(Output::Event));
     }
 

@@ -64,7 +64,8 @@ impl Default for RegistrationTimes {
 /// What the endpoint may hold at most; beyond it new work is refused with 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Server transactions: 100 … 10,000,000, default 200,000; twice as many for requests within calls.
+    /// Server transactions: 100 … 10,000,000, default 200,000; twice as many for requests within calls. Each may
+    /// keep 2,048 bytes on average; where messages are longer, there is room for fewer.
     pub transactions: usize,
     /// Legs: 10 … 1,000,000, default 100,000.
     pub legs: usize,

@@ -16,7 +16,7 @@ use crate::time::Instant;
 
 impl Endpoint {
     /// The leg whose dialog a message with these tags belongs to, seen from us.
-    fn leg_of(&self, request: &Request) -> Option<LegId> {
+    pub(super) fn leg_of(&self, request: &Request) -> Option<LegId> {
         let headers = &request.headers;
         let leg = *self.by_tag.get(headers.to_tag()?)?;
         let (call_id, remote) = (headers.call_id().ok()?, headers.from_tag().unwrap_or_default());

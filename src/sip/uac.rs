@@ -81,10 +81,10 @@ impl Endpoint {
             return;
         }
         self.cancelling.remove(&key);
-        let alive = self.registrar.heard(flow, true);
-        self.out.extend(alive.into_iter().map(Output::Event));
-        let contact = self.transactions.sent(key).and_then(|sent| sent.headers.get(&Name::Contact));
-        let contact = contact.unwrap_or_default().to_owned();
+        let sent = self.transactions.sent(key);
+        let alive = sent.map(|sent| self.registrar.heard(flow, &sent.uri, true));
+        self.out.extend(alive.into_iter().flatten().map(Output::Event));
+        let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
         let mut dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
         match errand.purpose {
             Purpose::Reoffer(leg) => self.reoffer_accepted(key, leg, dialog, response),

@@ -36,12 +36,15 @@ impl Endpoint {
         let Ok(via) = request.headers.top_via() else { return };
         let (via, reply) = stamp(via, flow);
         request.headers.set_top_via(&via);
+        if self.is_astray(&request) && !self.transactions.knows(&request, &via) {
+            return self.set_right(reply, request);
+        }
         let arrival = self.transactions.receive_request(now, reply, &request, &via);
         self.drain(now); // The 100 goes before anything that follows from the request.
         match arrival {
             Arrival::Known => {}
             Arrival::Ack => self.acknowledged(now, request),
-            Arrival::Full => self.respond_stateless(reply, &request),
+            Arrival::Full => self.respond_full(reply, &request),
             Arrival::New { key, .. } if request.method == Method::Cancel => self.cancelled(now, key, &request, &via),
             Arrival::New { key, merged } => {
                 ignore_optional_body(&mut request);
@@ -52,6 +55,21 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    /// Whether a request belongs to a dialog that we do not have. (Of INVITEs the transaction repeats the refusal
+    /// until its ACK; ACK and CANCEL are the transactions' business.)
+    fn is_astray(&self, request: &Request) -> bool {
+        !matches!(request.method, Method::Invite | Method::Ack | Method::Cancel)
+            && request.headers.to_tag().is_some()
+            && self.leg_of(request).is_none()
+    }
+
+    /// 481 without remembering anything (§8.2.7): invented tags must not take the room of calls that are under way.
+    fn set_right(&mut self, reply: Flow, mut request: Request) {
+        ignore_optional_body(&mut request);
+        let response = self.objection(&request, false).unwrap_or_else(|| self.plain(&request, 481));
+        self.respond_stateless(reply, &request.method, response);
     }
 
     /// What is wrong with a request whoever it is for (§8.2.1 to §8.2.3).
@@ -262,9 +280,7 @@ impl Endpoint {
     }
 
     pub(super) fn respond(&mut self, now: Instant, key: ServerKey, method: &Method, mut response: Response) {
-        if !self.config.server_name.is_empty() {
-            response.headers.push(Name::Server, self.config.server_name.as_str());
-        }
+        self.sign(&mut response);
         if response.status >= 300 {
             self.serving.remove(&key);
         }
@@ -273,11 +289,23 @@ impl Endpoint {
         }
     }
 
+    fn sign(&self, response: &mut Response) {
+        if !self.config.server_name.is_empty() {
+            response.headers.push(Name::Server, self.config.server_name.as_str());
+        }
+    }
+
     /// 503 without remembering anything (§8.2.7).
-    fn respond_stateless(&mut self, reply: Flow, request: &Request) {
+    fn respond_full(&mut self, reply: Flow, request: &Request) {
         self.stats.overloads += 1;
         let mut response = self.plain(request, 503);
         response.headers.push(Name::RetryAfter, FULL_RETRY.to_string());
+        self.respond_stateless(reply, &request.method, response);
+    }
+
+    fn respond_stateless(&mut self, reply: Flow, method: &Method, mut response: Response) {
+        self.sign(&mut response);
+        stats::count_response(&mut self.stats.responses_sent, method, response.status);
         self.out.push_back(Output::Send { flow: reply, bytes: response.to_bytes() });
     }
 

@@ -301,6 +301,39 @@ fn a_full_endpoint_refuses_and_a_draining_one_too() {
 }
 
 #[test]
+fn long_messages_take_the_room_of_several() {
+    let mut small = config(HERE);
+    small.capacity.transactions = 10;
+    let mut raw = Raw::new(small);
+    let long = "x".repeat(4_000);
+    let options = |branch: u32, call_id: &str| {
+        ask("OPTIONS", &branch.to_string(), "", "").replace("Call-ID: c1", &format!("Call-ID: {call_id}{branch}"))
+    };
+    let answers: Vec<_> = (1..=4).map(|branch| statuses(&raw.send(&options(branch, &long)))).collect();
+    assert_eq!(answers, [[200], [200], [200], [503]], "10 · 2,048 bytes, of which each takes more than 8,000");
+    assert_eq!((statuses(&raw.send(&options(5, "c"))), raw.endpoint.stats().overloads), (vec![503], 2));
+    raw.run(33_000);
+    assert_eq!(statuses(&raw.send(&options(6, "c"))), [200], "what is forgotten gives its room back");
+}
+
+#[test]
+fn invented_tags_take_no_room() {
+    let mut small = config(HERE);
+    small.capacity.transactions = 1;
+    let mut raw = Raw::new(small);
+    let rows = [("OPTIONS", 481), ("BYE", 481), ("INFO", 481), ("UPDATE", 481), ("NOTIFY", 405), ("OPTIONS", 481)];
+    for (method, expect) in rows {
+        let outputs = raw.send(&ask(method, "same", "To: <sip:100@10.0.0.1>;tag=invented\n", ""));
+        assert_eq!(statuses(&outputs), [expect], "{method}");
+        assert_eq!(responses(&outputs)[0].headers.to_tag(), Some("invented"), "{method}");
+    }
+    let stats = raw.endpoint.stats();
+    assert_eq!((stats.transactions, stats.overloads, stats.responses_sent["OPTIONS 481"]), (0, 0, 2));
+    assert_eq!(statuses(&raw.send(&ask("INVITE", "7", "To: <sip:100@10.0.0.1>;tag=invented\n", ""))), [100, 481]);
+    assert_eq!(raw.endpoint.stats().transactions, 1, "a refused INVITE is repeated until its ACK");
+}
+
+#[test]
 fn noise_is_counted_and_never_answered_twice() {
     let mut raw = Raw::new(config(HERE));
     assert_eq!(raw.send("\n\n"), []);

@@ -377,6 +377,41 @@ fn a_call_to_a_silent_phone_marks_it() {
 }
 
 #[test]
+fn a_silent_phone_says_nothing_of_its_neighbours() {
+    let mut raw = Raw::new(center());
+    let flow = Flow::udp(0, raw.from);
+    for user in ["1001", "1002"] {
+        let (contact, user) = (address(&format!("<sip:{user}@192.168.1.9:5060>")), user.to_owned());
+        let (call_id, expires) = (user.clone(), at(3_600_000));
+        let binding = Binding { user, contact, flow, q: 1000, call_id, cseq: 1, expires, alive: true };
+        raw.input(Input::Command(Command::RestoreBinding { binding }));
+    }
+    let alive = |raw: &Raw| ["1001", "1002"].map(|user| raw.endpoint.bindings(user).next().unwrap().alive);
+    let call = |raw: &mut Raw, user: &str| {
+        let uri = raw.endpoint.bindings(user).next().unwrap().contact.uri.clone();
+        let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:phone@10.0.0.1>"));
+        let (leg, flow) = (raw.endpoint.next_leg(), Some(flow));
+        let invite = Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None };
+        requests(&raw.input(Input::Command(invite))).remove(0)
+    };
+    call(&mut raw, "1001");
+    let outputs = raw.run(33_000);
+    let turned = |user: &str, alive| Output::Event(Event::Alive { user: user.to_owned(), alive });
+    assert!(outputs.contains(&turned("1001", false)), "{outputs:?}");
+    assert_eq!(alive(&raw), [false, true]);
+    // Nor does one that answers.
+    let invite = call(&mut raw, "1002");
+    let busy = Response::to_request(&invite, 486, Some("t")).to_bytes();
+    raw.input(Input::Received { flow, bytes: busy });
+    assert_eq!(alive(&raw), [false, true]);
+    let invite = call(&mut raw, "1001");
+    let busy = Response::to_request(&invite, 486, Some("t")).to_bytes();
+    assert!(raw.input(Input::Received { flow, bytes: busy }).contains(&turned("1001", true)));
+    raw.input(Input::TransportFailed { flow });
+    assert_eq!(alive(&raw), [false, false], "a broken flow says it of all");
+}
+
+#[test]
 fn users_that_are_gone_lose_their_phones() {
     let mut pair = registered(center());
     pair.take_events(1);

@@ -88,6 +88,7 @@ fn an_endpoint_in_a_storm() {
         }
         let stats = raw.endpoint.stats();
         assert!(stats.legs <= 20 && stats.transactions <= 150, "{stats:?}");
+        assert!(raw.endpoint.transactions.adds_up(), "counts are those of the transactions");
     }
     assert!(answered > 10_000, "the storm was heard: {answered}");
 }

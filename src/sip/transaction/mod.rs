@@ -18,7 +18,7 @@ use crate::ids::{LegId, Rng};
 use crate::time::{Instant, Timers};
 use client::Client;
 use serde::{Deserialize, Serialize};
-use server::Server;
+use server::Servers;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -157,7 +157,7 @@ pub(super) struct Transactions {
     clients: BTreeMap<ClientKey, Client>,
     /// Clients without final response by their flow, for when it breaks.
     waiting: BTreeSet<(Flow, ClientKey)>,
-    servers: BTreeMap<ServerKey, Server>,
+    servers: Servers,
     /// RFC 3261 §17.2.3's key → transaction.
     by_wire: BTreeMap<String, ServerKey>,
     /// RFC 3261 §8.2.2.2's key → transaction.
@@ -175,7 +175,7 @@ impl Transactions {
             capacity,
             clients: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            servers: BTreeMap::new(),
+            servers: Servers::default(),
             by_wire: BTreeMap::new(),
             by_origin: BTreeMap::new(),
             timers: Timers::default(),
@@ -211,9 +211,14 @@ impl Transactions {
 
     /// How many transactions still wait for the other side, and how many only linger.
     pub fn census(&self) -> (usize, usize) {
-        let serving = self.servers.values().filter(|server| server.is_open()).count();
-        let open = self.waiting.len() + serving;
+        let open = self.waiting.len() + self.servers.open();
         (open, self.clients.len() + self.servers.len() - open)
+    }
+
+    /// Whether the counts are what counting anew gives.
+    #[cfg(test)]
+    pub fn adds_up(&self) -> bool {
+        self.servers.adds_up()
     }
 
     /// 64·T1: how long anybody is waited for.

@@ -11,6 +11,7 @@ use crate::sip::header::{Method, Via};
 use crate::sip::message::{Request, Response};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,75 @@ impl Server {
             ServerState::Accepted { acknowledged } => !acknowledged,
         }
     }
+
+    /// What it keeps of what the peer has written.
+    fn bytes(&self) -> usize {
+        self.wire.len() + self.origin.as_ref().map_or(0, String::len) + self.last.len()
+    }
 }
+
+/// The server transactions, and what they sum to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Servers {
+    by_key: BTreeMap<ServerKey, Server>,
+    /// How many the core or the peer still has something to do in.
+    open: usize,
+    bytes: usize,
+}
+
+impl Servers {
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    fn of(&self, key: ServerKey) -> Option<&Server> {
+        self.by_key.get(&key)
+    }
+
+    fn insert(&mut self, key: ServerKey, server: Server) {
+        self.open += usize::from(server.is_open());
+        self.bytes += server.bytes();
+        self.by_key.insert(key, server);
+    }
+
+    fn remove(&mut self, key: ServerKey) -> Option<Server> {
+        let server = self.by_key.remove(&key)?;
+        self.open -= usize::from(server.is_open());
+        self.bytes -= server.bytes();
+        Some(server)
+    }
+
+    /// Changes one; the sums follow. `None` if it is no more.
+    fn change<T>(&mut self, key: ServerKey, change: impl FnOnce(&mut Server) -> T) -> Option<T> {
+        let server = self.by_key.get_mut(&key)?;
+        self.open -= usize::from(server.is_open());
+        self.bytes -= server.bytes();
+        let result = change(server);
+        self.open += usize::from(server.is_open());
+        self.bytes += server.bytes();
+        Some(result)
+    }
+
+    #[cfg(test)]
+    pub fn adds_up(&self) -> bool {
+        let servers = || self.by_key.values();
+        self.open == servers().filter(|server| server.is_open()).count()
+            && self.bytes == servers().map(Server::bytes).sum::<usize>()
+    }
+
+    /// Whether there is room for one more among `at_most`.
+    fn has_room(&self, at_most: usize) -> bool {
+        self.len() < at_most && self.bytes < at_most.saturating_mul(USUAL_BYTES)
+    }
+}
+
+/// Bytes of the requests' keys and the last response that a server transaction may keep on average (usual are
+/// 500 to 1,000): where strangers make them longer, there is room for fewer.
+const USUAL_BYTES: usize = 2_048;
 
 impl Transactions {
     /// Takes a request whose top Via is `via`; its responses will go to `reply`.
@@ -63,9 +132,14 @@ impl Transactions {
                 Arrival::Known
             }
             None if is_ack => Arrival::Ack,
-            None if self.servers.len() >= self.room_for(request) => Arrival::Full,
+            None if !self.servers.has_room(self.room_for(request)) => Arrival::Full,
             None => self.open(reply, request, wire),
         }
+    }
+
+    /// Whether a request that is no ACK repeats an earlier one.
+    pub fn knows(&self, request: &Request, via: &Via) -> bool {
+        self.by_wire.contains_key(&wire_key(request, via, &request.method))
     }
 
     /// Calls that are under way get twice the room of new ones: overload must not keep them from ending.
@@ -104,13 +178,14 @@ impl Transactions {
     /// An ACK that matched: for a failure it ends here, for a 2xx (RFC 2543 peers only) the core wants it.
     fn acknowledge_failure(&mut self, now: Instant, key: ServerKey) -> Arrival {
         let t4 = self.timing.t4;
-        let server = self.servers.get_mut(&key).expect("an indexed server transaction");
+        let server = self.servers.of(key).expect("an indexed server transaction");
         match server.state {
             ServerState::Accepted { .. } => return Arrival::Ack,
             ServerState::Completed if server.is_invite => {
-                server.state = ServerState::Confirmed;
+                let is_reliable = server.flow.transport.is_reliable();
+                self.servers.change(key, |server| server.state = ServerState::Confirmed);
                 self.timers.cancel(&Deadline::ServerAgain(key));
-                if server.flow.transport.is_reliable() {
+                if is_reliable {
                     self.forget_server(key);
                 } else {
                     self.timers.set(Deadline::ServerEnd(key), now + t4); // Timer I.
@@ -123,7 +198,7 @@ impl Transactions {
 
     fn repeat(&mut self, key: ServerKey) {
         self.repetitions.received += 1;
-        let server = &self.servers[&key];
+        let server = self.servers.of(key).expect("an indexed server transaction");
         let answers = matches!(server.state, ServerState::Proceeding | ServerState::Completed);
         if answers && !server.last.is_empty() {
             self.repetitions.sent += 1;
@@ -138,36 +213,39 @@ impl Transactions {
 
     /// Sends a response; false if a final one was sent before, or the transaction is no more.
     pub fn respond(&mut self, now: Instant, key: ServerKey, response: &Response) -> bool {
-        let Some(server) = self.servers.get_mut(&key) else { return false };
+        let Some(server) = self.servers.of(key) else { return false };
         if !matches!(server.state, ServerState::Trying | ServerState::Proceeding) {
             return false;
         }
-        server.last = response.to_bytes();
-        self.out.push_back(Notice::Send { flow: server.flow, bytes: server.last.clone() });
-        if response.status < 200 {
-            server.state = ServerState::Proceeding;
-            return true;
-        }
+        let (flow, bytes) = (server.flow, response.to_bytes());
         // A careless client's second try with credentials carries the old CSeq: that is no merged request.
-        if matches!(response.status, 401 | 407)
-            && let Some(origin) = server.origin.take()
-        {
+        let is_challenge = matches!(response.status, 401 | 407);
+        let freed = self.servers.change(key, |server| {
+            server.last = bytes.clone();
+            server.state = ServerState::Proceeding;
+            server.origin.take_if(|_| is_challenge)
+        });
+        self.out.push_back(Notice::Send { flow, bytes });
+        if let Some(origin) = freed.flatten() {
             self.by_origin.remove(&origin);
         }
-        self.conclude(now, key, response.status);
+        if response.status >= 200 {
+            self.conclude(now, key, response.status);
+        }
         true
     }
 
     fn conclude(&mut self, now: Instant, key: ServerKey, status: u16) {
         let (t1, patience) = (self.timing.t1, self.patience());
-        let server = self.servers.get_mut(&key).expect("a server transaction that concludes");
-        let reliable = server.flow.transport.is_reliable();
-        let accepted = server.is_invite && status < 300;
-        server.state = if accepted { ServerState::Accepted { acknowledged: false } } else { ServerState::Completed };
-        if accepted || (server.is_invite && !reliable) {
+        let server = self.servers.of(key).expect("a server transaction that concludes");
+        let (reliable, is_invite) = (server.flow.transport.is_reliable(), server.is_invite);
+        let accepted = is_invite && status < 300;
+        let state = if accepted { ServerState::Accepted { acknowledged: false } } else { ServerState::Completed };
+        self.servers.change(key, |server| server.state = state);
+        if accepted || (is_invite && !reliable) {
             self.timers.set(Deadline::ServerAgain(key), now + t1); // Timer G; a 2xx on every transport.
         }
-        if reliable && !server.is_invite {
+        if reliable && !is_invite {
             self.forget_server(key); // Timer J is zero.
         } else {
             self.timers.set(Deadline::ServerEnd(key), now + patience); // Timers H, J, L.
@@ -176,34 +254,37 @@ impl Transactions {
 
     /// The ACK for a 2xx has come: it is not repeated any more.
     pub fn acknowledge(&mut self, key: ServerKey) {
-        if let Some(server) = self.servers.get_mut(&key)
-            && let ServerState::Accepted { acknowledged } = &mut server.state
-        {
-            *acknowledged = true;
-            server.last = Vec::new();
+        if self.servers.of(key).is_some_and(|server| matches!(server.state, ServerState::Accepted { .. })) {
+            self.servers.change(key, |server| {
+                server.state = ServerState::Accepted { acknowledged: true };
+                server.last = Vec::new();
+            });
             self.timers.cancel(&Deadline::ServerAgain(key));
         }
     }
 
     pub(super) fn server_again(&mut self, now: Instant, key: ServerKey) {
         let t2 = self.timing.t2;
-        let Some(server) = self.servers.get_mut(&key) else { return };
-        server.interval = t2.min(server.interval * 2);
+        let again = self.servers.change(key, |server| {
+            server.interval = t2.min(server.interval * 2);
+            (server.flow, server.last.clone(), server.interval)
+        });
+        let Some((flow, bytes, interval)) = again else { return };
         self.repetitions.sent += 1;
-        self.out.push_back(Notice::Send { flow: server.flow, bytes: server.last.clone() });
-        self.timers.set(Deadline::ServerAgain(key), now + server.interval);
+        self.out.push_back(Notice::Send { flow, bytes });
+        self.timers.set(Deadline::ServerAgain(key), now + interval);
     }
 
     pub(super) fn server_end(&mut self, key: ServerKey) {
         let unacknowledged = ServerState::Accepted { acknowledged: false };
-        if self.servers.get(&key).is_some_and(|server| server.state == unacknowledged) {
+        if self.servers.of(key).is_some_and(|server| server.state == unacknowledged) {
             self.out.push_back(Notice::Unacknowledged { key });
         }
         self.forget_server(key);
     }
 
     fn forget_server(&mut self, key: ServerKey) {
-        let Some(server) = self.servers.remove(&key) else { return };
+        let Some(server) = self.servers.remove(key) else { return };
         self.by_wire.remove(&server.wire);
         if let Some(origin) = server.origin {
             self.by_origin.remove(&origin);

@@ -6,16 +6,10 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 pub(super) fn put_number(out: &mut String, number: u32) {
-    let (mut digits, mut rest, mut first) = ([0; 10], number, 10);
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+    if number >= 10 {
+        put_number(out, number / 10);
     }
-    out.push_str(std::str::from_utf8(&digits[first..]).expect("digits are ASCII"));
+    out.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// Lower-case hexadecimal digits, at least so many: 1 … 16.

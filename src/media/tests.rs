@@ -30,7 +30,7 @@ struct Rig {
     sent: Vec<Sent>,
     events: Vec<String>,
     heard: Vec<i16>,
-    departed: Vec<Box<Moving>>,
+    departed: Vec<Moving>,
 }
 
 fn id(number: u64) -> PortId {
@@ -96,7 +96,7 @@ impl Rig {
         while let Some(output) = self.plane.poll() {
             match output {
                 Output::Bind { port } => binds.push(port),
-                Output::Depart { moving, .. } => self.departed.push(moving),
+                Output::Depart { moving, .. } => self.departed.push(*moving),
                 Output::Unbind { port } => self.events.push(format!("unbind {}", port.number)),
                 Output::Packet { port, to, bytes } => {
                     let p = Packet::read(bytes).expect("we send RTP");

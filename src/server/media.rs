@@ -118,10 +118,10 @@ impl Planes {
 
     /// The counters of each plane; a plane that does not answer in time is left out.
     pub fn figures(&self) -> Vec<Figures> {
-        let asked = self.lines.iter().filter_map(|line| {
+        let asked = self.lines.iter().map(|line| {
             let (answer, figures) = channel();
             line.post(Message::Count(answer));
-            Some(figures)
+            figures
         });
         let asked: Vec<_> = asked.collect();
         asked.iter().filter_map(|figures| figures.recv_timeout(PATIENCE).ok()).collect()

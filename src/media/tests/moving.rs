@@ -65,15 +65,19 @@ impl Two {
 #[test]
 fn what_plays_goes_on_wherever_the_move_falls() {
     // The planes' ticks are due at the same time; which of them has had its tick at the time of the move is chance.
-    for (at, way, early) in (0..25).flat_map(|at| (0..4).flat_map(move |way| [0, 1].map(|early| (at, way, early)))) {
+    for (at, way, early) in (0..25).flat_map(|at| (0..4).flat_map(move |way| [0, 1, 2].map(|early| (at, way, early)))) {
         let mut two = Two::new();
         two.0[1].command(Command::Play { port: on(1, 7), source: Source::Loop(SoundId(1)), token: 0 });
         two.0[0].command(music(1)); // port 7 is in port 1's phase
         two.run(60);
-        two.0[early].run(at);
+        two.0[early % 2].run(at);
         two.announce(on(0, 1), 1);
         two.release(on(0, 1), 1);
-        two.0[1 - early].run(at);
+        if early == 2 {
+            two.0[1].now = two.0[0].now; // its ticks are due, and it has not had them
+            two.carry();
+        }
+        two.0[1 - early % 2].run(if early == 2 { 0 } else { at });
         two.run(way);
         two.carry();
         two.run(100);

@@ -400,7 +400,8 @@ impl Engine {
             media::Event::Silent { .. } => {
                 leg.inspect(|leg| self.silent(*leg));
             }
-            media::Event::Latched { .. } => {}
+            // Calls' legs are opened on one plane and stay there.
+            media::Event::Latched { .. } | media::Event::Moved { .. } => {}
         }
     }
 

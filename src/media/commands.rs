@@ -14,6 +14,12 @@ impl Plane {
         if let Command::Open { .. } = command {
             return self.open(now, port);
         }
+        if let Command::Move { to, .. } = command
+            && to == self.settings.plane
+        {
+            return self.expect(now, port);
+        }
+        let Some(command) = self.hold(command) else { return };
         let Some(slot) = self.slot(port) else {
             self.stats.strays += 1;
             return;
@@ -32,6 +38,7 @@ impl Plane {
                 None => self.stats.strays += 1,
             },
             Command::Leave { .. } => self.leave(slot),
+            Command::Move { to, .. } => self.depart(slot, to),
             Command::SendDigits { digits, .. } => {
                 let port = self.port(slot);
                 if port.peer.as_ref().is_some_and(|peer| peer.session.send_events.is_none()) {
@@ -59,14 +66,20 @@ impl Plane {
             return self.event(Event::OpenFailed { port: id, why });
         }
         let line = SendLine::new(now, &mut self.rng);
-        let port = Port::new(id, self.ticks.join(), line, now);
+        let phase = self.ticks.join();
+        self.place(Port::new(id, phase, line, now));
+        self.out.push_back(Item::Bind(id));
+    }
+
+    /// Gives a port its place in the table.
+    pub(super) fn place(&mut self, port: Port) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.ports.push(None);
             self.ports.len() as Slot - 1
         });
+        self.slots.insert(port.id.number, slot);
         self.ports[slot as usize] = Some(port);
-        self.slots.insert(id.number, slot);
-        self.out.push_back(Item::Bind(id));
+        slot
     }
 
     fn close(&mut self, slot: Slot) {
@@ -127,7 +140,7 @@ impl Plane {
     }
 
     /// Puts a port that has something to send by itself into its phase.
-    fn wake(&mut self, now: Instant, slot: Slot) {
+    pub(super) fn wake(&mut self, now: Instant, slot: Slot) {
         let port = self.port(slot);
         if port.wants_ticks() && !std::mem::replace(&mut port.ticking, true) {
             let phase = port.phase;

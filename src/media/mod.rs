@@ -14,6 +14,7 @@ mod commands;
 mod dtmf;
 mod hearing;
 mod latch;
+mod moving;
 mod packets;
 mod playout;
 mod port;
@@ -32,6 +33,8 @@ pub use words::*;
 use crate::ids::{PortId, Rng};
 use crate::time::{Instant, Timers};
 use codec::FRAME;
+use moving::Arrivals;
+pub use moving::Moving;
 use port::{Port, Slot};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -52,6 +55,7 @@ pub struct Plane {
     slots: BTreeMap<u64, Slot>,
     ticks: Ticks,
     timers: Timers<Timer>,
+    arrivals: Arrivals,
     out: VecDeque<Item>,
     /// Bytes of the packets in `out`; emptied when `out` is.
     arena: Vec<u8>,
@@ -66,6 +70,8 @@ enum Timer {
     Silence(Slot),
     /// When a key whose end packets may be lost counts as released.
     Release(Slot),
+    /// When a port that another plane was to hand over counts as lost.
+    Arrival(u64),
 }
 
 /// An output with its bytes in the arena.
@@ -73,6 +79,7 @@ enum Timer {
 enum Item {
     Bind(PortId),
     Unbind(PortId),
+    Depart { port: PortId, moving: Box<Moving> },
     Packet { port: PortId, to: SocketAddr, start: u32, end: u32 },
     Heard { port: PortId, start: u32 },
     Event(Event),
@@ -89,6 +96,7 @@ impl Plane {
             slots: BTreeMap::new(),
             ticks: Ticks::default(),
             timers: Timers::default(),
+            arrivals: Arrivals::default(),
             out: VecDeque::new(),
             arena: Vec::new(),
             heard: Vec::new(),
@@ -113,8 +121,11 @@ impl Plane {
                 if let Some(slot) = self.slot(port) {
                     self.remove(slot);
                     self.event(Event::OpenFailed { port, why });
+                } else {
+                    self.not_coming(now, port.number, why);
                 }
             }
+            Input::Arrived { moving } => self.arrived(now, *moving),
             Input::Timeout => self.timeout(now),
         }
     }
@@ -123,6 +134,7 @@ impl Plane {
         Some(match self.out.pop_front()? {
             Item::Bind(port) => Output::Bind { port },
             Item::Unbind(port) => Output::Unbind { port },
+            Item::Depart { port, moving } => Output::Depart { port, moving },
             Item::Packet { port, to, start, end } => {
                 Output::Packet { port, to, bytes: &self.arena[start as usize..end as usize] }
             }
@@ -151,6 +163,9 @@ impl Plane {
     pub fn pending(&self) -> Option<String> {
         if !self.out.is_empty() {
             return Some(format!("{} outputs were not taken", self.out.len()));
+        }
+        if let Some(port) = self.expected().next() {
+            return Some(format!("the port {} is on its way from another plane", port.number));
         }
         let (number, _) = self.slots.first_key_value()?;
         Some(format!("{} ports are open, the first is {number}", self.slots.len()))

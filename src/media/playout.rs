@@ -3,7 +3,7 @@
 use super::bridge::Place;
 use super::codec::FRAME;
 use super::port::{Slot, Voice};
-use super::{Event, Plane, Timer};
+use super::{Event, Plane, Timer, moving};
 use crate::time::Instant;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ impl Plane {
             match timer {
                 Timer::Silence(slot) => self.silence(now, slot),
                 Timer::Release(slot) => self.release(now, slot),
+                Timer::Arrival(number) => self.not_coming(now, number, moving::LOST.to_owned()),
             }
         }
         while let Some(mut due) = self.ticks.pop_due(now) {
@@ -46,8 +47,11 @@ impl Plane {
     }
 
     /// A port's 20 ms: a key's packet, or a frame of what plays. Whether it wants more.
-    fn tick(&mut self, slot: Slot, at: Instant, skipped: bool) -> bool {
+    pub(super) fn tick(&mut self, slot: Slot, at: Instant, skipped: bool) -> bool {
         let port = self.port(slot);
+        if at < port.first_tick {
+            return true;
+        }
         if skipped {
             port.hush();
         }

@@ -23,6 +23,8 @@ pub struct Port {
     pub phase: u8,
     /// In the list of its phase.
     pub ticking: bool,
+    /// Ticks before this one were another plane's.
+    pub first_tick: Instant,
     /// What is agreed with the peer and where it is; none before `Connect`.
     pub peer: Option<Peer>,
     pub line: SendLine,
@@ -71,6 +73,7 @@ impl Port {
             id,
             phase,
             ticking: false,
+            first_tick: Instant::ZERO,
             peer: None,
             line,
             voice: Voice::Nobody,

@@ -6,6 +6,8 @@ use super::*;
 use std::fmt::Write;
 use std::time::Duration;
 
+mod moving;
+
 const MS: u64 = 1_000_000;
 
 /// A packet that the plane sent.
@@ -28,6 +30,7 @@ struct Rig {
     sent: Vec<Sent>,
     events: Vec<String>,
     heard: Vec<i16>,
+    departed: Vec<Moving>,
 }
 
 fn id(number: u64) -> PortId {
@@ -64,7 +67,7 @@ fn sounds() -> Arc<Sounds> {
 impl Rig {
     fn new(settings: Settings) -> Rig {
         let plane = Plane::new(settings, sounds(), Rng::from_number(5));
-        Rig { plane, now: Instant(1_000_000 * MS), sent: vec![], events: vec![], heard: vec![] }
+        Rig { plane, now: Instant(1_000_000 * MS), sent: vec![], events: vec![], heard: vec![], departed: vec![] }
     }
 
     /// With these ports open and connected to their peers, in µ-law.
@@ -93,6 +96,7 @@ impl Rig {
         while let Some(output) = self.plane.poll() {
             match output {
                 Output::Bind { port } => binds.push(port),
+                Output::Depart { moving, .. } => self.departed.push(*moving),
                 Output::Unbind { port } => self.events.push(format!("unbind {}", port.number)),
                 Output::Packet { port, to, bytes } => {
                     let p = Packet::read(bytes).expect("we send RTP");
@@ -189,6 +193,7 @@ fn brief(event: &Event) -> String {
         Event::Finished { token, .. } => format!("finished {n} {token}"),
         Event::Silent { .. } => format!("silent {n}"),
         Event::Latched { remote, .. } => format!("latched {n} {}", remote.ip()),
+        Event::Moved { .. } => format!("moved {n}"),
         Event::Closed { stats, .. } => format!("closed {n} {}/{}", stats.packets_in, stats.packets_out),
     }
 }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 pub const PERIOD: Duration = Duration::from_millis(20);
+/// Ports of a phase stay on the same times of the clock on every plane.
 const PHASES: usize = 10;
 const STEP: Duration = Duration::from_millis(2);
 /// A phase that comes later by this many periods skips them, instead of sending that many packets at once.
-const MAX_BURST: u64 = 4;
+pub const MAX_BURST: u64 = 4;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ticks {
@@ -56,6 +57,22 @@ impl Ticks {
         phase as u8
     }
 
+    /// A port has come from another plane and keeps its phase.
+    pub fn enter(&mut self, phase: u8) {
+        self.phases[usize::from(phase)].members += 1;
+    }
+
+    /// When the phase is due next, if a port began to send now.
+    pub fn next(&self, phase: u8, now: Instant) -> Instant {
+        let offset = u64::from(phase) * STEP.as_nanos() as u64;
+        let period = PERIOD.as_nanos() as u64;
+        let phase = &self.phases[usize::from(phase)];
+        match phase.slots.is_empty() {
+            true => Instant((now.0.saturating_sub(offset)).div_ceil(period) * period + offset),
+            false => phase.next,
+        }
+    }
+
     /// A port is gone.
     pub fn leave(&mut self, phase: u8, slot: Slot) {
         let phase = &mut self.phases[usize::from(phase)];
@@ -65,12 +82,9 @@ impl Ticks {
 
     /// A port begins to send.
     pub fn start(&mut self, phase: u8, slot: Slot, now: Instant) {
-        let offset = u64::from(phase) * STEP.as_nanos() as u64;
-        let period = PERIOD.as_nanos() as u64;
+        let next = self.next(phase, now);
         let phase = &mut self.phases[usize::from(phase)];
-        if phase.slots.is_empty() {
-            phase.next = Instant((now.0.saturating_sub(offset)).div_ceil(period) * period + offset);
-        }
+        phase.next = next;
         phase.slots.push(slot);
     }
 

@@ -1,6 +1,7 @@
 //! The words that a plane and its owners share: settings, inputs, outputs, commands, events, counters.
 
 use super::codec::Codec;
+use super::moving::Moving;
 use super::source::Source;
 use crate::ids::PortId;
 use serde::{Deserialize, Serialize};
@@ -95,17 +96,22 @@ pub enum Input<'a> {
         port: PortId,
         local: SocketAddr,
     },
-    /// Answer to `Output::Bind`: there is no socket, and a sentence why.
+    /// The port has no sockets, and a sentence why: the answer to `Output::Bind`, or they were lost later or on
+    /// their way from another plane.
     BindFailed {
         port: PortId,
         why: String,
+    },
+    /// Another plane's `Output::Depart` for this one, with the port's sockets.
+    Arrived {
+        moving: Box<Moving>,
     },
     /// `deadline()` has come.
     Timeout,
 }
 
 /// What a plane wants done. Bytes are lent until the next call.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub enum Output<'a> {
     /// Open sockets for this port and answer with `Bound` or `BindFailed`.
     Bind {
@@ -114,6 +120,12 @@ pub enum Output<'a> {
     /// Close the port's sockets; nothing of this port follows.
     Unbind {
         port: PortId,
+    },
+    /// Hand the port, known here as `port`, and its sockets to the plane that it moves to; nothing of this port
+    /// follows.
+    Depart {
+        port: PortId,
+        moving: Box<Moving>,
     },
     /// Send from the port's RTP socket.
     Packet {
@@ -152,6 +164,11 @@ pub enum Command {
     Stop { port: PortId },
     /// Let two ports of this plane hear each other. Each leaves its bridge and stops what plays.
     Join { a: PortId, b: PortId },
+    /// Hand this port, which leaves its bridge and keeps all else, to the plane `to`, another than its own. Goes to
+    /// both planes, the one that it moves to first. From here on its owner calls it by its new name, `to` in place of
+    /// `port.plane`: what is asked under that name waits until the port is there. `Event::Moved` or
+    /// `Event::OpenFailed` answers under the new name; until then events may come under the old one.
+    Move { port: PortId, to: u16 },
     /// Leave the bridge; the other port is alone too then.
     Leave { port: PortId },
     /// Press keys `0`–`9`, `*`, `#`, `A`–`D` toward the peer as telephone-events, after those still being sent;
@@ -173,6 +190,7 @@ impl Command {
             | Command::Stop { port }
             | Command::Join { a: port, .. }
             | Command::Leave { port }
+            | Command::Move { port, .. }
             | Command::SendDigits { port, .. }
             | Command::Listen { port, .. } => *port,
         }
@@ -186,6 +204,7 @@ pub enum Event {
         port: PortId,
         local: SocketAddr,
     },
+    /// There is no such port, or there is none any more: its sockets, its thread or its move failed.
     OpenFailed {
         port: PortId,
         why: String,
@@ -211,6 +230,10 @@ pub enum Event {
         port: PortId,
         remote: SocketAddr,
     },
+    /// The port has come from another plane, and this is its name now.
+    Moved {
+        port: PortId,
+    },
     Closed {
         port: PortId,
         stats: PortStats,
@@ -226,6 +249,7 @@ impl Event {
             | Event::Finished { port, .. }
             | Event::Silent { port }
             | Event::Latched { port, .. }
+            | Event::Moved { port }
             | Event::Closed { port, .. } => *port,
         }
     }

@@ -269,7 +269,10 @@ impl Phone {
             }
             media::Event::Digit { digit, .. } => self.tell(Event::Digit { digit }),
             media::Event::Silent { .. } => self.tell(Event::Silent),
-            media::Event::Finished { .. } | media::Event::Latched { .. } | media::Event::Closed { .. } => {}
+            media::Event::Finished { .. }
+            | media::Event::Latched { .. }
+            | media::Event::Moved { .. }
+            | media::Event::Closed { .. } => {}
         }
     }
 

@@ -14,7 +14,6 @@ use super::signaling::Udp;
 use super::store::Store;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
-use crate::media;
 use crate::sip;
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -35,7 +34,7 @@ const NICE: i32 = -5;
 
 /// Where the engine's outputs go.
 pub struct Outlets {
-    pub media: Box<dyn Fn(media::Command) + Send>,
+    pub media: super::media::Commands,
     /// Resolves a host name and answers through the channel.
     pub resolve: Box<dyn Fn(u64, sip::uri::Uri) + Send>,
     pub store: Arc<Store>,
@@ -172,7 +171,7 @@ impl Driver {
                         udp.send(flow, &bytes);
                     }
                 }
-                Output::Media(command) => (self.outlets.media)(command),
+                Output::Media(command) => self.outlets.media.send(command),
                 Output::Event(event) => {
                     // Numbers that a panic left half-read are whole: only this thread writes them.
                     self.outlets.stats.lock().unwrap_or_else(PoisonError::into_inner).apply(&event);
@@ -188,6 +187,7 @@ impl Driver {
                 Output::Reply { .. } => {}
             }
         }
+        self.outlets.media.flush();
         self.log(events);
     }
 

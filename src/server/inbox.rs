@@ -51,7 +51,7 @@ pub struct Messages {
 impl Messages {
     /// `epoll` tells `token` when a message has come since [`Messages::may_sleep`].
     pub fn watch(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
-        epoll.add(&self.wake, token)
+        epoll.add_wake(&self.wake, token)
     }
 
     /// The next message, if one has come; `Stop` if nobody can send any more.

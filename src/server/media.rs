@@ -3,17 +3,21 @@
 //! A thread waits in epoll for its legs' sockets, for commands and for its plane's deadline, and sends straight from
 //! the plane's arena. Each leg has a pair of ports of its own: RTP on the even one, RTCP on the next (RFC 3550 §11).
 //! Level-triggered epoll and one receive for each readiness: two system calls for a packet, or fewer when several
-//! legs are ready at once.
+//! legs are ready at once. A port that moves goes from thread to thread with its sockets.
 
+mod pairs;
 mod sockets;
 
 use super::clock::Clock;
 use super::net::{self, Epoll, Wake};
 use crate::config::MediaSettings;
 use crate::ids::{PortId, Rng};
-use crate::media::{Command, Event, Input, Output, Plane, Settings, Sounds, Stats};
+use crate::media::{Command, Event, Input, Moving, Output, Plane, Settings, Sounds, Stats};
+use crate::time::Instant;
 use anyhow::{Context, Result};
-use sockets::{Pairs, Sockets};
+use pairs::{Pair, Pairs};
+use sockets::{Received, Sockets};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
@@ -22,7 +26,7 @@ use std::time::Duration;
 
 /// All planes of this process.
 pub struct Planes {
-    lines: Vec<Line>,
+    lines: Arc<[Line]>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -35,7 +39,14 @@ struct Line {
 
 enum Message {
     Command(Command),
+    /// A port from another plane, with its sockets.
+    Arrived(Box<Moving>, Pair),
+    /// Another plane needs a pair of this plane's share no more.
+    Home(Pair),
     Count(Sender<Figures>),
+    /// Something happens to the thread's sockets.
+    #[cfg(test)]
+    Befall(fn(&mut Sockets)),
     Stop,
 }
 
@@ -70,60 +81,47 @@ impl Planes {
         clock: Clock,
         notices: impl Fn(Notice) + Clone + Send + 'static,
     ) -> Result<Planes> {
-        net::raise_file_limit();
-        let mut planes = Planes { lines: Vec::new(), threads: Mutex::default() };
-        for plane in 0..count.max(1) {
+        let count = count.max(1);
+        let files = usize::try_from(net::raise_file_limit()).unwrap_or(usize::MAX) / usize::from(count);
+        let (lines, ends): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| Line::new()).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let planes = Planes { lines: lines.into(), threads: Mutex::default() };
+        for (plane, (messages, epoll)) in (0..count).zip(ends) {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
             let machine = Plane::new(Settings { plane, ..settings.clone() }, Arc::clone(&sounds), Rng::new(seed));
-            let pairs = Pairs::new(media.bind, media.ports, usize::from(plane), usize::from(count.max(1)));
-            let line = planes.spawn(machine, pairs, clock, notices.clone());
-            planes.lines.push(line.with_context(|| format!("cannot start the audio thread {plane}"))?);
+            let pairs = Pairs::new(media.bind, media.ports, plane, count);
+            let (blank, lines, binds) = (machine.clone(), Arc::clone(&planes.lines), Vec::new());
+            let (sockets, notices) = (Sockets::new(pairs, epoll, files), notices.clone());
+            let driver =
+                Driver { plane: machine, blank, number: plane, sockets, clock, messages, lines, notices, binds };
+            planes.spawn(driver).with_context(|| format!("cannot start the audio thread {plane}"))?;
         }
         Ok(planes)
     }
 
-    fn spawn(
-        &self,
-        plane: Plane,
-        pairs: Pairs,
-        clock: Clock,
-        notices: impl Fn(Notice) + Send + 'static,
-    ) -> std::io::Result<Line> {
-        let ((inbox, messages), wake, epoll) = (channel(), Wake::new()?, Epoll::new()?);
-        epoll.add(&wake, WAKE)?;
-        let sockets = Sockets::new(pairs, epoll);
-        let blank = plane.clone();
-        let driver = Driver { plane, blank, sockets, clock, messages, wake: wake.clone(), notices, binds: Vec::new() };
-        let name = format!("plane-{}", self.lines.len());
+    fn spawn(&self, driver: Driver<impl Fn(Notice) + Send + 'static>) -> std::io::Result<()> {
+        let name = format!("plane-{}", driver.number);
         let thread = std::thread::Builder::new().name(name).spawn(move || driver.run())?;
         self.threads.lock().expect("no thread panics with this lock").push(thread);
-        Ok(Line { inbox, wake })
+        Ok(())
     }
 
     pub fn count(&self) -> u16 {
         self.lines.len() as u16
     }
 
-    /// What carries commands to the planes, each to the one that its port names.
-    pub fn sender(&self) -> Box<dyn Fn(Command) + Send> {
-        let lines = self.lines.clone();
-        Box::new(move |command| {
-            // A port of a plane that does not exist was never opened; a plane that has stopped has no ports.
-            let Some(line) = lines.get(usize::from(command.port().plane)) else { return };
-            if line.inbox.send(Message::Command(command)).is_ok() {
-                line.wake.wake();
-            }
-        })
+    /// What carries commands to the planes.
+    pub fn sender(&self) -> Commands {
+        Commands { lines: Arc::clone(&self.lines), left: BTreeSet::new() }
     }
 
     /// The counters of each plane; a plane that does not answer in time is left out.
     pub fn figures(&self) -> Vec<Figures> {
-        let asked = self.lines.iter().filter_map(|line| {
+        let asked = self.lines.iter().map(|line| {
             let (answer, figures) = channel();
-            line.inbox.send(Message::Count(answer)).ok()?;
-            line.wake.wake();
-            Some(figures)
+            line.post(Message::Count(answer));
+            figures
         });
         let asked: Vec<_> = asked.collect();
         asked.iter().filter_map(|figures| figures.recv_timeout(PATIENCE).ok()).collect()
@@ -131,9 +129,8 @@ impl Planes {
 
     /// Ends the threads and closes all sockets. Returns when they are gone.
     pub fn stop(&self) {
-        for line in &self.lines {
-            let _ = line.inbox.send(Message::Stop); // it may have ended already
-            line.wake.wake();
+        for line in &*self.lines {
+            line.post(Message::Stop); // it may have ended already
         }
         for thread in self.threads.lock().expect("no thread panics with this lock").drain(..) {
             let _ = thread.join(); // its panic has been printed
@@ -147,6 +144,55 @@ impl std::ops::Drop for Planes {
     }
 }
 
+impl Line {
+    /// The way to a plane's thread, and that thread's end of it.
+    fn new() -> Result<(Line, (Receiver<Message>, Epoll))> {
+        let ((inbox, messages), wake, epoll) = (channel(), Wake::new()?, Epoll::new()?);
+        epoll.add_wake(&wake, WAKE)?;
+        Ok((Line { inbox, wake }, (messages, epoll)))
+    }
+
+    /// What is left for a thread that has ended is dropped, sockets with it.
+    fn post(&self, message: Message) {
+        if self.inbox.send(message).is_ok() {
+            self.wake.wake();
+        }
+    }
+}
+
+/// Carries commands to the planes, each to the one that its port names. What one step of the engine asks for wakes
+/// each plane once.
+pub struct Commands {
+    lines: Arc<[Line]>,
+    /// The planes that something has been left for.
+    left: BTreeSet<u16>,
+}
+
+impl Commands {
+    /// Leaves a command for its plane, which looks at it after [`Commands::flush`] at the latest.
+    pub fn send(&mut self, command: Command) {
+        if let Command::Move { to, .. } = command {
+            self.leave(to, command.clone());
+        }
+        self.leave(command.port().plane, command);
+    }
+
+    fn leave(&mut self, plane: u16, command: Command) {
+        // A port of a plane that does not exist was never opened; a plane that has stopped has no ports.
+        let Some(line) = self.lines.get(usize::from(plane)) else { return };
+        if line.inbox.send(Message::Command(command)).is_ok() {
+            self.left.insert(plane);
+        }
+    }
+
+    /// Wakes the planes that something has been left for.
+    pub fn flush(&mut self) {
+        while let Some(plane) = self.left.pop_first() {
+            self.lines[usize::from(plane)].wake.wake();
+        }
+    }
+}
+
 const WAKE: u64 = u64::MAX;
 /// Room for a datagram; longer ones are cut, and refused by the plane.
 const DATAGRAM: usize = 2048;
@@ -156,10 +202,12 @@ struct Driver<F> {
     plane: Plane,
     /// The plane before its first port.
     blank: Plane,
+    number: u16,
     sockets: Sockets,
     clock: Clock,
     messages: Receiver<Message>,
-    wake: Wake,
+    /// The ways to all planes.
+    lines: Arc<[Line]>,
     notices: F,
     /// Ports that want sockets, between two inputs.
     binds: Vec<PortId>,
@@ -184,22 +232,37 @@ impl<F: Fn(Notice)> Driver<F> {
     }
 
     fn end_legs(&mut self) {
+        let expected: Vec<_> = self.plane.expected().collect();
         self.plane = self.blank.clone();
         self.binds.clear();
-        self.wake.wake(); // messages may have been left behind
-        for port in self.sockets.close_all() {
+        // Messages may have been left behind, and who left them may believe that we know.
+        self.line().wake.clear();
+        self.line().wake.wake();
+        let (ports, pairs) = self.sockets.close_all();
+        pairs.into_iter().for_each(|pair| self.send_home(pair));
+        for port in ports.into_iter().chain(expected) {
             let why = "its audio thread failed".to_owned();
             (self.notices)(Notice::Event(Event::OpenFailed { port, why }));
         }
+    }
+
+    fn line(&self) -> &Line {
+        &self.lines[usize::from(self.number)]
+    }
+
+    fn send_home(&self, pair: Pair) {
+        self.lines[usize::from(pair.home)].post(Message::Home(pair));
     }
 
     /// Returns when it is told to stop.
     fn work(&mut self) -> std::io::Result<()> {
         let (mut ready, mut buffer) = (Vec::new(), [0; DATAGRAM]);
         loop {
-            let timeout = self.plane.deadline().map(|at| at.since(self.clock.now()));
+            let deadline = [self.plane.deadline(), self.sockets.deadline()].into_iter().flatten().min();
+            let timeout = deadline.map(|at| at.since(self.clock.now()));
             ready.clear();
             ready.extend(self.sockets.epoll.wait(timeout)?);
+            let now = self.clock.now();
             for token in &ready {
                 match *token {
                     WAKE => {
@@ -207,7 +270,7 @@ impl<F: Fn(Notice)> Driver<F> {
                             return Ok(());
                         }
                     }
-                    token => self.read_socket(token, &mut buffer),
+                    token => self.read_socket(now, token, &mut buffer),
                 }
             }
             self.time_passed();
@@ -219,40 +282,73 @@ impl<F: Fn(Notice)> Driver<F> {
         if self.plane.deadline().is_some_and(|at| at <= now) {
             self.input(Input::Timeout);
         }
+        self.sockets.time_passed(now);
     }
 
     /// False when it is time to end.
     fn read_messages(&mut self) -> bool {
-        self.wake.clear();
+        self.line().wake.clear();
         loop {
             match self.messages.try_recv() {
                 Ok(Message::Command(command)) => self.input(Input::Command(command)),
+                Ok(Message::Arrived(moving, pair)) => self.arrived(moving, pair),
+                Ok(Message::Home(pair)) => self.sockets.come_home(self.clock.now(), pair),
                 // Who asked may have lost patience.
                 Ok(Message::Count(answer)) => {
                     _ = answer.send(Figures { plane: self.plane.stats(), unsent: self.sockets.unsent });
                 }
+                #[cfg(test)]
+                Ok(Message::Befall(what)) => what(&mut self.sockets),
                 Err(TryRecvError::Empty) => return true,
                 Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
             }
         }
     }
 
-    fn read_socket(&mut self, token: u64, buffer: &mut [u8; DATAGRAM]) {
-        let Some((port, socket, control)) = self.sockets.of(token) else { return };
-        // Nothing to read: the socket is another one since the batch began.
-        let Ok((length, from)) = socket.recv_from(buffer) else { return };
-        let bytes = &buffer[..length];
-        self.input(match control {
-            true => Input::Control { port, from, bytes },
-            false => Input::Packet { port, from, bytes },
-        });
+    fn read_socket(&mut self, now: Instant, token: u64, buffer: &mut [u8; DATAGRAM]) {
+        let input = match self.sockets.receive(now, token, buffer) {
+            Received::Nothing => return,
+            Received::Datagram { port, control: true, from, length } => {
+                Input::Control { port, from, bytes: &buffer[..length] }
+            }
+            Received::Datagram { port, control: false, from, length } => {
+                Input::Packet { port, from, bytes: &buffer[..length] }
+            }
+            Received::Broken { port, why } => {
+                self.close(port);
+                Input::BindFailed { port, why }
+            }
+        };
+        self.input(input);
+    }
+
+    fn arrived(&mut self, moving: Box<Moving>, pair: Pair) {
+        let port = moving.port();
+        let input = match self.sockets.adopt(port, pair) {
+            Ok(()) => Input::Arrived { moving },
+            Err(why) => Input::BindFailed { port, why: format!("{why:#}") },
+        };
+        self.input(input);
+    }
+
+    fn depart(&mut self, port: PortId, moving: Box<Moving>) {
+        // A port without sockets, or for a thread that has ended, does not come; who expects it says so.
+        let Some(pair) = self.sockets.release(port) else { return };
+        if let Some(line) = self.lines.get(usize::from(moving.port().plane)) {
+            line.post(Message::Arrived(moving, pair));
+        }
+    }
+
+    fn close(&mut self, port: PortId) {
+        let stranger = self.sockets.close(self.clock.now(), port);
+        stranger.into_iter().for_each(|pair| self.send_home(pair));
     }
 
     fn input(&mut self, input: Input<'_>) {
         self.plane.handle(self.clock.now(), input);
         self.drain();
         while let Some(port) = self.binds.pop() {
-            let answer = match self.sockets.open(port) {
+            let answer = match self.sockets.open(self.clock.now(), port) {
                 Ok(local) => Input::Bound { port, local },
                 Err(why) => Input::BindFailed { port, why: format!("{why:#}") },
             };
@@ -268,7 +364,8 @@ impl<F: Fn(Notice)> Driver<F> {
                 Output::Control { port, to, bytes } => self.sockets.send_control(port, to, bytes),
                 Output::Event(event) => (self.notices)(Notice::Event(event)),
                 Output::Bind { port } => self.binds.push(port),
-                Output::Unbind { port } => self.sockets.close(port),
+                Output::Unbind { port } => self.close(port),
+                Output::Depart { port, moving } => self.depart(port, moving),
                 Output::Heard { .. } => {} // nobody listens on the server yet
             }
         }
@@ -276,57 +373,4 @@ impl<F: Fn(Notice)> Driver<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::IpAddr;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    /// Planes whose range of ports is empty, so that none is opened.
-    fn planes(count: u16, events: impl Fn(Event) + Clone + Send + 'static) -> Planes {
-        let notices = move |notice| match notice {
-            Notice::Event(event) => events(event),
-            Notice::Ended(why) => panic!("{why}"),
-        };
-        let ip = IpAddr::from([127, 0, 0, 1]);
-        let media = MediaSettings { bind: ip, advertised: ip, ports: (20_000, 20_000), planes: None };
-        Planes::start(count, &media, Settings::default(), Arc::default(), Clock::start(), notices).unwrap()
-    }
-
-    fn open(plane: u16) -> Command {
-        Command::Open { port: PortId { plane, number: u64::from(plane) } }
-    }
-
-    #[test]
-    fn commands_find_their_plane_and_events_come_back() {
-        let (events, seen) = channel();
-        let planes = planes(3, move |event| events.send(event).unwrap());
-        let send = planes.sender();
-        for plane in [2, 0, 7] {
-            send(open(plane)); // 7 is nowhere
-        }
-        let mut ports: Vec<_> = (0..2).map(|_| seen.recv().unwrap().port().plane).collect();
-        ports.sort_unstable();
-        assert_eq!(ports, [0, 2]);
-        send(Command::Stop { port: PortId { plane: 1, number: 9 } });
-        let strays: Vec<_> = planes.figures().iter().map(|f| f.plane.strays).collect();
-        assert_eq!((planes.count(), strays), (3, vec![0, 1, 0]));
-        planes.stop();
-        send(open(0));
-        assert!(planes.figures().is_empty() && seen.recv().is_err());
-    }
-
-    #[test]
-    fn a_panic_does_not_end_a_plane() {
-        let (events, seen) = channel();
-        let first = Arc::new(AtomicBool::new(true));
-        let planes = planes(1, move |event| {
-            assert!(!first.swap(false, Ordering::Relaxed), "planted: the first event ends in a panic");
-            events.send(event).unwrap();
-        });
-        let send = planes.sender();
-        send(open(0));
-        send(open(0));
-        let Event::OpenFailed { why, .. } = seen.recv().unwrap() else { panic!("no port can be opened") };
-        assert!(why.contains("no free pair of ports"), "{why}");
-    }
-}
+mod tests;

@@ -4,8 +4,8 @@
 pub mod datagrams;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::UdpSocket;
+use std::io::{self, Write};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,13 +29,31 @@ impl Epoll {
         Ok(Epoll { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; BATCH] })
     }
 
+    /// One that cannot be waited for.
+    #[cfg(test)]
+    pub fn broken() -> io::Result<Epoll> {
+        Ok(Epoll { fd: OwnedFd::from(File::open("/dev/null")?), ..Epoll::new()? })
+    }
+
     /// Watches a socket, told by `token`, until it is closed.
     pub fn add(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        self.control(libc::EPOLL_CTL_ADD, socket, libc::EPOLLIN, token)
+    }
+
+    /// Watches for wake-ups. Edge-triggered: each is told once and needs no reading.
+    pub fn add_wake(&self, wake: &Wake, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, &*wake.file, libc::EPOLLIN | libc::EPOLLET, token)
+    }
+
+    /// Watches a socket no longer that stays open.
+    pub fn remove(&self, socket: &impl AsRawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, socket, 0, 0)
+    }
+
+    fn control(&self, what: i32, socket: &impl AsRawFd, events: i32, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: `event` lives through the call; a bad descriptor is an error, not undefined.
-        checked(unsafe {
-            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
-        })?;
+        checked(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), what, socket.as_raw_fd(), &raw mut event) })?;
         Ok(())
     }
 
@@ -58,7 +76,7 @@ impl Epoll {
 #[derive(Clone)]
 pub struct Wake {
     file: Arc<File>,
-    /// It will be found readable.
+    /// It has been woken and has not looked since.
     pending: Arc<AtomicBool>,
 }
 
@@ -70,25 +88,18 @@ impl Wake {
         Ok(Wake { file: Arc::new(unsafe { File::from_raw_fd(fd) }), pending: Arc::default() })
     }
 
-    /// The waiting thread will find this readable.
+    /// The waiting thread will be told.
     pub fn wake(&self) {
         if !self.pending.swap(true, Ordering::AcqRel) {
-            // It fails only when 2⁶⁴ − 2 wake-ups are waiting already.
+            // Nobody reads the counter; it is full after 2⁶⁴ − 2 wake-ups.
             let _ = (&*self.file).write(&1u64.to_ne_bytes());
         }
     }
 
     /// Takes all wake-ups so far. What was left for this thread before them is to be looked at after this.
     pub fn clear(&self) {
-        let _ = (&*self.file).read(&mut [0; 8]);
         // A swap, not a store: it makes what every waker left before its own swap visible here.
         self.pending.swap(false, Ordering::AcqRel);
-    }
-}
-
-impl AsRawFd for Wake {
-    fn as_raw_fd(&self) -> i32 {
-        self.file.as_raw_fd()
     }
 }
 
@@ -98,9 +109,45 @@ pub fn enlarge_buffers(socket: &UdpSocket) {
     set_receive_buffer(socket, libc::SO_RCVBUFFORCE, 4 << 20);
 }
 
-/// A limit for one leg's audio, 64 KiB: more than a second of it.
-pub fn limit_buffers(socket: &UdpSocket) {
-    set_receive_buffer(socket, libc::SO_RCVBUF, 64 << 10);
+/// A socket for one leg's audio that never blocks, with room for 64 KiB: more than a second of it. In one system call
+/// less than the standard library's, which sets both apart.
+pub fn bind_audio(address: SocketAddr) -> io::Result<UdpSocket> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers; the result is checked.
+    let fd = checked(unsafe { libc::socket(family, kind, 0) })?;
+    // SAFETY: `fd` is open and belongs to nobody else.
+    let socket = UdpSocket::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    set_receive_buffer(&socket, libc::SO_RCVBUF, 64 << 10);
+    match address {
+        SocketAddr::V4(v4) => {
+            let sin_addr = libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) };
+            let (sin_family, sin_port) = (family as libc::sa_family_t, v4.port().to_be());
+            bind(&socket, &libc::sockaddr_in { sin_family, sin_port, sin_addr, sin_zero: [0; 8] })?;
+        }
+        SocketAddr::V6(v6) => {
+            let sin6_addr = libc::in6_addr { s6_addr: v6.ip().octets() };
+            let (sin6_family, sin6_port) = (family as libc::sa_family_t, v6.port().to_be());
+            let (sin6_flowinfo, sin6_scope_id) = (v6.flowinfo(), v6.scope_id());
+            bind(&socket, &libc::sockaddr_in6 { sin6_family, sin6_port, sin6_flowinfo, sin6_addr, sin6_scope_id })?;
+        }
+    }
+    Ok(socket)
+}
+
+/// `A` is one of the system's `sockaddr_…`.
+fn bind<A>(socket: &UdpSocket, address: &A) -> io::Result<()> {
+    let (pointer, length) = ((&raw const *address).cast(), size_of::<A>() as libc::socklen_t);
+    // SAFETY: the kernel reads `length` bytes of an address that lives through the call.
+    checked(unsafe { libc::bind(socket.as_raw_fd(), pointer, length) }).map(drop)
+}
+
+/// What looks like a socket that can be read and is none: receiving fails again and again.
+#[cfg(test)]
+pub fn broken_socket() -> io::Result<UdpSocket> {
+    let wake = Wake::new()?;
+    wake.wake();
+    Ok(UdpSocket::from(OwnedFd::from(wake.file.try_clone()?)))
 }
 
 fn set_receive_buffer(socket: &UdpSocket, option: i32, bytes: i32) {
@@ -140,13 +187,36 @@ mod tests {
     #[test]
     fn a_wake_up_is_told_once() {
         let (mut epoll, wake) = (Epoll::new().unwrap(), Wake::new().unwrap());
-        epoll.add(&wake, 7).unwrap();
+        epoll.add_wake(&wake, 7).unwrap();
         assert_eq!(epoll.wait(Some(Duration::ZERO)).unwrap().count(), 0);
         wake.clone().wake();
         wake.wake();
         assert_eq!(epoll.wait(None).unwrap().collect::<Vec<_>>(), [7]);
-        wake.clear();
         assert_eq!(epoll.wait(Some(Duration::ZERO)).unwrap().count(), 0);
+        wake.clear();
+        wake.wake();
+        assert_eq!(epoll.wait(Some(Duration::ZERO)).unwrap().collect::<Vec<_>>(), [7], "without reading the counter");
+    }
+
+    #[test]
+    fn audio_sockets_do_not_block_and_are_where_they_should_be() {
+        for ip in ["127.0.0.1", "::1"] {
+            let any = SocketAddr::new(ip.parse().unwrap(), 0);
+            let socket = bind_audio(any).unwrap();
+            assert_eq!(socket.recv(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            let local = socket.local_addr().unwrap();
+            assert_eq!(bind_audio(local).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            let peer = UdpSocket::bind(any).unwrap();
+            peer.send_to(b"audio", local).unwrap();
+            let mut bytes = [0; 9];
+            assert_eq!(socket.recv_from(&mut bytes).unwrap(), (5, peer.local_addr().unwrap()));
+            let mut buffered = 0;
+            while peer.send_to(&[0; 172], local).is_ok() && buffered < 2000 {
+                buffered += 1;
+            }
+            let held = std::iter::from_fn(|| socket.recv(&mut [0; 200]).ok()).count();
+            assert!((50..500).contains(&held), "{held} of {buffered} packets wait: more than a second, and bounded");
+        }
     }
 
     #[test]

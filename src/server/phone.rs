@@ -266,7 +266,7 @@ impl Desk {
                 }
             }
             media::Output::Bind { port } => self.bind_audio(port).await,
-            media::Output::Unbind { port } => _ = self.audio.remove(&port),
+            media::Output::Unbind { port } | media::Output::Depart { port, .. } => _ = self.audio.remove(&port),
         }
         Ok(true)
     }

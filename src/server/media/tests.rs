@@ -1,0 +1,217 @@
+//! Planes with their threads and real sockets, on loopback.
+
+use super::*;
+use crate::media::{Codec, Direction, Session, SoundId, Source};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How long a test waits for what must come.
+const LONG: Duration = Duration::from_secs(20);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Planes with these ports; what they tell comes through the channel, except the first when `panics`.
+fn planes(count: u16, ports: (u16, u16), panics: bool) -> (Planes, Receiver<Notice>) {
+    let (told, notices) = channel();
+    let first = Arc::new(AtomicBool::new(panics));
+    let tell = move |notice| {
+        assert!(!first.swap(false, Ordering::Relaxed), "planted: the first notice ends in a panic");
+        _ = told.send(notice);
+    };
+    let media = MediaSettings { bind: HERE, advertised: HERE, ports, planes: None };
+    let mut sounds = Sounds::default();
+    let samples: Vec<i16> = (0..50).flat_map(|n| [Codec::Pcmu.decode(n); 160]).collect();
+    sounds.add_samples("fifty frames", &samples);
+    let planes = Planes::start(count, &media, Settings::default(), Arc::new(sounds), Clock::start(), tell).unwrap();
+    (planes, notices)
+}
+
+fn events(notices: &Receiver<Notice>) -> impl Iterator<Item = Event> + '_ {
+    std::iter::from_fn(|| match notices.recv_timeout(LONG).expect("there is something to tell") {
+        Notice::Event(event) => Some(event),
+        Notice::Ended(why) => panic!("{why}"),
+    })
+}
+
+fn id(plane: u16) -> PortId {
+    PortId { plane, number: u64::from(plane) }
+}
+
+fn ask(planes: &Planes, commands: impl IntoIterator<Item = Command>) {
+    let mut to = planes.sender();
+    commands.into_iter().for_each(|command| to.send(command));
+    to.flush();
+}
+
+/// A phone, and the session with it.
+fn phone() -> (UdpSocket, Session) {
+    let socket = UdpSocket::bind((HERE, 0)).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let remote = socket.local_addr().unwrap();
+    let session = Session {
+        remote,
+        remote_control: remote,
+        codec: Codec::Pcmu,
+        send_payload: 0,
+        receive: vec![(0, Codec::Pcmu)],
+        send_events: None,
+        receive_events: None,
+        direction: Direction::SendRecv,
+    };
+    (socket, session)
+}
+
+fn open(planes: &Planes, notices: &Receiver<Notice>, port: PortId) -> SocketAddr {
+    ask(planes, [Command::Open { port }]);
+    match events(notices).next() {
+        Some(Event::Opened { port: opened, local }) if opened == port => local,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn commands_find_their_plane_and_events_come_back() {
+    let (planes, notices) = planes(3, (1, 1), false);
+    ask(&planes, [2, 0, 7].map(|plane| Command::Open { port: id(plane) })); // 7 is nowhere
+    let mut ports: Vec<_> = events(&notices).take(2).map(|event| event.port().plane).collect();
+    ports.sort_unstable();
+    assert_eq!(ports, [0, 2]);
+    ask(&planes, [Command::Stop { port: PortId { plane: 1, number: 9 } }]);
+    let strays: Vec<_> = planes.figures().iter().map(|f| f.plane.strays).collect();
+    assert_eq!((planes.count(), strays), (3, vec![0, 1, 0]));
+    planes.stop();
+    ask(&planes, [Command::Open { port: id(0) }]);
+    assert!(planes.figures().is_empty() && notices.recv().is_err());
+}
+
+#[test]
+fn a_panic_ends_the_legs_of_a_plane_and_not_the_plane() {
+    let (planes, notices) = planes(1, (17_000, 17_019), true);
+    ask(&planes, [Command::Open { port: id(0) }]); // the panic: nobody is told that it is open
+    let Some(Event::OpenFailed { port, why }) = events(&notices).next() else { panic!("its port is gone") };
+    assert_eq!((port, why.as_str()), (id(0), "its audio thread failed"));
+    let again = PortId { plane: 0, number: 2 };
+    let local = open(&planes, &notices, again);
+    assert_eq!((local.port(), planes.figures()[0].plane.ports), (17_002, 1), "it goes on, with this leg alone");
+}
+
+#[test]
+fn a_plane_that_cannot_wait_ends_its_legs_and_says_so() {
+    let (planes, notices) = planes(2, (17_020, 17_039), false);
+    open(&planes, &notices, id(1));
+    planes.lines[1].post(Message::Befall(|sockets| sockets.epoll = Epoll::broken().unwrap()));
+    let Some(Event::OpenFailed { port, why }) = events(&notices).next() else { panic!("its port is gone") };
+    assert_eq!((port, why.as_str()), (id(1), "its audio thread failed"));
+    let Ok(Notice::Ended(why)) = notices.recv_timeout(LONG) else { panic!("it has ended") };
+    assert!(why.starts_with("an audio thread cannot wait for its sockets: "), "{why}");
+    assert_eq!(planes.figures().len(), 1, "the other one goes on");
+}
+
+#[test]
+fn a_leg_whose_sockets_fail_is_told_once_and_costs_nothing_more() {
+    let (planes, notices) = planes(1, (17_040, 17_059), false);
+    let healthy = open(&planes, &notices, PortId { plane: 0, number: 1 });
+    let broken = open(&planes, &notices, PortId { plane: 0, number: 2 });
+    planes.lines[0].post(Message::Befall(|sockets| sockets.break_leg(PortId { plane: 0, number: 2 })));
+    let Some(Event::OpenFailed { port, why }) = events(&notices).next() else { panic!("its port is gone") };
+    assert!(port.number == 2 && why.starts_with("its sockets fail: "), "{port:?} {why}");
+    // Others are served, and its sockets are closed, not kept for the next leg.
+    let (phone, session) = phone();
+    let port = PortId { plane: 0, number: 1 };
+    ask(
+        &planes,
+        [Command::Connect { port, session }, Command::Play { port, source: Source::Loop(SoundId(0)), token: 1 }],
+    );
+    assert_eq!(phone.recv_from(&mut [0; 200]).unwrap(), (172, healthy));
+    assert!(UdpSocket::bind(broken).is_ok());
+    assert_eq!(planes.figures()[0].plane.ports, 1);
+}
+
+/// Receives packets until `enough` have come: the first byte of each payload.
+fn one_line(phone: &UdpSocket, enough: usize, mut every: impl FnMut(usize)) -> Vec<u8> {
+    let (mut bytes, mut heard, mut last) = ([0; 200], Vec::new(), None);
+    let mut from = None;
+    while heard.len() < enough {
+        let (length, sender) = phone.recv_from(&mut bytes).expect("the music goes on");
+        assert_eq!((length, *from.get_or_insert(sender)), (172, sender), "from one address");
+        let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
+        let timestamp = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+        let ssrc = u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+        if let Some((s, t, same)) = last {
+            assert_eq!((sequence, ssrc), (u16::wrapping_add(s, 1), same), "nothing is lost or heard twice");
+            let step = timestamp.wrapping_sub(t);
+            // A thread that had to wait for others may begin anew, with a marker.
+            assert!(step == 160 || bytes[1] & 0x80 != 0 && step.is_multiple_of(8), "{step}");
+        }
+        last = Some((sequence, timestamp, ssrc));
+        heard.push(bytes[12]);
+        every(heard.len());
+    }
+    heard
+}
+
+#[test]
+fn a_leg_moves_and_its_listener_hears_one_line() {
+    let (planes, notices) = planes(2, (17_060, 17_079), false);
+    let (phone, session) = phone();
+    let local = open(&planes, &notices, id(0));
+    let name = |plane| PortId { plane, number: 0 };
+    let source = Source::Loop(SoundId(0));
+    let play = Command::Play { port: id(0), source, token: 1 };
+    ask(&planes, [Command::Connect { port: id(0), session }, play]);
+    let mut packet = [0x55; 172];
+    packet[..12].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    let mut moves = 0;
+    let heard = one_line(&phone, 60, |n| {
+        packet[3] = n as u8;
+        phone.send_to(&packet, local).unwrap();
+        if n % 10 == 0 && n < 60 {
+            let (from, to) = (moves % 2, 1 - moves % 2);
+            ask(&planes, [Command::Move { port: name(from), to }]);
+            moves += 1;
+        }
+    });
+    let expect: Vec<u8> = (0..60).map(|n| Codec::Pcmu.encode(Codec::Pcmu.decode(n % 50))).collect();
+    assert_eq!(heard, expect, "every frame once, wherever it is");
+    ask(&planes, [Command::Close { port: name(1) }]);
+    let mut told: Vec<_> = events(&notices).take(6).collect();
+    let Some(Event::Closed { port, stats }) = told.pop() else { panic!("it is closed: {told:?}") };
+    assert_eq!(
+        (port, stats.packets_in, stats.dropped),
+        (name(1), 60, 0),
+        "every packet was heard, on one of the planes"
+    );
+    assert_eq!(told, [1, 0, 1, 0, 1].map(|plane| Event::Moved { port: name(plane) }));
+    assert!(stats.packets_out >= 60);
+    // Its ports are at home again: all five of plane 0 can be had, and those of plane 1.
+    for n in 10..20 {
+        open(&planes, &notices, PortId { plane: n % 2, number: u64::from(n) });
+    }
+}
+
+#[test]
+fn legs_of_two_planes_are_bridged_on_one() {
+    let (planes, notices) = planes(2, (17_080, 17_099), false);
+    let ((one, first), (two, second)) = (phone(), phone());
+    let at = open(&planes, &notices, PortId { plane: 0, number: 1 });
+    open(&planes, &notices, PortId { plane: 1, number: 2 });
+    let (old, new, other) =
+        (PortId { plane: 0, number: 1 }, PortId { plane: 1, number: 1 }, PortId { plane: 1, number: 2 });
+    // In one breath, as the engine would.
+    ask(
+        &planes,
+        [
+            Command::Connect { port: old, session: first },
+            Command::Connect { port: other, session: second },
+            Command::Move { port: old, to: 1 },
+            Command::Join { a: other, b: new },
+        ],
+    );
+    assert_eq!(events(&notices).next(), Some(Event::Moved { port: new }));
+    let mut packet = [0x55; 172];
+    packet[..12].copy_from_slice(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
+    one.send_to(&packet, at).unwrap();
+    let mut heard = [0; 200];
+    assert_eq!(two.recv(&mut heard).unwrap(), 172);
+    assert_eq!(heard[12..172], [0x55; 160]);
+    assert_eq!(planes.figures().iter().map(|f| f.plane.bridges).collect::<Vec<_>>(), [0, 1]);
+}

@@ -4,6 +4,10 @@
 //! the plane's arena. Each leg has a pair of ports of its own: RTP on the even one, RTCP on the next (RFC 3550 §11).
 //! Level-triggered epoll and one receive for each readiness: two system calls for a packet, or fewer when several
 //! legs are ready at once. A port that moves goes from thread to thread with its sockets.
+//!
+//! Not io_uring: forwarding for 500 sockets with multishot receives and sends submitted in batches took 7.1 µs of CPU a
+//! packet where this loop took 6.7 (Linux 6.18, three alternating runs). sendmmsg has nothing to batch: a socket sends
+//! one packet a tick.
 
 mod pairs;
 mod sockets;

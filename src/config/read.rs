@@ -4,7 +4,7 @@ use super::{MediaSettings, Problem, ServerSettings, SipListener};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, is_name, language, skills};
-use crate::ivr::written::{Page, Place, Said, Section, Value};
+use crate::written::{Page, Place, Said, Section, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use super::source::Source;
 use super::{Problem, Sound};
 use crate::ivr::PromptText;
 use crate::ivr::load::{check_version, is_name, language};
-use crate::ivr::written::{Page, Value};
+use crate::written::{Page, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

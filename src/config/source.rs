@@ -1,7 +1,7 @@
 //! Where files come from: the disk, or the demo that is part of the program.
 
 use crate::config::Recording;
-use crate::ivr::written::{MAX_FILE, Problem};
+use crate::written::{MAX_FILE, Problem};
 use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};

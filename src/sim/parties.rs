@@ -186,7 +186,7 @@ impl World {
         let call = party.person.call();
         if let phone::Event::Incoming { .. } = event {
             let epoch = self.epoch;
-            self.after(super::RINGING_ENDS_WITHIN, super::Due::RingingEnds { phone: key, call, epoch });
+            self.after(super::promises::RINGING_ENDS_WITHIN, super::Due::RingingEnds { phone: key, call, epoch });
         }
         self.note_shown(key, event);
         self.carry_out(key, call, acts);

@@ -6,14 +6,22 @@
 //! the end whether anything that was read counts. (Serde's derive stops at the first mistake; hence by hand.)
 
 mod duration;
+mod language;
+#[cfg(test)]
+mod mangled;
+mod names;
 mod section;
 mod value;
 
 pub use duration::{read_duration, write_duration};
+pub use language::language;
+#[cfg(test)]
+pub use mangled::mangled;
+pub use names::{A_NAME, counted, did_you_mean, is_name};
 pub use section::Section;
 pub use value::Value;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use toml::de::DeTable;
@@ -63,33 +71,51 @@ pub struct Page<'i> {
     file: &'i str,
     text: &'i str,
     problems: RefCell<Vec<Problem>>,
-    untold: RefCell<usize>,
+    untold: Cell<usize>,
+    /// It is no TOML: that is the one thing to say.
+    broken: Cell<bool>,
 }
 
 impl<'i> Page<'i> {
     /// `file` is how the page is called in problems.
     pub fn new(file: &'i str, text: &'i str) -> Page<'i> {
-        Page { file, text, problems: RefCell::default(), untold: RefCell::default() }
+        Page { file, text, problems: RefCell::default(), untold: Cell::default(), broken: Cell::default() }
     }
 
-    /// The whole page as a section. Wrong TOML is reported, and what could be understood is returned.
+    /// The whole page as a section. Where it is no TOML its first mistake is reported and nothing else ever is: all
+    /// that reading went on to find would be guesses about what was meant.
     pub fn root(&self) -> Section<'_> {
         let place = 0..0;
         if self.text.len() > MAX_FILE {
             self.report(&place, format!("the file has {} bytes; allowed: up to {MAX_FILE}", self.text.len()));
+            self.broken.set(true);
             return Section::new(self, place, String::new(), Vec::new());
         }
-        let (table, errors) = DeTable::parse_recoverable(self.text);
-        for error in errors {
-            self.report(&error.span().unwrap_or(0..0), format!("this is no TOML: {}", error.message()));
+        let (table, mut errors) = DeTable::parse_recoverable(self.text);
+        errors.sort_by_key(|error| error.span().map(|span| span.start));
+        if let Some(error) = errors.first() {
+            let place = error.span().unwrap_or(0..0);
+            self.report(&place, self.no_toml(&place, error.message()));
+            self.broken.set(true);
         }
         Section::new(self, place, String::new(), entries(table.into_inner()))
     }
 
+    fn no_toml(&self, place: &Place, message: &str) -> String {
+        match self.text.get(place.clone()) {
+            Some(key) if message.contains("duplicate key") => {
+                format!("`{}` is written twice; allowed: once", value::shown(key))
+            }
+            _ => format!("this is no TOML: {message}"),
+        }
+    }
+
     pub fn report(&self, place: &Place, message: String) {
         let mut problems = self.problems.borrow_mut();
-        if problems.len() >= MAX_PROBLEMS {
-            *self.untold.borrow_mut() += 1;
+        if self.broken.get() {
+            // It has been told that this is no TOML.
+        } else if problems.len() >= MAX_PROBLEMS {
+            self.untold.set(self.untold.get() + 1);
         } else {
             problems.push(self.problem(place, message));
         }
@@ -111,6 +137,16 @@ impl<'i> Page<'i> {
 
     pub fn is_clean(&self) -> bool {
         self.problems.borrow().is_empty()
+    }
+
+    /// How many problems were reported so far.
+    pub fn told(&self) -> usize {
+        self.problems.borrow().len() + self.untold.get()
+    }
+
+    /// Whether it is no TOML, so that what was read says nothing about what was meant.
+    pub fn is_broken(&self) -> bool {
+        self.broken.get()
     }
 
     /// All that was reported, in the order of the page.
@@ -140,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_at_once_and_where_it_stands() {
-        let text = "a = 1\nb = \"x\"\nünknown = 1\n[t]\nd = \"9s\"\nf = 1\n";
+        let text = "a = 1\nb = \"x\"\nunknown = 1\n[t]\nd = \"9s\"\nf = 1\n";
         let page = Page::new("f.toml", text);
         let mut root = page.root();
         assert_eq!(root.whole("a", 2..=3, 2), 2);
@@ -159,11 +195,47 @@ mod tests {
                 "f.toml:1:1: the file lacks `c`: a name",
                 "f.toml:1:5: `a` is 1; allowed: a whole number from 2 to 3",
                 "f.toml:2:5: `b` is \"x\"; allowed: a whole number from 2 to 3",
-                "f.toml:3:1: `ünknown` is not known here; allowed: a, b, c, t",
-                "f.toml:3:1: this is no TOML: invalid unquoted key, expected letters, numbers, `-`, `_`",
+                "f.toml:3:1: `unknown` is not known here; allowed: a, b, c, t",
                 "f.toml:4:2: `t` lacks `g`: a number",
                 "f.toml:5:5: `d` is \"9s\"; allowed: \"10s\" to \"1m30s\", written like \"20s\", \"5m\" or \"1h30m\"",
                 "f.toml:6:5: `f` is 1; allowed: true or false",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_once_and_nothing_else() {
+        let check = |text: &str, expect: &str| {
+            let page = Page::new("f", text);
+            let mut root = page.root();
+            root.require("c", "a name");
+            root.whole("a", 2..=3, 2);
+            root.finish();
+            let told: Vec<String> = page.into_problems().iter().map(Problem::to_string).collect();
+            assert!(told.len() == 1 && told[0].starts_with(expect), "{text}: {told:?}");
+        };
+        check("a = 1\nb = \n[t\nd = 1", "f:2:");
+        check("a = 1\nünknown = 1\n", "f:2:1: this is no TOML: invalid unquoted key, expected letters");
+        check("a = \"1\nc = 1", "f:1:");
+        check("[t]\na = 1\nb = 1\n[t]\na = 1\nb = 1", "f:4:2: `t` is written twice; allowed: once");
+    }
+
+    #[test]
+    fn a_misspelled_key_is_told_once() {
+        let page = Page::new("f", "naem = 1\n[queues]");
+        let mut root = page.root();
+        root.require("name", "a name");
+        root.require("line", "a table");
+        root.section("queue");
+        assert!(root.misspells("queue") && !root.misspells("line"));
+        root.finish();
+        let told: Vec<String> = page.into_problems().iter().map(Problem::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "f:1:1: `naem` is not known here; allowed: line, name, queue; did you mean \"name\"?",
+                "f:1:1: the file lacks `line`: a table",
+                "f:2:2: `queues` is not known here; allowed: line, name, queue; did you mean \"queue\"?",
             ]
         );
     }

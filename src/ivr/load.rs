@@ -36,7 +36,7 @@ mod ways;
 
 use super::flow::{Flow, HangUpStep, MenuStep, PlayStep, PromptText, QueueStep, Step, is_key};
 use crate::ids::{FlowId, QueueId, SkillId};
-use crate::written::{Page, Problem, Said, Section, Value};
+use crate::written::{A_NAME, Page, Place, Problem, Said, Section, Value, is_name, language};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use ways::Way;
@@ -53,12 +53,13 @@ const MENU_TIMEOUT: Duration = Duration::from_secs(5);
 const MENU_RETRIES: i64 = 2;
 const A_TEXT: &str = "a text, { text = \"…\", sound = \"name\" }, or a list of up to 32 of these";
 const A_STEP: &str = "the name of a step";
-const A_NAME: &str = "1 to 64 of a-z, 0-9, _ and -";
 
 /// What a flow may refer to.
 #[derive(Clone, Debug)]
 pub struct Surroundings<'a> {
     pub queues: &'a BTreeSet<QueueId>,
+    /// False if mistakes hide which queues there are: then any may be named.
+    pub queues_known: bool,
     /// For flows that name none.
     pub language: &'a str,
 }
@@ -70,6 +71,8 @@ pub struct Read {
     pub warnings: Vec<Problem>,
     /// Sound name → line and column of its text.
     pub places: BTreeMap<String, (usize, usize)>,
+    /// Sounds whose names were given by `sound`, with its line and column: somebody means a recording.
+    pub named: BTreeMap<String, (usize, usize)>,
 }
 
 /// Reads the flow `id` from `text`; `file` is how problems call it.
@@ -81,13 +84,21 @@ pub fn load(id: FlowId, file: &str, text: &str, around: &Surroundings<'_>) -> Re
     let start = root.require("start", "the name of the first step").and_then(|v| name(&v, A_STEP));
     let steps = root.require("step", "tables such as [step.welcome]").and_then(|v| v.section());
     root.finish();
-    let mut reader = Reader { page: &page, around, language, texts: BTreeMap::new(), ways: Vec::new() };
+    let mut reader = Reader {
+        page: &page,
+        around,
+        language,
+        texts: BTreeMap::new(),
+        named: BTreeMap::new(),
+        ways: Vec::new(),
+        steps_known: true,
+    };
     let steps = reader.steps(steps.map(Section::rest).unwrap_or_default());
     reader.check_ways(&steps, start.as_ref());
     reader.check_circles();
     let Some(start) = start.filter(|_| page.is_clean()) else { return Err(page.into_problems()) };
     let warnings = reader.unreachable(&steps, &start.it);
-    let mut texts: Vec<Said<PromptText>> = reader.texts.into_values().collect();
+    let mut texts: Vec<Said<PromptText>> = std::mem::take(&mut reader.texts).into_values().collect();
     texts.sort_by_key(|said| said.place.start);
     let places = texts.iter().map(|said| (said.it.name.clone(), page.line_and_column(&said.place))).collect();
     let flow = Flow {
@@ -97,7 +108,8 @@ pub fn load(id: FlowId, file: &str, text: &str, around: &Surroundings<'_>) -> Re
         language: reader.language,
         texts: texts.into_iter().map(|said| said.it).collect(),
     };
-    Ok(Read { flow, warnings, places })
+    let named = reader.named.iter().map(|(name, place)| (name.clone(), page.line_and_column(place))).collect();
+    Ok(Read { flow, warnings, places, named })
 }
 
 /// Takes `version` and compares it with the one that is read here.
@@ -105,18 +117,6 @@ pub fn check_version(root: &mut Section<'_>) {
     if let Some(version) = root.require("version", "write version = 1 first") {
         version.whole(VERSION..=VERSION);
     }
-}
-
-/// A BCP 47 language tag in its usual form: `en`, `de-AT`, `zh-Hant-TW`.
-pub fn language(value: &Value<'_>) -> Option<String> {
-    let subtag = |s: &str| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric());
-    let good = |s: &str| s.len() <= 35 && s.split('-').next().is_some_and(|l| l.len() >= 2) && s.split('-').all(subtag);
-    value.parsed("a language such as \"en\" or \"de-AT\"", |s| good(s).then(|| s.to_owned()))
-}
-
-/// Whether `s` may name a step, a queue, a flow, a skill or a sound.
-pub fn is_name(s: &str) -> bool {
-    (1..=64).contains(&s.len()) && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 fn name(value: &Value<'_>, what: &str) -> Option<Said<String>> {
@@ -129,7 +129,10 @@ struct Reader<'p> {
     around: &'p Surroundings<'p>,
     language: String,
     texts: BTreeMap<String, Said<PromptText>>,
+    named: BTreeMap<String, Place>,
     ways: Vec<Way>,
+    /// False if a step has a name that cannot be: others may mean it.
+    steps_known: bool,
 }
 
 impl<'p> Reader<'p> {
@@ -139,6 +142,7 @@ impl<'p> Reader<'p> {
             let (label, place) = (value.label.clone(), value.key_place.clone());
             if !is_name(&label) {
                 self.page.report(&place, format!("a step cannot be called `{label}`; allowed: {A_NAME}"));
+                self.steps_known = false;
             }
             // A step with mistakes still counts as one that exists.
             let step = value.section().and_then(|section| self.step(section));
@@ -233,9 +237,12 @@ impl<'p> Reader<'p> {
     }
 
     fn known_queue(&self, value: &Value<'p>) -> Option<QueueId> {
-        let known: Vec<&str> = self.around.queues.iter().map(QueueId::as_str).take(20).collect();
-        let allowed = format!("a queue of the configuration ({})", known.join(", "));
-        value.parsed(&allowed, |s| Some(QueueId::new(s)).filter(|id| self.around.queues.contains(id)))
+        let known = self.around.queues.iter().map(QueueId::as_str);
+        if let (false, Some(queue)) = (self.around.queues_known, value.text_as_written()) {
+            return Some(QueueId::new(queue));
+        }
+        let allowed: Vec<&str> = known.clone().take(20).collect();
+        value.one_of(&format!("a queue of the configuration ({})", allowed.join(", ")), known).map(QueueId::new)
     }
 }
 

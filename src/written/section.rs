@@ -1,5 +1,6 @@
 //! A TOML table that remembers which of its keys were asked for.
 
+use super::names::{near, proposal};
 use super::value::{Entry, shown};
 use super::{Page, Place, Value};
 use std::collections::BTreeSet;
@@ -16,11 +17,13 @@ pub struct Section<'p> {
     pub label: String,
     entries: Vec<Entry>,
     asked: BTreeSet<&'static str>,
+    /// Keys that must be there and are not, with what belongs there.
+    lacking: Vec<(&'static str, String)>,
 }
 
 impl<'p> Section<'p> {
     pub(super) fn new(page: &'p Page<'p>, place: Place, label: String, entries: Vec<Entry>) -> Section<'p> {
-        Section { page, place, label, entries, asked: BTreeSet::new() }
+        Section { page, place, label, entries, asked: BTreeSet::new(), lacking: Vec::new() }
     }
 
     /// Whether `key` is there. Does not count as asking for it.
@@ -36,12 +39,12 @@ impl<'p> Section<'p> {
         Some(self.value(entry))
     }
 
-    /// Takes `key` out; without it the page has a problem. `wanted` says what belongs there.
+    /// Takes `key` out; without it the page has a problem, told when this section is finished. `wanted` says what
+    /// belongs there.
     pub fn require(&mut self, key: &'static str, wanted: &str) -> Option<Value<'p>> {
         let value = self.take(key);
         if value.is_none() {
-            let whose = if self.label.is_empty() { "the file".into() } else { format!("`{}`", self.label) };
-            self.page.report(&self.place, format!("{whose} lacks `{key}`: {wanted}"));
+            self.lacking.push((key, wanted.to_owned()));
         }
         value
     }
@@ -57,13 +60,25 @@ impl<'p> Section<'p> {
         std::mem::take(&mut self.entries).into_iter().map(|entry| self.value(entry)).collect()
     }
 
-    /// Reports keys that nobody asked for.
+    /// Reports keys that nobody asked for and those that are lacking; a key that is misspelled is told once.
     pub fn finish(self) {
         let allowed: Vec<&str> = self.asked.iter().copied().collect();
+        let mut meant = Vec::new();
         for entry in &self.entries {
-            let message = format!("`{}` is not known here; allowed: {}", shown(&entry.key), allowed.join(", "));
-            self.page.report(&entry.key_place, message);
+            let near = near(&entry.key, self.asked.iter().copied());
+            meant.extend(near.iter().copied());
+            let rest = format!("allowed: {}{}", allowed.join(", "), proposal(&near));
+            self.page.report(&entry.key_place, format!("`{}` is not known here; {rest}", shown(&entry.key)));
         }
+        let whose = if self.label.is_empty() { "the file".into() } else { format!("`{}`", shown(&self.label)) };
+        for (key, wanted) in self.lacking.iter().filter(|(key, _)| !meant.contains(key)) {
+            self.page.report(&self.place, format!("{whose} lacks `{key}`: {wanted}"));
+        }
+    }
+
+    /// Whether a key that nobody asked for stands here in place of `key`.
+    pub fn misspells(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| !near(&entry.key, [key]).is_empty())
     }
 
     /// A time such as `"20s"` within `range`; `default` if it is not written.

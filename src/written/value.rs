@@ -1,6 +1,7 @@
 //! One TOML value, owned, with its place; each way to read it says what was expected instead.
 
 use super::duration::{read_duration, write_duration};
+use super::names::did_you_mean;
 use super::{Page, Place, Section};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -127,6 +128,24 @@ impl<'p> Value<'p> {
         self.parsed(&allowed, |s| read_duration(s).filter(|d| range.contains(d)))
     }
 
+    /// The text, if it is one.
+    pub fn text_as_written(&self) -> Option<&str> {
+        match &self.plain {
+            Plain::Text(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// One of the names `known`; what is none of them is reported with those that are near.
+    pub fn one_of<'k>(&self, allowed: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
+        let written = self.text_as_written().unwrap_or_default();
+        let found = known.clone().find(|name| *name == written);
+        if found.is_none() {
+            self.wrong(&format!("{allowed}{}", did_you_mean(written, known)));
+        }
+        found
+    }
+
     pub fn is_true(&self) -> bool {
         matches!(self.plain, Plain::Flag(true))
     }
@@ -137,6 +156,14 @@ impl<'p> Value<'p> {
 
     pub fn is_table(&self) -> bool {
         matches!(self.plain, Plain::Table(_))
+    }
+
+    /// How many entries a list has; 0 for what is none.
+    pub fn entries(&self) -> usize {
+        match &self.plain {
+            Plain::List(list) => list.len(),
+            _ => 0,
+        }
     }
 
     /// The entries of a list; each carries the list's key.

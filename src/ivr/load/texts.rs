@@ -40,7 +40,9 @@ impl<'p> Reader<'p> {
             let text = table.require("text", "what is said").and_then(|v| v.text(MAX_TEXT));
             let sound = table.require("sound", "the name of its file without .wav").and_then(|v| name(&v, "a name"));
             table.finish();
-            (text?, sound?.it)
+            let (text, sound) = (text?, sound?);
+            self.named.entry(sound.it.clone()).or_insert(sound.place);
+            (text, sound.it)
         } else {
             let text = value.parsed(allowed, |s| Some(s.to_owned())).and_then(|_| value.text(MAX_TEXT))?;
             let sound = sound_name(step, &self.language, &text);

@@ -3,7 +3,7 @@
 
 use super::{A_STEP, Reader, name};
 use crate::ivr::flow::Step;
-use crate::written::{Place, Problem, Said, Section, Value};
+use crate::written::{Place, Problem, Said, Section, Value, did_you_mean};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One step may lead to another.
@@ -36,8 +36,9 @@ impl<'p> Reader<'p> {
         let named = self.ways.iter().map(|way| (&way.to, &way.place));
         for (to, place) in named.chain(start.map(|start| (&start.it, &start.place))) {
             // Without any step, that is the mistake, and it has been told.
-            if !steps.contains_key(to) && !steps.is_empty() {
-                self.page.report(place, format!("there is no step `{to}`; the steps are: {}", known.join(", ")));
+            if !steps.contains_key(to) && !steps.is_empty() && self.steps_known {
+                let near = did_you_mean(to, steps.keys().map(String::as_str));
+                self.page.report(place, format!("there is no step `{to}`; the steps are: {}{near}", known.join(", ")));
             }
         }
     }

@@ -293,6 +293,8 @@ impl World {
             What::CallEnded { cause, phase } => format!("call ends in {phase:?}: {}", cause.text()),
             What::Held { .. } => "held".to_owned(),
             What::Retrieved { .. } => "retrieved".to_owned(),
+            What::PhoneReachable { agent, reachable: false } => format!("agent {agent}: the phone does not answer"),
+            What::PhoneReachable { agent, reachable: true } => format!("agent {agent}: the phone answers again"),
             What::DrainStarted => "drains".to_owned(),
             _ => return,
         };

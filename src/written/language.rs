@@ -14,7 +14,7 @@ const MAX_TAG: usize = 35;
 
 /// Reads a tag such as `en`, `de-AT`, `zh-Hant-TW`.
 pub fn language(value: &Value<'_>) -> Option<String> {
-    let allowed = value.text_as_written().map_or(ALLOWED.to_owned(), |wrong| why(wrong));
+    let allowed = value.text_as_written().map_or(ALLOWED.to_owned(), why);
     value.parsed(&allowed, |s| (is_well_formed(s) && is_known(s)).then(|| s.to_owned()))
 }
 

@@ -26,7 +26,7 @@ impl FromStr for ServerName {
             Some(rest) => {
                 let (host, rest) = rest.split_once(']').ok_or(format!("allowed: {ALLOWED}"))?;
                 let six = host.parse::<Ipv6Addr>().is_ok() && (rest.is_empty() || rest.starts_with(':'));
-                (six.then_some(host).unwrap_or_default(), rest.strip_prefix(':'))
+                (if six { host } else { "" }, rest.strip_prefix(':'))
             }
             None if text.parse::<Ipv6Addr>().is_ok() => (text, None),
             None => match text.split_once(':') {

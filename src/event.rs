@@ -228,27 +228,28 @@ pub enum PersonalKind {
     Binding,
 }
 
-impl What {
-    /// The personal data that travels with this event.
-    pub fn personal(&self) -> Option<&Personal> {
-        match self {
+/// Which events carry personal data, and as what: one list for those who read it and those who put it back.
+macro_rules! personal_of {
+    ($what:expr) => {
+        match $what {
             What::CallArrived { caller: p, .. }
             | What::DigitKeyed { digit: p, .. }
             | What::LegConfirmed { dialog: p, .. }
             | What::PhoneRegistered { binding: p, .. } => Some(p),
             _ => None,
         }
+    };
+}
+
+impl What {
+    /// The personal data that travels with this event.
+    pub fn personal(&self) -> Option<&Personal> {
+        personal_of!(self)
     }
 
     /// The same, to put the text back after reading or to take it out.
     pub fn personal_mut(&mut self) -> Option<&mut Personal> {
-        match self {
-            What::CallArrived { caller: p, .. }
-            | What::DigitKeyed { digit: p, .. }
-            | What::LegConfirmed { dialog: p, .. }
-            | What::PhoneRegistered { binding: p, .. } => Some(p),
-            _ => None,
-        }
+        personal_of!(self)
     }
 
     /// The type's name as it stands in the log, such as `CallArrived`.

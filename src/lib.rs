@@ -34,11 +34,11 @@
 //! |---|---|---|
 //! | [`time`], [`ids`] | std | – |
 //! | [`center`] | `time`, `ids` | everything else |
-//! | [`sip`], [`media`], [`ivr`], [`acd`] | `time`, `ids`, `center` | each other, `event`, `command`, `engine`, tokio, sockets |
+//! | [`sip`], [`media`], [`ivr`], [`acd`] | `time`, `ids`, `center`; `ivr` also `written` | each other, `event`, `command`, `engine`, tokio, sockets |
 //! | [`event`], [`command`] | `time`, `ids`, `center` | the cores, `engine`, `server` |
 //! | [`engine`] | the four cores, `event`, `command` | `config`, `server`, `sim`, tokio |
 //! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder` | `server`, `engine` |
-//! | [`ladder`] | std | everything else |
+//! | [`ladder`], [`written`] | std | everything else |
 //! | [`config`] | every module's plain data | being imported by any of them |
 //! | [`phone`] | `time`, `ids`, `sip`, `media` | tokio, sockets |
 //! | [`sim`] | all pure modules | `server`, tokio |
@@ -77,3 +77,4 @@ pub mod sim;
 pub mod sip;
 pub mod stats;
 pub mod time;
+pub mod written;

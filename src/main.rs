@@ -1,10 +1,11 @@
 //! The command line, nothing else.
 
 use clap::{Parser, Subcommand};
-use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tierline::server::phone::ServerName;
 use tierline::server::{self, Outcome};
 use tierline::sim;
 
@@ -56,9 +57,9 @@ enum What {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
         /// How many calls to list, newest first.
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        last: usize,
-        /// Print JSON lines.
+        #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = calls_listed)]
+        last: u64,
+        /// Print JSON: a line for each call, or one with all that happened in the call that is named.
         #[arg(long)]
         json: bool,
         /// Show callers' numbers and keyed digits (personal data).
@@ -71,20 +72,20 @@ enum What {
     /// same seed gives the same log, byte for byte. Exit code 1 if a check failed; the seed says how to see it again.
     Simulate {
         /// What everything random is drawn from.
-        #[arg(long, value_name = "N", default_value_t = 1)]
+        #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = seed)]
         seed: u64,
         /// How many agents work (1 to 10,000).
-        #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        agents: u32,
+        #[arg(long, value_name = "N", default_value_t = 500, allow_negative_numbers = true, value_parser = agents)]
+        agents: u64,
         /// How long calls arrive (0.05 to 1,000).
-        #[arg(long, value_name = "HOURS", default_value_t = 8.0, value_parser = between::<5, 100_000>)]
+        #[arg(long, value_name = "HOURS", default_value_t = 8.0, allow_negative_numbers = true, value_parser = hours)]
         hours: f64,
         /// Calls in an hour (1 to 1,000,000). Default: what keeps the agents busy for about 87 % of their time.
-        #[arg(long, value_name = "N", value_parser = between::<100, 100_000_000>)]
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = calls_per_hour)]
         calls_per_hour: Option<f64>,
-        /// How often the engine is killed, at random times.
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        crashes: u32,
+        /// How often the engine is killed, at random times (0 to 10,000).
+        #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = crashes)]
+        crashes: u64,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -101,9 +102,9 @@ enum What {
 
 #[derive(clap::Args)]
 struct PhoneArgs {
-    /// Where the server listens for SIP.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5060")]
-    server: SocketAddr,
+    /// Where the server listens for SIP: an address or a host name, with or without a port (default 5060).
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:5060")]
+    server: ServerName,
     /// Register (or call) as this user.
     #[arg(long)]
     user: Option<String>,
@@ -120,10 +121,11 @@ struct PhoneArgs {
     #[arg(long, value_name = "NUMBER")]
     dial: Option<String>,
     /// Answer calls by itself, after so many seconds.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
-    answer: Option<f64>,
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", allow_negative_numbers = true)]
+    #[arg(value_parser = seconds)]
+    answer: Option<Duration>,
     /// Keys to press once connected: 0-9, *, #, A-D; a comma waits half a second.
-    #[arg(long, value_name = "KEYS")]
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true, value_parser = keys)]
     press: Option<String>,
     /// A WAV that the other side hears, over and over.
     #[arg(long, value_name = "WAV")]
@@ -132,21 +134,69 @@ struct PhoneArgs {
     #[arg(long, value_name = "WAV")]
     record: Option<PathBuf>,
     /// Hang up after talking so many seconds.
-    #[arg(long, value_name = "SECONDS")]
-    hang_up: Option<f64>,
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    hang_up: Option<Duration>,
     /// End after so many calls.
-    #[arg(long, value_name = "N")]
-    calls: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = calls)]
+    calls: Option<u64>,
     /// Say `Silent` after so many seconds without audio.
-    #[arg(long, value_name = "SECONDS")]
-    silence: Option<f64>,
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    silence: Option<Duration>,
 }
 
-/// A number between two bounds, given in hundredths.
-fn between<const LEAST: u32, const MOST: u32>(text: &str) -> Result<f64, String> {
-    let (least, most) = (f64::from(LEAST) / 100.0, f64::from(MOST) / 100.0);
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("allowed: {least} to {most}"))
+// What a value may be. A wrong one is told with its unit and range.
+
+fn number(text: &str, range: RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("allowed: {} to {} {unit}", range.start(), range.end()))
+}
+
+fn whole(text: &str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("allowed: a whole number from {} to {} {unit}", range.start(), range.end()))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    number(text, 0.0..=86_400.0, "seconds").map(Duration::from_secs_f64)
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    number(text, 0.05..=1_000.0, "hours")
+}
+
+fn calls_per_hour(text: &str) -> Result<f64, String> {
+    number(text, 1.0..=1_000_000.0, "calls in an hour")
+}
+
+fn calls(text: &str) -> Result<u64, String> {
+    whole(text, 1..=1_000_000, "calls")
+}
+
+fn calls_listed(text: &str) -> Result<u64, String> {
+    whole(text, 0..=1_000_000, "calls")
+}
+
+fn agents(text: &str) -> Result<u64, String> {
+    whole(text, 1..=10_000, "agents")
+}
+
+fn crashes(text: &str) -> Result<u64, String> {
+    whole(text, 0..=10_000, "times")
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    whole(text, 0..=u64::MAX, "(any gives a world of its own)")
+}
+
+/// Keys of a telephone; small letters mean the same.
+fn keys(text: &str) -> Result<String, String> {
+    let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma for half a second";
+    let keys = text.to_ascii_uppercase();
+    match keys.chars().find(|key| !matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | ',')) {
+        Some(other) => Err(format!("there is no key `{}`; {allowed}", other.escape_debug())),
+        None if (1..=1000).contains(&keys.len()) => Ok(keys),
+        None => Err(allowed.to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -155,7 +205,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(why) => {
             eprintln!("tierline: {why:#}");
-            ExitCode::FAILURE
+            match why.is::<server::calls::NoLog>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -172,14 +225,16 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Phone(args) => phone(args),
         What::Calls { call, data, last, json, numbers } => {
             let text = match call {
+                Some(call) if json => server::calls::told(&data, &call, numbers)?,
                 Some(call) => server::calls::ladder(&data, &call, numbers)?,
-                None => server::calls::list(&data, server::calls::Show { last, json, numbers })?,
+                None => server::calls::list(&data, server::calls::Show { last: last as usize, json, numbers })?,
             };
             print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
         What::Simulate { seed, agents, hours, calls_per_hour, crashes, json } => {
-            let options = sim::Options { calls_per_hour, crashes, ..sim::Options::day(seed, agents, hours) };
+            let day = sim::Options::day(seed, agents as u32, hours);
+            let options = sim::Options { calls_per_hour, crashes: crashes as u32, ..day };
             Ok(if server::simulate::run(options, json)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         What::Replay { recording, data } => {
@@ -190,7 +245,6 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
 }
 
 fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {
-    let seconds = |s: f64| Duration::try_from_secs_f64(s).map_err(|_| anyhow::anyhow!("{s} is no number of seconds"));
     let password = match (&args.user, args.password) {
         (Some(user), None) => server::accounts::read(&server::accounts::default_file(&args.data))
             .ok()
@@ -203,13 +257,51 @@ fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         password,
         caller: args.caller,
         dial: args.dial,
-        answer_after: args.answer.map(seconds).transpose()?,
+        answer_after: args.answer,
         press: args.press,
         play: args.play,
         record: args.record,
-        hang_up_after: args.hang_up.map(seconds).transpose()?,
-        calls: args.calls,
-        silence: args.silence.map(seconds).transpose()?,
+        hang_up_after: args.hang_up,
+        calls: args.calls.map(|calls| calls as u32),
+        silence: args.silence,
     };
     Ok(if server::phone::run(settings)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a command line that cannot be meant.
+    #[test]
+    fn wrong_values_are_told_with_unit_and_range() {
+        let check = |line: &str, part: &str| {
+            let told = Args::try_parse_from(line.split(' ')).err().map(|why| why.to_string()).unwrap_or_default();
+            assert!(told.contains("invalid value") && told.contains(part), "{line}: {told}");
+        };
+        check("tierline phone --answer -1", "allowed: 0 to 86400 seconds");
+        check("tierline phone --hang-up NaN", "allowed: 0 to 86400 seconds");
+        check("tierline phone --silence soon", "allowed: 0 to 86400 seconds");
+        check("tierline phone --press 12x", "there is no key `X`; allowed: 1 to 1000 of 0-9, *, #, A-D");
+        check("tierline phone --press -5", "there is no key `-`");
+        check("tierline phone --press=", "allowed: 1 to 1000 of");
+        check("tierline phone --calls -2", "allowed: a whole number from 1 to 1000000 calls");
+        check("tierline phone --server host:0", "with or without a port from 1 to 65535 (default 5060)");
+        check("tierline calls --last -3", "allowed: a whole number from 0 to 1000000 calls");
+        check("tierline simulate --agents -5", "allowed: a whole number from 1 to 10000 agents");
+        check("tierline simulate --agents 0", "allowed: a whole number from 1 to 10000 agents");
+        check("tierline simulate --hours -8", "allowed: 0.05 to 1000 hours");
+        check("tierline simulate --calls-per-hour 0", "allowed: 1 to 1000000 calls in an hour");
+        check("tierline simulate --crashes -1", "allowed: a whole number from 0 to 10000 times");
+        check("tierline simulate --seed -1", "allowed: a whole number from 0 to 18446744073709551615");
+    }
+
+    #[test]
+    fn right_values_are_taken() {
+        let line = "tierline phone --server ::1 --answer --press ,*1#a --hang-up 0.5 --calls 3";
+        let What::Phone(args) = Args::parse_from(line.split(' ')).what else { panic!("`phone` is a command") };
+        assert_eq!((args.answer, args.press.as_deref()), (Some(Duration::from_secs(1)), Some(",*1#A")));
+        assert_eq!((args.hang_up, args.calls), (Some(Duration::from_millis(500)), Some(3)));
+        assert_eq!(args.server.to_string(), "[::1]:5060");
+    }
 }

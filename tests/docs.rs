@@ -70,6 +70,10 @@ impl Place {
         match words.as_slice() {
             ["serve"] if self.running.is_empty() => self.start(&words, "Try, in a second"),
             ["serve"] => {} // it is running
+            ["calls", ..] if self.running.is_empty() => {
+                self.start(&["serve"], "Try, in a second"); // calls are listed where a server was
+                self.finish(command, &words);
+            }
             ["phone", "--user", ..] => self.start(&words, "Registered"),
             _ => self.finish(command, &words),
         }

@@ -8,13 +8,14 @@ mod passwords;
 mod read;
 mod sounds;
 mod source;
+mod values;
 
 use crate::center::Center;
 use crate::ids::FlowId;
 use crate::ivr::load::{self, Surroundings};
-use crate::ivr::written::Page;
-pub use crate::ivr::written::Problem;
 use crate::ivr::{Flow, PromptText};
+pub use crate::written::Problem;
+use crate::written::{Page, did_you_mean};
 pub use passwords::passwords;
 use read::Written;
 use sounds::Recordings;
@@ -136,18 +137,30 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Problems> {
     let shown = source.shown(file);
     let page = Page::new(&shown, &text);
     let written = read::read(&page);
+    if page.is_broken() {
+        return Err(Problems(page.into_problems())); // which other files it names is a guess
+    }
     let base = file.parent().unwrap_or(Path::new(""));
-    let mut gathering = Gathering::new(source, base.join(&written.flows_dir));
-    let flows = gathering.flows(&page, &written);
-    gathering.code_texts(&page, &written);
-    gathering.music(&page, &written);
+    let mut gathering = Gathering::new(source, base.join(&written.flows_dir.it));
+    let flows = match source.has_folder(&gathering.flows_dir) {
+        true => gathering.all(&page, &written),
+        false => {
+            let folder = source.shown(&gathering.flows_dir);
+            page.report(&written.flows_dir.place, format!("there is no directory {folder}; allowed: one with flows"));
+            BTreeMap::new()
+        }
+    };
     let mut server = written.server;
     if let Some(file) = server.password_file.as_mut() {
         *file = base.join(&*file);
-        gathering.problems.extend(passwords(file, &written.center).err().into_iter().flat_map(|problems| problems.0));
+        // Whether a user in it is unknown can be said only of a center that is known.
+        let wrong = written.agents_known.then(|| passwords(file, &written.center).err()).flatten();
+        gathering.problems.extend(wrong.into_iter().flat_map(|problems| problems.0));
     }
     let mut problems = page.into_problems();
     problems.append(&mut gathering.problems);
+    let mut told = BTreeSet::new();
+    problems.retain(|problem| told.insert(problem.clone()));
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
@@ -174,14 +187,25 @@ impl Gathering {
         Gathering { source, flows_dir, recordings, sounds: BTreeMap::new(), problems, warnings: Vec::new() }
     }
 
+    /// All that lies in the directory of flows.
+    fn all(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
+        let flows = self.flows(page, written);
+        self.code_texts(page, written);
+        self.music(page, written);
+        flows
+    }
+
     fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
         let queues: BTreeSet<_> = written.center.queues.keys().cloned().collect();
-        let around = Surroundings { queues: &queues, language: &written.center.language };
+        let (queues_known, language) = (written.queues_known, written.center.language.as_str());
+        let around = Surroundings { queues: &queues, queues_known, language };
         let mut flows = BTreeMap::new();
         for (id, place) in &written.flows {
             let path = self.flows_dir.join(format!("{id}.toml"));
             if !self.source.has(&path) {
-                page.report(place, format!("there is no flow `{id}`: {} is no file", self.source.shown(&path)));
+                let others = self.source.stems(&self.flows_dir, "toml");
+                let near = did_you_mean(id.as_str(), others.iter().map(String::as_str));
+                page.report(place, format!("there is no flow `{id}`: {} is no file{near}", self.source.shown(&path)));
                 continue;
             }
             let shown = self.source.shown(&path);
@@ -202,6 +226,13 @@ impl Gathering {
         for prompt in read.flow.prompts() {
             let (line, column) = read.places[&prompt.name];
             self.prompt(prompt, Problem { file: file.into(), line, column, message: String::new() });
+        }
+        for (name, (line, column)) in &read.named {
+            let silent = self.sounds.get(name).is_some_and(|(sound, _)| sound.recording.is_none());
+            if silent {
+                let message = format!("its text is spoken, for nobody has recorded {}", self.recordings.lacks(name));
+                self.warnings.push(Problem { file: file.into(), line: *line, column: *column, message });
+            }
         }
     }
 
@@ -239,8 +270,7 @@ impl Gathering {
             match self.recordings.music(name, &shown) {
                 Some(sound) => drop(self.sounds.entry(name.clone()).or_insert((sound, None))),
                 None => {
-                    let file = self.recordings.shown(name);
-                    page.report(place, format!("the music `{name}` is missing: {file} is no file"));
+                    page.report(place, format!("nobody has recorded the music: {}", self.recordings.lacks(name)));
                 }
             }
         }

@@ -1,19 +1,18 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
+use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
 use super::{MediaSettings, Problem, ServerSettings, SipListener};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
-use crate::ivr::load::{check_version, is_name, language, skills};
-use crate::ivr::written::{Page, Place, Said, Section, Value};
+use crate::ivr::load::{check_version, skills};
+use crate::written::{Page, Place, Said, Section, Value, language};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-const A_NAME: &str = "1 to 64 of a-z, 0-9, _ and -";
 /// Characters of a name that people see.
 const MAX_NAME: usize = 100;
 const MAX_TEXT: usize = 2_000;
@@ -28,8 +27,12 @@ const PORTS_PER_LEG: u32 = 2;
 pub struct Written {
     pub center: Center,
     pub server: ServerSettings,
-    /// Directory of flows, as written.
-    pub flows_dir: String,
+    /// Directory of flows, as written, and where.
+    pub flows_dir: Said<String>,
+    /// False if mistakes hide which queues there are: references to others are not mistakes then.
+    pub queues_known: bool,
+    /// False if mistakes hide who the agents are.
+    pub agents_known: bool,
     /// Each flow that a line names, and where the first does.
     pub flows: BTreeMap<FlowId, Place>,
     /// Each music that a queue names, and where the first does.
@@ -49,6 +52,8 @@ pub fn read(page: &Page<'_>) -> Written {
         time_zone: about.take("time_zone").and_then(|v| time_zone(&v)).unwrap_or("UTC".into()),
         language: about.take("language").and_then(|v| language(&v)).unwrap_or("en".into()),
         numbers: BTreeMap::new(),
+        queue_names: BTreeSet::new(),
+        queues_known: true,
         flows: BTreeMap::new(),
         music: BTreeMap::new(),
         warnings: Vec::new(),
@@ -56,18 +61,20 @@ pub fn read(page: &Page<'_>) -> Written {
     let name = about.require("name", "the center's name").and_then(|v| v.text(MAX_NAME)).unwrap_or_default();
     let domains = list(about.take("domains"), "a list of domains such as [\"example.org\"]", domain);
     about.finish();
-    let queues = reader.queues(root.section("queue"));
+    let queues = reader.queues(&mut root);
     let lines = reader.lines(&mut root);
-    let agents = reader.agents(root.section("agent"), &queues);
+    let told = page.told();
+    let agents = reader.agents(root.section("agent"));
+    let agents_known = page.told() == told && !root.misspells("agent");
     let (codes, code_texts) = reader.codes(root.section("codes"));
     let limits = limits(root.section("limits"));
     let (server, flows_dir) = reader.server(root.section("server"), &limits);
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
-    let Reader { time_zone, language, flows, music, warnings, .. } = reader;
+    let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
     let center = Center { name, domains, time_zone, language, lines, queues, agents, codes, limits };
-    Written { center, server, flows_dir, flows, music, code_texts, warnings }
+    Written { center, server, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
 struct Reader<'p> {
@@ -76,14 +83,19 @@ struct Reader<'p> {
     language: String,
     /// Every number that can be dialed → what it belongs to.
     numbers: BTreeMap<String, String>,
+    queue_names: BTreeSet<QueueId>,
+    queues_known: bool,
     flows: BTreeMap<FlowId, Place>,
     music: BTreeMap<String, Place>,
     warnings: Vec<Problem>,
 }
 
 impl<'p> Reader<'p> {
-    fn queues(&mut self, section: Section<'p>) -> BTreeMap<QueueId, Said<Queue>> {
-        let tables = named(section, "queue");
+    fn queues(&mut self, root: &mut Section<'p>) -> BTreeMap<QueueId, Said<Queue>> {
+        let told = self.page.told();
+        let tables = named(root.section("queue"), "queue");
+        self.queues_known = self.page.told() == told && !root.misspells("queue");
+        self.queue_names = tables.iter().map(|(id, ..)| QueueId::new(id)).collect();
         tables.into_iter().map(|(id, place, table)| (QueueId::new(&id), self.queue(&id, place, table))).collect()
     }
 
@@ -117,11 +129,10 @@ impl<'p> Reader<'p> {
     fn line(&mut self, id: &str, mut table: Section<'p>) -> Option<Line> {
         let wanted = "a list of numbers such as [\"100\"]";
         let numbers = table.require("numbers", wanted);
-        let (place, written) = (numbers.as_ref().map(|v| v.place.clone()), numbers.is_some());
-        let numbers = list(numbers, wanted, |value| self.number(value, &format!("the line `{id}`")));
-        if let (true, true, Some(place)) = (written, numbers.is_empty(), place) {
-            self.page.report(&place, format!("the line `{id}` has no number; allowed: {wanted}"));
+        if let Some(none) = numbers.as_ref().filter(|v| v.is_list() && v.entries() == 0) {
+            self.page.report(&none.place, format!("the line `{id}` has no number; allowed: {wanted}"));
         }
+        let numbers = list(numbers, wanted, |value| self.number(value, &format!("the line `{id}`")));
         let flow = table.require("flow", "the name of a flow: its file without .toml");
         let flow = flow.and_then(|v| Some((FlowId::new(&name(&v, "the name of a flow")?), v.place)));
         let time_zone = table.take("time_zone").and_then(|v| time_zone(&v)).unwrap_or(self.time_zone.clone());
@@ -151,7 +162,7 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn agents(&mut self, section: Section<'p>, queues: &BTreeMap<QueueId, Said<Queue>>) -> BTreeMap<AgentId, Agent> {
+    fn agents(&mut self, section: Section<'p>) -> BTreeMap<AgentId, Agent> {
         let (mut agents, mut users) = (BTreeMap::new(), BTreeSet::new());
         for value in section.rest() {
             let number = value.label.parse::<u32>().ok().filter(|n| (1..=99_999_999).contains(n));
@@ -162,7 +173,7 @@ impl<'p> Reader<'p> {
             } else {
                 self.claim(&label, &place, &format!("the agent {label}"));
             }
-            let agent = value.section().and_then(|table| self.agent(AgentId(number.unwrap_or(0)), table, queues));
+            let agent = value.section().and_then(|table| self.agent(AgentId(number.unwrap_or(0)), table));
             let Some(agent) = agent else { continue };
             if !users.insert(agent.it.user.clone()) {
                 self.page.report(&agent.place, format!("another agent has the user `{}`", agent.it.user));
@@ -173,24 +184,30 @@ impl<'p> Reader<'p> {
     }
 
     /// The agent, and where the user is written.
-    fn agent(
-        &mut self,
-        id: AgentId,
-        mut table: Section<'p>,
-        known: &BTreeMap<QueueId, Said<Queue>>,
-    ) -> Option<Said<Agent>> {
+    fn agent(&mut self, id: AgentId, mut table: Section<'p>) -> Option<Said<Agent>> {
         let user = table.require("user", "what the phone registers as").and_then(|v| Some((user(&v)?, v.place)));
         let name = table.take("name").and_then(|v| v.text(MAX_NAME));
-        let names: Vec<&str> = known.keys().map(QueueId::as_str).take(20).collect();
-        let allowed = format!("a list of queues ({})", names.join(", "));
-        let queues = list(table.take("queues"), &allowed, |value| {
-            value.parsed(&allowed, |s| Some(QueueId::new(s)).filter(|id| known.contains_key(id)))
-        });
+        let names: Vec<&str> = self.queue_names.iter().map(QueueId::as_str).take(20).collect();
+        let allowed = match names.is_empty() {
+            true => "a list of queues; write a table such as [queue.support] for each".to_owned(),
+            false => format!("a list of queues ({})", names.join(", ")),
+        };
+        let queues = list(table.take("queues"), &allowed, |value| self.queue_named(value, &allowed));
         let skills = table.take("skills").map(skills).unwrap_or_default();
         table.finish();
         let (user, place) = user?;
         let name = name.unwrap_or(user.clone());
         Some(Said { it: Agent { id, user, name, queues: queues.into_iter().collect(), skills }, place })
+    }
+
+    /// A queue that exists, as far as it is known which do.
+    fn queue_named(&mut self, value: &Value<'_>, allowed: &str) -> Option<QueueId> {
+        if let (false, Some(queue)) = (self.queues_known, value.text_as_written()) {
+            return Some(QueueId::new(queue));
+        }
+        // That there is none at all is told once.
+        self.queues_known &= !self.queue_names.is_empty();
+        value.one_of(allowed, self.queue_names.iter().map(QueueId::as_str)).map(QueueId::new)
     }
 
     fn codes(&mut self, mut section: Section<'p>) -> (ShortCodes, [Said<String>; 2]) {
@@ -213,10 +230,11 @@ impl<'p> Reader<'p> {
         (codes, texts)
     }
 
-    fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, String) {
+    fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, Said<String>) {
         let node = section.whole("node", 0..=1023, 0) as u16;
         let data = section.take("data").and_then(|v| v.text(1000)).unwrap_or("data".into());
-        let flows_dir = section.take("flows").and_then(|v| v.text(1000)).unwrap_or("../ivr-flows".into());
+        let flows_dir = section.take("flows").and_then(|v| Some(Said { it: v.text(1000)?, place: v.place }));
+        let flows_dir = flows_dir.unwrap_or(Said { it: "../ivr-flows".into(), place: section.place.clone() });
         let password_file = section.take("password_file").and_then(|v| v.text(1000));
         let sip = self.sip(section.section("sip"), password_file.is_some());
         let mut http_section = section.section("http");
@@ -281,87 +299,4 @@ fn limits(mut section: Section<'_>) -> Limits {
     };
     section.finish();
     limits
-}
-
-/// The tables of a section whose keys are names that people give.
-fn named<'p>(section: Section<'p>, what: &str) -> Vec<(String, Place, Section<'p>)> {
-    let page = section.page;
-    let mut tables = Vec::new();
-    for value in section.rest() {
-        let (label, place) = (value.label.clone(), value.key_place.clone());
-        if !is_name(&label) {
-            page.report(&place, format!("a {what} cannot be called `{label}`; allowed: {A_NAME}"));
-        }
-        tables.extend(value.section().map(|table| (label, place, table)));
-    }
-    tables
-}
-
-fn list<T>(value: Option<Value<'_>>, allowed: &str, read: impl FnMut(&Value<'_>) -> Option<T>) -> Vec<T> {
-    let entries = value.map(|value| value.list(allowed)).unwrap_or_default();
-    entries.iter().filter_map(read).collect()
-}
-
-fn name(value: &Value<'_>, what: &str) -> Option<String> {
-    value.parsed(&format!("{what} ({A_NAME})"), |s| is_name(s).then(|| s.to_owned()))
-}
-
-fn user(value: &Value<'_>) -> Option<String> {
-    value.parsed("1 to 32 of a-z, 0-9, \".\", \"_\" and \"-\"", |s| {
-        let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-        ((1..=32).contains(&s.len()) && s.bytes().all(known)).then(|| s.to_owned())
-    })
-}
-
-fn domain(value: &Value<'_>) -> Option<String> {
-    value.parsed("a domain such as \"example.org\"", |s| {
-        let label = |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        (s.len() <= 253 && s.split('.').all(label)).then(|| s.to_ascii_lowercase())
-    })
-}
-
-/// Its form only: which zones exist is known where the clock is.
-fn time_zone(value: &Value<'_>) -> Option<String> {
-    value.parsed("an IANA time zone such as \"Europe/Berlin\" or \"UTC\"", |s| {
-        let part = |p: &str| {
-            p.starts_with(|c: char| c.is_ascii_alphabetic())
-                && p.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+'))
-        };
-        (s.len() <= 64 && s.split('/').all(part) && (s == "UTC" || s.contains('/'))).then(|| s.to_owned())
-    })
-}
-
-fn address(value: &Value<'_>) -> Option<SocketAddr> {
-    let allowed = "an IP address and a port from 1 to 65535, such as \"127.0.0.1:5060\" or \"[::1]:5060\"";
-    value.parsed(allowed, |s| s.parse::<SocketAddr>().ok().filter(|a| a.port() > 0))
-}
-
-fn ip(value: &Value<'_>) -> Option<IpAddr> {
-    value.parsed("an IP address such as \"192.0.2.7\" or \"2001:db8::7\"", |s| s.parse().ok())
-}
-
-/// What others are told must be an address that they can send to.
-fn public<T>(value: &Value<'_>, told: Option<T>, ip: impl Fn(&T) -> IpAddr) -> Option<T> {
-    let told = told?;
-    if ip(&told).is_unspecified() {
-        value.wrong("an address that others can send to");
-    }
-    Some(told)
-}
-
-fn ports(value: Value<'_>) -> Option<(u16, u16)> {
-    let allowed = "the first and the last port, such as [20000, 59999]; 1024 to 65535, with an even one and the next";
-    let whole = value.clone();
-    let pair: Vec<u16> = value.list(allowed).iter().filter_map(|v| v.whole(1024..=65_535)).map(|n| n as u16).collect();
-    match pair[..] {
-        [first, last] if first.next_multiple_of(2) < last => Some((first, last)),
-        _ => {
-            whole.wrong(allowed);
-            None
-        }
-    }
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }

@@ -3,8 +3,8 @@
 use super::source::Source;
 use super::{Problem, Sound};
 use crate::ivr::PromptText;
-use crate::ivr::load::{check_version, is_name, language};
-use crate::ivr::written::{Page, Value};
+use crate::ivr::load::check_version;
+use crate::written::{A_NAME, Page, Value, did_you_mean, is_name, language};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -42,9 +42,11 @@ impl Recordings {
         Some(Sound { name: name.into(), place: place.into(), recording: Some(recording), speak: None })
     }
 
-    /// Where the recording `name` would be, as it is shown to people.
-    pub fn shown(&self, name: &str) -> String {
-        self.source.shown(&self.path(name))
+    /// That the recording `name` is not there: where it was looked for, and what is there of nearly this name.
+    pub fn lacks(&self, name: &str) -> String {
+        let others = self.source.stems(&self.dir, "wav");
+        let near = did_you_mean(name, others.iter().map(String::as_str));
+        format!("`{name}`: {} is no file{near}", self.source.shown(&self.path(name)))
     }
 
     /// The best for a text: a recording of exactly this text; else the file of the sound's name, which is
@@ -79,7 +81,7 @@ fn read_list(file: &str, text: &str, problems: &mut Vec<Problem>) -> BTreeMap<St
 fn recording(value: Value<'_>) -> Option<(String, (String, String))> {
     let name = value.label.clone();
     if !is_name(&name) {
-        let message = format!("a recording cannot be called `{name}`; allowed: 1 to 64 of a-z, 0-9, _ and -");
+        let message = format!("a recording cannot be called `{name}`; allowed: {A_NAME}");
         value.page.report(&value.key_place, message);
     }
     let mut section = value.section()?;

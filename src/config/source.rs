@@ -1,7 +1,7 @@
 //! Where files come from: the disk, or the demo that is part of the program.
 
 use crate::config::Recording;
-use crate::ivr::written::{MAX_FILE, Problem};
+use crate::written::{MAX_FILE, Problem};
 use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
@@ -71,6 +71,28 @@ impl Source {
             Source::Disk => path.is_file(),
             Source::Embedded => embedded(path).is_some(),
         }
+    }
+
+    /// Whether there is a directory at `path`.
+    pub fn has_folder(self, path: &Path) -> bool {
+        match self {
+            Source::Disk => path.is_dir(),
+            Source::Embedded => EMBEDDED.iter().any(|(name, _)| Path::new(name).starts_with(folded(path))),
+        }
+    }
+
+    /// The names, without extension, of the files in a directory that have this one. In order; none if it cannot be
+    /// read.
+    pub fn stems(self, dir: &Path, extension: &str) -> Vec<String> {
+        let files: Vec<PathBuf> = match self {
+            Source::Disk => fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect(),
+            Source::Embedded => EMBEDDED.iter().map(|(name, _)| PathBuf::from(name)).collect(),
+        };
+        let here = |file: &&PathBuf| self == Source::Disk || file.parent() == Some(&folded(dir));
+        let files = files.iter().filter(|file| file.extension().is_some_and(|e| e == extension)).filter(here);
+        let mut stems: Vec<String> = files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
+        stems.sort();
+        stems
     }
 
     /// The recording at `path`, if there is one.

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::ids::{AgentId, QueueId, Rng};
+use crate::written::mangled;
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 const DEMO: &str = include_str!("../../deploy/tierline.toml");
@@ -12,7 +14,9 @@ struct Demo(PathBuf);
 
 impl Demo {
     fn new(name: &str, config: &str) -> Demo {
-        let dir = std::env::temp_dir().join(format!("tierline-config-{}-{name}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Relaxed);
+        let dir = std::env::temp_dir().join(format!("tierline-config-{}-{number}-{name}", std::process::id()));
         let demo = Demo(dir);
         for (path, bytes) in source::EMBEDDED {
             demo.write(path, bytes);
@@ -151,12 +155,12 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("name = \"Demo Support\"", "", &[("center]", "`center` lacks `name`")]);
     check("domains = []", "domains = [\"exa mple\"]", &[("\"exa", "allowed: a domain such as")]);
     check("\"UTC\" ", "\"Mars\" ", &[("\"Mars", "allowed: an IANA time zone such as")]);
+    check("\"UTC\" ", "\"Europe/Berln\" ", &[("\"Europe", "or \"UTC\"; did you mean \"Europe/Berlin\"?")]);
+    check("\"UTC\" ", "\"Asia/Kathmandu\" ", &[]);
+    check("\"en\"  ", "\"xx\"  ", &[("\"xx", "no language has the code \"xx\"")]);
+    check("\"en\"  ", "\"en_GB\"  ", &[("\"en_GB", "did you mean \"en-GB\"?")]);
     check("numbers = [\"100\"]", "numbers = []", &[("[]", "the line `support` has no number")]);
-    check(
-        "numbers = [\"100\"]",
-        "numbers = [100]",
-        &[("[100]", "the line `support` has no number"), ("100]", "`numbers` is 100; allowed: 1 to 32 of 0-9")],
-    );
+    check("numbers = [\"100\"]", "numbers = [100]", &[("100]", "`numbers` is 100; allowed: 1 to 32 of 0-9")]);
     let taken = "the number 1001 belongs to the line `support`";
     check("numbers = [\"100\"]", "numbers = [\"1001\"]", &[("1001]", taken)]);
     check("flow = \"support\"", "flow = \"sales\"", &[("\"sales\"", "ivr-flows/sales.toml is no file")]);
@@ -166,21 +170,11 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("max_waiting = 1000", "max_waiting = 0.5", &[("0.5", "`max_waiting` is a fraction; allowed: a whole")]);
     let missing = "ivr-flows/sounds/jazz.wav is no file";
     check("music = \"hold-music\"", "music = \"jazz\"", &[("\"jazz\"", missing)]);
-    check(
-        "[queue.technical]",
-        "[queue.Tech]",
-        &[
-            ("Tech]", "a queue cannot be called `Tech`; allowed: 1 to 64 of a-z"),
-            ("\"technical\"]\nskills", "`queues` is \"technical\"; allowed: a list of queues (Tech, general)"),
-            ("\"technical\"]\nskills", "`queues` is \"technical\""),
-            ("\"technical\"]\n\n", "`queues` is \"technical\""),
-            ("\"technical\"\nfull", "allowed: a queue of the configuration (Tech, general)"),
-        ],
-    );
+    let heard = "hold-musik.wav is no file; did you mean \"hold-music\"?";
+    check("music = \"hold-music\"", "music = \"hold-musik\"", &[("\"hold", heard)]);
     check("[agent.1002]", "[agent.01002]", &[("01002]", "an agent cannot have the number `01002`")]);
-    let twice = "this is no TOML: duplicate key";
-    let rows = ["1001]\nuser = \"ben", "user = \"ben", "name = \"Ben", "queues"].map(|at| (at, twice));
-    check("[agent.1002]", "[agent.1001]", &rows);
+    let twice = "`1001` is written twice; allowed: once";
+    check("[agent.1002]", "[agent.1001]", &[("1001]\nuser = \"ben", twice)]);
     check("user = \"ben\"", "user = \"ada\"", &[("\"ada\"\nname = \"Ben", "another agent has the user `ada`")]);
     check("user = \"ben\"", "user = \"Ben\"", &[("\"Ben\"", "allowed: 1 to 32 of a-z")]);
     check("network = 8", "network = 11", &[("11 }", "`network` is 11; allowed: a whole number from 1 to 10")]);
@@ -188,14 +182,8 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("ready = \"*1\"", "ready = \"100\"", &[("\"100\"  ", taken)]);
     check("calls = 2000", "call = 2000", &[("call ", "`call` is not known here; allowed: calls, drain, silence")]);
     check("calls = 2000", "calls = 20000", &[("[20000", "enough for 10000 calls; [limits] allows 20000")]);
-    check(
-        "flows = \"../ivr-flows\"",
-        "flows = \"nowhere\"",
-        &[
-            ("\"support\"", "deploy/nowhere/support.toml is no file"),
-            ("\"hold-music\"", "deploy/nowhere/sounds/hold-music.wav is no file"),
-        ],
-    );
+    let nowhere = "there is no directory deploy/nowhere";
+    check("flows = \"../ivr-flows\"", "flows = \"nowhere\"", &[("\"nowhere", nowhere)]);
     let sip = "bind = \"127.0.0.1:5060\"";
     check(sip, "bind = \"localhost\"", &[("\"localhost\"", "allowed: an IP address and a port")]);
     check(sip, "bind = \"192.0.2.1:5060\"", &[("\"192", "name a `password_file`")]);
@@ -210,18 +198,69 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     let told = "that others can send to";
     check("# advertised = \"203.0.113.5\"", "advertised = \"0.0.0.0\"", &[("\"0.0.0.0\"", told)]);
     let ports = "ports = [20000, 59999]";
-    check(ports, "ports = [20001, 20002]", &[("[20001", "with an even one and the next")]);
+    check(ports, "ports = [20001, 20002]", &[("[20001", "no leg fits between 20001 and 20002")]);
+    let backwards = "`ports`: the first port is above the last; did you mean [20000, 30000]?";
+    check(ports, "ports = [30000, 20000]", &[("[30000", backwards)]);
+    check(ports, "ports = [20000]", &[("[20000]", "`ports` is a list; allowed: the first and the last port")]);
     check(
         ports,
         "ports = [80, 90]",
         &[
-            ("[80", "`ports` is a list; allowed: the first and the last port"),
             ("80", "`ports` is 80; allowed: a whole number from 1024"),
             ("90", "`ports` is 90; allowed: a whole number from 1024"),
         ],
     );
     let unread = "cannot be read: No such file";
     check("# password_file = \"passwords\"", "password_file = \"none\"", &[("deploy/none", unread)]);
+}
+
+/// What is wrong is told once, and not again for everything that refers to it.
+#[test]
+fn one_mistake_is_one_sentence() {
+    let name = "a queue cannot be called `Tech`; allowed: 1 to 64 of a-z";
+    check("[queue.technical]", "[queue.Tech]", &[("Tech]", name)]);
+    check(
+        "[queue.technical]\nwrap_up = \"20s\"",
+        "[queue]\ntechnical = 3",
+        &[("3\n", "`technical` is 3; allowed: a table")],
+    );
+    check("version = 1", "version = ", &[("\n\n[center]", "this is no TOML: ")]);
+    check("[center]", "[center", &[("\nname", "this is no TOML: unclosed table")]);
+    check("user = \"ben\"", "user = ben", &[("ben\nname", "this is no TOML: string values must be quoted")]);
+    check("[line.support]", "[lines.support]", &[("lines.", "allowed: agent, center, codes, limits, line,")]);
+    let passwords = "# password_file = \"passwords\"";
+    assert!(DEMO.contains(passwords));
+    let config = DEMO.replace(passwords, "password_file = \"passwords\"").replace("user = \"ben\"", "user = \"Ben\"");
+    let demo = Demo::new("passwords-of-ben", &config);
+    demo.write("deploy/passwords", b"ada:12345678\nben:12345678\ncleo:12345678\ndan:12345678\n");
+    let told = demo.told();
+    assert!(told.len() == 1 && told[0].contains("`user` is \"Ben\""), "{told:#?}");
+}
+
+/// Three queues that nobody finds, one word: each place is told, but that there is no queue at all only once.
+#[test]
+fn queues_that_are_not_there_are_told() {
+    let wrong = "allowed: a list of queues (general, techncal); did you mean \"techncal\"?";
+    let flow = "allowed: a queue of the configuration (general, techncal); did you mean";
+    let rows = [("\"technical\"]\nskills", wrong), ("\"technical\"]\nskills", wrong), ("\"technical\"]\n\n", wrong)];
+    let rows: Vec<_> = rows.into_iter().chain([("\"technical\"\nfull", flow)]).collect();
+    check("[queue.technical]", "[queue.techncal]", &rows);
+    let bare = "version = 1\n[center]\nname = \"x\"\n[line.support]\nnumbers = [\"100\"]\nflow = \"support\"\n\
+        [agent.1]\nuser = \"a\"\nqueues = [\"x\", \"y\"]\n";
+    let told = Demo::new("no-queues", bare).told();
+    assert!(told.len() == 1 && told[0].contains("write a table such as [queue.support]"), "{told:#?}");
+}
+
+#[test]
+fn a_sound_that_nobody_has_recorded_is_noticed() {
+    let flow = "version = 1\nstart = \"a\"\n[step.a]\nhang_up = { text = \"Bye.\", sound = \"welcom\" }\n";
+    let demo = Demo::new("sounds", DEMO);
+    demo.write("ivr-flows/support.toml", flow.as_bytes());
+    let expect = "ivr-flows/support.toml:4:36: its text is spoken, for nobody has recorded `welcom`: \
+        ivr-flows/sounds/welcom.wav is no file; did you mean \"welcome\"?";
+    assert_eq!(demo.told(), [expect]);
+    demo.write("ivr-flows/sounds/welcom.wav", b"any");
+    assert_eq!(demo.told(), [""; 0]);
 }
 
 #[test]
@@ -305,17 +344,7 @@ fn passwords_are_checked_and_never_shown() {
 fn no_text_makes_it_panic() {
     let (mut rng, mut good, mut bad) = (Rng::from_number(11), 0, 0);
     for _ in 0..5_000 {
-        let mut bytes = DEMO.as_bytes().to_vec();
-        for _ in 0..=rng.below(4) {
-            let at = rng.below(bytes.len() as u64) as usize;
-            let end = (at + 1 + rng.below(12) as usize).min(bytes.len());
-            match rng.below(3) {
-                0 => bytes[at] = b"[]{}=\"'.\n#x1-\x00\xff,"[rng.below(16) as usize],
-                1 => drop(bytes.drain(at..end)),
-                _ => bytes.extend_from_within(at..end),
-            }
-        }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let text = mangled(DEMO, |n| rng.below(n));
         let page = Page::new("f", &text);
         read::read(&page);
         if page.is_clean() { good += 1 } else { bad += 1 }

@@ -32,6 +32,7 @@ use crate::engine::{Configuration, Engine, Input, SILENCE, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
+use crate::written::counted;
 use anyhow::{Result, bail};
 use clock::Clock;
 use driver::{Driver, Outlets};
@@ -92,9 +93,12 @@ pub fn check(config: Option<&Path>) -> bool {
                 return false;
             }
             loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
-            let center = &loaded.center;
-            let (lines, queues, agents) = (center.lines.len(), center.queues.len(), center.agents.len());
-            println!("{}: {} can be served: {lines} lines, {queues} queues, {agents} agents", loaded.file, center.name);
+            let prompts = loaded.server.data.join("prompts");
+            if let Err(problems) = speech::foresee(&loaded.sounds, &prompts, &speech::Speaker::installed()) {
+                eprintln!("{problems}");
+                return false;
+            }
+            println!("{}", good(&loaded));
             true
         }
         Err(problems) => {
@@ -102,6 +106,13 @@ pub fn check(config: Option<&Path>) -> bool {
             false
         }
     }
+}
+
+fn good(loaded: &Loaded) -> String {
+    let center = &loaded.center;
+    let counts = [(center.lines.len(), "line"), (center.queues.len(), "queue"), (center.agents.len(), "agent")];
+    let counts = counts.map(|(n, what)| counted(n, what)).join(", ");
+    format!("{}: {} can be served: {counts}", loaded.file, center.name)
 }
 
 fn refuse(why: &dyn std::fmt::Display) -> Outcome {

@@ -3,6 +3,11 @@
 //! It registers and answers, or dials; presses keys; plays a WAV; records what it hears; prints one JSON line for
 //! everything that happens. Keys typed on the terminal are pressed. Ctrl-C hangs up properly.
 
+mod address;
+
+pub use address::ServerName;
+use address::local_address;
+
 use super::clock::Clock;
 use crate::ids::{PortId, Rng};
 use crate::media::{self, Codec, Plane, Sounds, Source};
@@ -26,7 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Where Tierline (or any other SIP server) listens.
-    pub server: Option<SocketAddr>,
+    pub server: Option<ServerName>,
     pub user: Option<String>,
     pub password: Option<String>,
     /// What the called party is shown; the user if none.
@@ -90,7 +95,7 @@ struct Deeds {
 
 impl Desk {
     async fn new(settings: Settings) -> Result<Desk> {
-        let server = settings.server.context("no server address")?;
+        let server = settings.server.as_ref().context("no server address")?.look_up().await?;
         let local: IpAddr = local_address(server)?;
         let sip = UdpSocket::bind((local, 0)).await.context("cannot open a SIP socket")?;
         let user = settings.user.clone().unwrap_or_else(|| "guest".to_owned());
@@ -409,14 +414,6 @@ fn print_line(clock: &Clock, event: &Event) {
     }
     println!("{line}");
     _ = std::io::stdout().flush();
-}
-
-/// The address of this machine that `server` is reached from.
-fn local_address(server: SocketAddr) -> Result<IpAddr> {
-    let unspecified: SocketAddr = if server.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
-    let probe = std::net::UdpSocket::bind(unspecified)?;
-    probe.connect(server).with_context(|| format!("there is no way to {server}"))?;
-    Ok(probe.local_addr()?.ip())
 }
 
 fn load_sound(sounds: &mut Sounds, path: &PathBuf) -> Result<Source> {

@@ -6,6 +6,7 @@
 
 use crate::config::{Problem, Problems, Recording, Sound};
 use crate::ivr::PromptText;
+use crate::media::Sounds;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -90,6 +91,27 @@ pub fn gather(sounds: &[Sound], dir: &Path, speakers: &[Speaker]) -> Result<Gath
     if problems.is_empty() { Ok(gathered) } else { Err(Problems(problems)) }
 }
 
+/// Whether [`gather`] would bring all `sounds` together, without speaking any: each recording is read as it would be
+/// played, and for each text that must be spoken there is a program, or it was spoken before.
+pub fn foresee(sounds: &[Sound], dir: &Path, speakers: &[Speaker]) -> Result<(), Problems> {
+    let mut problems = Vec::new();
+    for sound in sounds {
+        let spoken = sound.speak.as_ref().is_some_and(|prompt| was_spoken(prompt, dir).is_some());
+        let usable = match (&sound.recording, &sound.speak) {
+            (None, Some(prompt)) if !spoken => speaker_of(prompt, speakers).map(drop),
+            (Some(recording), _) => read(recording).and_then(|wav| playable(&sound.name, &wav)),
+            (None, _) => Ok(()),
+        };
+        problems.extend(usable.err().map(|error| Problem::whole(&sound.place, format!("{error:#}"))));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+fn playable(name: &str, wav: &[u8]) -> Result<()> {
+    let added = Sounds::default().add_wav(name, wav);
+    added.map(drop).map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}"))
+}
+
 fn audio(sound: &Sound, dir: &Path, speakers: &[Speaker], warnings: &mut Vec<Problem>) -> Result<Cow<'static, [u8]>> {
     let spoken = sound.speak.as_ref().map(|prompt| spoken(prompt, dir, speakers));
     match (spoken, &sound.recording) {
@@ -121,24 +143,40 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The WAV of a text: from `dir` if it was spoken before, else spoken now.
-fn spoken(prompt: &PromptText, dir: &Path, speakers: &[Speaker]) -> Result<Vec<u8>> {
+/// Where a spoken text is kept: another text, or another language, is another file.
+fn place_of(prompt: &PromptText, dir: &Path) -> (PathBuf, String) {
     let key = Sha256::new().chain_update(&prompt.language).chain_update([0]).chain_update(&prompt.text).finalize();
     let key: String = key.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    let wav = dir.join(format!("{}-{key}.wav", prompt.name));
-    match read_file(&wav) {
-        Ok(bytes) if has_audio(&bytes) => return Ok(bytes),
-        _ => {}
-    }
-    let shown: String = prompt.text.chars().take(60).collect();
-    let Some(speaker) = speakers.iter().find(|speaker| speaker.speaks(&prompt.language)) else {
-        bail!(
-            "nobody has recorded \"{shown}\" ({}), and no program that could speak it is installed; \
+    (dir.join(format!("{}-{key}.wav", prompt.name)), key)
+}
+
+fn was_spoken(prompt: &PromptText, dir: &Path) -> Option<Vec<u8>> {
+    read_file(&place_of(prompt, dir).0).ok().filter(|bytes| has_audio(bytes))
+}
+
+fn shown(prompt: &PromptText) -> String {
+    prompt.text.chars().take(60).collect()
+}
+
+fn speaker_of<'s>(prompt: &PromptText, speakers: &'s [Speaker]) -> Result<&'s Speaker> {
+    speakers.iter().find(|speaker| speaker.speaks(&prompt.language)).with_context(|| {
+        format!(
+            "nobody has recorded \"{}\" ({}), and no program that could speak it is installed; \
              install {}, or put a recording beside the flow's others and list its text in texts.toml",
+            shown(prompt),
             prompt.language,
             if primary(&prompt.language) == "en" { "flite or espeak-ng" } else { "espeak-ng" },
-        );
-    };
+        )
+    })
+}
+
+/// The WAV of a text: from `dir` if it was spoken before, else spoken now.
+fn spoken(prompt: &PromptText, dir: &Path, speakers: &[Speaker]) -> Result<Vec<u8>> {
+    if let Some(bytes) = was_spoken(prompt, dir) {
+        return Ok(bytes);
+    }
+    let (speaker, (wav, key)) = (speaker_of(prompt, speakers)?, place_of(prompt, dir));
+    let shown = shown(prompt);
     fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     let draft = Draft::new(dir, &key);
     speak(speaker, prompt, &draft).with_context(|| format!("\"{shown}\" could not be spoken"))?;
@@ -305,6 +343,26 @@ mod tests {
         let child = Command::new("sleep").arg("1000").spawn().unwrap();
         let told = wait(child, Duration::ZERO).unwrap_err().to_string();
         assert_eq!(told, "the program did not end within 0 s");
+    }
+
+    #[test]
+    fn what_a_start_would_lack_is_foreseen() {
+        let dir = Dir::new("foreseen");
+        let absent = [Speaker::EspeakNg(dir.0.join("absent"))];
+        let check = |sound: Sound, speakers: &[Speaker], part: &str| {
+            let told = foresee(&[sound], &dir.0, speakers).err().map(|told| told.to_string()).unwrap_or_default();
+            assert!(told.contains(part) && told.is_empty() == part.is_empty(), "{part}: {told}");
+        };
+        check(sound("Hello.", "en", None), &[], "f.toml:3:8: nobody has recorded \"Hello.\" (en)");
+        check(sound("Hello.", "en", None), &absent, "");
+        let kept = place_of(sound("Hello.", "en", None).speak.as_ref().unwrap(), &dir.0).0;
+        fs::write(&kept, wav(160)).unwrap();
+        check(sound("Hello.", "en", None), &[], "");
+        let old = dir.0.join("old.wav");
+        fs::write(&old, b"no WAV").unwrap();
+        check(sound("Hello.", "en", Some(Recording::File(old))), &absent, "the sound `hello` cannot be used");
+        let none = Some(Recording::File(dir.0.join("none.wav")));
+        check(sound("Hello.", "en", none), &absent, "none.wav cannot be read: No such file");
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl World {
         let call = party.person.call();
         if let phone::Event::Incoming { .. } = event {
             let epoch = self.epoch;
-            self.after(super::RINGING_ENDS_WITHIN, super::Due::RingingEnds { phone: key, call, epoch });
+            self.after(super::promises::RINGING_ENDS_WITHIN, super::Due::RingingEnds { phone: key, call, epoch });
         }
         self.note_shown(key, event);
         self.carry_out(key, call, acts);
@@ -293,6 +293,8 @@ impl World {
             What::CallEnded { cause, phase } => format!("call ends in {phase:?}: {}", cause.text()),
             What::Held { .. } => "held".to_owned(),
             What::Retrieved { .. } => "retrieved".to_owned(),
+            What::PhoneReachable { agent, reachable: false } => format!("agent {agent}: the phone does not answer"),
+            What::PhoneReachable { agent, reachable: true } => format!("agent {agent}: the phone answers again"),
             What::DrainStarted => "drains".to_owned(),
             _ => return,
         };

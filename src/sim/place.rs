@@ -1,7 +1,7 @@
 //! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
 
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
-use crate::engine::Configuration;
+use crate::engine::{Configuration, SILENCE};
 use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
 use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
 use crate::media::SoundId;
@@ -21,7 +21,7 @@ pub const RING: Duration = Duration::from_secs(18);
 pub const WRAP_UP: Duration = Duration::from_secs(15);
 
 /// Every sound, with its length in milliseconds.
-const SOUNDS: [(&str, u64); 8] = [
+const SOUNDS: [(&str, u64); 9] = [
     ("welcome", 3_000),
     ("menu", 5_000),
     ("wrong-key", 1_500),
@@ -30,6 +30,7 @@ const SOUNDS: [(&str, u64); 8] = [
     ("music", 60_000),
     ("ready", 1_200),
     ("not-ready", 1_200),
+    (SILENCE, 20),
 ];
 
 /// The configuration of a center with so many agents.

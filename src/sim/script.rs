@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! agents 2
+//! keepalive 20
 //! lose 1 200 OK from Tierline
 //! at 0.5 1001 registers
 //! at 2 caller dials 100
@@ -53,6 +54,8 @@ struct Loss {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
     agents: u32,
+    /// The pause between two OPTIONS to a phone; none are sent without it.
+    keepalive: Option<Duration>,
     losses: Vec<Loss>,
     deeds: Vec<(Duration, Deed)>,
 }
@@ -98,6 +101,10 @@ impl Script {
     fn line(&mut self, words: &[&str]) -> Result<(), String> {
         match words {
             ["agents", n] => self.agents = n.parse().map_err(|_| "how many agents?")?,
+            ["keepalive", seconds] => {
+                let seconds = seconds.parse().map_err(|_| "how many seconds?")?;
+                self.keepalive = Some(Duration::from_secs(seconds));
+            }
             ["lose", times, label @ .., "from", who] => {
                 let times = times.parse().map_err(|_| "how many times?")?;
                 self.losses.push(Loss { times, label: label.join(" "), from_us: *who == ladder::US });
@@ -108,7 +115,7 @@ impl Script {
                 let deed = self.deed(deed)?;
                 self.deeds.push((at, deed));
             }
-            _ => return Err("expected `agents`, `lose` or `at`".to_owned()),
+            _ => return Err("expected `agents`, `keepalive`, `lose` or `at`".to_owned()),
         }
         Ok(())
     }
@@ -150,7 +157,7 @@ impl Script {
 /// Plays a scenario and draws it. A check that fails, or somebody who is not quiet where the script `ends`, is an error.
 pub fn play(text: &str) -> Result<String, String> {
     let script = Script::read(text)?;
-    let mut world = World::new(Options { agents: script.agents, ..Options::scripted() });
+    let mut world = World::new(Options { agents: script.agents, keepalive: script.keepalive, ..Options::scripted() });
     world.set_scene(script);
     while world.step() {}
     world.settle();
@@ -258,6 +265,9 @@ mod tests {
         check("at 1 1002 answers", "line 1: 1002 is no agent: `at 1 1002 answers`");
         check("at 1 bob answers", "line 1: who is bob?: `at 1 bob answers`");
         check("at 1 caller sings", "line 1: nobody can do this: `at 1 caller sings`");
-        check("in 1 caller dials 100", "line 1: expected `agents`, `lose` or `at`: `in 1 caller dials 100`");
+        check(
+            "in 1 caller dials 100",
+            "line 1: expected `agents`, `keepalive`, `lose` or `at`: `in 1 caller dials 100`",
+        );
     }
 }

@@ -1,0 +1,153 @@
+//! Flow files that are right and wrong.
+
+use super::*;
+use crate::ids::Rng;
+use crate::written::mangled;
+
+fn read(text: &str) -> Result<Read, Vec<Problem>> {
+    let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("technical")]);
+    load(FlowId::new("f"), "f.toml", text, &Surroundings { queues: &queues, queues_known: true, language: "en" })
+}
+
+const GOOD: &str = r#"version = 1
+start = "welcome"
+[step.welcome]
+play = ["Hello.", { text = "Listen.", sound = "listen" }]
+next = "menu"
+[step.menu]
+menu = "Press 1."
+keys = { 1 = "general", "*" = "menu", A = "bye" }
+timeout = "7s"
+invalid = "Sorry?"
+otherwise = "general"
+[step.general]
+queue = "technical"
+priority = -3
+skills = { french = 3 }
+full = "bye"
+otherwise = "welcome2"
+refused = "bye"
+[step.welcome2]
+play = "Hello."
+interruptible = false
+next = "general"
+[step.bye]
+hang_up = true
+"#;
+
+#[test]
+fn a_flow_is_read_as_written() {
+    let Read { flow, warnings, places, named } = read(GOOD).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!((flow.start.as_str(), flow.language.as_str(), flow.steps.len()), ("welcome", "en", 5));
+    let names: Vec<&str> = flow.prompts().iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["welcome-179f1a", "listen", "menu-91aba3", "menu-3d2913", "welcome2-179f1a"]);
+    assert_eq!((places["listen"], named), ((4, 19), BTreeMap::from([("listen".into(), (4, 47))])));
+    let Step::Menu(menu) = &flow.steps["menu"] else { panic!("menu is a menu") };
+    assert_eq!((menu.timeout.as_secs(), menu.retries, menu.no_input.len()), (7, 2, 0));
+    assert_eq!(menu.keys, BTreeMap::from([('1', "general".into()), ('*', "menu".into()), ('A', "bye".into())]));
+    let Step::Queue(queue) = &flow.steps["general"] else { panic!("general is a queue") };
+    let branches = (queue.full.as_str(), queue.timeout.as_str(), queue.refused.as_str());
+    assert_eq!((queue.priority, branches), (-3, ("bye", "welcome2", "bye")));
+    assert_eq!(queue.skills, BTreeMap::from([(SkillId::new("french"), 3)]));
+    assert_eq!(flow.steps["bye"], Step::HangUp(HangUpStep { prompts: vec![] }));
+}
+
+/// `text` follows a head of two lines; each problem is expected as `line:column` and a part of its message.
+fn check(text: &str, expect: &[&str]) {
+    let told = match read(&format!("version = 1\nstart = \"a\"\n{text}")) {
+        Ok(read) => read.warnings,
+        Err(problems) => problems,
+    };
+    let told: Vec<String> = told.iter().map(Problem::to_string).collect();
+    let fits = |(told, want): (&String, &&str)| {
+        let (place, part) = want.split_once(' ').unwrap();
+        told.starts_with(&format!("f.toml:{place}: ")) && told.contains(part)
+    };
+    let all = told.len() == expect.len() && told.iter().zip(expect).all(fits);
+    assert!(all, "{text}\nexpected {expect:#?}\ntold {told:#?}");
+}
+
+#[test]
+fn mistakes_are_told_with_place_and_what_is_allowed() {
+    let bye = "[step.a]\nhang_up = true\n";
+    check(bye, &[]);
+    check("", &["1:1 lacks `step`: tables such as [step.welcome]"]);
+    check("[step.b]\nhang_up = true", &["2:9 there is no step `a`; the steps are: b"]);
+    check("[step.a]\nplay = \"x\"\nnext = \"c\"", &["5:8 there is no step `c`; the steps are: a"]);
+    check("[step.a]\nplay = \"x\"", &["3:7 `a` lacks `next`: the name of a step"]);
+    check("[step.a]\nplay = \"\"\nnext = \"b\"\n[step.b]\nhang_up = \"x\"", &["4:8 allowed: a text of 1 to 2000"]);
+    check("[step.a]\nhang_up = false", &["4:11 `hang_up` is false; allowed: true, a text"]);
+    check("[step.a]\nhang_up = []", &["4:11 `hang_up` is a list; allowed: true, a text"]);
+    check("[step.a]\nhang_up = { text = \"x\" }", &["4:1 `hang_up` lacks `sound`"]);
+    check("[step.a]\nhang_up = { text = \"x\", sound = \"../x\" }", &["4:33 a name (1 to 64 of a-z, 0-9, _ and -)"]);
+    check(
+        "[step.a]\nhang_up = [{ text = \"x\", sound = \"s\" }, { text = \"y\", sound = \"s\" }]",
+        &["4:41 the sound `s` has another text above"],
+    );
+    check(&format!("{bye}next = \"a\""), &["5:1 `next` is not known here; allowed: hang_up"]);
+    check(&format!("{bye}[step.B]\nhang_up = true"), &["5:7 a step cannot be called `B`"]);
+    check(&format!("{bye}[step.b]\nhang_up = true"), &["5:7 nothing leads to the step `b`"]);
+    check("[step.a]\n", &["3:7 `a` has none of them"]);
+    check("[step.a]\nplay = \"x\"\nqueue = \"general\"", &["3:7 `a` has play and queue"]);
+    check("[step]\na = 1", &["4:5 `a` is 1; allowed: a table"]);
+    check(
+        "[step.a]\nqueue = \"sales\"\notherwise = \"a\"",
+        &["4:9 allowed: a queue of the configuration (general, technical)", "5:13 would go round for ever: a → a"],
+    );
+    check("[step.a]\nqueue = \"general\"\nfull = \"b\"\n[step.b]\nhang_up = true", &["3:7 `a` lacks `otherwise`"]);
+    let menu = "[step.b]\nhang_up = true\n[step.a]\nmenu = \"x\"\notherwise = \"b\"\n";
+    check(menu, &["5:7 `a` lacks `keys`"]);
+    check(&format!("{menu}keys = {{}}"), &["8:8 `keys` is empty"]);
+    check(&format!("{menu}keys = {{ 10 = \"b\" }}"), &["8:10 there is no key `10`; allowed: 0 to 9"]);
+    check(
+        &format!("{menu}keys = {{ 1 = \"b\" }}\ntimeout = \"500ms\"\nretries = 11"),
+        &[
+            "9:11 `timeout` is \"500ms\"; allowed: \"1s\" to \"1m\"",
+            "10:11 `retries` is 11; allowed: a whole number from 0 to 10",
+        ],
+    );
+    check(&format!("{bye}[step.a]\n"), &["5:7 `a` is written twice; allowed: once"]);
+    check("language = \"x\"\n[step.a]\nhang_up = true", &["3:12 allowed: a language"]);
+}
+
+#[test]
+fn circles_without_a_key_or_a_wait_are_refused() {
+    let step = |name: &str, next: &str| format!("[step.{name}]\nplay = \"x\"\nnext = \"{next}\"\n");
+    let steps = [step("a", "b"), step("b", "c"), step("c", "b")].concat();
+    check(&steps, &["11:8 would go round for ever: b → c → b"]);
+    let menu = "[step.m]\nmenu = \"x\"\nkeys = { 1 = \"a\" }\notherwise = ";
+    check(&format!("{}{menu}\"a\"", step("a", "m")), &["9:13 would go round for ever: a → m → a"]);
+    check(&format!("{}{menu}\"q\"\n[step.q]\nhang_up = true", step("a", "m")), &[]);
+    let queue = "[step.q]\nqueue = \"general\"\n";
+    let bye = "[step.z]\nhang_up = true\n";
+    check(&format!("{}{bye}{queue}timeout = \"a\"\notherwise = \"z\"", step("a", "q")), &[]);
+    check(&format!("{}{bye}{queue}full = \"a\"\notherwise = \"z\"", step("a", "q")), &["10:8 a → q → a"]);
+    let long: String = (0..9000).map(|i| step(&format!("s{i}"), &format!("s{}", i + 1))).collect();
+    check(&format!("{}{long}{}", step("a", "s0"), step("s9000", "a")), &["27008:8 s9000 → a"]);
+}
+
+#[test]
+fn the_version_is_checked() {
+    let told = read("version = 2\nstart = \"a\"\n[step.a]\nhang_up = true").unwrap_err();
+    assert_eq!(told[0].to_string(), "f.toml:1:11: `version` is 2; allowed: a whole number from 1 to 1");
+    let told = read("start = \"a\"\n[step.a]\nhang_up = true").unwrap_err();
+    assert_eq!(told[0].to_string(), "f.toml:1:1: the file lacks `version`: write version = 1 first");
+}
+
+/// Changes, drops and doubles pieces of a good flow: whatever comes of it is read or refused, never a panic.
+#[test]
+fn no_text_makes_it_panic() {
+    let mut rng = Rng::from_number(7);
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..20_000 {
+        match read(&mangled(GOOD, |n| rng.below(n))) {
+            Ok(_) => good += 1,
+            Err(problems) => {
+                assert!(!problems.is_empty(), "a refusal says why");
+                bad += 1;
+            }
+        }
+    }
+    assert!(good > 100 && bad > 1000, "{good} good, {bad} bad");
+}

@@ -1,0 +1,214 @@
+//! Callers led through flows, word by word.
+
+use super::*;
+use crate::ids::Rng;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const FLOW: &str = r#"version = 1
+start = "hello"
+[step.hello]
+play = { text = "Hello.", sound = "hello" }
+next = "menu"
+[step.menu]
+menu = { text = "Press 1 or 2.", sound = "menu" }
+keys = { 1 = "general", 2 = "law" }
+timeout = "5s"
+retries = 1
+invalid = { text = "What?", sound = "what" }
+no_input = { text = "Still there?", sound = "there" }
+otherwise = "bye"
+[step.law]
+play = { text = "This call may be recorded.", sound = "law" }
+interruptible = false
+next = "general"
+[step.general]
+queue = "general"
+priority = 2
+skills = { french = 3 }
+full = "bye"
+timeout = "menu"
+refused = "silent"
+[step.silent]
+hang_up = true
+[step.bye]
+hang_up = { text = "Bye.", sound = "bye" }
+"#;
+
+fn flow(text: &str) -> Flow {
+    let queues = BTreeSet::from([QueueId::new("general")]);
+    let around = load::Surroundings { queues: &queues, queues_known: true, language: "en" };
+    load::load(FlowId::new("f"), "f.toml", text, &around).unwrap().flow
+}
+
+/// One word for one input: `go`, `heard` (what was played last), a key, `full`, `late`, `refused`, `agent`,
+/// `5s` (time passes, then Timeout).
+fn tell(run: &mut Run, now: &mut Instant, flow: &Flow, word: &str) {
+    let input = match word {
+        "go" => Input::Start,
+        "heard" => Input::PlayFinished { token: run.last_token },
+        "old" => Input::PlayFinished { token: run.last_token.wrapping_sub(1) },
+        "full" => Input::QueueResult(QueueResult::Full),
+        "late" => Input::QueueResult(QueueResult::TimedOut),
+        "refused" => Input::QueueResult(QueueResult::Refused),
+        "agent" => Input::QueueResult(QueueResult::Answered),
+        key if key.chars().count() == 1 => Input::Digit(key.chars().next().unwrap()),
+        time => {
+            *now = *now + crate::written::read_duration(time).unwrap();
+            Input::Timeout
+        }
+    };
+    run.handle(*now, flow, input);
+}
+
+fn asked(run: &mut Run) -> String {
+    let word = |output| match output {
+        Output::Answer => "answer".into(),
+        Output::Entered { step } => format!("@{step}"),
+        Output::Play { prompts, interruptible, .. } => prompts.join("+") + if interruptible { "" } else { "!" },
+        Output::StopPlaying => "stop".into(),
+        Output::Queue { queue, priority, skills } => format!("queue({queue},{priority},{})", skills.len()),
+        Output::HangUp { cause } => format!("{cause:?}"),
+    };
+    std::iter::from_fn(|| run.poll()).map(word).collect::<Vec<String>>().join(" ")
+}
+
+/// Inputs, then what the last of them made the run ask for.
+fn check(inputs: &str, expect: &str) {
+    check_in(FLOW, inputs, expect);
+}
+
+fn check_in(text: &str, inputs: &str, expect: &str) {
+    let (flow, mut now) = (flow(text), Instant(1));
+    let mut run = Run::new(&flow);
+    let mut last = String::new();
+    for word in inputs.split(' ') {
+        tell(&mut run, &mut now, &flow, word);
+        last = asked(&mut run);
+        // Written down and read back after every input, the run goes on the same.
+        run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
+    }
+    assert_eq!(last, expect, "{inputs}");
+}
+
+#[test]
+fn a_caller_is_led_step_by_step() {
+    check("go", "answer @hello hello");
+    check("go go", "");
+    check("go old", "");
+    check("go heard", "@menu menu");
+    check("go heard heard", "");
+    check("go heard heard 1", "@general queue(general,2,1)");
+    // A key stops the prompt.
+    check("go heard 1", "stop @general queue(general,2,1)");
+    // A key pressed ahead counts in the menu behind, which then is not heard.
+    check("go 1", "stop @menu @general queue(general,2,1)");
+    check("go 2", "stop @menu @law law!");
+    check("go 9", "stop @menu what+menu");
+    // What must be heard is heard, and a key meanwhile counts nowhere.
+    check("go 2 1", "");
+    check("go 2 heard", "@general queue(general,2,1)");
+    check("go x", "");
+    // Wrong keys and silence: once more, then otherwise.
+    check("go heard 9", "stop what+menu");
+    check("go heard 9 9", "stop @bye bye!");
+    check("go heard heard 4s", "");
+    check("go heard heard 5s", "there+menu");
+    check("go heard heard 5s heard 1", "@general queue(general,2,1)");
+    check("go heard heard 5s heard 5s", "@bye bye!");
+    check("go heard heard 5s heard 5s heard", "FlowEnded");
+    check("go heard heard 5s heard 5s 1", "");
+    check("go 1 1", "");
+    check("go 1 full", "@bye bye!");
+    check("go 1 refused", "@silent FlowEnded");
+    check("go 1 agent", "");
+    check("go 1 agent late", "");
+    // Back from the queue, the menu counts its retries anew.
+    check("go 9 1 late", "@menu menu");
+    check("go 9 1 late 9", "stop what+menu");
+    check("heard", "");
+    check("1", "");
+}
+
+#[test]
+fn a_key_pressed_ahead_skips_what_may_be_skipped() {
+    let play = |name: &str, next: &str, rest: &str| {
+        format!("[step.{name}]\nplay = {{ text = \"{name}\", sound = \"{name}\" }}\nnext = \"{next}\"\n{rest}\n")
+    };
+    let steps = [play("a", "b", ""), play("b", "law", ""), play("law", "c", "interruptible = false")].concat();
+    let menu = "[step.menu]\nmenu = { text = \"1\", sound = \"menu\" }\nkeys = { 1 = \"end\" }\notherwise = \"end\"\n";
+    let head = "version = 1\nstart = \"a\"\n[step.end]\nhang_up = true\n";
+    let text = [head, &steps, &play("c", "menu", ""), menu].concat();
+    check_in(&text, "go heard", "@b b");
+    check_in(&text, "go 1", "stop @b @law law!");
+    check_in(&text, "go 1 heard", "@c @menu @end FlowEnded");
+    check_in(&text, "go heard heard heard 7", "stop @menu menu");
+}
+
+#[test]
+fn it_is_told_when_to_stop_waiting_for_a_key() {
+    let (flow, mut now) = (flow(FLOW), Instant(1));
+    let mut run = Run::new(&flow);
+    for (word, deadline, over) in [
+        ("go", None, false),
+        ("heard", None, false),
+        ("heard", Some(Instant(1) + Duration::from_secs(5)), false),
+        ("1", None, false),
+        ("agent", None, true),
+    ] {
+        tell(&mut run, &mut now, &flow, word);
+        assert_eq!((run.deadline(), run.is_over()), (deadline, over), "{word}");
+    }
+    assert_eq!((run.step(), run.flow().as_str()), ("general", "f"));
+}
+
+/// The flow is replaced while the caller is in it.
+#[test]
+fn a_changed_flow_ends_or_carries_the_call() {
+    let replaced = |steps: &str| flow(&format!("version = 1\nstart = \"menu\"\n{steps}"));
+    let gone = replaced("[step.menu]\nhang_up = true");
+    let kept = replaced("[step.menu]\nqueue = \"general\"\notherwise = \"bye\"\n[step.bye]\nhang_up = true");
+    let other = replaced(
+        "[step.menu]\nplay = \"x\"\nnext = \"general\"\n[step.general]\nhang_up = true\n\
+         [step.hello]\nhang_up = true",
+    );
+    let rows = [
+        ("go", &gone, "heard", "StepGone"),
+        ("go heard", &gone, "heard", "FlowEnded"),
+        ("go heard heard", &gone, "5s", "StepGone"),
+        ("go heard", &kept, "heard", "queue(general,0,0)"),
+        ("go heard", &other, "1", "stop @general FlowEnded"),
+        ("go 1", &other, "full", "StepGone"),
+        ("go 1", &other, "agent", ""),
+    ];
+    for (before, changed, word, expect) in rows {
+        let (flow, mut now) = (flow(FLOW), Instant(1));
+        let mut run = Run::new(&flow);
+        before.split(' ').for_each(|word| tell(&mut run, &mut now, &flow, word));
+        asked(&mut run);
+        tell(&mut run, &mut now, changed, word);
+        assert_eq!(asked(&mut run), expect, "{before}, then {word}");
+    }
+}
+
+/// Any inputs in any order: it never asks for anything after the end, and asks little for one input.
+#[test]
+fn no_order_of_inputs_confuses_it() {
+    let flow = flow(FLOW);
+    let words = ["go", "heard", "old", "1", "2", "9", "#", "full", "late", "refused", "agent", "5s", "1s"];
+    let (mut rng, mut ended, mut queued) = (Rng::from_number(3), 0, 0);
+    for _ in 0..5_000 {
+        let (mut run, mut now) = (Run::new(&flow), Instant(1));
+        for _ in 0..40 {
+            let over = run.is_over();
+            tell(&mut run, &mut now, &flow, words[rng.below(words.len() as u64) as usize]);
+            let asked = asked(&mut run);
+            assert!(!over || asked.is_empty(), "asked for {asked} after the end");
+            assert!(asked.split(' ').count() < 8, "{asked}");
+            assert_eq!(run.deadline().is_some(), matches!(run.phase, Phase::Listening { .. }));
+            queued += u32::from(asked.contains("queue"));
+        }
+        ended += u32::from(run.is_over());
+    }
+    assert!(ended > 1000 && queued > 1000, "{ended} ended, {queued} queued");
+}

@@ -1,0 +1,169 @@
+//! Logs with a few calls, and what is shown of them.
+
+use super::*;
+use crate::event::{Cause, Party, Personal, PersonalKind, Phase};
+use crate::ids::{FlowId, LegId, LineId, QueueId, WorkId};
+use crate::server::store::{Keep, Store};
+use crate::time::Wall;
+
+const EVENING: i64 = 1_795_293_067_250;
+
+struct Dir(PathBuf);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn dir(name: &str) -> Dir {
+    let dir = Dir(std::env::temp_dir().join(format!("tierline-calls-{}-{name}", std::process::id())));
+    let _ = std::fs::remove_dir_all(&dir.0);
+    dir
+}
+
+fn arrives(call: u64) -> What {
+    let caller = Personal { kind: PersonalKind::Number, handle: call, text: Some("+4930123456".into()) };
+    let line = Some(LineId::new("support"));
+    What::CallArrived { leg: LegId(call), line, by_agent: None, language: "en".into(), caller }
+}
+
+/// Three calls: one served, one that failed, one that waits.
+fn three_calls(dir: &Dir) {
+    let queue = QueueId::new("sales");
+    let work = WorkId(1);
+    let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills: Default::default(), again: false };
+    let waited = Duration::from_secs(67);
+    let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited };
+    let gone = |cause| What::ConnectionCleared { leg: LegId(1), party: Party::Caller, cause };
+    let rows = [
+        (1, 0, arrives(1)),
+        (1, 3, queued.clone()),
+        (1, 70, talk),
+        (2, 71, arrives(2)),
+        (1, 75, gone(Cause::CallerHungUp)),
+        (1, 75, What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected }),
+        (2, 76, What::CallEnded { cause: Cause::NoMedia, phase: Phase::Arriving }),
+        (3, 80, arrives(3)),
+        (3, 81, queued),
+    ];
+    write(dir, rows.into());
+}
+
+fn write(dir: &Dir, rows: Vec<(u64, i64, What)>) {
+    let opened = Store::open_with(&dir.0, 0, Keep::default(), Wall(0)).unwrap();
+    for (i, (call, s, what)) in rows.into_iter().enumerate() {
+        let (seq, at) = (i as u64 + 1, Wall(EVENING + s * 1000));
+        opened.store.append(vec![Event { seq, at, call: Some(CallId(1 << 32 | call)), what }]);
+    }
+    opened.store.close().unwrap();
+}
+
+fn listed(dir: &Dir, last: usize, json: bool, numbers: bool) -> String {
+    list(&dir.0, Show { last, json, numbers }).unwrap()
+}
+
+#[test]
+fn the_list_is_a_table_newest_first() {
+    let dir = dir("table");
+    Store::open_with(&dir.0, 0, Keep::default(), Wall(0)).unwrap().store.close().unwrap();
+    assert_eq!(listed(&dir, 20, false, false), NONE_YET);
+    assert_eq!(listed(&dir, 20, true, false), "");
+    three_calls(&dir);
+    let check = |last, numbers, expect: &str| assert_eq!(listed(&dir, last, false, numbers), expect[1..]);
+    check(
+        20,
+        false,
+        "
+CALL    ARRIVED                   LINE     OUTCOME                  WAITED  TALK  AGENT
+c0-1-3  2026-11-21T20:32:27.250Z  support  running                  …       -     -
+c0-1-2  2026-11-21T20:32:18.250Z  support  failed: no common codec  -       -     -
+c0-1-1  2026-11-21T20:31:07.250Z  support  served                   1:07    0:05  1003
+",
+    );
+    check(
+        1,
+        true,
+        "
+CALL    ARRIVED                   LINE     OUTCOME  WAITED  TALK  AGENT  CALLER
+c0-1-3  2026-11-21T20:32:27.250Z  support  running  …       -     -      +4930123456
+",
+    );
+}
+
+#[test]
+fn json_has_a_line_for_each_call_and_numbers_only_when_asked_for() {
+    let dir = dir("json");
+    three_calls(&dir);
+    let text = listed(&dir, 20, true, false);
+    assert!(!text.contains("4930123456"));
+    let served: serde_json::Value = serde_json::from_str(text.lines().nth(2).unwrap()).unwrap();
+    assert_eq!((&served["waited_s"], &served["talked_s"]), (&67.0.into(), &5.0.into()));
+    assert_eq!((&served["outcome"], &served["segments"][0]["agent"]), (&"Served".into(), &1003.into()));
+    assert!(listed(&dir, 20, true, true).lines().all(|line| line.contains(r#""caller":"+4930123456""#)));
+}
+
+#[test]
+fn a_ladder_is_drawn_for_a_call_that_exists() {
+    let dir = dir("ladder");
+    let refused = |id: &str| format!("{:#}", ladder(&dir.0, id, false).unwrap_err());
+    assert!(refused("c0-1-1").contains("there is no directory"));
+    three_calls(&dir);
+    assert!(refused("42").contains("looks like c0-1-42"));
+    assert!(refused("c0-1-4").contains("there is no call c0-1-4"));
+    let [masked, full] = [false, true].map(|numbers| ladder(&dir.0, "c0-1-1", numbers).unwrap());
+    assert!(masked.contains("talk with agent 1003") && !masked.contains("4930123456"), "{masked}");
+    assert!(full.contains("from +4930123456"), "{full}");
+}
+
+#[test]
+fn where_no_log_is_that_is_said() {
+    let dir = dir("none");
+    let told = |data: &Path| {
+        let why = list(data, Show { last: 20, json: false, numbers: false }).unwrap_err();
+        assert!(why.is::<NoLog>());
+        why.to_string()
+    };
+    assert!(told(&dir.0).starts_with("there is no directory `"), "{}", told(&dir.0));
+    std::fs::create_dir_all(&dir.0).unwrap();
+    assert!(told(&dir.0).starts_with("there is no event log in `"), "{}", told(&dir.0));
+    assert!(ladder(&dir.0, "c0-1-1", false).unwrap_err().is::<NoLog>());
+    assert!(super::told(&dir.0, "c0-1-1", false).unwrap_err().is::<NoLog>());
+}
+
+#[test]
+fn one_call_is_told_as_json() {
+    let dir = dir("told");
+    three_calls(&dir);
+    let told =
+        |numbers| serde_json::from_str::<serde_json::Value>(&super::told(&dir.0, "c0-1-1", numbers).unwrap()).unwrap();
+    let [masked, full] = [told(false), told(true)];
+    assert_eq!((&masked["outcome"], &masked["waited_s"]), (&"Served".into(), &67.0.into()));
+    let events: Vec<&str> = masked["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+    assert_eq!(events, ["CallArrived", "Queued", "Established", "ConnectionCleared", "CallEnded"]);
+    assert_eq!(masked["events"][0]["at"], "2026-11-21T20:31:07.250Z");
+    assert!(!masked.to_string().contains("4930123456"));
+    assert_eq!(full["events"][0]["caller"]["text"], "+4930123456");
+}
+
+/// A short code is a call too; the list says what was asked for.
+#[test]
+fn a_break_is_seen_in_the_list() {
+    let dir = dir("codes");
+    let code = |call, flow| {
+        let caller = Personal { kind: PersonalKind::Number, handle: call, text: None };
+        let by_agent = Some(AgentId(1001));
+        let arrived = What::CallArrived { leg: LegId(call), line: None, by_agent, language: "en".into(), caller };
+        let step = What::StepEntered { flow: FlowId::new(flow), step: "say".into() };
+        let ended = What::CallEnded { cause: Cause::FlowEnded, phase: Phase::InFlow };
+        [arrived, step, ended].map(|what| (call, call as i64, what))
+    };
+    write(&dir, [code(1, "@not-ready"), code(2, "@ready")].concat());
+    let expect = "
+CALL    ARRIVED                   LINE        OUTCOME            WAITED  TALK  AGENT
+c0-1-2  2026-11-21T20:31:09.250Z  agent 1001  asked for calls    -       -     -
+c0-1-1  2026-11-21T20:31:08.250Z  agent 1001  asked for a break  -       -     -
+";
+    assert_eq!(listed(&dir, 20, false, false), expect[1..]);
+    assert!(listed(&dir, 1, true, false).contains(r#""code":"Ready""#));
+}

@@ -1,0 +1,177 @@
+//! The machine that the engine runs on: starts it, kills it, carries its outputs to their places, keeps its log.
+
+use super::agenda::Due;
+use super::media::Owner;
+use super::promises::{HANG_UP_WITHIN, HEAR_WITHIN};
+use super::{ENGINE, Options, World, books, ladder, parties, place};
+use crate::engine::{Engine, Input, Output, Start};
+use crate::event::{Event, What};
+use crate::ids::Rng;
+use crate::sip::digest::{self, Credentials};
+use crate::sip::header::Method;
+use crate::sip::{self, Listener};
+use crate::time::{Instant, Wall};
+use std::time::Duration;
+
+/// Wall time when the run begins: 2026-01-05T08:00:00Z.
+const WALL: Wall = Wall(1_767_600_000_000);
+
+impl World {
+    pub(super) fn start_engine(&mut self) {
+        let (next_seq, open) = self.books.crash();
+        self.epoch += 1;
+        self.scan.forget();
+        self.recording.clear();
+        self.engine_wake = None;
+        self.started = start(&self.options, &self.rng, self.epoch, next_seq);
+        let engine = Engine::new(self.started.clone(), self.configuration.clone());
+        #[cfg(feature = "planted-bugs")]
+        let engine = {
+            let mut engine = engine;
+            self.bug.iter().for_each(|bug| engine.plant(*bug));
+            engine
+        };
+        self.engine = Some(engine);
+        self.note(ladder::US, || "starts".to_owned());
+        self.engine_gets(Input::Restored(open));
+    }
+
+    pub(super) fn crash(&mut self) {
+        let Some(engine) = self.engine.take() else { return };
+        self.retransmissions += engine.sip().stats().retransmissions_sent;
+        // What was written long enough ago is safe; of the rest, a random part.
+        let mut rng = self.rng.fork(&format!("crash {}", self.epoch));
+        let lost = books::COMMIT.mul_f64(rng.unit()).as_nanos() as u64;
+        self.commit(Instant(self.now.0.saturating_sub(lost)));
+        self.planes.vanish(self.now, Owner::Engine);
+        self.note(ladder::US, || "is killed".to_owned());
+        self.after(Duration::from_millis(50 + rng.below(5_000)), Due::Restart);
+    }
+
+    pub(super) fn engine_wakes(&mut self) {
+        if self.engine_wake.is_some_and(|at| at <= self.now) {
+            self.engine_wake = None;
+        }
+        match self.engine.as_ref().and_then(Engine::deadline) {
+            Some(at) if at <= self.now => self.engine_gets(Input::Timeout),
+            _ => self.plan_engine_wake(),
+        }
+    }
+
+    fn plan_engine_wake(&mut self) {
+        let deadline = self.engine.as_ref().and_then(Engine::deadline);
+        if let Some(at) = deadline
+            && self.engine_wake.is_none_or(|planned| at < planned)
+        {
+            self.engine_wake = Some(at);
+            self.at(at.max(self.now), Due::EngineWake);
+        }
+    }
+
+    /// The one door: every input of the engine passes here.
+    pub(super) fn engine_gets(&mut self, input: Input) {
+        let Some(engine) = &mut self.engine else { return };
+        if self.options.record {
+            self.recording.push((self.now, input.clone()));
+        }
+        engine.handle(self.now, input);
+        let mut outputs = Vec::new();
+        while let Some(output) = engine.poll() {
+            outputs.push(output);
+        }
+        outputs.into_iter().for_each(|output| self.engine_said(output));
+        self.inputs += 1;
+        if self.inputs.is_multiple_of(self.options.scan_every) {
+            self.look_at_everything();
+        }
+        self.plan_engine_wake();
+    }
+
+    pub(super) fn look_at_everything(&mut self) {
+        if let Some(engine) = &self.engine {
+            self.scan.run(self.now, engine, &self.planes, &mut self.tally);
+        }
+    }
+
+    fn engine_said(&mut self, output: Output) {
+        match output {
+            Output::Sip { flow, bytes } => self.send(ENGINE, flow.remote, bytes),
+            Output::Verify { query, credentials, method } => self.verify(query, &credentials, &method),
+            Output::Resolve { query, .. } => {
+                self.engine_gets(Input::Sip(sip::Input::Resolved { query, flows: Vec::new() }));
+            }
+            Output::Media(command) => self.planes_get(command),
+            Output::Reply { .. } => {}
+            Output::Event(event) => self.happened(event),
+        }
+    }
+
+    fn planes_get(&mut self, command: crate::media::Command) {
+        use crate::media::{Command, Source};
+        let play = match &command {
+            Command::Play { port, source: Source::Once(sounds), .. } => Some((*port, sounds.first().copied())),
+            Command::Play { port, source: Source::Loop(sound), .. } => Some((*port, Some(*sound))),
+            _ => None,
+        };
+        if let Command::Close { port } = &command
+            && let Some((Owner::Phone(phone), port)) = self.planes.far((Owner::Engine, *port))
+        {
+            let (epoch, boots) = (self.epoch, self.boots_of(phone));
+            self.after(HANG_UP_WITHIN, Due::PeerHangsUp { phone, boots, port, epoch });
+        }
+        self.planes.handle(self.now, Owner::Engine, ENGINE.ip(), command);
+        if let Some((_, Some(sound))) = play {
+            self.note(ladder::US, || format!("plays {}", place::sound_name(sound)));
+        }
+    }
+
+    /// The shell's part of Digest: it knows what the passwords are.
+    fn verify(&mut self, query: u64, credentials: &Credentials, method: &Method) {
+        let known = self.configuration.center.agent_of(&credentials.username).is_some();
+        let password = parties::password(&credentials.username);
+        let realm = &self.configuration.center.name;
+        let ha1 = digest::ha1(credentials.algorithm, &credentials.username, realm, &password);
+        let ok = known && credentials.verify(&ha1, method);
+        let epoch = self.epoch;
+        self.after(Duration::from_micros(500), Due::Verified { query, ok, epoch });
+    }
+
+    fn happened(&mut self, event: Event) {
+        self.scan.note(self.now, &event);
+        if let (What::Established { leg, .. }, Some(call)) = (&event.what, event.call) {
+            let (leg, epoch) = (*leg, self.epoch);
+            self.after(HEAR_WITHIN, Due::TalkersHear { call, leg, epoch });
+        }
+        if self.trace.is_some() {
+            self.note_event(&event);
+        }
+        if self.books.deadline().is_none() {
+            self.after(books::COMMIT, Due::Commit);
+        }
+        self.books.write(self.now, event);
+    }
+
+    pub(super) fn commit(&mut self, until: Instant) {
+        let until = Instant(until.0.saturating_sub(books::COMMIT.as_nanos() as u64));
+        let summary = &mut self.summary;
+        self.books.commit(until, &mut self.tally, |event| summary.fold(event));
+        if let Some(at) = self.books.deadline() {
+            self.at(at.max(self.now), Due::Commit);
+        }
+    }
+
+    /// Makes all of the log safe: nothing dies any more.
+    pub fn settle(&mut self) {
+        let summary = &mut self.summary;
+        self.books.commit(self.now, &mut self.tally, |event| summary.fold(event));
+    }
+}
+
+pub(super) fn start(options: &Options, rng: &Rng, epoch: u32, next_seq: u64) -> Start {
+    let mut rng = rng.fork(&format!("engine {epoch}"));
+    let mut seed = [0; 32];
+    seed.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
+    let mut sip = sip::Config::new(vec![Listener::udp(ENGINE)], "tierline");
+    sip.keepalive = options.keepalive;
+    Start { node: 0, epoch, next_seq, wall: WALL, seed, sip, planes: 1, media_address: ENGINE.ip() }
+}

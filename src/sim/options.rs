@@ -1,0 +1,91 @@
+//! What is simulated: how many people, how long, how bad the network, how often the engine dies.
+
+use super::network::Conditions;
+use super::people::Habits;
+use super::place;
+use crate::ids::Rng;
+use std::time::Duration;
+
+/// What is simulated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    pub seed: u64,
+    pub agents: u32,
+    /// How long calls arrive; then all must become quiet.
+    pub duration: Duration,
+    /// Calls in an hour; none: what keeps the agents busy for about 87 % of their time.
+    pub calls_per_hour: Option<f64>,
+    pub conditions: Conditions,
+    pub habits: Habits,
+    /// How often the engine is killed, at random times.
+    pub crashes: u32,
+    /// Share of the engine's ports that cannot be opened.
+    pub port_failures: f64,
+    /// The pause between two OPTIONS to a registered phone.
+    pub keepalive: Option<Duration>,
+    /// How many inputs the engine gets between two looks at its whole state; 1: after each.
+    pub scan_every: u64,
+    /// Keep every input of the engine, to replay them.
+    pub record: bool,
+}
+
+impl Options {
+    /// A usual day of a center: good network, ordinary people, the engine killed once.
+    pub fn day(seed: u64, agents: u32, hours: f64) -> Options {
+        Options {
+            seed,
+            agents,
+            duration: Duration::from_secs_f64(hours.clamp(0.0, 1_000.0) * 3_600.0),
+            calls_per_hour: None,
+            conditions: Conditions {
+                loss: 0.002,
+                duplication: 0.001,
+                ..Conditions::drawn(&mut Rng::from_number(seed))
+            },
+            habits: Habits::usual(),
+            crashes: 1,
+            port_failures: 0.0,
+            keepalive: Some(Duration::from_secs(60)),
+            scan_every: (u64::from(agents) * 2).max(1),
+            record: false,
+        }
+    }
+
+    /// A small world in which everything is drawn from the seed: how bad the network, how odd the people, how
+    /// often the engine dies.
+    pub fn swarm(seed: u64) -> Options {
+        let mut rng = Rng::from_number(seed).fork("options");
+        let agents = 1 + rng.below(12) as u32;
+        let rate = [2.0, 10.0, 20.0, 40.0][rng.below(4) as usize];
+        Options {
+            seed,
+            agents,
+            duration: Duration::from_secs(600 + rng.below(1_800)),
+            calls_per_hour: Some(rate * f64::from(agents)),
+            conditions: Conditions::drawn(&mut rng),
+            habits: Habits::drawn(&mut rng),
+            crashes: rng.below(4).saturating_sub(1) as u32,
+            port_failures: if rng.chance(0.2) { 0.05 } else { 0.0 },
+            keepalive: Some(Duration::from_secs(30)),
+            scan_every: 1,
+            record: false,
+        }
+    }
+
+    /// A network that loses nothing, people who do as they are told, an engine that lives.
+    pub fn scripted() -> Options {
+        Options {
+            conditions: Conditions::clean(),
+            crashes: 0,
+            keepalive: None,
+            scan_every: 1,
+            duration: Duration::ZERO,
+            ..Options::day(1, 2, 0.0)
+        }
+    }
+
+    pub(super) fn calls_per_hour(&self) -> f64 {
+        let busy = self.habits.mean_talk.as_secs_f64() + 4.0 + place::WRAP_UP.as_secs_f64() + 3.0;
+        self.calls_per_hour.unwrap_or(f64::from(self.agents) * 3_600.0 / busy * 0.87)
+    }
+}

@@ -1,0 +1,50 @@
+//! What must have come true within a time, looked at when the time has come.
+
+use super::media::{self, Owner};
+use super::{Check, World, parties};
+use crate::ids::{CallId, LegId, PortId};
+use std::time::Duration;
+
+/// After this an answered call must be heard in both directions.
+pub const HEAR_WITHIN: Duration = Duration::from_secs(1);
+/// After this a leg that is over must be over for its phone: an ACK is waited for 32 s (RFC 3261 §13.3.1.4), a BYE
+/// is repeated for 32 s more.
+pub const HANG_UP_WITHIN: Duration = Duration::from_secs(75);
+/// After a phone began to ring it must have stopped: the ring time, and 32 s for the CANCEL, or the 200, to come through.
+pub const RINGING_ENDS_WITHIN: Duration = Duration::from_secs(18 + 45);
+
+impl World {
+    pub(super) fn check_talkers_hear(&mut self, call: CallId, leg: LegId) {
+        let Some(engine) = &self.engine else { return };
+        let Some(call) = engine.calls().find(|c| c.id == call) else { return };
+        let talks = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg && talk.held_by.is_none());
+        let port = |id: LegId| engine.legs().find(|leg| leg.id == id).map(|leg| leg.port);
+        let (true, Some(a), Some(b)) = (talks, port(call.caller), port(leg)) else { return };
+        let joined = self.planes.joined(a) == Some(b) && self.planes.joined(b) == Some(a);
+        let far = |port| self.planes.far((Owner::Engine, port)).map(|(owner, _)| owner);
+        let heard = match (far(a), far(b)) {
+            (Some(Owner::Phone(x)), Some(Owner::Phone(y))) => {
+                self.planes.heard_by(x) == media::Heard::Person(y) && self.planes.heard_by(y) == media::Heard::Person(x)
+            }
+            _ => true, // a phone has died in the meantime, or is not connected yet
+        };
+        let id = call.id;
+        self.tally.must(Check::TalkersHear, joined && heard, || {
+            format!("{id}: bridged: {joined}, heard: {heard}, {:?} after the answer", HEAR_WITHIN)
+        });
+    }
+
+    pub(super) fn check_peer_hung_up(&mut self, phone: u32, boots: u32, port: PortId) {
+        // A phone that was started anew counts its ports anew.
+        let open = self.boots_of(phone) == boots && self.planes.is_open((Owner::Phone(phone), port));
+        self.tally.must(Check::PeerHangsUp, !open, || {
+            format!("{} is still in a call that ended {:?} ago", parties::name(phone), HANG_UP_WITHIN)
+        });
+    }
+
+    pub(super) fn check_ringing_ended(&mut self, phone: u32, call: u32) {
+        let Some(party) = self.parties.get(&phone) else { return };
+        let rings = party.person.call() == call && party.phone.as_ref().is_some_and(|p| p.is_busy() && !p.is_talking());
+        self.tally.must(Check::RingingEnds, !rings, || format!("{} still rings", parties::name(phone)));
+    }
+}

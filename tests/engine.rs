@@ -1,0 +1,207 @@
+//! What the engine makes of raw bytes and keys that no phone of ours would send: inputs go in at its one door, and what
+//! comes out is looked at.
+
+use std::collections::BTreeMap;
+use tierline::engine::{Engine, Input, Output, Start};
+use tierline::event::{AgentMode, Event, What};
+use tierline::ids::PortId;
+use tierline::media;
+use tierline::sim::{ENGINE, place};
+use tierline::sip::{self, Flow, Listener};
+use tierline::time::{Instant, Wall};
+
+const MS: u64 = 1_000_000;
+
+/// An engine, the time, and all that it has said since it was last asked.
+struct Bench {
+    engine: Engine,
+    now: Instant,
+    events: Vec<What>,
+    sent: Vec<String>,
+    opened: Vec<PortId>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let start = Start {
+            node: 0,
+            epoch: 1,
+            next_seq: 1,
+            wall: Wall(0),
+            seed: [7; 32],
+            sip: sip::Config::new(vec![Listener::udp(ENGINE)], "tierline"),
+            planes: 1,
+            media_address: ENGINE.ip(),
+        };
+        let engine = Engine::new(start, place::configuration(1));
+        let (events, sent, opened) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bench = Bench { engine, now: Instant(MS), events, sent, opened };
+        bench.tell(Input::Restored(Vec::new()));
+        bench
+    }
+
+    fn after(&mut self, ms: u64) -> &mut Bench {
+        self.now = Instant(self.now.0 + ms * MS);
+        self
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.engine.handle(self.now, input);
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Event(Event { what, .. }) => self.events.push(what),
+                Output::Sip { bytes, .. } => self.sent.push(String::from_utf8_lossy(&bytes).into_owned()),
+                // Any password is right here: the verdict is the shell's.
+                Output::Verify { query, .. } => self.tell(Input::Sip(sip::Input::Verified { query, ok: true })),
+                Output::Media(media::Command::Open { port, .. }) => self.opened.push(port),
+                _ => {}
+            }
+        }
+    }
+
+    fn datagram(&mut self, text: &str) {
+        let flow = Flow::udp(0, "192.0.2.9:5062".parse().unwrap());
+        let bytes = text.replace('\n', "\r\n").into_bytes();
+        self.tell(Input::Sip(sip::Input::Received { flow, bytes }));
+    }
+
+    fn count(&self, which: impl Fn(&What) -> bool) -> usize {
+        self.events.iter().filter(|what| which(what)).count()
+    }
+}
+
+fn register(number: u32, contact: &str, authorization: &str) -> String {
+    format!(
+        "REGISTER sip:192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bKr{number};rport\n\
+         From: <sip:1001@192.0.2.1>;tag=a\nTo: <sip:1001@192.0.2.1>\nCall-ID: r@192.0.2.9\n\
+         CSeq: {number} REGISTER\nMax-Forwards: 70\nContact: <{contact}>\nExpires: 600\n{authorization}\
+         Content-Length: 0\n\n"
+    )
+}
+
+/// The answer to the last challenge.
+fn authorization(bench: &Bench) -> String {
+    let challenge = bench.sent.iter().rev().find(|sent| sent.starts_with("SIP/2.0 401")).expect("a challenge");
+    let nonce = challenge.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a nonce");
+    format!(
+        "Authorization: Digest username=\"1001\", realm=\"tierline\", nonce=\"{nonce}\", uri=\"sip:192.0.2.1\", \
+         response=\"{}\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"c\"\n",
+        "0".repeat(32)
+    )
+}
+
+/// RFC 3261 §19.1.4: scheme, host and transport are compared without case. A phone that spells its address otherwise is
+/// the same phone: the log has one binding of it, never two.
+#[test]
+fn a_phone_that_respells_its_contact_is_one_phone() {
+    let mut bench = Bench::new();
+    bench.datagram(&register(1, "sip:1001@phone.example:5062;transport=udp", ""));
+    let proof = authorization(&bench);
+    bench.after(20).datagram(&register(2, "sip:1001@phone.example:5062;transport=udp", &proof));
+    bench.after(20).datagram(&register(3, "sip:1001@PHONE.example:5062;transport=UDP", ""));
+    let proof = authorization(&bench);
+    bench.after(20).datagram(&register(4, "sip:1001@PHONE.example:5062;transport=UDP", &proof));
+    let mut open: BTreeMap<u64, u32> = BTreeMap::new();
+    for what in &bench.events {
+        match what {
+            What::PhoneRegistered { binding, .. } => *open.entry(binding.handle).or_default() += 1,
+            What::PhoneUnregistered { binding, .. } => drop(open.remove(binding)),
+            _ => {}
+        }
+    }
+    assert_eq!(bench.count(|what| matches!(what, What::PhoneRegistered { .. })), 2, "{:#?}", bench.events);
+    assert_eq!(open.len(), 1, "{:#?}", bench.events);
+    assert_eq!(bench.count(|what| matches!(what, What::AgentStateChanged { .. })), 1, "{:#?}", bench.events);
+}
+
+const OFFER: &str = "v=0\no=- 1 1 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 0 101\n\
+    a=rtpmap:101 telephone-event/8000\n";
+
+fn invite(id: &str, branch: u32, from: &str, authorization: &str) -> String {
+    let length = OFFER.len() + OFFER.lines().count();
+    format!(
+        "INVITE sip:100@192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bKi{id}{branch};rport\n\
+         From: <{from}>;tag={id}\nTo: <sip:100@192.0.2.1>\nCall-ID: {id}@192.0.2.9\nCSeq: {branch} INVITE\n\
+         Max-Forwards: 70\nContact: <sip:guest@192.0.2.9:5062>\n{authorization}Content-Type: application/sdp\n\
+         Content-Length: {length}\n\n{OFFER}"
+    )
+}
+
+/// The plane opens the last port that was asked for, and the call is answered.
+fn open(bench: &mut Bench) -> PortId {
+    let port = *bench.opened.last().expect("a port for the caller");
+    let local = "192.0.2.1:20000".parse().unwrap();
+    bench.after(2).tell(Input::Media(media::Event::Opened { port, local }));
+    let last = bench.sent.last().expect("an answer");
+    assert!(last.starts_with("SIP/2.0 200"), "answered: {last}");
+    port
+}
+
+/// A stranger who is led through the flow of the line.
+fn call(bench: &mut Bench) -> PortId {
+    bench.datagram(&invite("b", 1, "sip:guest@192.0.2.9", ""));
+    open(bench)
+}
+
+/// A call that an agent makes from his phone. Returns its BYE.
+fn own_call(bench: &mut Bench, id: &str) -> String {
+    let from = "sip:1001@192.0.2.1";
+    bench.after(20).datagram(&invite(id, 1, from, ""));
+    let proof = authorization(bench);
+    bench.after(20).datagram(&invite(id, 2, from, &proof));
+    open(bench);
+    let answer = bench.sent.last().expect("an answer");
+    let to = answer.lines().find(|line| line.starts_with("To:")).expect("a To");
+    let rest = format!("From: <{from}>;tag={id}\n{to}\nCall-ID: {id}@192.0.2.9\nMax-Forwards: 70\nContent-Length: 0\n");
+    let request = |method: &str, number: u32| {
+        format!(
+            "{method} sip:100@192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK{method}{id};rport\n\
+             CSeq: {number} {method}\n{rest}\n"
+        )
+    };
+    bench.after(20).datagram(&request("ACK", 2));
+    request("BYE", 3)
+}
+
+/// Two calls of his own, one of which ends: he is busy until the other one has ended too.
+#[test]
+fn an_agent_is_busy_until_the_last_of_his_own_calls_ends() {
+    let mut bench = Bench::new();
+    bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+    let proof = authorization(&bench);
+    bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
+    let states = |bench: &Bench| {
+        let to = |what: &What| match what {
+            What::AgentStateChanged { to, .. } => Some(*to),
+            _ => None,
+        };
+        bench.events.iter().filter_map(to).collect::<Vec<_>>()
+    };
+    let [first, second] = ["one", "two"].map(|id| own_call(&mut bench, id));
+    assert_eq!(states(&bench), [AgentMode::Ready, AgentMode::Busy]);
+    bench.after(20).datagram(&first);
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 1);
+    assert_eq!(states(&bench), [AgentMode::Ready, AgentMode::Busy]);
+    bench.after(20).datagram(&second);
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 2);
+    assert_eq!(states(&bench), [AgentMode::Ready, AgentMode::Busy, AgentMode::Ready]);
+}
+
+/// Each key is an event in the log: keys faster than any finger (40 ms apart) are dropped, others count.
+#[test]
+fn keys_at_inhuman_speed_do_not_fill_the_log() {
+    let check = |pause: u64, kept: usize| {
+        let mut bench = Bench::new();
+        let port = call(&mut bench);
+        for _ in 0..3 {
+            // A wrong key: the menu is offered again and goes on listening, twice.
+            bench.after(pause).tell(Input::Media(media::Event::Digit { port, digit: '9', duration_ms: 40 }));
+        }
+        assert_eq!(bench.count(|what| matches!(what, What::DigitKeyed { .. })), kept, "{pause} ms apart");
+    };
+    check(160, 3);
+    check(40, 3);
+    check(39, 2);
+    check(20, 2);
+    check(4, 1);
+}

@@ -15,12 +15,16 @@ mod dtmf;
 mod hearing;
 mod latch;
 mod moving;
+#[cfg(test)]
+mod mutation;
 mod packets;
 mod playout;
 mod port;
+mod rtcp;
 mod rtp;
 pub mod sdp;
 pub mod source;
+mod secure;
 mod ticks;
 pub mod wav;
 mod words;

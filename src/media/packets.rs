@@ -107,7 +107,7 @@ impl Plane {
     pub(super) fn control(&mut self, now: Instant, id: PortId, from: SocketAddr, bytes: &[u8]) {
         let Some(slot) = self.slot(id) else { return };
         let known = |p: &Peer| from.ip() == p.latch.remote().ip() || from == p.session.remote_control;
-        if rtp::is_control(bytes) && self.port(slot).peer.as_ref().is_some_and(known) {
+        if super::rtcp::source(bytes).is_some() && self.port(slot).peer.as_ref().is_some_and(known) {
             self.port(slot).stats.controls_in += 1;
             self.alive(now, slot);
         }

@@ -360,7 +360,7 @@ fn packets_are_dropped_for_a_reason() {
     rig.from(peer(1), 1, 0, 1, 0x44);
     rig.from(peer(150), 1, 0, 2, 0x44);
     let got: Vec<_> = Drop::ALL.iter().map(|why| format!("{}={}", why.label(), rig.dropped(*why))).collect();
-    assert_eq!(got.join(" "), "malformed=1 foreign=1 payload=1 direction=0 unconnected=2 superseded=0 looped=0");
+    assert_eq!(got.join(" "), "malformed=1 foreign=1 payload=1 direction=0 unconnected=2 superseded=0 looped=0 forged=0 replayed=0");
     let stats = rig.plane.port_stats(id(1)).unwrap();
     assert_eq!((stats.packets_in, stats.dropped), (1, 3));
 }

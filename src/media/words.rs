@@ -272,10 +272,14 @@ pub enum Drop {
     Superseded,
     /// Two joined peers send back what they get: it would go round for ever.
     Looped,
+    /// Encrypted with another key than the agreed one, or changed on its way.
+    Forged,
+    /// An encrypted packet that has come before, or is too old to know.
+    Replayed,
 }
 
 impl Drop {
-    pub const ALL: [Drop; 7] = [
+    pub const ALL: [Drop; 9] = [
         Drop::Malformed,
         Drop::Foreign,
         Drop::Payload,
@@ -283,6 +287,8 @@ impl Drop {
         Drop::Unconnected,
         Drop::Superseded,
         Drop::Looped,
+        Drop::Forged,
+        Drop::Replayed,
     ];
 
     /// A label for metrics.
@@ -295,6 +301,8 @@ impl Drop {
             Drop::Unconnected => "unconnected",
             Drop::Superseded => "superseded",
             Drop::Looped => "looped",
+            Drop::Forged => "forged",
+            Drop::Replayed => "replayed",
         }
     }
 }

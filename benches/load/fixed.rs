@@ -96,6 +96,8 @@ fn plane(sounds: Sounds) -> Plane {
             send_events: None,
             receive_events: None,
             direction: Direction::SendRecv,
+            agreed: Default::default(),
+            security: None,
         };
         plane.handle(Instant::ZERO, media::Input::Command(media::Command::Open { port }));
         plane.handle(Instant::ZERO, media::Input::Bound { port, local });

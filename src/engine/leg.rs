@@ -60,6 +60,9 @@ impl Leg {
             version: self.version,
             direction: Direction::SendRecv,
             telephone_event: true,
+            protection: media::Protection::None,
+            secret: None,
+            agreed: self.session.as_ref().map(|session| session.agreed.clone()),
         })
     }
 

@@ -2,7 +2,9 @@
 
 use super::latch::Latch;
 use super::port::{Peer, Port, Slot};
+use super::reports::Reports;
 use super::rtp::SendLine;
+use super::secure::Secured;
 use super::source::Playing;
 use super::{Command, Event, Item, Plane, Session, Timer};
 use crate::ids::PortId;
@@ -26,7 +28,7 @@ impl Plane {
         };
         match command {
             Command::Open { .. } => {}
-            Command::Close { .. } => self.close(slot),
+            Command::Close { .. } => self.close(now, slot),
             Command::Connect { session, .. } => self.connect(now, slot, session),
             Command::Play { source, token, .. } => {
                 self.port(slot).playing = Some(Playing::new(source, token));
@@ -67,7 +69,8 @@ impl Plane {
         }
         let line = SendLine::new(now, &mut self.rng);
         let phase = self.ticks.join();
-        self.place(Port::new(id, phase, line, now));
+        let reports = Reports::new(now, &mut self.rng);
+        self.place(Port::new(id, phase, line, reports, now));
         self.out.push_back(Item::Bind(id));
     }
 
@@ -82,7 +85,8 @@ impl Plane {
         slot
     }
 
-    fn close(&mut self, slot: Slot) {
+    fn close(&mut self, now: Instant, slot: Slot) {
+        self.send_report(now, slot, true);
         let port = self.remove(slot);
         self.out.push_back(Item::Unbind(port.id));
         self.event(Event::Closed { port: port.id, stats: port.stats() });
@@ -92,6 +96,7 @@ impl Plane {
         self.leave(slot);
         self.timers.cancel(&Timer::Silence(slot));
         self.timers.cancel(&Timer::Release(slot));
+        self.timers.cancel(&Timer::Report(slot));
         let port = self.ports[slot as usize].take().expect("a slot in use has a port");
         self.ticks.leave(port.phase, slot);
         self.slots.remove(&port.id.number);
@@ -102,19 +107,29 @@ impl Plane {
     fn connect(&mut self, now: Instant, slot: Slot, session: Session) {
         let port = self.port(slot);
         let receives = session.direction.receives();
-        (port.life, port.silent) = (now, false);
+        (port.life, port.silent, port.reports.heard) = (now, false, now);
         match &mut port.peer {
             Some(peer) => {
                 peer.latch.moved(session.remote);
+                match (&mut peer.secured, session.security.clone()) {
+                    (Some(secured), Some(security)) => secured.rekey(now, security),
+                    (secured @ None, Some(security)) => *secured = Some(Box::new(Secured::new(security))),
+                    // Its keys are kept, for where they are: they may come back.
+                    (_, None) => {}
+                }
                 peer.session = session;
             }
-            None => port.peer = Some(Peer { latch: Latch::new(session.remote), session }),
+            None => {
+                let secured = session.security.clone().map(|keys| Box::new(Secured::new(keys)));
+                port.peer = Some(Peer { latch: Latch::new(session.remote), secured, session });
+            }
         }
         if receives && !self.settings.silence_after.is_zero() {
             self.timers.set(Timer::Silence(slot), now + self.settings.silence_after);
         } else {
             self.timers.cancel(&Timer::Silence(slot));
         }
+        self.begin_reports(now, slot);
         self.wake(now, slot);
     }
 

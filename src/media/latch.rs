@@ -7,12 +7,19 @@
 //!      └───────────────────────────────────▶ Locked to that one (Latched)
 //! ```
 //! Once locked, packets from a third address neither redirect the leg nor are they heard; only the SDP's own address
-//! takes it back. A new address in a new SDP starts again. Left out: a candidate may have any address; comparing it
-//! with the address that signaling came from comes with trunks and NAT.
+//! takes it back. A new address in a new SDP starts again.
+//!
+//! NAT explains another port of the SDP's own address, and any address if the SDP names one that only its own network
+//! knows. For others n is [`DOUBT`] times as many, unless the packets prove by their key whose they are. Left out: the
+//! address that signaling came from, which is another host's as often as not.
 
 use super::rtp::Packet;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+/// What is asked of an address that NAT does not explain: of a gateway that sends from another one than it names, or of
+/// a stranger who hopes to be first. With 3 packets else, it is heard after 300 ms.
+pub const DOUBT: u8 = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -22,6 +29,15 @@ pub enum Verdict {
     Latched,
     /// From elsewhere, or not yet long enough.
     Foreign,
+}
+
+/// What else than its address says that a packet is the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing.
+    Address,
+    /// Its key.
+    Authentic,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,8 +76,13 @@ impl Latch {
         }
     }
 
-    /// A valid packet; `after` of them in a row from one other address move the leg there.
-    pub fn packet(&mut self, from: SocketAddr, packet: &Packet<'_>, after: u8) -> Verdict {
+    /// Whether nothing from there can be heard, whatever it is.
+    pub fn is_closed_to(&self, from: SocketAddr) -> bool {
+        self.locked && from != self.sdp && from != self.remote
+    }
+
+    /// A valid packet; `after` of them in a row from one other address that can be the peer's move the leg there.
+    pub fn packet(&mut self, from: SocketAddr, packet: &Packet<'_>, after: u8, proof: Proof) -> Verdict {
         // Whoever sent first from elsewhere may have been a stranger: the address that the peer itself named takes
         // the leg back at any time, and with it every stranger is out for good.
         if self.locked && from != self.sdp {
@@ -71,6 +92,8 @@ impl Latch {
             (self.locked, self.remote, self.candidate) = (true, from, None);
             return Verdict::Known;
         }
+        let explained = proof == Proof::Authentic || from.ip() == self.sdp.ip() || is_local(self.sdp.ip());
+        let after = if explained { after } else { after.saturating_mul(DOUBT) };
         if self.left == Some(from) || self.count(from, packet) < after {
             return Verdict::Foreign;
         }
@@ -88,13 +111,25 @@ impl Latch {
     }
 }
 
+/// Whether only the address's own network knows it, so that its owner is seen under another one elsewhere.
+fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            // RFC 6598: 100.64.0.0/10 is between a carrier's NAT and its customers'.
+            let [a, b, ..] = ip.octets();
+            ip.is_private() || ip.is_link_local() || ip.is_unspecified() || a == 100 && b & 0xc0 == 64
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Packets as `<sender><sequence>`, `>x` as a new SDP; the verdicts, and where we send in the end.
     fn check(packets: &str, verdicts: &str, remote: char) {
-        let address = |c: char| SocketAddr::from(([192, 0, 2, c as u8], 4000));
+        let address = |c: char| SocketAddr::from(([10, 0, 2, c as u8], 4000));
         let mut latch = Latch::new(address('s'));
         let mut got = String::new();
         for word in packets.split(' ') {
@@ -106,7 +141,7 @@ mod tests {
             }
             let sequence = word[1..].parse().unwrap();
             let packet = Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 1, payload: b"x" };
-            got.push(match latch.packet(address(sender), &packet, 3) {
+            got.push(match latch.packet(address(sender), &packet, 3, Proof::Address) {
                 Verdict::Known => 'k',
                 Verdict::Latched => 'L',
                 Verdict::Foreign => '-',
@@ -127,5 +162,32 @@ mod tests {
         check("s1 >t s2 s3 s4 s5 t1 t2", "k>----kk", 't'); // old packets do not bring it back
         check("s1 >t s2 a1 a2 a3 t1", "k>---Lk", 't');
         check("a1 a2 a3 >t a4 a5 a6 a7", "--L>--Lk", 'a'); // the same NAT after a re-INVITE
+    }
+    #[test]
+    fn strangers_must_wait_longer_than_nat() {
+        // The SDP's address, the candidate's, its proof; after how many packets it is the leg's.
+        for (sdp, from, proof, expect) in [
+            ("198.51.100.9:4000", "198.51.100.9:9999", Proof::Address, 3),
+            ("198.51.100.9:4000", "203.0.113.1:4000", Proof::Address, 15),
+            ("198.51.100.9:4000", "203.0.113.1:4000", Proof::Authentic, 3),
+            ("198.51.100.9:4000", "10.0.0.1:4000", Proof::Address, 15),
+            ("10.1.2.3:4000", "203.0.113.1:4000", Proof::Address, 3),
+            ("172.31.2.3:4000", "203.0.113.1:4000", Proof::Address, 3),
+            ("172.32.2.3:4000", "203.0.113.1:4000", Proof::Address, 15),
+            ("192.168.2.3:4000", "203.0.113.1:4000", Proof::Address, 3),
+            ("100.64.2.3:4000", "203.0.113.1:4000", Proof::Address, 3),
+            ("100.128.2.3:4000", "203.0.113.1:4000", Proof::Address, 15),
+            ("169.254.2.3:4000", "203.0.113.1:4000", Proof::Address, 3),
+            ("0.0.0.0:4000", "203.0.113.1:4000", Proof::Address, 3),
+            ("[fd00::1]:4000", "[2001:db8::1]:4000", Proof::Address, 3),
+            ("[2001:db8::2]:4000", "[2001:db8::1]:4000", Proof::Address, 15),
+        ] {
+            let mut latch = Latch::new(sdp.parse().unwrap());
+            let packet =
+                |sequence| Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 1, payload: b"x" };
+            let latched = |n: &u16| latch.packet(from.parse().unwrap(), &packet(*n), 3, proof) == Verdict::Latched;
+            assert_eq!((1..100).find(latched), Some(expect), "{sdp} {from} {proof:?}");
+            assert!(latch.is_closed_to("192.0.2.77:1".parse().unwrap()) && !latch.is_closed_to(sdp.parse().unwrap()));
+        }
     }
 }

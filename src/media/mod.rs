@@ -6,7 +6,7 @@
 //! of the 20 ms tick, so that a thousand streams do not leave at once. Each port has one SSRC, sequence and
 //! timestamp line from `Open` to `Close`, whatever is heard.
 //!
-//! Left out: jitter buffer, SRTP, mixing, recording, RTCP reports.
+//! Left out: jitter buffer, mixing, recording.
 
 mod bridge;
 pub mod codec;
@@ -20,17 +20,19 @@ mod mutation;
 mod packets;
 mod playout;
 mod port;
+mod reports;
 mod rtcp;
 mod rtp;
 pub mod sdp;
-pub mod source;
 mod secure;
+pub mod source;
 mod ticks;
 pub mod wav;
 mod words;
 
 pub use codec::Codec;
-pub use sdp::{Local, Refusal};
+pub use sdp::{Local, Refusal, Secret};
+pub use secure::{Key, Keying, Security, Suite};
 pub use source::{SoundId, Sounds, Source, WavError};
 pub use words::*;
 
@@ -65,6 +67,8 @@ pub struct Plane {
     arena: Vec<u8>,
     /// Samples of the frames in `out`.
     heard: Vec<i16>,
+    /// A packet that is being decrypted; empty between calls.
+    opened: Vec<u8>,
     stats: Stats,
 }
 
@@ -74,6 +78,8 @@ enum Timer {
     Silence(Slot),
     /// When a key whose end packets may be lost counts as released.
     Release(Slot),
+    /// When the next RTCP report is due.
+    Report(Slot),
     /// When a port that another plane was to hand over counts as lost.
     Arrival(u64),
 }
@@ -85,6 +91,7 @@ enum Item {
     Unbind(PortId),
     Depart { port: PortId, moving: Box<Moving> },
     Packet { port: PortId, to: SocketAddr, start: u32, end: u32 },
+    Control { port: PortId, to: SocketAddr, start: u32, end: u32 },
     Heard { port: PortId, start: u32 },
     Event(Event),
 }
@@ -104,6 +111,7 @@ impl Plane {
             out: VecDeque::new(),
             arena: Vec::new(),
             heard: Vec::new(),
+            opened: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -141,6 +149,9 @@ impl Plane {
             Item::Depart { port, moving } => Output::Depart { port, moving },
             Item::Packet { port, to, start, end } => {
                 Output::Packet { port, to, bytes: &self.arena[start as usize..end as usize] }
+            }
+            Item::Control { port, to, start, end } => {
+                Output::Control { port, to, bytes: &self.arena[start as usize..end as usize] }
             }
             Item::Heard { port, start } => {
                 Output::Heard { port, frame: &self.heard[start as usize..start as usize + FRAME] }

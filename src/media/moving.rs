@@ -133,12 +133,13 @@ impl Plane {
         let after = self.settings.silence_after;
         let receives = port.peer.as_ref().is_some_and(|peer| peer.session.direction.receives());
         let silence = (receives && !port.silent && !after.is_zero()).then(|| port.life + after);
-        let (release, phase) = (port.digits_in.deadline(), port.phase);
+        let (release, report, phase) = (port.digits_in.deadline(), port.reports.next, port.phase);
         let ticking = std::mem::take(&mut port.ticking);
         self.ticks.enter(phase);
         let slot = self.place(port);
         silence.into_iter().for_each(|at| self.timers.set(Timer::Silence(slot), at));
         release.into_iter().for_each(|at| self.timers.set(Timer::Release(slot), at));
+        report.into_iter().for_each(|at| self.timers.set(Timer::Report(slot), at));
         if ticking {
             self.catch_up(now, slot);
         }

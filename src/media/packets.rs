@@ -3,7 +3,7 @@
 use super::bridge::Place;
 use super::codec::{Codec, FRAME};
 use super::dtmf::{Payload, Pressed};
-use super::latch::Verdict;
+use super::latch::{Proof, Verdict};
 use super::port::{Kind, Peer, Slot, Voice};
 use super::rtp::{self, Packet};
 use super::{Drop, Event, Item, Plane, Timer};
@@ -14,14 +14,35 @@ use std::net::SocketAddr;
 impl Plane {
     pub(super) fn packet(&mut self, now: Instant, id: PortId, from: SocketAddr, bytes: &[u8]) {
         let Some(slot) = self.slot(id) else { return self.stats.dropped[Drop::Unconnected as usize] += 1 };
+        let mux = || self.ports[slot as usize].as_ref()?.peer.as_ref().map(|peer| peer.session.agreed.mux);
+        if rtp::is_control(bytes) && mux() == Some(true) {
+            return self.control(now, id, from, bytes);
+        }
         if let Err(why) = self.take(now, slot, from, bytes) {
             self.stats.dropped[why as usize] += 1;
             self.port(slot).stats.dropped += 1;
         }
     }
 
-    /// A packet for a port: whose it is, what it means, who hears it.
+    /// A datagram for a port: decrypted, if its leg's are.
     fn take(&mut self, now: Instant, slot: Slot, from: SocketAddr, bytes: &[u8]) -> Result<(), Drop> {
+        let port = self.ports[slot as usize].as_mut().ok_or(Drop::Unconnected)?;
+        let peer = port.peer.as_mut().ok_or(Drop::Unconnected)?;
+        let closed = peer.latch.is_closed_to(from);
+        let Some(keys) = peer.keys() else { return self.take_clear(now, slot, from, bytes) };
+        if closed {
+            return Err(Drop::Foreign); // for less than decrypting costs
+        }
+        let mut opened = std::mem::take(&mut self.opened);
+        opened.clear();
+        opened.extend_from_slice(bytes);
+        let result = keys.open(now, &mut opened).and_then(|()| self.take_clear(now, slot, from, &opened));
+        self.opened = opened;
+        result
+    }
+
+    /// A packet for a port: whose it is, what it means, who hears it.
+    fn take_clear(&mut self, now: Instant, slot: Slot, from: SocketAddr, bytes: &[u8]) -> Result<(), Drop> {
         let packet = Packet::read(bytes).ok_or(Drop::Malformed)?;
         let after = self.settings.latch_after;
         let port = self.ports[slot as usize].as_mut().ok_or(Drop::Unconnected)?;
@@ -33,7 +54,8 @@ impl Plane {
             }
             return Err(Drop::Payload);
         };
-        let verdict = peer.latch.packet(from, &packet, after);
+        let proof = if peer.session.security.is_some() { Proof::Authentic } else { Proof::Address };
+        let verdict = peer.latch.packet(from, &packet, after, proof);
         let (receives, id, joined) = (peer.session.direction.receives(), port.id, port.joined);
         match verdict {
             Verdict::Foreign => return Err(Drop::Foreign),
@@ -49,6 +71,7 @@ impl Plane {
         let echoes = port.echoes;
         port.stats.packets_in += 1;
         port.reception.packet(&packet, now);
+        port.reports.heard = now;
         self.stats.packets_in += 1;
         match kind {
             Kind::Event => self.key(now, slot, &packet),
@@ -83,38 +106,52 @@ impl Plane {
             }
         };
         let place = place.ok_or(Drop::Superseded)?;
-        let payload = self.send(to, remote, payload_type, place, packet.payload);
+        let start = self.write(to, payload_type, place, packet.payload);
         if let Kind::Audio(from) = kind {
-            from.convert(codec, &mut self.arena[payload..]);
+            from.convert(codec, &mut self.arena[start + rtp::HEADER..]);
         }
+        self.put_out(to, remote, start)?;
         self.stats.forwarded += 1;
         Ok(())
     }
 
-    /// Puts a packet out; returns where its payload starts in the arena.
-    pub(super) fn send(&mut self, slot: Slot, to: SocketAddr, payload_type: u8, place: Place, payload: &[u8]) -> usize {
+    /// Sends a packet.
+    pub(super) fn send(&mut self, slot: Slot, to: SocketAddr, payload_type: u8, place: Place, payload: &[u8]) {
+        let start = self.write(slot, payload_type, place, payload);
+        if let Err(why) = self.put_out(slot, to, start) {
+            self.stats.dropped[why as usize] += 1;
+        }
+    }
+
+    /// Writes a packet into the arena; returns where it starts.
+    fn write(&mut self, slot: Slot, payload_type: u8, place: Place, payload: &[u8]) -> usize {
         let start = self.arena.len();
-        let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
+        let ssrc = self.port(slot).line.ssrc;
         let Place { marker, sequence, timestamp } = place;
-        Packet { marker, payload_type, sequence, timestamp, ssrc: port.line.ssrc, payload }.write(&mut self.arena);
+        Packet { marker, payload_type, sequence, timestamp, ssrc, payload }.write(&mut self.arena);
+        start
+    }
+
+    /// Puts out the packet that is all of the arena from `start` on, encrypted if its leg's are.
+    fn put_out(&mut self, slot: Slot, to: SocketAddr, start: usize) -> Result<(), Drop> {
+        let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
+        let octets = self.arena.len() - start - rtp::HEADER;
+        if let Some(secured) = port.peer.as_mut().and_then(Peer::keys)
+            && let Err(why) = secured.seal(&mut self.arena, start)
+        {
+            self.arena.truncate(start);
+            return Err(why);
+        }
+        port.reports.octets = port.reports.octets.wrapping_add(octets as u32);
         port.stats.packets_out += 1;
         self.stats.packets_out += 1;
         let end = self.arena.len() as u32;
         self.out.push_back(Item::Packet { port: port.id, to, start: start as u32, end });
-        start + rtp::HEADER
-    }
-
-    pub(super) fn control(&mut self, now: Instant, id: PortId, from: SocketAddr, bytes: &[u8]) {
-        let Some(slot) = self.slot(id) else { return };
-        let known = |p: &Peer| from.ip() == p.latch.remote().ip() || from == p.session.remote_control;
-        if super::rtcp::source(bytes).is_some() && self.port(slot).peer.as_ref().is_some_and(known) {
-            self.port(slot).stats.controls_in += 1;
-            self.alive(now, slot);
-        }
+        Ok(())
     }
 
     /// The peer has shown life. The timer is moved when it fires, not here.
-    fn alive(&mut self, now: Instant, slot: Slot) {
+    pub(super) fn alive(&mut self, now: Instant, slot: Slot) {
         let port = self.port(slot);
         port.life = now;
         if std::mem::replace(&mut port.silent, false) {

@@ -13,6 +13,7 @@ impl Plane {
             match timer {
                 Timer::Silence(slot) => self.silence(now, slot),
                 Timer::Release(slot) => self.release(now, slot),
+                Timer::Report(slot) => self.report(now, slot),
                 Timer::Arrival(number) => self.not_coming(now, number, moving::LOST.to_owned()),
             }
         }

@@ -5,7 +5,9 @@ use super::codec::Codec;
 use super::dtmf::{DigitsIn, DigitsOut};
 use super::hearing::Hearing;
 use super::latch::Latch;
+use super::reports::Reports;
 use super::rtp::{Reception, SendLine};
+use super::secure::Secured;
 use super::source::Playing;
 use super::words::{PortStats, Session};
 use crate::ids::PortId;
@@ -43,6 +45,7 @@ pub struct Port {
     pub life: Instant,
     pub silent: bool,
     pub reception: Reception,
+    pub reports: Reports,
     pub stats: PortStats,
 }
 
@@ -50,6 +53,8 @@ pub struct Port {
 pub struct Peer {
     pub session: Session,
     pub latch: Latch,
+    /// The keys of a session that is encrypted, or was.
+    pub secured: Option<Box<Secured>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +73,7 @@ pub enum Kind {
 }
 
 impl Port {
-    pub fn new(id: PortId, phase: u8, line: SendLine, now: Instant) -> Port {
+    pub fn new(id: PortId, phase: u8, line: SendLine, reports: Reports, now: Instant) -> Port {
         Port {
             id,
             phase,
@@ -87,6 +92,7 @@ impl Port {
             life: now,
             silent: false,
             reception: Reception::default(),
+            reports,
             stats: PortStats::default(),
         }
     }
@@ -97,7 +103,12 @@ impl Port {
     }
 
     pub fn stats(&self) -> PortStats {
-        PortStats { lost: self.reception.lost(), jitter: self.reception.jitter(), ..self.stats }
+        PortStats {
+            lost: self.reception.lost(),
+            jitter: self.reception.jitter(),
+            quality: self.reports.quality,
+            ..self.stats
+        }
     }
 
     /// Begins another voice, or goes on with the same; whether it is another one.
@@ -124,6 +135,11 @@ impl Port {
 }
 
 impl Peer {
+    /// The keys, while packets are encrypted.
+    pub fn keys(&mut self) -> Option<&mut Secured> {
+        self.secured.as_deref_mut().filter(|_| self.session.security.is_some())
+    }
+
     pub fn kind(&self, payload_type: u8) -> Option<Kind> {
         let session = &self.session;
         let codec = session.receive.iter().find(|(number, _)| *number == payload_type);

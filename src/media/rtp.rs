@@ -2,6 +2,7 @@
 //!
 //! Left out: header extensions' meaning.
 
+use super::rtcp::Block;
 use crate::ids::Rng;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -134,44 +135,79 @@ pub fn is_after(a: u32, b: u32) -> bool {
 /// What was received of one leg, for loss and jitter (RFC 3550 A.1, A.3, A.8).
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Reception {
-    ssrc: u32,
-    highest: u16,
-    started: bool,
-    expected: u64,
-    received: u64,
+    stream: Option<Stream>,
+    /// Of the streams before this one.
+    lost_before: u64,
     transit: i32,
     /// In 1/16 units, as in A.8.
     jitter: u32,
 }
 
+/// One source's packets; numbers with their cycles.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Stream {
+    ssrc: u32,
+    first: u32,
+    highest: u32,
+    received: u32,
+    /// Expected and received when it was last reported.
+    reported: (u32, u32),
+}
+
+impl Stream {
+    fn expected(&self) -> u32 {
+        self.highest.wrapping_sub(self.first).wrapping_add(1)
+    }
+
+    fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.received).into()
+    }
+}
+
 impl Reception {
     pub fn packet(&mut self, packet: &Packet<'_>, now: Instant) {
-        let step = packet.sequence.wrapping_sub(self.highest) as i16;
-        self.received += 1;
-        // A new stream, or a restarted one (MAX_DROPOUT and MAX_MISORDER of A.1 in one): counts from here.
-        if !self.started || packet.ssrc != self.ssrc || step.unsigned_abs() > 3000 {
-            self.expected += 1;
-            (self.started, self.ssrc, self.highest) = (true, packet.ssrc, packet.sequence);
-            self.transit = transit(packet, now);
-            return;
-        }
-        if step > 0 {
-            self.expected += u64::from(step.unsigned_abs());
-            self.highest = packet.sequence;
-        }
+        let sequence = u32::from(packet.sequence);
         let transit = transit(packet, now);
         let d = transit.wrapping_sub(self.transit).unsigned_abs();
         self.transit = transit;
+        let step = |s: &Stream| packet.sequence.wrapping_sub(s.highest as u16) as i16;
+        // Else a new stream, or a restarted one (MAX_DROPOUT and MAX_MISORDER of A.1 in one): counts from here.
+        let goes_on = |s: &&mut Stream| s.ssrc == packet.ssrc && step(s).unsigned_abs() <= 3000;
+        let Some(stream) = self.stream.as_mut().filter(goes_on) else {
+            self.lost_before = self.lost();
+            let (ssrc, reported) = (packet.ssrc, (0, 0));
+            self.stream = Some(Stream { ssrc, first: sequence, highest: sequence, received: 1, reported });
+            return;
+        };
+        stream.received = stream.received.wrapping_add(1);
+        if step(stream) > 0 {
+            stream.highest = stream.highest.wrapping_add(step(stream).unsigned_abs().into());
+        }
         self.jitter = self.jitter.saturating_add(d.min(1 << 20)) - ((self.jitter + 8) >> 4);
     }
 
+    /// Packets that did not come; late ones came.
     pub fn lost(&self) -> u64 {
-        self.expected.saturating_sub(self.received)
+        self.lost_before + self.stream.as_ref().map_or(0, Stream::lost)
     }
 
     /// In timestamp units.
     pub fn jitter(&self) -> u32 {
         self.jitter >> 4
+    }
+
+    /// What the peer is told of its source (§6.4.1, A.3), without its own report's time; the loss since the last time.
+    pub fn report(&mut self) -> Option<Block> {
+        let jitter = self.jitter();
+        let stream = self.stream.as_mut()?;
+        let now = (stream.expected(), stream.received);
+        let expected = now.0.wrapping_sub(stream.reported.0);
+        let lost = i64::from(expected) - i64::from(now.1.wrapping_sub(stream.reported.1));
+        stream.reported = now;
+        let fraction = if lost > 0 { (lost * 256 / i64::from(expected)).min(255) as u8 } else { 0 };
+        let lost = (i64::from(now.0) - i64::from(now.1)).clamp(-(1 << 23), (1 << 23) - 1) as i32;
+        let (ssrc, highest) = (stream.ssrc, stream.highest);
+        Some(Block { ssrc, fraction, lost, highest, jitter, last_report: 0, delay: 0 })
     }
 }
 
@@ -280,6 +316,28 @@ mod tests {
             }
             assert_eq!((reception.lost(), reception.jitter()), (lost, jitter), "{:?}", &packets[..3]);
         }
+    }
+
+    #[test]
+    fn what_is_reported_of_the_peer() {
+        let mut reception = Reception::default();
+        assert_eq!(reception.report(), None);
+        let take = |reception: &mut Reception, ssrc, numbers: &mut dyn Iterator<Item = u32>| {
+            for n in numbers {
+                let (sequence, timestamp) = (n as u16, n.wrapping_mul(160));
+                let p = Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: b"x" };
+                reception.packet(&p, Instant(u64::from(n) * 20_000_000));
+            }
+            let b = reception.report().unwrap();
+            (b.ssrc, b.fraction, b.lost, b.highest)
+        };
+        assert_eq!(take(&mut reception, 5, &mut (65_000..65_100)), (5, 0, 0, 65_099));
+        assert_eq!(take(&mut reception, 5, &mut (65_100..65_200).step_by(2)), (5, 126, 49, 65_198));
+        assert_eq!(take(&mut reception, 5, &mut (65_199..66_000)), (5, 0, 49, 65_999)); // with its cycle
+        assert_eq!(take(&mut reception, 5, &mut std::iter::empty()), (5, 0, 49, 65_999));
+        assert_eq!(take(&mut reception, 5, &mut [65_990; 60].into_iter()), (5, 0, -11, 65_999)); // duplicates
+        assert_eq!(take(&mut reception, 6, &mut (0..1)), (6, 0, 0, 0)); // another source
+        assert_eq!(reception.lost(), 0);
     }
 
     #[test]

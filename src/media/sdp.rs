@@ -2,17 +2,24 @@
 //!
 //! An answer follows the offer's order of codecs and its payload type numbers, and refuses what it cannot do with
 //! port 0, in place. Known: direction attributes, `c=` of the session or the stream, IPv4 and IPv6, the old hold by
-//! the null address (RFC 2543), telephone-event (RFC 4733), `a=rtcp` (RFC 3605). We always send packets of 20 ms,
-//! which every peer must take (RFC 3551 §4.2).
+//! the null address (RFC 2543), telephone-event (RFC 4733), `a=rtcp` (RFC 3605), `a=rtcp-mux` (RFC 5761), `a=crypto`
+//! (RFC 4568; with RTP/AVP too, RFC 8643), the profiles with feedback, of which none is sent (RFC 4585, RFC 5124).
+//! We always send packets of 20 ms, which every peer must take (RFC 3551 §4.2).
 //!
-//! Left out: profiles other than RTP/AVP, bundling, ICE, host names in `c=`.
+//! Left out: keys by DTLS, bundling, ICE, host names in `c=`.
+
+mod crypto;
+mod stream;
 
 use super::codec::Codec;
-use super::words::{Direction, Session};
-use sdp_types::{Connection, Media};
+use super::secure::{Security, Suite};
+use super::words::{Agreed, Direction, Profile, Protection, Session};
+use crypto::Crypto;
+pub use crypto::Secret;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use stream::{Stream, address};
 
 /// Bytes of a description at most; more is refused unread.
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -32,6 +39,12 @@ pub struct Local {
     pub version: u64,
     pub direction: Direction,
     pub telephone_event: bool,
+    /// Whether audio is encrypted.
+    pub protection: Protection,
+    /// Where our keys come from: drawn once for a leg, and again to change them. Without it nothing is encrypted.
+    pub secret: Option<Secret>,
+    /// What the leg's session has agreed on before, if it has one: a later offer must not fall back behind it.
+    pub agreed: Option<Agreed>,
 }
 
 /// Why a description cannot be taken. All are 488 (Not Acceptable Here), except `Malformed`, which is 400.
@@ -41,8 +54,10 @@ pub enum Refusal {
     Malformed(String),
     /// No audio stream, or a rejected one only.
     NoAudio,
-    /// Audio only with another profile than RTP/AVP.
+    /// Audio only with a profile that is not spoken here.
     Profile(String),
+    /// It is not encrypted and must be, or must not be and is, or with no key that is known here; a sentence why.
+    Protection(String),
     /// No codec in common.
     NoCodec,
     /// No literal unicast address of our family.
@@ -54,7 +69,8 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Malformed(why) => write!(f, "no readable SDP: {why}"),
             Refusal::NoAudio => f.write_str("no audio stream"),
-            Refusal::Profile(profile) => write!(f, "audio by {profile:?}, and only RTP/AVP is spoken here"),
+            Refusal::Profile(profile) => write!(f, "audio by {profile:?}, which is not spoken here"),
+            Refusal::Protection(why) => f.write_str(why),
             Refusal::NoCodec => f.write_str("no codec in common"),
             Refusal::Address(address) => {
                 write!(
@@ -68,11 +84,25 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// An offer of one audio stream.
+/// An offer of one audio stream; in its old place among those that were refused (RFC 3264 §8).
+///
+/// What may be encrypted is offered as RTP/AVP with keys, which those who do not know them take as plain (RFC 8643);
+/// what must be, as RTP/SAVP.
 pub fn offer(local: &Local) -> Vec<u8> {
     let formats: Vec<_> = local.codecs.iter().map(|c| (c.static_payload(), *c)).collect();
+    let agreed = local.agreed.clone().unwrap_or_default();
+    let required = local.protection == Protection::Required;
+    let profile = if required { agreed.profile.secure() } else { agreed.profile };
+    let secret = local.secret.as_ref().filter(|_| local.protection != Protection::None);
+    let keys = secret.iter().flat_map(|secret| Suite::ALL.map(|suite| secret.keying(suite)));
+    let crypto: Vec<_> = (1..).zip(keys).map(|(tag, keying)| Crypto { tag, keying }).collect();
     let mut text = head(local, "0 0");
-    stream_lines(&mut text, local, &formats, local.telephone_event.then_some(EVENTS_PAYLOAD), local.direction);
+    agreed.before.iter().for_each(|line| text += line);
+    let events = local.telephone_event.then_some(EVENTS_PAYLOAD);
+    let direction = local.direction;
+    let lines = Lines { profile, formats: &formats, events, direction, mux: agreed.mux, crypto: &crypto };
+    lines.write(&mut text, local.address.port());
+    agreed.after.iter().for_each(|line| text += line);
     text.into_bytes()
 }
 
@@ -84,36 +114,93 @@ pub fn answer(offer: &[u8], local: &Local) -> Result<(Vec<u8>, Session), Refusal
     let offered = parse(offer)?;
     let (mut taken, mut refusal) = (None, Refusal::NoAudio);
     for (index, media) in offered.medias.iter().enumerate() {
-        match Stream::read(&offered, media, local.address.ip()).and_then(|s| s.only(&local.codecs)) {
+        let stream = Stream::read(&offered, media, local.address.ip()).and_then(|s| s.only(&local.codecs));
+        match stream.and_then(|stream| Ok((chosen_key(&stream, local)?, stream))) {
             Ok(stream) if taken.is_none() => taken = Some((index, stream)),
             Ok(_) | Err(Refusal::NoAudio) => {}
             Err(why) => refusal = why,
         }
     }
-    let (index, stream) = taken.ok_or(refusal)?;
-    let session = stream.answered_by(local);
+    let (index, (key, stream)) = taken.ok_or(refusal)?;
+    // RFC 3264 §6: a rejected stream keeps its place, with port 0.
+    let refused = |m: &sdp_types::Media| format!("m={} 0 {} {}\r\n", m.media, m.proto, m.fmt);
+    let before: Vec<_> = offered.medias[..index].iter().map(refused).collect();
+    let after: Vec<_> = offered.medias[index + 1..].iter().map(refused).collect();
+    let crypto: Vec<_> = key.iter().map(|(crypto, _)| crypto.clone()).collect();
+    let agreed = Agreed { profile: stream.profile, mux: stream.mux, before, after };
+    let session = answered(stream, local, agreed, key.map(|(_, security)| security));
+    let Session { receive, receive_events, direction, agreed, .. } = &session;
     let mut text = head(local, &times(&offered));
-    for (i, media) in offered.medias.iter().enumerate() {
-        if i == index {
-            stream_lines(&mut text, local, &session.receive, session.receive_events, session.direction);
-        } else {
-            // RFC 3264 §6: a rejected stream keeps its place, with port 0.
-            let _ = write!(text, "m={} 0 {} {}\r\n", media.media, media.proto, media.fmt);
-        }
-    }
+    agreed.before.iter().for_each(|line| text += line);
+    let lines = Lines {
+        profile: agreed.profile,
+        formats: receive,
+        events: *receive_events,
+        direction: *direction,
+        mux: agreed.mux,
+        crypto: &crypto,
+    };
+    lines.write(&mut text, local.address.port());
+    agreed.after.iter().for_each(|line| text += line);
     Ok((text.into_bytes(), session))
+}
+
+/// The line with our key that answers an offered stream, and both sides' keys; none if it stays in the clear.
+fn chosen_key(offered: &Stream, local: &Local) -> Result<Option<(Crypto, Security)>, Refusal> {
+    let refused = |why: &str| Err(Refusal::Protection(why.to_owned()));
+    let secret = local.secret.as_ref().filter(|_| local.protection != Protection::None);
+    // RFC 4568 §5.1.2: the first that is acceptable.
+    match (secret, offered.crypto.first()) {
+        (Some(secret), Some(Crypto { tag, keying })) => {
+            let send = secret.keying(keying.suite);
+            let line = Crypto { tag: *tag, keying: send.clone() };
+            Ok(Some((line, Security { send, receive: keying.clone() })))
+        }
+        (None, _) if offered.profile.is_secure() => refused("audio is encrypted, and that is not done here"),
+        (Some(_), None) if offered.profile.is_secure() => {
+            refused("audio is encrypted, and no key in the description is of a kind that is known here")
+        }
+        _ if local.protection == Protection::Required => refused("audio is in the clear, and must be encrypted"),
+        _ => Ok(None),
+    }
+}
+
+/// What our answer to an offered stream agrees on.
+fn answered(offered: Stream, local: &Local, agreed: Agreed, security: Option<Security>) -> Session {
+    let events = offered.events.filter(|_| local.telephone_event);
+    let (send_payload, codec) = offered.formats[0];
+    Session {
+        remote: offered.remote,
+        remote_control: offered.remote_control,
+        codec,
+        send_payload,
+        receive: offered.formats,
+        send_events: events,
+        receive_events: events,
+        direction: Direction::from_ways(
+            local.direction.sends() && offered.direction.receives(),
+            local.direction.receives() && offered.direction.sends(),
+        ),
+        agreed,
+        security,
+    }
 }
 
 /// What the peer's answer to our offer means.
 pub fn accept(our_offer: &[u8], answer: &[u8]) -> Result<Session, Refusal> {
     let (ours, theirs) = (parse(our_offer)?, parse(answer)?);
-    let (our_media, their_media) =
-        (ours.medias.first().ok_or(Refusal::NoAudio)?, theirs.medias.first().ok_or(Refusal::NoAudio)?);
+    let place = ours.medias.iter().position(|media| media.port != 0).ok_or(Refusal::NoAudio)?;
+    let (our_media, their_media) = (&ours.medias[place], theirs.medias.get(place).ok_or(Refusal::NoAudio)?);
     let our_ip = address(&ours, our_media).map(|a| a.ip()).ok_or(Refusal::NoAudio)?;
     let offered = Stream::read(&ours, our_media, our_ip)?;
     let codecs: Vec<_> = offered.formats.iter().map(|(_, codec)| *codec).collect();
     let answered = Stream::read(&theirs, their_media, our_ip)?.only(&codecs)?;
+    if offered.profile.is_secure() != answered.profile.is_secure() {
+        return Err(Refusal::Profile(their_media.proto.clone()));
+    }
+    let security = answered_key(&offered, &answered)?;
     let (send_payload, codec) = answered.formats[0];
+    let refused = |m: &sdp_types::Media| format!("m={} 0 {} {}\r\n", m.media, m.proto, m.fmt);
     Ok(Session {
         remote: answered.remote,
         remote_control: answered.remote_control,
@@ -128,64 +215,27 @@ pub fn accept(our_offer: &[u8], answer: &[u8]) -> Result<Session, Refusal> {
             offered.direction.sends() && answered.direction.receives(),
             offered.direction.receives() && answered.direction.sends(),
         ),
+        agreed: Agreed {
+            profile: offered.profile,
+            mux: offered.mux && answered.mux,
+            before: ours.medias[..place].iter().map(refused).collect(),
+            after: ours.medias[place + 1..].iter().map(refused).collect(),
+        },
+        security,
     })
 }
 
-/// One audio stream as its writer describes it; `direction` is seen from the writer.
-struct Stream {
-    remote: SocketAddr,
-    remote_control: SocketAddr,
-    /// What we know of it, in the writer's order, each codec once. Never empty after [`Stream::only`].
-    formats: Vec<(u8, Codec)>,
-    events: Option<u8>,
-    direction: Direction,
-}
-
-impl Stream {
-    fn read(session: &sdp_types::Session, media: &Media, our_ip: IpAddr) -> Result<Stream, Refusal> {
-        if media.media != "audio" || media.port == 0 {
-            return Err(Refusal::NoAudio);
-        }
-        if media.proto != "RTP/AVP" {
-            return Err(Refusal::Profile(media.proto.clone()));
-        }
-        let remote = address(session, media)
-            .filter(|a| a.is_ipv4() == our_ip.is_ipv4() && !a.ip().is_multicast())
-            .ok_or_else(|| {
-                Refusal::Address(connection(session, media).map_or_else(String::new, |c| c.connection_address.clone()))
-            })?;
-        let mut direction = direction(session, media);
-        if remote.ip().is_unspecified() {
-            // RFC 3264 §8.4: the hold of RFC 2543. Its writer must not be sent to.
-            direction = Direction::from_ways(direction.sends(), false);
-        }
-        let (formats, events) = formats(media);
-        Ok(Stream { remote, remote_control: control_address(media, remote), formats, events, direction })
-    }
-
-    /// Drops the codecs that are not among `codecs`.
-    fn only(mut self, codecs: &[Codec]) -> Result<Stream, Refusal> {
-        self.formats.retain(|(_, codec)| codecs.contains(codec));
-        if self.formats.is_empty() { Err(Refusal::NoCodec) } else { Ok(self) }
-    }
-
-    /// What our answer to this offered stream agrees on.
-    fn answered_by(self, local: &Local) -> Session {
-        let events = self.events.filter(|_| local.telephone_event);
-        let (send_payload, codec) = self.formats[0];
-        Session {
-            remote: self.remote,
-            remote_control: self.remote_control,
-            codec,
-            send_payload,
-            receive: self.formats,
-            send_events: events,
-            receive_events: events,
-            direction: Direction::from_ways(
-                local.direction.sends() && self.direction.receives(),
-                local.direction.receives() && self.direction.sends(),
-            ),
-        }
+/// RFC 4568 §5.1.3: the key in an answer is for the offered line that it names by its tag, and of its suite.
+fn answered_key(offered: &Stream, answered: &Stream) -> Result<Option<Security>, Refusal> {
+    let fits = |ours: &&Crypto, theirs: &Crypto| ours.tag == theirs.tag && ours.keying.suite == theirs.keying.suite;
+    let chosen = answered.crypto.first();
+    let ours = chosen.and_then(|theirs| offered.crypto.iter().find(|ours| fits(ours, theirs)));
+    match (ours, chosen) {
+        (Some(ours), Some(theirs)) => Ok(Some(Security { send: ours.keying.clone(), receive: theirs.keying.clone() })),
+        // Keys that nobody asked for, beside audio that need not be encrypted.
+        _ if offered.crypto.is_empty() && !offered.profile.is_secure() => Ok(None),
+        (_, None) if !answered.other_keys && !offered.profile.is_secure() => Ok(None),
+        _ => Err(Refusal::Protection("audio is encrypted with a key that was not asked for".to_owned())),
     }
 }
 
@@ -196,72 +246,6 @@ fn parse(bytes: &[u8]) -> Result<sdp_types::Session, Refusal> {
     // Names in old character sets are no reason to refuse a call.
     let text = String::from_utf8_lossy(bytes);
     sdp_types::Session::parse(text.as_bytes()).map_err(|e| Refusal::Malformed(e.to_string()))
-}
-
-fn connection<'a>(session: &'a sdp_types::Session, media: &'a Media) -> Option<&'a Connection> {
-    media.connections.first().or(session.connection.as_ref())
-}
-
-fn address(session: &sdp_types::Session, media: &Media) -> Option<SocketAddr> {
-    let ip = connection(session, media)?.connection_address.parse().ok()?;
-    Some(SocketAddr::new(ip, media.port))
-}
-
-/// RFC 3605 §2.1: `a=rtcp:53020` or `a=rtcp:53020 IN IP4 126.16.64.4`; without it the next port (RFC 3550 §11).
-fn control_address(media: &Media, remote: SocketAddr) -> SocketAddr {
-    let next = SocketAddr::new(remote.ip(), remote.port().saturating_add(1));
-    let Some(value) = attribute(&media.attributes, "rtcp") else { return next };
-    let mut parts = value.split_ascii_whitespace();
-    let Some(port) = parts.next().and_then(|p| p.parse().ok()) else { return next };
-    let ip = parts.nth(2).and_then(|ip| ip.parse().ok()).filter(|ip: &IpAddr| ip.is_ipv4() == remote.is_ipv4());
-    SocketAddr::new(ip.unwrap_or(remote.ip()), port)
-}
-
-/// RFC 8866 §6.7: the stream's own attribute wins over the session's; none is sendrecv.
-fn direction(session: &sdp_types::Session, media: &Media) -> Direction {
-    let named = |a: &sdp_types::Attribute| match a.attribute.as_str() {
-        "sendrecv" => Some(Direction::SendRecv),
-        "sendonly" => Some(Direction::SendOnly),
-        "recvonly" => Some(Direction::RecvOnly),
-        "inactive" => Some(Direction::Inactive),
-        _ => None,
-    };
-    media.attributes.iter().chain(&session.attributes).find_map(named).unwrap_or_default()
-}
-
-/// The codecs that we know with their numbers in the order of the m-line, and the number of telephone-event.
-fn formats(media: &Media) -> (Vec<(u8, Codec)>, Option<u8>) {
-    let (mut codecs, mut events) = (Vec::new(), None);
-    for payload in media.fmt.split_ascii_whitespace().filter_map(|f| f.parse().ok()).filter(|p: &u8| *p < 128) {
-        let name = encoding(media, payload);
-        let codec = Codec::ALL.into_iter().find(|codec| match &name {
-            Some(name) => name.eq_ignore_ascii_case(codec.name()),
-            None => payload == codec.static_payload(),
-        });
-        match codec {
-            Some(codec) if codecs.iter().all(|(_, c)| *c != codec) => codecs.push((payload, codec)),
-            Some(_) => {}
-            None if name.is_some_and(|n| n.eq_ignore_ascii_case("telephone-event")) => {
-                events = events.or(Some(payload));
-            }
-            None => {}
-        }
-    }
-    (codecs, events)
-}
-
-/// The encoding name that `a=rtpmap` gives a payload type; `?` for another clock than 8 kHz mono.
-fn encoding(media: &Media, payload: u8) -> Option<&str> {
-    media.attributes.iter().filter(|a| a.attribute == "rtpmap").find_map(|a| {
-        let (number, encoding) = a.value.as_deref()?.trim().split_once(' ')?;
-        if number.parse() != Ok(payload) {
-            return None;
-        }
-        let mut parts = encoding.trim().split('/');
-        let (name, clock, channels) = (parts.next()?, parts.next(), parts.next());
-        let known = clock == Some("8000") && matches!(channels, None | Some("1"));
-        Some(if known { name } else { "?" })
-    })
 }
 
 fn attribute<'a>(attributes: &'a [sdp_types::Attribute], name: &str) -> Option<&'a str> {
@@ -282,27 +266,45 @@ fn head(local: &Local, times: &str) -> String {
     )
 }
 
-fn stream_lines(text: &mut String, local: &Local, formats: &[(u8, Codec)], events: Option<u8>, direction: Direction) {
-    // Writing to a String cannot fail.
-    let _ = write!(text, "m=audio {} RTP/AVP", local.address.port());
-    formats.iter().map(|(payload, _)| *payload).chain(events).for_each(|p| {
-        let _ = write!(text, " {p}");
-    });
-    text.push_str("\r\n");
-    for (payload, codec) in formats {
-        let _ = write!(text, "a=rtpmap:{payload} {}/8000\r\n", codec.name());
+/// Our stream, as it is written.
+struct Lines<'a> {
+    profile: Profile,
+    formats: &'a [(u8, Codec)],
+    events: Option<u8>,
+    direction: Direction,
+    mux: bool,
+    crypto: &'a [Crypto],
+}
+
+impl Lines<'_> {
+    fn write(&self, text: &mut String, port: u16) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "m=audio {port} {}", self.profile.name());
+        self.formats.iter().map(|(payload, _)| *payload).chain(self.events).for_each(|p| {
+            let _ = write!(text, " {p}");
+        });
+        text.push_str("\r\n");
+        for (payload, codec) in self.formats {
+            let _ = write!(text, "a=rtpmap:{payload} {}/8000\r\n", codec.name());
+        }
+        if let Some(payload) = self.events {
+            // RFC 4733 §2.4.1: the events 0–15 are the keys.
+            let _ = write!(text, "a=rtpmap:{payload} telephone-event/8000\r\na=fmtp:{payload} 0-15\r\n");
+        }
+        self.crypto.iter().for_each(|crypto| {
+            let _ = write!(text, "{crypto}\r\n");
+        });
+        if self.mux {
+            text.push_str("a=rtcp-mux\r\n");
+        }
+        let way = match self.direction {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        };
+        let _ = write!(text, "a=ptime:20\r\na={way}\r\n");
     }
-    if let Some(payload) = events {
-        // RFC 4733 §2.4.1: the events 0–15 are the keys.
-        let _ = write!(text, "a=rtpmap:{payload} telephone-event/8000\r\na=fmtp:{payload} 0-15\r\n");
-    }
-    let way = match direction {
-        Direction::SendRecv => "sendrecv",
-        Direction::SendOnly => "sendonly",
-        Direction::RecvOnly => "recvonly",
-        Direction::Inactive => "inactive",
-    };
-    let _ = write!(text, "a=ptime:20\r\na={way}\r\n");
 }
 
 #[cfg(test)]

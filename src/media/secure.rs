@@ -18,6 +18,7 @@ use super::{rtcp, rtp};
 use crate::time::Instant;
 use cipher::{Ciphers, Ids};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ const OLD_KEY: Duration = Duration::from_secs(2);
 /// Sources that are remembered for one key; packets of more are refused, since forgetting one would let its packets be
 /// played again. A phone changes its source a few times in a call.
 const MAX_SOURCES: usize = 64;
-/// Bytes by which protecting makes a packet longer at most, without the key's identifier.
-pub const OVERHEAD: usize = 20;
+/// Keys of ours that are remembered after others: one for each suite, as a leg with one secret has them.
+const MAX_RETIRED: usize = Suite::ALL.len();
 /// Bytes of a key's identifier at most (RFC 4568 §6.1).
 pub const MAX_IDENTIFIER: usize = 128;
 
@@ -111,17 +112,26 @@ pub struct Secured {
     receive: Receiver,
     /// The key before this one, and until when it counts.
     old: Option<(Receiver, Instant)>,
+    /// Keys that we sent with before. One that comes back goes on where it was: to send an index twice with one key
+    /// would give away both packets (RFC 3711 §9.1).
+    retired: VecDeque<Sender>,
 }
 
 impl Secured {
     pub fn new(security: Security) -> Secured {
-        Secured { send: Sender::new(security.send), receive: Receiver::new(security.receive), old: None }
+        let (send, receive) = (Sender::new(security.send), Receiver::new(security.receive));
+        Secured { send, receive, old: None, retired: VecDeque::new() }
     }
 
     /// What a new offer and answer agreed on. A key that stays keeps its place (RFC 4568 §7.1.4).
     pub fn rekey(&mut self, now: Instant, security: Security) {
         if security.send != self.send.keying {
-            self.send = Sender::new(security.send);
+            let known = self.retired.iter().position(|sender| sender.keying == security.send);
+            let next = known.and_then(|at| self.retired.remove(at)).unwrap_or_else(|| Sender::new(security.send));
+            self.retired.push_back(std::mem::replace(&mut self.send, next));
+            if self.retired.len() > MAX_RETIRED {
+                self.retired.pop_front();
+            }
         }
         if security.receive != self.receive.keying {
             let old = std::mem::replace(&mut self.receive, Receiver::new(security.receive));

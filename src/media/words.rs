@@ -2,6 +2,7 @@
 
 use super::codec::Codec;
 use super::moving::Moving;
+use super::secure::Security;
 use super::source::Source;
 use crate::ids::PortId;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,73 @@ pub struct Session {
     pub send_events: Option<u8>,
     pub receive_events: Option<u8>,
     pub direction: Direction,
+    pub agreed: Agreed,
+    /// How packets are encrypted; in the clear without.
+    pub security: Option<Security>,
+}
+
+/// Whether a leg's audio is encrypted (SRTP with keys in the description, RFC 4568).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// Never: not offered, and an offer that asks for it is refused.
+    #[default]
+    None,
+    /// If the peer knows how: offered beside plain audio (RFC 8643), and taken in either form.
+    Optional,
+    /// Always: plain audio is neither offered nor taken.
+    Required,
+}
+
+/// How RTP is used (RFC 3551, 4585, 3711, 5124).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Profile {
+    #[default]
+    Avp,
+    Avpf,
+    Savp,
+    Savpf,
+}
+
+impl Profile {
+    /// As in an m-line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Avp => "RTP/AVP",
+            Profile::Avpf => "RTP/AVPF",
+            Profile::Savp => "RTP/SAVP",
+            Profile::Savpf => "RTP/SAVPF",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Profile> {
+        let all = [Profile::Avp, Profile::Avpf, Profile::Savp, Profile::Savpf];
+        all.into_iter().find(|profile| name.eq_ignore_ascii_case(profile.name()))
+    }
+
+    /// Whether it is encrypted by its name.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Profile::Savp | Profile::Savpf)
+    }
+
+    /// The one like it that is.
+    pub fn secure(self) -> Profile {
+        match self {
+            Profile::Avp | Profile::Savp => Profile::Savp,
+            Profile::Avpf | Profile::Savpf => Profile::Savpf,
+        }
+    }
+}
+
+/// What a session's descriptions look like, which later ones must keep (RFC 3264 §8).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    pub profile: Profile,
+    /// RTP and RTCP share a port (RFC 5761).
+    pub mux: bool,
+    /// The m-lines of refused streams before and after ours, with port 0, each with its line's end.
+    pub before: Vec<String>,
+    pub after: Vec<String>,
 }
 
 /// What a plane is given.
@@ -313,16 +381,43 @@ pub struct PortStats {
     /// RTP packets taken from the peer, and sent to it.
     pub packets_in: u64,
     pub packets_out: u64,
-    /// RTP datagrams not used, for any reason.
+    /// Datagrams not used, for any reason.
     pub dropped: u64,
-    /// RTCP datagrams taken.
+    /// RTCP datagrams taken from the peer, and sent to it.
     pub controls_in: u64,
+    pub controls_out: u64,
     /// Packets that the peer's sequence numbers say it sent and that never came (RFC 3550 A.3); late ones count as come.
     pub lost: u64,
     /// Interarrival jitter in timestamp units of 1/8000 s (RFC 3550 A.8).
     pub jitter: u32,
     /// Digits reported.
     pub digits: u32,
+    pub quality: Quality,
+}
+
+impl PortStats {
+    /// Interarrival jitter of what the peer sends, in ms.
+    pub fn jitter_ms(&self) -> u32 {
+        self.jitter / 8
+    }
+
+    /// Of what the peer sent, in 1/1000.
+    pub fn lost_permille(&self) -> u32 {
+        let all = self.packets_in + self.lost;
+        (self.lost * 1000).checked_div(all).unwrap_or(0) as u32
+    }
+}
+
+/// How well a leg and its peer hear each other, as far as RTCP tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quality {
+    /// To the peer and back, in µs, when it was last told; none if it never was.
+    pub round_trip_us: Option<u32>,
+    /// What the peer last said that it lost of our packets, and their jitter in timestamp units of 1/8000 s.
+    pub peer_lost: u32,
+    pub peer_jitter: u32,
+    /// We sent, and for 10 s at least the peer, which should have, did not.
+    pub one_way: bool,
 }
 
 /// A plane's counters since start; `ports` and `bridges` are now.
@@ -332,6 +427,10 @@ pub struct Stats {
     pub bridges: u64,
     pub packets_in: u64,
     pub packets_out: u64,
+    pub controls_in: u64,
+    pub controls_out: u64,
+    /// Legs that had to be called one-way (see [`Quality`]).
+    pub one_way: u64,
     pub forwarded: u64,
     /// By reason, in the order of [`Drop::ALL`].
     pub dropped: [u64; Drop::ALL.len()],

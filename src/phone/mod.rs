@@ -32,6 +32,8 @@ struct Call {
     version: u64,
     /// We have put the other side on hold.
     holding: bool,
+    /// What the descriptions so far have agreed on.
+    agreed: Option<media::Agreed>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -163,7 +165,7 @@ impl Phone {
     fn begin(&mut self, leg: LegId, state: State) {
         self.ports += 1;
         let port = PortId { plane: self.settings.plane, number: self.ports };
-        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false });
+        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false, agreed: None });
     }
 
     fn open(&mut self) {
@@ -217,6 +219,9 @@ impl Phone {
             version: call.version,
             direction: if call.holding { Direction::SendOnly } else { Direction::SendRecv },
             telephone_event: true,
+            protection: media::Protection::None,
+            secret: None,
+            agreed: call.agreed.clone(),
         })
     }
 
@@ -243,6 +248,9 @@ impl Phone {
     }
 
     fn connect(&mut self, session: media::Session) {
+        if let Some(call) = &mut self.call {
+            call.agreed = Some(session.agreed.clone());
+        }
         self.with_port(|port| media::Command::Connect { port, session });
         if let Some(source) = self.say.clone() {
             self.with_port(|port| media::Command::Play { port, source, token: 0 });

@@ -427,6 +427,8 @@ mod tests {
             send_events: None,
             receive_events: None,
             direction: Direction::SendRecv,
+            agreed: Default::default(),
+            security: None,
         }
     }
 

@@ -13,6 +13,9 @@ fn local() -> Local {
         version: 3,
         direction: SendRecv,
         telephone_event: true,
+        protection: Protection::None,
+        secret: None,
+        agreed: None,
     }
 }
 
@@ -165,7 +168,7 @@ fn refusals() {
         ("m=audio 0 RTP/AVP 0", Refusal::NoAudio),
         ("", Refusal::NoAudio),
         ("m=audio 5004 RTP/AVP 9 18", Refusal::NoCodec),
-        ("m=audio 5004 RTP/AVPF 0", Refusal::Profile("RTP/AVPF".into())),
+        ("m=audio 5004 udp 0", Refusal::Profile("udp".into())),
         ("m=audio 5004 RTP/SAVP 0; m=audio 5004 UDP/TLS/RTP/SAVPF 0", Refusal::Profile("UDP/TLS/RTP/SAVPF".into())),
         ("m=audio 5004 RTP/AVP 0; c=IN IP4 phone.example.com", Refusal::Address("phone.example.com".into())),
         ("m=audio 5004 RTP/AVP 0; c=IN IP6 2001:db8::9", Refusal::Address("2001:db8::9".into())),
@@ -251,46 +254,215 @@ fn two_of_us_agree() {
 }
 
 #[test]
-fn mutated_descriptions_do_not_panic() {
+fn a_million_mutations_do_not_panic() {
     let seeds = [
         sdp(
             "m=video 6000 RTP/AVP 31; m=audio 5004/2 RTP/AVP 0 8 101; c=IN IP4 203.0.113.5; a=rtcp:5010 IN IP4 1.2.3.4; \
              a=rtpmap:101 telephone-event/8000; a=fmtp:101 0-16; a=ptime:20; a=sendonly",
         ),
+        offer(&protected(Protection::Required)),
         offer(&local()),
     ];
     let mut rng = Rng::from_number(4566);
-    let (mut taken, mut refused) = (0, 0);
-    for _ in 0..200_000 {
-        let mut bytes = seeds[rng.below(2) as usize].clone();
-        for _ in 0..1 + rng.below(4) {
-            mutate(&mut bytes, &mut rng);
+    let our_offer = offer(&protected(Protection::Required));
+    let (mut taken, mut refused, mut accepted) = (0, 0, 0);
+    let (ours, mut bytes) = (protected(Protection::Optional), Vec::new());
+    for n in 0..1_000_000 {
+        bytes.clone_from(&seeds[n % seeds.len()]);
+        crate::media::mutation::mutate(&mut bytes, &mut rng);
+        if n % 4 == 0 {
+            accepted += u32::from(accept(&our_offer, &bytes).is_ok());
+            continue;
         }
-        match answer(&bytes, &local()) {
+        match answer(&bytes, &ours) {
             Ok((text, _)) => {
                 taken += 1;
-                assert!(sdp_types::Session::parse(&text).is_ok(), "our answer must be readable");
+                assert!(n % 8 != 1 || sdp_types::Session::parse(&text).is_ok(), "our answer must be readable");
             }
             Err(_) => refused += 1,
         }
-        let _ = accept(&seeds[1], &bytes);
     }
-    assert!(taken > 10_000 && refused > 10_000, "{taken} taken, {refused} refused");
+    assert!(taken.min(refused).min(accepted) > 10_000, "{taken} taken, {refused} refused, {accepted} accepted");
 }
 
-fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
-    let at = rng.below(bytes.len() as u64 + 1) as usize;
-    let end = (at + rng.below(12) as usize).min(bytes.len());
-    match rng.below(5) {
-        0 if at < bytes.len() => bytes[at] = rng.next_u32() as u8,
-        1 => bytes.insert(at, b" =:/\r\n0-9a"[rng.below(10) as usize]),
-        2 => drop(bytes.drain(at..end)),
-        3 => {
-            let piece = bytes[at..end].to_vec();
-            let to = rng.below(bytes.len() as u64 + 1) as usize;
-            bytes.splice(to..to, piece);
+fn protected(protection: Protection) -> Local {
+    Local { protection, secret: Some(Secret::draw(&mut Rng::from_number(9))), ..local() }
+}
+
+/// Keys as a phone writes them: `80`, `32`, `128`, `256`; `?` is of a suite that is not known here.
+fn keys(text: &str) -> String {
+    let line = |(tag, name)| match name {
+        "80" => format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{}|2^31", "A".repeat(40)),
+        "32" => format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_32 inline:{}|2^31|1:1", "B".repeat(40)),
+        "128" => format!("a=crypto:{tag} AEAD_AES_128_GCM inline:{}==", "C".repeat(37) + "A"),
+        "256" => format!("a=crypto:{tag} AEAD_AES_256_GCM inline:{}=", "D".repeat(58) + "A"),
+        _ => format!("a=crypto:{tag} F8_128_HMAC_SHA1_80 inline:{}", "A".repeat(40)),
+    };
+    (1..).zip(text.split_ascii_whitespace()).map(line).collect::<Vec<_>>().join("; ")
+}
+
+/// The profile that is agreed on, and the suite of the keys.
+fn terms(session: &Session) -> String {
+    let mut text = session.agreed.profile.name().to_owned();
+    if let Some(security) = &session.security {
+        assert_eq!(security.send.suite, security.receive.suite);
+        assert_ne!(security.send.key, security.receive.key);
+        text += &format!(" {:?}", security.receive.suite);
+    }
+    text
+}
+
+#[test]
+fn profiles_and_keys_that_are_offered() {
+    use Protection::{None as Never, Optional, Required};
+    // The profile, the keys, what we do with each protection: `-` for a refusal.
+    for (profile, offered, expect) in [
+        ("RTP/AVP", "", [(Never, "RTP/AVP"), (Optional, "RTP/AVP"), (Required, "-")]),
+        ("RTP/AVPF", "", [(Never, "RTP/AVPF"), (Optional, "RTP/AVPF"), (Required, "-")]),
+        ("rtp/avp", "", [(Never, "RTP/AVP"), (Optional, "RTP/AVP"), (Required, "-")]),
+        ("RTP/AVP", "80", [(Never, "RTP/AVP"), (Optional, "RTP/AVP AesCm80"), (Required, "RTP/AVP AesCm80")]),
+        ("RTP/AVP", "?", [(Never, "RTP/AVP"), (Optional, "RTP/AVP"), (Required, "-")]),
+        ("RTP/SAVP", "80 32", [(Never, "-"), (Optional, "RTP/SAVP AesCm80"), (Required, "RTP/SAVP AesCm80")]),
+        ("RTP/SAVP", "? 32 80", [(Never, "-"), (Optional, "RTP/SAVP AesCm32"), (Required, "RTP/SAVP AesCm32")]),
+        ("RTP/SAVPF", "256 128", [(Never, "-"), (Optional, "RTP/SAVPF Gcm256"), (Required, "RTP/SAVPF Gcm256")]),
+        ("RTP/SAVP", "128 80", [(Never, "-"), (Optional, "RTP/SAVP Gcm128"), (Required, "RTP/SAVP Gcm128")]),
+        ("RTP/SAVP", "", [(Never, "-"), (Optional, "-"), (Required, "-")]),
+        ("RTP/SAVP", "?", [(Never, "-"), (Optional, "-"), (Required, "-")]),
+        ("UDP/TLS/RTP/SAVPF", "80", [(Never, "-"), (Optional, "-"), (Required, "-")]),
+    ] {
+        for (protection, expect) in expect {
+            let offered = sdp(&format!("m=audio 5004 {profile} 0; {}", keys(offered)));
+            let got = answer(&offered, &protected(protection));
+            let Ok((text, session)) = got else {
+                let refused = got.unwrap_err();
+                assert!(matches!(refused, Refusal::Protection(_) | Refusal::Profile(_)), "{refused}");
+                assert_eq!(expect, "-", "{profile} {protection:?}");
+                continue;
+            };
+            assert_eq!(terms(&session), expect, "{profile} {protection:?}");
+            let text = lines(&text);
+            assert!(text.starts_with(&format!("m=audio 4000 {} 0; ", session.agreed.profile.name())), "{text}");
+            let crypto: Vec<_> = text.split("; ").filter_map(|line| line.strip_prefix("a=crypto:")).collect();
+            let chosen = crypto.first().map(|line| Crypto::read(line).unwrap().keying);
+            assert_eq!((chosen, crypto.len() <= 1), (session.security.map(|s| s.send), true), "{text}");
         }
-        _ if at < bytes.len() => bytes[at] ^= 1 << rng.below(8),
-        _ => {}
+    }
+    // Without a secret nothing is encrypted.
+    let offered = sdp(&format!("m=audio 5004 RTP/SAVP 0; {}", keys("80")));
+    assert!(answer(&offered, &Local { secret: None, ..protected(Required) }).is_err());
+    // The tag of the line that was chosen, and the identifier that its packets carry.
+    let offered = sdp(&format!("m=audio 5004 RTP/SAVP 0; {}", keys("? 32 80")));
+    let (text, session) = answer(&offered, &protected(Optional)).unwrap();
+    assert!(lines(&text).contains("a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:"));
+    let security = session.security.unwrap();
+    assert_eq!((&security.receive.identifier[..], &security.send.identifier[..]), (&[1][..], &[][..]));
+    // Another secret is another key; the same is the same.
+    let other = Local { secret: Some(Secret::draw(&mut Rng::from_number(10))), ..protected(Optional) };
+    assert_ne!(answer(&offered, &other).unwrap().1.security.unwrap().send, security.send);
+    let again = answer(&offered, &protected(Required)).unwrap().1.security.unwrap();
+    assert_eq!(again.send, security.send);
+}
+
+#[test]
+fn answers_to_protected_offers() {
+    use Protection::{None as Never, Optional, Required};
+    // Our protection, the answer's profile, its keys; what is agreed on.
+    for (ours, profile, answered, expect) in [
+        (Never, "RTP/AVP", "", "RTP/AVP"),
+        (Never, "RTP/AVP", "80", "RTP/AVP"), // nobody asked
+        (Never, "RTP/SAVP", "80", "-"),
+        (Optional, "RTP/AVP", "", "RTP/AVP"),
+        (Optional, "RTP/AVP", "256", "RTP/AVP Gcm256"),
+        (Optional, "RTP/AVP", "128", "-"), // tag 1 is the other one
+        (Optional, "RTP/AVP", "?", "-"),
+        (Optional, "RTP/SAVP", "256", "-"),
+        (Required, "RTP/SAVP", "256", "RTP/SAVP Gcm256"),
+        (Required, "RTP/SAVPF", "256", "RTP/SAVP Gcm256"),
+        (Required, "RTP/SAVP", "", "-"),
+        (Required, "RTP/SAVP", "80", "-"),
+        (Required, "RTP/AVP", "", "-"),
+    ] {
+        let answered = sdp(&format!("m=audio 5004 {profile} 0; {}", keys(answered)));
+        let got = accept(&offer(&protected(ours)), &answered).map_or("-".to_owned(), |session| terms(&session));
+        assert_eq!(got, expect, "{ours:?} {profile}");
+    }
+    let third = sdp(&format!("m=audio 5004 RTP/SAVP 0; {}", keys("80").replace("crypto:1", "crypto:3")));
+    assert_eq!(terms(&accept(&offer(&protected(Required)), &third).unwrap()), "RTP/SAVP AesCm80");
+}
+
+#[test]
+fn two_of_us_agree_on_keys() {
+    for (ours, theirs) in [(Protection::Required, Protection::Optional), (Protection::Optional, Protection::Required)] {
+        let other = Local { secret: Some(Secret::draw(&mut Rng::from_number(10))), ..protected(theirs) };
+        let our_offer = offer(&protected(ours));
+        let (text, their_session) = answer(&our_offer, &other).unwrap();
+        let (a, b) = (accept(&our_offer, &text).unwrap().security.unwrap(), their_session.security.unwrap());
+        assert_eq!((&a.send, &a.receive), (&b.receive, &b.send));
+    }
+    let plain = Local { protection: Protection::None, ..protected(Protection::None) };
+    assert!(answer(&offer(&protected(Protection::Required)), &plain).is_err());
+    let our_offer = offer(&protected(Protection::Optional));
+    let (text, session) = answer(&our_offer, &plain).unwrap();
+    assert_eq!((session.security, accept(&our_offer, &text).unwrap().security), (None, None));
+}
+
+#[test]
+fn later_offers_keep_what_was_agreed_on() {
+    let offered = format!(
+        "m=video 6000 RTP/AVP 31; m=audio 5004 RTP/SAVPF 0; {}; a=rtcp-mux; m=text 7000 RTP/AVP 98",
+        keys("80")
+    );
+    let (text, session) = answer(&sdp(&offered), &protected(Protection::Optional)).unwrap();
+    assert!(lines(&text).contains("a=rtcp-mux"));
+    let next = Local { agreed: Some(session.agreed.clone()), ..protected(Protection::Optional) };
+    let again = offer(&next);
+    let text = lines(&again);
+    let m: Vec<_> = text.split("; ").filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(m, ["m=video 0 RTP/AVP 31", "m=audio 4000 RTP/SAVPF 8 0 101", "m=text 0 RTP/AVP 98"]);
+    assert!(text.contains("a=rtcp-mux") && text.contains("a=crypto:1 "));
+    let answered =
+        format!("m=video 0 RTP/AVP 31; m=audio 5004 RTP/SAVPF 0; {}; a=rtcp-mux; m=text 0 RTP/AVP 98", keys("256"));
+    let second = accept(&again, &sdp(&answered)).unwrap();
+    assert_eq!((second.agreed, second.security.is_some()), (session.agreed, true));
+    assert_eq!(accept(&again, &sdp("m=video 0 RTP/AVP 31")).unwrap_err(), Refusal::NoAudio);
+    // A peer that does not share its port gets none to share.
+    let (_, plain) = answer(&sdp("m=audio 5004 RTP/AVP 0"), &local()).unwrap();
+    assert_eq!(plain.agreed, Agreed::default());
+}
+
+#[test]
+fn browsers_offers_are_refused_in_words() {
+    let fingerprint = "a=fingerprint:sha-256 00:11; a=setup:actpass; a=ice-ufrag:x; a=ice-pwd:y; a=rtcp-mux; \
+                       a=candidate:1 1 UDP 1 198.51.100.9 5004 typ host";
+    for (profile, expect) in [
+        ("UDP/TLS/RTP/SAVPF", "audio by \"UDP/TLS/RTP/SAVPF\", which is not spoken here"),
+        ("RTP/SAVPF", "audio is encrypted, and no key in the description is of a kind that is known here"),
+    ] {
+        let offered = sdp(&format!("a=group:BUNDLE 0; m=audio 5004 {profile} 111 0; a=mid:0; {fingerprint}"));
+        assert_eq!(answer(&offered, &protected(Protection::Optional)).unwrap_err().to_string(), expect);
+    }
+    // ICE alone is no reason: its writer is at the address of `c=` too (RFC 8445 §5.3 and its default candidate).
+    let offered =
+        sdp("m=audio 5004 RTP/AVP 0; a=ice-ufrag:x; a=ice-pwd:y; a=candidate:1 1 UDP 1 10.0.0.9 5004 typ host");
+    assert!(!lines(&answer(&offered, &local()).unwrap().0).contains("ice"));
+}
+
+#[test]
+fn the_event_of_the_right_clock_is_chosen() {
+    let offered = "m=audio 5004 RTP/AVP 111 8 110 101; a=rtpmap:111 opus/48000/2; \
+                   a=rtpmap:110 telephone-event/48000; a=rtpmap:101 telephone-event/8000";
+    let (text, session) = answer(&sdp(offered), &local()).unwrap();
+    assert_eq!((session.receive_events, session.send_payload), (Some(101), 8));
+    assert!(!lines(&text).contains("48000"));
+}
+
+#[test]
+fn addresses_that_need_not_be_reachable_are_taken() {
+    // Private ones are as the peer sees itself; its packets show where it is.
+    for address in ["10.0.0.7", "192.168.1.7", "100.64.0.7", "127.0.0.1"] {
+        let offered = sdp(&format!("m=audio 5004 RTP/AVP 0; c=IN IP4 {address}; a=ptime:40; a=maxptime:60"));
+        let (text, session) = answer(&offered, &local()).unwrap();
+        assert_eq!(session.remote.ip().to_string(), address);
+        assert!(lines(&text).contains("a=ptime:20"));
     }
 }

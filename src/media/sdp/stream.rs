@@ -1,0 +1,129 @@
+//! One audio stream as its writer describes it: where, what, which way, with which keys.
+
+use super::crypto::Crypto;
+use super::{Refusal, attribute};
+use crate::media::codec::Codec;
+use crate::media::words::{Direction, Profile};
+use sdp_types::{Connection, Media};
+use std::net::{IpAddr, SocketAddr};
+
+/// `direction` is seen from the writer.
+pub struct Stream {
+    pub remote: SocketAddr,
+    pub remote_control: SocketAddr,
+    pub profile: Profile,
+    /// RTP and RTCP may share a port.
+    pub mux: bool,
+    /// What we know of it, in the writer's order, each codec once. Never empty after [`Stream::only`].
+    pub formats: Vec<(u8, Codec)>,
+    pub events: Option<u8>,
+    pub direction: Direction,
+    /// The keys that we understand, in the writer's order, and whether there are others.
+    pub crypto: Vec<Crypto>,
+    pub other_keys: bool,
+}
+
+impl Stream {
+    pub fn read(session: &sdp_types::Session, media: &Media, our_ip: IpAddr) -> Result<Stream, Refusal> {
+        if media.media != "audio" || media.port == 0 {
+            return Err(Refusal::NoAudio);
+        }
+        let profile = Profile::named(&media.proto).ok_or_else(|| Refusal::Profile(media.proto.clone()))?;
+        let remote = address(session, media)
+            .filter(|a| a.is_ipv4() == our_ip.is_ipv4() && !a.ip().is_multicast())
+            .ok_or_else(|| {
+                Refusal::Address(connection(session, media).map_or_else(String::new, |c| c.connection_address.clone()))
+            })?;
+        let mut direction = direction(session, media);
+        if remote.ip().is_unspecified() {
+            // RFC 3264 §8.4: the hold of RFC 2543. Its writer must not be sent to.
+            direction = Direction::from_ways(direction.sends(), false);
+        }
+        let (formats, events) = formats(media);
+        let keys = media.attributes.iter().filter(|a| a.attribute == "crypto");
+        let crypto: Vec<_> = keys.clone().filter_map(|a| Crypto::read(a.value.as_deref()?)).collect();
+        Ok(Stream {
+            remote,
+            remote_control: control_address(media, remote),
+            profile,
+            mux: media.attributes.iter().any(|a| a.attribute == "rtcp-mux"),
+            formats,
+            events,
+            direction,
+            other_keys: keys.count() > crypto.len(),
+            crypto,
+        })
+    }
+
+    /// Drops the codecs that are not among `codecs`.
+    pub fn only(mut self, codecs: &[Codec]) -> Result<Stream, Refusal> {
+        self.formats.retain(|(_, codec)| codecs.contains(codec));
+        if self.formats.is_empty() { Err(Refusal::NoCodec) } else { Ok(self) }
+    }
+}
+
+fn connection<'a>(session: &'a sdp_types::Session, media: &'a Media) -> Option<&'a Connection> {
+    media.connections.first().or(session.connection.as_ref())
+}
+
+pub fn address(session: &sdp_types::Session, media: &Media) -> Option<SocketAddr> {
+    let ip = connection(session, media)?.connection_address.parse().ok()?;
+    Some(SocketAddr::new(ip, media.port))
+}
+
+/// RFC 3605 §2.1: `a=rtcp:53020` or `a=rtcp:53020 IN IP4 126.16.64.4`; without it the next port (RFC 3550 §11).
+fn control_address(media: &Media, remote: SocketAddr) -> SocketAddr {
+    let next = SocketAddr::new(remote.ip(), remote.port().saturating_add(1));
+    let Some(value) = attribute(&media.attributes, "rtcp") else { return next };
+    let mut parts = value.split_ascii_whitespace();
+    let Some(port) = parts.next().and_then(|p| p.parse().ok()) else { return next };
+    let ip = parts.nth(2).and_then(|ip| ip.parse().ok()).filter(|ip: &IpAddr| ip.is_ipv4() == remote.is_ipv4());
+    SocketAddr::new(ip.unwrap_or(remote.ip()), port)
+}
+
+/// RFC 8866 §6.7: the stream's own attribute wins over the session's; none is sendrecv.
+fn direction(session: &sdp_types::Session, media: &Media) -> Direction {
+    let named = |a: &sdp_types::Attribute| match a.attribute.as_str() {
+        "sendrecv" => Some(Direction::SendRecv),
+        "sendonly" => Some(Direction::SendOnly),
+        "recvonly" => Some(Direction::RecvOnly),
+        "inactive" => Some(Direction::Inactive),
+        _ => None,
+    };
+    media.attributes.iter().chain(&session.attributes).find_map(named).unwrap_or_default()
+}
+
+/// The codecs that we know with their numbers in the order of the m-line, and the number of telephone-event.
+fn formats(media: &Media) -> (Vec<(u8, Codec)>, Option<u8>) {
+    let (mut codecs, mut events) = (Vec::new(), None);
+    for payload in media.fmt.split_ascii_whitespace().filter_map(|f| f.parse().ok()).filter(|p: &u8| *p < 128) {
+        let name = encoding(media, payload);
+        let codec = Codec::ALL.into_iter().find(|codec| match &name {
+            Some(name) => name.eq_ignore_ascii_case(codec.name()),
+            None => payload == codec.static_payload(),
+        });
+        match codec {
+            Some(codec) if codecs.iter().all(|(_, c)| *c != codec) => codecs.push((payload, codec)),
+            Some(_) => {}
+            None if name.is_some_and(|n| n.eq_ignore_ascii_case("telephone-event")) => {
+                events = events.or(Some(payload));
+            }
+            None => {}
+        }
+    }
+    (codecs, events)
+}
+
+/// The encoding name that `a=rtpmap` gives a payload type; `?` for another clock than 8 kHz mono.
+fn encoding(media: &Media, payload: u8) -> Option<&str> {
+    media.attributes.iter().filter(|a| a.attribute == "rtpmap").find_map(|a| {
+        let (number, encoding) = a.value.as_deref()?.trim().split_once(' ')?;
+        if number.parse() != Ok(payload) {
+            return None;
+        }
+        let mut parts = encoding.trim().split('/');
+        let (name, clock, channels) = (parts.next()?, parts.next(), parts.next());
+        let known = clock == Some("8000") && matches!(channels, None | Some("1"));
+        Some(if known { name } else { "?" })
+    })
+}

@@ -145,13 +145,16 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
         counter("tierline_media_packets_received_total", "RTP packets taken.", stats.packets_in),
         counter("tierline_media_packets_sent_total", "RTP packets sent.", stats.packets_out),
         counter("tierline_media_packets_forwarded_total", "RTP packets passed on within a bridge.", stats.forwarded),
+        counter("tierline_media_reports_received_total", "RTCP packets taken.", stats.controls_in),
+        counter("tierline_media_reports_sent_total", "RTCP packets sent.", stats.controls_out),
+        counter("tierline_media_one_way_total", "Legs whose peer was not heard while it was sent to.", stats.one_way),
         counter("tierline_media_late_ticks_total", "Ticks of 20 ms that came more than one late.", stats.late_ticks),
     ];
     let help = "Packets that the system would not take.";
     samples.push(counter("tierline_media_packets_unsent_total", help, figures.unsent));
     for (reason, n) in media::Drop::ALL.iter().zip(stats.dropped) {
         let labels = [("plane", plane.to_string()), ("reason", reason.label().to_owned())];
-        samples.push(Sample::counter("tierline_media_packets_dropped_total", "RTP packets not used.", &labels, n));
+        samples.push(Sample::counter("tierline_media_packets_dropped_total", "RTP and RTCP packets not used.", &labels, n));
     }
     samples
 }

@@ -124,3 +124,49 @@ fn sizes_are_as_the_suites_say() {
         }
     }
 }
+
+/// RFC 6188 §7.2: the derivation with AES-256, as AEAD_AES_256_GCM has it.
+#[test]
+fn long_session_keys() {
+    let key: [u8; 32] = array("f0f04914b513f2763a1b1fa130f10e29 98f6f6e43e4309d1e622a0e332b9f1b6");
+    let (cipher, salt) = (Aes256::new(&key.into()), hex("3b04803de51ee7c96423ab5b78d2"));
+    let auth = "fd9c32d39ed5fbb5a9dc96b30818454d1313dc05";
+    for (label, expect) in [
+        (0, "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4"),
+        (2, "fa31791685ca444a9e07c6c64e93"),
+        (1, auth),
+    ] {
+        let mut out = vec![0; hex(expect).len()];
+        derive(&cipher, &salt, label, &mut out);
+        assert_eq!(out, hex(expect), "{label}");
+    }
+}
+
+/// Whole packets from a master key, as libsrtp makes them (`test/srtp_driver.c`).
+#[test]
+fn another_implementation_makes_the_same_packets() {
+    let rows = [
+        (
+            Suite::AesCm80,
+            "e1f97a0d3e018be0d64fa32c06de41390ec675ad498afeebb6960b3aabe6",
+            "4e55dc4ce79978d88ca4d215949d2402b78d6acc99ea179b8dbb",
+            "7128035be487b9bdbef89041f977a5a880000001993e08cd54d6c1230798",
+        ),
+        (
+            Suite::Gcm128,
+            "000102030405060708090a0b0c0d0e0fa0a1a2a3a4a5a6a7a8a9aaab",
+            "c5002ede04cfdd2eb91159e0880aa06ed2976826f796b201df3131a127e8a392",
+            "c98b8b5df0392a55852b6c21ac8e7025c52c6fbea2b3b446ea3123bacae8c34680000001",
+        ),
+    ];
+    let body = "abababababababababababababababab";
+    let (rtp, rtcp) = ("800f1234decafbadcafebabe", "81c8000bcafebabe");
+    for (suite, key, audio, control) in rows {
+        let ciphers = Ciphers::new(&Keying { suite, key: Key::new(hex(key)), identifier: Vec::new() });
+        let ids = |index| Ids { ssrc: 0xcafe_babe, index };
+        let (mut one, mut two) = (hex(&format!("{rtp}{body}")), hex(&format!("{rtcp}{body}")));
+        ciphers.seal(&mut one, 0, 12, ids(0x1234), b"");
+        ciphers.seal_control(&mut two, 0, ids(1), b"");
+        assert_eq!((one, two), (hex(&format!("{rtp}{audio}")), hex(&format!("{rtcp}{control}"))), "{suite:?}");
+    }
+}

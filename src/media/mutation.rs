@@ -17,7 +17,7 @@ pub fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
 fn step(bytes: &mut Vec<u8>, rng: &mut Rng) {
     let draw = rng.next_u64();
     let length = bytes.len() as u64;
-    let at = (draw >> 32) * length >> 32;
+    let at = ((draw >> 32) * length) >> 32;
     let (at, byte, span) = (at as usize, (draw >> 24) as u8, usize::from((draw >> 16) as u8) % 12);
     let end = (at + span).min(bytes.len());
     match draw % 8 {

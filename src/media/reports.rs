@@ -91,7 +91,7 @@ impl Reports {
 /// Our time as NTP has it: of an arbitrary origin, as §4 allows.
 fn ntp(now: Instant) -> u64 {
     let (seconds, rest) = (now.0 / 1_000_000_000, now.0 % 1_000_000_000);
-    seconds << 32 | (rest << 32) / 1_000_000_000
+    (seconds << 32) | ((rest << 32) / 1_000_000_000)
 }
 
 fn middle(ntp: u64) -> u32 {

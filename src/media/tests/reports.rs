@@ -126,7 +126,7 @@ fn a_legs_quality_is_known_at_its_end() {
     let ssrc = report.ssrc;
     // The peer answers what we sent at `ntp`, 2 s later by its clock; 37 ms are the way there and back.
     let sent_at =
-        Duration::from_nanos(((sent.ntp >> 32) * 1_000_000_000) + ((sent.ntp & 0xffff_ffff) * 1_000_000_000 >> 32));
+        Duration::from_nanos(((sent.ntp >> 32) * 1_000_000_000) + (((sent.ntp & 0xffff_ffff) * 1_000_000_000) >> 32));
     rig.now = Instant::ZERO + sent_at + Duration::from_millis(2_037);
     let last_report = (sent.ntp >> 16) as u32;
     let heard = Block { ssrc, fraction: 3, lost: 12, jitter: 40, last_report, delay: 2 << 16, ..Block::default() };

@@ -25,6 +25,7 @@ mod rtcp;
 mod rtp;
 pub mod sdp;
 mod secure;
+mod session;
 pub mod source;
 mod ticks;
 pub mod wav;

@@ -31,9 +31,11 @@ impl Datagrams {
     /// # Errors
     /// Nothing has come (`WouldBlock`), or the system tells of a datagram sent earlier that nobody took.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<impl Iterator<Item = (SocketAddr, &[u8])>> {
-        let mut rooms: [libc::iovec; BATCH] = std::array::from_fn(|i| libc::iovec {
-            iov_base: self.bytes[i * SIZE..].as_mut_ptr().cast(),
-            iov_len: SIZE,
+        // Each room is borrowed once and alone: borrowing the whole again would end the pointers made before.
+        let mut parts = self.bytes.chunks_exact_mut(SIZE);
+        let mut rooms: [libc::iovec; BATCH] = std::array::from_fn(|_| {
+            let part = parts.next().expect("there are as many rooms as a batch has datagrams");
+            libc::iovec { iov_base: part.as_mut_ptr().cast(), iov_len: SIZE }
         });
         let mut headers: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
             // SAFETY: all bytes zero is a header without name, data and control.

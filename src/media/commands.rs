@@ -88,7 +88,7 @@ impl Plane {
     fn close(&mut self, now: Instant, slot: Slot) {
         self.send_report(now, slot, true);
         let port = self.remove(slot);
-        self.out.push_back(Item::Unbind(port.id));
+        self.out.push_back(Item::Unbind { port: port.id, peer: port.remote() });
         self.event(Event::Closed { port: port.id, stats: port.stats() });
     }
 
@@ -121,7 +121,8 @@ impl Plane {
             }
             None => {
                 let secured = session.security.clone().map(|keys| Box::new(Secured::new(keys)));
-                port.peer = Some(Peer { latch: Latch::new(session.remote), secured, session });
+                let latch = Latch::new(session.remote, port.previous);
+                port.peer = Some(Peer { latch, secured, session });
             }
         }
         if receives && !self.settings.silence_after.is_zero() {

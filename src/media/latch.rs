@@ -7,7 +7,9 @@
 //!      └───────────────────────────────────▶ Locked to that one (Latched)
 //! ```
 //! Once locked, packets from a third address neither redirect the leg nor are they heard; only the SDP's own address
-//! takes it back. A new address in a new SDP starts again.
+//! takes it back. A new address in a new SDP starts again. The peer of another leg that had the same port not long ago
+//! is heard only where the SDP names its address, or its packets are of this leg by their key: it may not know that its
+//! call is over.
 //!
 //! NAT explains another port of the SDP's own address, and any address if the SDP names one that only its own network
 //! knows. For others n is [`DOUBT`] times as many, unless the packets prove by their key whose they are. Left out: the
@@ -47,6 +49,8 @@ pub struct Latch {
     locked: bool,
     /// The address that the peer's own SDP has just moved away from; what still comes from there is old.
     left: Option<SocketAddr>,
+    /// The peer of another leg that had the same port.
+    previous: Option<SocketAddr>,
     candidate: Option<Candidate>,
 }
 
@@ -59,8 +63,9 @@ struct Candidate {
 }
 
 impl Latch {
-    pub fn new(sdp: SocketAddr) -> Latch {
-        Latch { sdp, remote: sdp, locked: false, left: None, candidate: None }
+    /// `previous` is the peer of another leg that had the same port not long ago.
+    pub fn new(sdp: SocketAddr, previous: Option<SocketAddr>) -> Latch {
+        Latch { sdp, remote: sdp, locked: false, left: None, previous, candidate: None }
     }
 
     /// Where to send.
@@ -72,7 +77,7 @@ impl Latch {
     pub fn moved(&mut self, sdp: SocketAddr) {
         if sdp != self.sdp {
             let left = (self.remote == self.sdp).then_some(self.sdp);
-            *self = Latch { left, ..Latch::new(sdp) };
+            *self = Latch { left, ..Latch::new(sdp, self.previous) };
         }
     }
 
@@ -91,6 +96,9 @@ impl Latch {
         if from == self.sdp {
             (self.locked, self.remote, self.candidate) = (true, from, None);
             return Verdict::Known;
+        }
+        if self.previous == Some(from) && proof == Proof::Address {
+            return Verdict::Foreign; // and whoever is on probation stays so
         }
         let explained = proof == Proof::Authentic || from.ip() == self.sdp.ip() || is_local(self.sdp.ip());
         let after = if explained { after } else { after.saturating_mul(DOUBT) };
@@ -129,8 +137,13 @@ mod tests {
 
     /// Packets as `<sender><sequence>`, `>x` as a new SDP; the verdicts, and where we send in the end.
     fn check(packets: &str, verdicts: &str, remote: char) {
+        check_after(None, packets, verdicts, remote);
+    }
+
+    /// The same, of a leg whose port was another's before.
+    fn check_after(previous: Option<char>, packets: &str, verdicts: &str, remote: char) {
         let address = |c: char| SocketAddr::from(([10, 0, 2, c as u8], 4000));
-        let mut latch = Latch::new(address('s'));
+        let mut latch = Latch::new(address('s'), previous.map(address));
         let mut got = String::new();
         for word in packets.split(' ') {
             let sender = word.chars().next().unwrap();
@@ -163,6 +176,24 @@ mod tests {
         check("s1 >t s2 a1 a2 a3 t1", "k>---Lk", 't');
         check("a1 a2 a3 >t a4 a5 a6 a7", "--L>--Lk", 'a'); // the same NAT after a re-INVITE
     }
+
+    #[test]
+    fn the_peer_of_the_leg_before_is_not_heard() {
+        check_after(Some('p'), "p1 p2 p3 p4 p5 s1 p6", "-----k-", 's');
+        check_after(Some('p'), "p1 p2 p3 a1 a2 a3 p4", "-----L-", 'a');
+        check_after(Some('p'), "a1 p1 a2 p2 a3 p3", "----L-", 'a'); // nor does it hinder others
+        check_after(Some('s'), "s1 s2 a1", "kk-", 's'); // many behind one address: it is the SDP's own
+        check_after(Some('p'), "s1 >p s2 p1 p2", "k>-kk", 'p'); // a new SDP may name it
+        check_after(Some('p'), "s1 >t p1 p2 p3 p4 t1", "k>----k", 't'); // and another one does not clear it
+        check_after(Some('s'), "s1 >t s2 s3 s4 t1 >u t2 s5 s6 s7 s8", "k>---k>-----", 'u');
+        let (previous, sdp) = ("10.0.2.80:4000".parse().unwrap(), "10.0.2.1:4000".parse().unwrap());
+        let mut latch = Latch::new(sdp, Some(previous));
+        let packet =
+            |sequence| Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 1, payload: b"x" };
+        let latched = |n: &u16| latch.packet(previous, &packet(*n), 3, Proof::Authentic) == Verdict::Latched;
+        assert_eq!((1..9).find(latched), Some(3), "its key is this leg's: the same phone calls again");
+    }
+
     #[test]
     fn strangers_must_wait_longer_than_nat() {
         // The SDP's address, the candidate's, its proof; after how many packets it is the leg's.
@@ -182,7 +213,7 @@ mod tests {
             ("[fd00::1]:4000", "[2001:db8::1]:4000", Proof::Address, 3),
             ("[2001:db8::2]:4000", "[2001:db8::1]:4000", Proof::Address, 15),
         ] {
-            let mut latch = Latch::new(sdp.parse().unwrap());
+            let mut latch = Latch::new(sdp.parse().unwrap(), None);
             let packet =
                 |sequence| Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 1, payload: b"x" };
             let latched = |n: &u16| latch.packet(from.parse().unwrap(), &packet(*n), 3, proof) == Verdict::Latched;

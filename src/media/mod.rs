@@ -89,7 +89,7 @@ enum Timer {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Item {
     Bind(PortId),
-    Unbind(PortId),
+    Unbind { port: PortId, peer: Option<SocketAddr> },
     Depart { port: PortId, moving: Box<Moving> },
     Packet { port: PortId, to: SocketAddr, start: u32, end: u32 },
     Control { port: PortId, to: SocketAddr, start: u32, end: u32 },
@@ -126,10 +126,12 @@ impl Plane {
             Input::Packet { port, from, bytes } => self.packet(now, port, from, bytes),
             Input::Control { port, from, bytes } => self.control(now, port, from, bytes),
             Input::Command(command) => self.command(now, command),
-            Input::Bound { port, local } if self.slots.contains_key(&port.number) => {
-                self.event(Event::Opened { port, local });
+            Input::Bound { port, local, previous } => {
+                if let Some(slot) = self.slot(port) {
+                    self.port(slot).previous = previous;
+                    self.event(Event::Opened { port, local });
+                }
             }
-            Input::Bound { .. } => {}
             Input::BindFailed { port, why } => {
                 if let Some(slot) = self.slot(port) {
                     self.remove(slot);
@@ -146,7 +148,7 @@ impl Plane {
     pub fn poll(&mut self) -> Option<Output<'_>> {
         Some(match self.out.pop_front()? {
             Item::Bind(port) => Output::Bind { port },
-            Item::Unbind(port) => Output::Unbind { port },
+            Item::Unbind { port, peer } => Output::Unbind { port, peer },
             Item::Depart { port, moving } => Output::Depart { port, moving },
             Item::Packet { port, to, start, end } => {
                 Output::Packet { port, to, bytes: &self.arena[start as usize..end as usize] }

@@ -27,6 +27,8 @@ pub struct Port {
     pub ticking: bool,
     /// Ticks before this one were another plane's.
     pub first_tick: Instant,
+    /// The peer of another port that had the same sockets not long ago.
+    pub previous: Option<SocketAddr>,
     /// What is agreed with the peer and where it is; none before `Connect`.
     pub peer: Option<Peer>,
     pub line: SendLine,
@@ -79,6 +81,7 @@ impl Port {
             phase,
             ticking: false,
             first_tick: Instant::ZERO,
+            previous: None,
             peer: None,
             line,
             voice: Voice::Nobody,
@@ -100,6 +103,11 @@ impl Port {
     /// Whether it has something to send by itself.
     pub fn wants_ticks(&self) -> bool {
         self.peer.is_some() && (self.playing.is_some() || !self.digits_out.is_idle())
+    }
+
+    /// Where its audio comes from and goes to.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.peer.as_ref().map(|peer| peer.latch.remote())
     }
 
     pub fn stats(&self) -> PortStats {

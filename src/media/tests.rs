@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 mod moving;
+mod previous;
 mod reports;
 mod secrets;
 
@@ -111,7 +112,7 @@ impl Rig {
             match output {
                 Output::Bind { port } => binds.push(port),
                 Output::Depart { moving, .. } => self.departed.push(*moving),
-                Output::Unbind { port } => self.events.push(format!("unbind {}", port.number)),
+                Output::Unbind { port, .. } => self.events.push(format!("unbind {}", port.number)),
                 Output::Packet { port, to, bytes } => {
                     if rtp::is_control(bytes) {
                         self.controls.push((port.number, to, bytes.to_vec()));
@@ -140,7 +141,8 @@ impl Rig {
             }
         }
         for port in binds {
-            self.input(Input::Bound { port, local: SocketAddr::from(([127, 0, 0, 1], 4000 + port.number as u16)) });
+            let local = SocketAddr::from(([127, 0, 0, 1], 4000 + port.number as u16));
+            self.input(Input::Bound { port, local, previous: None });
         }
     }
 

@@ -44,10 +44,13 @@ pub enum Input<'a> {
         bytes: &'a [u8],
     },
     Command(Command),
-    /// Answer to `Output::Bind`: the port's RTP socket has this address; RTCP has the next port.
+    /// Answer to `Output::Bind`: the port's RTP socket has this address; RTCP has the next port. `previous` is the
+    /// peer that another port had at this address not long ago, and that may not know yet: its packets are not heard
+    /// unless this port's peer names that address as its own.
     Bound {
         port: PortId,
         local: SocketAddr,
+        previous: Option<SocketAddr>,
     },
     /// The port has no sockets, and a sentence why: the answer to `Output::Bind`, or they were lost later or on
     /// their way from another plane.
@@ -70,9 +73,11 @@ pub enum Output<'a> {
     Bind {
         port: PortId,
     },
-    /// Close the port's sockets; nothing of this port follows.
+    /// Close the port's sockets; nothing of this port follows. `peer` is where its audio came from and went to last,
+    /// for the next port's `Bound`.
     Unbind {
         port: PortId,
+        peer: Option<SocketAddr>,
     },
     /// Hand the port, known here as `port`, and its sockets to the plane that it moves to; nothing of this port
     /// follows.

@@ -22,6 +22,7 @@ use anyhow::{Context, Result};
 use pairs::{Pair, Pairs};
 use sockets::{Received, Sockets};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
@@ -242,8 +243,7 @@ impl<F: Fn(Notice)> Driver<F> {
         // Messages may have been left behind, and who left them may believe that we know.
         self.line().wake.clear();
         self.line().wake.wake();
-        let (ports, pairs) = self.sockets.close_all();
-        pairs.into_iter().for_each(|pair| self.send_home(pair));
+        let ports = self.sockets.close_all();
         for port in ports.into_iter().chain(expected) {
             let why = "its audio thread failed".to_owned();
             (self.notices)(Notice::Event(Event::OpenFailed { port, why }));
@@ -252,10 +252,6 @@ impl<F: Fn(Notice)> Driver<F> {
 
     fn line(&self) -> &Line {
         &self.lines[usize::from(self.number)]
-    }
-
-    fn send_home(&self, pair: Pair) {
-        self.lines[usize::from(pair.home)].post(Message::Home(pair));
     }
 
     /// Returns when it is told to stop.
@@ -319,7 +315,7 @@ impl<F: Fn(Notice)> Driver<F> {
                 Input::Packet { port, from, bytes: &buffer[..length] }
             }
             Received::Broken { port, why } => {
-                self.close(port);
+                self.close(port, None);
                 Input::BindFailed { port, why }
             }
         };
@@ -336,16 +332,18 @@ impl<F: Fn(Notice)> Driver<F> {
     }
 
     fn depart(&mut self, port: PortId, moving: Box<Moving>) {
-        // A port without sockets, or for a thread that has ended, does not come; who expects it says so.
+        // A port without sockets, or for a thread that has ended, does not come; who expects it says so. Its pair is
+        // dropped then, here or with the thread's messages, and free at its home.
         let Some(pair) = self.sockets.release(port) else { return };
         if let Some(line) = self.lines.get(usize::from(moving.port().plane)) {
             line.post(Message::Arrived(moving, pair));
         }
     }
 
-    fn close(&mut self, port: PortId) {
-        let stranger = self.sockets.close(self.clock.now(), port);
-        stranger.into_iter().for_each(|pair| self.send_home(pair));
+    fn close(&mut self, port: PortId, peer: Option<SocketAddr>) {
+        if let Some(stranger) = self.sockets.close(self.clock.now(), port, peer) {
+            self.lines[usize::from(stranger.home)].post(Message::Home(stranger));
+        }
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -353,7 +351,7 @@ impl<F: Fn(Notice)> Driver<F> {
         self.drain();
         while let Some(port) = self.binds.pop() {
             let answer = match self.sockets.open(self.clock.now(), port) {
-                Ok(local) => Input::Bound { port, local },
+                Ok((local, previous)) => Input::Bound { port, local, previous },
                 Err(why) => Input::BindFailed { port, why: format!("{why:#}") },
             };
             self.plane.handle(self.clock.now(), answer);
@@ -368,7 +366,7 @@ impl<F: Fn(Notice)> Driver<F> {
                 Output::Control { port, to, bytes } => self.sockets.send_control(port, to, bytes),
                 Output::Event(event) => (self.notices)(Notice::Event(event)),
                 Output::Bind { port } => self.binds.push(port),
-                Output::Unbind { port } => self.close(port),
+                Output::Unbind { port, peer } => self.close(port, peer),
                 Output::Depart { port, moving } => self.depart(port, moving),
                 Output::Heard { .. } => {} // nobody listens on the server yet
             }

@@ -271,7 +271,7 @@ impl Desk {
                 }
             }
             media::Output::Bind { port } => self.bind_audio(port).await,
-            media::Output::Unbind { port } | media::Output::Depart { port, .. } => _ = self.audio.remove(&port),
+            media::Output::Unbind { port, .. } | media::Output::Depart { port, .. } => _ = self.audio.remove(&port),
         }
         Ok(true)
     }
@@ -280,7 +280,7 @@ impl Desk {
         let input = match audio_sockets(self.sip.local_addr().map(|address| address.ip())).await {
             Ok((rtp, rtcp, local)) => {
                 self.audio.insert(port, (rtp, rtcp));
-                media::Input::Bound { port, local }
+                media::Input::Bound { port, local, previous: None }
             }
             Err(why) => media::Input::BindFailed { port, why: why.to_string() },
         };

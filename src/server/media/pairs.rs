@@ -1,8 +1,15 @@
-//! One plane's share of the range of UDP ports: which of its pairs are free, and how one is bound.
+//! One plane's share of the range of UDP ports: which of its pairs are free, how one is bound, and whose it was last.
+//!
+//! Pairs go from plane to plane with their legs, and may end anywhere: in a message that nobody reads any more, too.
+//! So a pair is free again when it is dropped, and no plane has to be told.
 
 use super::super::net;
+use crate::time::Instant;
 use anyhow::{Context, Result};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// One plane's share of the range of UDP ports: every n-th pair of it.
 pub struct Pairs {
@@ -10,23 +17,47 @@ pub struct Pairs {
     first: u16,
     pub plane: u16,
     planes: u16,
-    taken: Vec<bool>,
+    places: Arc<[Place]>,
     /// Where the search goes on, so that a port rests before it is used again.
     next: usize,
 }
 
 /// A leg's two sockets (RFC 3550 §11), wherever they are watched.
 pub struct Pair {
-    /// Whose share of the range they are of, and their place in it.
+    /// Whose share of the range they are of.
     pub home: u16,
-    pub index: usize,
     /// Where RTP comes; RTCP comes to the next port.
     pub local: SocketAddr,
     pub rtp: UdpSocket,
     pub control: UdpSocket,
     /// Receiving has failed so often since it last did not.
     pub faults: u32,
+    /// Dropped after the sockets, so that what is free can be bound.
+    pub lease: Lease,
 }
+
+/// The right to two ports of a plane's share, given back by dropping it.
+pub struct Lease {
+    places: Arc<[Place]>,
+    index: usize,
+}
+
+#[derive(Default)]
+struct Place {
+    taken: AtomicBool,
+    left: Mutex<Option<Left>>,
+}
+
+/// Who a pair's last leg talked with, until when.
+#[derive(Clone, Copy)]
+struct Left {
+    at: Instant,
+    peer: SocketAddr,
+}
+
+/// A peer that has been silent may speak again so long after its leg has ended, since it may not know: 64·T1, after
+/// which a BYE that nobody answered has been given up (RFC 3261 §17.1.2.2, timer F).
+pub const HAUNTED: Duration = Duration::from_secs(32);
 
 /// Pairs that others hold may be met so often before a leg gets none.
 const TRIES: usize = 64;
@@ -36,7 +67,7 @@ impl Pairs {
         let first = first.next_multiple_of(2);
         let all = (usize::from(last) + 1).saturating_sub(usize::from(first)) / 2;
         let share = (all + usize::from(planes) - 1).saturating_sub(usize::from(plane)) / usize::from(planes);
-        Pairs { bind, first, plane, planes, taken: vec![false; share], next: 0 }
+        Pairs { bind, first, plane, planes, places: (0..share).map(|_| Place::default()).collect(), next: 0 }
     }
 
     fn port(&self, index: usize) -> u16 {
@@ -45,17 +76,13 @@ impl Pairs {
 
     /// Binds the next pair that is free.
     pub fn bind(&mut self) -> Result<Pair> {
-        let share = self.taken.len();
-        let mut tries = 0;
-        for index in (0..share).map(|i| (self.next + i) % share) {
-            if self.taken[index] || tries == TRIES {
-                continue;
-            }
-            tries += 1;
-            let local = SocketAddr::new(self.bind, self.port(index));
-            match self.bind_pair(index, local) {
+        let share = self.places.len();
+        let free = (0..share).map(|i| (self.next + i) % share).filter_map(|index| Lease::take(&self.places, index));
+        for lease in free.take(TRIES) {
+            let (index, local) = (lease.index, SocketAddr::new(self.bind, self.port(lease.index)));
+            match self.bind_pair(lease, local) {
                 Ok(pair) => {
-                    (self.taken[index], self.next) = (true, (index + 1) % share);
+                    self.next = (index + 1) % share;
                     return Ok(pair);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
@@ -66,28 +93,40 @@ impl Pairs {
     }
 
     fn used(&self) -> usize {
-        self.taken.iter().filter(|taken| **taken).count()
+        self.places.iter().filter(|place| place.taken.load(Ordering::Relaxed)).count()
     }
 
-    fn bind_pair(&self, index: usize, local: SocketAddr) -> std::io::Result<Pair> {
+    fn bind_pair(&self, lease: Lease, local: SocketAddr) -> std::io::Result<Pair> {
         let rtp = net::bind_audio(local)?;
         let control = net::bind_audio(SocketAddr::new(self.bind, local.port() + 1))?;
-        Ok(Pair { home: self.plane, index, local, rtp, control, faults: 0 })
+        Ok(Pair { home: self.plane, local, rtp, control, faults: 0, lease })
+    }
+}
+
+impl Lease {
+    fn take(places: &Arc<[Place]>, index: usize) -> Option<Lease> {
+        let was_taken = places[index].taken.swap(true, Ordering::Acquire);
+        (!was_taken).then(|| Lease { places: Arc::clone(places), index })
     }
 
-    /// A pair of this share is open somewhere.
-    pub fn take(&mut self, index: usize) {
-        self.taken[index] = true;
+    /// A leg has ended that talked with this peer.
+    pub fn leave(&self, at: Instant, peer: SocketAddr) {
+        *self.left() = Some(Left { at, peer });
     }
 
-    /// A pair of this share is closed.
-    pub fn give_back(&mut self, index: usize) {
-        self.taken[index] = false;
+    /// Who may still believe to be talking with an earlier leg.
+    pub fn previous(&self, now: Instant) -> Option<SocketAddr> {
+        self.left().filter(|left| now.since(left.at) < HAUNTED).map(|left| left.peer)
     }
 
-    /// All pairs of this share are closed, or are where binding them fails.
-    pub fn give_all_back(&mut self) {
-        self.taken.fill(false);
+    fn left(&self) -> MutexGuard<'_, Option<Left>> {
+        self.places[self.index].left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.places[self.index].taken.store(false, Ordering::Release);
     }
 }
 
@@ -108,7 +147,7 @@ mod tests {
         for (range, planes, expect) in rows {
             for (plane, expect) in (0..).zip(&expect) {
                 let pairs = Pairs::new(IpAddr::from([127, 0, 0, 1]), range, plane, planes);
-                let got: Vec<_> = (0..pairs.taken.len()).map(|i| pairs.port(i)).collect();
+                let got: Vec<_> = (0..pairs.places.len()).map(|i| pairs.port(i)).collect();
                 assert_eq!(&got, expect, "{range:?} {plane}/{planes}");
             }
         }

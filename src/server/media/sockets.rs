@@ -7,7 +7,8 @@
 //!     └─────────────────┴── closed ◀─────────────┘
 //! ```
 //! Making a leg's two sockets and destroying them costs more than all else that a call without audio does on a plane.
-//! A pair that is given back stays open and watched; what still comes is thrown away.
+//! A pair that is given back stays open and watched; what still comes is thrown away. Its next leg is told whose the
+//! pair was: who has been silent may speak again at any time.
 
 use super::super::net::Epoll;
 use super::pairs::{Pair, Pairs};
@@ -107,8 +108,12 @@ impl Sockets {
             // The socket is another one since the batch began.
             (_, Err(e)) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Received::Nothing,
             (PlaceState::Leg(port), Ok((length, from))) => Received::Datagram { port, control, length, from },
-            (PlaceState::Resting(_), Ok(_)) => {
+            (PlaceState::Resting(_), Ok((_, from))) => {
                 place.state = PlaceState::Resting(Some(now));
+                // The last leg's peer may never have been heard where it really is. Whom it talked with counts more.
+                if !control && pair.lease.previous(now).is_none() {
+                    pair.lease.leave(now, from);
+                }
                 Received::Nothing
             }
             (state, Err(why)) => {
@@ -128,16 +133,17 @@ impl Sockets {
         }
     }
 
-    /// Gives a leg its sockets: a pair that has rested, or a new one, or, if there is none, the longest rested.
-    pub fn open(&mut self, now: Instant, port: PortId) -> Result<SocketAddr> {
+    /// Gives a leg its sockets: a pair that has rested, or a new one, or, if there is none, the longest rested. Their
+    /// address, and that of the pair's last peer if it may still speak.
+    pub fn open(&mut self, now: Instant, port: PortId) -> Result<(SocketAddr, Option<SocketAddr>)> {
         let slot = match self.rested(now) {
             Some(slot) => slot,
-            None => self.bind().or_else(|why| self.oldest().ok_or(why))?,
+            None => self.bind().or_else(|why| self.oldest(now).ok_or(why))?,
         };
         self.slots.insert(port.number, slot);
         let place = self.table[slot].as_mut().expect("a place that was found has a pair");
         (place.state, place.pair.faults) = (PlaceState::Leg(port), 0);
-        Ok(place.pair.local)
+        Ok((place.pair.local, place.pair.lease.previous(now)))
     }
 
     fn rested(&mut self, now: Instant) -> Option<usize> {
@@ -147,11 +153,7 @@ impl Sockets {
                 return None;
             }
             self.resting.pop_front();
-            let noisy = match self.table[slot].as_ref().map(|place| place.state) {
-                Some(PlaceState::Resting(Some(last))) => now.since(last) < REST,
-                _ => false,
-            };
-            if !noisy && self.is_drained(slot) {
+            if !self.is_noisy(now, slot) && self.is_drained(slot) {
                 return Some(slot);
             }
             self.discard(slot);
@@ -159,15 +161,25 @@ impl Sockets {
         None
     }
 
-    fn oldest(&mut self) -> Option<usize> {
+    /// The longest rested of those that are quiet, or of all.
+    fn oldest(&mut self, now: Instant) -> Option<usize> {
         for _ in 0..CLOSED_AT_ONCE {
-            let (_, slot) = self.resting.pop_front()?;
+            let quiet = self.resting.iter().position(|(_, slot)| !self.is_noisy(now, *slot));
+            let (_, slot) = self.resting.remove(quiet.unwrap_or(0))?;
             if self.is_drained(slot) {
                 return Some(slot);
             }
             self.discard(slot);
         }
         None
+    }
+
+    /// Whether somebody still sends to a pair that rests.
+    fn is_noisy(&self, now: Instant, slot: usize) -> bool {
+        match self.table[slot].as_ref().map(|place| place.state) {
+            Some(PlaceState::Resting(Some(last))) => now.since(last) < REST,
+            _ => false,
+        }
     }
 
     /// Throws away what has come for the leg before; false if the pair is of no use.
@@ -196,29 +208,29 @@ impl Sockets {
         Ok(slot)
     }
 
-    /// A leg needs its sockets no more. A pair of another plane is handed out, to be sent there.
-    pub fn close(&mut self, now: Instant, port: PortId) -> Option<Pair> {
+    /// A leg, which talked with this peer, needs its sockets no more. A sound pair of another plane is handed out, to
+    /// be sent there.
+    pub fn close(&mut self, now: Instant, port: PortId, peer: Option<SocketAddr>) -> Option<Pair> {
         let slot = *self.slots.get(&port.number)?;
         let place = self.table[slot].as_mut()?;
-        if place.pair.home != self.pairs.plane {
+        peer.into_iter().for_each(|peer| place.pair.lease.leave(now, peer));
+        let is_sound = place.pair.faults == 0;
+        if is_sound && place.pair.home != self.pairs.plane {
             return self.release(port);
         }
         place.state = PlaceState::Resting(None);
         self.slots.remove(&port.number);
-        if place.pair.faults > 0 || self.resting.len() >= self.stock {
-            self.discard(slot);
-        } else {
+        if is_sound && self.resting.len() < self.stock {
             self.resting.push_back((now, slot));
+        } else {
+            self.discard(slot);
         }
         None
     }
 
-    /// Closing takes the sockets out of epoll too.
+    /// Closing takes the sockets out of epoll too, and makes the pair free at its home.
     fn discard(&mut self, slot: usize) {
-        if let Some(Place { pair, .. }) = self.table[slot].take() {
-            if pair.home == self.pairs.plane {
-                self.pairs.give_back(pair.index);
-            }
+        if self.table[slot].take().is_some() {
             self.free.push(slot);
         }
     }
@@ -243,7 +255,9 @@ impl Sockets {
 
     /// A pair of this plane's share has been given back by another plane.
     pub fn come_home(&mut self, now: Instant, pair: Pair) {
-        self.pairs.take(pair.index);
+        if pair.faults > 0 || self.resting.len() >= self.stock {
+            return; // closed, by being dropped
+        }
         if let Ok(slot) = self.watch(pair, PlaceState::Resting(None)) {
             self.resting.push_back((now, slot));
         }
@@ -266,20 +280,12 @@ impl Sockets {
         }
     }
 
-    /// The legs that had sockets, and the pairs that are to be sent to other planes.
-    pub fn close_all(&mut self) -> (Vec<PortId>, Vec<Pair>) {
-        let (mut ports, mut strangers) = (Vec::new(), Vec::new());
-        for Place { pair, state } in std::mem::take(&mut self.table).into_iter().flatten() {
-            if let PlaceState::Leg(port) = state {
-                ports.push(port);
-            }
-            if pair.home != self.pairs.plane {
-                strangers.push(pair);
-            }
-        }
+    /// Closes all pairs, those of other planes too. The legs that had them.
+    pub fn close_all(&mut self) -> Vec<PortId> {
         (self.free, self.slots, self.resting) = Default::default();
-        self.pairs.give_all_back();
-        (ports, strangers)
+        let places = std::mem::take(&mut self.table).into_iter().flatten();
+        let leg = |state| if let PlaceState::Leg(port) = state { Some(port) } else { None };
+        places.filter_map(|place| leg(place.state)).collect()
     }
 
     /// Lets a leg's RTP socket fail from now on.
@@ -307,142 +313,4 @@ impl Sockets {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-
-    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-    fn sockets(ports: (u16, u16), files: usize) -> Sockets {
-        Sockets::new(Pairs::new(HERE, ports, 0, 1), Epoll::new().unwrap(), files)
-    }
-
-    fn id(number: u64) -> PortId {
-        PortId { plane: 0, number }
-    }
-
-    fn at(ms: u64) -> Instant {
-        Instant(ms * 1_000_000)
-    }
-
-    /// What the sockets that can be read have, as the plane's thread reads them.
-    fn heard(sockets: &mut Sockets, now: Instant) -> Vec<Received> {
-        let ready: Vec<u64> = sockets.epoll.wait(Some(Duration::ZERO)).unwrap().collect();
-        let received = ready.into_iter().map(|token| sockets.receive(now, token, &mut [0; 99]));
-        received.filter(|received| *received != Received::Nothing).collect()
-    }
-
-    /// Legs by number at ms: `+1@0` opens, `-1@5` closes, `~@7` lets time pass, `!20100@9` is a late packet to that
-    /// port that is read, `.20100@9` one that is not read. The ports that the opened legs got, and how many pairs rest.
-    fn check(range: (u16, u16), files: usize, steps: &str, ports: &str, resting: usize) {
-        let (mut sockets, peer) = (sockets(range, files), UdpSocket::bind((HERE, 0)).unwrap());
-        let mut got = Vec::new();
-        for step in steps.split(' ') {
-            let (what, ms) = step.split_once('@').unwrap();
-            let (what, number) = what.split_at(1);
-            let (now, number) = (at(ms.parse().unwrap()), number.parse().unwrap_or(0));
-            match what {
-                "+" => got.push(sockets.open(now, id(number)).map_or("-".to_owned(), |local| local.port().to_string())),
-                "-" => assert!(sockets.close(now, id(number)).is_none()),
-                "~" => sockets.time_passed(now),
-                _ => {
-                    peer.send_to(b"late", (HERE, number as u16)).unwrap();
-                    if what == "!" {
-                        heard(&mut sockets, now);
-                    }
-                }
-            }
-        }
-        assert_eq!((got.join(" ").as_str(), sockets.resting.len()), (ports, resting), "{steps}");
-        let rest: Vec<_> = heard(&mut sockets, at(0));
-        assert!(rest.is_empty(), "late packets are nobody's: {rest:?}");
-    }
-
-    #[test]
-    fn pairs_rest_before_they_are_used_again() {
-        let range = (17_100, 17_107);
-        check(range, 600, "+1@0 +2@0 -1@10 +3@1000 -2@1500", "17100 17102 17104", 2);
-        check(range, 600, "+1@0 -1@10 +2@2010 +3@2010", "17100 17100 17102", 0);
-        check(range, 600, "+1@0 +2@0 -2@10 -1@10 +3@3000 +4@3000", "17100 17102 17102 17100", 0);
-        // None is left: one that has not rested is better than none.
-        check(range, 600, "+1@0 +2@0 +3@0 +4@0 +5@0 -3@10 -1@20 +6@30", "17100 17102 17104 17106 - 17104", 1);
-        // Late packets: those read make a pair noisy, and it is closed; others are drained.
-        check(range, 600, "+1@0 -1@10 !17100@1000 +2@2500", "17100 17102", 0);
-        check(range, 600, "+1@0 -1@10 !17100@1000 +2@3000", "17100 17100", 0);
-        check(range, 600, "+1@0 -1@10 .17100@10 .17101@10 .17100@10 +2@2010", "17100 17100", 0);
-        check(range, 600, "+1@0 .17100@5 -1@10 +2@2010 -2@2020", "17100 17100", 1);
-        // Not needed for long; more than there may be.
-        check(range, 600, "+1@0 +2@0 -1@0 -2@10 ~@60000", "17100 17102", 1);
-        check(range, 6, "+1@0 +2@0 -1@0 -2@10 +3@20", "17100 17102 17104", 1);
-    }
-
-    #[test]
-    fn a_leg_does_not_hear_who_was_there_before_it() {
-        let (mut sockets, peer) = (sockets((17_110, 17_111), 600), UdpSocket::bind((HERE, 0)).unwrap());
-        let local = sockets.open(at(0), id(1)).unwrap();
-        let from = peer.local_addr().unwrap();
-        let late = || {
-            for port in [local.port(), local.port() + 1] {
-                (0..300).for_each(|_| _ = peer.send_to(&[0; 172], (HERE, port)).unwrap());
-            }
-        };
-        late();
-        sockets.close(at(0), id(1));
-        assert_eq!(sockets.open(at(5000), id(2)).unwrap(), local);
-        assert_eq!(heard(&mut sockets, at(5000)), [], "a full buffer of the old call");
-        peer.send_to(b"new", local).unwrap();
-        let new = Received::Datagram { port: id(2), control: false, length: 3, from };
-        assert_eq!(heard(&mut sockets, at(5000)), [new]);
-        // The same where there is no time to rest.
-        late();
-        sockets.close(at(5001), id(2));
-        assert_eq!(sockets.open(at(5001), id(3)).unwrap(), local);
-        assert_eq!(heard(&mut sockets, at(5001)), []);
-    }
-
-    #[test]
-    fn idle_pairs_go_in_small_portions() {
-        let mut sockets = sockets((17_120, 17_159), 600);
-        (0..20).for_each(|n| _ = sockets.open(at(0), id(n)).unwrap());
-        (0..20).for_each(|n| _ = sockets.close(at(0), id(n)));
-        assert_eq!(sockets.deadline(), Some(at(60_000)));
-        sockets.time_passed(at(59_999));
-        assert_eq!(sockets.resting.len(), 20);
-        sockets.time_passed(at(60_000));
-        assert_eq!(sockets.resting.len(), 20 - CLOSED_AT_ONCE);
-        (0..2).for_each(|_| sockets.time_passed(at(60_000)));
-        assert_eq!((sockets.resting.len(), sockets.deadline()), (0, None));
-        assert!(UdpSocket::bind((HERE, 17_120)).is_ok(), "closed");
-    }
-
-    #[test]
-    fn a_pair_goes_with_its_leg_and_comes_home() {
-        let range = (17_160, 17_167);
-        let pairs = |plane| Pairs::new(HERE, range, plane, 2);
-        let mut planes = [0, 1].map(|plane| Sockets::new(pairs(plane), Epoll::new().unwrap(), 600));
-        let [home, away] = &mut planes;
-        let peer = UdpSocket::bind((HERE, 0)).unwrap();
-        let (old, new) = (id(1), PortId { plane: 1, number: 1 });
-        let local = home.open(at(0), old).unwrap();
-        peer.send_to(b"on its way", local).unwrap();
-        away.adopt(new, home.release(old).unwrap()).unwrap();
-        assert!(home.release(old).is_none() && home.close(at(0), old).is_none());
-        assert_eq!(heard(home, at(0)), []);
-        let from = peer.local_addr().unwrap();
-        let expect = Received::Datagram { port: new, control: false, length: 10, from };
-        assert_eq!(heard(away, at(0)), [expect], "what was not read goes with it");
-        // Its place is taken meanwhile, also after a panic at home.
-        assert_eq!(home.open(at(0), id(2)).unwrap().port(), 17_164);
-        home.close_all();
-        assert_eq!(home.open(at(0), id(3)).unwrap().port(), 17_160 + 4);
-        assert!(home.open(at(0), id(4)).is_err());
-        let pair = away.close(at(0), new).unwrap();
-        home.come_home(at(0), pair);
-        assert_eq!((away.resting.len(), home.resting.len()), (0, 1));
-        assert_eq!(home.open(at(0), id(5)).unwrap(), local);
-        // A panic away: strangers are sent home.
-        away.adopt(new, home.release(id(5)).unwrap()).unwrap();
-        let (ports, strangers) = away.close_all();
-        assert_eq!((ports, strangers.len(), strangers[0].local), (vec![new], 1, local));
-    }
-}
+mod tests;

@@ -7,7 +7,50 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long a test waits for what must come.
 const LONG: Duration = Duration::from_secs(20);
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Where tests, of whatever process, claim the ports that they use on [`HERE`].
+const CLAIMS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 93, 17, 1));
+
+/// A range of ports that no other test has, and none that the system gives out by itself.
+pub struct Claim {
+    first: u16,
+    claims: Vec<UdpSocket>,
+}
+
+impl Claim {
+    /// So many pairs, from an even port on.
+    pub fn new(pairs: u16) -> Claim {
+        let mut claims = Vec::new();
+        for _ in 0..1000 {
+            // Chance, from the system: below the ports that it gives out (32,768 and up), and above the well-known.
+            let chance = UdpSocket::bind((HERE, 0)).unwrap().local_addr().unwrap().port();
+            let first = 10_000 + chance % 10_000 * 2;
+            let ports = first..first + 2 * pairs;
+            let is_free = |port: &u16| UdpSocket::bind((HERE, *port)).is_ok();
+            claims.clear();
+            claims.extend(ports.clone().map_while(|port| UdpSocket::bind((CLAIMS, port)).ok()));
+            if claims.len() == ports.len() && ports.clone().all(|port| is_free(&port)) {
+                return Claim { first, claims };
+            }
+        }
+        panic!("{pairs} pairs of ports side by side are nowhere free");
+    }
+
+    /// The first and the last.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.first, self.first + (self.claims.len() - 1) as u16)
+    }
+}
+
+/// Receives a datagram, however often the system interrupts the wait for it.
+fn hear(phone: &UdpSocket, bytes: &mut [u8]) -> (usize, SocketAddr) {
+    loop {
+        match phone.recv_from(bytes) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            received => return received.expect("the phone is sent something"),
+        }
+    }
+}
 
 /// Planes with these ports; what they tell comes through the channel, except the first when `panics`.
 fn planes(count: u16, ports: (u16, u16), panics: bool) -> (Planes, Receiver<Notice>) {
@@ -87,18 +130,24 @@ fn commands_find_their_plane_and_events_come_back() {
 
 #[test]
 fn a_panic_ends_the_legs_of_a_plane_and_not_the_plane() {
-    let (planes, notices) = planes(1, (17_000, 17_019), true);
+    let range = Claim::new(10);
+    let (planes, notices) = planes(1, range.ports(), true);
     ask(&planes, [Command::Open { port: id(0) }]); // the panic: nobody is told that it is open
     let Some(Event::OpenFailed { port, why }) = events(&notices).next() else { panic!("its port is gone") };
     assert_eq!((port, why.as_str()), (id(0), "its audio thread failed"));
     let again = PortId { plane: 0, number: 2 };
     let local = open(&planes, &notices, again);
-    assert_eq!((local.port(), planes.figures()[0].plane.ports), (17_002, 1), "it goes on, with this leg alone");
+    assert_eq!(
+        (local.port() - range.ports().0, planes.figures()[0].plane.ports),
+        (2, 1),
+        "it goes on, with this leg alone"
+    );
 }
 
 #[test]
 fn a_plane_that_cannot_wait_ends_its_legs_and_says_so() {
-    let (planes, notices) = planes(2, (17_020, 17_039), false);
+    let range = Claim::new(10);
+    let (planes, notices) = planes(2, range.ports(), false);
     open(&planes, &notices, id(1));
     planes.lines[1].post(Message::Befall(|sockets| sockets.epoll = Epoll::broken().unwrap()));
     let Some(Event::OpenFailed { port, why }) = events(&notices).next() else { panic!("its port is gone") };
@@ -110,7 +159,8 @@ fn a_plane_that_cannot_wait_ends_its_legs_and_says_so() {
 
 #[test]
 fn a_leg_whose_sockets_fail_is_told_once_and_costs_nothing_more() {
-    let (planes, notices) = planes(1, (17_040, 17_059), false);
+    let range = Claim::new(10);
+    let (planes, notices) = planes(1, range.ports(), false);
     let healthy = open(&planes, &notices, PortId { plane: 0, number: 1 });
     let broken = open(&planes, &notices, PortId { plane: 0, number: 2 });
     planes.lines[0].post(Message::Befall(|sockets| sockets.break_leg(PortId { plane: 0, number: 2 })));
@@ -123,7 +173,7 @@ fn a_leg_whose_sockets_fail_is_told_once_and_costs_nothing_more() {
         &planes,
         [Command::Connect { port, session }, Command::Play { port, source: Source::Loop(SoundId(0)), token: 1 }],
     );
-    assert_eq!(phone.recv_from(&mut [0; 200]).unwrap(), (172, healthy));
+    assert_eq!(hear(&phone, &mut [0; 200]), (172, healthy));
     assert!(UdpSocket::bind(broken).is_ok());
     assert_eq!(planes.figures()[0].plane.ports, 1);
 }
@@ -133,7 +183,7 @@ fn one_line(phone: &UdpSocket, enough: usize, mut every: impl FnMut(usize)) -> V
     let (mut bytes, mut heard, mut last) = ([0; 200], Vec::new(), None);
     let mut from = None;
     while heard.len() < enough {
-        let (length, sender) = phone.recv_from(&mut bytes).expect("the music goes on");
+        let (length, sender) = hear(phone, &mut bytes);
         assert_eq!((length, *from.get_or_insert(sender)), (172, sender), "from one address");
         let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
         let timestamp = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
@@ -153,7 +203,8 @@ fn one_line(phone: &UdpSocket, enough: usize, mut every: impl FnMut(usize)) -> V
 
 #[test]
 fn a_leg_moves_and_its_listener_hears_one_line() {
-    let (planes, notices) = planes(2, (17_060, 17_079), false);
+    let range = Claim::new(10);
+    let (planes, notices) = planes(2, range.ports(), false);
     let (phone, session) = phone();
     let local = open(&planes, &notices, id(0));
     let name = |plane| PortId { plane, number: 0 };
@@ -192,7 +243,8 @@ fn a_leg_moves_and_its_listener_hears_one_line() {
 
 #[test]
 fn legs_of_two_planes_are_bridged_on_one() {
-    let (planes, notices) = planes(2, (17_080, 17_099), false);
+    let range = Claim::new(10);
+    let (planes, notices) = planes(2, range.ports(), false);
     let ((one, first), (two, second)) = (phone(), phone());
     let at = open(&planes, &notices, PortId { plane: 0, number: 1 });
     open(&planes, &notices, PortId { plane: 1, number: 2 });
@@ -213,7 +265,59 @@ fn legs_of_two_planes_are_bridged_on_one() {
     packet[..12].copy_from_slice(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
     one.send_to(&packet, at).unwrap();
     let mut heard = [0; 200];
-    assert_eq!(two.recv(&mut heard).unwrap(), 172);
+    assert_eq!(hear(&two, &mut heard).0, 172);
     assert_eq!(heard[12..172], [0x55; 160]);
     assert_eq!(planes.figures().iter().map(|f| f.plane.bridges).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn a_leg_does_not_follow_the_peer_of_the_leg_before() {
+    let range = Claim::new(1);
+    let (planes, notices) = planes(1, range.ports(), false);
+    let ((old, before), (new, session)) = (phone(), phone());
+    let name = |number| PortId { plane: 0, number };
+    let mut packet = [0x55; 172];
+    packet[..12].copy_from_slice(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
+    let counted = |enough: u64| {
+        let stats = std::iter::from_fn(|| planes.figures().pop()).map(|figures| figures.plane);
+        let foreign = crate::media::Drop::Foreign as usize;
+        let mut both = stats.map(|stats| (stats.packets_in, stats.dropped[foreign]));
+        both.find(|(heard, foreign)| heard + foreign >= enough).expect("the plane goes on")
+    };
+    // A call in which the phone is silent; the next leg gets the only pair there is.
+    let local = open(&planes, &notices, name(1));
+    ask(&planes, [Command::Connect { port: name(1), session: before.clone() }, Command::Close { port: name(1) }]);
+    assert!(matches!(events(&notices).next(), Some(Event::Closed { .. })));
+    assert_eq!(open(&planes, &notices, name(2)), local);
+    ask(&planes, [Command::Connect { port: name(2), session }]);
+    assert_eq!(counted(0), (0, 0));
+    for sequence in 1..=40 {
+        packet[3] = sequence;
+        old.send_to(&packet, local).unwrap();
+    }
+    assert_eq!(counted(40), (0, 40), "it speaks again, and is a stranger");
+    new.send_to(&packet, local).unwrap();
+    assert_eq!(counted(41), (1, 40));
+    // The next call may be the first phone's again.
+    ask(&planes, [Command::Close { port: name(2) }]);
+    assert!(matches!(events(&notices).next(), Some(Event::Closed { .. })), "it has followed nobody");
+    open(&planes, &notices, name(3));
+    ask(&planes, [Command::Connect { port: name(3), session: before }]);
+    assert_eq!(counted(41), (1, 40));
+    old.send_to(&packet, local).unwrap();
+    assert_eq!(counted(42), (2, 40));
+}
+
+#[test]
+fn a_port_that_moves_to_nowhere_leaves_its_sockets_to_others() {
+    let range = Claim::new(2);
+    let (planes, notices) = planes(2, range.ports(), false);
+    planes.lines[1].post(Message::Stop);
+    planes.threads.lock().unwrap().pop().unwrap().join().unwrap();
+    // Plane 1 has ended, 9 has never been.
+    for (number, to) in [(1, 1), (2, 9), (3, 1)] {
+        let port = PortId { plane: 0, number };
+        open(&planes, &notices, port);
+        ask(&planes, [Command::Move { port, to }]);
+    }
 }

@@ -1,0 +1,216 @@
+//! Pairs that rest, come back, move, fail and are remembered, with sockets on loopback.
+
+use super::super::tests::{Claim, HERE};
+use super::*;
+use std::net::UdpSocket;
+
+fn sockets(ports: (u16, u16), files: usize) -> Sockets {
+    Sockets::new(Pairs::new(HERE, ports, 0, 1), Epoll::new().unwrap(), files)
+}
+
+fn id(number: u64) -> PortId {
+    PortId { plane: 0, number }
+}
+
+fn at(ms: u64) -> Instant {
+    Instant(ms * 1_000_000)
+}
+
+/// What the sockets that can be read have, as the plane's thread reads them.
+fn heard(sockets: &mut Sockets, now: Instant) -> Vec<Received> {
+    let ready: Vec<u64> = sockets.epoll.wait(Some(Duration::ZERO)).unwrap().collect();
+    let received = ready.into_iter().map(|token| sockets.receive(now, token, &mut [0; 99]));
+    received.filter(|received| *received != Received::Nothing).collect()
+}
+
+/// Legs by number at ms: `+1@0` opens, `-1@5` closes, `~@7` lets time pass, `!2@9` is a late packet to that port that is
+/// read, `.2@9` one that is not read; ports are counted from the first of `range`. The ports that the opened legs got,
+/// and how many pairs rest.
+fn check(range: &Claim, files: usize, steps: &str, ports: &str, resting: usize) {
+    let (mut sockets, peer) = (sockets(range.ports(), files), UdpSocket::bind((HERE, 0)).unwrap());
+    let (mut got, first) = (Vec::new(), range.ports().0);
+    for step in steps.split(' ') {
+        let (what, ms) = step.split_once('@').unwrap();
+        let (what, number) = what.split_at(1);
+        let (now, number) = (at(ms.parse().unwrap()), number.parse().unwrap_or(0));
+        match what {
+            "+" => got.push(match sockets.open(now, id(number)) {
+                Ok((local, _)) => (local.port() - first).to_string(),
+                Err(_) => "-".to_owned(),
+            }),
+            "-" => assert!(sockets.close(now, id(number), None).is_none()),
+            "~" => sockets.time_passed(now),
+            _ => {
+                peer.send_to(b"late", (HERE, first + number as u16)).unwrap();
+                if what == "!" {
+                    heard(&mut sockets, now);
+                }
+            }
+        }
+    }
+    assert_eq!((got.join(" ").as_str(), sockets.resting.len()), (ports, resting), "{steps}");
+    let rest: Vec<_> = heard(&mut sockets, at(0));
+    assert!(rest.is_empty(), "late packets are nobody's: {rest:?}");
+}
+
+#[test]
+fn pairs_rest_before_they_are_used_again() {
+    let range = &Claim::new(4);
+    check(range, 600, "+1@0 +2@0 -1@10 +3@1000 -2@1500", "0 2 4", 2);
+    check(range, 600, "+1@0 -1@10 +2@2010 +3@2010", "0 0 2", 0);
+    check(range, 600, "+1@0 +2@0 -2@10 -1@10 +3@3000 +4@3000", "0 2 2 0", 0);
+    // None is left: one that has not rested is better than none, and a quiet one is better than a noisy one.
+    check(range, 600, "+1@0 +2@0 +3@0 +4@0 +5@0 -3@10 -1@20 +6@30", "0 2 4 6 - 4", 1);
+    check(range, 600, "+1@0 +2@0 +3@0 +4@0 -3@10 -1@20 !4@25 +6@30 +7@30", "0 2 4 6 0 4", 0);
+    // Late packets: those read make a pair noisy, and it is closed; others are drained.
+    check(range, 600, "+1@0 -1@10 !0@1000 +2@2500", "0 2", 0);
+    check(range, 600, "+1@0 -1@10 !0@1000 +2@3000", "0 0", 0);
+    check(range, 600, "+1@0 -1@10 .0@10 .1@10 .0@10 +2@2010", "0 0", 0);
+    check(range, 600, "+1@0 .0@5 -1@10 +2@2010 -2@2020", "0 0", 1);
+    // Not needed for long; more than there may be.
+    check(range, 600, "+1@0 +2@0 -1@0 -2@10 ~@60000", "0 2", 1);
+    check(range, 6, "+1@0 +2@0 -1@0 -2@10 +3@20", "0 2 4", 1);
+}
+
+/// Whose its pair was is told a leg that gets the only pair there is at `ms`, after the steps: `-a@5` a leg with this
+/// peer ends, `-@5` one without, `!b@5` a late packet from there.
+fn check_previous(files: usize, steps: &str, ms: u64, expect: Option<char>) {
+    let (range, phones) = (Claim::new(1), ["a", "b"].map(|name| (name, UdpSocket::bind((HERE, 0)).unwrap())));
+    let phone = |name: &str| phones.iter().find(|(n, _)| *n == name).map(|(_, socket)| socket);
+    let address = |name: &str| phone(name).map(|socket| socket.local_addr().unwrap());
+    let mut sockets = sockets(range.ports(), files);
+    for step in steps.split(' ') {
+        let (what, now) = step.split_once('@').unwrap();
+        let (now, name) = (at(now.parse().unwrap()), &what[1..]);
+        if what.starts_with('-') {
+            sockets.open(now, id(1)).unwrap();
+            assert!(sockets.close(now, id(1), address(name)).is_none());
+        } else {
+            phone(name).unwrap().send_to(b"late", (HERE, range.ports().0)).unwrap();
+            heard(&mut sockets, now);
+        }
+    }
+    let (_, previous) = sockets.open(at(ms), id(2)).unwrap();
+    assert_eq!(previous, expect.and_then(|name| address(&name.to_string())), "{steps} {ms}");
+}
+
+#[test]
+fn a_leg_is_told_whose_its_pair_was() {
+    for files in [600, 0] {
+        // Kept, or closed and bound again.
+        check_previous(files, "-a@0", 3_000, Some('a'));
+        check_previous(files, "-a@0", 31_999, Some('a'));
+        check_previous(files, "-a@0", 32_000, None);
+        check_previous(files, "-a@0 -b@10", 3_000, Some('b'));
+        check_previous(files, "-a@0 -@10", 3_000, Some('a')); // nobody was there in between
+        check_previous(files, "-@0", 3_000, None);
+    }
+    check_previous(600, "-@0 !b@500", 3_000, Some('b')); // whom the leg had never heard
+    check_previous(600, "-a@0 !b@500", 3_000, Some('a'));
+}
+
+#[test]
+fn a_leg_does_not_hear_who_was_there_before_it() {
+    let (range, peer) = (Claim::new(1), UdpSocket::bind((HERE, 0)).unwrap());
+    let mut sockets = sockets(range.ports(), 600);
+    let (local, _) = sockets.open(at(0), id(1)).unwrap();
+    let from = peer.local_addr().unwrap();
+    let late = || {
+        for port in [local.port(), local.port() + 1] {
+            (0..300).for_each(|_| _ = peer.send_to(&[0; 172], (HERE, port)).unwrap());
+        }
+    };
+    late();
+    sockets.close(at(0), id(1), None);
+    assert_eq!(sockets.open(at(5000), id(2)).unwrap().0, local);
+    assert_eq!(heard(&mut sockets, at(5000)), [], "a full buffer of the old call");
+    peer.send_to(b"new", local).unwrap();
+    let new = Received::Datagram { port: id(2), control: false, length: 3, from };
+    assert_eq!(heard(&mut sockets, at(5000)), [new]);
+    // The same where there is no time to rest.
+    late();
+    sockets.close(at(5001), id(2), None);
+    assert_eq!(sockets.open(at(5001), id(3)).unwrap().0, local);
+    assert_eq!(heard(&mut sockets, at(5001)), []);
+}
+
+#[test]
+fn idle_pairs_go_in_small_portions() {
+    let range = Claim::new(20);
+    let mut sockets = sockets(range.ports(), 600);
+    (0..20).for_each(|n| _ = sockets.open(at(0), id(n)).unwrap());
+    (0..20).for_each(|n| _ = sockets.close(at(0), id(n), None));
+    assert_eq!(sockets.deadline(), Some(at(60_000)));
+    sockets.time_passed(at(59_999));
+    assert_eq!(sockets.resting.len(), 20);
+    sockets.time_passed(at(60_000));
+    assert_eq!(sockets.resting.len(), 20 - CLOSED_AT_ONCE);
+    (0..2).for_each(|_| sockets.time_passed(at(60_000)));
+    assert_eq!((sockets.resting.len(), sockets.deadline()), (0, None));
+    assert!(UdpSocket::bind((HERE, range.ports().0)).is_ok(), "closed");
+}
+
+/// Two planes that share this range.
+fn two(range: &Claim, files: usize) -> [Sockets; 2] {
+    [0, 1].map(|plane| Sockets::new(Pairs::new(HERE, range.ports(), plane, 2), Epoll::new().unwrap(), files))
+}
+
+#[test]
+fn a_pair_goes_with_its_leg_and_comes_home() {
+    let range = Claim::new(4);
+    let [mut home, mut away] = two(&range, 600);
+    let peer = UdpSocket::bind((HERE, 0)).unwrap();
+    let (old, new) = (id(1), PortId { plane: 1, number: 1 });
+    let (local, _) = home.open(at(0), old).unwrap();
+    peer.send_to(b"on its way", local).unwrap();
+    away.adopt(new, home.release(old).unwrap()).unwrap();
+    assert!(home.release(old).is_none() && home.close(at(0), old, None).is_none());
+    assert_eq!(heard(&mut home, at(0)), []);
+    let from = peer.local_addr().unwrap();
+    let expect = Received::Datagram { port: new, control: false, length: 10, from };
+    assert_eq!(heard(&mut away, at(0)), [expect], "what was not read goes with it");
+    // Its place is taken meanwhile, also after a panic at home.
+    assert_eq!(home.open(at(0), id(2)).unwrap().0.port(), range.ports().0 + 4);
+    assert_eq!(home.close_all(), [id(2)]);
+    assert_eq!(home.open(at(0), id(3)).unwrap().0.port(), range.ports().0 + 4);
+    assert!(home.open(at(0), id(4)).is_err());
+    let pair = away.close(at(0), new, Some(from)).unwrap();
+    home.come_home(at(0), pair);
+    assert_eq!((away.resting.len(), home.resting.len()), (0, 1));
+    assert_eq!(home.open(at(0), id(5)).unwrap(), (local, Some(from)), "whose it was there is known here");
+    // A panic away: it is closed, and free at home.
+    away.adopt(new, home.release(id(5)).unwrap()).unwrap();
+    assert_eq!(away.close_all(), [new]);
+    assert_eq!(home.open(at(0), id(6)).unwrap().0, local);
+}
+
+/// A moved pair ends in this way; its home, which has no other, can bind it again and keeps as many as it may.
+fn check_end(what: &str, files: usize, end: impl FnOnce(&mut Sockets, &mut Sockets, Pair, PortId)) {
+    let range = Claim::new(2);
+    let [mut home, mut away] = two(&range, files);
+    let (local, _) = home.open(at(0), id(1)).unwrap();
+    let pair = home.release(id(1)).unwrap();
+    assert!(home.open(at(0), id(2)).is_err(), "{what}: it is taken");
+    end(&mut home, &mut away, pair, PortId { plane: 1, number: 1 });
+    assert_eq!((home.resting.len(), away.resting.len(), away.slots.len()), (0, 0, 0), "{what}");
+    assert_eq!(home.open(at(0), id(3)).unwrap().0, local, "{what}");
+}
+
+#[test]
+fn a_moved_pair_is_free_at_home_however_it_ends() {
+    check_end("on its way", 600, |_, _, pair, _| drop(pair));
+    check_end("where it cannot be watched", 600, |_, away, pair, port| {
+        away.epoll = Epoll::broken().unwrap();
+        assert!(away.adopt(port, pair).is_err());
+    });
+    check_end("after faults away", 600, |_, away, mut pair, port| {
+        pair.faults = 1;
+        away.adopt(port, pair).unwrap();
+        assert!(away.close(at(0), port, None).is_none(), "it is not sent home");
+    });
+    check_end("after faults, at home", 600, |home, _, mut pair, _| {
+        pair.faults = 1;
+        home.come_home(at(0), pair);
+    });
+    check_end("more than home may keep", 0, |home, _, pair, _| home.come_home(at(0), pair));
+}

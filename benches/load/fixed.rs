@@ -100,7 +100,7 @@ fn plane(sounds: Sounds) -> Plane {
             security: None,
         };
         plane.handle(Instant::ZERO, media::Input::Command(media::Command::Open { port }));
-        plane.handle(Instant::ZERO, media::Input::Bound { port, local });
+        plane.handle(Instant::ZERO, media::Input::Bound { port, local, previous: None });
         plane.handle(Instant::ZERO, media::Input::Command(media::Command::Connect { port, session }));
     }
     while plane.poll().is_some() {}

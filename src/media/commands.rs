@@ -88,7 +88,7 @@ impl Plane {
     fn close(&mut self, now: Instant, slot: Slot) {
         self.send_report(now, slot, true);
         let port = self.remove(slot);
-        self.out.push_back(Item::Unbind { port: port.id, peer: port.remote() });
+        self.out.push_back(Item::Unbind { port: port.id, peer: port.former() });
         self.event(Event::Closed { port: port.id, stats: port.stats() });
     }
 

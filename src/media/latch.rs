@@ -7,15 +7,16 @@
 //!      └───────────────────────────────────▶ Locked to that one (Latched)
 //! ```
 //! Once locked, packets from a third address neither redirect the leg nor are they heard; only the SDP's own address
-//! takes it back. A new address in a new SDP starts again. The peer of another leg that had the same port not long ago
-//! is heard only where the SDP names its address, or its packets are of this leg by their key: it may not know that its
-//! call is over.
+//! takes it back. A new address in a new SDP starts again. What another leg that had the same port not long ago heard,
+//! from the same address with the same SSRC, is heard only where the SDP names that address, or the packets are of this
+//! leg by their key: its peer may not know that the call is over. With another SSRC it is a new call of the same phone,
+//! since each session has a random one (RFC 3550 §8).
 //!
 //! NAT explains another port of the SDP's own address, and any address if the SDP names one that only its own network
 //! knows. For others n is [`DOUBT`] times as many, unless the packets prove by their key whose they are. Left out: the
 //! address that signaling came from, which is another host's as often as not.
 
-use super::rtp::Packet;
+use super::rtp::{self, Packet};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,15 +43,32 @@ pub enum Proof {
     Authentic,
 }
 
+/// Whom a leg heard last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    pub address: SocketAddr,
+    /// The source that its packets named.
+    pub ssrc: u32,
+}
+
+impl Former {
+    /// Whose a datagram is; nobody's if it does not begin as RTP, encrypted or not, does.
+    pub fn of(address: SocketAddr, bytes: &[u8]) -> Option<Former> {
+        rtp::source(bytes).map(|(_, _, ssrc)| Former { address, ssrc })
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Latch {
     sdp: SocketAddr,
     remote: SocketAddr,
     locked: bool,
+    /// The source that was heard last from `remote`.
+    heard: Option<u32>,
     /// The address that the peer's own SDP has just moved away from; what still comes from there is old.
     left: Option<SocketAddr>,
-    /// The peer of another leg that had the same port.
-    previous: Option<SocketAddr>,
+    /// Whom another leg that had the same port heard last.
+    previous: Option<Former>,
     candidate: Option<Candidate>,
 }
 
@@ -63,14 +81,19 @@ struct Candidate {
 }
 
 impl Latch {
-    /// `previous` is the peer of another leg that had the same port not long ago.
-    pub fn new(sdp: SocketAddr, previous: Option<SocketAddr>) -> Latch {
-        Latch { sdp, remote: sdp, locked: false, left: None, previous, candidate: None }
+    /// `previous` is whom another leg that had the same port not long ago heard last.
+    pub fn new(sdp: SocketAddr, previous: Option<Former>) -> Latch {
+        Latch { sdp, remote: sdp, locked: false, heard: None, left: None, previous, candidate: None }
     }
 
     /// Where to send.
     pub fn remote(&self) -> SocketAddr {
         self.remote
+    }
+
+    /// Whom it has heard there last.
+    pub fn former(&self) -> Option<Former> {
+        self.heard.map(|ssrc| Former { address: self.remote, ssrc })
     }
 
     /// The peer has sent a new SDP.
@@ -88,6 +111,14 @@ impl Latch {
 
     /// A valid packet; `after` of them in a row from one other address that can be the peer's move the leg there.
     pub fn packet(&mut self, from: SocketAddr, packet: &Packet<'_>, after: u8, proof: Proof) -> Verdict {
+        let verdict = self.judge(from, packet, after, proof);
+        if verdict != Verdict::Foreign {
+            self.heard = Some(packet.ssrc);
+        }
+        verdict
+    }
+
+    fn judge(&mut self, from: SocketAddr, packet: &Packet<'_>, after: u8, proof: Proof) -> Verdict {
         // Whoever sent first from elsewhere may have been a stranger: the address that the peer itself named takes
         // the leg back at any time, and with it every stranger is out for good.
         if self.locked && from != self.sdp {
@@ -97,7 +128,8 @@ impl Latch {
             (self.locked, self.remote, self.candidate) = (true, from, None);
             return Verdict::Known;
         }
-        if self.previous == Some(from) && proof == Proof::Address {
+        let former = Former { address: from, ssrc: packet.ssrc };
+        if self.previous == Some(former) && proof == Proof::Address {
             return Verdict::Foreign; // and whoever is on probation stays so
         }
         let explained = proof == Proof::Authentic || from.ip() == self.sdp.ip() || is_local(self.sdp.ip());
@@ -135,15 +167,16 @@ fn is_local(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    /// Packets as `<sender><sequence>`, `>x` as a new SDP; the verdicts, and where we send in the end.
+    /// Packets as `<sender><sequence>`, of SSRC 1, or 2 with `'` behind; `>x` as a new SDP; the verdicts, and where we
+    /// send in the end.
     fn check(packets: &str, verdicts: &str, remote: char) {
         check_after(None, packets, verdicts, remote);
     }
 
-    /// The same, of a leg whose port was another's before.
+    /// The same, of a leg whose port was another's before, which heard SSRC 1 from there.
     fn check_after(previous: Option<char>, packets: &str, verdicts: &str, remote: char) {
         let address = |c: char| SocketAddr::from(([10, 0, 2, c as u8], 4000));
-        let mut latch = Latch::new(address('s'), previous.map(address));
+        let mut latch = Latch::new(address('s'), previous.map(|c| Former { address: address(c), ssrc: 1 }));
         let mut got = String::new();
         for word in packets.split(' ') {
             let sender = word.chars().next().unwrap();
@@ -152,8 +185,9 @@ mod tests {
                 got.push('>');
                 continue;
             }
-            let sequence = word[1..].parse().unwrap();
-            let packet = Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 1, payload: b"x" };
+            let sequence = word[1..].trim_end_matches('\'').parse().unwrap();
+            let ssrc = if word.ends_with('\'') { 2 } else { 1 };
+            let packet = Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc, payload: b"x" };
             got.push(match latch.packet(address(sender), &packet, 3, Proof::Address) {
                 Verdict::Known => 'k',
                 Verdict::Latched => 'L',
@@ -187,11 +221,65 @@ mod tests {
         check_after(Some('p'), "s1 >t p1 p2 p3 p4 t1", "k>----k", 't'); // and another one does not clear it
         check_after(Some('s'), "s1 >t s2 s3 s4 t1 >u t2 s5 s6 s7 s8", "k>---k>-----", 'u');
         let (previous, sdp) = ("10.0.2.80:4000".parse().unwrap(), "10.0.2.1:4000".parse().unwrap());
-        let mut latch = Latch::new(sdp, Some(previous));
+        let mut latch = Latch::new(sdp, Some(Former { address: previous, ssrc: 1 }));
         let packet =
             |sequence| Packet { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: 1, payload: b"x" };
         let latched = |n: &u16| latch.packet(previous, &packet(*n), 3, Proof::Authentic) == Verdict::Latched;
         assert_eq!((1..9).find(latched), Some(3), "its key is this leg's: the same phone calls again");
+    }
+
+    #[test]
+    fn who_calls_again_is_heard() {
+        check_after(Some('p'), "p1' p2' p3' p4'", "--Lk", 'p'); // the same NAT, a new session's SSRC
+        check_after(Some('p'), "p1 p2 p3 p1' p2' p3'", "-----L", 'p'); // after what was late of the old
+        check_after(Some('p'), "p1' p7 p2' p8 p3'", "----L", 'p'); // or between it
+        check_after(Some('p'), "p1' p2' s1 p3'", "--k-", 's'); // it is on probation like others
+        check_after(Some('p'), "s1 >t p1' p2' p3'", "k>--L", 'p');
+        check_after(Some('p'), "a1 a2 a3", "--L", 'a'); // the same SSRC, from elsewhere
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_was_heard() {
+        let [sdp, other, third]: [SocketAddr; 3] = [1, 2, 3].map(|c| ([10, 0, 2, c], 4000).into());
+        let mut latch = Latch::new(sdp, None);
+        let mut next = 0;
+        let mut check = |latch: &mut Latch, from, ssrc, expect: Option<(SocketAddr, u32)>| {
+            next += 1;
+            let packet = Packet { marker: false, payload_type: 0, sequence: next, timestamp: 0, ssrc, payload: b"x" };
+            latch.packet(from, &packet, 2, Proof::Address);
+            assert_eq!(latch.former(), expect.map(|(address, ssrc)| Former { address, ssrc }), "{next}");
+        };
+        check(&mut latch, other, 5, None); // on probation
+        check(&mut latch, other, 5, Some((other, 5)));
+        check(&mut latch, third, 6, Some((other, 5)));
+        check(&mut latch, other, 7, Some((other, 7)));
+        check(&mut latch, sdp, 8, Some((sdp, 8)));
+        latch.moved(third);
+        assert_eq!(latch.former(), None, "nobody was heard there");
+        check(&mut latch, third, 9, Some((third, 9)));
+        latch.moved(third);
+        check(&mut latch, other, 5, Some((third, 9)));
+    }
+
+    #[test]
+    fn a_datagram_says_whose_it_is_if_it_is_rtp() {
+        let address = "192.0.2.1:4000".parse().unwrap();
+        let rtp = [0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2];
+        let with = |at: usize, byte: u8| {
+            let mut bytes = rtp;
+            bytes[at] = byte;
+            bytes
+        };
+        for (bytes, expect) in [
+            (&rtp[..], Some(0x102)),
+            (&rtp[..11], None),
+            (b"", None),
+            (&with(0, 0x40), None), // another version
+            (&with(1, 200), None),  // RTCP
+            (&with(0, 0x81), None), // a CSRC list that is not there
+        ] {
+            assert_eq!(Former::of(address, bytes), expect.map(|ssrc| Former { address, ssrc }), "{bytes:?}");
+        }
     }
 
     #[test]

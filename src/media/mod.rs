@@ -32,6 +32,7 @@ pub mod wav;
 mod words;
 
 pub use codec::Codec;
+pub use latch::Former;
 pub use sdp::{Local, Refusal, Secret};
 pub use secure::{Key, Keying, Security, Suite};
 pub use source::{SoundId, Sounds, Source, WavError};
@@ -89,7 +90,7 @@ enum Timer {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Item {
     Bind(PortId),
-    Unbind { port: PortId, peer: Option<SocketAddr> },
+    Unbind { port: PortId, peer: Option<Former> },
     Depart { port: PortId, moving: Box<Moving> },
     Packet { port: PortId, to: SocketAddr, start: u32, end: u32 },
     Control { port: PortId, to: SocketAddr, start: u32, end: u32 },

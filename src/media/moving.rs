@@ -111,7 +111,7 @@ impl Plane {
         let id = port.id;
         if !self.arrivals.expected.remove(&id.number) {
             self.stats.strays += 1;
-            return self.out.push_back(Item::Unbind { port: id, peer: port.remote() }); // given up, which has been told
+            return self.out.push_back(Item::Unbind { port: id, peer: port.former() }); // given up, which has been told
         }
         self.timers.cancel(&Timer::Arrival(id.number));
         self.settle(now, port);

@@ -4,7 +4,7 @@ use super::bridge::Joint;
 use super::codec::Codec;
 use super::dtmf::{DigitsIn, DigitsOut};
 use super::hearing::Hearing;
-use super::latch::Latch;
+use super::latch::{Former, Latch};
 use super::reports::Reports;
 use super::rtp::{Reception, SendLine};
 use super::secure::Secured;
@@ -27,8 +27,8 @@ pub struct Port {
     pub ticking: bool,
     /// Ticks before this one were another plane's.
     pub first_tick: Instant,
-    /// The peer of another port that had the same sockets not long ago.
-    pub previous: Option<SocketAddr>,
+    /// Whom another port that had the same sockets not long ago heard last.
+    pub previous: Option<Former>,
     /// What is agreed with the peer and where it is; none before `Connect`.
     pub peer: Option<Peer>,
     pub line: SendLine,
@@ -105,9 +105,9 @@ impl Port {
         self.peer.is_some() && (self.playing.is_some() || !self.digits_out.is_idle())
     }
 
-    /// Where its audio comes from and goes to.
-    pub fn remote(&self) -> Option<SocketAddr> {
-        self.peer.as_ref().map(|peer| peer.latch.remote())
+    /// Whom it heard last where its audio goes to.
+    pub fn former(&self) -> Option<Former> {
+        self.peer.as_ref().and_then(|peer| peer.latch.former())
     }
 
     pub fn stats(&self) -> PortStats {

@@ -1,5 +1,6 @@
 //! The words that a plane and its owners share: settings, inputs, outputs, commands, events, counters.
 
+use super::latch::Former;
 use super::moving::Moving;
 pub use super::session::{Agreed, Direction, Profile, Protection, Session};
 use super::source::Source;
@@ -44,13 +45,13 @@ pub enum Input<'a> {
         bytes: &'a [u8],
     },
     Command(Command),
-    /// Answer to `Output::Bind`: the port's RTP socket has this address; RTCP has the next port. `previous` is the
-    /// peer that another port had at this address not long ago, and that may not know yet: its packets are not heard
-    /// unless this port's peer names that address as its own.
+    /// Answer to `Output::Bind`: the port's RTP socket has this address; RTCP has the next port. `previous` is
+    /// whom another port heard at this address not long ago, and who may not know yet that this is over: packets from
+    /// there with the same SSRC are not heard unless this port's peer names that address as its own.
     Bound {
         port: PortId,
         local: SocketAddr,
-        previous: Option<SocketAddr>,
+        previous: Option<Former>,
     },
     /// The port has no sockets, and a sentence why: the answer to `Output::Bind`, or they were lost later or on
     /// their way from another plane.
@@ -73,11 +74,11 @@ pub enum Output<'a> {
     Bind {
         port: PortId,
     },
-    /// Close the port's sockets; nothing of this port follows. `peer` is where its audio came from and went to last,
-    /// for the next port's `Bound`.
+    /// Close the port's sockets; nothing of this port follows. `peer` is whom it heard last, if anybody, for
+    /// the next port's `Bound`.
     Unbind {
         port: PortId,
-        peer: Option<SocketAddr>,
+        peer: Option<Former>,
     },
     /// Hand the port, known here as `port`, and its sockets to the plane that it moves to; nothing of this port
     /// follows.

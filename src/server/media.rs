@@ -16,13 +16,12 @@ use super::clock::Clock;
 use super::net::{self, Epoll, Wake};
 use crate::config::MediaSettings;
 use crate::ids::{PortId, Rng};
-use crate::media::{Command, Event, Input, Moving, Output, Plane, Settings, Sounds, Stats};
+use crate::media::{Command, Event, Former, Input, Moving, Output, Plane, Settings, Sounds, Stats};
 use crate::time::Instant;
 use anyhow::{Context, Result};
 use pairs::{Pair, Pairs};
 use sockets::{Received, Sockets};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
@@ -340,7 +339,7 @@ impl<F: Fn(Notice)> Driver<F> {
         }
     }
 
-    fn close(&mut self, port: PortId, peer: Option<SocketAddr>) {
+    fn close(&mut self, port: PortId, peer: Option<Former>) {
         if let Some(stranger) = self.sockets.close(self.clock.now(), port, peer) {
             self.lines[usize::from(stranger.home)].post(Message::Home(stranger));
         }

@@ -4,6 +4,7 @@
 //! So a pair is free again when it is dropped, and no plane has to be told.
 
 use super::super::net;
+use crate::media::Former;
 use crate::time::Instant;
 use anyhow::{Context, Result};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -48,11 +49,11 @@ struct Place {
     left: Mutex<Option<Left>>,
 }
 
-/// Who a pair's last leg talked with, until when.
+/// Whom a pair's last leg heard, until when.
 #[derive(Clone, Copy)]
 struct Left {
     at: Instant,
-    peer: SocketAddr,
+    peer: Former,
 }
 
 /// A peer that has been silent may speak again so long after its leg has ended, since it may not know: 64·T1, after
@@ -109,13 +110,13 @@ impl Lease {
         (!was_taken).then(|| Lease { places: Arc::clone(places), index })
     }
 
-    /// A leg has ended that talked with this peer.
-    pub fn leave(&self, at: Instant, peer: SocketAddr) {
+    /// A leg has ended that heard this peer last.
+    pub fn leave(&self, at: Instant, peer: Former) {
         *self.left() = Some(Left { at, peer });
     }
 
     /// Who may still believe to be talking with an earlier leg.
-    pub fn previous(&self, now: Instant) -> Option<SocketAddr> {
+    pub fn previous(&self, now: Instant) -> Option<Former> {
         self.left().filter(|left| now.since(left.at) < HAUNTED).map(|left| left.peer)
     }
 

@@ -13,6 +13,7 @@
 use super::super::net::Epoll;
 use super::pairs::{Pair, Pairs};
 use crate::ids::PortId;
+use crate::media::Former;
 use crate::time::Instant;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, VecDeque};
@@ -108,11 +109,12 @@ impl Sockets {
             // The socket is another one since the batch began.
             (_, Err(e)) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Received::Nothing,
             (PlaceState::Leg(port), Ok((length, from))) => Received::Datagram { port, control, length, from },
-            (PlaceState::Resting(_), Ok((_, from))) => {
+            (PlaceState::Resting(_), Ok((length, from))) => {
                 place.state = PlaceState::Resting(Some(now));
-                // The last leg's peer may never have been heard where it really is. Whom it talked with counts more.
+                // The last leg's peer may never have been heard where it really is. Whom it did hear counts more.
                 if !control && pair.lease.previous(now).is_none() {
-                    pair.lease.leave(now, from);
+                    let former = Former::of(from, &buffer[..length]);
+                    former.into_iter().for_each(|former| pair.lease.leave(now, former));
                 }
                 Received::Nothing
             }
@@ -134,8 +136,8 @@ impl Sockets {
     }
 
     /// Gives a leg its sockets: a pair that has rested, or a new one, or, if there is none, the longest rested. Their
-    /// address, and that of the pair's last peer if it may still speak.
-    pub fn open(&mut self, now: Instant, port: PortId) -> Result<(SocketAddr, Option<SocketAddr>)> {
+    /// address, and whom the pair's last leg heard if that may still speak.
+    pub fn open(&mut self, now: Instant, port: PortId) -> Result<(SocketAddr, Option<Former>)> {
         let slot = match self.rested(now) {
             Some(slot) => slot,
             None => self.bind().or_else(|why| self.oldest(now).ok_or(why))?,
@@ -208,9 +210,9 @@ impl Sockets {
         Ok(slot)
     }
 
-    /// A leg, which talked with this peer, needs its sockets no more. A sound pair of another plane is handed out, to
+    /// A leg, which heard this peer last, needs its sockets no more. A sound pair of another plane is handed out, to
     /// be sent there.
-    pub fn close(&mut self, now: Instant, port: PortId, peer: Option<SocketAddr>) -> Option<Pair> {
+    pub fn close(&mut self, now: Instant, port: PortId, peer: Option<Former>) -> Option<Pair> {
         let slot = *self.slots.get(&port.number)?;
         let place = self.table[slot].as_mut()?;
         peer.into_iter().for_each(|peer| place.pair.lease.leave(now, peer));

@@ -72,26 +72,29 @@ fn pairs_rest_before_they_are_used_again() {
     check(range, 6, "+1@0 +2@0 -1@0 -2@10 +3@20", "0 2 4", 1);
 }
 
-/// Whose its pair was is told a leg that gets the only pair there is at `ms`, after the steps: `-a@5` a leg with this
-/// peer ends, `-@5` one without, `!b@5` a late packet from there.
+/// Whose its pair was is told a leg that gets the only pair there is at `ms`, after the steps: `-a@5` a leg that heard
+/// this peer ends, `-@5` one that heard nobody, `!b@5` a late packet from there, `?b@5` one that is not RTP.
 fn check_previous(files: usize, steps: &str, ms: u64, expect: Option<char>) {
     let (range, phones) = (Claim::new(1), ["a", "b"].map(|name| (name, UdpSocket::bind((HERE, 0)).unwrap())));
     let phone = |name: &str| phones.iter().find(|(n, _)| *n == name).map(|(_, socket)| socket);
-    let address = |name: &str| phone(name).map(|socket| socket.local_addr().unwrap());
+    let former =
+        |name: &str| Some(Former { address: phone(name)?.local_addr().unwrap(), ssrc: name.as_bytes()[0].into() });
     let mut sockets = sockets(range.ports(), files);
     for step in steps.split(' ') {
         let (what, now) = step.split_once('@').unwrap();
         let (now, name) = (at(now.parse().unwrap()), &what[1..]);
         if what.starts_with('-') {
             sockets.open(now, id(1)).unwrap();
-            assert!(sockets.close(now, id(1), address(name)).is_none());
+            assert!(sockets.close(now, id(1), former(name)).is_none());
         } else {
-            phone(name).unwrap().send_to(b"late", (HERE, range.ports().0)).unwrap();
+            let rtp = [0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, name.as_bytes()[0], 0x55];
+            let late = if what.starts_with('!') { &rtp[..] } else { b"not RTP, but long enough" };
+            phone(name).unwrap().send_to(late, (HERE, range.ports().0)).unwrap();
             heard(&mut sockets, now);
         }
     }
     let (_, previous) = sockets.open(at(ms), id(2)).unwrap();
-    assert_eq!(previous, expect.and_then(|name| address(&name.to_string())), "{steps} {ms}");
+    assert_eq!(previous, expect.and_then(|name| former(&name.to_string())), "{steps} {ms}");
 }
 
 #[test]
@@ -106,6 +109,8 @@ fn a_leg_is_told_whose_its_pair_was() {
         check_previous(files, "-@0", 3_000, None);
     }
     check_previous(600, "-@0 !b@500", 3_000, Some('b')); // whom the leg had never heard
+    check_previous(600, "-@0 ?b@500", 3_000, None);
+    check_previous(600, "-@0 ?a@400 !b@500", 3_000, Some('b'));
     check_previous(600, "-a@0 !b@500", 3_000, Some('a'));
 }
 
@@ -174,10 +179,11 @@ fn a_pair_goes_with_its_leg_and_comes_home() {
     assert_eq!(home.close_all(), [id(2)]);
     assert_eq!(home.open(at(0), id(3)).unwrap().0.port(), range.ports().0 + 4);
     assert!(home.open(at(0), id(4)).is_err());
-    let pair = away.close(at(0), new, Some(from)).unwrap();
+    let former = Some(Former { address: from, ssrc: 7 });
+    let pair = away.close(at(0), new, former).unwrap();
     home.come_home(at(0), pair);
     assert_eq!((away.resting.len(), home.resting.len()), (0, 1));
-    assert_eq!(home.open(at(0), id(5)).unwrap(), (local, Some(from)), "whose it was there is known here");
+    assert_eq!(home.open(at(0), id(5)).unwrap(), (local, former), "whose it was there is known here");
     // A panic away: it is closed, and free at home.
     away.adopt(new, home.release(id(5)).unwrap()).unwrap();
     assert_eq!(away.close_all(), [new]);

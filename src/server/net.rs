@@ -156,6 +156,24 @@ fn set_receive_buffer(socket: &UdpSocket, option: i32, bytes: i32) {
     unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value.cast(), length) };
 }
 
+/// A peer that vanished is noticed: probes after a minute of silence, and what was sent must be acknowledged within
+/// half a minute (RFC 5482). A system that cannot leaves it to the limits above it.
+pub fn notice_dead_peer(socket: &impl AsRawFd) {
+    let tcp = libc::IPPROTO_TCP;
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (tcp, libc::TCP_KEEPIDLE, 60),
+        (tcp, libc::TCP_KEEPINTVL, 10),
+        (tcp, libc::TCP_KEEPCNT, 3),
+        (tcp, libc::TCP_USER_TIMEOUT, 30_000),
+    ];
+    for (level, option, value) in options {
+        let (value, length) = (&raw const value, size_of::<i32>() as libc::socklen_t);
+        // SAFETY: the kernel reads one i32 that lives through the call.
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value.cast(), length) };
+    }
+}
+
 /// Allows as many open files as the system lets us; each leg needs two. Returns how many that are.
 pub fn raise_file_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -25,7 +25,7 @@ use crate::ids::LegId;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// How messages travel. Only [`Transport::Udp`] is carried by a shell now.
+/// How messages travel. The shell carries the first three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Transport {
     Udp,
@@ -39,6 +39,14 @@ impl Transport {
     /// Whether what is sent arrives or the flow fails: then transactions need no retransmissions.
     pub fn is_reliable(self) -> bool {
         self != Transport::Udp
+    }
+
+    /// RFC 3261 §19.1.2.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp | Transport::Ws => 5060,
+            Transport::Tls | Transport::Wss => 5061,
+        }
     }
 
     /// As in a Via: `UDP`.
@@ -60,7 +68,17 @@ pub struct Flow {
     pub listener: u16,
     pub transport: Transport,
     pub remote: SocketAddr,
-    /// The connection's number, given by the shell; 0 on UDP.
+    /// The connection's number, given by the shell; 0 on UDP, and for whichever connection leads to `remote`.
+    pub connection: u64,
+}
+
+/// One of the places that a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    pub transport: Transport,
+    pub remote: SocketAddr,
+    /// The connection to be used, made as soon as something is sent: by it the shell knows which name the peer's
+    /// certificate must bear. 0 where that does not matter.
     pub connection: u64,
 }
 
@@ -78,7 +96,7 @@ pub enum Input {
         flow: Flow,
         bytes: Vec<u8>,
     },
-    /// The flow is broken, or on UDP the peer's host says that nobody listens there.
+    /// The flow is broken (a connection: it has ended, for whatever reason), or on UDP the peer's host says that nobody listens there.
     TransportFailed {
         flow: Flow,
     },
@@ -90,7 +108,7 @@ pub enum Input {
     /// The answer to [`Output::Resolve`], best first; empty if there is none.
     Resolved {
         query: u64,
-        flows: Vec<(Transport, SocketAddr)>,
+        flows: Vec<Place>,
     },
     Command(Command),
     /// A deadline has come. (Every other input looks at the deadlines as well.)

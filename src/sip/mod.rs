@@ -14,6 +14,7 @@
 mod admission;
 pub mod api;
 mod auth;
+mod connections;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
@@ -56,9 +57,10 @@ use message::{Message, Request, Response};
 use registrar::Registrar;
 use registration::Registration;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use transaction::{ClientKey, Errand, Notice, ServerKey, Transactions};
 use uac::Invitation;
+use uri::Uri;
 
 /// One user agent with its listeners.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,6 +81,8 @@ pub struct Endpoint {
     queries: BTreeMap<u64, Query>,
     last_query: u64,
     registrar: Registrar,
+    /// Connections that something came over and that have not failed since.
+    connections: BTreeSet<u64>,
     auth: Auth,
     registration: Option<Registration>,
     /// Seconds of Retry-After while no new calls are taken.
@@ -99,7 +103,7 @@ enum Query {
     /// A REGISTER whose credentials are being verified.
     Phone { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
     /// A request whose next hop is a name.
-    Place { request: Box<Request>, errand: Errand, known: Option<Flow> },
+    Place { request: Box<Request>, errand: Errand, known: Option<Flow>, uri: Uri },
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -141,6 +145,7 @@ impl Endpoint {
             queries: BTreeMap::new(),
             last_query: 0,
             registrar: Registrar::default(),
+            connections: BTreeSet::new(),
             registration: None,
             draining: None,
             due: Timers::default(),
@@ -153,11 +158,7 @@ impl Endpoint {
         self.timeout(now);
         match input {
             Input::Received { flow, bytes } => self.received(now, flow, &bytes),
-            Input::TransportFailed { flow } => {
-                self.transactions.transport_failed(flow);
-                let events = self.registrar.flow_failed(flow);
-                self.out.extend(events.into_iter().map(Output::Event));
-            }
+            Input::TransportFailed { flow } => self.broken(flow),
             Input::Verified { query, ok } => self.verified(now, query, ok),
             Input::Resolved { query, flows } => self.resolved(now, query, flows),
             Input::Command(command) => self.command(now, command),
@@ -240,6 +241,7 @@ impl Endpoint {
     }
 
     fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        self.heard_over(flow);
         if frame::is_keepalive(bytes) {
             return;
         }
@@ -263,7 +265,7 @@ impl Endpoint {
     fn drain(&mut self, now: Instant) {
         while let Some(notice) = self.transactions.poll() {
             match notice {
-                Notice::Send { flow, bytes } => self.out.push_back(Output::Send { flow, bytes }),
+                Notice::Send { flow, bytes } => self.send(flow, bytes),
                 Notice::Provisional { key, purpose, response } => self.provisional(now, key, purpose, response),
                 Notice::Accepted { key, flow, errand, response } => self.accepted(now, key, flow, errand, response),
                 Notice::Finished { key, flow, errand, request, outcome } => {

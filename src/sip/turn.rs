@@ -7,9 +7,8 @@ use super::dialog::DialogRecord;
 use super::header::{Method, Name};
 use super::leg::{Leg, Theirs, Unacked};
 use super::message::{Request, Response};
-use super::route::Hop;
 use super::transaction::{ClientKey, Errand, Outcome, Purpose, ServerKey};
-use super::uac::{body_of, hop, put_body, reason_of};
+use super::uac::{body_of, put_body, reason_of};
 use super::{Endpoint, Serving};
 use crate::ids::LegId;
 use crate::time::Instant;
@@ -195,7 +194,8 @@ impl Endpoint {
         let mut request = talking.dialog.request(Method::Invite);
         put_body(&mut request.headers, &mut request.body, body);
         let errand = Errand { account: talking.account.clone(), ..Errand::new(Purpose::Reoffer(leg)) };
-        let hop: Hop = hop(&talking.dialog);
+        let dialog = talking.dialog.clone();
+        let hop = self.hop(&dialog);
         self.dispatch(now, request, hop, errand);
     }
 

@@ -129,7 +129,10 @@ impl Endpoint {
         if let Some(body) = body {
             put_body(&mut ack.headers, &mut ack.body, body);
         }
-        let flow = dialog.next_hop().and_then(|uri| self.locate(&uri, Some(dialog.flow))).unwrap_or(dialog.flow);
+        let flow = match self.hop(dialog) {
+            Hop::Over(flow) => flow,
+            Hop::Toward(uri, known) => self.locate(&uri, known).unwrap_or(dialog.flow),
+        };
         let mut via = self.via(flow);
         via.params.set("branch", Some(&fresh_branch(&mut self.rng)));
         via.params.set("rport", None);
@@ -183,15 +186,8 @@ impl Endpoint {
 
     fn end(&mut self, now: Instant, bye: Request, dialog: &DialogRecord, account: Option<Box<Account>>) {
         let errand = Errand { account, ..Errand::new(Purpose::Bye) };
-        self.dispatch(now, bye, hop(dialog), errand);
-    }
-}
-
-/// Where the next request of a dialog goes.
-pub(super) fn hop(dialog: &DialogRecord) -> Hop {
-    match dialog.next_hop() {
-        Some(uri) => Hop::Toward(uri, Some(dialog.flow)),
-        None => Hop::Over(dialog.flow),
+        let hop = self.hop(dialog);
+        self.dispatch(now, bye, hop, errand);
     }
 }
 

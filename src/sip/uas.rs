@@ -1,6 +1,6 @@
 //! Being called: requests from outside a dialog, in the order of RFC 3261 §8.2, and what our user answers.
 
-use super::api::{Body, Event, Flow, Output, Source};
+use super::api::{Body, Event, Flow, Output, Source, Transport};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name, Via};
 use super::leg::{Leg, Ringing, Talking, Unacked};
@@ -98,6 +98,7 @@ impl Endpoint {
         }
         match &request.uri.scheme {
             Scheme::Sip | Scheme::Tel => {}
+            Scheme::Sips if self.config.listeners.iter().any(|listener| listener.transport == Transport::Tls) => {}
             Scheme::Sips | Scheme::Other(_) => return Some(self.plain(request, 416)),
         }
         if merged {
@@ -168,7 +169,7 @@ impl Endpoint {
             call_id: request.headers.call_id().unwrap_or_default().to_owned(),
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
         };
-        let contact = self.contact(&request.uri.user_decoded(), flow);
+        let contact = self.contact(&request.uri.user_decoded(), flow, wants_sips(&request));
         self.by_tag.insert(local_tag.clone(), leg);
         self.serving.insert(key, Serving::Leg(leg));
         self.legs.insert(leg, Leg::Ringing(Box::new(Ringing { server: key, request, local_tag, contact, flow })));
@@ -325,6 +326,14 @@ impl Endpoint {
         stats::count(&mut self.stats.responses_sent, &format!("unread {}", response.status));
         self.out.push_back(Output::Send { flow: reply, bytes: response.to_bytes() });
     }
+}
+
+/// RFC 3261 §12.1.1: who is called by SIPS, or comes over SIPS, is given a SIPS Contact.
+fn wants_sips(invite: &Request) -> bool {
+    let headers = &invite.headers;
+    let over = headers.record_routes().ok().and_then(|routes| Some(routes.first()?.uri.scheme.clone()));
+    let over = over.or_else(|| Some(headers.contact().ok()??.uri.scheme));
+    invite.uri.scheme == Scheme::Sips || over == Some(Scheme::Sips)
 }
 
 /// RFC 3261 §20.11: a body of an unknown type that need not be understood counts as none.

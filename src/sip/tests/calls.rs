@@ -325,7 +325,9 @@ fn a_whole_endpoint_can_be_written_down_in_the_middle() {
 fn names_are_resolved_and_tried_in_order() {
     let mut pair = Pair::new();
     let dead: SocketAddr = "10.9.9.9:5060".parse().unwrap();
-    pair.names = vec![(Transport::Udp, dead), (Transport::Tcp, dead), (Transport::Udp, THERE.parse().unwrap())];
+    let place = |transport, remote| Place { transport, remote, connection: 0 };
+    let there = THERE.parse().unwrap();
+    pair.names = vec![place(Transport::Udp, dead), place(Transport::Tcp, dead), place(Transport::Udp, there)];
     let leg = pair.sides[0].next_leg();
     let (from, to) = (address("<sip:ada@10.0.0.1>"), address("<sip:100@example.com>"));
     let uri = Uri::parse("sip:100@example.com").unwrap();

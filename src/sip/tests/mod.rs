@@ -4,6 +4,7 @@ mod answers;
 mod calls;
 mod phones;
 mod storm;
+mod transports;
 
 use super::header::{Method, NameAddr};
 use super::message::{Message, Request, Response};
@@ -47,7 +48,7 @@ pub(super) struct Pair {
     pub ladder: Vec<String>,
     pub loss: Loss,
     /// Where names lead.
-    pub names: Vec<(Transport, SocketAddr)>,
+    pub names: Vec<Place>,
 }
 
 impl Pair {

@@ -234,6 +234,7 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("# advertised = \"203.0.113.5\"", "advertised = \"0.0.0.0\"", &[("\"0.0.0.0\"", told)]);
     let ports = "ports = [20000, 59999]";
     check(ports, "ports = [20001, 20002]", &[("[20001", "no leg fits between 20001 and 20002")]);
+    check(ports, "ports = [65535, 65535]", &[("[65535", "no leg fits between 65535 and 65535")]);
     let backwards = "`ports`: the first port is above the last; did you mean [20000, 30000]?";
     check(ports, "ports = [30000, 20000]", &[("[30000", backwards)]);
     check(ports, "ports = [20000]", &[("[20000]", "`ports` is a list; allowed: the first and the last port")]);

@@ -89,9 +89,10 @@ impl Driver {
             let busy = first.is_some() || !waiting.is_empty();
             let ready = epoll.wait(if busy { Some(Duration::ZERO) } else { self.patience() })?;
             for udp in ready.filter_map(|token| self.udp.get(&token)) {
-                if waiting.len() < WAITING_DATAGRAMS {
-                    udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())));
-                }
+                // All of it, out of the system's small buffer.
+                while waiting.len() < WAITING_DATAGRAMS
+                    && udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())))
+                {}
             }
             // Before what came is handled: a new call must not be taken when its events cannot be written.
             self.look_at_log();

@@ -104,9 +104,15 @@ impl Wake {
 }
 
 /// Room for bursts of signaling from many phones: 4 MiB with CAP_NET_ADMIN, else what `net.core.rmem_max` allows.
-pub fn enlarge_buffers(socket: &UdpSocket) {
+/// Returns how many bytes that are.
+pub fn enlarge_buffers(socket: &UdpSocket) -> usize {
     set_receive_buffer(socket, libc::SO_RCVBUF, 4 << 20);
     set_receive_buffer(socket, libc::SO_RCVBUFFORCE, 4 << 20);
+    let (mut value, mut length) = (0i32, size_of::<i32>() as libc::socklen_t);
+    let place = (&raw mut value).cast();
+    // SAFETY: the kernel writes one i32 that lives through the call. Failing leaves zero.
+    unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, place, &raw mut length) };
+    usize::try_from(value).unwrap_or(0) / 2 // the kernel tells it doubled, for its own use (socket(7))
 }
 
 /// A socket for one leg's audio that never blocks, with room for 64 KiB: more than a second of it. In one system call

@@ -27,6 +27,9 @@ use tls::Tls;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
+/// A receive buffer below this, in bytes, holds less than half a second of 500 calls/s.
+const SMALL_BUFFER: usize = 1 << 20;
+
 /// A bound UDP listener: the engine's thread reads and sends here.
 pub struct Udp {
     /// Its number among the listeners.
@@ -40,7 +43,16 @@ pub struct Dropped(Arc<UdpSocket>);
 impl Udp {
     pub fn bind(listener: u16, address: SocketAddr) -> Result<Udp> {
         let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on udp {address}"))?;
-        net::enlarge_buffers(&socket);
+        let room = net::enlarge_buffers(&socket);
+        if room < SMALL_BUFFER {
+            eprintln!(
+                "warning: the system's buffer for SIP on udp {address} is only {} KiB; raise net.core.rmem_max to \
+                 4194304, or bursts of messages will be dropped and sent again",
+                room >> 10
+            );
+        }
+        // Sending must not wait either: what does not fit is lost, as on the network.
+        socket.set_nonblocking(true)?;
         Ok(Udp { listener, socket: Arc::new(socket) })
     }
 
@@ -49,10 +61,11 @@ impl Udp {
         epoll.add(&*self.socket, token)
     }
 
-    /// One batch of what has come. An error here is about a datagram sent earlier, whose transaction has its timers.
-    pub fn receive(&self, room: &mut Datagrams, mut take: impl FnMut(Flow, &[u8])) {
-        let Ok(came) = room.receive(&self.socket) else { return };
-        came.for_each(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes));
+    /// One batch of what has come; false if that was all. An error here is about a datagram sent earlier, whose
+    /// transaction has its timers.
+    pub fn receive(&self, room: &mut Datagrams, mut take: impl FnMut(Flow, &[u8])) -> bool {
+        let Ok(came) = room.receive(&self.socket) else { return false };
+        came.map(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes)).count() == datagrams::BATCH
     }
 
     /// A datagram that cannot be sent is a lost datagram: the transaction's timers deal with it.

@@ -184,7 +184,9 @@ pub enum Command {
         headers: Vec<(String, String)>,
         account: Option<Account>,
     },
-    /// Tells the caller something: `status` 101 … 199.
+    /// Tells the caller something: `status` 101 … 199. It is repeated until it has arrived (RFC 3262) if the caller
+    /// requires that, or supports it and `body` is there; then `body` is the answer (or offer), and that of `Answer`
+    /// is not sent any more.
     Ring { leg: LegId, status: u16, body: Option<Body> },
     /// 200. `body` is the answer, or the offer if the INVITE had none (then the answer comes in `Established`).
     Answer { leg: LegId, body: Body },
@@ -271,14 +273,16 @@ pub enum Event {
         /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
     },
-    /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit.
+    /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit. An
+    /// offer in it comes as `Offered`.
     Provisional {
         leg: LegId,
         status: u16,
         body: Option<Body>,
     },
-    /// Outgoing: the first 2xx, its ACK is sent; `body` is its body. Incoming: our 2xx was acknowledged; `body`
-    /// is the ACK's.
+    /// Outgoing: the first 2xx, its ACK is sent; `body` is its body, or the answer if that came reliably before it;
+    /// none if the last word was an offer of the peer that we have accepted. Incoming: our 2xx was acknowledged;
+    /// `body` is the ACK's.
     Established {
         leg: LegId,
         body: Option<Body>,
@@ -292,7 +296,8 @@ pub enum Event {
         retry_after: Option<u32>,
         why: FailureCause,
     },
-    /// The caller gave up before our final answer (CANCEL or BYE); 487 was sent.
+    /// The caller gave up before our final answer (CANCEL or BYE), 487 was sent; or he got no reliable provisional
+    /// response to the end (no PRACK in 64·T1), 504 was sent.
     Cancelled {
         leg: LegId,
         reason: Option<Reason>,

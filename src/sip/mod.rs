@@ -4,12 +4,12 @@
 //! [`api`]; the wire is in `frame`, `uri`, `header`, `message`; passwords never come here (`Output::Verify`).
 //!
 //! ```text
-//! bytes ─▶ message ─▶ transaction ─┬─▶ uas, turn ─▶ Event
+//! bytes ─▶ message ─▶ transaction ─┬─▶ uas, turn, reliable ─▶ Event
 //!                                  └─▶ route ─▶ uac, turn, registration, keepalive ─▶ Event
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out now: PRACK and 100rel, session timers, REFER, Replaces, outbound, Path.
+//! Left out now: session timers, REFER, Replaces, outbound, Path.
 
 mod admission;
 pub mod api;
@@ -27,6 +27,7 @@ mod name;
 mod params;
 pub mod registrar;
 mod registration;
+mod reliable;
 mod route;
 pub mod settings;
 pub mod stats;
@@ -121,6 +122,8 @@ struct Ack {
 enum Deadline {
     /// When to register again.
     Refresh,
+    /// When to send a reliable provisional response again, or to give its INVITE up.
+    Unproven(LegId),
 }
 
 impl Endpoint {
@@ -233,8 +236,11 @@ impl Endpoint {
         self.transactions.timeout(now);
         self.drain(now);
         self.registrar_timeout(now);
-        while let Some(Deadline::Refresh) = self.due.pop_due(now) {
-            self.send_register(now);
+        while let Some(due) = self.due.pop_due(now) {
+            match due {
+                Deadline::Refresh => self.send_register(now),
+                Deadline::Unproven(leg) => self.unproven(now, leg),
+            }
         }
         self.drain(now);
     }
@@ -354,6 +360,7 @@ impl Endpoint {
             Leg::Calling(_) => {}
             Leg::Ringing(ringing) => {
                 self.serving.remove(&ringing.server);
+                self.due.cancel(&Deadline::Unproven(leg));
             }
             Leg::Talking(talking) => {
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);

@@ -163,7 +163,8 @@ impl Endpoint {
             Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
             Purpose::Keepalive(binding) => self.asked(now, binding),
             Purpose::Register => self.registration_ended(now, &request, outcome),
-            Purpose::Bye | Purpose::Cancel => {}
+            // A PRACK that fails changes nothing: the INVITE's own end will say what became of it.
+            Purpose::Prack(_) | Purpose::Bye | Purpose::Cancel => {}
         }
     }
 
@@ -185,6 +186,13 @@ impl Endpoint {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
             },
+            Purpose::Prack(leg) => {
+                let tag = request.headers.to_tag().unwrap_or_default();
+                match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
+                    Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),
+                    None => return,
+                }
+            }
             Purpose::Register => self.registered_with(number),
             _ => {}
         }

@@ -20,16 +20,8 @@ impl Endpoint {
         let headers = &request.headers;
         let leg = *self.by_tag.get(headers.to_tag()?)?;
         let (call_id, remote) = (headers.call_id().ok()?, headers.from_tag().unwrap_or_default());
-        let same = match self.legs.get(&leg)? {
-            Leg::Talking(talking) => talking.dialog.is_of(call_id, remote),
-            Leg::Ringing(ringing) => {
-                let invite = &ringing.request.headers;
-                invite.call_id() == Ok(call_id) && invite.from_tag().unwrap_or_default() == remote
-            }
-            // The callee must not send anything but UPDATE and INFO before its 2xx, and we know no early dialogs.
-            Leg::Calling(_) => false,
-        };
-        same.then_some(leg)
+        self.legs.get(&leg)?.dialog_with(remote).filter(|dialog| dialog.is_of(call_id, remote))?;
+        Some(leg)
     }
 
     /// An ACK for a 2xx of ours.
@@ -74,12 +66,13 @@ impl Endpoint {
     pub(super) fn within_dialog(&mut self, now: Instant, key: ServerKey, request: Request) {
         let Some(leg) = self.leg_of(&request) else { return self.refuse(now, key, &request, 481) };
         let Ok(cseq) = request.headers.cseq() else { return self.refuse(now, key, &request, 400) };
-        if let Some(talking) = self.talking(leg) {
-            if talking.dialog.remote_cseq.is_some_and(|last| cseq.number < last) {
-                return self.refuse(now, key, &request, 500); // §12.2.2: out of order.
-            }
-            talking.dialog.remote_cseq = Some(cseq.number);
+        let remote = request.headers.from_tag().unwrap_or_default();
+        let dialog = self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(remote));
+        let dialog = dialog.expect("the dialog that the leg was found by");
+        if dialog.remote_cseq.is_some_and(|last| cseq.number < last) {
+            return self.refuse(now, key, &request, 500); // §12.2.2: out of order.
         }
+        dialog.remote_cseq = Some(cseq.number);
         match request.method {
             Method::Bye => self.said_bye(now, key, leg, &request),
             Method::Invite | Method::Update => self.offered(now, key, leg, request),
@@ -94,11 +87,15 @@ impl Endpoint {
                 let response = self.capabilities(&request);
                 self.respond(now, key, &Method::Options, response);
             }
+            Method::Prack => self.proven(now, key, leg, request),
             _ => self.refuse(now, key, &request, 481),
         }
     }
 
     fn said_bye(&mut self, now: Instant, key: ServerKey, leg: LegId, request: &Request) {
+        if matches!(self.legs.get(&leg), Some(Leg::Calling(_))) {
+            return self.refuse(now, key, request, 481); // §15: the callee has no early dialog to end.
+        }
         self.refuse(now, key, request, 200);
         let reason = reason_of(&request.headers);
         if self.talking(leg).is_none() {
@@ -147,7 +144,7 @@ impl Endpoint {
     }
 
     /// 500 with a Retry-After between 0 and 10 s.
-    fn refuse_for_now(&mut self, now: Instant, key: ServerKey, request: &Request) {
+    pub(super) fn refuse_for_now(&mut self, now: Instant, key: ServerKey, request: &Request) {
         let mut response = self.response(request, 500);
         response.headers.push(Name::RetryAfter, self.rng.below(11).to_string());
         self.respond(now, key, &request.method, response);
@@ -155,6 +152,9 @@ impl Endpoint {
 
     /// `Command::AcceptOffer`.
     pub(super) fn accept_offer(&mut self, now: Instant, leg: LegId, body: Body) {
+        if !matches!(self.legs.get(&leg), Some(Leg::Talking(_))) {
+            return self.accept_early(now, leg, body);
+        }
         let Some(talking) = self.talking(leg) else { return };
         if let Some(key) = talking.owes_ack.take() {
             let dialog = talking.dialog.clone();
@@ -179,6 +179,9 @@ impl Endpoint {
     /// `Command::RefuseOffer`.
     pub(super) fn refuse_offer(&mut self, now: Instant, leg: LegId, status: u16) {
         assert!((300..700).contains(&status), "a refusal needs a failure status");
+        if !matches!(self.legs.get(&leg), Some(Leg::Talking(_))) {
+            return self.refuse_early(now, leg, status);
+        }
         if let Some(theirs) = self.talking(leg).and_then(|talking| talking.theirs.take()) {
             self.refuse(now, theirs.server, &theirs.request, status);
         }

@@ -3,13 +3,14 @@
 use super::api::{Body, Event, Flow, Output, Source};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name, Via};
-use super::leg::{Leg, Ringing, Talking, Unacked};
+use super::leg::{Leg, Reliable, Ringing, Talking, Unacked};
 use super::message::{Refusal, Request, Response};
+use super::reliable::wants_reliable;
 use super::text::{number, put_ip};
 use super::transaction::{Arrival, ServerKey};
-use super::uac::{ALLOW, body_of, put_body, put_headers, reason_of};
+use super::uac::{ALLOW, SUPPORTED, body_of, put_body, put_headers, reason_of};
 use super::uri::Scheme;
-use super::{Endpoint, Query, Serving, stats};
+use super::{Deadline, Endpoint, Query, Serving, stats};
 use crate::ids::LegId;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -83,9 +84,10 @@ impl Endpoint {
         if !self.understands(&request.method) {
             return refuse(405, Name::Allow, self.allow());
         }
-        let unknown: Vec<&str> = headers.all(&Name::Require).collect();
+        let is_known = |tag: &str| SUPPORTED.iter().any(|known| known.eq_ignore_ascii_case(tag));
+        let unknown: Vec<&str> = headers.all(&Name::Require).filter(|tag| !is_known(tag)).collect();
         if !unknown.is_empty() {
-            return refuse(420, Name::Unsupported, unknown.join(", ")); // We support no extension yet.
+            return refuse(420, Name::Unsupported, unknown.join(", "));
         }
         if headers.all(&Name::ContentEncoding).any(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
             return refuse(415, Name::AcceptEncoding, "identity".to_owned());
@@ -116,7 +118,7 @@ impl Endpoint {
 
     fn understands(&self, method: &Method) -> bool {
         use Method::*;
-        matches!(method, Invite | Ack | Cancel | Bye | Options | Info | Update)
+        matches!(method, Invite | Ack | Cancel | Bye | Options | Info | Update | Prack)
             || (*method == Register && !self.config.users.is_empty())
     }
 
@@ -145,7 +147,7 @@ impl Endpoint {
             (Name::Accept, "application/sdp"),
             (Name::AcceptEncoding, "identity"),
             (Name::AcceptLanguage, "en"),
-            (Name::Supported, ""),
+            (Name::Supported, SUPPORTED.join(", ").as_str()),
         ] {
             response.headers.push(name, value);
         }
@@ -169,19 +171,21 @@ impl Endpoint {
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
         };
         let contact = self.contact(&request.uri.user_decoded(), flow);
-        self.by_tag.insert(local_tag.clone(), leg);
+        let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow);
+        self.by_tag.insert(local_tag, leg);
         self.serving.insert(key, Serving::Leg(leg));
-        self.legs.insert(leg, Leg::Ringing(Box::new(Ringing { server: key, request, local_tag, contact, flow })));
+        let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None };
+        self.legs.insert(leg, Leg::Ringing(Box::new(ringing)));
         self.tell(event);
     }
 
     /// A response to the INVITE of a leg that rings, with what 1xx and 2xx carry (§12.1.1).
     pub(super) fn ringing_response(&self, ringing: &Ringing, status: u16) -> Response {
-        let mut response = Response::to_request(&ringing.request, status, Some(&ringing.local_tag));
+        let mut response = Response::to_request(&ringing.request, status, Some(&ringing.dialog.local_tag));
         if status < 300 {
             let routes = ringing.request.headers.all(&Name::RecordRoute);
             routes.for_each(|route| response.headers.push(Name::RecordRoute, route));
-            response.headers.push(Name::Contact, ringing.contact.as_str());
+            response.headers.push(Name::Contact, ringing.dialog.contact.as_str());
         }
         response
     }
@@ -195,21 +199,34 @@ impl Endpoint {
         if let Some(body) = body {
             put_body(&mut response.headers, &mut response.body, body);
         }
+        if wants_reliable(&ringing.request, &response) {
+            return self.ring_reliably(now, leg, response);
+        }
         self.respond(now, key, &Method::Invite, response);
     }
 
     /// `Command::Answer`.
     pub(super) fn answer(&mut self, now: Instant, leg: LegId, body: Body) {
+        let Some(Leg::Ringing(ringing)) = self.legs.get_mut(&leg) else { return };
+        if ringing.reliable.unacked.as_ref().is_some_and(|unacked| unacked.described) {
+            ringing.reliable.answer = Some(body); // RFC 3262 §3: the 2xx waits for the PRACK.
+            return;
+        }
+        let late_rseq = ringing.reliable.unacked.take().map(|_| ringing.reliable.rseq);
+        let (key, agreed, theirs) = (ringing.server, ringing.reliable.agreed, ringing.theirs.take());
+        let dialog = ringing.dialog.clone();
+        let offered = !agreed && !ringing.request.headers.has(&Name::ContentType);
+        let cseq = ringing.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let Some(Leg::Ringing(ringing)) = self.legs.get(&leg) else { return };
-        let key = ringing.server;
         let mut response = self.ringing_response(ringing, 200);
         response.headers.push(Name::Allow, self.allow());
-        put_body(&mut response.headers, &mut response.body, body);
-        let dialog =
-            DialogRecord::of_request(&ringing.request, &ringing.local_tag, ringing.contact.clone(), ringing.flow);
-        let offered = !ringing.request.headers.has(&Name::ContentType);
-        let cseq = dialog.remote_cseq.unwrap_or_default();
+        response.headers.push(Name::Supported, SUPPORTED.join(", "));
+        if !agreed {
+            put_body(&mut response.headers, &mut response.body, body);
+        }
+        self.due.cancel(&Deadline::Unproven(leg));
         let mut talking = Talking::new(dialog, None);
+        (talking.late_rseq, talking.theirs) = (late_rseq, theirs);
         talking.unacked = Some(Unacked { server: key, cseq, first: true, offered });
         self.legs.insert(leg, Leg::Talking(Box::new(talking)));
         self.respond(now, key, &Method::Invite, response);
@@ -218,7 +235,8 @@ impl Endpoint {
     /// `Command::Refuse`.
     pub(super) fn turn_away(&mut self, now: Instant, leg: LegId, status: u16, headers: Vec<(String, String)>) {
         assert!((300..700).contains(&status), "a refusal needs a failure status");
-        let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) else { return };
+        let Some(Leg::Ringing(mut ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) else { return };
+        self.refuse_open(now, &mut ringing);
         let mut response = self.ringing_response(&ringing, status);
         put_headers(&mut response.headers, headers);
         self.respond(now, ringing.server, &Method::Invite, response);
@@ -226,8 +244,9 @@ impl Endpoint {
 
     /// `Command::Challenge`.
     pub(super) fn demand_proof(&mut self, now: Instant, leg: LegId) {
-        if let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
-            self.challenge(now, ringing.server, &ringing.request, ringing.flow, false);
+        if let Some(Leg::Ringing(mut ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+            self.refuse_open(now, &mut ringing);
+            self.challenge(now, ringing.server, &ringing.request, ringing.dialog.flow, false);
         }
     }
 
@@ -261,7 +280,8 @@ impl Endpoint {
 
     /// 487 for a leg that rings, by CANCEL or by BYE within the early dialog.
     pub(super) fn caller_gave_up(&mut self, now: Instant, leg: LegId, reason: Option<super::Reason>) {
-        if let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+        if let Some(Leg::Ringing(mut ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+            self.refuse_open(now, &mut ringing);
             let response = self.ringing_response(&ringing, 487);
             self.respond(now, ringing.server, &Method::Invite, response);
             self.tell(Event::Cancelled { leg, reason });
@@ -340,7 +360,7 @@ fn ignore_optional_body(request: &mut Request) {
 
 /// Whether a body would be an offer.
 fn negotiates(request: &Request) -> bool {
-    matches!(request.method, Method::Invite | Method::Update)
+    matches!(request.method, Method::Invite | Method::Update | Method::Prack)
 }
 
 fn is_sdp(request: &Request) -> bool {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod calls;
+mod early;
 mod phones;
 mod storm;
 

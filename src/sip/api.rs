@@ -240,6 +240,8 @@ pub enum EndCause {
     NoAck,
     /// The peer does not know the dialog any more (481), or does not answer within it (408).
     DialogGone,
+    /// The session was not refreshed in time (RFC 4028).
+    Expired,
 }
 
 /// Why a binding ended.

@@ -22,6 +22,8 @@ pub(super) struct Calling {
     pub local_tag: String,
     /// `None` while the host name is looked up.
     pub client: Option<ClientKey>,
+    /// What we have offered, or answered to an offer that came early.
+    pub local: Option<Body>,
     /// Early dialogs, one for each fork that has said something (RFC 3261 §12.1.2).
     pub early: Vec<Early>,
     /// A reliable provisional response brought an offer: its PRACK waits for the answer.
@@ -97,12 +99,38 @@ pub(super) struct Talking {
     /// Their re-INVITE or UPDATE that waits for our user's word.
     pub theirs: Option<Theirs>,
     /// A re-INVITE of ours has no final response.
-    pub offering: bool,
+    pub ours: Option<Ours>,
+    /// Our description as it stands.
+    pub local: Option<Body>,
+    /// The peer takes UPDATE (RFC 3311 §4).
+    pub takes_update: bool,
+    pub timer: Option<SessionTimer>,
     /// The peer's 2xx brought an offer: its ACK waits for the answer.
     pub owes_ack: Option<ClientKey>,
     /// Our user hung up before the ACK came; the BYE, with this Reason, waits for it (RFC 3261 §15).
     pub leaving: Option<Leaving>,
     pub account: Option<Box<Account>>,
+}
+
+/// A re-INVITE of ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Ours {
+    pub body: Body,
+    /// It repeats what stands, for the session timer; our user knows nothing of it.
+    pub refreshes: bool,
+}
+
+/// What was agreed about the life of a session (RFC 4028).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SessionTimer {
+    /// In seconds.
+    pub interval: u32,
+    /// The largest Min-SE that was heard of, in seconds.
+    pub min: u32,
+    /// It is on us to refresh.
+    pub ours: bool,
+    /// When the call ends unless somebody refreshes before.
+    pub ends: Instant,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,7 +165,10 @@ impl Talking {
             unacked: None,
             late_rseq: None,
             theirs: None,
-            offering: false,
+            ours: None,
+            local: None,
+            takes_update: false,
+            timer: None,
             owes_ack: None,
             leaving: None,
             account,

@@ -9,7 +9,7 @@
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out now: session timers, REFER, Replaces, outbound, Path.
+//! Left out now: REFER, Replaces, outbound, Path.
 
 mod admission;
 pub mod api;
@@ -29,6 +29,7 @@ pub mod registrar;
 mod registration;
 mod reliable;
 mod route;
+mod session;
 pub mod settings;
 pub mod stats;
 mod status;
@@ -45,7 +46,7 @@ pub use api::*;
 pub use dialog::DialogRecord;
 pub use frame::Limits;
 pub use registrar::Binding;
-pub use settings::{Capacity, Config, Listener, RegistrationTimes, Timing};
+pub use settings::{Capacity, Config, Listener, RegistrationTimes, SessionTimes, Timing};
 pub use stats::Stats;
 
 use crate::ids::{IdCounter, LegId, Rng};
@@ -124,6 +125,8 @@ enum Deadline {
     Refresh,
     /// When to send a reliable provisional response again, or to give its INVITE up.
     Unproven(LegId),
+    /// When to refresh a session, or to end the call whose session nobody has refreshed.
+    Session(LegId),
 }
 
 impl Endpoint {
@@ -240,6 +243,7 @@ impl Endpoint {
             match due {
                 Deadline::Refresh => self.send_register(now),
                 Deadline::Unproven(leg) => self.unproven(now, leg),
+                Deadline::Session(leg) => self.session_due(now, leg),
             }
         }
         self.drain(now);
@@ -363,6 +367,7 @@ impl Endpoint {
                 self.due.cancel(&Deadline::Unproven(leg));
             }
             Leg::Talking(talking) => {
+                self.due.cancel(&Deadline::Session(leg));
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);
                 let theirs = talking.theirs.as_ref().map(|theirs| theirs.server);
                 unacked.into_iter().chain(theirs).for_each(|server| {

@@ -125,6 +125,7 @@ impl Endpoint {
         match self.legs.get_mut(&leg) {
             Some(Leg::Calling(calling)) => {
                 let Some(rung) = calling.owes_prack.take() else { return };
+                calling.local = Some(body.clone());
                 if let Some(early) = calling.early(&rung.remote_tag) {
                     early.agreed = true;
                 }

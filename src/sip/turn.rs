@@ -5,9 +5,10 @@
 use super::api::{Body, EndCause, Event};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name};
-use super::leg::{Leg, Theirs, Unacked};
+use super::leg::{Leg, Ours, Theirs, Unacked};
 use super::message::{Request, Response};
 use super::route::Hop;
+use super::session::refresh_with;
 use super::transaction::{ClientKey, Errand, Outcome, Purpose, ServerKey};
 use super::uac::{body_of, hop, put_body, reason_of};
 use super::{Endpoint, Serving};
@@ -123,7 +124,7 @@ impl Endpoint {
         if talking.leaving.is_some() {
             return self.refuse(now, key, &request, 481);
         }
-        if talking.offering && (has_body || !is_update) {
+        if talking.ours.is_some() && (has_body || !is_update) {
             return self.refuse(now, key, &request, 491); // §14.2: glare.
         }
         let awaits_ack = talking.unacked.as_ref().is_some_and(|unacked| !is_update || unacked.offered);
@@ -132,9 +133,11 @@ impl Endpoint {
         }
         talking.dialog.refresh_target(request.headers.contact().ok().flatten());
         if is_update && !has_body {
-            let contact = talking.dialog.contact.clone();
+            let (contact, current) = (talking.dialog.contact.clone(), talking.timer.clone());
             let mut response = self.response(&request, 200);
             response.headers.push(Name::Contact, contact);
+            let timer = self.grant_timer(now, &request, current.as_ref(), &mut response);
+            self.set_timer(now, leg, timer);
             return self.respond(now, key, &Method::Update, response);
         }
         let body = body_of(&request.headers, std::mem::take(&mut request.body));
@@ -158,10 +161,12 @@ impl Endpoint {
         let Some(talking) = self.talking(leg) else { return };
         if let Some(key) = talking.owes_ack.take() {
             let dialog = talking.dialog.clone();
+            talking.local = Some(body.clone());
             return self.acknowledge(key, &dialog, Some(body));
         }
         let Some(theirs) = talking.theirs.take() else { return };
-        let contact = talking.dialog.contact.clone();
+        let (contact, current) = (talking.dialog.contact.clone(), talking.timer.clone());
+        talking.local = Some(body.clone());
         let Theirs { server, request, offered } = theirs;
         if request.method == Method::Invite {
             let cseq = talking.dialog.remote_cseq.unwrap_or_default();
@@ -172,6 +177,10 @@ impl Endpoint {
         }
         let mut response = self.response(&request, 200);
         response.headers.push(Name::Contact, contact);
+        if matches!(request.method, Method::Invite | Method::Update) {
+            let timer = self.grant_timer(now, &request, current.as_ref(), &mut response);
+            self.set_timer(now, leg, timer);
+        }
         put_body(&mut response.headers, &mut response.body, body);
         self.respond(now, server, &request.method, response);
     }
@@ -190,40 +199,69 @@ impl Endpoint {
     /// `Command::Reoffer`. While another offer is open on either side it fails at once with 491.
     pub(super) fn reoffer(&mut self, now: Instant, leg: LegId, body: Body) {
         let Some(talking) = self.talking(leg).filter(|talking| talking.leaving.is_none()) else { return };
-        let busy = talking.offering || talking.theirs.is_some() || talking.unacked.is_some();
+        let busy = talking.ours.is_some() || talking.theirs.is_some() || talking.unacked.is_some();
         if busy || talking.owes_ack.is_some() {
             return self.tell(Event::OfferRefused { leg, status: 491 });
         }
-        talking.offering = true;
+        self.send_offer(now, leg, Ours { body, refreshes: false });
+    }
+
+    /// A re-INVITE; nothing else must be under way.
+    pub(super) fn send_offer(&mut self, now: Instant, leg: LegId, ours: Ours) {
+        let allow = self.allow();
+        let Some(talking) = self.talking(leg) else { return };
         let mut request = talking.dialog.request(Method::Invite);
-        put_body(&mut request.headers, &mut request.body, body);
+        request.headers.push(Name::Allow, allow);
+        refresh_with(talking.timer.as_ref(), &mut request.headers);
+        put_body(&mut request.headers, &mut request.body, ours.body.clone());
         let errand = Errand { account: talking.account.clone(), ..Errand::new(Purpose::Reoffer(leg)) };
         let hop: Hop = hop(&talking.dialog);
+        talking.ours = Some(ours);
         self.dispatch(now, request, hop, errand);
     }
 
     /// `seen` is the dialog as the 2xx alone shows it: for the ACK if we have hung up meanwhile.
-    pub(super) fn reoffer_accepted(&mut self, key: ClientKey, leg: LegId, seen: DialogRecord, response: Response) {
+    pub(super) fn reoffer_accepted(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        leg: LegId,
+        (seen, response): (DialogRecord, Response),
+    ) {
         let Some(talking) = self.talking(leg) else { return self.acknowledge(key, &seen, None) };
-        talking.offering = false;
+        let ours = talking.ours.take();
         talking.dialog.refresh_target(response.headers.contact().ok().flatten());
         let dialog = talking.dialog.clone();
         self.acknowledge(key, &dialog, None);
+        let agreed = self.agreed_timer(now, key, &response);
+        self.set_timer(now, leg, agreed);
+        let Some(ours) = ours.filter(|ours| !ours.refreshes) else { return };
+        if let Some(talking) = self.talking(leg) {
+            talking.local = Some(ours.body);
+        }
         self.tell(Event::OfferAnswered { leg, body: body_of(&response.headers, response.body) });
     }
 
     /// §12.2.1.2: 481, 408 and silence mean that the dialog is gone; after other failures it goes on as it was.
     pub(super) fn reoffer_failed(&mut self, now: Instant, leg: LegId, outcome: Outcome) {
         let Some(talking) = self.talking(leg) else { return };
-        talking.offering = false;
+        let ours = talking.ours.take();
         let (is_gone, status) = match outcome {
             Outcome::Response(response) => (matches!(response.status, 408 | 481), response.status),
             Outcome::Timeout { .. } => (true, 408),
             Outcome::TransportFailed | Outcome::Unresolved => (true, 503),
         };
+        if !is_gone && ours.is_some_and(|ours| ours.refreshes) {
+            return self.refresh_again(now, leg);
+        }
         if !is_gone {
             return self.tell(Event::OfferRefused { leg, status });
         }
+        self.dialog_gone(now, leg, status);
+    }
+
+    /// The peer does not know the dialog, or is silent.
+    pub(super) fn dialog_gone(&mut self, now: Instant, leg: LegId, status: u16) {
         if let Some(Leg::Talking(talking)) = self.forget(leg) {
             if status != 481 {
                 self.leave(now, *talking, None);

@@ -37,11 +37,13 @@ impl Endpoint {
         invitation.from.set_tag(&local_tag);
         let call_id = self.rng.hex(16);
         let uri = invitation.uri.clone();
-        let request = invitation.into_request(&call_id, ALLOW);
+        let local = invitation.offer.clone();
+        let mut request = invitation.into_request(&call_id, ALLOW);
+        self.ask_for_timer(&mut request.headers);
         self.by_tag.insert(local_tag.clone(), leg);
         self.legs.insert(
             leg,
-            Leg::Calling(Box::new(Calling { local_tag, client: None, early: Vec::new(), owes_prack: None })),
+            Leg::Calling(Box::new(Calling { local_tag, client: None, local, early: Vec::new(), owes_prack: None })),
         );
         let mut errand = Errand::new(Purpose::Call(leg));
         errand.account = account.map(Box::new);
@@ -89,11 +91,14 @@ impl Endpoint {
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
         let mut dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
         match errand.purpose {
-            Purpose::Reoffer(leg) => self.reoffer_accepted(key, leg, dialog, response),
+            Purpose::Reoffer(leg) => self.reoffer_accepted(now, key, leg, (dialog, response)),
             Purpose::Call(leg) if is_first && matches!(self.legs.get(&leg), Some(Leg::Calling(_))) => {
                 let early = self.end_early(leg, &mut dialog);
-                let talking = Talking::new(dialog, errand.account);
+                let mut talking = Talking::new(dialog, errand.account);
+                talking.takes_update = response.headers.lists(&Name::Allow, Method::Update.as_str());
+                let agreed = self.agreed_timer(now, key, &response);
                 self.established(key, leg, (talking, early), response);
+                self.set_timer(now, leg, agreed);
             }
             _ => {
                 self.acknowledge(key, &dialog, None);
@@ -123,6 +128,9 @@ impl Endpoint {
             self.acknowledge(key, &talking.dialog, None);
         }
         let dialog = talking.dialog.clone();
+        if let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) {
+            talking.local = calling.local.take();
+        }
         self.legs.insert(leg, Leg::Talking(Box::new(talking)));
         self.tell(Event::Established { leg, body, dialog });
     }
@@ -216,7 +224,7 @@ pub(super) const MAX_FORKS: usize = 16;
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
 
 /// The extensions that an endpoint understands, as in Supported.
-pub(super) const SUPPORTED: [&str; 1] = ["100rel"];
+pub(super) const SUPPORTED: [&str; 2] = ["100rel", "timer"];
 
 impl Invitation {
     /// RFC 3261 §8.1.1, without Via and Contact.

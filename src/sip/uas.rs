@@ -95,6 +95,9 @@ impl Endpoint {
         if negotiates(request) && !request.body.is_empty() && !is_sdp(request) {
             return refuse(415, Name::Accept, "application/sdp".to_owned());
         }
+        if let Some(min) = self.too_short(request) {
+            return refuse(422, Name::MinSe, min.to_string()); // RFC 4028 §9
+        }
         if headers.to_tag().is_some() {
             return None;
         }
@@ -221,14 +224,18 @@ impl Endpoint {
         let mut response = self.ringing_response(ringing, 200);
         response.headers.push(Name::Allow, self.allow());
         response.headers.push(Name::Supported, SUPPORTED.join(", "));
+        let timer = self.grant_timer(now, &ringing.request, None, &mut response);
+        let takes_update = ringing.request.headers.lists(&Name::Allow, Method::Update.as_str());
         if !agreed {
-            put_body(&mut response.headers, &mut response.body, body);
+            put_body(&mut response.headers, &mut response.body, body.clone());
         }
         self.due.cancel(&Deadline::Unproven(leg));
         let mut talking = Talking::new(dialog, None);
         (talking.late_rseq, talking.theirs) = (late_rseq, theirs);
+        (talking.local, talking.takes_update) = (Some(body), takes_update);
         talking.unacked = Some(Unacked { server: key, cseq, first: true, offered });
         self.legs.insert(leg, Leg::Talking(Box::new(talking)));
+        self.set_timer(now, leg, timer);
         self.respond(now, key, &Method::Invite, response);
     }
 

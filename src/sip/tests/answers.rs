@@ -40,6 +40,7 @@ fn requests_that_are_not_for_us() {
         (ask("INVITE", "1", unknown_dialog, ""), 481, None),
         (ask("CANCEL", "1", "", ""), 481, None),
         (ask("INFO", "1", "", ""), 481, None),
+        (invite("Supported: timer\nSession-Expires: 60\n", ""), 422, Some((Name::MinSe, "90"))),
         (ask("PRACK", "1", "RAck: 1 1 INVITE\n", ""), 481, None),
         (ask("OPTIONS", "1", "", "").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE"), 400, None),
     ];
@@ -111,7 +112,7 @@ fn peers_of_rfc_2543_have_no_branch() {
 }
 
 /// Answers a raw INVITE and acknowledges it; returns our tag.
-fn establish(raw: &mut Raw, more: &str) -> (LegId, String) {
+pub(super) fn establish(raw: &mut Raw, more: &str) -> (LegId, String) {
     let outputs = raw.send(&ask("INVITE", "1", &format!("{more}{SDP}"), "v=0"));
     let leg = outputs.iter().find_map(|output| match output {
         Output::Event(Event::Invited { leg, .. }) => Some(*leg),

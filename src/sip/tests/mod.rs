@@ -4,6 +4,7 @@ mod answers;
 mod calls;
 mod early;
 mod phones;
+mod sessions;
 mod storm;
 
 use super::header::{Method, NameAddr};

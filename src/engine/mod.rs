@@ -373,7 +373,7 @@ impl Engine {
             E::Alive { user, alive } => self.alive(user, alive),
             // We make no offers of our own in a running call, digits come by RFC 4733 so far, and an engine
             // registers nowhere.
-            E::OfferRefused { .. } | E::Info { .. } | E::Registered { .. } | E::RegistrationFailed { .. } => {}
+            E::OfferRefused { .. } | E::OfferOutdated { .. } | E::Info { .. } | E::Registered { .. } | E::RegistrationFailed { .. } => {}
         }
     }
 

@@ -223,9 +223,13 @@ impl Phone {
     /// Offers the other side to hear us and say nothing, or to talk again (RFC 3264 §8.4).
     fn hold(&mut self, on: bool) {
         let Some(Call { state: State::Talking { offer: None }, holding, .. }) = &mut self.call else { return };
-        if std::mem::replace(holding, on) == on {
-            return;
+        if std::mem::replace(holding, on) != on {
+            self.offer_anew();
         }
+    }
+
+    /// Offers what we want now.
+    fn offer_anew(&mut self) {
         let Some(local) = self.local() else { return };
         let bytes = sdp::offer(&local);
         let Some(call) = &mut self.call else { return };
@@ -360,6 +364,7 @@ impl Phone {
             E::Registered { expires } => self.tell(Event::Registered { expires }),
             E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
             E::OfferRefused { .. } => self.offer_refused(),
+            E::OfferOutdated { .. } => self.offer_anew(),
             E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
         }
     }

@@ -196,7 +196,8 @@ pub enum Command {
     Challenge { leg: LegId },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
     HangUp { leg: LegId, reason: Option<Reason> },
-    /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`.
+    /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`; by `OfferOutdated` if it had to wait and
+    /// an offer of the peer's came first. One at a time: while an earlier one is open, `OfferRefused` with 491.
     Reoffer { leg: LegId, body: Body },
     /// Answers `Offered` (with the offer, if `Offered` had no body).
     AcceptOffer { leg: LegId, body: Body },
@@ -315,10 +316,16 @@ pub enum Event {
         leg: LegId,
         body: Option<Body>,
     },
-    /// Our `Reoffer` failed, the call goes on as before. After 491 try again in a while (RFC 3261 §14.1).
+    /// Our `Reoffer` failed, the call goes on as before. One that met an offer of the peer's was tried again by itself
+    /// (RFC 3261 §14.1): 491 says that it was in vain, or that an earlier `Reoffer` is open.
     OfferRefused {
         leg: LegId,
         status: u16,
+    },
+    /// Our `Reoffer` had to wait, and the peer's offer was accepted meanwhile: what it says is no longer so. Nothing
+    /// was sent, the way is free for another `Reoffer` if it is still wanted.
+    OfferOutdated {
+        leg: LegId,
     },
     /// INFO within the call; it was answered 200.
     Info {

@@ -100,6 +100,10 @@ pub(super) struct Talking {
     pub theirs: Option<Theirs>,
     /// A re-INVITE of ours has no final response.
     pub ours: Option<Ours>,
+    /// An offer of our user's that waits: the offers crossed, or another was under way (RFC 3261 §14.1).
+    pub wanted: Option<Wanted>,
+    /// We made the Call-ID: who did waits longer.
+    pub owner: bool,
     /// Our description as it stands.
     pub local: Option<Body>,
     /// The peer takes UPDATE (RFC 3311 §4).
@@ -112,12 +116,24 @@ pub(super) struct Talking {
     pub account: Option<Box<Account>>,
 }
 
+/// An offer that is made again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Wanted {
+    pub body: Body,
+    /// How often it was refused with 491.
+    pub tries: u32,
+    /// An offer of the peer's was accepted meanwhile: the body tells what stood before.
+    pub outdated: bool,
+}
+
 /// A re-INVITE of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ours {
     pub body: Body,
     /// It repeats what stands, for the session timer; our user knows nothing of it.
     pub refreshes: bool,
+    /// How often it was refused with 491 before.
+    pub tries: u32,
 }
 
 /// What was agreed about the life of a session (RFC 4028).
@@ -166,6 +182,8 @@ impl Talking {
             late_rseq: None,
             theirs: None,
             ours: None,
+            wanted: None,
+            owner: false,
             local: None,
             takes_update: false,
             timer: None,

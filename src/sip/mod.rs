@@ -17,6 +17,7 @@ mod auth;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
+mod glare;
 mod grammar;
 pub mod header;
 mod headers;
@@ -125,6 +126,8 @@ enum Deadline {
     Refresh,
     /// When to send a reliable provisional response again, or to give its INVITE up.
     Unproven(LegId),
+    /// When to make an offer again that met another one.
+    Reoffer(LegId),
     /// When to refresh a session, or to end the call whose session nobody has refreshed.
     Session(LegId),
 }
@@ -243,6 +246,7 @@ impl Endpoint {
             match due {
                 Deadline::Refresh => self.send_register(now),
                 Deadline::Unproven(leg) => self.unproven(now, leg),
+                Deadline::Reoffer(leg) => self.reoffer_due(now, leg),
                 Deadline::Session(leg) => self.session_due(now, leg),
             }
         }
@@ -368,6 +372,7 @@ impl Endpoint {
             }
             Leg::Talking(talking) => {
                 self.due.cancel(&Deadline::Session(leg));
+                self.due.cancel(&Deadline::Reoffer(leg));
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);
                 let theirs = talking.theirs.as_ref().map(|theirs| theirs.server);
                 unacked.into_iter().chain(theirs).for_each(|server| {

@@ -201,7 +201,7 @@ impl Endpoint {
         let Some(talking) = self.talking(leg) else { return };
         match &talking.local {
             Some(body) if !talking.takes_update => {
-                let ours = Ours { body: body.clone(), refreshes: true };
+                let ours = Ours { body: body.clone(), refreshes: true, tries: 0 };
                 self.send_offer(now, leg, ours);
             }
             _ => {

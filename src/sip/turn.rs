@@ -167,6 +167,7 @@ impl Endpoint {
         let Some(theirs) = talking.theirs.take() else { return };
         let (contact, current) = (talking.dialog.contact.clone(), talking.timer.clone());
         talking.local = Some(body.clone());
+        talking.wanted.iter_mut().for_each(|wanted| wanted.outdated = true);
         let Theirs { server, request, offered } = theirs;
         if request.method == Method::Invite {
             let cseq = talking.dialog.remote_cseq.unwrap_or_default();
@@ -194,16 +195,6 @@ impl Endpoint {
         if let Some(theirs) = self.talking(leg).and_then(|talking| talking.theirs.take()) {
             self.refuse(now, theirs.server, &theirs.request, status);
         }
-    }
-
-    /// `Command::Reoffer`. While another offer is open on either side it fails at once with 491.
-    pub(super) fn reoffer(&mut self, now: Instant, leg: LegId, body: Body) {
-        let Some(talking) = self.talking(leg).filter(|talking| talking.leaving.is_none()) else { return };
-        let busy = talking.ours.is_some() || talking.theirs.is_some() || talking.unacked.is_some();
-        if busy || talking.owes_ack.is_some() {
-            return self.tell(Event::OfferRefused { leg, status: 491 });
-        }
-        self.send_offer(now, leg, Ours { body, refreshes: false });
     }
 
     /// A re-INVITE; nothing else must be under way.
@@ -245,19 +236,18 @@ impl Endpoint {
     /// §12.2.1.2: 481, 408 and silence mean that the dialog is gone; after other failures it goes on as it was.
     pub(super) fn reoffer_failed(&mut self, now: Instant, leg: LegId, outcome: Outcome) {
         let Some(talking) = self.talking(leg) else { return };
-        let ours = talking.ours.take();
+        let Some(ours) = talking.ours.take() else { return };
         let (is_gone, status) = match outcome {
             Outcome::Response(response) => (matches!(response.status, 408 | 481), response.status),
             Outcome::Timeout { .. } => (true, 408),
             Outcome::TransportFailed | Outcome::Unresolved => (true, 503),
         };
-        if !is_gone && ours.is_some_and(|ours| ours.refreshes) {
-            return self.refresh_again(now, leg);
+        match status {
+            _ if is_gone => self.dialog_gone(now, leg, status),
+            _ if ours.refreshes => self.refresh_again(now, leg),
+            491 => self.offers_met(now, leg, ours),
+            _ => self.tell(Event::OfferRefused { leg, status }),
         }
-        if !is_gone {
-            return self.tell(Event::OfferRefused { leg, status });
-        }
-        self.dialog_gone(now, leg, status);
     }
 
     /// The peer does not know the dialog, or is silent.

@@ -95,6 +95,7 @@ impl Endpoint {
             Purpose::Call(leg) if is_first && matches!(self.legs.get(&leg), Some(Leg::Calling(_))) => {
                 let early = self.end_early(leg, &mut dialog);
                 let mut talking = Talking::new(dialog, errand.account);
+                talking.owner = true;
                 talking.takes_update = response.headers.lists(&Name::Allow, Method::Update.as_str());
                 let agreed = self.agreed_timer(now, key, &response);
                 self.established(key, leg, (talking, early), response);

@@ -3,6 +3,7 @@
 mod answers;
 mod calls;
 mod early;
+mod glare;
 mod phones;
 mod sessions;
 mod storm;

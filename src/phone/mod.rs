@@ -32,6 +32,8 @@ struct Call {
     version: u64,
     /// We have put the other side on hold.
     holding: bool,
+    /// The other side has answered, or we have taken an offer of its.
+    agreed: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -163,7 +165,7 @@ impl Phone {
     fn begin(&mut self, leg: LegId, state: State) {
         self.ports += 1;
         let port = PortId { plane: self.settings.plane, number: self.ports };
-        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false });
+        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false, agreed: false });
     }
 
     fn open(&mut self) {
@@ -386,6 +388,7 @@ impl Phone {
             (State::Dialing { offer } | State::Answering { offer: Some(offer) }, Some(body)) => {
                 sdp::accept(offer, &body.bytes).map(Some)
             }
+            (State::Dialing { .. }, None) if call.agreed => Ok(None), // An UPDATE came before.
             (State::Dialing { .. } | State::Answering { offer: Some(_) }, None) => Err(sdp::Refusal::NoAudio),
             _ => Ok(None),
         };
@@ -418,6 +421,7 @@ impl Phone {
         };
         match sdp::answer(&body.bytes, &local) {
             Ok((bytes, session)) => {
+                self.call.iter_mut().for_each(|call| call.agreed = true);
                 self.with_port(|port| media::Command::Connect { port, session });
                 self.sip_do(sip::Command::AcceptOffer { leg, body: Body::sdp(bytes) });
             }

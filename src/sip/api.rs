@@ -196,7 +196,8 @@ pub enum Command {
     Challenge { leg: LegId },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
     HangUp { leg: LegId, reason: Option<Reason> },
-    /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`; by `OfferOutdated` if it had to wait and
+    /// re-INVITE with an offer; before the 2xx an UPDATE (RFC 3311), refused with 491 unless the peer takes that and
+    /// the first offer has been answered reliably. Answered by `OfferAnswered` or `OfferRefused`; by `OfferOutdated` if it had to wait and
     /// an offer of the peer's came first. One at a time: while an earlier one is open, `OfferRefused` with 491.
     Reoffer { leg: LegId, body: Body },
     /// Answers `Offered` (with the offer, if `Offered` had no body).
@@ -305,7 +306,7 @@ pub enum Event {
         leg: LegId,
         reason: Option<Reason>,
     },
-    /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow;
+    /// re-INVITE, UPDATE or PRACK, before or after the 2xx; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow;
     /// it does nothing if the peer has taken its offer back meanwhile (CANCEL).
     Offered {
         leg: LegId,

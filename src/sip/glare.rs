@@ -15,7 +15,10 @@ const MAX_TRIES: u32 = 5;
 impl Endpoint {
     /// `Command::Reoffer`.
     pub(super) fn reoffer(&mut self, now: Instant, leg: LegId, body: Body) {
-        let Some(talking) = self.talking(leg).filter(|talking| talking.leaving.is_none()) else { return };
+        let Some(talking) = self.talking(leg) else { return self.reoffer_early(now, leg, body) };
+        if talking.leaving.is_some() {
+            return;
+        }
         let has_one = talking.ours.as_ref().is_some_and(|ours| !ours.refreshes) || talking.wanted.is_some();
         if has_one {
             return self.tell(Event::OfferRefused { leg, status: 491 });

@@ -28,6 +28,10 @@ pub(super) struct Calling {
     pub early: Vec<Early>,
     /// A reliable provisional response brought an offer: its PRACK waits for the answer.
     pub owes_prack: Option<Rung>,
+    /// Their UPDATE with an offer that waits for our user's word.
+    pub theirs: Option<Theirs>,
+    /// An UPDATE of ours with an offer has no final response.
+    pub ours: Option<Ours>,
 }
 
 /// An early dialog of an INVITE of ours.
@@ -38,8 +42,10 @@ pub(super) struct Early {
     pub rseq: Option<u32>,
     /// Offer and answer were exchanged reliably: the 2xx brings nothing new.
     pub agreed: bool,
-    /// The answer of that exchange, for `Event::Established`; `None` if ours was the answer.
+    /// The answer of that exchange, for `Event::Established`; `None` if ours was the answer, or another followed.
     pub answer: Option<Body>,
+    /// The peer takes UPDATE (RFC 3311 §4).
+    pub takes_update: bool,
 }
 
 /// Which reliable provisional response of which fork.
@@ -58,8 +64,10 @@ pub(super) struct Ringing {
     /// Early as soon as a provisional response has told our tag.
     pub dialog: DialogRecord,
     pub reliable: Reliable,
-    /// Their PRACK with an offer that waits for our user's word.
+    /// Their PRACK or UPDATE with an offer that waits for our user's word.
     pub theirs: Option<Theirs>,
+    /// An UPDATE of ours with an offer has no final response.
+    pub ours: Option<Ours>,
 }
 
 /// Our reliable provisional responses to one INVITE (RFC 3262 §3).
@@ -98,7 +106,7 @@ pub(super) struct Talking {
     pub late_rseq: Option<u32>,
     /// Their re-INVITE or UPDATE that waits for our user's word.
     pub theirs: Option<Theirs>,
-    /// A re-INVITE of ours has no final response.
+    /// A re-INVITE (or early UPDATE) of ours has no final response.
     pub ours: Option<Ours>,
     /// An offer of our user's that waits: the offers crossed, or another was under way (RFC 3261 §14.1).
     pub wanted: Option<Wanted>,
@@ -126,7 +134,7 @@ pub(super) struct Wanted {
     pub outdated: bool,
 }
 
-/// A re-INVITE of ours.
+/// A re-INVITE of ours, or an UPDATE with an offer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ours {
     pub body: Body,

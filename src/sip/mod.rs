@@ -41,6 +41,7 @@ mod transaction;
 mod turn;
 mod uac;
 mod uas;
+mod update;
 pub mod uri;
 
 pub use api::*;

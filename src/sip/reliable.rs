@@ -124,23 +124,14 @@ impl Endpoint {
     pub(super) fn accept_early(&mut self, now: Instant, leg: LegId, body: Body) {
         match self.legs.get_mut(&leg) {
             Some(Leg::Calling(calling)) => {
-                let Some(rung) = calling.owes_prack.take() else { return };
+                let Some(rung) = calling.owes_prack.take() else { return self.accept_theirs(now, leg, body) };
                 calling.local = Some(body.clone());
                 if let Some(early) = calling.early(&rung.remote_tag) {
                     early.agreed = true;
                 }
                 self.prove(now, leg, &rung, Some(body));
             }
-            Some(Leg::Ringing(ringing)) => {
-                let Some(theirs) = ringing.theirs.take() else { return };
-                let contact = ringing.dialog.contact.clone();
-                self.serving.remove(&theirs.server);
-                let mut response = self.response(&theirs.request, 200);
-                response.headers.push(Name::Contact, contact);
-                put_body(&mut response.headers, &mut response.body, body);
-                self.respond(now, theirs.server, &theirs.request.method, response);
-            }
-            _ => {}
+            _ => self.accept_theirs(now, leg, body),
         }
     }
 
@@ -149,6 +140,9 @@ impl Endpoint {
     pub(super) fn refuse_early(&mut self, now: Instant, leg: LegId, status: u16) {
         match self.legs.get_mut(&leg) {
             Some(Leg::Calling(calling)) => {
+                if let Some(theirs) = calling.theirs.take() {
+                    return self.refuse(now, theirs.server, &theirs.request, status);
+                }
                 let (Some(rung), Some(key)) = (calling.owes_prack.take(), calling.client) else { return };
                 self.prove(now, leg, &rung, None);
                 self.transactions.cancel(now, key, None);
@@ -168,6 +162,8 @@ impl Endpoint {
         let had_offer = self.transactions.sent(key).is_some_and(|sent| sent.headers.has(&Name::ContentType));
         self.begin_early(key, leg, &response);
         let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
+        let takes_update = response.headers.lists(&Name::Allow, Method::Update.as_str());
+        calling.early(&tag).into_iter().for_each(|early| early.takes_update |= takes_update);
         let (owes, early) = (calling.owes_prack.is_some(), calling.early(&tag));
         let (Some(early), Some(rseq)) = (early, reliable_number(&response)) else {
             let (status, body) = (response.status, body_of(&response.headers, response.body));
@@ -204,7 +200,7 @@ impl Endpoint {
         let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
         if calling.early.len() < MAX_FORKS && calling.early(tag).is_none() {
             let dialog = DialogRecord::of_response(response, contact, flow, pinned);
-            calling.early.push(Early { dialog, rseq: None, agreed: false, answer: None });
+            calling.early.push(Early { dialog, rseq: None, agreed: false, answer: None, takes_update: false });
         }
     }
 

@@ -162,6 +162,7 @@ impl Endpoint {
         match errand.purpose {
             Purpose::Call(leg) => self.call_failed(leg, outcome),
             Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
+            Purpose::Update(leg) => self.updated(now, leg, &request, outcome),
             Purpose::Refresh(leg) => self.refreshed(now, leg, &request, outcome),
             Purpose::Keepalive(binding) => self.asked(now, binding),
             Purpose::Register => self.registration_ended(now, &request, outcome),
@@ -189,7 +190,7 @@ impl Endpoint {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
             },
-            Purpose::Prack(leg) | Purpose::Refresh(leg) => {
+            Purpose::Prack(leg) | Purpose::Refresh(leg) | Purpose::Update(leg) => {
                 let tag = request.headers.to_tag().unwrap_or_default();
                 match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
                     Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),

@@ -118,9 +118,7 @@ impl Endpoint {
     fn offered(&mut self, now: Instant, key: ServerKey, leg: LegId, mut request: Request) {
         let is_update = request.method == Method::Update;
         let has_body = !request.body.is_empty();
-        let Some(talking) = self.talking(leg) else {
-            return self.refuse_for_now(now, key, &request); // Before the 2xx (RFC 3311 §5.2, RFC 3261 §14.2).
-        };
+        let Some(talking) = self.talking(leg) else { return self.offered_early(now, key, leg, request) };
         if talking.leaving.is_some() {
             return self.refuse(now, key, &request, 481);
         }

@@ -43,7 +43,15 @@ impl Endpoint {
         self.by_tag.insert(local_tag.clone(), leg);
         self.legs.insert(
             leg,
-            Leg::Calling(Box::new(Calling { local_tag, client: None, local, early: Vec::new(), owes_prack: None })),
+            Leg::Calling(Box::new(Calling {
+                local_tag,
+                client: None,
+                local,
+                early: Vec::new(),
+                owes_prack: None,
+                theirs: None,
+                ours: None,
+            })),
         );
         let mut errand = Errand::new(Purpose::Call(leg));
         errand.account = account.map(Box::new);
@@ -131,6 +139,7 @@ impl Endpoint {
         let dialog = talking.dialog.clone();
         if let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) {
             talking.local = calling.local.take();
+            (talking.ours, talking.theirs) = (calling.ours.take(), calling.theirs.take());
         }
         self.legs.insert(leg, Leg::Talking(Box::new(talking)));
         self.tell(Event::Established { leg, body, dialog });
@@ -175,6 +184,9 @@ impl Endpoint {
         match self.forget(leg) {
             Some(Leg::Calling(calling)) if calling.client.is_some() => {
                 let key = calling.client.expect("just looked at");
+                if let Some(theirs) = calling.theirs {
+                    self.refuse(now, theirs.server, &theirs.request, 487);
+                }
                 if !self.transactions.cancel(now, key, reason.clone()) {
                     self.cancelling.insert(key, reason);
                 }

@@ -177,7 +177,7 @@ impl Endpoint {
         let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow);
         self.by_tag.insert(local_tag, leg);
         self.serving.insert(key, Serving::Leg(leg));
-        let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None };
+        let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None, ours: None };
         self.legs.insert(leg, Leg::Ringing(Box::new(ringing)));
         self.tell(event);
     }
@@ -202,6 +202,7 @@ impl Endpoint {
         if let Some(body) = body {
             put_body(&mut response.headers, &mut response.body, body);
         }
+        response.headers.push(Name::Allow, self.allow());
         if wants_reliable(&ringing.request, &response) {
             return self.ring_reliably(now, leg, response);
         }
@@ -217,6 +218,7 @@ impl Endpoint {
         }
         let late_rseq = ringing.reliable.unacked.take().map(|_| ringing.reliable.rseq);
         let (key, agreed, theirs) = (ringing.server, ringing.reliable.agreed, ringing.theirs.take());
+        let ours = ringing.ours.take();
         let dialog = ringing.dialog.clone();
         let offered = !agreed && !ringing.request.headers.has(&Name::ContentType);
         let cseq = ringing.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
@@ -231,7 +233,7 @@ impl Endpoint {
         }
         self.due.cancel(&Deadline::Unproven(leg));
         let mut talking = Talking::new(dialog, None);
-        (talking.late_rseq, talking.theirs) = (late_rseq, theirs);
+        (talking.late_rseq, talking.theirs, talking.ours) = (late_rseq, theirs, ours);
         (talking.local, talking.takes_update) = (Some(body), takes_update);
         talking.unacked = Some(Unacked { server: key, cseq, first: true, offered });
         self.legs.insert(leg, Leg::Talking(Box::new(talking)));

@@ -250,3 +250,108 @@ fn each_fork_counts_its_responses_without_gaps() {
     let outputs = raw.input(Input::Command(Command::HangUp { leg, reason: None }));
     assert_eq!(requests(&outputs)[0].headers.cseq().unwrap().number, 5);
 }
+
+/// A call whose early answer was proven; caller and called.
+fn agreed(pair: &mut Pair) -> (LegId, LegId) {
+    let caller = pair.invite();
+    let called = pair.invited();
+    pair.tell(1, ring(called, Some("early")));
+    pair.run(100);
+    pair.take_ladder();
+    pair.events.iter_mut().for_each(Vec::clear);
+    (caller, called)
+}
+
+#[test]
+fn the_session_may_change_before_the_answer() {
+    for side in 0..2 {
+        let mut pair = Pair::new();
+        let legs = agreed(&mut pair);
+        let legs = [legs.0, legs.1];
+        let (asks, told) = (legs[side], legs[1 - side]);
+        pair.tell(side, Command::Reoffer { leg: asks, body: Body::sdp("new") });
+        pair.tell(side, Command::Reoffer { leg: asks, body: Body::sdp("newer") });
+        let busy = Event::OfferRefused { leg: asks, status: 491 };
+        assert_eq!(pair.take_events(side), [busy], "one at a time");
+        pair.run(15);
+        let offered = Event::Offered { leg: told, body: Some(Body::sdp("new")) };
+        assert_eq!(pair.take_events(1 - side), [offered]);
+        pair.tell(1 - side, Command::AcceptOffer { leg: told, body: Body::sdp("agreed") });
+        pair.run(15);
+        let answered = Event::OfferAnswered { leg: asks, body: Some(Body::sdp("agreed")) };
+        assert_eq!(pair.take_events(side), [answered]);
+        assert_eq!(pair.take_ladder().concat().matches("UPDATE").count(), 2);
+        pair.tell(1, answer(legs[1]));
+        pair.run(100);
+        let last = pair.take_events(0).pop();
+        assert!(matches!(last, Some(Event::Established { body: None, .. })), "the UPDATE's word stands: {last:?}");
+        // What was said last is repeated by a refresh of a peer that takes no UPDATE.
+        let local = |side: usize| {
+            pair.sides[side].legs.values().next().and_then(|leg| match leg {
+                leg::Leg::Talking(talking) => talking.local.clone(),
+                _ => None,
+            })
+        };
+        assert_eq!(local(0), Some(Body::sdp(["new", "agreed"][side])));
+        pair.tell(0, Command::HangUp { leg: legs[0], reason: None });
+        pair.run(100);
+        pair.assert_quiet();
+    }
+}
+
+#[test]
+fn early_updates_that_cross_are_refused_and_the_call_goes_on() {
+    let mut pair = Pair::new();
+    let (caller, called) = agreed(&mut pair);
+    pair.tell(0, Command::Reoffer { leg: caller, body: Body::sdp("a") });
+    pair.tell(1, Command::Reoffer { leg: called, body: Body::sdp("b") });
+    pair.run(100);
+    assert_eq!(pair.take_events(0), [Event::OfferRefused { leg: caller, status: 491 }]);
+    assert_eq!(pair.take_events(1), [Event::OfferRefused { leg: called, status: 491 }]);
+    pair.tell(1, answer(called));
+    pair.run(100);
+    assert!(matches!(&pair.take_events(0)[..], [Event::Established { body: Some(_), .. }]));
+}
+
+#[test]
+fn whose_turn_it_is_before_the_answer() {
+    // Body of our reliable 183, of the UPDATE; how it is answered.
+    let rows = [
+        (None, "", vec![200]),
+        (None, "new", vec![500]),          // The INVITE's offer has no answer yet.
+        (Some("early"), "new", vec![500]), // It may not have arrived.
+    ];
+    for (ours, theirs, expect) in rows {
+        let mut raw = Raw::new(config(HERE));
+        let (leg, tag, _) = ringing(&mut raw, ours);
+        let kind = if theirs.is_empty() { "" } else { SDP };
+        let contact = "Contact: <sip:bob@10.0.0.2:7777>\n";
+        let more = format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: 2 UPDATE\n{contact}{kind}");
+        let outputs = raw.send(&ask("UPDATE", "u", &more, theirs));
+        assert_eq!(statuses(&outputs), expect, "{ours:?} {theirs}");
+        assert_eq!(responses(&outputs)[0].headers.retry_after().is_some(), expect == [500]);
+        if expect == [200] {
+            raw.input(Input::Command(answer(leg)));
+            raw.send(&within(&tag, "ACK", 1, "a"));
+            let target = raw.endpoint.dialog(leg).map(|dialog| dialog.target.to_string());
+            assert_eq!(target.as_deref(), Some("sip:bob@10.0.0.2:7777"), "where he is now");
+        }
+        assert_eq!(
+            statuses(&raw.send(&within(&tag, "INVITE", 5, "i"))).pop(),
+            Some(if expect == [200] { 100 } else { 500 })
+        );
+    }
+    // Ours waits for its answer: theirs meets it.
+    let mut raw = Raw::new(config(HERE));
+    let (_, invite) = calling(&mut raw);
+    progress(&mut raw, &invite, "one", None);
+    let from = invite.headers.get(&Name::From).unwrap();
+    let update = format!(
+        "UPDATE sip:100@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5062;branch=z9hG4bKu;rport\n\
+         From: <sip:bob@10.0.0.2>;tag=one\nTo: {from}\nCall-ID: {}\nCSeq: 1 UPDATE\n{SDP}Content-Length: 1\n\nx",
+        invite.headers.call_id().unwrap()
+    );
+    assert_eq!(statuses(&raw.send(&update)), [491]);
+    let other = update.replace("tag=one", "tag=two").replace("z9hG4bKu", "z9hG4bKv");
+    assert_eq!(statuses(&raw.send(&other)), [481], "a fork that has said nothing");
+}

@@ -40,6 +40,8 @@ pub(super) enum Purpose {
     Call(LegId),
     /// A re-INVITE of ours.
     Reoffer(LegId),
+    /// An UPDATE of ours with an offer.
+    Update(LegId),
     /// An UPDATE of ours that refreshes the session.
     Refresh(LegId),
     /// The PRACK of a provisional response to the INVITE of this leg.

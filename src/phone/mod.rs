@@ -367,6 +367,7 @@ impl Phone {
             E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
             E::OfferRefused { .. } => self.offer_refused(),
             E::OfferOutdated { .. } => self.offer_anew(),
+            E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
             E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
         }
     }

@@ -204,6 +204,8 @@ pub enum Command {
     AcceptOffer { leg: LegId, body: Body },
     /// Answers `Offered`; usual is 488.
     RefuseOffer { leg: LegId, status: u16 },
+    /// What becomes of the call that `Referred` asked for: `status` 100 … 699, a final one ends the matter.
+    ReferProgress { leg: LegId, status: u16 },
     /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration at a time.
     /// `expires` in seconds.
     Register { user: Account, registrar: Uri, expires: u32 },
@@ -273,6 +275,8 @@ pub enum Event {
         offer: Option<Body>,
         flow: Flow,
         call_id: String,
+        /// The caller wants to take the place of this leg's peer (RFC 3891): if he may, end that leg after `Answer`.
+        replaces: Option<LegId>,
         /// Identity and routing fields that came along: P-Asserted-Identity, Privacy, Diversion, History-Info,
         /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
@@ -327,6 +331,16 @@ pub enum Event {
     /// was sent, the way is free for another `Reoffer` if it is still wanted.
     OfferOutdated {
         leg: LegId,
+    },
+    /// The peer asks us to call somebody in its place (REFER); 202 was sent. `ReferProgress` must follow. Comes only
+    /// where [`Config::takes_refer`] is set.
+    Referred {
+        leg: LegId,
+        to: NameAddr,
+        /// Who says so; a mere claim.
+        referred_by: Option<NameAddr>,
+        /// The Replaces field that our INVITE shall carry.
+        replaces: Option<String>,
     },
     /// INFO within the call; it was answered 200.
     Info {

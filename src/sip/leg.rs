@@ -117,6 +117,10 @@ pub(super) struct Talking {
     /// The peer takes UPDATE (RFC 3311 §4).
     pub takes_update: bool,
     pub timer: Option<SessionTimer>,
+    /// The peer asked us to call somebody, and waits to hear what became of it.
+    pub referral: Option<Referral>,
+    /// It has asked before, so that its subscriptions need a name.
+    pub was_referred: bool,
     /// The peer's 2xx brought an offer: its ACK waits for the answer.
     pub owes_ack: Option<ClientKey>,
     /// Our user hung up before the ACK came; the BYE, with this Reason, waits for it (RFC 3261 §15).
@@ -142,6 +146,15 @@ pub(super) struct Ours {
     pub refreshes: bool,
     /// How often it was refused with 491 before.
     pub tries: u32,
+}
+
+/// A REFER that is being carried out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Referral {
+    /// The `id` of its subscription; none for the first.
+    pub id: Option<u32>,
+    /// No NOTIFY is wanted.
+    pub silent: bool,
 }
 
 /// What was agreed about the life of a session (RFC 4028).
@@ -195,6 +208,8 @@ impl Talking {
             local: None,
             takes_update: false,
             timer: None,
+            referral: None,
+            was_referred: false,
             owes_ack: None,
             leaving: None,
             account,

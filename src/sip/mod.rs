@@ -9,7 +9,7 @@
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out now: REFER, Replaces, outbound, Path.
+//! Left out now: REFER and Replaces as the sending side, outbound, Path.
 
 mod admission;
 pub mod api;
@@ -26,9 +26,11 @@ mod leg;
 pub mod message;
 mod name;
 mod params;
+mod refer;
 pub mod registrar;
 mod registration;
 mod reliable;
+mod replaces;
 mod route;
 mod session;
 pub mod settings;
@@ -80,6 +82,8 @@ pub struct Endpoint {
     acks: BTreeMap<ClientKey, Vec<Ack>>,
     /// INVITEs to cancel, with the Reason, as soon as a provisional response comes (RFC 3261 §9.1).
     cancelling: BTreeMap<ClientKey, Option<String>>,
+    /// Our tags of the last dialogs that have ended, oldest first.
+    ended: VecDeque<String>,
     queries: BTreeMap<u64, Query>,
     last_query: u64,
     registrar: Registrar,
@@ -127,6 +131,8 @@ enum Deadline {
     Refresh,
     /// When to send a reliable provisional response again, or to give its INVITE up.
     Unproven(LegId),
+    /// When to tell the peer that it will hear no more of its REFER.
+    Referral(LegId),
     /// When to make an offer again that met another one.
     Reoffer(LegId),
     /// When to refresh a session, or to end the call whose session nobody has refreshed.
@@ -148,6 +154,7 @@ impl Endpoint {
             serving: BTreeMap::new(),
             acks: BTreeMap::new(),
             cancelling: BTreeMap::new(),
+            ended: VecDeque::new(),
             queries: BTreeMap::new(),
             last_query: 0,
             registrar: Registrar::default(),
@@ -247,6 +254,7 @@ impl Endpoint {
             match due {
                 Deadline::Refresh => self.send_register(now),
                 Deadline::Unproven(leg) => self.unproven(now, leg),
+                Deadline::Referral(leg) => self.referral_due(now, leg),
                 Deadline::Reoffer(leg) => self.reoffer_due(now, leg),
                 Deadline::Session(leg) => self.session_due(now, leg),
             }
@@ -305,6 +313,7 @@ impl Endpoint {
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
+            Command::ReferProgress { leg, status } => self.refer_progress(now, leg, status),
             Command::Register { user, registrar, expires } => self.begin_registration(now, user, registrar, expires),
             Command::Unregister => self.end_registration(now),
             Command::Restore { leg, mut dialog } => {
@@ -374,12 +383,16 @@ impl Endpoint {
             Leg::Talking(talking) => {
                 self.due.cancel(&Deadline::Session(leg));
                 self.due.cancel(&Deadline::Reoffer(leg));
+                self.due.cancel(&Deadline::Referral(leg));
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);
                 let theirs = talking.theirs.as_ref().map(|theirs| theirs.server);
                 unacked.into_iter().chain(theirs).for_each(|server| {
                     self.serving.remove(&server);
                 });
             }
+        }
+        if let Leg::Talking(talking) = &gone {
+            self.remember_ended(talking.dialog.local_tag.clone());
         }
         Some(gone)
     }

@@ -162,6 +162,7 @@ impl Endpoint {
         match errand.purpose {
             Purpose::Call(leg) => self.call_failed(leg, outcome),
             Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
+            Purpose::Notify(leg) => self.notified(leg, &request, &outcome),
             Purpose::Update(leg) => self.updated(now, leg, &request, outcome),
             Purpose::Refresh(leg) => self.refreshed(now, leg, &request, outcome),
             Purpose::Keepalive(binding) => self.asked(now, binding),
@@ -190,7 +191,7 @@ impl Endpoint {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
             },
-            Purpose::Prack(leg) | Purpose::Refresh(leg) | Purpose::Update(leg) => {
+            Purpose::Prack(leg) | Purpose::Refresh(leg) | Purpose::Update(leg) | Purpose::Notify(leg) => {
                 let tag = request.headers.to_tag().unwrap_or_default();
                 match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
                     Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),

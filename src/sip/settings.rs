@@ -110,6 +110,8 @@ pub struct Config {
     pub timing: Timing,
     pub registration: RegistrationTimes,
     pub sessions: SessionTimes,
+    /// Whether our user carries out `Event::Referred`; if not, REFER is answered 603 and not offered in Allow.
+    pub takes_refer: bool,
     /// The pause between two OPTIONS to a bound phone: 5 s … 1 h, default 30 s; `None` sends none.
     pub keepalive: Option<Duration>,
     /// For the headers Server and User-Agent.
@@ -131,6 +133,7 @@ impl Config {
             timing: Timing::default(),
             registration: RegistrationTimes::default(),
             sessions: SessionTimes::default(),
+            takes_refer: false,
             keepalive: Some(Duration::from_secs(30)),
             server_name: server_name.to_owned(),
             limits: frame::Limits::default(),

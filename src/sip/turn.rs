@@ -88,6 +88,7 @@ impl Endpoint {
                 let response = self.capabilities(&request);
                 self.respond(now, key, &Method::Options, response);
             }
+            Method::Refer => self.referred(now, key, leg, &request),
             Method::Prack => self.proven(now, key, leg, request),
             _ => self.refuse(now, key, &request, 481),
         }

@@ -38,7 +38,8 @@ impl Endpoint {
         let call_id = self.rng.hex(16);
         let uri = invitation.uri.clone();
         let local = invitation.offer.clone();
-        let mut request = invitation.into_request(&call_id, ALLOW);
+        let allow = if self.config.takes_refer { format!("{ALLOW}, REFER") } else { ALLOW.to_owned() };
+        let mut request = invitation.into_request(&call_id, &allow);
         self.ask_for_timer(&mut request.headers);
         self.by_tag.insert(local_tag.clone(), leg);
         self.legs.insert(
@@ -237,7 +238,7 @@ pub(super) const MAX_FORKS: usize = 16;
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
 
 /// The extensions that an endpoint understands, as in Supported.
-pub(super) const SUPPORTED: [&str; 2] = ["100rel", "timer"];
+pub(super) const SUPPORTED: [&str; 4] = ["100rel", "timer", "replaces", "norefersub"];
 
 impl Invitation {
     /// RFC 3261 §8.1.1, without Via and Contact.

@@ -89,6 +89,9 @@ impl Endpoint {
         if !unknown.is_empty() {
             return refuse(420, Name::Unsupported, unknown.join(", "));
         }
+        if request.method != Method::Invite && headers.has(&Name::Replaces) {
+            return Some(self.plain(request, 400)); // RFC 3891 §3
+        }
         if headers.all(&Name::ContentEncoding).any(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
             return refuse(415, Name::AcceptEncoding, "identity".to_owned());
         }
@@ -121,12 +124,14 @@ impl Endpoint {
 
     fn understands(&self, method: &Method) -> bool {
         use Method::*;
-        matches!(method, Invite | Ack | Cancel | Bye | Options | Info | Update | Prack)
+        matches!(method, Invite | Ack | Cancel | Bye | Options | Info | Update | Prack | Refer)
             || (*method == Register && !self.config.users.is_empty())
     }
 
     pub(super) fn allow(&self) -> String {
-        if self.config.users.is_empty() { ALLOW.to_owned() } else { format!("{ALLOW}, REGISTER") }
+        let refer = if self.config.takes_refer { ", REFER" } else { "" };
+        let register = if self.config.users.is_empty() { "" } else { ", REGISTER" };
+        format!("{ALLOW}{refer}{register}")
     }
 
     fn outside_dialog(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
@@ -137,6 +142,8 @@ impl Endpoint {
                 let response = self.capabilities(&request);
                 self.respond(now, key, &request.method, response);
             }
+            // Who is no party of a call of ours cannot make us call anybody.
+            Method::Refer => self.refuse(now, key, &request, 603),
             _ => self.refuse(now, key, &request, 481),
         }
     }
@@ -157,8 +164,18 @@ impl Endpoint {
         response
     }
 
-    pub(super) fn invited(&mut self, key: ServerKey, flow: Flow, mut request: Request, source: Source) {
+    pub(super) fn invited(
+        &mut self,
+        now: Instant,
+        (key, flow): (ServerKey, Flow),
+        mut request: Request,
+        source: Source,
+    ) {
         let Ok(caller) = request.headers.from() else { return };
+        let replaces = match self.replaced(&request.headers) {
+            Ok(replaces) => replaces,
+            Err(status) => return self.refuse(now, key, &request, status),
+        };
         let leg = self.next_leg();
         let local_tag = self.tag();
         let is_told = |name: &Name| TOLD.contains(name) || name.as_str().starts_with("X-");
@@ -171,6 +188,7 @@ impl Endpoint {
             offer: body_of(&request.headers, std::mem::take(&mut request.body)),
             flow,
             call_id: request.headers.call_id().unwrap_or_default().to_owned(),
+            replaces,
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
         };
         let contact = self.contact(&request.uri.user_decoded(), flow);

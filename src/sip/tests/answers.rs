@@ -40,6 +40,10 @@ fn requests_that_are_not_for_us() {
         (ask("INVITE", "1", unknown_dialog, ""), 481, None),
         (ask("CANCEL", "1", "", ""), 481, None),
         (ask("INFO", "1", "", ""), 481, None),
+        (ask("REFER", "1", "r: <sip:a@b>\n", ""), 603, None),
+        (invite("Replaces: x;to-tag=1;from-tag=2\n", ""), 481, None),
+        (invite("Replaces: x;to-tag=1\n", ""), 400, None),
+        (ask("OPTIONS", "1", "Replaces: x;to-tag=1;from-tag=2\n", ""), 400, None),
         (invite("Supported: timer\nSession-Expires: 60\n", ""), 422, Some((Name::MinSe, "90"))),
         (ask("PRACK", "1", "RAck: 1 1 INVITE\n", ""), 481, None),
         (ask("OPTIONS", "1", "", "").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE"), 400, None),
@@ -139,7 +143,8 @@ fn requests_within_a_dialog() {
         ("BYE", 2, vec![200]),
         ("BYE", 0, vec![500]), // Out of order.
         ("INVITE", 2, vec![100]),
-        ("REFER", 2, vec![405]),
+        ("REFER", 2, vec![400]), // No Refer-To.
+        ("SUBSCRIBE", 2, vec![405]),
     ];
     for (method, cseq, expect) in rows {
         let mut raw = Raw::new(config(HERE));

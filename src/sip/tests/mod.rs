@@ -5,6 +5,7 @@ mod calls;
 mod early;
 mod glare;
 mod phones;
+mod referrals;
 mod sessions;
 mod storm;
 

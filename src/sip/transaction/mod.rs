@@ -44,6 +44,8 @@ pub(super) enum Purpose {
     Update(LegId),
     /// An UPDATE of ours that refreshes the session.
     Refresh(LegId),
+    /// What became of the peer's REFER.
+    Notify(LegId),
     /// The PRACK of a provisional response to the INVITE of this leg.
     Prack(LegId),
     Bye,

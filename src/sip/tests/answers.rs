@@ -54,6 +54,13 @@ fn requests_that_are_not_for_us() {
 }
 
 #[test]
+fn proxy_require_is_for_proxies() {
+    let mut raw = Raw::new(config(HERE));
+    let outputs = raw.send(&ask("INVITE", "1", "Proxy-Require: x-new\n", ""));
+    assert!(statuses(&outputs) == [100] && outputs.len() == 2, "§20.29: {outputs:?}");
+}
+
+#[test]
 fn a_body_that_need_not_be_understood_is_not() {
     let mut raw = Raw::new(config(HERE));
     let card = "Content-Disposition: icon; handling=optional\nContent-Type: image/png\n";

@@ -11,7 +11,7 @@
 
 mod words;
 
-pub use words::{Ask, Event, Input, Output, Settings};
+pub use words::{Ask, Event, Input, Manner, Output, Settings};
 
 use crate::ids::{IdCounter, LegId, PortId, Rng};
 use crate::media::{self, Direction, Local, sdp};
@@ -29,6 +29,8 @@ struct Call {
     port: PortId,
     state: State,
     address: Option<SocketAddr>,
+    /// The plane has its port, or is asked for it.
+    opened: bool,
     version: u64,
     /// We have put the other side on hold.
     holding: bool,
@@ -45,10 +47,11 @@ enum State {
     Dialing {
         offer: Vec<u8>,
     },
-    /// `wanted`: the port is being opened, the call will be answered.
+    /// `wanted`: the call will be answered once the port is open. `told`: our answer went out early.
     Ringing {
         offer: Option<Body>,
         wanted: bool,
+        told: Option<Vec<u8>>,
     },
     /// `offer` is ours, to be answered in the ACK.
     Answering {
@@ -165,11 +168,13 @@ impl Phone {
     fn begin(&mut self, leg: LegId, state: State) {
         self.ports += 1;
         let port = PortId { plane: self.settings.plane, number: self.ports };
-        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false, agreed: None });
+        let (address, opened, version) = (None, false, 0);
+        self.call = Some(Call { leg, port, state, address, opened, version, holding: false, agreed: None });
     }
 
     fn open(&mut self) {
         self.open_ports += 1;
+        self.call.iter_mut().for_each(|call| call.opened = true);
         self.with_port(|port| media::Command::Open { port });
         let on = self.listen;
         self.with_port(|port| media::Command::Listen { port, on });
@@ -182,9 +187,11 @@ impl Phone {
     }
 
     fn answer(&mut self) {
-        let Some(Call { state: State::Ringing { wanted, .. }, .. }) = &mut self.call else { return };
-        if !std::mem::replace(wanted, true) {
-            self.open();
+        let Some(Call { state: State::Ringing { wanted, .. }, opened, address, .. }) = &mut self.call else { return };
+        match (std::mem::replace(wanted, true), *opened, *address) {
+            (false, false, _) => self.open(),
+            (false, true, Some(_)) => self.port_opened(),
+            _ => {}
         }
     }
 
@@ -204,7 +211,7 @@ impl Phone {
 
     fn forget(&mut self) {
         let Some(call) = self.call.take() else { return };
-        if !matches!(call.state, State::Ringing { wanted: false, .. }) {
+        if call.opened {
             self.outputs.push_back(Output::Media(media::Command::Close { port: call.port }));
         }
     }
@@ -228,9 +235,13 @@ impl Phone {
     /// Offers the other side to hear us and say nothing, or to talk again (RFC 3264 §8.4).
     fn hold(&mut self, on: bool) {
         let Some(Call { state: State::Talking { offer: None }, holding, .. }) = &mut self.call else { return };
-        if std::mem::replace(holding, on) == on {
-            return;
+        if std::mem::replace(holding, on) != on {
+            self.offer_anew();
         }
+    }
+
+    /// Offers what we want now.
+    fn offer_anew(&mut self) {
         let Some(local) = self.local() else { return };
         let bytes = sdp::offer(&local);
         let Some(call) = &mut self.call else { return };
@@ -294,6 +305,11 @@ impl Phone {
                 call.state = State::Dialing { offer: offer.clone() };
                 self.invite(leg, to, flow, offer);
             }
+            State::Ringing { wanted: false, .. } => self.describe_early(&local),
+            State::Ringing { told: Some(told), .. } => {
+                let (told, leg) = (told.clone(), call.leg);
+                self.answer_again(leg, told, &local);
+            }
             State::Ringing { offer, .. } => {
                 let (offer, leg) = (offer.take(), call.leg);
                 self.answer_with(leg, offer, &local);
@@ -303,6 +319,7 @@ impl Phone {
     }
 
     fn invite(&mut self, leg: LegId, to: Uri, flow: Option<sip::Flow>, offer: Vec<u8>) {
+        let required = self.settings.manner.requires_reliable.then_some("100rel");
         self.sip_do(sip::Command::Invite {
             leg,
             flow,
@@ -310,7 +327,7 @@ impl Phone {
             to: NameAddr::new(to.clone()),
             uri: to,
             offer: Some(Body::sdp(offer)),
-            headers: Vec::new(),
+            headers: required.map(|tag| ("Require".to_owned(), tag.to_owned())).into_iter().collect(),
             account: self.settings.account.clone(),
         });
     }
@@ -337,6 +354,30 @@ impl Phone {
         if let Some(session) = session {
             self.connect(session);
         }
+    }
+
+    /// Rings with the answer that will stand.
+    fn describe_early(&mut self, local: &Local) {
+        let Some(Call { leg, state: State::Ringing { offer: Some(offer), told, .. }, .. }) = &mut self.call else {
+            return;
+        };
+        if let Ok((bytes, session)) = sdp::answer(&offer.bytes, local) {
+            let leg = *leg;
+            *told = Some(bytes.clone());
+            self.sip_do(sip::Command::Ring { leg, status: 183, body: Some(Body::sdp(bytes)) });
+            self.connect(session);
+        }
+    }
+
+    /// Answers with what was told before.
+    fn answer_again(&mut self, leg: LegId, told: Vec<u8>, local: &Local) {
+        if let Some(call) = &mut self.call {
+            call.state = State::Answering { offer: None };
+        }
+        if self.settings.manner.updates_early {
+            self.sip_do(sip::Command::Reoffer { leg, body: Body::sdp(sdp::offer(local)) });
+        }
+        self.sip_do(sip::Command::Answer { leg, body: Body::sdp(told) });
     }
 
     fn sip_said(&mut self, output: sip::Output) {
@@ -368,6 +409,8 @@ impl Phone {
             E::Registered { expires } => self.tell(Event::Registered { expires }),
             E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
             E::OfferRefused { .. } => self.offer_refused(),
+            E::OfferOutdated { .. } => self.offer_anew(),
+            E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
             E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
         }
     }
@@ -376,8 +419,11 @@ impl Phone {
         if self.call.is_some() {
             return self.sip_do(sip::Command::Refuse { leg, status: 486, headers: Vec::new() });
         }
-        self.begin(leg, State::Ringing { offer, wanted: false });
+        self.begin(leg, State::Ringing { offer, wanted: false, told: None });
         self.sip_do(sip::Command::Ring { leg, status: 180, body: None });
+        if self.settings.manner.describes_early {
+            self.open();
+        }
         let from = caller.display.clone().unwrap_or_else(|| caller.uri.user_decoded());
         self.tell(Event::Incoming { from, headers });
     }
@@ -389,6 +435,7 @@ impl Phone {
             (State::Dialing { offer } | State::Answering { offer: Some(offer) }, Some(body)) => {
                 sdp::accept(offer, &body.bytes).map(Some)
             }
+            (State::Dialing { .. }, None) if call.agreed.is_some() => Ok(None), // An UPDATE came before.
             (State::Dialing { .. } | State::Answering { offer: Some(_) }, None) => Err(sdp::Refusal::NoAudio),
             _ => Ok(None),
         };

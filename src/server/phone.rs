@@ -109,6 +109,7 @@ impl Desk {
             identity,
             account,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            manner: phone::Manner::default(),
             plane: 0,
             media_address: local,
         };

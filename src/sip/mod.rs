@@ -4,12 +4,12 @@
 //! [`api`]; the wire is in `frame`, `uri`, `header`, `message`; passwords never come here (`Output::Verify`).
 //!
 //! ```text
-//! bytes ─▶ message ─▶ transaction ─┬─▶ uas, turn ─▶ Event
+//! bytes ─▶ message ─▶ transaction ─┬─▶ uas, turn, reliable ─▶ Event
 //!                                  └─▶ route ─▶ uac, turn, registration, keepalive ─▶ Event
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out now: PRACK and 100rel, session timers, REFER, Replaces, outbound, Path.
+//! Left out now: REFER and Replaces as the sending side, outbound, Path.
 
 mod admission;
 pub mod api;
@@ -18,6 +18,7 @@ mod connections;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
+mod glare;
 mod grammar;
 pub mod header;
 mod headers;
@@ -26,9 +27,13 @@ mod leg;
 pub mod message;
 mod name;
 mod params;
+mod refer;
 pub mod registrar;
 mod registration;
+mod reliable;
+mod replaces;
 mod route;
+mod session;
 pub mod settings;
 pub mod stats;
 mod status;
@@ -39,13 +44,14 @@ mod transaction;
 mod turn;
 mod uac;
 mod uas;
+mod update;
 pub mod uri;
 
 pub use api::*;
 pub use dialog::DialogRecord;
 pub use frame::Limits;
 pub use registrar::Binding;
-pub use settings::{Capacity, Config, Listener, RegistrationTimes, Timing};
+pub use settings::{Capacity, Config, Listener, RegistrationTimes, SessionTimes, Timing};
 pub use stats::Stats;
 
 use crate::ids::{IdCounter, LegId, Rng};
@@ -78,6 +84,8 @@ pub struct Endpoint {
     acks: BTreeMap<ClientKey, Vec<Ack>>,
     /// INVITEs to cancel, with the Reason, as soon as a provisional response comes (RFC 3261 §9.1).
     cancelling: BTreeMap<ClientKey, Option<String>>,
+    /// Our tags of the last dialogs that have ended, oldest first.
+    ended: VecDeque<String>,
     queries: BTreeMap<u64, Query>,
     last_query: u64,
     registrar: Registrar,
@@ -125,6 +133,14 @@ struct Ack {
 enum Deadline {
     /// When to register again.
     Refresh,
+    /// When to send a reliable provisional response again, or to give its INVITE up.
+    Unproven(LegId),
+    /// When to tell the peer that it will hear no more of its REFER.
+    Referral(LegId),
+    /// When to make an offer again that met another one.
+    Reoffer(LegId),
+    /// When to refresh a session, or to end the call whose session nobody has refreshed.
+    Session(LegId),
 }
 
 impl Endpoint {
@@ -142,6 +158,7 @@ impl Endpoint {
             serving: BTreeMap::new(),
             acks: BTreeMap::new(),
             cancelling: BTreeMap::new(),
+            ended: VecDeque::new(),
             queries: BTreeMap::new(),
             last_query: 0,
             registrar: Registrar::default(),
@@ -234,8 +251,14 @@ impl Endpoint {
         self.transactions.timeout(now);
         self.drain(now);
         self.registrar_timeout(now);
-        while let Some(Deadline::Refresh) = self.due.pop_due(now) {
-            self.send_register(now);
+        while let Some(due) = self.due.pop_due(now) {
+            match due {
+                Deadline::Refresh => self.send_register(now),
+                Deadline::Unproven(leg) => self.unproven(now, leg),
+                Deadline::Referral(leg) => self.referral_due(now, leg),
+                Deadline::Reoffer(leg) => self.reoffer_due(now, leg),
+                Deadline::Session(leg) => self.session_due(now, leg),
+            }
         }
         self.drain(now);
     }
@@ -292,6 +315,7 @@ impl Endpoint {
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
+            Command::ReferProgress { leg, status } => self.refer_progress(now, leg, status),
             Command::Register { user, registrar, expires } => self.begin_registration(now, user, registrar, expires),
             Command::Unregister => self.end_registration(now),
             Command::Restore { leg, mut dialog } => {
@@ -356,14 +380,21 @@ impl Endpoint {
             Leg::Calling(_) => {}
             Leg::Ringing(ringing) => {
                 self.serving.remove(&ringing.server);
+                self.due.cancel(&Deadline::Unproven(leg));
             }
             Leg::Talking(talking) => {
+                self.due.cancel(&Deadline::Session(leg));
+                self.due.cancel(&Deadline::Reoffer(leg));
+                self.due.cancel(&Deadline::Referral(leg));
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);
                 let theirs = talking.theirs.as_ref().map(|theirs| theirs.server);
                 unacked.into_iter().chain(theirs).for_each(|server| {
                     self.serving.remove(&server);
                 });
             }
+        }
+        if let Leg::Talking(talking) = &gone {
+            self.remember_ended(talking.dialog.local_tag.clone());
         }
         Some(gone)
     }

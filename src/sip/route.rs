@@ -5,6 +5,7 @@
 use super::api::{Event, FailureCause, Flow, Output, Place, Transport};
 use super::header::{Method, Name, NameAddr, Via};
 use super::message::Request;
+use super::session::longer_session;
 use super::stats;
 use super::transaction::{ClientKey, Errand, Outcome, Purpose};
 use super::uri::{Scheme, Uri};
@@ -196,14 +197,19 @@ impl Endpoint {
         match errand.purpose {
             Purpose::Call(leg) => self.call_failed(leg, outcome),
             Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
+            Purpose::Notify(leg) => self.notified(leg, &request, &outcome),
+            Purpose::Update(leg) => self.updated(now, leg, &request, outcome),
+            Purpose::Refresh(leg) => self.refreshed(now, leg, &request, outcome),
             Purpose::Keepalive(binding) => self.asked(now, binding),
             Purpose::Register => self.registration_ended(now, &request, outcome),
-            Purpose::Bye | Purpose::Cancel => {}
+            // A PRACK that fails changes nothing: the INVITE's own end will say what became of it.
+            Purpose::Prack(_) | Purpose::Bye | Purpose::Cancel => {}
         }
     }
 
     fn second_try(&mut self, request: &Request, outcome: &Outcome, errand: &Errand) -> Option<Request> {
         match outcome {
+            Outcome::Response(response) if response.status == 422 => longer_session(request, response, errand.attempt),
             Outcome::Response(response) if matches!(response.status, 401 | 407) => {
                 let account = errand.account.as_deref()?;
                 super::auth::answered(request.clone(), response, account, errand.attempt, &mut self.rng)
@@ -220,6 +226,13 @@ impl Endpoint {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
             },
+            Purpose::Prack(leg) | Purpose::Refresh(leg) | Purpose::Update(leg) | Purpose::Notify(leg) => {
+                let tag = request.headers.to_tag().unwrap_or_default();
+                match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
+                    Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),
+                    None => return,
+                }
+            }
             Purpose::Register => self.registered_with(number),
             _ => {}
         }

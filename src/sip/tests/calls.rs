@@ -238,20 +238,6 @@ fn offers_within_the_call() {
 }
 
 #[test]
-fn offers_that_cross_are_both_refused() {
-    let mut pair = Pair::new();
-    let (caller, called) = pair.call();
-    pair.tell(0, Command::Reoffer { leg: caller, body: Body::sdp("a") });
-    pair.tell(1, Command::Reoffer { leg: called, body: Body::sdp("b") });
-    pair.run(100);
-    assert_eq!(pair.take_events(0), [Event::OfferRefused { leg: caller, status: 491 }]);
-    assert_eq!(pair.take_events(1), [Event::OfferRefused { leg: called, status: 491 }]);
-    pair.tell(0, hang_up(caller));
-    pair.run(100);
-    pair.assert_quiet();
-}
-
-#[test]
 fn an_offer_into_a_dead_dialog_ends_the_leg() {
     let mut pair = Pair::new();
     let (caller, called) = pair.call();

@@ -2,7 +2,11 @@
 
 mod answers;
 mod calls;
+mod early;
+mod glare;
 mod phones;
+mod referrals;
+mod sessions;
 mod storm;
 mod transports;
 

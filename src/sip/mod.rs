@@ -25,6 +25,7 @@ mod keepalive;
 mod leg;
 pub mod message;
 mod name;
+mod objection;
 mod params;
 mod refer;
 pub mod registrar;

@@ -26,6 +26,7 @@ mod keepalive;
 mod leg;
 pub mod message;
 mod name;
+mod objection;
 mod params;
 mod refer;
 pub mod registrar;

@@ -1,6 +1,6 @@
 //! Being called: requests from outside a dialog, in the order of RFC 3261 §8.2, and what our user answers.
 
-use super::api::{Body, Event, Flow, Output, Source, Transport};
+use super::api::{Body, Event, Flow, Output, Source};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name, Via};
 use super::leg::{Leg, Reliable, Ringing, Talking, Unacked};
@@ -10,6 +10,7 @@ use super::reliable::wants_reliable;
 use super::text::{number, put_ip};
 use super::transaction::{Arrival, ServerKey};
 use super::uac::{ALLOW, SUPPORTED, body_of, put_body, put_headers, reason_of};
+use super::uri::Scheme;
 use super::{Deadline, Endpoint, Query, Serving, stats};
 use crate::ids::LegId;
 use crate::time::Instant;

@@ -133,13 +133,7 @@ fn transport(value: &Value<'_>) -> Option<Transport> {
 }
 
 /// Whether phones can be told of a listener, and whether it may be open to strangers.
-fn check(
-    section: &Section<'_>,
-    place: &Place,
-    bind: SocketAddr,
-    told: Option<SocketAddr>,
-    has_passwords: bool,
-) {
+fn check(section: &Section<'_>, place: &Place, bind: SocketAddr, told: Option<SocketAddr>, has_passwords: bool) {
     if bind.ip().is_unspecified() && told.is_none() {
         section.page.report(place, format!("phones cannot be told to send to {bind}; write `advertised` as well"));
     }

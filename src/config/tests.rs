@@ -160,8 +160,8 @@ fn listeners_certificates_and_limits_of_connections() {
     let bind = "bind = \"127.0.0.1:5060\"";
     let listen = |text: &str| format!("{bind}\n[[server.sip.listen]]\n{text}");
     check(bind, &listen("transport = \"sctp\"\nbind = \"127.0.0.1:1\""), &[("\"sctp\"", "\"udp\", \"tcp\" or")]);
-    check(bind, &listen("transport = \"tls\""), &[("[server.sip.listen]", "lacks `bind`")]);
-    check(bind, &listen("transport = \"tls\"\nbind = \"127.0.0.1:5060\""), &[("[server.sip]", "two listeners share")]);
+    check(bind, &listen("transport = \"tls\""), &[("listen]]", "lacks `bind`")]);
+    check(bind, &listen("transport = \"tls\"\nbind = \"127.0.0.1:5060\""), &[("sip]", "two listeners share")]);
     check(bind, &listen("transport = \"tls\"\nbind = \"192.0.2.1:1\""), &[("\"192", "name a `password_file`")]);
     let half = format!("{bind}\n[server.sip.tls]\nkey = \"key.pem\"");
     check(bind, &half, &[("\"key.pem\"", "belong together")]);

@@ -50,6 +50,8 @@ pub struct ServerSettings {
     pub sip: SipSettings,
     /// Where `/metrics`, `/healthz` and `/readyz` are served. Default `127.0.0.1:8080`.
     pub http: SocketAddr,
+    /// Line and column of `bind` in [server.http]; 0 if nothing is written.
+    pub http_place: (usize, usize),
     pub media: MediaSettings,
     /// Where the log, passwords and spoken prompts are kept. Default `data`, relative to the working directory.
     pub data: PathBuf,

@@ -238,12 +238,14 @@ impl<'p> Reader<'p> {
         let password_file = section.take("password_file").and_then(|v| v.text(1000));
         let sip = sip::read(section.section("sip"), password_file.is_some());
         let mut http_section = section.section("http");
-        let http = http_section.take("bind").and_then(|v| address(&v)).unwrap_or(local(8080));
+        let written = http_section.take("bind");
+        let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
+        let http = written.and_then(|v| address(&v)).unwrap_or(local(8080));
         http_section.finish();
         let media = self.media(section.section("media"), &sip.listeners[0], limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
-        (ServerSettings { node, sip, http, media, data, password_file }, flows_dir)
+        (ServerSettings { node, sip, http, http_place, media, data, password_file }, flows_dir)
     }
 
     fn media(&mut self, mut section: Section<'p>, sip: &SipListener, limits: &Limits) -> MediaSettings {

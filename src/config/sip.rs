@@ -26,6 +26,8 @@ pub struct SipListener {
     pub bind: SocketAddr,
     /// What peers are told (Via, Contact). Default: `bind`; needed where that is unspecified (`0.0.0.0`).
     pub advertised: SocketAddr,
+    /// Line and column of `bind` in the configuration; 0 if nothing is written.
+    pub place: (usize, usize),
 }
 
 /// Certificates, in PEM files, relative to the configuration file.
@@ -90,7 +92,8 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
         let told = advertised.and_then(|v| public(&v, address(&v), |a| a.ip()));
         check(&section, &place, bind, told, has_passwords);
         let both = [Transport::Udp, Transport::Tcp];
-        listeners.extend(both.map(|transport| SipListener { transport, bind, advertised: told.unwrap_or(bind) }));
+        let (advertised, place) = (told.unwrap_or(bind), section.page.line_and_column(&place));
+        listeners.extend(both.map(|transport| SipListener { transport, bind, advertised, place }));
     }
     for value in more.into_iter().take(MAX_LISTENERS) {
         listeners.extend(listener(value, has_passwords));
@@ -103,7 +106,8 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
     let name_servers = name_servers.iter().take(MAX_NAME_SERVERS).filter_map(name_server).collect();
     section.finish();
     if listeners.is_empty() {
-        listeners.push(SipListener { transport: Transport::Udp, bind: local(5060), advertised: local(5060) });
+        let bind = local(5060);
+        listeners.push(SipListener { transport: Transport::Udp, bind, advertised: bind, place: (0, 0) });
     }
     SipSettings { listeners, tls, connections, name_servers }
 }
@@ -118,9 +122,10 @@ fn listener(value: Value<'_>, has_passwords: bool) -> Option<SipListener> {
     if let Some(bind) = bind {
         check(&table, &place, bind, told, has_passwords);
     }
+    let place = table.page.line_and_column(&place);
     table.finish();
     let (transport, bind) = (transport?, bind?);
-    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind) })
+    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind), place })
 }
 
 fn transport(value: &Value<'_>) -> Option<Transport> {

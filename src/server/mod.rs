@@ -251,7 +251,7 @@ fn engine_settings(
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
     let listener = |listener: &config::SipListener| {
-        let config::SipListener { transport, bind, advertised } = *listener;
+        let config::SipListener { transport, bind, advertised, .. } = *listener;
         Listener { transport, advertised, ..Listener::udp(bind) }
     };
     let listeners = loaded.server.sip.listeners.iter().map(listener).collect();
@@ -342,8 +342,28 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
         codes.not_ready, codes.ready
     );
     if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), loaded.center.lines.values().next()) {
-        println!("Try, in a second and a third terminal:");
-        println!("  tierline phone --user {} --answer", agent.user);
-        println!("  tierline phone --dial {} --press 1 --record heard.wav", line.numbers[0]);
+        print_hints(server, &agent.user, &line.numbers[0]);
     }
+}
+
+/// A recording of the demo's that a phone may play, so that its caller hears something.
+const FOR_TRYING: &str = "ivr-flows/sounds/agent-ready.wav";
+
+/// Two commands that make a call, as they are to be typed here.
+fn print_hints(server: &config::ServerSettings, agent: &str, line: &str) {
+    let program = own_name();
+    let udp = server.sip.listeners.iter().find(|listener| listener.transport == sip::Transport::Udp);
+    let elsewhere = udp.filter(|listener| listener.advertised.to_string() != "127.0.0.1:5060");
+    let to = elsewhere.map(|listener| format!(" --server {}", listener.advertised)).unwrap_or_default();
+    let play = if Path::new(FOR_TRYING).exists() { format!(" --play {FOR_TRYING}") } else { String::new() };
+    let usual = server.data == Path::new("data");
+    let data = if usual { String::new() } else { format!(" --data {}", server.data.display()) };
+    println!("Try, in a second and a third terminal (each comma waits half a second before the key):");
+    println!("  {program} phone --user {agent} --answer{play}{to}{data}");
+    println!("  {program} phone --dial {line} --press ,,,,,,,,,,,,1 --record heard.wav --hang-up 15{to}");
+}
+
+/// How this program was called, for commands that people copy.
+fn own_name() -> String {
+    std::env::args().next().unwrap_or_else(|| "tierline".to_owned())
 }

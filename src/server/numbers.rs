@@ -164,7 +164,12 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
     samples.push(counter("tierline_media_packets_unsent_total", help, figures.unsent));
     for (reason, n) in media::Drop::ALL.iter().zip(stats.dropped) {
         let labels = [("plane", plane.to_string()), ("reason", reason.label().to_owned())];
-        samples.push(Sample::counter("tierline_media_packets_dropped_total", "RTP and RTCP packets not used.", &labels, n));
+        samples.push(Sample::counter(
+            "tierline_media_packets_dropped_total",
+            "RTP and RTCP packets not used.",
+            &labels,
+            n,
+        ));
     }
     samples
 }

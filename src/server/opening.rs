@@ -7,6 +7,7 @@ use crate::config::Loaded;
 use crate::engine::SILENCE;
 use crate::media;
 use crate::sip::Transport;
+use crate::written::Problem;
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,17 +35,18 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let (mut udp, mut tcp) = (BTreeMap::new(), Vec::new());
     for (number, listener) in (0u16..).zip(&server.sip.listeners) {
         if listener.transport == Transport::Udp {
-            let bound = missing.unless(signaling::Udp::bind(number, listener.bind));
+            let bound = missing.unless_at(loaded, listener.place, signaling::Udp::bind(number, listener.bind));
             udp.extend(bound.map(|bound| (u64::from(number), bound)));
         } else {
             let bound = runtime.block_on(TcpListener::bind(listener.bind));
             let what = listener.transport.as_str().to_ascii_lowercase();
             let bound = bound.with_context(|| format!("cannot listen on {what} {}", listener.bind));
-            tcp.extend(missing.unless(bound).map(|bound| (number, bound)));
+            tcp.extend(missing.unless_at(loaded, listener.place, bound).map(|bound| (number, bound)));
         }
     }
     let http = runtime.block_on(TcpListener::bind(server.http));
-    let http = missing.unless(http.with_context(|| format!("cannot listen on http {}", server.http)));
+    let http = http.with_context(|| format!("cannot listen on http {}", server.http));
+    let http = missing.unless_at(loaded, server.http_place, http);
     let store = missing.unless(store::Store::open(&server.data, server.node));
     // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
@@ -67,6 +69,15 @@ struct Missing(Vec<String>);
 impl Missing {
     fn unless<T>(&mut self, had: Result<T>) -> Option<T> {
         had.map_err(|why| self.0.push(format!("{why:#}"))).ok()
+    }
+
+    /// The same for an address to listen on, with its place in the configuration.
+    fn unless_at<T>(&mut self, loaded: &Loaded, (line, column): (usize, usize), had: Result<T>) -> Option<T> {
+        let told = had.map_err(|why| {
+            let message = format!("{why:#}; write another address in `bind`, or stop what listens there");
+            anyhow::anyhow!("{}", Problem { file: loaded.file.clone(), line, column, message })
+        });
+        self.unless(told)
     }
 }
 

@@ -35,7 +35,8 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
     let mut second = ground.run("second", &mut serve(&server.config, &ground.file("data-2")));
     assert_eq!(second.wait(15 * SECOND), 2);
     let said = second.errors();
-    assert!(said.contains(&server.sip.to_string()), "the taken port is not named: {said}");
+    let place = format!("{}:", server.config.display());
+    assert!(said.contains(&place) && said.contains(&server.sip.to_string()), "the taken port is not named: {said}");
     // Only the port of HTTP taken.
     let text = std::fs::read_to_string(&server.config).expect("the configuration");
     let config = ground.file("other-sip.toml");

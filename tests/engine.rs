@@ -205,3 +205,28 @@ fn keys_at_inhuman_speed_do_not_fill_the_log() {
     check(20, 2);
     check(4, 1);
 }
+
+/// Nobody takes a party's place in mid-call, and nobody is called because a party says so: a stranger's Replaces is
+/// forbidden (RFC 3891 §3), an agent's is declined, and so is REFER (RFC 3515). The call goes on.
+#[test]
+fn transfers_by_the_phone_are_declined_and_the_call_goes_on() {
+    let mut bench = Bench::new();
+    let bye = own_call(&mut bench, "one");
+    let tag =
+        bye.split("To: ").nth(1).and_then(|to| to.lines().next()?.split("tag=").nth(1)).expect("our tag").to_owned();
+    let replaces = format!("Replaces: one@192.0.2.9;to-tag={tag};from-tag=one\nRequire: replaces\n");
+    let last = |bench: &Bench| bench.sent.last().expect("an answer").lines().next().unwrap_or_default().to_owned();
+    let agent = "sip:1001@192.0.2.1";
+    bench.after(20).datagram(&invite("three", 1, "sip:guest@192.0.2.9", &replaces));
+    assert_eq!(last(&bench), "SIP/2.0 403 Forbidden");
+    bench.after(20).datagram(&invite("two", 1, agent, &replaces));
+    let proof = authorization(&bench) + &replaces;
+    bench.after(20).datagram(&invite("two", 2, agent, &proof));
+    assert_eq!(last(&bench), "SIP/2.0 603 Decline");
+    let refer = bye.replace("BYE", "REFER").replace("Max-Forwards", "Refer-To: <sip:bob@b.example>\nMax-Forwards");
+    bench.after(20).datagram(&refer);
+    assert_eq!(last(&bench), "SIP/2.0 603 Decline");
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 0, "the call goes on");
+    bench.after(20).datagram(&bye.replace("CSeq: 3", "CSeq: 4"));
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 1);
+}

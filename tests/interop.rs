@@ -30,3 +30,9 @@ mod leaving;
 mod rights;
 #[path = "interop/running.rs"]
 mod running;
+#[path = "interop/streams.rs"]
+mod streams;
+#[path = "interop/wire.rs"]
+mod wire;
+#[path = "interop/zone.rs"]
+mod zone;

@@ -191,3 +191,20 @@ mod planted {
         assert_eq!(world.report().failure.map(|failure| failure.check), Some(Check::NoRepair));
     }
 }
+
+#[test]
+fn the_phones_use_what_sip_leaves_to_their_choice() {
+    let mut drawings = String::new();
+    for seed in 1..=3 {
+        let mut world = World::new(Options { odd_phones: 0.8, ..Options::swarm(seed) });
+        world.watch();
+        world.run();
+        drawings.push_str(&world.drawing());
+    }
+    for message in ["183 Session Progress (SDP)", "PRACK", "200 OK (PRACK)", "UPDATE", "200 OK (UPDATE)"] {
+        assert!(drawings.contains(message), "nobody has sent {message}");
+    }
+    for refusal in ["420 Bad Extension", "405 Method Not Allowed", "422 Session"] {
+        assert!(!drawings.contains(refusal), "somebody has refused with {refusal}");
+    }
+}

@@ -6,6 +6,7 @@
 
 mod passwords;
 mod read;
+mod sip;
 mod sounds;
 mod source;
 mod values;
@@ -18,6 +19,7 @@ pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
 pub use passwords::passwords;
 use read::Written;
+pub use sip::{ConnectionSettings, SipListener, SipSettings, TlsSettings};
 use sounds::Recordings;
 use source::Source;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,23 +47,16 @@ pub struct Loaded {
 pub struct ServerSettings {
     /// This node's number in ids (0 … 1,023). A log belongs to the node that began it.
     pub node: u16,
-    pub sip: SipListener,
+    pub sip: SipSettings,
     /// Where `/metrics`, `/healthz` and `/readyz` are served. Default `127.0.0.1:8080`.
     pub http: SocketAddr,
+    /// Line and column of `bind` in [server.http]; 0 if nothing is written.
+    pub http_place: (usize, usize),
     pub media: MediaSettings,
     /// Where the log, passwords and spoken prompts are kept. Default `data`, relative to the working directory.
     pub data: PathBuf,
     /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
     pub password_file: Option<PathBuf>,
-}
-
-/// Where SIP is spoken over UDP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SipListener {
-    /// Default `127.0.0.1:5060`.
-    pub bind: SocketAddr,
-    /// What peers are told (Via, Contact). Default: `bind`; needed where that is unspecified (`0.0.0.0`).
-    pub advertised: SocketAddr,
 }
 
 /// Where audio is spoken.
@@ -151,6 +146,7 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Problems> {
         }
     };
     let mut server = written.server;
+    server.sip.tls.paths().for_each(|file| *file = base.join(&*file));
     if let Some(file) = server.password_file.as_mut() {
         *file = base.join(&*file);
         // Whether a user in it is unknown can be said only of a center that is known.

@@ -1,7 +1,7 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Problem, ServerSettings, SipListener};
+use super::{MediaSettings, Problem, ServerSettings, SipListener, sip};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
@@ -236,34 +236,16 @@ impl<'p> Reader<'p> {
         let flows_dir = section.take("flows").and_then(|v| Some(Said { it: v.text(1000)?, place: v.place }));
         let flows_dir = flows_dir.unwrap_or(Said { it: "../ivr-flows".into(), place: section.place.clone() });
         let password_file = section.take("password_file").and_then(|v| v.text(1000));
-        let sip = self.sip(section.section("sip"), password_file.is_some());
+        let sip = sip::read(section.section("sip"), password_file.is_some());
         let mut http_section = section.section("http");
-        let http = http_section.take("bind").and_then(|v| address(&v)).unwrap_or(local(8080));
+        let written = http_section.take("bind");
+        let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
+        let http = written.and_then(|v| address(&v)).unwrap_or(local(8080));
         http_section.finish();
-        let media = self.media(section.section("media"), &sip, limits);
+        let media = self.media(section.section("media"), &sip.listeners[0], limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
-        (ServerSettings { node, sip, http, media, data, password_file }, flows_dir)
-    }
-
-    fn sip(&mut self, mut section: Section<'p>, has_passwords: bool) -> SipListener {
-        let written = section.take("bind");
-        let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
-        let bind = written.and_then(|v| address(&v)).unwrap_or(local(5060));
-        let advertised = section.take("advertised").and_then(|v| public(&v, address(&v), |a| a.ip()));
-        section.finish();
-        if bind.ip().is_unspecified() && advertised.is_none() {
-            let message = format!("phones cannot be told to send to {bind}; write `advertised` as well");
-            self.page.report(&place, message);
-        }
-        if !bind.ip().is_loopback() && !has_passwords {
-            let message = format!(
-                "{bind} can be reached from outside, and passwords made at first start are for trying out; \
-                 name a `password_file` in [server], or listen on 127.0.0.1"
-            );
-            self.page.report(&place, message);
-        }
-        SipListener { bind, advertised: advertised.unwrap_or(bind) }
+        (ServerSettings { node, sip, http, http_place, media, data, password_file }, flows_dir)
     }
 
     fn media(&mut self, mut section: Section<'p>, sip: &SipListener, limits: &Limits) -> MediaSettings {

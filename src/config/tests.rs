@@ -124,8 +124,8 @@ fn settings_are_read_as_written() {
     let loaded = demo.load().unwrap();
     assert_eq!(loaded.center.queues[&QueueId::new("general")].ring_timeout, Duration::from_secs(90));
     let server = loaded.server;
-    assert_eq!(server.sip.bind.to_string(), "0.0.0.0:5060");
-    assert_eq!(server.sip.advertised.to_string(), "203.0.113.5:5080");
+    assert_eq!(server.sip.listeners[0].bind.to_string(), "0.0.0.0:5060");
+    assert_eq!(server.sip.listeners[1].advertised.to_string(), "203.0.113.5:5080");
     assert_eq!(
         (server.media.bind.to_string(), server.media.advertised.to_string()),
         ("0.0.0.0".into(), "203.0.113.5".into())
@@ -133,6 +133,41 @@ fn settings_are_read_as_written() {
     assert_eq!((server.media.planes, server.media.ports), (Some(2), (20_000, 59_999)));
     let passwords = passwords(&server.password_file.unwrap(), &loaded.center).unwrap();
     assert_eq!((passwords["ben"].as_str(), passwords["cleo"].as_str()), ("long:enough", "12345678"));
+}
+
+#[test]
+fn listeners_certificates_and_limits_of_connections() {
+    use crate::sip::Transport;
+    let more = "\n[[server.sip.listen]]\ntransport = \"tls\"\nbind = \"127.0.0.1:5061\"\n\
+        [[server.sip.listen]]\ntransport = \"udp\"\nbind = \"[::1]:5070\"\nadvertised = \"[2001:db8::1]:5060\"\n\
+        [server.sip.tls]\ncertificate = \"own.pem\"\nkey = \"key.pem\"\n";
+    let with = |bind: &str| DEMO.replacen("bind = \"127.0.0.1:5060\"", &format!("{bind}{more}"), 1);
+    let loaded = Demo::new("listeners", &with("bind = \"127.0.0.1:5060\"")).load().unwrap();
+    let told = |loaded: &Loaded| {
+        let shown = |l: &SipListener| format!("{} {} {}", l.transport.as_str(), l.bind, l.advertised);
+        loaded.server.sip.listeners.iter().map(shown).collect::<Vec<_>>()
+    };
+    let [udp, tcp] = ["UDP", "TCP"].map(|transport| format!("{transport} 127.0.0.1:5060 127.0.0.1:5060"));
+    let listed = ["TLS 127.0.0.1:5061 127.0.0.1:5061".to_owned(), "UDP [::1]:5070 [2001:db8::1]:5060".to_owned()];
+    assert_eq!(told(&loaded), [&[udp, tcp], &listed[..]].concat());
+    assert_eq!(told(&Demo::new("listed", &with("")).load().unwrap()), listed, "without `bind` only what is listed");
+    let sip = loaded.server.sip;
+    assert!(sip.tls.own.is_some_and(|(file, key)| file.ends_with("deploy/own.pem") && key.ends_with("key.pem")));
+    assert_eq!((sip.tls.trust, sip.connections), (None, ConnectionSettings::default()));
+    let usual = &Demo::new("usual", DEMO).load().unwrap().server.sip.listeners;
+    assert_eq!(usual.iter().map(|l| l.transport).collect::<Vec<_>>(), [Transport::Udp, Transport::Tcp]);
+
+    let bind = "bind = \"127.0.0.1:5060\"";
+    let listen = |text: &str| format!("{bind}\n[[server.sip.listen]]\n{text}");
+    check(bind, &listen("transport = \"sctp\"\nbind = \"127.0.0.1:1\""), &[("\"sctp\"", "\"udp\", \"tcp\" or")]);
+    check(bind, &listen("transport = \"tls\""), &[("listen]]", "lacks `bind`")]);
+    check(bind, &listen("transport = \"tls\"\nbind = \"127.0.0.1:5060\""), &[("sip]", "two listeners share")]);
+    check(bind, &listen("transport = \"tls\"\nbind = \"192.0.2.1:1\""), &[("\"192", "name a `password_file`")]);
+    let half = format!("{bind}\n[server.sip.tls]\nkey = \"key.pem\"");
+    check(bind, &half, &[("\"key.pem\"", "belong together")]);
+    check("idle = \"1h\"", "idle = \"1s\"", &[("\"1s\"", "10s")]);
+    check("most = 10000", "most = 0", &[("0", "1 to 100000")]);
+    check(bind, &format!("{bind}\nname_servers = [\"dns\"]"), &[("\"dns\"", "an IP address")]);
 }
 
 /// The demo with `from` replaced by `to`. Each problem or warning is expected as the text at which it points (or the
@@ -199,6 +234,7 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("# advertised = \"203.0.113.5\"", "advertised = \"0.0.0.0\"", &[("\"0.0.0.0\"", told)]);
     let ports = "ports = [20000, 59999]";
     check(ports, "ports = [20001, 20002]", &[("[20001", "no leg fits between 20001 and 20002")]);
+    check(ports, "ports = [65535, 65535]", &[("[65535", "no leg fits between 65535 and 65535")]);
     let backwards = "`ports`: the first port is above the last; did you mean [20000, 30000]?";
     check(ports, "ports = [30000, 20000]", &[("[30000", backwards)]);
     check(ports, "ports = [20000]", &[("[20000]", "`ports` is a list; allowed: the first and the last port")]);

@@ -75,7 +75,9 @@ pub fn ports(value: Value<'_>) -> Option<(u16, u16)> {
     let [first, last] = pair[..] else { return None }; // what is wrong with a port has been told
     let wrong = match first {
         _ if first > last => format!("the first port is above the last; did you mean [{last}, {first}]?"),
-        _ if first.next_multiple_of(2) >= last => format!("no leg fits between {first} and {last}"),
+        _ if first.checked_next_multiple_of(2).is_none_or(|even| even >= last) => {
+            format!("no leg fits between {first} and {last}")
+        }
         _ => return Some((first, last)),
     };
     whole.page.report(&whole.place, format!("`{}`: {wrong}; allowed: {allowed}", whole.label));

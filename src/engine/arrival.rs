@@ -47,6 +47,13 @@ impl Engine {
         }
     }
 
+    /// Somebody wants to take the place of a party (RFC 3891). No party changes its phone in mid-call here: an agent is
+    /// declined, and strangers may not ask. The call that was meant goes on as it is.
+    pub(super) fn replacing(&mut self, leg: LegId, source: &Source) {
+        let status = if matches!(source, Source::User(_)) { 603 } else { 403 };
+        self.sip_do(sip::Command::Refuse { leg, status, headers: Vec::new() });
+    }
+
     fn destination(&self, agent: Option<AgentId>, number: &str) -> Option<Destination> {
         if let Some(line) = self.index.lines.get(number) {
             return Some(Destination::Line(line.clone()));

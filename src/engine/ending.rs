@@ -33,7 +33,7 @@ impl Engine {
         let cause = match (why, leg.party) {
             (EndCause::Bye, Party::Caller) => Cause::CallerHungUp,
             (EndCause::Bye, Party::Agent(_)) => Cause::AgentHungUp,
-            (EndCause::NoAck | EndCause::DialogGone, _) => Cause::Protocol,
+            (EndCause::NoAck | EndCause::DialogGone | EndCause::Expired, _) => Cause::Protocol,
         };
         self.leave(leg.call, id, cause);
     }

@@ -360,6 +360,7 @@ impl Engine {
     fn sip_happened(&mut self, event: sip::Event) {
         use sip::Event as E;
         match event {
+            E::Invited { leg, source, replaces: Some(_), .. } => self.replacing(leg, &source),
             E::Invited { leg, source, caller, called, offer, .. } => self.invited(leg, source, caller, called, offer),
             E::Provisional { leg, .. } => self.reacted(leg),
             E::Established { leg, body, dialog } => self.established(leg, body, dialog),
@@ -373,7 +374,12 @@ impl Engine {
             E::Alive { user, alive } => self.alive(user, alive),
             // We make no offers of our own in a running call, digits come by RFC 4733 so far, and an engine
             // registers nowhere.
-            E::OfferRefused { .. } | E::Info { .. } | E::Registered { .. } | E::RegistrationFailed { .. } => {}
+            E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
+            E::OfferRefused { .. }
+            | E::OfferOutdated { .. }
+            | E::Info { .. }
+            | E::Registered { .. }
+            | E::RegistrationFailed { .. } => {}
         }
     }
 

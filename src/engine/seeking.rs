@@ -183,7 +183,9 @@ impl Engine {
         else {
             return;
         };
-        match leg.accept(&offer, body.as_ref()) {
+        // Without a description what an UPDATE has agreed before stands.
+        let agreed = leg.session.clone().filter(|_| body.is_none());
+        match agreed.map_or_else(|| leg.accept(&offer, body.as_ref()), Ok) {
             Ok(session) => {
                 self.media_do(media::Command::Connect { port, session });
                 let reservation = reservation.expect("an agent's leg rings for a reservation");

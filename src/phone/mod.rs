@@ -9,9 +9,10 @@
 //!    └──INVITE──▶ Ringing ──Answer──▶ Answering ──ACK──▶ Talking
 //! ```
 
+mod offers;
 mod words;
 
-pub use words::{Ask, Event, Input, Output, Settings};
+pub use words::{Ask, Event, Input, Manner, Output, Settings};
 
 use crate::ids::{IdCounter, LegId, PortId, Rng};
 use crate::media::{self, Direction, Local, sdp};
@@ -29,6 +30,8 @@ struct Call {
     port: PortId,
     state: State,
     address: Option<SocketAddr>,
+    /// The plane has its port, or is asked for it.
+    opened: bool,
     version: u64,
     /// We have put the other side on hold.
     holding: bool,
@@ -45,10 +48,11 @@ enum State {
     Dialing {
         offer: Vec<u8>,
     },
-    /// `wanted`: the port is being opened, the call will be answered.
+    /// `wanted`: the call will be answered once the port is open. `told`: our answer went out early.
     Ringing {
         offer: Option<Body>,
         wanted: bool,
+        told: Option<Vec<u8>>,
     },
     /// `offer` is ours, to be answered in the ACK.
     Answering {
@@ -165,11 +169,13 @@ impl Phone {
     fn begin(&mut self, leg: LegId, state: State) {
         self.ports += 1;
         let port = PortId { plane: self.settings.plane, number: self.ports };
-        self.call = Some(Call { leg, port, state, address: None, version: 0, holding: false, agreed: None });
+        let (address, opened, version) = (None, false, 0);
+        self.call = Some(Call { leg, port, state, address, opened, version, holding: false, agreed: None });
     }
 
     fn open(&mut self) {
         self.open_ports += 1;
+        self.call.iter_mut().for_each(|call| call.opened = true);
         self.with_port(|port| media::Command::Open { port });
         let on = self.listen;
         self.with_port(|port| media::Command::Listen { port, on });
@@ -182,9 +188,11 @@ impl Phone {
     }
 
     fn answer(&mut self) {
-        let Some(Call { state: State::Ringing { wanted, .. }, .. }) = &mut self.call else { return };
-        if !std::mem::replace(wanted, true) {
-            self.open();
+        let Some(Call { state: State::Ringing { wanted, .. }, opened, address, .. }) = &mut self.call else { return };
+        match (std::mem::replace(wanted, true), *opened, *address) {
+            (false, false, _) => self.open(),
+            (false, true, Some(_)) => self.port_opened(),
+            _ => {}
         }
     }
 
@@ -204,7 +212,7 @@ impl Phone {
 
     fn forget(&mut self) {
         let Some(call) = self.call.take() else { return };
-        if !matches!(call.state, State::Ringing { wanted: false, .. }) {
+        if call.opened {
             self.outputs.push_back(Output::Media(media::Command::Close { port: call.port }));
         }
     }
@@ -223,20 +231,6 @@ impl Phone {
             secret: None,
             agreed: call.agreed.clone(),
         })
-    }
-
-    /// Offers the other side to hear us and say nothing, or to talk again (RFC 3264 §8.4).
-    fn hold(&mut self, on: bool) {
-        let Some(Call { state: State::Talking { offer: None }, holding, .. }) = &mut self.call else { return };
-        if std::mem::replace(holding, on) == on {
-            return;
-        }
-        let Some(local) = self.local() else { return };
-        let bytes = sdp::offer(&local);
-        let Some(call) = &mut self.call else { return };
-        let leg = call.leg;
-        call.state = State::Talking { offer: Some(bytes.clone()) };
-        self.sip_do(sip::Command::Reoffer { leg, body: Body::sdp(bytes) });
     }
 
     fn sip_do(&mut self, command: sip::Command) {
@@ -294,6 +288,11 @@ impl Phone {
                 call.state = State::Dialing { offer: offer.clone() };
                 self.invite(leg, to, flow, offer);
             }
+            State::Ringing { wanted: false, .. } => self.describe_early(&local),
+            State::Ringing { told: Some(told), .. } => {
+                let (told, leg) = (told.clone(), call.leg);
+                self.answer_again(leg, told, &local);
+            }
             State::Ringing { offer, .. } => {
                 let (offer, leg) = (offer.take(), call.leg);
                 self.answer_with(leg, offer, &local);
@@ -303,6 +302,7 @@ impl Phone {
     }
 
     fn invite(&mut self, leg: LegId, to: Uri, flow: Option<sip::Flow>, offer: Vec<u8>) {
+        let required = self.settings.manner.requires_reliable.then_some("100rel");
         self.sip_do(sip::Command::Invite {
             leg,
             flow,
@@ -310,33 +310,9 @@ impl Phone {
             to: NameAddr::new(to.clone()),
             uri: to,
             offer: Some(Body::sdp(offer)),
-            headers: Vec::new(),
+            headers: required.map(|tag| ("Require".to_owned(), tag.to_owned())).into_iter().collect(),
             account: self.settings.account.clone(),
         });
-    }
-
-    fn answer_with(&mut self, leg: LegId, offer: Option<Body>, local: &Local) {
-        let (body, ours, session) = match offer {
-            None => {
-                let bytes = sdp::offer(local);
-                (bytes.clone(), Some(bytes), None)
-            }
-            Some(offer) => match sdp::answer(&offer.bytes, local) {
-                Ok((bytes, session)) => (bytes, None, Some(session)),
-                Err(_) => {
-                    self.sip_do(sip::Command::Refuse { leg, status: 488, headers: Vec::new() });
-                    self.forget();
-                    return self.tell(Event::Failed { status: 488 });
-                }
-            },
-        };
-        if let Some(call) = &mut self.call {
-            call.state = State::Answering { offer: ours };
-        }
-        self.sip_do(sip::Command::Answer { leg, body: Body::sdp(body) });
-        if let Some(session) = session {
-            self.connect(session);
-        }
     }
 
     fn sip_said(&mut self, output: sip::Output) {
@@ -368,6 +344,8 @@ impl Phone {
             E::Registered { expires } => self.tell(Event::Registered { expires }),
             E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
             E::OfferRefused { .. } => self.offer_refused(),
+            E::OfferOutdated { .. } => self.offer_anew(),
+            E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
             E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
         }
     }
@@ -376,8 +354,11 @@ impl Phone {
         if self.call.is_some() {
             return self.sip_do(sip::Command::Refuse { leg, status: 486, headers: Vec::new() });
         }
-        self.begin(leg, State::Ringing { offer, wanted: false });
+        self.begin(leg, State::Ringing { offer, wanted: false, told: None });
         self.sip_do(sip::Command::Ring { leg, status: 180, body: None });
+        if self.settings.manner.describes_early {
+            self.open();
+        }
         let from = caller.display.clone().unwrap_or_else(|| caller.uri.user_decoded());
         self.tell(Event::Incoming { from, headers });
     }
@@ -389,6 +370,7 @@ impl Phone {
             (State::Dialing { offer } | State::Answering { offer: Some(offer) }, Some(body)) => {
                 sdp::accept(offer, &body.bytes).map(Some)
             }
+            (State::Dialing { .. }, None) if call.agreed.is_some() => Ok(None), // An UPDATE came before.
             (State::Dialing { .. } | State::Answering { offer: Some(_) }, None) => Err(sdp::Refusal::NoAudio),
             _ => Ok(None),
         };
@@ -407,41 +389,5 @@ impl Phone {
     fn ended(&mut self, answered: bool, reason: Option<sip::Reason>) {
         self.forget();
         self.tell(Event::Ended { answered, reason: reason.map(|reason| reason.text) });
-    }
-
-    /// A new offer within the call: hold, retrieve, another address.
-    fn offered(&mut self, leg: LegId, body: Option<Body>) {
-        let Some(local) = self.local() else { return };
-        let Some(body) = body else {
-            let offer = sdp::offer(&local);
-            if let Some(call) = &mut self.call {
-                call.state = State::Talking { offer: Some(offer.clone()) };
-            }
-            return self.sip_do(sip::Command::AcceptOffer { leg, body: Body::sdp(offer) });
-        };
-        match sdp::answer(&body.bytes, &local) {
-            Ok((bytes, session)) => {
-                self.with_port(|port| media::Command::Connect { port, session });
-                self.sip_do(sip::Command::AcceptOffer { leg, body: Body::sdp(bytes) });
-            }
-            Err(_) => self.sip_do(sip::Command::RefuseOffer { leg, status: 488 }),
-        }
-    }
-
-    /// The call goes on as it was before our offer.
-    fn offer_refused(&mut self) {
-        if let Some(Call { state: State::Talking { offer }, holding, .. }) = &mut self.call
-            && offer.take().is_some()
-        {
-            *holding = !*holding;
-        }
-    }
-
-    fn offer_answered(&mut self, body: Option<&Body>) {
-        let Some(Call { state: State::Talking { offer }, .. }) = &mut self.call else { return };
-        let (Some(offer), Some(body)) = (offer.take(), body) else { return };
-        if let Ok(session) = sdp::accept(&offer, &body.bytes) {
-            self.with_port(|port| media::Command::Connect { port, session });
-        }
     }
 }

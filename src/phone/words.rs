@@ -16,10 +16,22 @@ pub struct Settings {
     pub account: Option<Account>,
     /// In order of preference.
     pub codecs: Vec<Codec>,
+    pub manner: Manner,
     /// The plane that carries its audio.
     pub plane: u16,
     /// The address that its SDP tells.
     pub media_address: std::net::IpAddr,
+}
+
+/// What a phone does where SIP leaves it the choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manner {
+    /// Its calls require reliable provisional responses (RFC 3262).
+    pub requires_reliable: bool,
+    /// It tells its description while it rings (183), if the caller takes that reliably.
+    pub describes_early: bool,
+    /// Having done so, it offers another one before it answers (UPDATE, RFC 3311).
+    pub updates_early: bool,
 }
 
 /// Everything that reaches the phone.

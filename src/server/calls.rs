@@ -1,7 +1,7 @@
 //! `tierline calls`: the list of recent calls, and one call as a ladder of what happened.
 //!
 //! Read from the event log, beside a running engine or without one. Callers' numbers and keys are personal:
-//! they are shown only when asked for, and only while they are kept.
+//! they are shown only when asked for, and only while they are kept. The dialog of a running call is never shown.
 
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
@@ -48,16 +48,22 @@ const NONE_YET: &str = "No calls yet. Start `tierline serve` and dial a line.\n"
 /// # Errors
 /// There is no log in `data` ([`NoLog`]), or it cannot be read; the text says why.
 pub fn list(data: &Path, show: Show) -> Result<String> {
-    let (reader, mut found) = (open(data)?, Vec::new());
-    for call in reader.recent_calls(show.last, &Filter::default())? {
-        let events = events(&reader, call, show.numbers)?;
-        found.extend(record_of(&events).map(|record| (record, code_of(&events))));
-    }
+    let reader = open(data)?;
+    let found = reader.as_one(|| recent(&reader, show))?;
     match show.json {
         true => found.iter().map(|call| Ok(serde_json::to_string(&Written::from(call))? + "\n")).collect(),
         false if found.is_empty() && show.last > 0 => Ok(NONE_YET.to_string()),
         false => Ok(table(&found, show.numbers)),
     }
+}
+
+fn recent(reader: &Reader, show: Show) -> Result<Vec<(CallRecord, Option<Code>)>> {
+    let mut found = Vec::new();
+    for call in reader.recent_calls(show.last, &Filter::default())? {
+        let events = events(reader, call, show.numbers)?;
+        found.extend(record_of(&events).map(|record| (record, code_of(&events))));
+    }
+    Ok(found)
 }
 
 /// One call as a ladder; `id` as the list shows it.
@@ -82,7 +88,8 @@ pub fn told(data: &Path, id: &str, numbers: bool) -> Result<String> {
 
 fn events_of(data: &Path, id: &str, numbers: bool) -> Result<Vec<Event>> {
     let call: CallId = id.parse().map_err(anyhow::Error::msg)?;
-    let events = events(&open(data)?, call, numbers)?;
+    let reader = open(data)?;
+    let events = reader.as_one(|| events(&reader, call, numbers))?;
     if events.is_empty() {
         bail!("there is no call {call}; `tierline calls` lists what there is");
     }

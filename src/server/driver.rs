@@ -11,6 +11,7 @@ use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
 use super::record::Recorder;
 use super::signaling::Udp;
+use super::signaling::streams::Streams;
 use super::store::Store;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
@@ -18,7 +19,7 @@ use crate::sip;
 use crate::stats::Stats;
 use crate::time::Instant;
 use anyhow::Context;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,7 @@ const NICE: i32 = -5;
 /// Where the engine's outputs go.
 pub struct Outlets {
     pub media: super::media::Commands,
+    pub streams: Streams,
     /// Resolves a host name and answers through the channel.
     pub resolve: Box<dyn Fn(u64, sip::uri::Uri) + Send>,
     pub store: Arc<Store>,
@@ -46,7 +48,8 @@ pub struct Outlets {
 pub struct Driver {
     pub engine: Engine,
     pub clock: Clock,
-    pub udp: Vec<Udp>,
+    /// By their numbers among the listeners.
+    pub udp: BTreeMap<u64, Udp>,
     pub inbox: Messages,
     pub outlets: Outlets,
     /// What the engine was told last about the log.
@@ -78,17 +81,18 @@ impl Driver {
     fn work(&mut self) -> io::Result<anyhow::Result<()>> {
         let (mut epoll, mut room, mut waiting) = (Epoll::new()?, Datagrams::default(), VecDeque::new());
         self.inbox.watch(&epoll, INBOX)?;
-        for (listener, udp) in self.udp.iter().enumerate() {
-            udp.watch(&epoll, listener as u64)?;
+        for (listener, udp) in &self.udp {
+            udp.watch(&epoll, *listener)?;
         }
         loop {
             let first = if waiting.is_empty() { self.inbox.may_sleep() } else { None };
             let busy = first.is_some() || !waiting.is_empty();
             let ready = epoll.wait(if busy { Some(Duration::ZERO) } else { self.patience() })?;
-            for udp in ready.filter_map(|token| self.udp.get(usize::try_from(token).ok()?)) {
-                if waiting.len() < WAITING_DATAGRAMS {
-                    udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())));
-                }
+            for udp in ready.filter_map(|token| self.udp.get(&token)) {
+                // All of it, out of the system's small buffer.
+                while waiting.len() < WAITING_DATAGRAMS
+                    && udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())))
+                {}
             }
             // Before what came is handled: a new call must not be taken when its events cannot be written.
             self.look_at_log();
@@ -128,6 +132,10 @@ impl Driver {
             Message::Stop => return Some(Ok(())),
             Message::Failed(why) => return Some(Err(anyhow::anyhow!(why))),
             Message::Input(input) => self.door(input),
+            Message::Framed(input, room) => {
+                self.door(input);
+                drop(room);
+            }
             Message::Look(look) => look(&self.engine),
         }
         None
@@ -166,8 +174,9 @@ impl Driver {
         let mut events = Vec::new();
         while let Some(output) = self.engine.poll() {
             match output {
+                Output::Sip { flow, bytes } if flow.transport.is_reliable() => self.outlets.streams.send(flow, bytes),
                 Output::Sip { flow, bytes } => {
-                    if let Some(udp) = self.udp.get(usize::from(flow.listener)) {
+                    if let Some(udp) = self.udp.get(&u64::from(flow.listener)) {
                         udp.send(flow, &bytes);
                     }
                 }

@@ -4,16 +4,26 @@ use super::net::{Epoll, Wake};
 use crate::engine::{Engine, Input};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What reaches the engine's thread.
 pub enum Message {
     Input(Input),
+    /// What came over a connection, and its room, given back when it has been handled: a connection that floods waits
+    /// for its own messages and for nobody else's.
+    Framed(Input, Room),
     /// Looks at the engine between two inputs: for metrics and readiness.
     Look(Box<dyn FnOnce(&Engine) + Send>),
     /// Ends the thread.
     Stop,
     /// The process cannot go on, and why.
     Failed(String),
+}
+
+/// A connection's share of the inbox: one message, and its bytes.
+pub struct Room {
+    pub turn: OwnedSemaphorePermit,
+    pub bytes: OwnedSemaphorePermit,
 }
 
 /// Where to leave messages.

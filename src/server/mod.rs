@@ -38,6 +38,7 @@ use clock::Clock;
 use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
 use record::Recorder;
+use signaling::streams::Streams;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -131,12 +132,13 @@ struct Running {
     planes: Arc<media::Planes>,
     store: Arc<Store>,
     http: tokio::task::JoinHandle<std::io::Result<()>>,
+    streams: Streams,
     drain_limit: Duration,
 }
 
 impl Running {
     fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
-        let opening::Opened { udp, http, store, accounts, sounds } = opening::open(loaded, &runtime)?;
+        let opening::Opened { udp, tcp, tls, http, store, accounts, sounds } = opening::open(loaded, &runtime)?;
         let sounds = Arc::new(sounds);
         let clock = Clock::start();
         let (inbox, messages) = Inbox::new()?;
@@ -148,17 +150,21 @@ impl Running {
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let store_writer = Arc::new(store.store);
         print_banner(loaded, &accounts, store.epoch);
+        let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
+        let signaling::Beside { streams, counters, resolve } = beside;
         let outlets = Outlets {
             media: planes.sender(),
-            resolve: signaling::resolver(runtime.clone(), inbox.clone()),
+            streams: streams.clone(),
+            resolve,
             store: Arc::clone(&store_writer),
             accounts: accounts.accounts,
             stats: Arc::clone(&stats),
             record,
         };
         let (drained, when_drained) = channel();
-        let dropped = udp.dropped();
-        let (udp, inbox_end, drained) = (vec![udp], messages, Some(drained));
+        let dropped = udp.values().map(signaling::Udp::dropped).collect();
+        let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
+        let (inbox_end, drained) = (messages, Some(drained));
         let driver = Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
@@ -166,12 +172,12 @@ impl Running {
             driver.run()
         })?;
         let exporter =
-            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), dropped);
+            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let drain_limit = loaded.center.limits.drain;
         let (store, drained) = (store_writer, Some(when_drained));
-        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, drain_limit })
+        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, streams, drain_limit })
     }
 
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
@@ -183,6 +189,7 @@ impl Running {
         _ = self.inbox.send(Message::Stop); // it may have ended already
         let ended = self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"));
         self.http.abort();
+        self.streams.flush(FAREWELL).await;
         self.planes.stop();
         let written = self.store.flush();
         ended??;
@@ -212,6 +219,8 @@ impl Running {
     }
 }
 
+/// How long the last BYEs may take to leave over connections.
+const FAREWELL: Duration = Duration::from_secs(1);
 const ENDED: &str = "the engine's thread has ended by itself";
 
 fn post(inbox: &Inbox, message: Message) -> Result<()> {
@@ -241,14 +250,18 @@ fn engine_settings(
 ) -> Result<(Start, Configuration)> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-    let listener = Listener { advertised: loaded.server.sip.advertised, ..Listener::udp(loaded.server.sip.bind) };
+    let listener = |listener: &config::SipListener| {
+        let config::SipListener { transport, bind, advertised, .. } = *listener;
+        Listener { transport, advertised, ..Listener::udp(bind) }
+    };
+    let listeners = loaded.server.sip.listeners.iter().map(listener).collect();
     let start = Start {
         node: loaded.server.node,
         epoch: store.epoch,
         next_seq: store.next_seq,
         wall: clock::wall(),
         seed,
-        sip: sip::Config::new(vec![listener], concat!("Tierline/", env!("CARGO_PKG_VERSION"))),
+        sip: sip::Config::new(listeners, concat!("Tierline/", env!("CARGO_PKG_VERSION"))),
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
     };
@@ -297,7 +310,12 @@ async fn stop_signal() -> Result<()> {
 fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
     let server = &loaded.server;
     println!("Tierline {} serves {} from {}", env!("CARGO_PKG_VERSION"), loaded.center.name, loaded.file);
-    println!("  SIP    udp {}", server.sip.bind);
+    for listener in &server.sip.listeners {
+        println!("  SIP    {} {}", listener.transport.as_str().to_ascii_lowercase(), listener.bind);
+    }
+    if server.sip.tls.own.is_none() && server.sip.listeners.iter().any(|l| l.transport == sip::Transport::Tls) {
+        println!("         its certificate is for trying out; phones trust it by {}/tls/ca.pem", server.data.display());
+    }
     println!("  HTTP   http://{}/  metrics, healthz, readyz", server.http);
     println!("  log    {} (start {epoch})", server.data.display());
     for line in loaded.center.lines.values() {
@@ -324,8 +342,28 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
         codes.not_ready, codes.ready
     );
     if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), loaded.center.lines.values().next()) {
-        println!("Try, in a second and a third terminal:");
-        println!("  tierline phone --user {} --answer", agent.user);
-        println!("  tierline phone --dial {} --press 1 --record heard.wav", line.numbers[0]);
+        print_hints(server, &agent.user, &line.numbers[0]);
     }
+}
+
+/// A recording of the demo's that a phone may play, so that its caller hears something.
+const FOR_TRYING: &str = "ivr-flows/sounds/agent-ready.wav";
+
+/// Two commands that make a call, as they are to be typed here.
+fn print_hints(server: &config::ServerSettings, agent: &str, line: &str) {
+    let program = own_name();
+    let udp = server.sip.listeners.iter().find(|listener| listener.transport == sip::Transport::Udp);
+    let elsewhere = udp.filter(|listener| listener.advertised.to_string() != "127.0.0.1:5060");
+    let to = elsewhere.map(|listener| format!(" --server {}", listener.advertised)).unwrap_or_default();
+    let play = if Path::new(FOR_TRYING).exists() { format!(" --play {FOR_TRYING}") } else { String::new() };
+    let usual = server.data == Path::new("data");
+    let data = if usual { String::new() } else { format!(" --data {}", server.data.display()) };
+    println!("Try, in a second and a third terminal (each comma waits half a second before the key):");
+    println!("  {program} phone --user {agent} --answer{play}{to}{data}");
+    println!("  {program} phone --dial {line} --press ,,,,,,,,,,,,1 --record heard.wav --hang-up 15{to}");
+}
+
+/// How this program was called, for commands that people copy.
+fn own_name() -> String {
+    std::env::args().next().unwrap_or_else(|| "tierline".to_owned())
 }

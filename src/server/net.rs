@@ -104,9 +104,15 @@ impl Wake {
 }
 
 /// Room for bursts of signaling from many phones: 4 MiB with CAP_NET_ADMIN, else what `net.core.rmem_max` allows.
-pub fn enlarge_buffers(socket: &UdpSocket) {
+/// Returns how many bytes that are.
+pub fn enlarge_buffers(socket: &UdpSocket) -> usize {
     set_receive_buffer(socket, libc::SO_RCVBUF, 4 << 20);
     set_receive_buffer(socket, libc::SO_RCVBUFFORCE, 4 << 20);
+    let (mut value, mut length) = (0i32, size_of::<i32>() as libc::socklen_t);
+    let place = (&raw mut value).cast();
+    // SAFETY: the kernel writes one i32 that lives through the call. Failing leaves zero.
+    unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, place, &raw mut length) };
+    usize::try_from(value).unwrap_or(0) / 2 // the kernel tells it doubled, for its own use (socket(7))
 }
 
 /// A socket for one leg's audio that never blocks, with room for 64 KiB: more than a second of it. In one system call
@@ -154,6 +160,24 @@ fn set_receive_buffer(socket: &UdpSocket, option: i32, bytes: i32) {
     let (value, length) = (&raw const bytes, size_of::<i32>() as libc::socklen_t);
     // SAFETY: the kernel reads one i32 that lives through the call. Failing leaves the system's default, which works.
     unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value.cast(), length) };
+}
+
+/// A peer that vanished is noticed: probes after a minute of silence, and what was sent must be acknowledged within
+/// half a minute (RFC 5482). A system that cannot leaves it to the limits above it.
+pub fn notice_dead_peer(socket: &impl AsRawFd) {
+    let tcp = libc::IPPROTO_TCP;
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (tcp, libc::TCP_KEEPIDLE, 60),
+        (tcp, libc::TCP_KEEPINTVL, 10),
+        (tcp, libc::TCP_KEEPCNT, 3),
+        (tcp, libc::TCP_USER_TIMEOUT, 30_000),
+    ];
+    for (level, option, value) in options {
+        let (value, length) = (&raw const value, size_of::<i32>() as libc::socklen_t);
+        // SAFETY: the kernel reads one i32 that lives through the call.
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value.cast(), length) };
+    }
 }
 
 /// Allows as many open files as the system lets us; each leg needs two. Returns how many that are.

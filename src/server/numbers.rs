@@ -6,6 +6,8 @@ use super::inbox::{Inbox, Message};
 use super::media::{Figures, Planes};
 use super::metrics::{Exported, of_store};
 use super::signaling::Dropped;
+use super::signaling::counters::Counters;
+use super::signaling::streams::Streams;
 use super::store::Store;
 use crate::acd;
 use crate::engine::Engine;
@@ -20,25 +22,26 @@ use std::time::Duration;
 /// How long a scrape waits for the engine's thread.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Who counts what sockets meet.
+pub struct Wire {
+    pub dropped: Vec<Dropped>,
+    pub streams: Streams,
+    pub counters: Arc<Counters>,
+}
+
 /// Collects and renders.
 pub struct Exporter {
     stats: Arc<Mutex<Stats>>,
     store: Arc<Store>,
     planes: Arc<Planes>,
     inbox: Inbox,
-    dropped: Dropped,
+    wire: Wire,
     exported: Mutex<Exported>,
 }
 
 impl Exporter {
-    pub fn new(
-        stats: Arc<Mutex<Stats>>,
-        store: Arc<Store>,
-        planes: Arc<Planes>,
-        inbox: Inbox,
-        dropped: Dropped,
-    ) -> Exporter {
-        Exporter { stats, store, planes, inbox, dropped, exported: Mutex::default() }
+    pub fn new(stats: Arc<Mutex<Stats>>, store: Arc<Store>, planes: Arc<Planes>, inbox: Inbox, wire: Wire) -> Exporter {
+        Exporter { stats, store, planes, inbox, wire, exported: Mutex::default() }
     }
 
     /// Prometheus' text format.
@@ -46,7 +49,7 @@ impl Exporter {
         let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         let mut samples: Vec<Sample> = stats.samples().collect();
         drop(stats); // the engine's thread writes there
-        samples.push(of_dropped(&self.dropped));
+        samples.extend(of_wire(&self.wire));
         samples.extend(of_store(self.store.numbers(), self.store.healthy()));
         samples.extend(of_planes(&self.planes.figures()));
         samples.extend(self.of_engine());
@@ -72,9 +75,16 @@ impl Exporter {
     }
 }
 
-fn of_dropped(dropped: &Dropped) -> Sample {
+fn of_wire(wire: &Wire) -> Vec<Sample> {
     let help = "Datagrams that the system dropped unread, because too many were waiting.";
-    Sample::counter("tierline_sip_datagrams_dropped_total", help, &[], dropped.count())
+    let dropped = wire.dropped.iter().map(Dropped::count).sum();
+    let mut samples = vec![Sample::counter("tierline_sip_datagrams_dropped_total", help, &[], dropped)];
+    samples.extend(wire.streams.open().into_iter().map(|(transport, open)| {
+        let label = ("transport", transport.as_str().to_ascii_lowercase());
+        Sample::gauge("tierline_sip_connections", "Connections that are open.", &[label], open as f64)
+    }));
+    samples.extend(wire.counters.samples());
+    samples
 }
 
 fn flag(on: bool) -> f64 {
@@ -154,7 +164,12 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
     samples.push(counter("tierline_media_packets_unsent_total", help, figures.unsent));
     for (reason, n) in media::Drop::ALL.iter().zip(stats.dropped) {
         let labels = [("plane", plane.to_string()), ("reason", reason.label().to_owned())];
-        samples.push(Sample::counter("tierline_media_packets_dropped_total", "RTP and RTCP packets not used.", &labels, n));
+        samples.push(Sample::counter(
+            "tierline_media_packets_dropped_total",
+            "RTP and RTCP packets not used.",
+            &labels,
+            n,
+        ));
     }
     samples
 }

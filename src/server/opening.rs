@@ -1,16 +1,25 @@
 //! What a start needs of the machine: ports, the data directory, passwords, sounds. All of it or nothing: what cannot
 //! be had is told at once, and the rest is closed again.
 
+use super::signaling::tls::Tls;
 use super::{accounts, signaling, speech, store};
 use crate::config::Loaded;
 use crate::engine::SILENCE;
 use crate::media;
+use crate::sip::Transport;
+use crate::written::Problem;
 use anyhow::{Context, Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// Everything there is before the first thread serves.
 pub struct Opened {
-    pub udp: signaling::Udp,
+    pub udp: BTreeMap<u64, signaling::Udp>,
+    /// With their numbers among the listeners.
+    pub tcp: Vec<(u16, TcpListener)>,
+    /// There if a listener speaks it.
+    pub tls: Option<Arc<Tls>>,
     pub http: TcpListener,
     pub store: store::Opened,
     pub accounts: accounts::Loaded,
@@ -23,18 +32,31 @@ pub struct Opened {
 /// One line for each thing that cannot be had.
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
-    let udp = missing.unless(signaling::Udp::bind(0, server.sip.bind));
+    let (mut udp, mut tcp) = (BTreeMap::new(), Vec::new());
+    for (number, listener) in (0u16..).zip(&server.sip.listeners) {
+        if listener.transport == Transport::Udp {
+            let bound = missing.unless_at(loaded, listener.place, signaling::Udp::bind(number, listener.bind));
+            udp.extend(bound.map(|bound| (u64::from(number), bound)));
+        } else {
+            let bound = runtime.block_on(TcpListener::bind(listener.bind));
+            let what = listener.transport.as_str().to_ascii_lowercase();
+            let bound = bound.with_context(|| format!("cannot listen on {what} {}", listener.bind));
+            tcp.extend(missing.unless_at(loaded, listener.place, bound).map(|bound| (number, bound)));
+        }
+    }
     let http = runtime.block_on(TcpListener::bind(server.http));
-    let http = missing.unless(http.with_context(|| format!("cannot listen on http {}", server.http)));
+    let http = http.with_context(|| format!("cannot listen on http {}", server.http));
+    let http = missing.unless_at(loaded, server.http_place, http);
     let store = missing.unless(store::Store::open(&server.data, server.node));
     // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
     let accounts = (ours || file.is_some()).then(|| accounts::load(&loaded.center, file, &server.data));
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
     let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
-    match (udp, http, store, accounts, sounds) {
-        (Some(udp), Some(http), Some(store), Some(accounts), Some(sounds)) => {
-            Ok(Opened { udp, http, store, accounts, sounds })
+    let tls = ours.then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
+    match (http, store, accounts, sounds, tls) {
+        (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) if missing.0.is_empty() => {
+            Ok(Opened { udp, tcp, tls, http, store, accounts, sounds })
         }
         _ => bail!(missing.0.join("\n")),
     }
@@ -48,6 +70,27 @@ impl Missing {
     fn unless<T>(&mut self, had: Result<T>) -> Option<T> {
         had.map_err(|why| self.0.push(format!("{why:#}"))).ok()
     }
+
+    /// The same for an address to listen on, with its place in the configuration.
+    fn unless_at<T>(&mut self, loaded: &Loaded, (line, column): (usize, usize), had: Result<T>) -> Option<T> {
+        let told = had.map_err(|why| {
+            let message = format!("{why:#}; write another address in `bind`, or stop what listens there");
+            anyhow::anyhow!("{}", Problem { file: loaded.file.clone(), line, column, message })
+        });
+        self.unless(told)
+    }
+}
+
+/// Certificates, if a listener needs them. One for trying out is for all that this server is called.
+fn open_tls(loaded: &Loaded) -> Result<Option<Arc<Tls>>> {
+    let (sip, center) = (&loaded.server.sip, &loaded.center);
+    if !sip.listeners.iter().any(|listener| listener.transport == Transport::Tls) {
+        return Ok(None);
+    }
+    let addresses = sip.listeners.iter().map(|listener| listener.advertised.ip().to_string());
+    let names = center.domains.iter().cloned().chain(["localhost".to_owned()]).chain(addresses);
+    let names: BTreeSet<String> = names.collect();
+    Tls::open(&sip.tls, &loaded.server.data, &names.into_iter().collect::<Vec<_>>()).map(|tls| Some(Arc::new(tls)))
 }
 
 /// Prompts and music, decoded and encoded once; texts that nobody has recorded are spoken.

@@ -109,6 +109,7 @@ impl Desk {
             identity,
             account,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            manner: phone::Manner::default(),
             plane: 0,
             media_address: local,
         };
@@ -242,7 +243,8 @@ impl Desk {
 
     async fn resolve(&mut self, query: u64, uri: &Uri) {
         let found = tokio::net::lookup_host((uri.host.to_string(), uri.port.unwrap_or(5060))).await;
-        let flows = found.map(|found| found.map(|at| (sip::Transport::Udp, at)).collect()).unwrap_or_default();
+        let place = |remote| sip::Place { transport: sip::Transport::Udp, remote, connection: 0 };
+        let flows = found.map(|found| found.map(place).collect()).unwrap_or_default();
         self.tell_phone(phone::Input::Sip(sip::Input::Resolved { query, flows }));
     }
 

@@ -65,9 +65,14 @@ pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
     let mut engine = Engine::new(start, config);
     let mut heard = Heard { log, ..Heard::default() };
     heard.take(&mut engine)?;
-    for (number, line) in lines.enumerate() {
-        let (now, input): (Instant, Input) =
-            serde_json::from_str(&line?).with_context(|| format!("line {} is no input", number + 2))?;
+    let mut lines = lines.enumerate().peekable();
+    while let Some((number, line)) = lines.next() {
+        let (now, input): (Instant, Input) = match serde_json::from_str(&line?) {
+            Ok(read) => read,
+            // What a kill left of the last line.
+            Err(why) if why.is_eof() && lines.peek().is_none() => break,
+            Err(why) => return Err(why).with_context(|| format!("line {} is no input", number + 2)),
+        };
         engine.handle(now, input);
         heard.take(&mut engine)?;
     }

@@ -1,16 +1,34 @@
-//! SIP over UDP, read and sent on the engine's thread. And the resolution of host names.
+//! SIP on the wire. UDP is read and sent on the engine's thread, here; connections and names are tokio's.
+//!
+//! [`streams`] has all connections and sends, [`connection`] is the life of one, [`tls`] its handshake,
+//! [`certificates`] makes those for trying out, [`resolve`] looks names up, [`counters`] counts.
 
-use super::inbox::{Inbox, Message};
+pub mod certificates;
+pub mod connection;
+pub mod counters;
+pub mod resolve;
+pub mod streams;
+pub mod tls;
+
+use super::inbox::Inbox;
 use super::net::datagrams::{self, Datagrams};
 use super::net::{self, Epoll};
-use crate::engine::Input;
+use crate::config::SipSettings;
+use crate::ids::Rng;
 use crate::sip::uri::Uri;
-use crate::sip::{self, Flow, Transport};
+use crate::sip::{Flow, Limits};
 use anyhow::{Context, Result};
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use counters::Counters;
+use resolve::Names;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use streams::Streams;
+use tls::Tls;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
-const SIP_PORT: u16 = 5060;
+/// A receive buffer below this, in bytes, holds less than half a second of 500 calls/s.
+const SMALL_BUFFER: usize = 1 << 20;
 
 /// A bound UDP listener: the engine's thread reads and sends here.
 pub struct Udp {
@@ -25,7 +43,16 @@ pub struct Dropped(Arc<UdpSocket>);
 impl Udp {
     pub fn bind(listener: u16, address: SocketAddr) -> Result<Udp> {
         let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on udp {address}"))?;
-        net::enlarge_buffers(&socket);
+        let room = net::enlarge_buffers(&socket);
+        if room < SMALL_BUFFER {
+            eprintln!(
+                "warning: the system's buffer for SIP on udp {address} is only {} KiB; raise net.core.rmem_max to \
+                 4194304, or bursts of messages will be dropped and sent again",
+                room >> 10
+            );
+        }
+        // Sending must not wait either: what does not fit is lost, as on the network.
+        socket.set_nonblocking(true)?;
         Ok(Udp { listener, socket: Arc::new(socket) })
     }
 
@@ -34,10 +61,11 @@ impl Udp {
         epoll.add(&*self.socket, token)
     }
 
-    /// One batch of what has come. An error here is about a datagram sent earlier, whose transaction has its timers.
-    pub fn receive(&self, room: &mut Datagrams, mut take: impl FnMut(Flow, &[u8])) {
-        let Ok(came) = room.receive(&self.socket) else { return };
-        came.for_each(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes));
+    /// One batch of what has come; false if that was all. An error here is about a datagram sent earlier, whose
+    /// transaction has its timers.
+    pub fn receive(&self, room: &mut Datagrams, mut take: impl FnMut(Flow, &[u8])) -> bool {
+        let Ok(came) = room.receive(&self.socket) else { return false };
+        came.map(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes)).count() == datagrams::BATCH
     }
 
     /// A datagram that cannot be sent is a lost datagram: the transaction's timers deal with it.
@@ -57,15 +85,45 @@ impl Dropped {
     }
 }
 
-/// Resolves names on threads of its own: a slow name server must not hold up anything else.
-pub fn resolver(runtime: tokio::runtime::Handle, inbox: Inbox) -> Box<dyn Fn(u64, Uri) + Send> {
-    Box::new(move |query, uri| {
-        let inbox = inbox.clone();
-        runtime.spawn_blocking(move || {
-            let port = uri.port.unwrap_or(SIP_PORT);
-            let found = (uri.host.to_string(), port).to_socket_addrs();
-            let flows = found.map(|found| found.map(|address| (Transport::Udp, address)).collect()).unwrap_or_default();
-            _ = inbox.send(Message::Input(Input::Sip(sip::Input::Resolved { query, flows })));
-        });
-    })
+/// What runs beside the engine's thread.
+pub struct Beside {
+    pub streams: Streams,
+    pub counters: Arc<Counters>,
+    /// Answers `sip::Output::Resolve` through the inbox.
+    pub resolve: Box<dyn Fn(u64, Uri) + Send>,
+}
+
+/// Begins to accept connections and to look names up. `epoch`: the number of this start, so that connections have
+/// numbers that none of an earlier start had.
+///
+/// # Errors
+/// The name servers cannot be used, or there is no randomness.
+pub fn start(
+    settings: &SipSettings,
+    (tcp, tls): (Vec<(u16, TcpListener)>, Option<Arc<Tls>>),
+    epoch: u32,
+    inbox: &Inbox,
+    runtime: &Handle,
+) -> Result<Beside> {
+    let counters = Arc::<Counters>::default();
+    if let Some(tls) = &tls {
+        runtime.spawn(Arc::clone(tls).follow(Arc::clone(&counters)));
+    }
+    let setup = streams::Setup {
+        listeners: settings.listeners.clone(),
+        settings: settings.connections.clone(),
+        limits: Limits::default(),
+        tls,
+        first: u64::from(epoch) << 32,
+    };
+    let streams = Streams::new(setup, inbox.clone(), runtime.clone(), Arc::clone(&counters));
+    tcp.into_iter().for_each(|(number, socket)| streams.listen(number, socket));
+    let transports = settings.listeners.iter().map(|listener| listener.transport).collect();
+    let dns = runtime.block_on(async { resolve::Dns::new(&settings.name_servers) })?;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    let names = Names::new(dns, transports, Rng::new(seed));
+    let told = (streams.clone(), Arc::clone(&counters));
+    let resolve = resolve::resolver(names, told, (runtime.clone(), inbox.clone()));
+    Ok(Beside { streams, counters, resolve })
 }

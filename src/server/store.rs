@@ -19,7 +19,7 @@
 //!
 //! **What erasing leaves behind.** A text is overwritten where it is, in a row that stays (`store/slots.rs` says why);
 //! of a number or a key that is a few empty bytes. Its copy in the write-ahead log is gone after the next hourly
-//! truncation or an orderly stop.
+//! truncation, start or orderly stop; one that a reader holds up is made up for by the next.
 //!
 //! Left out: retention of the events themselves (they hold no person), and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
@@ -118,8 +118,8 @@ impl Store {
     /// Opens or creates the log in `dir` (made with mode 0700 if missing) and counts one more start.
     ///
     /// # Errors
-    /// Says in words: another process uses the directory; a file cannot be read or is no log of ours; a newer
-    /// Tierline wrote it; another `node` (0 … 1,023) began it.
+    /// Says in words: another process uses the directory; a file cannot be read or is no log of ours; a newer or
+    /// older Tierline wrote it; another `node` (0 … 1,023) began it.
     pub fn open(dir: &Path, node: u16) -> Result<Opened> {
         Store::open_with(dir, node, Keep::default(), wall_now())
     }

@@ -17,6 +17,8 @@ pub struct Options {
     pub calls_per_hour: Option<f64>,
     pub conditions: Conditions,
     pub habits: Habits,
+    /// Share of the phones that use 100rel, UPDATE or short session timers, each by itself.
+    pub odd_phones: f64,
     /// How often the engine is killed, at random times.
     pub crashes: u32,
     /// Share of the engine's ports that cannot be opened.
@@ -43,6 +45,7 @@ impl Options {
                 ..Conditions::drawn(&mut Rng::from_number(seed))
             },
             habits: Habits::usual(),
+            odd_phones: 0.1,
             crashes: 1,
             port_failures: 0.0,
             keepalive: Some(Duration::from_secs(60)),
@@ -64,6 +67,7 @@ impl Options {
             calls_per_hour: Some(rate * f64::from(agents)),
             conditions: Conditions::drawn(&mut rng),
             habits: Habits::drawn(&mut rng),
+            odd_phones: 0.3,
             crashes: rng.below(4).saturating_sub(1) as u32,
             port_failures: if rng.chance(0.2) { 0.05 } else { 0.0 },
             keepalive: Some(Duration::from_secs(30)),
@@ -76,6 +80,7 @@ impl Options {
     pub fn scripted() -> Options {
         Options {
             conditions: Conditions::clean(),
+            odd_phones: 0.0,
             crashes: 0,
             keepalive: None,
             scan_every: 1,

@@ -77,6 +77,7 @@ impl World {
         let at = address(key);
         let mut sip = sip::Config::new(vec![Listener::udp(at)], "tierline-phone");
         sip.keepalive = None;
+        let manner = self.manner(key, &mut sip);
         let host = if agent { ENGINE.ip() } else { at.ip() };
         let secret = if right_password { password(&user) } else { "guessed".to_owned() };
         let settings = phone::Settings {
@@ -84,6 +85,7 @@ impl World {
             identity: NameAddr::new(Uri::sip(&user, Host::from(host), None)),
             account: agent.then(|| Account { user: user.clone(), password: secret }),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            manner,
             plane: 0,
             media_address: at.ip(),
         };
@@ -97,6 +99,23 @@ impl World {
         }
         // Whoever speaks is heard: the stand-in needs no sound for that, the phone wants one.
         self.phone_gets(key, phone::Input::Ask(Ask::Say { source: Source::Loop(SoundId(5)) }));
+    }
+
+    /// What this phone does where SIP leaves it the choice; drawn once for each phone.
+    fn manner(&self, key: u32, sip: &mut sip::Config) -> phone::Manner {
+        if let Some((manner, expires)) = self.script.manner(key) {
+            sip.sessions.interval = expires.unwrap_or(sip.sessions.interval);
+            return manner;
+        }
+        let mut rng = self.rng.fork(&format!("manner {key}"));
+        let odd = self.options.odd_phones;
+        if rng.chance(odd) {
+            // The shortest there is: a call of a minute is refreshed (RFC 4028).
+            sip.sessions.interval = Duration::from_secs(90 + rng.below(60));
+        }
+        let requires_reliable = rng.chance(odd);
+        let describes_early = rng.chance(odd);
+        phone::Manner { requires_reliable, describes_early, updates_early: describes_early && rng.chance(0.5) }
     }
 
     /// How often this phone has been started.

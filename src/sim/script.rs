@@ -3,6 +3,7 @@
 //! ```text
 //! agents 2
 //! keepalive 20
+//! phone 1001 describes early updates early
 //! lose 1 200 OK from Tierline
 //! at 0.5 1001 registers
 //! at 2 caller dials 100
@@ -16,7 +17,7 @@ use super::parties::Party;
 use super::people::{Act, Person};
 use super::{Due, Options, World, place};
 use crate::command;
-use crate::phone::Ask;
+use crate::phone::{Ask, Manner};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct Script {
     /// The pause between two OPTIONS to a phone; none are sent without it.
     keepalive: Option<Duration>,
     losses: Vec<Loss>,
+    /// Phones that use SIP in their own manner, and after how many seconds their sessions expire.
+    manners: Vec<(u32, Manner, Option<Duration>)>,
     deeds: Vec<(Duration, Deed)>,
 }
 
@@ -67,6 +70,12 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// How this phone uses SIP, if the script says so.
+    pub fn manner(&self, key: u32) -> Option<(Manner, Option<Duration>)> {
+        let of_key = self.script.manners.iter().find(|(who, ..)| *who == key)?;
+        Some((of_key.1, of_key.2))
+    }
+
     /// Whether the script wants this datagram lost.
     pub fn loses(&mut self, from_us: bool, bytes: &[u8]) -> bool {
         if self.script.losses.is_empty() {
@@ -82,6 +91,23 @@ impl Running {
             None => false,
         }
     }
+}
+
+/// `describes early`, `updates early`, `requires reliable`, `expires <seconds>`; several in one line.
+fn manner(words: &[&str]) -> Result<(Manner, Option<Duration>), String> {
+    let (mut manner, mut expires) = (Manner::default(), None);
+    for pair in words.chunks(2) {
+        match pair {
+            ["describes", "early"] => manner.describes_early = true,
+            ["updates", "early"] => manner.updates_early = true,
+            ["requires", "reliable"] => manner.requires_reliable = true,
+            ["expires", seconds] => {
+                expires = Some(Duration::from_secs(seconds.parse().map_err(|_| "after how many seconds?")?));
+            }
+            _ => return Err("no phone has this manner".to_owned()),
+        }
+    }
+    Ok((manner, expires))
 }
 
 impl Script {
@@ -105,6 +131,10 @@ impl Script {
                 let seconds = seconds.parse().map_err(|_| "how many seconds?")?;
                 self.keepalive = Some(Duration::from_secs(seconds));
             }
+            ["phone", who, manners @ ..] => {
+                let (manner, expires) = manner(manners)?;
+                self.manners.push((self.person(who)?, manner, expires));
+            }
             ["lose", times, label @ .., "from", who] => {
                 let times = times.parse().map_err(|_| "how many times?")?;
                 self.losses.push(Loss { times, label: label.join(" "), from_us: *who == ladder::US });
@@ -115,7 +145,7 @@ impl Script {
                 let deed = self.deed(deed)?;
                 self.deeds.push((at, deed));
             }
-            _ => return Err("expected `agents`, `keepalive`, `lose` or `at`".to_owned()),
+            _ => return Err("expected `agents`, `keepalive`, `phone`, `lose` or `at`".to_owned()),
         }
         Ok(())
     }
@@ -264,10 +294,11 @@ mod tests {
         check("\nat x caller hangs up", "line 2: at which second?: `at x caller hangs up`");
         check("at 1 1002 answers", "line 1: 1002 is no agent: `at 1 1002 answers`");
         check("at 1 bob answers", "line 1: who is bob?: `at 1 bob answers`");
+        check("phone caller is loud", "line 1: no phone has this manner: `phone caller is loud`");
         check("at 1 caller sings", "line 1: nobody can do this: `at 1 caller sings`");
         check(
             "in 1 caller dials 100",
-            "line 1: expected `agents`, `keepalive`, `lose` or `at`: `in 1 caller dials 100`",
+            "line 1: expected `agents`, `keepalive`, `phone`, `lose` or `at`: `in 1 caller dials 100`",
         );
     }
 }

@@ -35,7 +35,7 @@ impl Endpoint {
                 self.challenge(now, key, &request, flow, false);
             }
             Proof::Missing if claimed.is_some() => self.challenge(now, key, &request, flow, false),
-            Proof::Missing => self.invited(key, flow, request, Source::Stranger),
+            Proof::Missing => self.invited(now, (key, flow), request, Source::Stranger),
         }
     }
 
@@ -82,7 +82,7 @@ impl Endpoint {
         } else if !self.auth.spend(now, self.config.nonce_life, &proof) {
             self.challenge_stale(now, key, &request, flow);
         } else if is_call {
-            self.invited(key, flow, *request, Source::User(proof.username));
+            self.invited(now, (key, flow), *request, Source::User(proof.username));
         } else {
             self.register(now, key, flow, &request, proof);
         }

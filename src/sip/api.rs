@@ -25,7 +25,7 @@ use crate::ids::LegId;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// How messages travel. Only [`Transport::Udp`] is carried by a shell now.
+/// How messages travel. The shell carries the first three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Transport {
     Udp,
@@ -39,6 +39,14 @@ impl Transport {
     /// Whether what is sent arrives or the flow fails: then transactions need no retransmissions.
     pub fn is_reliable(self) -> bool {
         self != Transport::Udp
+    }
+
+    /// RFC 3261 §19.1.2.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp | Transport::Ws => 5060,
+            Transport::Tls | Transport::Wss => 5061,
+        }
     }
 
     /// As in a Via: `UDP`.
@@ -60,7 +68,17 @@ pub struct Flow {
     pub listener: u16,
     pub transport: Transport,
     pub remote: SocketAddr,
-    /// The connection's number, given by the shell; 0 on UDP.
+    /// The connection's number, given by the shell; 0 on UDP, and for whichever connection leads to `remote`.
+    pub connection: u64,
+}
+
+/// One of the places that a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    pub transport: Transport,
+    pub remote: SocketAddr,
+    /// The connection to be used, made as soon as something is sent: by it the shell knows which name the peer's
+    /// certificate must bear. 0 where that does not matter.
     pub connection: u64,
 }
 
@@ -78,7 +96,7 @@ pub enum Input {
         flow: Flow,
         bytes: Vec<u8>,
     },
-    /// The flow is broken, or on UDP the peer's host says that nobody listens there.
+    /// The flow is broken (a connection: it has ended, for whatever reason), or on UDP the peer's host says that nobody listens there.
     TransportFailed {
         flow: Flow,
     },
@@ -90,7 +108,7 @@ pub enum Input {
     /// The answer to [`Output::Resolve`], best first; empty if there is none.
     Resolved {
         query: u64,
-        flows: Vec<(Transport, SocketAddr)>,
+        flows: Vec<Place>,
     },
     Command(Command),
     /// A deadline has come. (Every other input looks at the deadlines as well.)
@@ -184,7 +202,9 @@ pub enum Command {
         headers: Vec<(String, String)>,
         account: Option<Account>,
     },
-    /// Tells the caller something: `status` 101 … 199.
+    /// Tells the caller something: `status` 101 … 199. It is repeated until it has arrived (RFC 3262) if the caller
+    /// requires that, or supports it and `body` is there; then `body` is the answer (or offer), and that of `Answer`
+    /// is not sent any more.
     Ring { leg: LegId, status: u16, body: Option<Body> },
     /// 200. `body` is the answer, or the offer if the INVITE had none (then the answer comes in `Established`).
     Answer { leg: LegId, body: Body },
@@ -194,12 +214,16 @@ pub enum Command {
     Challenge { leg: LegId },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
     HangUp { leg: LegId, reason: Option<Reason> },
-    /// re-INVITE with an offer. Answered by `OfferAnswered` or `OfferRefused`.
+    /// re-INVITE with an offer; before the 2xx an UPDATE (RFC 3311), refused with 491 unless the peer takes that and
+    /// the first offer has been answered reliably. Answered by `OfferAnswered` or `OfferRefused`; by `OfferOutdated` if it had to wait and
+    /// an offer of the peer's came first. One at a time: while an earlier one is open, `OfferRefused` with 491.
     Reoffer { leg: LegId, body: Body },
     /// Answers `Offered` (with the offer, if `Offered` had no body).
     AcceptOffer { leg: LegId, body: Body },
     /// Answers `Offered`; usual is 488.
     RefuseOffer { leg: LegId, status: u16 },
+    /// What becomes of the call that `Referred` asked for: `status` 100 … 699, a final one ends the matter.
+    ReferProgress { leg: LegId, status: u16 },
     /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration at a time.
     /// `expires` in seconds.
     Register { user: Account, registrar: Uri, expires: u32 },
@@ -238,6 +262,8 @@ pub enum EndCause {
     NoAck,
     /// The peer does not know the dialog any more (481), or does not answer within it (408).
     DialogGone,
+    /// The session was not refreshed in time (RFC 4028).
+    Expired,
 }
 
 /// Why a binding ended.
@@ -267,18 +293,22 @@ pub enum Event {
         offer: Option<Body>,
         flow: Flow,
         call_id: String,
+        /// The caller wants to take the place of this leg's peer (RFC 3891): if he may, end that leg after `Answer`.
+        replaces: Option<LegId>,
         /// Identity and routing fields that came along: P-Asserted-Identity, Privacy, Diversion, History-Info,
         /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
     },
-    /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit.
+    /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit. An
+    /// offer in it comes as `Offered`.
     Provisional {
         leg: LegId,
         status: u16,
         body: Option<Body>,
     },
-    /// Outgoing: the first 2xx, its ACK is sent; `body` is its body. Incoming: our 2xx was acknowledged; `body`
-    /// is the ACK's.
+    /// Outgoing: the first 2xx, its ACK is sent; `body` is its body, or the answer if that came reliably before it;
+    /// none if the last word was an offer of the peer that we have accepted. Incoming: our 2xx was acknowledged;
+    /// `body` is the ACK's.
     Established {
         leg: LegId,
         body: Option<Body>,
@@ -292,12 +322,13 @@ pub enum Event {
         retry_after: Option<u32>,
         why: FailureCause,
     },
-    /// The caller gave up before our final answer (CANCEL or BYE); 487 was sent.
+    /// The caller gave up before our final answer (CANCEL or BYE), 487 was sent; or he got no reliable provisional
+    /// response to the end (no PRACK in 64·T1), 504 was sent.
     Cancelled {
         leg: LegId,
         reason: Option<Reason>,
     },
-    /// re-INVITE or UPDATE; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow;
+    /// re-INVITE, UPDATE or PRACK, before or after the 2xx; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow;
     /// it does nothing if the peer has taken its offer back meanwhile (CANCEL).
     Offered {
         leg: LegId,
@@ -308,10 +339,26 @@ pub enum Event {
         leg: LegId,
         body: Option<Body>,
     },
-    /// Our `Reoffer` failed, the call goes on as before. After 491 try again in a while (RFC 3261 §14.1).
+    /// Our `Reoffer` failed, the call goes on as before. One that met an offer of the peer's was tried again by itself
+    /// (RFC 3261 §14.1): 491 says that it was in vain, or that an earlier `Reoffer` is open.
     OfferRefused {
         leg: LegId,
         status: u16,
+    },
+    /// Our `Reoffer` had to wait, and the peer's offer was accepted meanwhile: what it says is no longer so. Nothing
+    /// was sent, the way is free for another `Reoffer` if it is still wanted.
+    OfferOutdated {
+        leg: LegId,
+    },
+    /// The peer asks us to call somebody in its place (REFER); 202 was sent. `ReferProgress` must follow. Comes only
+    /// where [`Config::takes_refer`] is set.
+    Referred {
+        leg: LegId,
+        to: NameAddr,
+        /// Who says so; a mere claim.
+        referred_by: Option<NameAddr>,
+        /// The Replaces field that our INVITE shall carry.
+        replaces: Option<String>,
     },
     /// INFO within the call; it was answered 200.
     Info {

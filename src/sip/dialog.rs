@@ -104,7 +104,7 @@ impl DialogRecord {
         headers.push(Name::To, self.remote.as_str());
         headers.push(Name::CallId, self.call_id.as_str());
         headers.push(Name::CSeq, CSeq { number, method: method.clone() }.text());
-        if matches!(method, Method::Invite | Method::Update) {
+        if matches!(method, Method::Invite | Method::Update | Method::Notify) {
             headers.push(Name::Contact, self.contact.as_str());
         }
         request

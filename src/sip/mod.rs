@@ -4,19 +4,21 @@
 //! [`api`]; the wire is in `frame`, `uri`, `header`, `message`; passwords never come here (`Output::Verify`).
 //!
 //! ```text
-//! bytes ─▶ message ─▶ transaction ─┬─▶ uas, turn ─▶ Event
+//! bytes ─▶ message ─▶ transaction ─┬─▶ uas, turn, reliable ─▶ Event
 //!                                  └─▶ route ─▶ uac, turn, registration, keepalive ─▶ Event
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out now: PRACK and 100rel, session timers, REFER, Replaces, outbound, Path.
+//! Left out now: REFER and Replaces as the sending side, outbound, Path.
 
 mod admission;
 pub mod api;
 mod auth;
+mod connections;
 pub mod dialog;
 pub mod digest;
 pub mod frame;
+mod glare;
 mod grammar;
 pub mod header;
 mod headers;
@@ -24,10 +26,15 @@ mod keepalive;
 mod leg;
 pub mod message;
 mod name;
+mod objection;
 mod params;
+mod refer;
 pub mod registrar;
 mod registration;
+mod reliable;
+mod replaces;
 mod route;
+mod session;
 pub mod settings;
 pub mod stats;
 mod status;
@@ -38,13 +45,14 @@ mod transaction;
 mod turn;
 mod uac;
 mod uas;
+mod update;
 pub mod uri;
 
 pub use api::*;
 pub use dialog::DialogRecord;
 pub use frame::Limits;
 pub use registrar::Binding;
-pub use settings::{Capacity, Config, Listener, RegistrationTimes, Timing};
+pub use settings::{Capacity, Config, Listener, RegistrationTimes, SessionTimes, Timing};
 pub use stats::Stats;
 
 use crate::ids::{IdCounter, LegId, Rng};
@@ -56,9 +64,10 @@ use message::{Message, Request, Response};
 use registrar::Registrar;
 use registration::Registration;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use transaction::{ClientKey, Errand, Notice, ServerKey, Transactions};
 use uac::Invitation;
+use uri::Uri;
 
 /// One user agent with its listeners.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,9 +85,13 @@ pub struct Endpoint {
     acks: BTreeMap<ClientKey, Vec<Ack>>,
     /// INVITEs to cancel, with the Reason, as soon as a provisional response comes (RFC 3261 §9.1).
     cancelling: BTreeMap<ClientKey, Option<String>>,
+    /// Our tags of the last dialogs that have ended, oldest first.
+    ended: VecDeque<String>,
     queries: BTreeMap<u64, Query>,
     last_query: u64,
     registrar: Registrar,
+    /// Connections that something came over and that have not failed since.
+    connections: BTreeSet<u64>,
     auth: Auth,
     registration: Option<Registration>,
     /// Seconds of Retry-After while no new calls are taken.
@@ -99,7 +112,7 @@ enum Query {
     /// A REGISTER whose credentials are being verified.
     Phone { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
     /// A request whose next hop is a name.
-    Place { request: Box<Request>, errand: Errand, known: Option<Flow> },
+    Place { request: Box<Request>, errand: Errand, known: Option<Flow>, uri: Uri },
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -121,6 +134,14 @@ struct Ack {
 enum Deadline {
     /// When to register again.
     Refresh,
+    /// When to send a reliable provisional response again, or to give its INVITE up.
+    Unproven(LegId),
+    /// When to tell the peer that it will hear no more of its REFER.
+    Referral(LegId),
+    /// When to make an offer again that met another one.
+    Reoffer(LegId),
+    /// When to refresh a session, or to end the call whose session nobody has refreshed.
+    Session(LegId),
 }
 
 impl Endpoint {
@@ -138,9 +159,11 @@ impl Endpoint {
             serving: BTreeMap::new(),
             acks: BTreeMap::new(),
             cancelling: BTreeMap::new(),
+            ended: VecDeque::new(),
             queries: BTreeMap::new(),
             last_query: 0,
             registrar: Registrar::default(),
+            connections: BTreeSet::new(),
             registration: None,
             draining: None,
             due: Timers::default(),
@@ -153,11 +176,7 @@ impl Endpoint {
         self.timeout(now);
         match input {
             Input::Received { flow, bytes } => self.received(now, flow, &bytes),
-            Input::TransportFailed { flow } => {
-                self.transactions.transport_failed(flow);
-                let events = self.registrar.flow_failed(flow);
-                self.out.extend(events.into_iter().map(Output::Event));
-            }
+            Input::TransportFailed { flow } => self.broken(flow),
             Input::Verified { query, ok } => self.verified(now, query, ok),
             Input::Resolved { query, flows } => self.resolved(now, query, flows),
             Input::Command(command) => self.command(now, command),
@@ -233,13 +252,20 @@ impl Endpoint {
         self.transactions.timeout(now);
         self.drain(now);
         self.registrar_timeout(now);
-        while let Some(Deadline::Refresh) = self.due.pop_due(now) {
-            self.send_register(now);
+        while let Some(due) = self.due.pop_due(now) {
+            match due {
+                Deadline::Refresh => self.send_register(now),
+                Deadline::Unproven(leg) => self.unproven(now, leg),
+                Deadline::Referral(leg) => self.referral_due(now, leg),
+                Deadline::Reoffer(leg) => self.reoffer_due(now, leg),
+                Deadline::Session(leg) => self.session_due(now, leg),
+            }
         }
         self.drain(now);
     }
 
     fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        self.heard_over(flow);
         if frame::is_keepalive(bytes) {
             return;
         }
@@ -263,7 +289,7 @@ impl Endpoint {
     fn drain(&mut self, now: Instant) {
         while let Some(notice) = self.transactions.poll() {
             match notice {
-                Notice::Send { flow, bytes } => self.out.push_back(Output::Send { flow, bytes }),
+                Notice::Send { flow, bytes } => self.send(flow, bytes),
                 Notice::Provisional { key, purpose, response } => self.provisional(now, key, purpose, response),
                 Notice::Accepted { key, flow, errand, response } => self.accepted(now, key, flow, errand, response),
                 Notice::Finished { key, flow, errand, request, outcome } => {
@@ -290,6 +316,7 @@ impl Endpoint {
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
+            Command::ReferProgress { leg, status } => self.refer_progress(now, leg, status),
             Command::Register { user, registrar, expires } => self.begin_registration(now, user, registrar, expires),
             Command::Unregister => self.end_registration(now),
             Command::Restore { leg, mut dialog } => {
@@ -354,14 +381,21 @@ impl Endpoint {
             Leg::Calling(_) => {}
             Leg::Ringing(ringing) => {
                 self.serving.remove(&ringing.server);
+                self.due.cancel(&Deadline::Unproven(leg));
             }
             Leg::Talking(talking) => {
+                self.due.cancel(&Deadline::Session(leg));
+                self.due.cancel(&Deadline::Reoffer(leg));
+                self.due.cancel(&Deadline::Referral(leg));
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);
                 let theirs = talking.theirs.as_ref().map(|theirs| theirs.server);
                 unacked.into_iter().chain(theirs).for_each(|server| {
                     self.serving.remove(&server);
                 });
             }
+        }
+        if let Leg::Talking(talking) = &gone {
+            self.remember_ended(talking.dialog.local_tag.clone());
         }
         Some(gone)
     }

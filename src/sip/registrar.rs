@@ -288,6 +288,24 @@ impl Registrar {
         numbers.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)).collect()
     }
 
+    /// The phone could not be reached at its Contact; `is_gone` tells whether its own connection is gone, too.
+    pub fn lost_connection(&mut self, number: u64, is_gone: impl Fn(Flow) -> bool) -> Vec<Event> {
+        let binding = self.bindings.get(&number).filter(|binding| binding.flow.transport.is_reliable());
+        match binding.filter(|binding| is_gone(binding.flow)) {
+            Some(_) => self.remove(number, UnboundCause::Unreachable),
+            None => Vec::new(),
+        }
+    }
+
+    /// The flow of a phone that has registered this very place.
+    pub fn reached_at(&self, uri: &Uri) -> Option<Flow> {
+        let is_there = |binding: &&Binding| {
+            let contact = &binding.contact.uri;
+            contact.user == uri.user && contact.port == uri.port && contact.host == uri.host
+        };
+        self.bindings.values().filter(is_there).next_back().map(|binding| binding.flow)
+    }
+
     /// The Contact values of a 200 to REGISTER: every binding with what is left of its life (§10.3 step 8).
     pub fn listing(&self, now: Instant, user: &str) -> Vec<(Name, String)> {
         let entry = |binding: &Binding| {

@@ -2,9 +2,10 @@
 //!
 //! Left out: NAPTR and SRV are the shell's; `maddr` is ignored (it lets strangers point us at others).
 
-use super::api::{Event, FailureCause, Flow, Output, Transport};
+use super::api::{Event, FailureCause, Flow, Output, Place, Transport};
 use super::header::{Method, Name, NameAddr, Via};
 use super::message::Request;
+use super::session::longer_session;
 use super::stats;
 use super::transaction::{ClientKey, Errand, Outcome, Purpose};
 use super::uri::{Scheme, Uri};
@@ -21,19 +22,27 @@ pub(super) enum Hop {
 
 impl Endpoint {
     /// Sends a request without Via; INVITE and REGISTER get our Contact if they have none.
-    pub(super) fn dispatch(&mut self, now: Instant, request: Request, hop: Hop, errand: Errand) {
+    pub(super) fn dispatch(&mut self, now: Instant, request: Request, hop: Hop, mut errand: Errand) {
+        let hop = match hop {
+            Hop::Over(flow) if !self.lives(flow) => self.way_around(&request),
+            hop => hop,
+        };
         let (uri, known) = match hop {
             Hop::Over(flow) => return self.launch(now, flow, request, errand),
             Hop::Toward(uri, known) => (uri, known),
         };
         let direct = uri.host.ip().is_some();
         match self.locate(&uri, known).or(known.filter(|_| direct)) {
-            Some(flow) => self.launch(now, flow, request, errand),
+            Some(flow) => {
+                let roomier = self.roomier(&uri, flow, &request);
+                errand.spare.extend(roomier.map(|_| flow));
+                self.launch(now, roomier.unwrap_or(flow), request, errand);
+            }
             None if direct || self.queries.len() >= self.config.capacity.queries => {
                 self.unsent(now, request, errand);
             }
             None => {
-                let place = Query::Place { request: Box::new(request), errand, known };
+                let place = Query::Place { request: Box::new(request), errand, known, uri: uri.clone() };
                 let query = self.next_query(place);
                 self.out.push_back(Output::Resolve { query, uri });
             }
@@ -41,15 +50,19 @@ impl Endpoint {
     }
 
     /// The shell's answer about a name; a leg that has hung up meanwhile needs it no more.
-    pub(super) fn resolved(&mut self, now: Instant, query: u64, places: Vec<(Transport, SocketAddr)>) {
-        let Some(Query::Place { request, mut errand, known }) = self.queries.remove(&query) else { return };
+    pub(super) fn resolved(&mut self, now: Instant, query: u64, places: Vec<Place>) {
+        let Some(Query::Place { request, mut errand, known, uri }) = self.queries.remove(&query) else { return };
         if let Purpose::Call(leg) = errand.purpose
             && !self.legs.contains_key(&leg)
         {
             return;
         }
-        let flows = places.into_iter().rev().filter_map(|(transport, remote)| self.flow_to(transport, remote, known));
-        errand.spare = flows.collect();
+        let flow = |place: Place| {
+            let flow = self.flow_to(place.transport, place.remote, known)?;
+            Some(if flow.connection == 0 { Flow { connection: place.connection, ..flow } } else { flow })
+        };
+        let flows = self.roomiest(&uri, &request, places.into_iter().filter_map(flow).collect());
+        errand.spare = flows.into_iter().rev().collect();
         match errand.spare.pop().or(known) {
             Some(flow) => self.launch(now, flow, *request, errand),
             None => self.unsent(now, *request, errand),
@@ -58,8 +71,8 @@ impl Endpoint {
 
     pub(super) fn launch(&mut self, now: Instant, flow: Flow, mut request: Request, errand: Errand) {
         if matches!(request.method, Method::Invite | Method::Register) && !request.headers.has(&Name::Contact) {
-            let user = request.headers.from().map(|from| from.uri.user_decoded()).unwrap_or_default();
-            request.headers.push(Name::Contact, self.contact(&user, flow));
+            let contact = self.contact_of(&request, flow);
+            request.headers.push(Name::Contact, contact);
         }
         if !request.headers.has(&Name::UserAgent) && !self.config.server_name.is_empty() {
             request.headers.push(Name::UserAgent, self.config.server_name.as_str());
@@ -83,11 +96,19 @@ impl Endpoint {
         Via::new(flow.transport.as_str(), at.ip().into(), Some(at.port()), "")
     }
 
-    /// Our Contact for peers behind `flow`.
-    pub(super) fn contact(&self, user: &str, flow: Flow) -> String {
+    /// Our Contact in a request of ours that makes a dialog or a binding.
+    fn contact_of(&self, request: &Request, flow: Flow) -> String {
+        let user = request.headers.from().map(|from| from.uri.user_decoded()).unwrap_or_default();
+        self.contact(&user, flow, request.uri.scheme == Scheme::Sips)
+    }
+
+    /// Our Contact for peers behind `flow`; `secure` where RFC 3261 §8.1.1.8 and §12.1.1 want a SIPS URI.
+    pub(super) fn contact(&self, user: &str, flow: Flow, secure: bool) -> String {
         let at = self.advertised(flow);
         let mut uri = Uri::sip(user, at.ip().into(), Some(at.port()));
-        if flow.transport != Transport::Udp {
+        if secure && flow.transport == Transport::Tls {
+            uri.scheme = Scheme::Sips;
+        } else if flow.transport != Transport::Udp {
             uri.params.set("transport", Some(&flow.transport.as_str().to_ascii_lowercase()));
         }
         NameAddr::new(uri).text()
@@ -110,13 +131,17 @@ impl Endpoint {
             Some("wss") => Transport::Wss,
             Some(_) => return None,
         };
-        let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+        let port = uri.port.unwrap_or(transport.default_port());
         self.flow_to(transport, SocketAddr::new(ip, port), known)
     }
 
-    fn flow_to(&self, transport: Transport, remote: SocketAddr, known: Option<Flow>) -> Option<Flow> {
-        let same = |flow: &Flow| flow.transport == transport && flow.remote == remote;
-        if let Some(flow) = known.filter(same) {
+    pub(super) fn flow_to(&self, transport: Transport, remote: SocketAddr, known: Option<Flow>) -> Option<Flow> {
+        // A peer's own connection leads to him whatever port it comes from.
+        let leads = |flow: &Flow| {
+            let there = flow.remote == remote || (flow.connection != 0 && flow.remote.ip() == remote.ip());
+            there && flow.transport == transport && self.lives(*flow)
+        };
+        if let Some(flow) = known.filter(leads) {
             return Some(flow);
         }
         let fits = |index: usize| {
@@ -142,6 +167,12 @@ impl Endpoint {
         if let Some((key, flow)) = at {
             self.cancelling.remove(&key);
             self.note_life(flow, &request.uri, &outcome);
+            if let Purpose::Keepalive(binding) = errand.purpose
+                && may_go_elsewhere(&outcome)
+            {
+                let lost = self.registrar.lost_connection(binding, |flow| !self.connections.contains(&flow.connection));
+                self.out.extend(lost.into_iter().map(Output::Event));
+            }
         }
         // A call that we have hung up on is not tried again, neither elsewhere nor with a password.
         if !matches!(errand.purpose, Purpose::Call(leg) if !self.legs.contains_key(&leg)) {
@@ -149,6 +180,11 @@ impl Endpoint {
                 && let Some(flow) = errand.spare.pop()
             {
                 request.headers.remove_top_via();
+                if let Some((_, failed)) = at
+                    && request.headers.get(&Name::Contact) == Some(&self.contact_of(&request, failed))
+                {
+                    request.headers.remove(&Name::Contact); // the other way has its own
+                }
                 return self.launch(now, flow, *request, errand);
             }
             if let Some((_, flow)) = at
@@ -161,14 +197,19 @@ impl Endpoint {
         match errand.purpose {
             Purpose::Call(leg) => self.call_failed(leg, outcome),
             Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
+            Purpose::Notify(leg) => self.notified(leg, &request, &outcome),
+            Purpose::Update(leg) => self.updated(now, leg, &request, outcome),
+            Purpose::Refresh(leg) => self.refreshed(now, leg, &request, outcome),
             Purpose::Keepalive(binding) => self.asked(now, binding),
             Purpose::Register => self.registration_ended(now, &request, outcome),
-            Purpose::Bye | Purpose::Cancel => {}
+            // A PRACK that fails changes nothing: the INVITE's own end will say what became of it.
+            Purpose::Prack(_) | Purpose::Bye | Purpose::Cancel => {}
         }
     }
 
     fn second_try(&mut self, request: &Request, outcome: &Outcome, errand: &Errand) -> Option<Request> {
         match outcome {
+            Outcome::Response(response) if response.status == 422 => longer_session(request, response, errand.attempt),
             Outcome::Response(response) if matches!(response.status, 401 | 407) => {
                 let account = errand.account.as_deref()?;
                 super::auth::answered(request.clone(), response, account, errand.attempt, &mut self.rng)
@@ -185,6 +226,13 @@ impl Endpoint {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
             },
+            Purpose::Prack(leg) | Purpose::Refresh(leg) | Purpose::Update(leg) | Purpose::Notify(leg) => {
+                let tag = request.headers.to_tag().unwrap_or_default();
+                match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
+                    Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),
+                    None => return,
+                }
+            }
             Purpose::Register => self.registered_with(number),
             _ => {}
         }

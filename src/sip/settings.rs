@@ -61,6 +61,21 @@ impl Default for RegistrationTimes {
     }
 }
 
+/// How long a session may live unless it is refreshed (RFC 4028).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionTimes {
+    /// What we ask for, and grant at most: `min` … 24 h, default 30 min. A refresh is due at half of it.
+    pub interval: Duration,
+    /// Less is answered 422: 90 s … 1 h, default 90 s.
+    pub min: Duration,
+}
+
+impl Default for SessionTimes {
+    fn default() -> SessionTimes {
+        SessionTimes { interval: Duration::from_secs(1800), min: Duration::from_secs(90) }
+    }
+}
+
 /// What the endpoint may hold at most; beyond it new work is refused with 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
@@ -94,6 +109,9 @@ pub struct Config {
     pub users: BTreeSet<String>,
     pub timing: Timing,
     pub registration: RegistrationTimes,
+    pub sessions: SessionTimes,
+    /// Whether our user carries out `Event::Referred`; if not, REFER is answered 603 and not offered in Allow.
+    pub takes_refer: bool,
     /// The pause between two OPTIONS to a bound phone: 5 s … 1 h, default 30 s; `None` sends none.
     pub keepalive: Option<Duration>,
     /// For the headers Server and User-Agent.
@@ -114,6 +132,8 @@ impl Config {
             users: BTreeSet::new(),
             timing: Timing::default(),
             registration: RegistrationTimes::default(),
+            sessions: SessionTimes::default(),
+            takes_refer: false,
             keepalive: Some(Duration::from_secs(30)),
             server_name: server_name.to_owned(),
             limits: frame::Limits::default(),

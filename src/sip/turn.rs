@@ -5,11 +5,11 @@
 use super::api::{Body, EndCause, Event};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name};
-use super::leg::{Leg, Theirs, Unacked};
+use super::leg::{Leg, Ours, Theirs, Unacked};
 use super::message::{Request, Response};
-use super::route::Hop;
+use super::session::refresh_with;
 use super::transaction::{ClientKey, Errand, Outcome, Purpose, ServerKey};
-use super::uac::{body_of, hop, put_body, reason_of};
+use super::uac::{body_of, put_body, reason_of};
 use super::{Endpoint, Serving};
 use crate::ids::LegId;
 use crate::time::Instant;
@@ -20,16 +20,8 @@ impl Endpoint {
         let headers = &request.headers;
         let leg = *self.by_tag.get(headers.to_tag()?)?;
         let (call_id, remote) = (headers.call_id().ok()?, headers.from_tag().unwrap_or_default());
-        let same = match self.legs.get(&leg)? {
-            Leg::Talking(talking) => talking.dialog.is_of(call_id, remote),
-            Leg::Ringing(ringing) => {
-                let invite = &ringing.request.headers;
-                invite.call_id() == Ok(call_id) && invite.from_tag().unwrap_or_default() == remote
-            }
-            // The callee must not send anything but UPDATE and INFO before its 2xx, and we know no early dialogs.
-            Leg::Calling(_) => false,
-        };
-        same.then_some(leg)
+        self.legs.get(&leg)?.dialog_with(remote).filter(|dialog| dialog.is_of(call_id, remote))?;
+        Some(leg)
     }
 
     /// An ACK for a 2xx of ours.
@@ -74,12 +66,13 @@ impl Endpoint {
     pub(super) fn within_dialog(&mut self, now: Instant, key: ServerKey, request: Request) {
         let Some(leg) = self.leg_of(&request) else { return self.refuse(now, key, &request, 481) };
         let Ok(cseq) = request.headers.cseq() else { return self.refuse(now, key, &request, 400) };
-        if let Some(talking) = self.talking(leg) {
-            if talking.dialog.remote_cseq.is_some_and(|last| cseq.number < last) {
-                return self.refuse(now, key, &request, 500); // §12.2.2: out of order.
-            }
-            talking.dialog.remote_cseq = Some(cseq.number);
+        let remote = request.headers.from_tag().unwrap_or_default();
+        let dialog = self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(remote));
+        let dialog = dialog.expect("the dialog that the leg was found by");
+        if dialog.remote_cseq.is_some_and(|last| cseq.number < last) {
+            return self.refuse(now, key, &request, 500); // §12.2.2: out of order.
         }
+        dialog.remote_cseq = Some(cseq.number);
         match request.method {
             Method::Bye => self.said_bye(now, key, leg, &request),
             Method::Invite | Method::Update => self.offered(now, key, leg, request),
@@ -94,11 +87,16 @@ impl Endpoint {
                 let response = self.capabilities(&request);
                 self.respond(now, key, &Method::Options, response);
             }
+            Method::Refer => self.referred(now, key, leg, &request),
+            Method::Prack => self.proven(now, key, leg, request),
             _ => self.refuse(now, key, &request, 481),
         }
     }
 
     fn said_bye(&mut self, now: Instant, key: ServerKey, leg: LegId, request: &Request) {
+        if matches!(self.legs.get(&leg), Some(Leg::Calling(_))) {
+            return self.refuse(now, key, request, 481); // §15: the callee has no early dialog to end.
+        }
         self.refuse(now, key, request, 200);
         let reason = reason_of(&request.headers);
         if self.talking(leg).is_none() {
@@ -120,13 +118,11 @@ impl Endpoint {
     fn offered(&mut self, now: Instant, key: ServerKey, leg: LegId, mut request: Request) {
         let is_update = request.method == Method::Update;
         let has_body = !request.body.is_empty();
-        let Some(talking) = self.talking(leg) else {
-            return self.refuse_for_now(now, key, &request); // Before the 2xx (RFC 3311 §5.2, RFC 3261 §14.2).
-        };
+        let Some(talking) = self.talking(leg) else { return self.offered_early(now, key, leg, request) };
         if talking.leaving.is_some() {
             return self.refuse(now, key, &request, 481);
         }
-        if talking.offering && (has_body || !is_update) {
+        if talking.ours.is_some() && (has_body || !is_update) {
             return self.refuse(now, key, &request, 491); // §14.2: glare.
         }
         let awaits_ack = talking.unacked.as_ref().is_some_and(|unacked| !is_update || unacked.offered);
@@ -135,9 +131,11 @@ impl Endpoint {
         }
         talking.dialog.refresh_target(request.headers.contact().ok().flatten());
         if is_update && !has_body {
-            let contact = talking.dialog.contact.clone();
+            let (contact, current) = (talking.dialog.contact.clone(), talking.timer.clone());
             let mut response = self.response(&request, 200);
             response.headers.push(Name::Contact, contact);
+            let timer = self.grant_timer(now, &request, current.as_ref(), &mut response);
+            self.set_timer(now, leg, timer);
             return self.respond(now, key, &Method::Update, response);
         }
         let body = body_of(&request.headers, std::mem::take(&mut request.body));
@@ -147,7 +145,7 @@ impl Endpoint {
     }
 
     /// 500 with a Retry-After between 0 and 10 s.
-    fn refuse_for_now(&mut self, now: Instant, key: ServerKey, request: &Request) {
+    pub(super) fn refuse_for_now(&mut self, now: Instant, key: ServerKey, request: &Request) {
         let mut response = self.response(request, 500);
         response.headers.push(Name::RetryAfter, self.rng.below(11).to_string());
         self.respond(now, key, &request.method, response);
@@ -155,13 +153,19 @@ impl Endpoint {
 
     /// `Command::AcceptOffer`.
     pub(super) fn accept_offer(&mut self, now: Instant, leg: LegId, body: Body) {
+        if !matches!(self.legs.get(&leg), Some(Leg::Talking(_))) {
+            return self.accept_early(now, leg, body);
+        }
         let Some(talking) = self.talking(leg) else { return };
         if let Some(key) = talking.owes_ack.take() {
             let dialog = talking.dialog.clone();
+            talking.local = Some(body.clone());
             return self.acknowledge(key, &dialog, Some(body));
         }
         let Some(theirs) = talking.theirs.take() else { return };
-        let contact = talking.dialog.contact.clone();
+        let (contact, current) = (talking.dialog.contact.clone(), talking.timer.clone());
+        talking.local = Some(body.clone());
+        talking.wanted.iter_mut().for_each(|wanted| wanted.outdated = true);
         let Theirs { server, request, offered } = theirs;
         if request.method == Method::Invite {
             let cseq = talking.dialog.remote_cseq.unwrap_or_default();
@@ -172,6 +176,10 @@ impl Endpoint {
         }
         let mut response = self.response(&request, 200);
         response.headers.push(Name::Contact, contact);
+        if matches!(request.method, Method::Invite | Method::Update) {
+            let timer = self.grant_timer(now, &request, current.as_ref(), &mut response);
+            self.set_timer(now, leg, timer);
+        }
         put_body(&mut response.headers, &mut response.body, body);
         self.respond(now, server, &request.method, response);
     }
@@ -179,48 +187,70 @@ impl Endpoint {
     /// `Command::RefuseOffer`.
     pub(super) fn refuse_offer(&mut self, now: Instant, leg: LegId, status: u16) {
         assert!((300..700).contains(&status), "a refusal needs a failure status");
+        if !matches!(self.legs.get(&leg), Some(Leg::Talking(_))) {
+            return self.refuse_early(now, leg, status);
+        }
         if let Some(theirs) = self.talking(leg).and_then(|talking| talking.theirs.take()) {
             self.refuse(now, theirs.server, &theirs.request, status);
         }
     }
 
-    /// `Command::Reoffer`. While another offer is open on either side it fails at once with 491.
-    pub(super) fn reoffer(&mut self, now: Instant, leg: LegId, body: Body) {
-        let Some(talking) = self.talking(leg).filter(|talking| talking.leaving.is_none()) else { return };
-        let busy = talking.offering || talking.theirs.is_some() || talking.unacked.is_some();
-        if busy || talking.owes_ack.is_some() {
-            return self.tell(Event::OfferRefused { leg, status: 491 });
-        }
-        talking.offering = true;
+    /// A re-INVITE; nothing else must be under way.
+    pub(super) fn send_offer(&mut self, now: Instant, leg: LegId, ours: Ours) {
+        let allow = self.allow();
+        let Some(talking) = self.talking(leg) else { return };
         let mut request = talking.dialog.request(Method::Invite);
-        put_body(&mut request.headers, &mut request.body, body);
+        request.headers.push(Name::Allow, allow);
+        refresh_with(talking.timer.as_ref(), &mut request.headers);
+        put_body(&mut request.headers, &mut request.body, ours.body.clone());
         let errand = Errand { account: talking.account.clone(), ..Errand::new(Purpose::Reoffer(leg)) };
-        let hop: Hop = hop(&talking.dialog);
+        talking.ours = Some(ours);
+        let dialog = talking.dialog.clone();
+        let hop = self.hop(&dialog);
         self.dispatch(now, request, hop, errand);
     }
 
     /// `seen` is the dialog as the 2xx alone shows it: for the ACK if we have hung up meanwhile.
-    pub(super) fn reoffer_accepted(&mut self, key: ClientKey, leg: LegId, seen: DialogRecord, response: Response) {
+    pub(super) fn reoffer_accepted(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        leg: LegId,
+        (seen, response): (DialogRecord, Response),
+    ) {
         let Some(talking) = self.talking(leg) else { return self.acknowledge(key, &seen, None) };
-        talking.offering = false;
+        let ours = talking.ours.take();
         talking.dialog.refresh_target(response.headers.contact().ok().flatten());
         let dialog = talking.dialog.clone();
         self.acknowledge(key, &dialog, None);
+        let agreed = self.agreed_timer(now, key, &response);
+        self.set_timer(now, leg, agreed);
+        let Some(ours) = ours.filter(|ours| !ours.refreshes) else { return };
+        if let Some(talking) = self.talking(leg) {
+            talking.local = Some(ours.body);
+        }
         self.tell(Event::OfferAnswered { leg, body: body_of(&response.headers, response.body) });
     }
 
     /// §12.2.1.2: 481, 408 and silence mean that the dialog is gone; after other failures it goes on as it was.
     pub(super) fn reoffer_failed(&mut self, now: Instant, leg: LegId, outcome: Outcome) {
         let Some(talking) = self.talking(leg) else { return };
-        talking.offering = false;
+        let Some(ours) = talking.ours.take() else { return };
         let (is_gone, status) = match outcome {
             Outcome::Response(response) => (matches!(response.status, 408 | 481), response.status),
             Outcome::Timeout { .. } => (true, 408),
             Outcome::TransportFailed | Outcome::Unresolved => (true, 503),
         };
-        if !is_gone {
-            return self.tell(Event::OfferRefused { leg, status });
+        match status {
+            _ if is_gone => self.dialog_gone(now, leg, status),
+            _ if ours.refreshes => self.refresh_again(now, leg),
+            491 => self.offers_met(now, leg, ours),
+            _ => self.tell(Event::OfferRefused { leg, status }),
         }
+    }
+
+    /// The peer does not know the dialog, or is silent.
+    pub(super) fn dialog_gone(&mut self, now: Instant, leg: LegId, status: u16) {
         if let Some(Leg::Talking(talking)) = self.forget(leg) {
             if status != 481 {
                 self.leave(now, *talking, None);

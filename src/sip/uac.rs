@@ -5,7 +5,7 @@
 use super::api::{Account, Body, Event, Flow, Output, Reason};
 use super::dialog::DialogRecord;
 use super::header::{Headers, Method, Name, NameAddr};
-use super::leg::{Calling, Leaving, Leg, Talking};
+use super::leg::{Calling, Early, Leaving, Leg, Talking};
 use super::message::{Request, Response};
 use super::route::Hop;
 use super::transaction::{ClientKey, Errand, Purpose, fresh_branch};
@@ -37,9 +37,23 @@ impl Endpoint {
         invitation.from.set_tag(&local_tag);
         let call_id = self.rng.hex(16);
         let uri = invitation.uri.clone();
-        let request = invitation.into_request(&call_id, ALLOW);
+        let local = invitation.offer.clone();
+        let allow = if self.config.takes_refer { format!("{ALLOW}, REFER") } else { ALLOW.to_owned() };
+        let mut request = invitation.into_request(&call_id, &allow);
+        self.ask_for_timer(&mut request.headers);
         self.by_tag.insert(local_tag.clone(), leg);
-        self.legs.insert(leg, Leg::Calling(Calling { local_tag, client: None }));
+        self.legs.insert(
+            leg,
+            Leg::Calling(Box::new(Calling {
+                local_tag,
+                client: None,
+                local,
+                early: Vec::new(),
+                owes_prack: None,
+                theirs: None,
+                ours: None,
+            })),
+        );
         let mut errand = Errand::new(Purpose::Call(leg));
         errand.account = account.map(Box::new);
         errand.pinned = flow.is_some();
@@ -61,8 +75,7 @@ impl Endpoint {
             && response.status > 100
             && self.legs.contains_key(&leg)
         {
-            let status = response.status;
-            self.tell(Event::Provisional { leg, status, body: body_of(&response.headers, response.body) });
+            self.progressed(now, key, leg, response);
         }
     }
 
@@ -87,10 +100,15 @@ impl Endpoint {
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
         let mut dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
         match errand.purpose {
-            Purpose::Reoffer(leg) => self.reoffer_accepted(key, leg, dialog, response),
+            Purpose::Reoffer(leg) => self.reoffer_accepted(now, key, leg, (dialog, response)),
             Purpose::Call(leg) if is_first && matches!(self.legs.get(&leg), Some(Leg::Calling(_))) => {
-                let talking = Talking::new(dialog, errand.account);
-                self.established(key, leg, talking, response);
+                let early = self.end_early(leg, &mut dialog);
+                let mut talking = Talking::new(dialog, errand.account);
+                talking.owner = true;
+                talking.takes_update = response.headers.lists(&Name::Allow, Method::Update.as_str());
+                let agreed = self.agreed_timer(now, key, &response);
+                self.established(key, leg, (talking, early), response);
+                self.set_timer(now, leg, agreed);
             }
             _ => {
                 self.acknowledge(key, &dialog, None);
@@ -100,9 +118,18 @@ impl Endpoint {
         }
     }
 
-    fn established(&mut self, key: ClientKey, leg: LegId, mut talking: Talking, response: Response) {
+    fn established(
+        &mut self,
+        key: ClientKey,
+        leg: LegId,
+        (mut talking, early): (Talking, Option<Early>),
+        response: Response,
+    ) {
         let had_offer = self.transactions.sent(key).is_some_and(|sent| sent.headers.has(&Name::ContentType));
-        let body = body_of(&response.headers, response.body);
+        let body = match early.filter(|early| early.agreed) {
+            Some(early) => early.answer, // RFC 3262 §5: what the 2xx says once more is no news.
+            None => body_of(&response.headers, response.body),
+        };
         if !had_offer && body.is_some() {
             talking.owes_ack = Some(key);
             let (flow, remote_tag) = (talking.dialog.flow, talking.dialog.remote_tag.clone());
@@ -111,6 +138,10 @@ impl Endpoint {
             self.acknowledge(key, &talking.dialog, None);
         }
         let dialog = talking.dialog.clone();
+        if let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) {
+            talking.local = calling.local.take();
+            (talking.ours, talking.theirs) = (calling.ours.take(), calling.theirs.take());
+        }
         self.legs.insert(leg, Leg::Talking(Box::new(talking)));
         self.tell(Event::Established { leg, body, dialog });
     }
@@ -129,7 +160,10 @@ impl Endpoint {
         if let Some(body) = body {
             put_body(&mut ack.headers, &mut ack.body, body);
         }
-        let flow = dialog.next_hop().and_then(|uri| self.locate(&uri, Some(dialog.flow))).unwrap_or(dialog.flow);
+        let flow = match self.hop(dialog) {
+            Hop::Over(flow) => flow,
+            Hop::Toward(uri, known) => self.locate(&uri, known).unwrap_or(dialog.flow),
+        };
         let mut via = self.via(flow);
         via.params.set("branch", Some(&fresh_branch(&mut self.rng)));
         via.params.set("rport", None);
@@ -152,12 +186,17 @@ impl Endpoint {
             return; // §15: the callee must not send BYE before the ACK has come, or can come no more.
         }
         match self.forget(leg) {
-            Some(Leg::Calling(Calling { client: Some(key), .. })) => {
+            Some(Leg::Calling(calling)) if calling.client.is_some() => {
+                let key = calling.client.expect("just looked at");
+                if let Some(theirs) = calling.theirs {
+                    self.refuse(now, theirs.server, &theirs.request, 487);
+                }
                 if !self.transactions.cancel(now, key, reason.clone()) {
                     self.cancelling.insert(key, reason);
                 }
             }
-            Some(Leg::Ringing(ringing)) => {
+            Some(Leg::Ringing(mut ringing)) => {
+                self.refuse_open(now, &mut ringing);
                 let mut response = self.ringing_response(&ringing, 480);
                 reason.into_iter().for_each(|reason| response.headers.push(Name::Reason, reason));
                 self.respond(now, ringing.server, &Method::Invite, response);
@@ -183,23 +222,19 @@ impl Endpoint {
 
     fn end(&mut self, now: Instant, bye: Request, dialog: &DialogRecord, account: Option<Box<Account>>) {
         let errand = Errand { account, ..Errand::new(Purpose::Bye) };
-        self.dispatch(now, bye, hop(dialog), errand);
-    }
-}
-
-/// Where the next request of a dialog goes.
-pub(super) fn hop(dialog: &DialogRecord) -> Hop {
-    match dialog.next_hop() {
-        Some(uri) => Hop::Toward(uri, Some(dialog.flow)),
-        None => Hop::Over(dialog.flow),
+        let hop = self.hop(dialog);
+        self.dispatch(now, bye, hop, errand);
     }
 }
 
 /// Answers of one INVITE that are acknowledged; an honest proxy forks to fewer.
-const MAX_FORKS: usize = 16;
+pub(super) const MAX_FORKS: usize = 16;
 
 /// The methods that an endpoint answers; with REGISTER where it has users.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
+
+/// The extensions that an endpoint understands, as in Supported.
+pub(super) const SUPPORTED: [&str; 4] = ["100rel", "timer", "replaces", "norefersub"];
 
 impl Invitation {
     /// RFC 3261 §8.1.1, without Via and Contact.
@@ -215,6 +250,7 @@ impl Invitation {
         headers.push(Name::CallId, call_id);
         headers.push(Name::CSeq, "1 INVITE");
         headers.push(Name::Allow, allow);
+        headers.push(Name::Supported, SUPPORTED.join(", "));
         put_headers(headers, self.headers);
         if let Some(offer) = self.offer {
             put_body(headers, &mut request.body, offer);

@@ -3,13 +3,15 @@
 use super::api::{Body, Event, Flow, Output, Source};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name, Via};
-use super::leg::{Leg, Ringing, Talking, Unacked};
+use super::leg::{Leg, Reliable, Ringing, Talking, Unacked};
 use super::message::{Refusal, Request, Response};
+use super::objection::ignore_optional_body;
+use super::reliable::wants_reliable;
 use super::text::{number, put_ip};
 use super::transaction::{Arrival, ServerKey};
-use super::uac::{ALLOW, body_of, put_body, put_headers, reason_of};
+use super::uac::{ALLOW, SUPPORTED, body_of, put_body, put_headers, reason_of};
 use super::uri::Scheme;
-use super::{Endpoint, Query, Serving, stats};
+use super::{Deadline, Endpoint, Query, Serving, stats};
 use crate::ids::LegId;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -72,56 +74,10 @@ impl Endpoint {
         self.respond_stateless(reply, &request.method, response);
     }
 
-    /// What is wrong with a request whoever it is for (§8.2.1 to §8.2.3).
-    fn objection(&self, request: &Request, merged: bool) -> Option<Response> {
-        let headers = &request.headers;
-        let refuse = |status: u16, name: Name, value: String| {
-            let mut response = Response::to_request(request, status, Some(&self.auth.stateless_tag(&value)));
-            response.headers.push(name, value);
-            Some(response)
-        };
-        if !self.understands(&request.method) {
-            return refuse(405, Name::Allow, self.allow());
-        }
-        let unknown: Vec<&str> = headers.all(&Name::Require).collect();
-        if !unknown.is_empty() {
-            return refuse(420, Name::Unsupported, unknown.join(", ")); // We support no extension yet.
-        }
-        if headers.all(&Name::ContentEncoding).any(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-            return refuse(415, Name::AcceptEncoding, "identity".to_owned());
-        }
-        if negotiates(request) && !request.body.is_empty() && !is_sdp(request) {
-            return refuse(415, Name::Accept, "application/sdp".to_owned());
-        }
-        if headers.to_tag().is_some() {
-            return None;
-        }
-        match &request.uri.scheme {
-            Scheme::Sip | Scheme::Tel => {}
-            Scheme::Sips | Scheme::Other(_) => return Some(self.plain(request, 416)),
-        }
-        if merged {
-            return Some(self.plain(request, 482)); // §8.2.2.2
-        }
-        // RFC 4475 §3.3.11: for us a Max-Forwards of 0 is as good as any, but what is not for us ends here.
-        let knows_addresses = !self.config.listeners.iter().any(|listener| listener.bind.ip().is_unspecified());
-        let is_spent = headers.max_forwards() == Ok(Some(0)) && request.uri.scheme == Scheme::Sip;
-        (is_spent && knows_addresses && !self.is_ours(&request.uri.host)).then(|| self.plain(request, 483))
-    }
-
-    fn plain(&self, request: &Request, status: u16) -> Response {
-        let call_id = request.headers.call_id().unwrap_or_default();
-        Response::to_request(request, status, Some(&self.auth.stateless_tag(call_id)))
-    }
-
-    fn understands(&self, method: &Method) -> bool {
-        use Method::*;
-        matches!(method, Invite | Ack | Cancel | Bye | Options | Info | Update)
-            || (*method == Register && !self.config.users.is_empty())
-    }
-
     pub(super) fn allow(&self) -> String {
-        if self.config.users.is_empty() { ALLOW.to_owned() } else { format!("{ALLOW}, REGISTER") }
+        let refer = if self.config.takes_refer { ", REFER" } else { "" };
+        let register = if self.config.users.is_empty() { "" } else { ", REGISTER" };
+        format!("{ALLOW}{refer}{register}")
     }
 
     fn outside_dialog(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
@@ -132,6 +88,8 @@ impl Endpoint {
                 let response = self.capabilities(&request);
                 self.respond(now, key, &request.method, response);
             }
+            // Who is no party of a call of ours cannot make us call anybody.
+            Method::Refer => self.refuse(now, key, &request, 603),
             _ => self.refuse(now, key, &request, 481),
         }
     }
@@ -145,15 +103,25 @@ impl Endpoint {
             (Name::Accept, "application/sdp"),
             (Name::AcceptEncoding, "identity"),
             (Name::AcceptLanguage, "en"),
-            (Name::Supported, ""),
+            (Name::Supported, SUPPORTED.join(", ").as_str()),
         ] {
             response.headers.push(name, value);
         }
         response
     }
 
-    pub(super) fn invited(&mut self, key: ServerKey, flow: Flow, mut request: Request, source: Source) {
+    pub(super) fn invited(
+        &mut self,
+        now: Instant,
+        (key, flow): (ServerKey, Flow),
+        mut request: Request,
+        source: Source,
+    ) {
         let Ok(caller) = request.headers.from() else { return };
+        let replaces = match self.replaced(&request.headers) {
+            Ok(replaces) => replaces,
+            Err(status) => return self.refuse(now, key, &request, status),
+        };
         let leg = self.next_leg();
         let local_tag = self.tag();
         let is_told = |name: &Name| TOLD.contains(name) || name.as_str().starts_with("X-");
@@ -166,22 +134,25 @@ impl Endpoint {
             offer: body_of(&request.headers, std::mem::take(&mut request.body)),
             flow,
             call_id: request.headers.call_id().unwrap_or_default().to_owned(),
+            replaces,
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
         };
-        let contact = self.contact(&request.uri.user_decoded(), flow);
-        self.by_tag.insert(local_tag.clone(), leg);
+        let contact = self.contact(&request.uri.user_decoded(), flow, wants_sips(&request));
+        let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow);
+        self.by_tag.insert(local_tag, leg);
         self.serving.insert(key, Serving::Leg(leg));
-        self.legs.insert(leg, Leg::Ringing(Box::new(Ringing { server: key, request, local_tag, contact, flow })));
+        let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None, ours: None };
+        self.legs.insert(leg, Leg::Ringing(Box::new(ringing)));
         self.tell(event);
     }
 
     /// A response to the INVITE of a leg that rings, with what 1xx and 2xx carry (§12.1.1).
     pub(super) fn ringing_response(&self, ringing: &Ringing, status: u16) -> Response {
-        let mut response = Response::to_request(&ringing.request, status, Some(&ringing.local_tag));
+        let mut response = Response::to_request(&ringing.request, status, Some(&ringing.dialog.local_tag));
         if status < 300 {
             let routes = ringing.request.headers.all(&Name::RecordRoute);
             routes.for_each(|route| response.headers.push(Name::RecordRoute, route));
-            response.headers.push(Name::Contact, ringing.contact.as_str());
+            response.headers.push(Name::Contact, ringing.dialog.contact.as_str());
         }
         response
     }
@@ -195,30 +166,50 @@ impl Endpoint {
         if let Some(body) = body {
             put_body(&mut response.headers, &mut response.body, body);
         }
+        response.headers.push(Name::Allow, self.allow());
+        if wants_reliable(&ringing.request, &response) {
+            return self.ring_reliably(now, leg, response);
+        }
         self.respond(now, key, &Method::Invite, response);
     }
 
     /// `Command::Answer`.
     pub(super) fn answer(&mut self, now: Instant, leg: LegId, body: Body) {
+        let Some(Leg::Ringing(ringing)) = self.legs.get_mut(&leg) else { return };
+        if ringing.reliable.unacked.as_ref().is_some_and(|unacked| unacked.described) {
+            ringing.reliable.answer = Some(body); // RFC 3262 §3: the 2xx waits for the PRACK.
+            return;
+        }
+        let late_rseq = ringing.reliable.unacked.take().map(|_| ringing.reliable.rseq);
+        let (key, agreed, theirs) = (ringing.server, ringing.reliable.agreed, ringing.theirs.take());
+        let ours = ringing.ours.take();
+        let dialog = ringing.dialog.clone();
+        let offered = !agreed && !ringing.request.headers.has(&Name::ContentType);
+        let cseq = ringing.request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let Some(Leg::Ringing(ringing)) = self.legs.get(&leg) else { return };
-        let key = ringing.server;
         let mut response = self.ringing_response(ringing, 200);
         response.headers.push(Name::Allow, self.allow());
-        put_body(&mut response.headers, &mut response.body, body);
-        let dialog =
-            DialogRecord::of_request(&ringing.request, &ringing.local_tag, ringing.contact.clone(), ringing.flow);
-        let offered = !ringing.request.headers.has(&Name::ContentType);
-        let cseq = dialog.remote_cseq.unwrap_or_default();
+        response.headers.push(Name::Supported, SUPPORTED.join(", "));
+        let timer = self.grant_timer(now, &ringing.request, None, &mut response);
+        let takes_update = ringing.request.headers.lists(&Name::Allow, Method::Update.as_str());
+        if !agreed {
+            put_body(&mut response.headers, &mut response.body, body.clone());
+        }
+        self.due.cancel(&Deadline::Unproven(leg));
         let mut talking = Talking::new(dialog, None);
+        (talking.late_rseq, talking.theirs, talking.ours) = (late_rseq, theirs, ours);
+        (talking.local, talking.takes_update) = (Some(body), takes_update);
         talking.unacked = Some(Unacked { server: key, cseq, first: true, offered });
         self.legs.insert(leg, Leg::Talking(Box::new(talking)));
+        self.set_timer(now, leg, timer);
         self.respond(now, key, &Method::Invite, response);
     }
 
     /// `Command::Refuse`.
     pub(super) fn turn_away(&mut self, now: Instant, leg: LegId, status: u16, headers: Vec<(String, String)>) {
         assert!((300..700).contains(&status), "a refusal needs a failure status");
-        let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) else { return };
+        let Some(Leg::Ringing(mut ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) else { return };
+        self.refuse_open(now, &mut ringing);
         let mut response = self.ringing_response(&ringing, status);
         put_headers(&mut response.headers, headers);
         self.respond(now, ringing.server, &Method::Invite, response);
@@ -226,8 +217,9 @@ impl Endpoint {
 
     /// `Command::Challenge`.
     pub(super) fn demand_proof(&mut self, now: Instant, leg: LegId) {
-        if let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
-            self.challenge(now, ringing.server, &ringing.request, ringing.flow, false);
+        if let Some(Leg::Ringing(mut ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+            self.refuse_open(now, &mut ringing);
+            self.challenge(now, ringing.server, &ringing.request, ringing.dialog.flow, false);
         }
     }
 
@@ -261,7 +253,8 @@ impl Endpoint {
 
     /// 487 for a leg that rings, by CANCEL or by BYE within the early dialog.
     pub(super) fn caller_gave_up(&mut self, now: Instant, leg: LegId, reason: Option<super::Reason>) {
-        if let Some(Leg::Ringing(ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+        if let Some(Leg::Ringing(mut ringing)) = self.forget_if(leg, |leg| matches!(leg, Leg::Ringing(_))) {
+            self.refuse_open(now, &mut ringing);
             let response = self.ringing_response(&ringing, 487);
             self.respond(now, ringing.server, &Method::Invite, response);
             self.tell(Event::Cancelled { leg, reason });
@@ -327,24 +320,12 @@ impl Endpoint {
     }
 }
 
-/// RFC 3261 §20.11: a body of an unknown type that need not be understood counts as none.
-fn ignore_optional_body(request: &mut Request) {
-    let disposition = request.headers.get(&Name::ContentDisposition).unwrap_or_default();
-    let is_optional = disposition.split(';').any(|part| part.trim().eq_ignore_ascii_case("handling=optional"));
-    if is_optional && negotiates(request) && !is_sdp(request) {
-        request.headers.remove(&Name::ContentType);
-        request.headers.remove(&Name::ContentEncoding);
-        request.body = Vec::new();
-    }
-}
-
-/// Whether a body would be an offer.
-fn negotiates(request: &Request) -> bool {
-    matches!(request.method, Method::Invite | Method::Update)
-}
-
-fn is_sdp(request: &Request) -> bool {
-    request.headers.content_type().as_deref() == Some("application/sdp")
+/// RFC 3261 §12.1.1: who is called by SIPS, or comes over SIPS, is given a SIPS Contact.
+fn wants_sips(invite: &Request) -> bool {
+    let headers = &invite.headers;
+    let over = headers.record_routes().ok().and_then(|routes| Some(routes.first()?.uri.scheme.clone()));
+    let over = over.or_else(|| Some(headers.contact().ok()??.uri.scheme));
+    invite.uri.scheme == Scheme::Sips || over == Some(Scheme::Sips)
 }
 
 /// Notes in the top Via where the request came from, and says where its responses go: to the address it came

@@ -299,6 +299,11 @@ impl Uri {
         }
     }
 
+    /// A value of [`Uri::headers`] without escapes; what ends lines in it becomes a space.
+    pub(super) fn header_decoded(value: &str) -> String {
+        String::from_utf8_lossy(&unescape(value)).replace(['\r', '\n', '\0'], " ")
+    }
+
     /// RFC 3261 §19.1.4. Header components compare as text without case.
     pub fn equivalent(&self, other: &Uri) -> bool {
         self.scheme == other.scheme

@@ -11,7 +11,7 @@ use std::path::Path;
 /// What the clockwork of a capture sends.
 pub const TICK: &[u8] = b"tick";
 
-/// One UDP datagram. `at` in seconds.
+/// One UDP datagram, or what one TCP segment carries: on loopback, each message that is sent is one. `at` in seconds.
 pub struct Datagram {
     pub at: f64,
     pub from: SocketAddr,
@@ -288,13 +288,19 @@ fn datagrams(file: &[u8]) -> Vec<Datagram> {
 
 fn datagram(at: f64, frame: &[u8]) -> Option<Datagram> {
     let ip = frame.get(14..)?;
-    let udp = ip.get(usize::from(ip.first()? & 15) * 4..)?;
-    let is_udp = ip[0] >> 4 == 4 && ip.get(9) == Some(&17) && udp.len() >= 8;
+    let whole = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
+    let udp = ip.get(usize::from(ip.first()? & 15) * 4..whole.min(ip.len()))?;
+    let header = match ip.get(9)? {
+        17 => 8,
+        6 => usize::from(udp.get(12)? >> 4) * 4,
+        _ => return None,
+    };
+    let is_udp = ip[0] >> 4 == 4 && udp.len() >= header;
     let address = |at: usize, port: usize| {
         let ip = Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
         SocketAddr::new(ip.into(), u16::from_be_bytes([udp[port], udp[port + 1]]))
     };
-    is_udp.then(|| Datagram { at, from: address(12, 0), to: address(16, 2), bytes: udp[8..].to_vec() })
+    is_udp.then(|| Datagram { at, from: address(12, 0), to: address(16, 2), bytes: udp[header..].to_vec() })
 }
 
 /// Writes what SIPp plays: frames of a tone every 20 ms, and keys as RFC 4733 events at some times (in seconds).

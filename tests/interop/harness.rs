@@ -118,7 +118,7 @@ impl Ground {
         let path = self.file("wire.pcap");
         let mut command = Command::new("tcpdump");
         command.args(["-i", "lo", "-n", "-U", "-B", "16384", "-Z", "root", "-w"]).arg(&path);
-        command.arg(format!("udp and portrange {}-{}", self.base, self.base + BLOCK - 1));
+        command.arg(format!("(udp or tcp) and portrange {}-{}", self.base, self.base + BLOCK - 1));
         let program = self.run("tcpdump", &mut command);
         wait_until("tcpdump listens", 10 * SECOND, || program.errors().contains("listening on"));
         Tcpdump { program, path, base: self.base, _clockwork: Clockwork::start(self.base) }

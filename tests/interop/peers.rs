@@ -8,7 +8,7 @@ use super::server::{Server, TIERLINE, password};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -131,19 +131,30 @@ pub struct Baresip {
 impl Baresip {
     /// Registers as the agent and says a tone in its calls. `answers`: by itself.
     pub fn start(ground: &Ground, server: &Server, user: &str, hz: f64, answers: bool) -> Baresip {
+        Baresip::start_over(ground, (server.sip, ""), user, hz, answers)
+    }
+
+    /// The same over a transport, given as what the account's URI ends with: `;transport=tcp`.
+    pub fn start_over(ground: &Ground, (at, over): (SocketAddr, &str), user: &str, hz: f64, answers: bool) -> Baresip {
         let dir = ground.file(user);
         std::fs::create_dir_all(&dir).expect("a folder for baresip");
         let mode = if answers { "auto" } else { "manual" };
-        let (at, says) = (server.sip, password(user));
-        let account = format!("<sip:{user}@{at}>;auth_user={user};auth_pass={says};answermode={mode};regint=120\n");
+        let says = password(user);
+        let account =
+            format!("<sip:{user}@{at}{over}>;auth_user={user};auth_pass={says};answermode={mode};regint=120\n");
         Baresip::launch(ground, dir, user, hz, &account)
     }
 
     /// One without an account at the server: a caller.
     pub fn caller(ground: &Ground, name: &str, hz: f64) -> Baresip {
+        Baresip::caller_over(ground, ((Ipv4Addr::LOCALHOST, 5060).into(), ""), name, hz)
+    }
+
+    /// The same over a transport, as [`Baresip::start_over`].
+    pub fn caller_over(ground: &Ground, (at, over): (SocketAddr, &str), name: &str, hz: f64) -> Baresip {
         let dir = ground.file(name);
         std::fs::create_dir_all(&dir).expect("a folder for baresip");
-        Baresip::launch(ground, dir, name, hz, &format!("<sip:{name}@127.0.0.1>;regint=0\n"))
+        Baresip::launch(ground, dir, name, hz, &format!("<sip:{name}@{at}{over}>;regint=0\n"))
     }
 
     fn launch(ground: &Ground, dir: PathBuf, name: &str, hz: f64, account: &str) -> Baresip {

@@ -24,12 +24,14 @@ pub struct Wishes {
     pub ring_timeout: &'static str,
     pub wrap_up: &'static str,
     pub drain: &'static str,
+    /// Further lines of `[server.sip]` and tables below it.
+    pub sip: String,
 }
 
 impl Wishes {
     pub fn agents(users: &[&str]) -> Wishes {
         let agents = users.iter().map(|user| (*user).to_owned()).collect();
-        Wishes { agents, silence: "30s", ring_timeout: "20s", wrap_up: "0s", drain: "1m" }
+        Wishes { agents, silence: "30s", ring_timeout: "20s", wrap_up: "0s", drain: "1m", sip: String::new() }
     }
 }
 
@@ -138,8 +140,8 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
          [line.direct]\nnumbers = [\"{DIRECT}\"]\nflow = \"direct\"\n[limits]\nsilence = \"{}\"\ndrain = \"{}\"\n\
          calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{sip}\"\n\
-         [server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n",
-        wishes.silence, wishes.drain
+         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n",
+        wishes.silence, wishes.drain, wishes.sip
     );
     for queue in ["general", "technical"] {
         let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);

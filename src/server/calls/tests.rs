@@ -146,6 +146,23 @@ fn one_call_is_told_as_json() {
     assert_eq!(full["events"][0]["caller"]["text"], "+4930123456");
 }
 
+/// With a dialog's tags and target anybody could end the call.
+#[test]
+fn of_a_running_call_the_dialog_is_never_shown() {
+    let dir = dir("dialog");
+    let dialog = Personal { kind: PersonalKind::Dialog, handle: 77, text: Some("tag=secret".into()) };
+    let confirmed = What::LegConfirmed { leg: LegId(1), party: Party::Caller, dialog };
+    write(&dir, vec![(1, 0, arrives(1)), (1, 1, confirmed)]);
+    let shown = [
+        super::told(&dir.0, "c0-1-1", true).unwrap(),
+        ladder(&dir.0, "c0-1-1", true).unwrap(),
+        listed(&dir, 20, true, true),
+    ];
+    for text in shown {
+        assert!(text.contains("4930123456") && !text.contains("secret"), "{text}");
+    }
+}
+
 /// A short code is a call too; the list says what was asked for.
 #[test]
 fn a_break_is_seen_in_the_list() {

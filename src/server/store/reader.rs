@@ -17,7 +17,8 @@ pub struct Filter {
     pub since: Option<Wall>,
 }
 
-/// A reading connection. Never writes and never holds up the writer.
+/// A reading connection. Never writes, and holds up the writer only while that empties the write-ahead log (hourly),
+/// for 5 seconds at most.
 #[derive(Debug)]
 pub struct Reader {
     conn: Connection,
@@ -27,7 +28,7 @@ impl Reader {
     /// Opens the log in `dir`; `None` if there is none yet.
     ///
     /// # Errors
-    /// The file cannot be read, is no log of ours, or a newer Tierline wrote it.
+    /// The file cannot be read, is no log of ours, or a newer or older Tierline wrote it.
     pub fn open(dir: &Path) -> Result<Option<Reader>> {
         let path = schema::file(dir);
         let what = || format!("cannot read the event log `{}`", path.display());
@@ -39,6 +40,13 @@ impl Reader {
         conn.busy_timeout(std::time::Duration::from_secs(5))?;
         schema::check_version(&conn).with_context(what)?;
         Ok(Some(Reader { conn }))
+    }
+
+    /// Runs `read`; all that it reads is of one moment, whatever is written or erased meanwhile. Not to be nested, and
+    /// brief: until its end what is erased stays in the write-ahead log.
+    pub fn as_one<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _until_dropped = self.conn.unchecked_transaction()?;
+        read()
     }
 
     /// All events of one call in order, without personal texts; empty if there is no such call.
@@ -59,9 +67,16 @@ impl Reader {
         Ok(lines_with(&self.conn, seq)?.and_then(|lines| lines.line(seq).map(str::to_owned)))
     }
 
-    /// Puts back the personal texts that are still kept.
+    /// Puts back the callers' numbers and keys that are still kept. Dialogs and bindings are for a restart only: whoever
+    /// knows a running dialog can end it.
     pub fn join_texts(&self, events: &mut [Event]) -> Result<()> {
-        events.iter_mut().try_for_each(|event| join_text(&self.conn, event))
+        for event in events {
+            let Some(personal) = event.what.personal_mut() else { continue };
+            if matches!(personal.kind, PersonalKind::Number | PersonalKind::Digit) {
+                personal.text = text_of(&self.conn, personal.handle)?.map(Into::into);
+            }
+        }
+        Ok(())
     }
 
     /// The calls that arrived last, newest first, at most `limit`.
@@ -115,7 +130,8 @@ pub(super) fn open_events(conn: &Connection) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Dialogs and bindings are kept in the slots of what is open, the other kinds by their handle.
+/// Dialogs and bindings are kept in the slots of what is open, the other kinds by their handle. In one transaction with
+/// what found `event`: a slot that is freed and taken in between has another caller's dialog.
 fn join_text(conn: &Connection, event: &mut Event) -> Result<()> {
     let seq = event.seq as i64;
     let Some(personal) = event.what.personal_mut() else { return Ok(()) };
@@ -125,13 +141,16 @@ fn join_text(conn: &Connection, event: &mut Event) -> Result<()> {
             let written: Option<String> = query.query_row([seq], |row| row.get(0)).optional()?.flatten();
             written.map(|written| slots::text(conn, &slots::parse(Some(&written)))).transpose()?
         }
-        PersonalKind::Number | PersonalKind::Digit => {
-            let mut query = conn.prepare_cached("SELECT text FROM personal WHERE handle = ?1 AND kind <> ?2")?;
-            query.query_row([personal.handle as i64, schema::ERASED], |row| row.get(0)).optional()?
-        }
+        PersonalKind::Number | PersonalKind::Digit => text_of(conn, personal.handle)?,
     };
     personal.text = text.map(Into::into);
     Ok(())
+}
+
+/// The number or key that `handle` stands for; `None` if it was erased.
+fn text_of(conn: &Connection, handle: u64) -> Result<Option<String>> {
+    let mut query = conn.prepare_cached("SELECT text FROM personal WHERE handle = ?1 AND kind <> ?2")?;
+    Ok(query.query_row([handle as i64, schema::ERASED], |row| row.get(0)).optional()?)
 }
 
 /// The row that has the event `seq`, if there is such an event; else the last one before.

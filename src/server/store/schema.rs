@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The version of the tables that this program writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Starts that one node can count: ids carry 22 bits of it.
 const MAX_EPOCH: i64 = (1 << 22) - 1;
@@ -27,7 +27,7 @@ const TABLES: &str = "
     CREATE INDEX personal_at ON personal(kind, at) WHERE kind <> 9;
     CREATE TABLE open(seq INTEGER PRIMARY KEY, slots TEXT);
     CREATE TABLE slot(slot INTEGER PRIMARY KEY, body BLOB NOT NULL);
-    INSERT INTO meta VALUES ('schema', 1), ('epoch', 0);
+    INSERT INTO meta VALUES ('epoch', 0);
 ";
 
 /// `personal.kind` of a text that was erased: its row stays, with as many zeros (see [`super::slots`] for the reason).
@@ -94,7 +94,7 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if is_empty(&tx)? {
         tx.execute_batch(TABLES)?;
-        tx.execute("INSERT INTO meta VALUES ('node', ?1)", [node])?;
+        tx.execute("INSERT INTO meta VALUES ('schema', ?1), ('node', ?2)", params![VERSION, node])?;
     }
     check_version(&tx)?;
     check_node(&tx, node)?;
@@ -129,13 +129,22 @@ fn is_empty(conn: &Connection) -> Result<bool> {
     Ok(conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0)
 }
 
-/// Refuses a database that is not ours or that a newer program wrote.
+/// Refuses a database that is not ours, or whose tables are those of another version.
 pub(super) fn check_version(conn: &Connection) -> Result<()> {
-    let ours = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'event', 'personal', 'open', 'slot')";
-    let tables: i64 = conn.query_row(ours, [], |row| row.get(0))?;
-    ensure!(tables == 5, "it is a database, but not an event log of Tierline");
+    const FOREIGN: &str = "it is a database, but not an event log of Tierline";
+    let count = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let columns = "SELECT count(*) FROM pragma_table_info('meta') WHERE name IN ('key', 'value')";
+    ensure!(count(columns)? == 2, FOREIGN);
+    // Before the other tables, whose names are those of one version.
     let version = meta(conn, "schema")?;
     ensure!(version <= VERSION, "a newer Tierline wrote it (schema {version}; this program reads up to {VERSION})");
+    ensure!(
+        version == VERSION,
+        "an older Tierline wrote it (schema {version}), which this program cannot read; keep the directory, and name \
+         another with `--data`"
+    );
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('event', 'personal', 'open', 'slot')";
+    ensure!(count(tables)? == 4, FOREIGN);
     Ok(())
 }
 

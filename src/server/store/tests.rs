@@ -1,4 +1,6 @@
-//! The log on a real disk: kills, full disks, foreign files, what is erased.
+//! The log on a real disk: kills, full disks, foreign files, what readers see; what is erased: `tests/erased.rs`.
+
+mod erased;
 
 use super::writer::{GROUP_ROWS, GROUP_TIME};
 use super::*;
@@ -242,23 +244,6 @@ fn a_number_that_is_taken_costs_one_event_not_the_log() {
 }
 
 #[test]
-fn a_dialog_is_forgotten_with_its_leg_and_a_number_with_its_time() {
-    let dir = Dir::new();
-    let Opened { store, .. } = open(&dir);
-    append(&store, &[arrived(1, 1, None), confirmed(2, 1)]);
-    assert!(dir.hold(DIALOG) && dir.hold(NUMBER), "the check itself would find them");
-    append(&store, &[cleared(3, 1), ended(4, 1)]);
-    store.erase_expired(Wall(1000) + Keep::default().number + Duration::from_millis(1)).unwrap();
-    store.flush().unwrap();
-    assert!(!dir.hold(DIALOG) && !dir.hold(NUMBER), "a file still holds personal text");
-    let reader = Reader::open(&dir.0).unwrap().unwrap();
-    let mut events = reader.events(CallId(1)).unwrap();
-    reader.join_texts(&mut events).unwrap();
-    assert_eq!(events.len(), 4, "erasing a text erases no event");
-    assert_eq!(events[0].what.personal().unwrap().text, None);
-}
-
-#[test]
 fn what_opens_and_closes_within_a_group_never_reaches_the_disk() {
     let dir = Dir::new();
     let Opened { store, .. } = open(&dir);
@@ -284,77 +269,6 @@ fn what_an_earlier_process_opened_is_closed_and_erased() {
     store.close().unwrap();
     assert!(!dir.hold(DIALOG), "a dialog of an earlier process is still there");
     assert_eq!(open(&dir).recovered, [arrived(3, 2, None)]);
-}
-
-/// The four digits after each `prefix` in the database.
-fn numbered(dir: &Dir, prefix: &str) -> std::collections::BTreeSet<u64> {
-    let all = fs::read(schema::file(&dir.0)).unwrap();
-    let texts = all.windows(prefix.len() + 4).filter(|w| w.starts_with(prefix.as_bytes()));
-    texts.filter_map(|w| std::str::from_utf8(&w[prefix.len()..]).ok()?.parse().ok()).collect()
-}
-
-/// Pages split and merge under this: no copy that they leave may hold a text.
-#[test]
-fn of_many_dialogs_in_any_order_only_the_open_ones_are_on_the_disk() {
-    const CALLS: u64 = 1200;
-    let dir = Dir::new();
-    let Opened { store, .. } = open(&dir);
-    let text = |call: u64| format!("dialog-{call:04}-{}", "x".repeat((call * 7919 % 2000) as usize));
-    let mut rng = crate::ids::Rng::from_number(5);
-    let (mut seq, mut running) = (0, Vec::new());
-    for call in 0..CALLS {
-        seq += 2;
-        let dialog = personal(PersonalKind::Dialog, seq, &text(call));
-        let confirmed = What::LegConfirmed { leg: LegId(call), party: Party::Caller, dialog };
-        store.append(vec![event(seq - 1, call, confirmed)]);
-        running.push(call);
-        let ends = running.swap_remove(rng.below(running.len() as u64) as usize);
-        if rng.chance(0.9) {
-            store.append(vec![cleared(seq, ends)]);
-        } else {
-            running.push(ends);
-        }
-        if call % 7 == 0 {
-            store.flush().unwrap();
-        }
-    }
-    store.close().unwrap();
-    let held = numbered(&dir, "dialog-");
-    assert_eq!(held, running.into_iter().collect());
-}
-
-#[test]
-fn numbers_leave_no_copy_when_they_are_erased_among_others() {
-    let dir = Dir::new();
-    let Opened { store, .. } = open(&dir);
-    for n in 1..=3000 {
-        let caller = personal(PersonalKind::Number, n, &format!("number-{n:04}{}", "9".repeat((n % 40) as usize)));
-        let arrived = What::CallArrived { leg: LegId(n), line: None, by_agent: None, language: "en".into(), caller };
-        store.append(vec![event(n, n, arrived)]);
-        if n % 500 == 0 {
-            store.flush().unwrap();
-            store.erase_expired(Wall(n as i64 * 1000 - 400_000) + Keep::default().number).unwrap();
-        }
-    }
-    store.close().unwrap();
-    let held = numbered(&dir, "number-");
-    assert_eq!(held, (2601..=3000).collect());
-    let reader = Reader::open(&dir.0).unwrap().unwrap();
-    let mut events = [reader.events(CallId(2600)).unwrap(), reader.events(CallId(2601)).unwrap()].concat();
-    reader.join_texts(&mut events).unwrap();
-    let kept: Vec<bool> = events.iter().map(|e| e.what.personal().is_some_and(|p| p.text.is_some())).collect();
-    assert_eq!(kept, [false, true]);
-}
-
-#[test]
-fn a_shorter_time_holds_for_texts_that_are_kept_already() {
-    let dir = Dir::new();
-    append(&open(&dir).store, &[arrived(1, 1, None)]);
-    let keep = Keep { number: Duration::from_secs(60), ..Keep::default() };
-    Store::open_with(&dir.0, NODE, keep, Wall(60_999)).unwrap();
-    assert!(dir.hold(NUMBER));
-    Store::open_with(&dir.0, NODE, keep, Wall(61_000)).unwrap();
-    assert!(!dir.hold(NUMBER));
 }
 
 #[test]
@@ -386,19 +300,6 @@ fn each_event_is_found_in_the_row_it_shares_with_others() {
 }
 
 #[test]
-fn a_start_erases_what_expired_while_nothing_ran() {
-    let dir = Dir::new();
-    let digit = personal(PersonalKind::Digit, 9, "digit-nine");
-    let keyed = What::DigitKeyed { flow: crate::ids::FlowId::new("main"), step: "menu".into(), digit };
-    append(&open(&dir).store, &[arrived(1, 1, None), event(2, 1, keyed)]);
-    let month = Wall(2000) + Keep::default().digit;
-    Store::open_with(&dir.0, NODE, Keep::default(), Wall(month.0 - 1)).unwrap();
-    assert!(dir.hold("digit-nine"));
-    Store::open_with(&dir.0, NODE, Keep::default(), month).unwrap();
-    assert!(!dir.hold("digit-nine") && dir.hold(NUMBER));
-}
-
-#[test]
 fn only_the_owner_may_read() {
     let dir = Dir::new();
     let opened = open(&dir);
@@ -408,6 +309,42 @@ fn only_the_owner_may_read() {
     for name in ["events.db", "events.db-wal", "events.db-shm", "tierline.lock"] {
         assert_eq!(mode(dir.0.join(name)), 0o600, "{name}");
     }
+}
+
+#[test]
+fn people_are_given_numbers_and_no_dialogs() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    append(&store, &[arrived(1, 1, None), confirmed(2, 1)]);
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let mut events = reader.events(CallId(1)).unwrap();
+    reader.join_texts(&mut events).unwrap();
+    let texts: Vec<_> = events.iter().map(|event| event.what.personal().unwrap().text.as_deref()).collect();
+    assert_eq!(texts, [Some(NUMBER), None]);
+}
+
+#[test]
+fn what_is_read_as_one_is_not_changed_by_what_is_written_meanwhile() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    erased::never_wait_for_readers(&store);
+    append(&store, &[arrived(1, 1, None)]);
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let texts = || {
+        let mut events = reader.events(CallId(1)).unwrap();
+        reader.join_texts(&mut events).unwrap();
+        let texts = events.iter().filter(|event| event.what.personal().is_some_and(|p| p.text.is_some())).count();
+        (events.len(), texts)
+    };
+    let both = reader.as_one(|| {
+        let before = texts();
+        append(&store, &[ended(2, 1)]);
+        store.erase_expired(Wall(1000) + Keep::default().number).unwrap();
+        store.flush().unwrap();
+        Ok((before, texts()))
+    });
+    assert_eq!(both.unwrap(), ((1, 1), (1, 1)));
+    assert_eq!(texts(), (2, 0), "it is stuck in the past");
 }
 
 #[test]
@@ -430,6 +367,16 @@ fn calls_are_listed_newest_first_and_filtered() {
     check(0, None, None, &[]);
 }
 
+/// The tables of the first Tierline.
+const OLDER: &str = "
+    CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE event(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, call INTEGER, type TEXT NOT NULL,
+                       version INTEGER NOT NULL, line TEXT NOT NULL);
+    CREATE TABLE personal(handle INTEGER PRIMARY KEY, kind TEXT NOT NULL, expires INTEGER, text TEXT NOT NULL);
+    CREATE TABLE open(key TEXT PRIMARY KEY, seq INTEGER NOT NULL, handle INTEGER) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('schema', 1), ('epoch', 0), ('node', 7);
+";
+
 #[test]
 fn what_cannot_be_opened_is_refused_in_words() {
     let check = |prepare: &dyn Fn(&Dir), expect: &str| {
@@ -442,14 +389,24 @@ fn what_cannot_be_opened_is_refused_in_words() {
     let sql = |dir: &Dir, sql: &str| Connection::open(schema::file(&dir.0)).unwrap().execute_batch(sql).unwrap();
     check(&|dir| fs::write(schema::file(&dir.0), [7; 5000]).unwrap(), "not a database");
     check(&|dir| sql(dir, "CREATE TABLE cats(name)"), "not an event log");
+    check(&|dir| sql(dir, "CREATE TABLE meta(cats)"), "not an event log");
+    check(
+        &|dir| {
+            drop(open(dir));
+            sql(dir, "DROP TABLE slot");
+        },
+        "not an event log",
+    );
     check(&|dir| fs::create_dir(schema::file(&dir.0)).unwrap(), "directory");
     check(
         &|dir| {
             drop(open(dir));
-            sql(dir, "UPDATE meta SET value = 2 WHERE key = 'schema'");
+            sql(dir, "DROP TABLE slot; UPDATE meta SET value = 3 WHERE key = 'schema'");
         },
-        "a newer Tierline wrote it (schema 2; this program reads up to 1)",
+        "a newer Tierline wrote it (schema 3; this program reads up to 2)",
     );
+    check(&|dir| sql(dir, OLDER), "an older Tierline wrote it (schema 1), which this program cannot read");
+    check(&|dir| sql(dir, OLDER), "keep the directory, and name another with `--data`");
     check(
         &|dir| {
             append(&open(dir).store, &[arrived(1, 1, None)]);
@@ -457,6 +414,20 @@ fn what_cannot_be_opened_is_refused_in_words() {
         },
         "event 1 cannot be read",
     );
+}
+
+#[test]
+fn a_reader_too_says_who_wrote_what_it_cannot_read() {
+    let check = |sql: &str, expect: &str| {
+        let dir = Dir::new();
+        fs::create_dir_all(&dir.0).unwrap();
+        Connection::open(schema::file(&dir.0)).unwrap().execute_batch(sql).unwrap();
+        let why = format!("{:#}", Reader::open(&dir.0).unwrap_err());
+        assert!(why.contains(expect), "{why}");
+    };
+    check(OLDER, "an older Tierline wrote it (schema 1)");
+    check(&OLDER.replace("'schema', 1", "'schema', 3"), "a newer Tierline wrote it (schema 3;");
+    check("CREATE TABLE cats(name)", "not an event log");
 }
 
 #[test]

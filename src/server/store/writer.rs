@@ -96,7 +96,6 @@ pub(super) struct Writer {
     stopping: bool,
     /// Texts that expired before this are to be erased, in portions.
     erase_before: Option<Wall>,
-    erased_any: bool,
     next_erase: Instant,
     failure: Option<Failure>,
 }
@@ -122,7 +121,6 @@ impl Writer {
             flushes: Vec::new(),
             stopping: false,
             erase_before: None,
-            erased_any: false,
             next_erase: Instant::now() + ERASE_EVERY,
             failure: None,
         }
@@ -258,23 +256,20 @@ impl Writer {
         });
     }
 
-    /// One portion of erasing; at its end the write-ahead log is cut, since it still holds what was erased.
+    /// One portion of erasing; after the last the write-ahead log is cut, since it still holds what was erased.
+    ///
+    /// It is cut also if nothing had expired: the texts of what has ended are erased as it ends, and a reader may
+    /// have held up the time before. When there is nothing to cut it costs nothing.
     fn erase_some(&mut self) {
         if Instant::now() >= self.next_erase {
             self.next_erase = Instant::now() + ERASE_EVERY;
             self.erase_before = Some(wall_now());
         }
         let Some(before) = self.erase_before else { return };
-        match erase_expired(&self.conn, self.keep, before) {
-            Ok(ERASE_MAX) => self.erased_any = true,
-            Ok(n) => {
-                self.erase_before = None;
-                if std::mem::take(&mut self.erased_any) || n > 0 {
-                    truncate_log(&self.conn);
-                }
-            }
-            // The next hour tries again; writing events says by itself what is wrong with the disk.
-            Err(_) => self.erase_before = None,
+        // What failed is tried again in an hour; writing events says by itself what is wrong with the disk.
+        if erase_expired(&self.conn, self.keep, before) != Ok(ERASE_MAX) {
+            self.erase_before = None;
+            truncate_log(&self.conn);
         }
     }
 
@@ -290,7 +285,8 @@ impl Writer {
     }
 }
 
-/// Empties the write-ahead log file. A reader in mid-query prevents it; then the next time does it.
+/// Empties the write-ahead log file. A reader that takes longer than the connection's busy time (5 seconds) prevents
+/// it; then the next time does it.
 fn truncate_log(conn: &Connection) {
     let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }

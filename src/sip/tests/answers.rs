@@ -16,7 +16,7 @@ fn check(text: &str, expect: u16, header: Option<(Name, &str)>) {
 
 #[test]
 fn requests_that_are_not_for_us() {
-    let allow = Some((Name::Allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"));
+    let allow = Some((Name::Allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"));
     let invite = |more: &str, body: &str| ask("INVITE", "1", more, body);
     let unknown_dialog = "To: <sip:100@10.0.0.1>;tag=zz\n";
     let rows = [
@@ -24,7 +24,7 @@ fn requests_that_are_not_for_us() {
         (ask("NEWMETHOD", "1", "", ""), 405, allow.clone()),
         (ask("REGISTER", "1", "", ""), 405, allow.clone()),
         (ask("SUBSCRIBE", "1", "", ""), 405, allow),
-        (invite("Require: 100rel, x-new\n", ""), 420, Some((Name::Unsupported, "100rel, x-new"))),
+        (invite("Require: 100rel, x-new, x-newer\n", ""), 420, Some((Name::Unsupported, "x-new, x-newer"))),
         (invite("Content-Type: text/plain\n", "hello"), 415, Some((Name::Accept, "application/sdp"))),
         (
             invite("Content-Encoding: gzip\nContent-Type: application/sdp\n", "zz"),
@@ -40,11 +40,24 @@ fn requests_that_are_not_for_us() {
         (ask("INVITE", "1", unknown_dialog, ""), 481, None),
         (ask("CANCEL", "1", "", ""), 481, None),
         (ask("INFO", "1", "", ""), 481, None),
+        (ask("REFER", "1", "r: <sip:a@b>\n", ""), 603, None),
+        (invite("Replaces: x;to-tag=1;from-tag=2\n", ""), 481, None),
+        (invite("Replaces: x;to-tag=1\n", ""), 400, None),
+        (ask("OPTIONS", "1", "Replaces: x;to-tag=1;from-tag=2\n", ""), 400, None),
+        (invite("Supported: timer\nSession-Expires: 60\n", ""), 422, Some((Name::MinSe, "90"))),
+        (ask("PRACK", "1", "RAck: 1 1 INVITE\n", ""), 481, None),
         (ask("OPTIONS", "1", "", "").replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE"), 400, None),
     ];
     for (text, expect, header) in rows {
         check(&text, expect, header);
     }
+}
+
+#[test]
+fn proxy_require_is_for_proxies() {
+    let mut raw = Raw::new(config(HERE));
+    let outputs = raw.send(&ask("INVITE", "1", "Proxy-Require: x-new\n", ""));
+    assert!(statuses(&outputs) == [100] && outputs.len() == 2, "§20.29: {outputs:?}");
 }
 
 #[test]
@@ -110,7 +123,7 @@ fn peers_of_rfc_2543_have_no_branch() {
 }
 
 /// Answers a raw INVITE and acknowledges it; returns our tag.
-fn establish(raw: &mut Raw, more: &str) -> (LegId, String) {
+pub(super) fn establish(raw: &mut Raw, more: &str) -> (LegId, String) {
     let outputs = raw.send(&ask("INVITE", "1", &format!("{more}{SDP}"), "v=0"));
     let leg = outputs.iter().find_map(|output| match output {
         Output::Event(Event::Invited { leg, .. }) => Some(*leg),
@@ -124,7 +137,7 @@ fn establish(raw: &mut Raw, more: &str) -> (LegId, String) {
     (leg, tag)
 }
 
-fn within(tag: &str, method: &str, cseq: u32, branch: &str) -> String {
+pub(super) fn within(tag: &str, method: &str, cseq: u32, branch: &str) -> String {
     ask(method, branch, &format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: {cseq} {method}\n"), "")
 }
 
@@ -137,7 +150,8 @@ fn requests_within_a_dialog() {
         ("BYE", 2, vec![200]),
         ("BYE", 0, vec![500]), // Out of order.
         ("INVITE", 2, vec![100]),
-        ("REFER", 2, vec![405]),
+        ("REFER", 2, vec![400]), // No Refer-To.
+        ("SUBSCRIBE", 2, vec![405]),
     ];
     for (method, cseq, expect) in rows {
         let mut raw = Raw::new(config(HERE));
@@ -223,7 +237,7 @@ fn a_phone_behind_a_nat_is_reached_over_its_flow() {
 }
 
 /// An INVITE of ours, ready to be answered by raw responses.
-fn calling(raw: &mut Raw) -> (LegId, Request) {
+pub(super) fn calling(raw: &mut Raw) -> (LegId, Request) {
     let leg = raw.endpoint.next_leg();
     let command = Command::Invite {
         leg,
@@ -239,7 +253,7 @@ fn calling(raw: &mut Raw) -> (LegId, Request) {
     (leg, requests(&outputs).remove(0))
 }
 
-fn reply(raw: &mut Raw, request: &Request, status: u16, tag: &str) -> Vec<Output> {
+pub(super) fn reply(raw: &mut Raw, request: &Request, status: u16, tag: &str) -> Vec<Output> {
     let mut response = Response::to_request(request, status, Some(tag));
     response.headers.push(Name::Contact, format!("<sip:{tag}@{THERE}>"));
     let bytes = response.to_bytes();

@@ -2,8 +2,13 @@
 
 mod answers;
 mod calls;
+mod early;
+mod glare;
 mod phones;
+mod referrals;
+mod sessions;
 mod storm;
+mod transports;
 
 use super::header::{Method, NameAddr};
 use super::message::{Message, Request, Response};
@@ -47,7 +52,7 @@ pub(super) struct Pair {
     pub ladder: Vec<String>,
     pub loss: Loss,
     /// Where names lead.
-    pub names: Vec<(Transport, SocketAddr)>,
+    pub names: Vec<Place>,
 }
 
 impl Pair {

@@ -92,6 +92,11 @@ impl Transactions {
         self.clients.get(&key)?.request.as_deref()
     }
 
+    /// Where a request went that is not forgotten, and what for.
+    pub fn errand(&self, key: ClientKey) -> Option<(Flow, &Errand)> {
+        self.clients.get(&key).map(|client| (client.flow, &client.errand))
+    }
+
     /// Sends a CANCEL for an INVITE that has had a provisional response (RFC 3261 §9.1: not before); says
     /// whether it has. `reason` goes along. The INVITE is given up 64·T1 later if nothing final has come.
     pub fn cancel(&mut self, now: Instant, key: ClientKey, reason: Option<String>) -> bool {

@@ -40,6 +40,14 @@ pub(super) enum Purpose {
     Call(LegId),
     /// A re-INVITE of ours.
     Reoffer(LegId),
+    /// An UPDATE of ours with an offer.
+    Update(LegId),
+    /// An UPDATE of ours that refreshes the session.
+    Refresh(LegId),
+    /// What became of the peer's REFER.
+    Notify(LegId),
+    /// The PRACK of a provisional response to the INVITE of this leg.
+    Prack(LegId),
     Bye,
     Cancel,
     /// OPTIONS to the phone of the binding with this number.
@@ -221,8 +229,13 @@ impl Transactions {
         self.servers.adds_up()
     }
 
+    /// T1, where other messages are repeated by the core.
+    pub fn t1(&self) -> Duration {
+        self.timing.t1
+    }
+
     /// 64·T1: how long anybody is waited for.
-    fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         self.timing.t1 * 64
     }
 

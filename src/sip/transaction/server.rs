@@ -206,6 +206,14 @@ impl Transactions {
         }
     }
 
+    /// Sends the last provisional response once more (RFC 3262 §3).
+    pub fn repeat_provisional(&mut self, key: ServerKey) {
+        if let Some(server) = self.servers.of(key).filter(|server| server.state == ServerState::Proceeding) {
+            self.repetitions.sent += 1;
+            self.out.push_back(Notice::Send { flow: server.flow, bytes: server.last.clone() });
+        }
+    }
+
     /// The INVITE that this CANCEL is for, if it is known (RFC 3261 §9.2).
     pub fn cancelled_by(&self, cancel: &Request, via: &Via) -> Option<ServerKey> {
         self.by_wire.get(&wire_key(cancel, via, &Method::Invite)).copied()

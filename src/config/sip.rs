@@ -1,0 +1,194 @@
+//! `[server.sip]`: where SIP is spoken, what connections may cost, which certificates count.
+
+use super::values::{address, local, public};
+use crate::sip::Transport;
+use crate::written::{Place, Section, Value};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How SIP reaches us and leaves us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipSettings {
+    /// At least one. Default: UDP and TCP on `127.0.0.1:5060`.
+    pub listeners: Vec<SipListener>,
+    pub tls: TlsSettings,
+    pub connections: ConnectionSettings,
+    /// Name servers for RFC 3263; none: the system's.
+    pub name_servers: Vec<SocketAddr>,
+}
+
+/// Where SIP is spoken over one transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipListener {
+    /// UDP, TCP or TLS.
+    pub transport: Transport,
+    pub bind: SocketAddr,
+    /// What peers are told (Via, Contact). Default: `bind`; needed where that is unspecified (`0.0.0.0`).
+    pub advertised: SocketAddr,
+    /// Line and column of `bind` in the configuration; 0 if nothing is written.
+    pub place: (usize, usize),
+}
+
+/// Certificates, in PEM files, relative to the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Our certificate with those between it and its root, and its key. None: one for trying out is made in `data`.
+    pub own: Option<(PathBuf, PathBuf)>,
+    /// Roots that servers we connect to must have; none: the system's.
+    pub trust: Option<PathBuf>,
+}
+
+impl TlsSettings {
+    /// Every file that is named.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let own = self.own.as_mut().map(|(certificate, key)| [certificate, key]);
+        own.into_iter().flatten().chain(self.trust.as_mut())
+    }
+}
+
+/// What connections (TCP, TLS) may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// In all: 1 … 100,000, default 10,000.
+    pub most: usize,
+    /// Accepted from one address: 1 … 100,000, default 1,000.
+    pub most_per_address: usize,
+    /// One over which nothing has come for so long is closed: 10 s … 1 day, default 1 h.
+    pub idle: Duration,
+    /// For a handshake, for the first message, and from a message's first byte to its last: 1 s … 5 min, default 10 s.
+    pub message: Duration,
+    /// For a connection of ours to be made: 100 ms … 1 min, default 4 s.
+    pub connect: Duration,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> ConnectionSettings {
+        let secs = Duration::from_secs;
+        ConnectionSettings {
+            most: 10_000,
+            most_per_address: 1_000,
+            idle: secs(3_600),
+            message: secs(10),
+            connect: secs(4),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_secs(60);
+/// Listeners of one process.
+const MAX_LISTENERS: usize = 64;
+const MAX_NAME_SERVERS: usize = 8;
+
+/// Reads the section. `has_passwords`: agents' passwords are not those made up at first start.
+pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
+    let (bind, advertised) = (section.take("bind"), section.take("advertised"));
+    let more = section.take("listen").map(|v| v.list("a list of tables [[server.sip.listen]]")).unwrap_or_default();
+    let mut listeners = Vec::new();
+    if bind.is_some() || advertised.is_some() || more.is_empty() {
+        let place = bind.as_ref().map_or(section.place.clone(), |v| v.place.clone());
+        let bind = bind.and_then(|v| address(&v)).unwrap_or(local(5060));
+        let told = advertised.and_then(|v| public(&v, address(&v), |a| a.ip()));
+        check(&section, &place, bind, told, has_passwords);
+        let both = [Transport::Udp, Transport::Tcp];
+        let (advertised, place) = (told.unwrap_or(bind), section.page.line_and_column(&place));
+        listeners.extend(both.map(|transport| SipListener { transport, bind, advertised, place }));
+    }
+    for value in more.into_iter().take(MAX_LISTENERS) {
+        listeners.extend(listener(value, has_passwords));
+    }
+    twice(&section, &listeners);
+    let tls = tls(section.section("tls"));
+    let connections = connections(section.section("connections"));
+    let servers = "a list of addresses of name servers such as [\"192.0.2.53\"]";
+    let name_servers = section.take("name_servers").map(|v| v.list(servers)).unwrap_or_default();
+    let name_servers = name_servers.iter().take(MAX_NAME_SERVERS).filter_map(name_server).collect();
+    section.finish();
+    if listeners.is_empty() {
+        let bind = local(5060);
+        listeners.push(SipListener { transport: Transport::Udp, bind, advertised: bind, place: (0, 0) });
+    }
+    SipSettings { listeners, tls, connections, name_servers }
+}
+
+fn listener(value: Value<'_>, has_passwords: bool) -> Option<SipListener> {
+    let mut table = value.section()?;
+    let transport = table.require("transport", "\"udp\", \"tcp\" or \"tls\"").and_then(|v| transport(&v));
+    let written = table.require("bind", "an IP address and a port such as \"192.0.2.7:5061\"");
+    let place = written.as_ref().map_or(table.place.clone(), |v| v.place.clone());
+    let bind = written.and_then(|v| address(&v));
+    let told = table.take("advertised").and_then(|v| public(&v, address(&v), |a| a.ip()));
+    if let Some(bind) = bind {
+        check(&table, &place, bind, told, has_passwords);
+    }
+    let place = table.page.line_and_column(&place);
+    table.finish();
+    let (transport, bind) = (transport?, bind?);
+    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind), place })
+}
+
+fn transport(value: &Value<'_>) -> Option<Transport> {
+    value.parsed("\"udp\", \"tcp\" or \"tls\"", |s| match s {
+        "udp" => Some(Transport::Udp),
+        "tcp" => Some(Transport::Tcp),
+        "tls" => Some(Transport::Tls),
+        _ => None,
+    })
+}
+
+/// Whether phones can be told of a listener, and whether it may be open to strangers.
+fn check(section: &Section<'_>, place: &Place, bind: SocketAddr, told: Option<SocketAddr>, has_passwords: bool) {
+    if bind.ip().is_unspecified() && told.is_none() {
+        section.page.report(place, format!("phones cannot be told to send to {bind}; write `advertised` as well"));
+    }
+    if !bind.ip().is_loopback() && !has_passwords {
+        let message = format!(
+            "{bind} can be reached from outside, and passwords made at first start are for trying out; \
+             name a `password_file` in [server], or listen on 127.0.0.1"
+        );
+        section.page.report(place, message);
+    }
+}
+
+/// TCP and TLS share their ports.
+fn twice(section: &Section<'_>, listeners: &[SipListener]) {
+    let same =
+        |a: &SipListener, b: &SipListener| a.bind == b.bind && a.transport.is_reliable() == b.transport.is_reliable();
+    for (i, listener) in listeners.iter().enumerate() {
+        if listeners[..i].iter().any(|earlier| same(earlier, listener)) {
+            let message = format!("two listeners share {} {}", listener.transport.as_str(), listener.bind);
+            section.page.report(&section.place, message);
+        }
+    }
+}
+
+fn tls(mut section: Section<'_>) -> TlsSettings {
+    let mut file = |key| section.take(key).map(|v| (v.place.clone(), v.text(1000)));
+    let (certificate, key, trust) = (file("certificate"), file("key"), file("trust"));
+    if let (Some((place, _)), None) | (None, Some((place, _))) = (&certificate, &key) {
+        section.page.report(place, "`certificate` and `key` belong together; write both, or neither".to_owned());
+    }
+    section.finish();
+    let path = |written: Option<(_, Option<String>)>| written.and_then(|(_, text)| text).map(PathBuf::from);
+    TlsSettings { own: path(certificate).zip(path(key)), trust: path(trust) }
+}
+
+fn connections(mut section: Section<'_>) -> ConnectionSettings {
+    let (usual, second) = (ConnectionSettings::default(), Duration::from_secs(1));
+    let settings = ConnectionSettings {
+        most: section.whole("most", 1..=100_000, usual.most as i64) as usize,
+        most_per_address: section.whole("most_per_address", 1..=100_000, usual.most_per_address as i64) as usize,
+        idle: section.duration("idle", 10 * second..=DAY, usual.idle),
+        message: section.duration("message", second..=5 * MINUTE, usual.message),
+        connect: section.duration("connect", second / 10..=MINUTE, usual.connect),
+    };
+    section.finish();
+    settings
+}
+
+fn name_server(value: &Value<'_>) -> Option<SocketAddr> {
+    value.parsed("an IP address, with or without a port", |s| {
+        s.parse().ok().or_else(|| s.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53)))
+    })
+}

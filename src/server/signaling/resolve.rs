@@ -1,0 +1,291 @@
+//! Where a URI's host name leads (RFC 3263): NAPTR, SRV by priority and weight (RFC 2782), A and AAAA.
+//!
+//! What is looked up in which order is here, over [`Records`]; the asking, its cache (bounded, by TTL), its time-outs
+//! and its TCP are hickory's. Addresses in URIs never come here. Left out: `maddr` (it lets strangers point us at
+//! others), and ENUM.
+
+use super::counters::Counters;
+use super::streams::Streams;
+use crate::engine::Input;
+use crate::ids::Rng;
+use crate::server::inbox::{Inbox, Message};
+use crate::sip::uri::{Scheme, Uri};
+use crate::sip::{self, Place, Transport};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::proto::rr::{RData, RecordType};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// For all look-ups of one name together.
+const LIMIT: Duration = Duration::from_secs(8);
+/// For one question to one name server; it is asked twice.
+const QUESTION: Duration = Duration::from_secs(2);
+/// Answers that are kept.
+const CACHE: u64 = 2_048;
+/// Places of one name that are tried.
+const MOST: usize = 16;
+
+/// One SRV record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub priority: u16,
+    pub weight: u16,
+    pub port: u16,
+    pub target: String,
+}
+
+/// One NAPTR record, as far as SIP needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    pub order: u16,
+    pub preference: u16,
+    pub flags: String,
+    pub service: String,
+    pub replacement: String,
+}
+
+/// What a name server says; empty if nothing.
+pub trait Records {
+    fn pointers(&self, name: &str) -> impl Future<Output = Vec<Pointer>> + Send;
+    fn services(&self, name: &str) -> impl Future<Output = Vec<Service>> + Send;
+    fn addresses(&self, name: &str) -> impl Future<Output = Vec<IpAddr>> + Send;
+}
+
+/// Looks names up.
+pub struct Names<R> {
+    records: R,
+    /// Those of our listeners.
+    transports: BTreeSet<Transport>,
+    /// Draws among services of one priority.
+    chance: Mutex<Rng>,
+}
+
+impl<R: Records + Sync> Names<R> {
+    pub fn new(records: R, transports: BTreeSet<Transport>, chance: Rng) -> Names<R> {
+        Names { records, transports, chance: Mutex::new(chance) }
+    }
+
+    /// The places that a URI with a name leads to, best first.
+    pub async fn find(&self, uri: &Uri) -> Vec<(Transport, SocketAddr)> {
+        let (name, secure) = (uri.host.to_string(), uri.scheme == Scheme::Sips);
+        let asked = uri.transport().map(str::to_ascii_lowercase);
+        let usual = if secure { Transport::Tls } else { Transport::Udp };
+        // §4.1: a transport that is named counts; else an explicit port means that there is nothing to choose.
+        let transport = match asked.as_deref() {
+            None => None,
+            Some("tls" | "tcp") if secure => Some(Transport::Tls),
+            Some("udp") if !secure => Some(Transport::Udp),
+            Some("tcp") => Some(Transport::Tcp),
+            Some("tls") => Some(Transport::Tls),
+            Some(_) => return Vec::new(),
+        };
+        let mut places = match (uri.port, transport) {
+            (Some(port), _) => self.at(&name, port, transport.unwrap_or(usual)).await,
+            (None, Some(transport)) => self.served(&service_name(transport, secure, &name), transport).await,
+            (None, None) => self.chosen(&name, secure).await,
+        };
+        if places.is_empty() && uri.port.is_none() {
+            let transport = transport.unwrap_or(usual);
+            places = self.at(&name, transport.default_port(), transport).await;
+        }
+        places.retain(|(transport, _)| self.transports.contains(transport));
+        places.truncate(MOST);
+        places
+    }
+
+    /// §4.1: the peer's order of transports if it has one, else ours.
+    async fn chosen(&self, name: &str, secure: bool) -> Vec<(Transport, SocketAddr)> {
+        let mut pointers = self.records.pointers(name).await;
+        pointers.sort_by_key(|pointer| (pointer.order, pointer.preference));
+        let known = |pointer: Pointer| {
+            let transport = match pointer.service.to_ascii_uppercase().as_str() {
+                "SIP+D2U" if !secure => Transport::Udp,
+                "SIP+D2T" if !secure => Transport::Tcp,
+                "SIPS+D2T" => Transport::Tls,
+                _ => return None,
+            };
+            let usable = pointer.flags.eq_ignore_ascii_case("s") && self.transports.contains(&transport);
+            usable.then_some((transport, pointer.replacement))
+        };
+        let mut ways: Vec<(Transport, String)> = pointers.into_iter().filter_map(known).collect();
+        if ways.is_empty() {
+            let ours: &[Transport] =
+                if secure { &[Transport::Tls] } else { &[Transport::Udp, Transport::Tcp, Transport::Tls] };
+            let ours = ours.iter().filter(|transport| self.transports.contains(transport));
+            ways = ours.map(|transport| (*transport, service_name(*transport, secure, name))).collect();
+        }
+        let mut places = Vec::new();
+        for (transport, service) in ways.into_iter().take(MOST) {
+            places.extend(self.served(&service, transport).await);
+        }
+        places
+    }
+
+    /// §4.2: the targets of a service.
+    async fn served(&self, service: &str, transport: Transport) -> Vec<(Transport, SocketAddr)> {
+        let services = self.records.services(service).await;
+        let services = self.ordered(services);
+        let mut places = Vec::new();
+        for service in services.into_iter().filter(|service| !matches!(service.target.as_str(), "" | ".")) {
+            places.extend(self.at(&service.target, service.port, transport).await);
+            if places.len() >= MOST {
+                break;
+            }
+        }
+        places
+    }
+
+    /// Separate from its caller: the lock is not held while anything is awaited.
+    fn ordered(&self, services: Vec<Service>) -> Vec<Service> {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        in_order(services, |most| chance.below(most + 1))
+    }
+
+    async fn at(&self, name: &str, port: u16, transport: Transport) -> Vec<(Transport, SocketAddr)> {
+        let addresses = self.records.addresses(name).await;
+        addresses.into_iter().map(|ip| (transport, SocketAddr::new(ip, port))).collect()
+    }
+}
+
+/// §4.1: `_sips._tcp` for SIPS URIs and for TLS.
+fn service_name(transport: Transport, secure: bool, name: &str) -> String {
+    let service = match transport {
+        Transport::Tls => "_sips._tcp",
+        _ if secure => "_sips._tcp",
+        Transport::Tcp => "_sip._tcp",
+        _ => "_sip._udp",
+    };
+    format!("{service}.{name}")
+}
+
+/// RFC 2782: by priority; among equals the share of first places is that of the weight. `draw` gives 0 … its argument.
+fn in_order(mut services: Vec<Service>, mut draw: impl FnMut(u64) -> u64) -> Vec<Service> {
+    services.sort_by_key(|service| (service.priority, service.weight));
+    let mut ordered = Vec::with_capacity(services.len());
+    while let Some(first) = services.first() {
+        let equals = services.iter().take_while(|service| service.priority == first.priority).count();
+        let drawn = draw(services[..equals].iter().map(|service| u64::from(service.weight)).sum());
+        let mut sum = 0;
+        let chosen = services[..equals].iter().position(|service| {
+            sum += u64::from(service.weight);
+            sum >= drawn
+        });
+        ordered.push(services.remove(chosen.unwrap_or_default()));
+    }
+    ordered
+}
+
+/// The system's name servers, or those given.
+pub struct Dns(TokioResolver);
+
+impl Dns {
+    /// To be called within tokio's runtime.
+    ///
+    /// # Errors
+    /// hickory cannot use the settings.
+    pub fn new(name_servers: &[SocketAddr]) -> anyhow::Result<Dns> {
+        let with = |servers: Vec<NameServerConfig>| {
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, Default::default())
+        };
+        let mut builder = if name_servers.is_empty() {
+            // As resolv.conf(5): without the file, the name server of this machine.
+            let local = || with(vec![NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into())]);
+            TokioResolver::builder_tokio().unwrap_or_else(|_| local())
+        } else {
+            let server = |at: &SocketAddr| {
+                let mut server = NameServerConfig::udp_and_tcp(at.ip());
+                server.connections.iter_mut().for_each(|connection| connection.port = at.port());
+                server
+            };
+            with(name_servers.iter().map(server).collect())
+        };
+        let options = builder.options_mut();
+        (options.timeout, options.attempts, options.cache_size) = (QUESTION, 2, CACHE);
+        Ok(Dns(builder.build()?))
+    }
+
+    async fn ask<T>(&self, name: &str, kind: RecordType, read: impl Fn(&RData) -> Option<T>) -> Vec<T> {
+        let Ok(found) = self.0.lookup(name, kind).await else { return Vec::new() };
+        found.answers().iter().filter_map(|record| read(&record.data)).collect()
+    }
+}
+
+impl Records for Dns {
+    async fn pointers(&self, name: &str) -> Vec<Pointer> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let read = |data: &RData| match data {
+            RData::NAPTR(naptr) => Some(Pointer {
+                order: naptr.order,
+                preference: naptr.preference,
+                flags: text(&naptr.flags),
+                service: text(&naptr.services),
+                replacement: naptr.replacement.to_ascii(),
+            }),
+            _ => None,
+        };
+        self.ask(&absolute(name), RecordType::NAPTR, read).await
+    }
+
+    async fn services(&self, name: &str) -> Vec<Service> {
+        let read = |data: &RData| match data {
+            RData::SRV(srv) => {
+                let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
+                Some(Service { priority, weight, port, target: srv.target.to_ascii() })
+            }
+            _ => None,
+        };
+        self.ask(&absolute(name), RecordType::SRV, read).await
+    }
+
+    /// IPv6 first (RFC 6724); what no listener can reach is left out by the endpoint.
+    async fn addresses(&self, name: &str) -> Vec<IpAddr> {
+        if let Ok(ip) = name.trim_end_matches('.').parse() {
+            return vec![ip];
+        }
+        let six = self.ask(name, RecordType::AAAA, |data| match data {
+            RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
+            _ => None,
+        });
+        let four = self.ask(name, RecordType::A, |data| match data {
+            RData::A(a) => Some(IpAddr::V4(a.0)),
+            _ => None,
+        });
+        let (six, four) = tokio::join!(six, four);
+        [six, four].concat()
+    }
+}
+
+/// Service names are never looked for in the system's search list.
+fn absolute(name: &str) -> String {
+    if name.ends_with('.') { name.to_owned() } else { format!("{name}.") }
+}
+
+/// Answers `sip::Output::Resolve`, off the engine's thread.
+pub fn resolver(
+    names: Names<Dns>,
+    (streams, counters): (Streams, Arc<Counters>),
+    (runtime, inbox): (tokio::runtime::Handle, Inbox),
+) -> Box<dyn Fn(u64, Uri) + Send> {
+    let names = Arc::new(names);
+    Box::new(move |query, uri| {
+        let (names, streams, counters, inbox) =
+            (Arc::clone(&names), streams.clone(), Arc::clone(&counters), inbox.clone());
+        runtime.spawn(async move {
+            let found = tokio::time::timeout(LIMIT, names.find(&uri)).await.unwrap_or_default();
+            if found.is_empty() {
+                counters.name_failed();
+            }
+            let name = uri.host.to_string();
+            let place = |(transport, remote)| streams.place(&name, transport, remote);
+            let flows: Vec<Place> = found.into_iter().map(place).collect();
+            _ = inbox.send(Message::Input(Input::Sip(sip::Input::Resolved { query, flows })));
+        });
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Which texts are gone from the files of the log, and when.
+
+use super::*;
+
+#[test]
+fn a_dialog_is_forgotten_with_its_leg_and_a_number_with_its_time() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    append(&store, &[arrived(1, 1, None), confirmed(2, 1)]);
+    assert!(dir.hold(DIALOG) && dir.hold(NUMBER), "the check itself would find them");
+    append(&store, &[cleared(3, 1), ended(4, 1)]);
+    store.erase_expired(Wall(1000) + Keep::default().number + Duration::from_millis(1)).unwrap();
+    store.flush().unwrap();
+    assert!(!dir.hold(DIALOG) && !dir.hold(NUMBER), "a file still holds personal text");
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let mut events = reader.events(CallId(1)).unwrap();
+    reader.join_texts(&mut events).unwrap();
+    assert_eq!(events.len(), 4, "erasing a text erases no event");
+    assert_eq!(events[0].what.personal().unwrap().text, None);
+}
+
+/// Otherwise a truncation gives them five seconds.
+pub(super) fn never_wait_for_readers(store: &Store) {
+    store.order(Order::With(Box::new(|conn| conn.busy_timeout(Duration::ZERO).unwrap()))).unwrap();
+}
+
+/// The same while nothing has expired: a dialog's copy in the write-ahead log goes within the hour too.
+#[test]
+fn an_ended_dialog_leaves_the_write_ahead_log_though_nothing_expires() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    append(&store, &[confirmed(1, 1)]);
+    append(&store, &[cleared(2, 1)]);
+    assert!(dir.hold(DIALOG), "the check itself would find it");
+    store.erase_expired(Wall(1000)).unwrap();
+    store.flush().unwrap();
+    assert!(!dir.hold(DIALOG), "a file still holds an ended dialog");
+}
+
+#[test]
+fn a_truncation_that_a_reader_held_up_is_made_up_for() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    never_wait_for_readers(&store);
+    append(&store, &[arrived(1, 1, None), confirmed(2, 1)]);
+    let slow = Connection::open(schema::file(&dir.0)).unwrap();
+    slow.execute_batch("BEGIN; SELECT count(*) FROM event").unwrap();
+    append(&store, &[cleared(3, 1)]);
+    let hour = |n: i64| {
+        store.erase_expired(Wall(1000) + Keep::default().number + Duration::from_secs(3600) * n as u32).unwrap();
+        store.flush().unwrap();
+        dir.hold(DIALOG) || dir.hold(NUMBER)
+    };
+    assert!(hour(1), "the reader held up nothing");
+    assert!(hour(2), "the reader held up nothing");
+    drop(slow);
+    assert!(!hour(3), "nobody tried again");
+}
+
+/// The four digits after each `prefix` in the database.
+fn numbered(dir: &Dir, prefix: &str) -> std::collections::BTreeSet<u64> {
+    let all = fs::read(schema::file(&dir.0)).unwrap();
+    let texts = all.windows(prefix.len() + 4).filter(|w| w.starts_with(prefix.as_bytes()));
+    texts.filter_map(|w| std::str::from_utf8(&w[prefix.len()..]).ok()?.parse().ok()).collect()
+}
+
+/// Pages split and merge under this: no copy that they leave may hold a text.
+#[test]
+fn of_many_dialogs_in_any_order_only_the_open_ones_are_on_the_disk() {
+    const CALLS: u64 = 1200;
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    let text = |call: u64| format!("dialog-{call:04}-{}", "x".repeat((call * 7919 % 2000) as usize));
+    let mut rng = crate::ids::Rng::from_number(5);
+    let (mut seq, mut running) = (0, Vec::new());
+    for call in 0..CALLS {
+        seq += 2;
+        let dialog = personal(PersonalKind::Dialog, seq, &text(call));
+        let confirmed = What::LegConfirmed { leg: LegId(call), party: Party::Caller, dialog };
+        store.append(vec![event(seq - 1, call, confirmed)]);
+        running.push(call);
+        let ends = running.swap_remove(rng.below(running.len() as u64) as usize);
+        if rng.chance(0.9) {
+            store.append(vec![cleared(seq, ends)]);
+        } else {
+            running.push(ends);
+        }
+        if call % 7 == 0 {
+            store.flush().unwrap();
+        }
+    }
+    store.close().unwrap();
+    let held = numbered(&dir, "dialog-");
+    assert_eq!(held, running.into_iter().collect());
+}
+
+#[test]
+fn numbers_leave_no_copy_when_they_are_erased_among_others() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    for n in 1..=3000 {
+        let caller = personal(PersonalKind::Number, n, &format!("number-{n:04}{}", "9".repeat((n % 40) as usize)));
+        let arrived = What::CallArrived { leg: LegId(n), line: None, by_agent: None, language: "en".into(), caller };
+        store.append(vec![event(n, n, arrived)]);
+        if n % 500 == 0 {
+            store.flush().unwrap();
+            store.erase_expired(Wall(n as i64 * 1000 - 400_000) + Keep::default().number).unwrap();
+        }
+    }
+    store.close().unwrap();
+    let held = numbered(&dir, "number-");
+    assert_eq!(held, (2601..=3000).collect());
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let mut events = [reader.events(CallId(2600)).unwrap(), reader.events(CallId(2601)).unwrap()].concat();
+    reader.join_texts(&mut events).unwrap();
+    let kept: Vec<bool> = events.iter().map(|e| e.what.personal().is_some_and(|p| p.text.is_some())).collect();
+    assert_eq!(kept, [false, true]);
+}
+
+#[test]
+fn a_shorter_time_holds_for_texts_that_are_kept_already() {
+    let dir = Dir::new();
+    append(&open(&dir).store, &[arrived(1, 1, None)]);
+    let keep = Keep { number: Duration::from_secs(60), ..Keep::default() };
+    Store::open_with(&dir.0, NODE, keep, Wall(60_999)).unwrap();
+    assert!(dir.hold(NUMBER));
+    Store::open_with(&dir.0, NODE, keep, Wall(61_000)).unwrap();
+    assert!(!dir.hold(NUMBER));
+}
+
+#[test]
+fn a_start_erases_what_expired_while_nothing_ran() {
+    let dir = Dir::new();
+    let digit = personal(PersonalKind::Digit, 9, "digit-nine");
+    let keyed = What::DigitKeyed { flow: crate::ids::FlowId::new("main"), step: "menu".into(), digit };
+    append(&open(&dir).store, &[arrived(1, 1, None), event(2, 1, keyed)]);
+    let month = Wall(2000) + Keep::default().digit;
+    Store::open_with(&dir.0, NODE, Keep::default(), Wall(month.0 - 1)).unwrap();
+    assert!(dir.hold("digit-nine"));
+    Store::open_with(&dir.0, NODE, Keep::default(), month).unwrap();
+    assert!(!dir.hold("digit-nine") && dir.hold(NUMBER));
+}

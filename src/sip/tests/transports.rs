@@ -1,0 +1,229 @@
+//! Which transport, which connection: RFC 3261 §18.1.1 and §18.2.2, §12.1.1 for SIPS, RFC 5923.
+
+use super::*;
+
+const PHONE: &str = "10.0.0.2:40000";
+
+/// UDP and TCP on port 5060, TLS on 5061.
+fn endpoint(transports: &[Transport]) -> Endpoint {
+    let listener = |transport: &Transport| {
+        let bind: SocketAddr = format!("10.0.0.1:{}", transport.default_port()).parse().unwrap();
+        Listener { transport: *transport, ..Listener::udp(bind) }
+    };
+    let mut config = Config::new(transports.iter().map(listener).collect(), "test");
+    config.keepalive = None;
+    Endpoint::new(config, Rng::from_number(1), IdCounter::new(1, 1))
+}
+
+const ALL: &[Transport] = &[Transport::Udp, Transport::Tcp, Transport::Tls];
+
+fn sent(endpoint: &mut Endpoint) -> Vec<(Flow, String)> {
+    let sent = std::iter::from_fn(|| endpoint.poll()).filter_map(|output| match output {
+        Output::Send { flow, bytes } => Some((flow, String::from_utf8(bytes).unwrap())),
+        _ => None,
+    });
+    sent.collect()
+}
+
+fn invite(endpoint: &mut Endpoint, uri: &str, bytes: usize, flow: Option<Flow>) {
+    let leg = endpoint.next_leg();
+    let command = Command::Invite {
+        leg,
+        uri: Uri::parse(uri).unwrap(),
+        flow,
+        from: address("<sip:ada@10.0.0.1>"),
+        to: address(&format!("<{uri}>")),
+        offer: Some(Body::sdp("x".repeat(bytes))),
+        headers: Vec::new(),
+        account: None,
+    };
+    endpoint.handle(at(1000), Input::Command(command));
+}
+
+fn field<'t>(text: &'t str, name: &str) -> &'t str {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
+}
+
+#[test]
+fn uris_and_sizes_choose_the_transport() {
+    let small_ones = &[Transport::Udp];
+    let rows: &[(&[Transport], &str, usize, &str)] = &[
+        (ALL, "sip:b@10.0.0.2", 100, "UDP 10.0.0.2:5060"),
+        (ALL, "sip:b@10.0.0.2", 1_300, "TCP 10.0.0.2:5060"),
+        (ALL, "sip:b@10.0.0.2:5070", 1_300, "TCP 10.0.0.2:5070"),
+        (ALL, "sip:b@10.0.0.2;transport=udp", 1_300, "UDP 10.0.0.2:5060"),
+        (small_ones, "sip:b@10.0.0.2", 1_300, "UDP 10.0.0.2:5060"),
+        (ALL, "sip:b@10.0.0.2;transport=tcp", 100, "TCP 10.0.0.2:5060"),
+        (ALL, "sip:b@10.0.0.2;transport=TLS", 100, "TLS 10.0.0.2:5061"),
+        (ALL, "sips:b@10.0.0.2", 100, "TLS 10.0.0.2:5061"),
+        (ALL, "sips:b@10.0.0.2;transport=tcp", 100, "TLS 10.0.0.2:5061"),
+        (small_ones, "sips:b@10.0.0.2", 100, "nowhere"),
+    ];
+    for (transports, uri, bytes, expect) in rows {
+        let mut endpoint = endpoint(transports);
+        invite(&mut endpoint, uri, *bytes, None);
+        let Some((flow, text)) = sent(&mut endpoint).into_iter().next() else {
+            assert_eq!(*expect, "nowhere", "{uri}");
+            continue;
+        };
+        let name = flow.transport.as_str();
+        assert_eq!(format!("{name} {}", flow.remote), *expect, "{uri} {bytes}");
+        assert!(field(&text, "Via").starts_with(&format!("SIP/2.0/{name} 10.0.0.1:")), "{text}");
+        let contact = match flow.transport {
+            Transport::Udp => "<sip:ada@10.0.0.1:5060>".to_owned(),
+            _ if uri.starts_with("sips") => "<sips:ada@10.0.0.1:5061>".to_owned(),
+            other => format!("<sip:ada@10.0.0.1:{};transport={}>", other.default_port(), name.to_lowercase()),
+        };
+        assert_eq!(field(&text, "Contact"), contact, "{uri} {bytes}");
+    }
+}
+
+#[test]
+fn a_large_request_goes_by_udp_where_nobody_takes_streams() {
+    let mut endpoint = endpoint(ALL);
+    invite(&mut endpoint, "sip:b@10.0.0.2", 1_300, None);
+    let (flow, _) = sent(&mut endpoint).remove(0);
+    endpoint.handle(at(1010), Input::TransportFailed { flow });
+    let (flow, text) = sent(&mut endpoint).remove(0);
+    assert_eq!(flow, Flow::udp(0, "10.0.0.2:5060".parse().unwrap()));
+    assert_eq!(field(&text, "Contact"), "<sip:ada@10.0.0.1:5060>", "the Contact is the other way's");
+    assert_eq!(text.matches("\r\nVia: ").count(), 1);
+}
+
+fn flow(connection: u64) -> Flow {
+    Flow { listener: 1, transport: Transport::Tcp, remote: PHONE.parse().unwrap(), connection }
+}
+
+/// A call that comes over connection 5 and is answered; its leg.
+fn called(endpoint: &mut Endpoint, uri: &str, contact: &str) -> LegId {
+    let text = format!(
+        "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.2:5070;branch=z9hG4bKi\r\nMax-Forwards: 70\r\n\
+         From: <sip:b@10.0.0.2>;tag=b\r\nTo: <sip:100@10.0.0.1>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\
+         Contact: <{contact}>\r\nContent-Length: 0\r\n\r\n"
+    );
+    endpoint.handle(at(1000), Input::Received { flow: flow(5), bytes: text.into_bytes() });
+    let invited = std::iter::from_fn(|| endpoint.poll()).find_map(|output| match output {
+        Output::Event(Event::Invited { leg, .. }) => Some(leg),
+        _ => None,
+    });
+    invited.expect("an INVITE")
+}
+
+fn answered(endpoint: &mut Endpoint, leg: LegId) -> (Flow, String) {
+    endpoint.handle(at(1100), Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
+    sent(endpoint).remove(0)
+}
+
+#[test]
+fn a_dialog_stays_on_its_connection_while_that_lives() {
+    for (breaks, expect) in [(false, flow(5)), (true, Flow { remote: "10.0.0.2:5080".parse().unwrap(), ..flow(0) })] {
+        let mut endpoint = endpoint(ALL);
+        let leg = called(&mut endpoint, "sip:100@10.0.0.1", "sip:b@10.0.0.2:5080;transport=tcp");
+        let (_, ok) = answered(&mut endpoint, leg);
+        let ack = format!(
+            "ACK sip:100@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.2:5070;branch=z9hG4bKa\r\nFrom: {}\r\nTo: {}\r\n\
+             Call-ID: c\r\nCSeq: 1 ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            field(&ok, "From"),
+            field(&ok, "To")
+        );
+        endpoint.handle(at(1200), Input::Received { flow: flow(5), bytes: ack.into_bytes() });
+        if breaks {
+            endpoint.handle(at(1300), Input::TransportFailed { flow: flow(5) });
+        }
+        endpoint.handle(at(1400), Input::Command(Command::HangUp { leg, reason: None }));
+        let (went, bye) = sent(&mut endpoint).into_iter().find(|(_, text)| text.starts_with("BYE")).expect("a BYE");
+        assert_eq!(went, expect, "{bye}");
+    }
+}
+
+#[test]
+fn a_response_whose_connection_is_gone_goes_to_the_via_s_port() {
+    let mut endpoint = endpoint(ALL);
+    let leg = called(&mut endpoint, "sip:100@10.0.0.1", "sip:b@10.0.0.2:5080;transport=tcp");
+    endpoint.handle(at(1050), Input::TransportFailed { flow: flow(5) });
+    let (went, ok) = answered(&mut endpoint, leg);
+    assert!(ok.starts_with("SIP/2.0 200"), "{ok}");
+    assert_eq!(went, Flow { remote: "10.0.0.2:5070".parse().unwrap(), ..flow(0) });
+}
+
+#[test]
+fn who_is_called_by_sips_answers_with_a_sips_contact() {
+    let rows = [
+        ("sips:100@10.0.0.1", "sip:b@10.0.0.2", "<sips:100@10.0.0.1:5061>"),
+        ("sip:100@10.0.0.1", "sips:b@10.0.0.2", "<sips:100@10.0.0.1:5061>"),
+        ("sip:100@10.0.0.1", "sip:b@10.0.0.2", "<sip:100@10.0.0.1:5061;transport=tls>"),
+    ];
+    for (uri, contact, expect) in rows {
+        let mut endpoint = endpoint(&[Transport::Tls, Transport::Tls]);
+        let secure = Flow { listener: 1, transport: Transport::Tls, ..flow(5) };
+        let text = format!(
+            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 10.0.0.2;branch=z9hG4bKi\r\nMax-Forwards: 70\r\n\
+             From: <sip:b@10.0.0.2>;tag=b\r\nTo: <{uri}>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContact: <{contact}>\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        endpoint.handle(at(1000), Input::Received { flow: secure, bytes: text.into_bytes() });
+        let leg = std::iter::from_fn(|| endpoint.poll()).find_map(|output| match output {
+            Output::Event(Event::Invited { leg, .. }) => Some(leg),
+            _ => None,
+        });
+        let (_, ok) = answered(&mut endpoint, leg.expect("an INVITE"));
+        assert_eq!(field(&ok, "Contact"), expect, "{uri} {contact}");
+    }
+}
+
+#[test]
+fn a_phone_of_before_a_restart_is_called_at_its_contact_and_forgotten_if_nobody_is_there() {
+    let mut endpoint = endpoint(ALL);
+    let mut config = endpoint.config().clone();
+    (config.keepalive, config.users) = (Some(Duration::from_secs(30)), ["b".to_owned()].into());
+    endpoint.handle(at(900), Input::Command(Command::Configure(config)));
+    let binding = Binding {
+        user: "b".into(),
+        contact: address("<sip:b@10.0.0.2:5080;transport=tcp>"),
+        flow: flow(5),
+        q: 1000,
+        call_id: "c".into(),
+        cseq: 1,
+        expires: at(600_000),
+        alive: true,
+    };
+    endpoint.handle(at(950), Input::Command(Command::RestoreBinding { binding }));
+    invite(&mut endpoint, "sip:b@10.0.0.2:5080;transport=tcp", 100, Some(flow(5)));
+    let there = Flow { remote: "10.0.0.2:5080".parse().unwrap(), ..flow(0) };
+    assert_eq!(sent(&mut endpoint).remove(0).0, there);
+    endpoint.handle(at(40_000), Input::Timeout);
+    let (asked, text) = sent(&mut endpoint).remove(0);
+    assert!(asked == there && text.starts_with("OPTIONS"), "{text}");
+    endpoint.handle(at(40_100), Input::TransportFailed { flow: there });
+    let unbound = std::iter::from_fn(|| endpoint.poll())
+        .any(|output| matches!(output, Output::Event(Event::Unbound { why: UnboundCause::Unreachable, .. })));
+    assert!(unbound && endpoint.bindings("b").next().is_none());
+}
+
+#[test]
+fn names_of_a_large_request_lead_to_streams_first() {
+    let place =
+        |transport, port| Place { transport, remote: SocketAddr::new([10, 0, 0, 2].into(), port), connection: 0 };
+    let rows: &[(usize, &[Place], &[&str])] = &[
+        (100, &[place(Transport::Udp, 1), place(Transport::Tcp, 2)], &["UDP 1", "TCP 2"]),
+        (1_300, &[place(Transport::Udp, 1), place(Transport::Tcp, 2)], &["TCP 2", "UDP 1"]),
+        (1_300, &[place(Transport::Udp, 1)], &["TCP 1", "UDP 1"]),
+        (1_300, &[place(Transport::Tls, 1), place(Transport::Udp, 2)], &["TLS 1", "UDP 2"]),
+    ];
+    for (bytes, places, expect) in rows {
+        let mut endpoint = endpoint(ALL);
+        invite(&mut endpoint, "sip:b@names.test", *bytes, None);
+        let asked = std::iter::from_fn(|| endpoint.poll()).find_map(|output| match output {
+            Output::Resolve { query, .. } => Some(query),
+            _ => None,
+        });
+        let resolved = Input::Resolved { query: asked.expect("a question"), flows: places.to_vec() };
+        endpoint.handle(at(1010), resolved);
+        let mut tried = Vec::new();
+        while let Some((flow, _)) = sent(&mut endpoint).into_iter().next() {
+            tried.push(format!("{} {}", flow.transport.as_str(), flow.remote.port()));
+            endpoint.handle(at(1020), Input::TransportFailed { flow });
+        }
+        assert_eq!(tried, *expect, "{bytes} {places:?}");
+    }
+}

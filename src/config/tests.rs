@@ -103,7 +103,12 @@ fn what_the_demo_writes_are_the_defaults() {
     let bare = "version = 1\n[center]\nname = \"Demo Support\"\n[line.support]\nnumbers = [\"100\"]\n\
         flow = \"support\"\n[queue.general]\n[queue.technical]\n[agent.1001]\nuser = \"ada\"\n";
     let (demo, bare) = (Demo::new("full", DEMO).load().unwrap(), Demo::new("bare", bare).load().unwrap());
-    assert_eq!(demo.server, bare.server);
+    let without_places = |server: &ServerSettings| {
+        let mut server = ServerSettings { http_place: (0, 0), ..server.clone() };
+        server.sip.listeners.iter_mut().for_each(|listener| listener.place = (0, 0));
+        server
+    };
+    assert_eq!(without_places(&demo.server), without_places(&bare.server));
     assert_eq!((&demo.center.limits, &demo.center.codes), (&bare.center.limits, &bare.center.codes));
     assert_eq!(demo.center.lines, bare.center.lines);
     let general = QueueId::new("general");

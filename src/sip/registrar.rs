@@ -303,7 +303,7 @@ impl Registrar {
             let contact = &binding.contact.uri;
             contact.user == uri.user && contact.port == uri.port && contact.host == uri.host
         };
-        self.bindings.values().filter(is_there).next_back().map(|binding| binding.flow)
+        self.bindings.values().rfind(is_there).map(|binding| binding.flow)
     }
 
     /// The Contact values of a 200 to REGISTER: every binding with what is left of its life (§10.3 step 8).

@@ -15,7 +15,7 @@
 //!           └───────┬───────────────────▲────────────┘          └─ stats    (fold: numbers)
 //!            media::Command        media::Event
 //!           ┌───────▼───────────────────┴────────────┐
-//!           │ media::Plane × N    RTP, bridges, DTMF │  one thread each
+//!           │ media::Plane × N  (S)RTP, bridges, DTMF│  one thread each
 //!           └────────────────────────────────────────┘
 //!  sim::World drives the same Engine with a simulated network, people and clock.
 //! ```

@@ -3,10 +3,10 @@
 //!
 //! | thread | what it does |
 //! |---|---|
-//! | `engine` | reads SIP, waits, handles, drains ([`driver`]) |
-//! | `plane-N` | audio: batched receive and send ([`media`]) |
-//! | `log` | group commit of events ([`store`]) |
-//! | tokio's | HTTP, names, signals |
+//! | `engine` | reads and sends SIP over UDP, waits, handles, drains ([`driver`]) |
+//! | `plane-N` | audio: waits for many sockets at once, sends as it plays and forwards ([`media`]) |
+//! | `event-log` | group commit of events ([`store`]) |
+//! | tokio's | SIP over TCP and TLS ([`signaling`]), HTTP, names, signals |
 
 pub mod accounts;
 pub mod calls;

@@ -9,7 +9,7 @@
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out now: REFER and Replaces as the sending side, outbound, Path.
+//! Left out: REFER and Replaces as the sending side, outbound, Path.
 
 mod admission;
 pub mod api;

@@ -3,7 +3,11 @@
 //! Nothing here decides. A value of [`Center`] has been checked as a whole: every name that it mentions
 //! exists, every range holds.
 
+pub mod hours;
+
 use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
+use crate::time::Wall;
+use hours::{Hours, Local, Zone};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,6 +28,26 @@ pub struct Center {
     pub agents: BTreeMap<AgentId, Agent>,
     pub codes: ShortCodes,
     pub limits: Limits,
+    /// Calendars by name.
+    #[serde(default)]
+    pub hours: BTreeMap<String, Hours>,
+    /// The time zones that lines are in, by IANA name.
+    #[serde(default)]
+    pub zones: BTreeMap<String, Zone>,
+    /// Announcements that can be switched on at once, by name.
+    #[serde(default)]
+    pub banners: BTreeMap<String, Banner>,
+}
+
+/// Whom an announcement concerns while it is on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Banner {
+    /// Whether it is on where nobody has switched it.
+    pub on: bool,
+    /// Callers of these lines; none named: of every line.
+    pub lines: BTreeSet<LineId>,
+    /// Callers whose number begins with one of these; none named: every caller.
+    pub callers: Vec<String>,
 }
 
 /// What callers dial.
@@ -98,6 +122,12 @@ impl Center {
     /// The line that `number` (a request URI's user part) reaches.
     pub fn line_for(&self, number: &str) -> Option<&Line> {
         self.lines.values().find(|line| line.numbers.iter().any(|n| n == number))
+    }
+
+    /// What the clocks show in a time zone; UTC where it is not known.
+    pub fn local(&self, zone: &str, wall: Wall) -> Local {
+        static UTC: Zone = Zone { changes: Vec::new() };
+        self.zones.get(zone).unwrap_or(&UTC).local(wall)
     }
 
     /// The agent whose phone registers as `user`.

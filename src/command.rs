@@ -32,6 +32,8 @@ pub enum Ask {
     EndCall { call: CallId },
     /// End every call at once. Operator only.
     EndAll,
+    /// Switch an announcement on or off. Lasts over restarts. Operator only.
+    Banner { banner: String, on: bool },
     /// Take no new calls; end the running ones when `limits.drain` has passed. Operator only.
     Drain,
 }
@@ -42,6 +44,7 @@ pub enum Refusal {
     NotAllowed,
     NoSuchAgent,
     NoSuchCall,
+    NoSuchBanner,
 }
 
 impl Command {

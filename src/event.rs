@@ -42,6 +42,17 @@ pub enum What {
     StepEntered { flow: FlowId, step: String },
     /// A key was pressed while the flow listened.
     DigitKeyed { flow: FlowId, step: String, digit: Personal },
+    /// A menu's turn came to nothing. With `again` it is offered once more; without, the caller goes where its
+    /// `otherwise` leads. A turn that chose is a `DigitKeyed` with the `StepEntered` behind it.
+    NothingChosen { flow: FlowId, step: String, why: NoChoice, again: bool },
+    /// Which way a step went that was not a key's: the calendar, a condition, a look-up's answer.
+    StepDecided { flow: FlowId, step: String, way: StepWay },
+    /// The caller pressed the key that asks for a person.
+    PersonAsked { flow: FlowId, step: String },
+    /// The flow noted something with the call, for whoever takes it. A name that comes again replaces its value.
+    FlowAttached { flow: FlowId, name: String, value: Personal },
+    /// An announcement was switched on or off. Lasts over restarts.
+    BannerSwitched { banner: String, on: bool },
     /// The caller waits in a queue (CSTA Queued). Comes again with `again` when an agent's phone was lost in mid-call.
     Queued { work: WorkId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, again: bool },
     /// An agent's phone is being rung (CSTA Delivered). `why` explains the choice.
@@ -104,12 +115,43 @@ pub enum OfferOutcome {
     Failed,
 }
 
+/// Why a menu's turn came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NoChoice {
+    /// No key within the menu's time.
+    NoKey,
+    /// A key that the menu does not have.
+    WrongKey,
+}
+
+/// Which way a step of a flow went, where no key says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StepWay {
+    Open,
+    Closed,
+    Holiday,
+    /// The condition of this number, from 1.
+    Case(u8),
+    Otherwise,
+    /// A number was keyed, and confirmed where that is asked.
+    Collected,
+    Found,
+    NotFound,
+    Failed,
+    /// An announcement is on and was said.
+    Announced,
+    /// The caller gave up his place in the queue.
+    Left,
+}
+
 /// Why a caller left a queue without an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DivertReason {
     Full,
     MaxWait,
     Refused,
+    /// The caller chose something else.
+    Left,
 }
 
 /// Who a leg belongs to.
@@ -220,7 +262,7 @@ impl std::fmt::Debug for Personal {
 pub enum PersonalKind {
     /// A caller's number or address.
     Number,
-    /// Keys pressed in a menu.
+    /// Keys pressed in a menu, and what a flow notes of them.
     Digit,
     /// What is needed to end a dialog after a restart; erased when its leg is gone.
     Dialog,
@@ -235,7 +277,8 @@ macro_rules! personal_of {
             What::CallArrived { caller: p, .. }
             | What::DigitKeyed { digit: p, .. }
             | What::LegConfirmed { dialog: p, .. }
-            | What::PhoneRegistered { binding: p, .. } => Some(p),
+            | What::PhoneRegistered { binding: p, .. }
+            | What::FlowAttached { value: p, .. } => Some(p),
             _ => None,
         }
     };
@@ -262,6 +305,11 @@ impl What {
             What::CallAnswered { .. } => "CallAnswered",
             What::StepEntered { .. } => "StepEntered",
             What::DigitKeyed { .. } => "DigitKeyed",
+            What::NothingChosen { .. } => "NothingChosen",
+            What::StepDecided { .. } => "StepDecided",
+            What::PersonAsked { .. } => "PersonAsked",
+            What::FlowAttached { .. } => "FlowAttached",
+            What::BannerSwitched { .. } => "BannerSwitched",
             What::Queued { .. } => "Queued",
             What::Delivered { .. } => "Delivered",
             What::OfferEnded { .. } => "OfferEnded",

@@ -34,7 +34,8 @@
 //! |---|---|---|
 //! | [`time`], [`ids`] | std | – |
 //! | [`center`] | `time`, `ids` | everything else |
-//! | [`sip`], [`media`], [`ivr`], [`acd`] | `time`, `ids`, `center`; `ivr` also `written` | each other, `event`, `command`, `engine`, tokio, sockets |
+//! | [`expr`] | `ids`, `written` | everything else |
+//! | [`sip`], [`media`], [`ivr`], [`acd`] | `time`, `ids`, `center`; `ivr` also `expr`, `written` | each other, `event`, `command`, `engine`, tokio, sockets |
 //! | [`event`], [`command`] | `time`, `ids`, `center` | the cores, `engine`, `server` |
 //! | [`engine`] | the four cores, `event`, `command` | `config`, `server`, `sim`, tokio |
 //! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder` | `server`, `engine` |
@@ -65,6 +66,7 @@ pub mod command;
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod expr;
 pub mod ids;
 pub mod ivr;
 pub mod ladder;

@@ -72,7 +72,7 @@ impl fmt::Display for Fingerprint {
 }
 
 /// Something that is open until a later event closes it, and that a restart must therefore know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum OpenKey {
     Call(CallId),
     Leg(LegId),
@@ -81,6 +81,8 @@ pub enum OpenKey {
     Phone(u64),
     /// An agent's break.
     Break(AgentId),
+    /// An announcement that was switched, on or off.
+    Banner(String),
 }
 
 impl fmt::Display for OpenKey {
@@ -91,12 +93,13 @@ impl fmt::Display for OpenKey {
             OpenKey::Offer(id) => write!(f, "offer {id}"),
             OpenKey::Phone(handle) => write!(f, "phone {handle:x}"),
             OpenKey::Break(id) => write!(f, "break {id}"),
+            OpenKey::Banner(name) => write!(f, "banner {name}"),
         }
     }
 }
 
 /// One step of the fold "what is open": applied by the store in the same transaction as the event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenChange {
     /// `key` is open, and this event says all about it (replacing an earlier one).
     Open(OpenKey),
@@ -117,6 +120,8 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
         What::PhoneUnregistered { binding, .. } => Close(OpenKey::Phone(*binding)),
         What::BreakBegan { agent, .. } => Open(OpenKey::Break(*agent)),
         What::BreakEnded { agent } => Close(OpenKey::Break(*agent)),
+        // Off too: it may be on in the configuration.
+        What::BannerSwitched { banner, .. } => Open(OpenKey::Banner(banner.clone())),
         _ => return None,
     })
 }

@@ -29,7 +29,8 @@ impl std::ops::Add<Duration> for Instant {
     }
 }
 
-/// Wall time in UTC: milliseconds since 1970-01-01T00:00:00Z. Only in events and headers; no decision uses it.
+/// Wall time in UTC: milliseconds since 1970-01-01T00:00:00Z. In events and headers; of decisions, only opening
+/// hours use it, and are told it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Wall(pub i64);
 
@@ -51,7 +52,7 @@ impl std::fmt::Display for Wall {
 }
 
 /// Days since 1970-01-01 → (year, month, day), proleptic Gregorian (Hinnant, "chrono-compatible date algorithms").
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);

@@ -127,6 +127,11 @@ impl<'i> Page<'i> {
         Problem { file: self.file.into(), line, column, message }
     }
 
+    /// What stands at `place`.
+    fn written(&self, place: &Place) -> &str {
+        self.text.get(place.clone()).unwrap_or_default()
+    }
+
     /// Both from 1, the column in characters.
     pub fn line_and_column(&self, place: &Place) -> (usize, usize) {
         let before = self.text.as_bytes().get(..place.start).unwrap_or(self.text.as_bytes());

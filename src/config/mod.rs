@@ -4,6 +4,7 @@
 //! returns all of it, checked as a whole, or every problem at once with file, line, column and what is
 //! allowed instead. It reads files and decides nothing else: sockets, clocks and speech are the shell's.
 
+mod calendar;
 mod passwords;
 mod read;
 mod sip;
@@ -194,14 +195,19 @@ impl Gathering {
     fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
         let queues: BTreeSet<_> = written.center.queues.keys().cloned().collect();
         let (queues_known, language) = (written.queues_known, written.center.language.as_str());
-        let around = Surroundings { queues: &queues, queues_known, language };
+        let (hours, banners) = (&written.hours, &written.banners);
+        let around = Surroundings { queues: &queues, queues_known, language, hours, banners };
         let mut flows = BTreeMap::new();
-        for (id, place) in &written.flows {
+        let mut wanted: Vec<(FlowId, Problem)> = Vec::new();
+        wanted.extend(written.flows.iter().map(|(id, place)| (id.clone(), page.problem(place, String::new()))));
+        let mut seen: BTreeSet<FlowId> = written.flows.keys().cloned().collect();
+        while let Some((id, named)) = wanted.pop() {
             let path = self.flows_dir.join(format!("{id}.toml"));
             if !self.source.has(&path) {
                 let others = self.source.stems(&self.flows_dir, "toml");
                 let near = did_you_mean(id.as_str(), others.iter().map(String::as_str));
-                page.report(place, format!("there is no flow `{id}`: {} is no file{near}", self.source.shown(&path)));
+                let message = format!("there is no flow `{id}`: {} is no file{near}", self.source.shown(&path));
+                self.problems.push(Problem { message, ..named });
                 continue;
             }
             let shown = self.source.shown(&path);
@@ -209,8 +215,17 @@ impl Gathering {
             match text.and_then(|text| load::load(id.clone(), &shown, &text, &around)) {
                 Ok(read) => {
                     self.prompts(&shown, &read);
+                    let at = |(line, column): (usize, usize)| Problem {
+                        file: shown.clone(),
+                        line,
+                        column,
+                        message: String::new(),
+                    };
+                    read.music.iter().for_each(|(name, spot)| self.one_music(name, at(*spot)));
+                    let others = read.flows.iter().filter(|(other, _)| seen.insert((*other).clone()));
+                    wanted.extend(others.map(|(other, spot)| (other.clone(), at(*spot))));
                     self.warnings.extend(read.warnings);
-                    flows.insert(id.clone(), read.flow);
+                    flows.insert(id, read.flow);
                 }
                 Err(problems) => self.problems.extend(problems),
             }
@@ -261,13 +276,17 @@ impl Gathering {
 
     fn music(&mut self, page: &Page<'_>, written: &Written) {
         for (name, place) in &written.music {
-            let at = page.problem(place, String::new());
-            let shown = format!("{}:{}:{}", at.file, at.line, at.column);
-            match self.recordings.music(name, &shown) {
-                Some(sound) => drop(self.sounds.entry(name.clone()).or_insert((sound, None))),
-                None => {
-                    page.report(place, format!("nobody has recorded the music: {}", self.recordings.lacks(name)));
-                }
+            self.one_music(name, page.problem(place, String::new()));
+        }
+    }
+
+    /// Adds music. `at` is a problem without a message yet: where it is named.
+    fn one_music(&mut self, name: &str, at: Problem) {
+        match self.recordings.music(name, &format!("{}:{}:{}", at.file, at.line, at.column)) {
+            Some(sound) => drop(self.sounds.entry(name.to_owned()).or_insert((sound, None))),
+            None => {
+                let message = format!("nobody has recorded the music: {}", self.recordings.lacks(name));
+                self.problems.push(Problem { message, ..at });
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Problem, ServerSettings, SipListener, sip};
-use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
+use super::{MediaSettings, Problem, ServerSettings, SipListener, calendar, sip};
+use crate::center::{Agent, Banner, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, language};
@@ -39,6 +39,9 @@ pub struct Written {
     pub music: BTreeMap<String, Place>,
     /// The texts of [`READY_SOUND`] and [`NOT_READY_SOUND`], with their places.
     pub code_texts: [Said<String>; 2],
+    /// Names of calendars and announcements.
+    pub hours: BTreeSet<String>,
+    pub banners: BTreeSet<String>,
     pub warnings: Vec<Problem>,
 }
 
@@ -63,6 +66,8 @@ pub fn read(page: &Page<'_>) -> Written {
     about.finish();
     let queues = reader.queues(&mut root);
     let lines = reader.lines(&mut root);
+    let hours = calendar::read(root.section("hours"));
+    let banners = reader.banners(root.section("banner"), &lines);
     let told = page.told();
     let agents = reader.agents(root.section("agent"));
     let agents_known = page.told() == told && !root.misspells("agent");
@@ -73,8 +78,24 @@ pub fn read(page: &Page<'_>) -> Written {
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, codes, limits };
-    Written { center, server, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
+    let zones = lines.values().map(|line| &line.time_zone).chain([&time_zone]);
+    let zones = zones.map(|name| (name.clone(), calendar::zone(name))).collect();
+    let (hour_names, banner_names) = (hours.keys().cloned().collect(), banners.keys().cloned().collect());
+    let center =
+        Center { name, domains, time_zone, language, lines, queues, agents, codes, limits, hours, zones, banners };
+    Written {
+        center,
+        server,
+        flows_dir,
+        queues_known,
+        agents_known,
+        flows,
+        music,
+        code_texts,
+        hours: hour_names,
+        banners: banner_names,
+        warnings,
+    }
 }
 
 struct Reader<'p> {
@@ -208,6 +229,26 @@ impl<'p> Reader<'p> {
         // That there is none at all is told once.
         self.queues_known &= !self.queue_names.is_empty();
         value.one_of(allowed, self.queue_names.iter().map(QueueId::as_str)).map(QueueId::new)
+    }
+
+    fn banners(&mut self, section: Section<'p>, lines: &BTreeMap<LineId, Line>) -> BTreeMap<String, Banner> {
+        let known: Vec<&str> = lines.keys().map(LineId::as_str).collect();
+        let allowed = format!("a list of lines ({})", known.iter().take(20).copied().collect::<Vec<_>>().join(", "));
+        let banner = |mut table: Section<'p>| {
+            let on = table.take("on").and_then(|v| v.flag()).unwrap_or(false);
+            let lines =
+                list(table.take("lines"), &allowed, |v| v.one_of(&allowed, known.iter().copied()).map(LineId::new));
+            let callers = list(table.take("callers"), "a list of beginnings of numbers such as [\"+4930\"]", |value| {
+                value.parsed("1 to 32 of 0-9 with or without a leading +", |s| {
+                    let digits = s.strip_prefix('+').unwrap_or(s);
+                    let good = (1..=32).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+                    good.then(|| s.to_owned())
+                })
+            });
+            table.finish();
+            Banner { on, lines: lines.into_iter().collect(), callers }
+        };
+        named(section, "banner").into_iter().map(|(name, _, table)| (name, banner(table))).collect()
     }
 
     fn codes(&mut self, mut section: Section<'p>) -> (ShortCodes, [Said<String>; 2]) {

@@ -9,7 +9,7 @@ use crate::center::ShortCodes;
 use crate::command::{Actor, Ask, Command};
 use crate::event::{Cause, Party, PersonalKind, What};
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId};
-use crate::ivr::{Flow, HangUpStep, Run, Step};
+use crate::ivr::{Facts, Flow, HangUpStep, Prompt, Run, Step};
 use crate::media;
 use crate::sip::header::NameAddr;
 use crate::sip::uri::{Params, Uri};
@@ -75,7 +75,15 @@ impl Engine {
         };
         let language = line.as_ref().map_or(&self.config.center.language, |l| &self.config.center.lines[l].language);
         let language = language.clone();
-        let Some(run) = self.run_for(&to) else {
+        let time_zone = line.as_ref().map_or(&self.config.center.time_zone, |l| &self.config.center.lines[l].time_zone);
+        let facts = Facts {
+            line: line.clone(),
+            caller: from.uri.user_decoded(),
+            is_agent: by_agent.is_some(),
+            language: language.clone(),
+            time_zone: time_zone.clone(),
+        };
+        let Some(run) = self.run_for(&to, facts) else {
             return self.sip_do(sip::Command::Refuse { leg, status: 480, headers: Vec::new() });
         };
         let plane = (id.0 % u64::from(self.start.planes)) as u16;
@@ -98,13 +106,13 @@ impl Engine {
         }
     }
 
-    fn run_for(&self, to: &Destination) -> Option<Run> {
+    fn run_for(&self, to: &Destination, facts: Facts) -> Option<Run> {
         let flow = match to {
             Destination::Line(line) => self.config.center.lines[line].flow.clone(),
             Destination::Code { ready: true, .. } => FlowId::new(READY),
             Destination::Code { ready: false, .. } => FlowId::new(NOT_READY),
         };
-        self.index.flows.get(&flow).map(|flow| Run::new(flow))
+        self.index.flows.get(&flow).map(|flow| Run::new(flow, facts))
     }
 
     fn dialed_code(&mut self, agent: AgentId, ready: bool) {
@@ -214,8 +222,16 @@ fn shown(from: NameAddr) -> NameAddr {
 /// The flows of the two short codes: each says so and hangs up.
 pub(super) fn code_flows(codes: &ShortCodes) -> [Flow; 2] {
     [(READY, &codes.ready_sound), (NOT_READY, &codes.not_ready_sound)].map(|(id, sound)| {
-        let say = Step::HangUp(HangUpStep { prompts: vec![sound.clone()] });
+        let say = Step::HangUp(HangUpStep { prompts: vec![Prompt::sound(sound)] });
         let steps = BTreeMap::from([("say".to_owned(), say)]);
-        Flow { id: FlowId::new(id), start: "say".to_owned(), steps, language: String::new(), texts: Vec::new() }
+        Flow {
+            id: FlowId::new(id),
+            start: "say".to_owned(),
+            steps,
+            language: String::new(),
+            texts: Vec::new(),
+            variables: BTreeMap::new(),
+            person: None,
+        }
     })
 }

@@ -5,7 +5,7 @@
 
 use super::{Call, Deadline, Engine, LegState, Place};
 use crate::acd;
-use crate::event::{Cause, OfferOutcome, Party, Phase, What};
+use crate::event::{Cause, DivertReason, OfferOutcome, Party, Phase, What};
 use crate::ids::{CallId, LegId, WorkId};
 use crate::media;
 use crate::sip::{self, EndCause};
@@ -74,6 +74,7 @@ impl Engine {
         self.clear(talk.leg, cause);
         self.router_do(acd::Input::Finish { agent: talk.agent, queue: talk.place.queue.clone() });
         let place = Place { work: WorkId(self.ids.works.take()), ..talk.place };
+        self.run(id, crate::ivr::Input::WaitsAgain);
         self.wait(id, place, true);
     }
 
@@ -96,6 +97,15 @@ impl Engine {
             self.clear(leg, cause);
         }
         self.finish_in(id, cause, phase);
+    }
+
+    /// The caller chose something else than to wait on.
+    pub(super) fn leave_queue(&mut self, id: CallId) {
+        self.stop_seeking(id);
+        if let Some(seeking) = self.calls.get_mut(&id).and_then(|call| call.seeking.take()) {
+            let (work, queue) = (seeking.place.work, seeking.place.queue);
+            self.emit(Some(id), What::Diverted { work, queue, why: DivertReason::Left });
+        }
     }
 
     fn stop_seeking(&mut self, id: CallId) {

@@ -11,6 +11,7 @@
 //! | `arrival` | who may come in, and where he gets to |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
+//! | `banners` | announcements that are switched on and off |
 //! | `service` | what a connected call can do; commands |
 //! | `ending` | who leaves, and what remains of the others |
 //! | `pairs` | (nothing) maps written down as lists |
@@ -19,6 +20,7 @@
 //! | `planted` | bugs to prove that the simulator's checks catch them; not in ordinary builds |
 
 mod arrival;
+mod banners;
 mod call;
 mod ending;
 mod leg;
@@ -40,14 +42,15 @@ use crate::center::Center;
 use crate::command::{self, Command};
 use crate::event::{Event, Personal, PersonalKind, What};
 use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, WorkId};
-use crate::ivr::Flow;
+use crate::ivr::{self, Flow};
 use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
 use crate::time::{Instant, Timers, Wall};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an engine is told once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,6 +91,12 @@ pub enum Input {
         command: Command,
     },
     Configured(Box<Configuration>),
+    /// What the ticketing system said to `Output::LookUp`.
+    LookedUp {
+        call: CallId,
+        id: u64,
+        found: ivr::Found,
+    },
     /// Whether the log can take what new calls would add to it. While it cannot, they are refused.
     LogHealthy(bool),
     /// What an earlier start of this node left open ([`crate::log::open_change`]), each with its personal text.
@@ -120,6 +129,16 @@ pub enum Output {
     Reply {
         id: u64,
         result: Result<(), command::Refusal>,
+    },
+    /// Ask the ticketing system for a caller who waits for the answer. Answer with `Input::LookedUp`; the flow goes on
+    /// by itself when none comes within `timeout`.
+    LookUp {
+        call: CallId,
+        id: u64,
+        query: String,
+        /// Personal.
+        with: BTreeMap<String, String>,
+        timeout: Duration,
     },
     Event(Event),
 }
@@ -158,6 +177,10 @@ pub struct Engine {
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
+    /// Announcements that somebody has switched.
+    switched: BTreeMap<String, bool>,
+    /// Announcements that are on.
+    banners: BTreeSet<String>,
     timers: Timers<Deadline>,
     ids: Ids,
     draining: bool,
@@ -229,6 +252,8 @@ impl Engine {
             offers: BTreeMap::new(),
             talking: BTreeMap::new(),
             phones: BTreeMap::new(),
+            switched: BTreeMap::new(),
+            banners: banners::on(&config.center, &BTreeMap::new()),
             timers: Timers::default(),
             ids,
             draining: false,
@@ -310,6 +335,7 @@ impl Engine {
                 self.outputs.push_back(Output::Reply { id, result });
             }
             Input::Configured(config) => self.configure(*config),
+            Input::LookedUp { call, id, found } => self.run(call, ivr::Input::LookedUp { id, found }),
             Input::LogHealthy(healthy) => self.log_healthy = healthy,
             Input::Restored(open) => self.restore(open),
             Input::Timeout => self.time_passed(),
@@ -417,6 +443,7 @@ impl Engine {
         let mut sip_config = self.start.sip.clone();
         configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
+        self.banners = banners::on(&config.center, &self.switched);
         self.config = config;
         self.emit(None, What::Reconfigured);
     }

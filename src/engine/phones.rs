@@ -91,6 +91,7 @@ impl Engine {
                 What::BreakBegan { agent, reason } => {
                     self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason) });
                 }
+                What::BannerSwitched { banner, on } => self.restore_banner(banner, on),
                 _ => {}
             }
         }

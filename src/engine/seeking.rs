@@ -19,13 +19,11 @@ use std::time::Duration;
 const REACTION_TIME: Duration = Duration::from_secs(4);
 
 impl Engine {
-    /// Lets the caller wait at `place`, with music.
+    /// Lets the caller wait at `place`. What he hears there is the run's.
     pub(super) fn wait(&mut self, id: CallId, place: Place, again: bool) {
         let call = self.calls.get_mut(&id).expect("only a call that lives is queued");
-        let caller = call.caller;
         call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new() });
         self.works.insert(place.work, id);
-        self.play_music(caller, &place.queue);
         let Place { work, queue, priority, skills, arrived } = place;
         self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills: skills.clone(), again });
         let skills = match self.planted(super::Bug::AsksTooMuch) {
@@ -33,6 +31,7 @@ impl Engine {
             false => skills,
         };
         self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
+        self.run(id, ivr::Input::Waits);
     }
 
     pub(super) fn router_said(&mut self, output: acd::Output) {
@@ -68,7 +67,7 @@ impl Engine {
         let result = match why {
             DivertReason::Full => QueueResult::Full,
             DivertReason::MaxWait => QueueResult::TimedOut,
-            DivertReason::Refused => QueueResult::Refused,
+            DivertReason::Refused | DivertReason::Left => QueueResult::Refused,
         };
         self.run(id, ivr::Input::QueueResult(result));
     }
@@ -220,6 +219,7 @@ impl Engine {
             self.media_do(media::Command::Join { a, b });
         }
         self.emit(Some(id), What::Established { work, queue, agent, leg, waited });
+        self.run(id, ivr::Input::QueueResult(QueueResult::Answered));
     }
 
     /// The router took an offer back: stop the ringing.

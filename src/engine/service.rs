@@ -23,6 +23,7 @@ impl Engine {
                 Ok(())
             }
             Ask::EndCall { .. } => Err(Refusal::NoSuchCall),
+            Ask::Banner { banner, on } => self.switch_banner(banner, on),
             Ask::EndAll => {
                 self.end_all(Cause::Restart);
                 Ok(())

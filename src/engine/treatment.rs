@@ -1,14 +1,14 @@
 //! What a caller is led through and hears: the flow run, prompts and music.
 
-use super::{Deadline, Engine, LegState, Place};
-use crate::event::{Cause, PersonalKind, What};
-use crate::ids::{CallId, LegId, QueueId, SkillId, WorkId};
+use super::{Call, Deadline, Engine, LegState, Place};
+use crate::acd::Router;
+use crate::event::{Cause, NoChoice, PersonalKind, StepWay, What};
+use crate::ids::{CallId, FlowId, LegId, QueueId, SkillId, WorkId};
 use crate::ivr;
 use crate::media::{self, SoundId, Source};
 use crate::sip;
 use crate::time::Instant;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Keys that follow faster are dropped: nobody presses so, and each key is an event in the log. A key sounds for 40 ms
@@ -18,6 +18,8 @@ const KEY_PAUSE: Duration = Duration::from_millis(40);
 pub const SILENCE: &str = "@silence";
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
 const ENDLESS: u64 = 0;
+/// What is kept of a secret key.
+const MASKED: char = '•';
 
 impl Engine {
     pub(super) fn start_flow(&mut self, call: CallId) {
@@ -26,15 +28,17 @@ impl Engine {
 
     pub(super) fn key_pressed(&mut self, leg: LegId, digit: char) {
         let Some(call) = self.call_of_caller(leg) else { return };
-        let listens = self.index.flows.get(call.run.flow()).is_some_and(|flow| call.run.listens(flow));
+        let listens = call.run.listens(&self.index.flows);
         let too_fast = self.now.since(call.last_key) < KEY_PAUSE && call.last_key > Instant::ZERO;
         if !listens || too_fast {
             return; // between the parties, out of boredom, or by no finger
         }
         let (id, flow, step) = (call.id, call.run.flow().clone(), call.run.step().to_owned());
+        // A key of a PIN or a card is masked here, where it enters.
+        let shown = if call.run.keeps_secret(&self.index.flows) { MASKED } else { digit };
         let now = self.now;
         self.calls.get_mut(&id).into_iter().for_each(|call| call.last_key = now);
-        let digit_text = self.personal(PersonalKind::Digit, digit.to_string());
+        let digit_text = self.personal(PersonalKind::Digit, shown.to_string());
         self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });
         self.run(id, ivr::Input::Digit(digit));
     }
@@ -42,17 +46,6 @@ impl Engine {
     pub(super) fn play_finished(&mut self, leg: LegId, token: u64) {
         if let Some(call) = self.call_of_caller(leg).map(|call| call.id) {
             self.run(call, ivr::Input::PlayFinished { token });
-            self.keep_alive_while_listening(call);
-        }
-    }
-
-    /// While a key is waited for the caller hears silence, not nothing: phones and NATs take a leg without packets for
-    /// dead.
-    fn keep_alive_while_listening(&mut self, id: CallId) {
-        let listens = self.calls.get(&id).is_some_and(|call| call.run.deadline().is_some());
-        if let (true, Some(silence)) = (listens, self.config.sounds.get(SILENCE).copied()) {
-            let port = self.caller_port(id);
-            self.media_do(media::Command::Play { port, source: Source::Loop(silence), token: ENDLESS });
         }
     }
 
@@ -64,10 +57,21 @@ impl Engine {
     pub(super) fn run(&mut self, id: CallId, input: ivr::Input) {
         self.current = Some(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(flow) = self.index.flows.get(call.run.flow()).map(Arc::clone) else {
-            return self.end_call(id, Cause::FlowEnded); // a new configuration took the flow away
+        if !self.index.flows.contains_key(call.run.flow()) {
+            // A new configuration took the flow away. Who talks does not need it any more.
+            return if call.conversation.is_none() {
+                self.end_call(id, Cause::FlowEnded)
+            };
+        }
+        let wait = wait_of(&self.router, self.now, call, &input);
+        let scene = ivr::Scene {
+            flows: &self.index.flows,
+            center: &self.config.center,
+            wall: self.start.wall + self.now.since(Instant::ZERO),
+            banners: &self.banners,
+            wait,
         };
-        call.run.handle(self.now, &flow, input);
+        call.run.handle(self.now, &scene, input);
         match call.run.deadline() {
             Some(at) => self.timers.set(Deadline::NoKey(id), at),
             None => _ = self.timers.cancel(&Deadline::NoKey(id)),
@@ -80,17 +84,53 @@ impl Engine {
     fn run_said(&mut self, id: CallId, output: ivr::Output) {
         match output {
             ivr::Output::Answer => self.answer_caller(id),
-            ivr::Output::Entered { step } => {
-                let flow = self.calls[&id].run.flow().clone();
-                self.emit(Some(id), What::StepEntered { flow, step });
+            ivr::Output::Entered { flow, step } => self.emit(Some(id), What::StepEntered { flow, step }),
+            ivr::Output::NothingChosen { why, again } => {
+                let (flow, step) = self.whereabouts(id);
+                self.emit(Some(id), What::NothingChosen { flow, step, why: no_choice(why), again });
+            }
+            ivr::Output::Went { way, flow, step } => {
+                self.emit(Some(id), What::StepDecided { flow, step, way: step_way(way) });
+            }
+            ivr::Output::PersonAsked => {
+                let (flow, step) = self.whereabouts(id);
+                self.emit(Some(id), What::PersonAsked { flow, step });
+            }
+            ivr::Output::Attach { label, value } => {
+                let (flow, _) = self.whereabouts(id);
+                let value = self.personal(PersonalKind::Digit, value);
+                self.emit(Some(id), What::FlowAttached { flow, name: label, value });
             }
             ivr::Output::Play { prompts, token, .. } => self.play_prompts(id, &prompts, token),
+            ivr::Output::Music(music) => self.music(id, &music),
             ivr::Output::StopPlaying => {
                 let port = self.caller_port(id);
                 self.media_do(media::Command::Stop { port });
             }
             ivr::Output::Queue { queue, priority, skills } => self.queue(id, queue, priority, skills),
+            ivr::Output::Leave => self.leave_queue(id),
+            ivr::Output::LookUp { id: lookup, query, with, timeout } => {
+                self.outputs.push_back(super::Output::LookUp { call: id, id: lookup, query, with, timeout });
+            }
             ivr::Output::HangUp { .. } => self.end_call(id, Cause::FlowEnded),
+        }
+    }
+
+    /// The flow and the step that the caller is at.
+    fn whereabouts(&self, id: CallId) -> (FlowId, String) {
+        let run = &self.calls[&id].run;
+        (run.flow().clone(), run.step().to_owned())
+    }
+
+    fn music(&mut self, id: CallId, music: &ivr::Music) {
+        let name = match music {
+            ivr::Music::Silence => Some(SILENCE),
+            ivr::Music::Of(queue) => self.config.center.queues.get(queue).map(|queue| queue.music.as_str()),
+            ivr::Music::Named(name) => Some(name.as_str()),
+        };
+        if let Some(sound) = name.and_then(|name| self.config.sounds.get(name)).copied() {
+            let port = self.caller_port(id);
+            self.media_do(media::Command::Play { port, source: Source::Loop(sound), token: ENDLESS });
         }
     }
 
@@ -134,5 +174,36 @@ impl Engine {
 
     fn call_of_caller(&self, leg: LegId) -> Option<&super::Call> {
         self.calls.get(&self.legs.get(&leg)?.call).filter(|call| call.caller == leg)
+    }
+}
+
+/// How the call's waiting goes, for a treatment that may tell it.
+fn wait_of(router: &Router, now: Instant, call: &Call, input: &ivr::Input) -> Option<ivr::Wait> {
+    let treated = call.run.is_treated() || *input == ivr::Input::Waits;
+    let place = call.seeking.as_ref().filter(|_| treated).map(|seeking| &seeking.place)?;
+    let position = router.position(place.work)?;
+    Some(ivr::Wait { position, expected: None, waited: now.since(place.arrived) })
+}
+
+fn no_choice(why: ivr::NoChoice) -> NoChoice {
+    match why {
+        ivr::NoChoice::NoKey => NoChoice::NoKey,
+        ivr::NoChoice::WrongKey => NoChoice::WrongKey,
+    }
+}
+
+fn step_way(way: ivr::Way) -> StepWay {
+    match way {
+        ivr::Way::Open => StepWay::Open,
+        ivr::Way::Closed => StepWay::Closed,
+        ivr::Way::Holiday => StepWay::Holiday,
+        ivr::Way::Case(number) => StepWay::Case(number),
+        ivr::Way::Otherwise => StepWay::Otherwise,
+        ivr::Way::Collected => StepWay::Collected,
+        ivr::Way::Found => StepWay::Found,
+        ivr::Way::NotFound => StepWay::NotFound,
+        ivr::Way::Failed => StepWay::Failed,
+        ivr::Way::Announced => StepWay::Announced,
+        ivr::Way::Left => StepWay::Left,
     }
 }

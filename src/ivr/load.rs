@@ -4,9 +4,16 @@
 //! version = 1
 //! start = "welcome"            # the first step
 //! language = "en"              # of the texts; without it, the center's
+//! languages = ["en", "de"]     # every text is wanted in each of these; `tierline check` tells which is missing
+//! person = { key = "0", step = "sales" }   # in every menu that gives the key no other meaning
+//! [variables]                  # what can be remembered with `set`: a text, a whole number, true or false
+//! reason = ""
 //!
-//! [step.welcome]               # what a step does is the one of play, menu, queue, hang_up that it has
-//! play = "Welcome."            # a text, { text = "…", sound = "name" }, or a list of these
+//! [step.welcome]               # what a step does is the one of its keys below that it has
+//! play = "Welcome."            # a text, or a list of texts. A text is one of
+//!                              #   "…"    { text = "…", sound = "name" }    { en = "…", de = "…" }
+//!                              #   { say = "ticket", as = "digits" }         digits, number, time
+//!                              #   { say = "status.state", texts = { open = "…" }, otherwise = "…" }
 //! interruptible = true         # default: a key stops it and counts in the next menu
 //! next = "menu"
 //!
@@ -17,28 +24,95 @@
 //! retries = 2                  # 0 to 10: how often the menu is offered again
 //! invalid = "Sorry?"           # said before it is, after a wrong key
 //! no_input = "Are you there?"  # … and after none
+//! again = ["Press 1.", "…"]    # in place of the menu's text: one for each time, the last for all further ones
 //! otherwise = "sales"          # where to go after that
+//!
+//! [step.ticket]
+//! collect = "Please key your ticket number."
+//! into = "ticket"              # the variable that remembers it
+//! min = 1                      # keys, 1 to 32
+//! max = 10
+//! end = "#"                    # "#", "*" or "": none
+//! first = "5s"                 # 1s to 1m: how long the first key is waited for
+//! between = "3s"               # 500ms to 1m: … and each further one
+//! confirm = ["You keyed", { say = "ticket", as = "digits" }, "If that is right, press 1."]   # default: not asked
+//! yes = "1"                    # the key that confirms; every other asks anew
+//! secret = false               # true for PINs and cards: keys are never written down
+//! retries, invalid, no_input, again, otherwise   # as in a menu
+//! next = "status"
+//!
+//! [step.open]
+//! hours = "desk"               # a calendar of the configuration
+//! open = "menu"
+//! closed = "bye"
+//! holiday = "bye"              # default: as closed
+//!
+//! [step.who]
+//! branch = [{ when = 'caller starts "+49" and not hours.desk', go = "bye" }]   # the first that is true
+//! otherwise = "menu"
+//!
+//! [step.note]
+//! set = { reason = '"printer"' }   # variable → expression
+//! attach = { Reason = "reason" }   # shown beside the call: label → expression. One of both is enough
+//! next = "sales"
+//!
+//! [step.german]
+//! language = "de"              # spoken from here on
+//! next = "menu"
+//!
+//! [step.status]
+//! lookup = "ticket-status"     # what the ticketing system is asked
+//! with = { number = "ticket" } # parameter → expression
+//! into = "status"              # default: the step's name
+//! fields = { state = "text" }  # the answer's, as status.state: text, number or flag
+//! timeout = "3s"               # 500ms to 30s for each answer
+//! retries = 1                  # 0 to 5
+//! meanwhile = "One moment."
+//! found = "tell"
+//! not_found = "sales"
+//! failed = "sales"             # default: as not_found
+//!
+//! [step.outage]
+//! banner = "outage"            # an announcement of the configuration
+//! say = "We know of …"         # said while it is on
+//! next = "menu"
 //!
 //! [step.sales]
 //! queue = "sales"
 //! priority = 0                 # -1000 to 1000
 //! skills = { french = 3 }      # lowest level, 1 to 10
+//! treatment = "waiting"        # the step to begin with while waiting; default: the queue's music
 //! full = "busy"                # as many wait as may
 //! timeout = "busy"             # waited for too long
 //! otherwise = "busy"           # for those of full, timeout, refused that are not given
+//!
+//! [step.waiting]
+//! music = true                 # the queue's, or the name of a recording
+//! for = "30s"                  # 1s to 1h
+//! keys = { 1 = "later" }       # meanwhile; default: none
+//! next = "waiting"
+//!
+//! [step.later]
+//! leave = "busy"               # gives the place in the queue up; queue, flow and hang_up do so too
+//!
+//! [step.other]
+//! flow = "other"               # goes on at the beginning of another flow
 //!
 //! [step.busy]
 //! hang_up = "Please call again later."   # or true, to say nothing
 //! ```
 
+mod names;
+mod steps;
 mod texts;
 mod ways;
 
-use super::flow::{Flow, HangUpStep, MenuStep, PlayStep, PromptText, QueueStep, Step, is_key};
+use super::flow::{Flow, HangUpStep, PromptText, Step};
+use crate::expr::Names;
 use crate::ids::{FlowId, QueueId, SkillId};
 use crate::written::{A_NAME, Page, Place, Problem, Said, Section, Value, is_name, language};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use steps::a_key;
 use ways::Way;
 
 /// The form that is read here.
@@ -49,9 +123,8 @@ const MAX_STEPS: usize = 10_000;
 const MAX_TEXT: usize = 2_000;
 /// Texts said one after another.
 const MAX_TEXTS: usize = 32;
-const MENU_TIMEOUT: Duration = Duration::from_secs(5);
-const MENU_RETRIES: i64 = 2;
-const A_TEXT: &str = "a text, { text = \"…\", sound = \"name\" }, or a list of up to 32 of these";
+const A_TEXT: &str = "a text, { text = \"…\", sound = \"name\" }, { en = \"…\", de = \"…\" }, \
+                      { say = \"variable\", as = \"digits\" }, or a list of up to 32 of these";
 const A_STEP: &str = "the name of a step";
 
 /// What a flow may refer to.
@@ -62,6 +135,10 @@ pub struct Surroundings<'a> {
     pub queues_known: bool,
     /// For flows that name none.
     pub language: &'a str,
+    /// Names of calendars.
+    pub hours: &'a BTreeSet<String>,
+    /// Names of announcements.
+    pub banners: &'a BTreeSet<String>,
 }
 
 /// A flow that was read, and what is worth telling about it.
@@ -73,6 +150,10 @@ pub struct Read {
     pub places: BTreeMap<String, (usize, usize)>,
     /// Sounds whose names were given by `sound`, with its line and column: somebody means a recording.
     pub named: BTreeMap<String, (usize, usize)>,
+    /// Other flows that it leads to, and where.
+    pub flows: BTreeMap<FlowId, (usize, usize)>,
+    /// Music that it names, and where.
+    pub music: BTreeMap<String, (usize, usize)>,
 }
 
 /// Reads the flow `id` from `text`; `file` is how problems call it.
@@ -80,36 +161,20 @@ pub fn load(id: FlowId, file: &str, text: &str, around: &Surroundings<'_>) -> Re
     let page = Page::new(file, text);
     let mut root = page.root();
     check_version(&mut root);
-    let language = root.take("language").and_then(|value| language(&value)).unwrap_or(around.language.into());
+    let mut reader = Reader::new(&page, around);
+    reader.read_head(&mut root);
     let start = root.require("start", "the name of the first step").and_then(|v| name(&v, A_STEP));
+    let person = root.take("person").and_then(|value| reader.person(value));
     let steps = root.require("step", "tables such as [step.welcome]").and_then(|v| v.section());
     root.finish();
-    let mut reader = Reader {
-        page: &page,
-        around,
-        language,
-        texts: BTreeMap::new(),
-        named: BTreeMap::new(),
-        ways: Vec::new(),
-        steps_known: true,
-    };
-    let steps = reader.steps(steps.map(Section::rest).unwrap_or_default());
+    let written = steps.map(Section::rest).unwrap_or_default();
+    reader.collect_names(&written);
+    let steps = reader.steps(written);
     reader.check_ways(&steps, start.as_ref());
     reader.check_circles();
     let Some(start) = start.filter(|_| page.is_clean()) else { return Err(page.into_problems()) };
-    let warnings = reader.unreachable(&steps, &start.it);
-    let mut texts: Vec<Said<PromptText>> = std::mem::take(&mut reader.texts).into_values().collect();
-    texts.sort_by_key(|said| said.place.start);
-    let places = texts.iter().map(|said| (said.it.name.clone(), page.line_and_column(&said.place))).collect();
-    let flow = Flow {
-        id,
-        start: start.it,
-        steps: steps.into_iter().map(|(name, step)| (name, step.it)).collect(),
-        language: reader.language,
-        texts: texts.into_iter().map(|said| said.it).collect(),
-    };
-    let named = reader.named.iter().map(|(name, place)| (name.clone(), page.line_and_column(place))).collect();
-    Ok(Read { flow, warnings, places, named })
+    reader.check_care(&steps, &start.it, person.as_ref().map(|(_, step)| step.as_str()));
+    Ok(reader.read(id, start.it, steps, person))
 }
 
 /// Takes `version` and compares it with the one that is read here.
@@ -128,14 +193,93 @@ struct Reader<'p> {
     page: &'p Page<'p>,
     around: &'p Surroundings<'p>,
     language: String,
+    /// Those that every text is wanted in.
+    languages: Vec<String>,
     texts: BTreeMap<String, Said<PromptText>>,
     named: BTreeMap<String, Place>,
     ways: Vec<Way>,
     /// False if a step has a name that cannot be: others may mean it.
     steps_known: bool,
+    /// What expressions may name.
+    names: Names,
+    /// Variables of this flow with their first values.
+    variables: BTreeMap<String, crate::expr::Value>,
+    /// Names of PINs and cards.
+    secrets: BTreeSet<String>,
+    flows: BTreeMap<FlowId, Place>,
+    music: BTreeMap<String, Place>,
+    warnings: Vec<Problem>,
 }
 
 impl<'p> Reader<'p> {
+    fn new(page: &'p Page<'p>, around: &'p Surroundings<'p>) -> Reader<'p> {
+        Reader {
+            page,
+            around,
+            language: around.language.into(),
+            languages: Vec::new(),
+            texts: BTreeMap::new(),
+            named: BTreeMap::new(),
+            ways: Vec::new(),
+            steps_known: true,
+            names: super::known(around.hours.iter(), around.banners.iter()),
+            variables: BTreeMap::new(),
+            secrets: BTreeSet::new(),
+            flows: BTreeMap::new(),
+            music: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn read_head(&mut self, root: &mut Section<'p>) {
+        if let Some(language) = root.take("language").and_then(|value| language(&value)) {
+            self.language = language;
+        }
+        let written = root.take("languages").map(|v| v.list("a list of languages such as [\"en\", \"de\"]"));
+        self.languages = written.into_iter().flatten().filter_map(|value| language(&value)).collect();
+        self.read_variables(root.section("variables"));
+    }
+
+    /// The key that leads to a person.
+    fn person(&mut self, value: Value<'p>) -> Option<(char, String)> {
+        let mut section = value.section()?;
+        let key = section.require("key", "a key such as \"0\"").and_then(|value| a_key(&value));
+        let step = self.way(&mut section, "step", true);
+        section.finish();
+        key.zip(step)
+    }
+
+    /// All that was read, once nothing is wrong with it.
+    fn read(
+        self,
+        id: FlowId,
+        start: String,
+        steps: BTreeMap<String, Said<Step>>,
+        person: Option<(char, String)>,
+    ) -> Read {
+        let spot = |place: &Place| self.page.line_and_column(place);
+        let spots = |places: &BTreeMap<String, Place>| places.iter().map(|(k, p)| (k.clone(), spot(p))).collect();
+        let mut texts: Vec<Said<PromptText>> = self.texts.values().cloned().collect();
+        texts.sort_by_key(|said| said.place.start);
+        let flow = Flow {
+            id,
+            start,
+            steps: steps.into_iter().map(|(name, step)| (name, step.it)).collect(),
+            language: self.language.clone(),
+            texts: texts.iter().map(|said| said.it.clone()).collect(),
+            variables: self.variables.clone(),
+            person,
+        };
+        Read {
+            flow,
+            places: texts.iter().map(|said| (said.it.name.clone(), spot(&said.place))).collect(),
+            named: spots(&self.named),
+            flows: self.flows.iter().map(|(flow, place)| (flow.clone(), spot(place))).collect(),
+            music: spots(&self.music),
+            warnings: self.warnings,
+        }
+    }
+
     fn steps(&mut self, written: Vec<Value<'p>>) -> BTreeMap<String, Said<Step>> {
         let mut steps = BTreeMap::new();
         for value in written.into_iter().take(MAX_STEPS) {
@@ -150,99 +294,6 @@ impl<'p> Reader<'p> {
             steps.insert(label, Said { it, place });
         }
         steps
-    }
-
-    fn step(&mut self, mut section: Section<'p>) -> Option<Step> {
-        let kinds: Vec<&str> = ["play", "menu", "queue", "hang_up"].into_iter().filter(|k| section.has(k)).collect();
-        let [kind] = kinds[..] else {
-            let has = if kinds.is_empty() { "none of them".into() } else { kinds.join(" and ") };
-            let message = format!("a step has one of play, menu, queue, hang_up; `{}` has {has}", section.label);
-            self.page.report(&section.place, message);
-            return None;
-        };
-        let step = match kind {
-            "play" => self.play(&mut section).map(Step::Play),
-            "menu" => self.menu(&mut section).map(Step::Menu),
-            "queue" => self.queue(&mut section).map(Step::Queue),
-            _ => Some(Step::HangUp(self.hang_up(&mut section))),
-        };
-        section.finish();
-        step
-    }
-
-    fn play(&mut self, section: &mut Section<'p>) -> Option<PlayStep> {
-        let prompts = self.prompts(section, "play");
-        let interruptible = section.take("interruptible").and_then(|v| v.flag()).unwrap_or(true);
-        let next = self.way(section, "next", false)?;
-        Some(PlayStep { prompts, interruptible, next })
-    }
-
-    fn menu(&mut self, section: &mut Section<'p>) -> Option<MenuStep> {
-        let prompts = self.prompts(section, "menu");
-        let keys = self.keys(section);
-        let timeout = section.duration("timeout", Duration::from_secs(1)..=Duration::from_secs(60), MENU_TIMEOUT);
-        let retries = section.whole("retries", 0..=10, MENU_RETRIES) as u32;
-        let invalid = self.prompts(section, "invalid");
-        let no_input = self.prompts(section, "no_input");
-        let otherwise = self.way(section, "otherwise", false)?;
-        Some(MenuStep { prompts, keys, timeout, retries, invalid, no_input, otherwise })
-    }
-
-    fn keys(&mut self, section: &mut Section<'p>) -> BTreeMap<char, String> {
-        let wanted = "a table of keys and steps such as { 1 = \"sales\" }";
-        let Some(value) = section.require("keys", wanted) else { return BTreeMap::new() };
-        let place = value.place.clone();
-        let written = value.section().map(Section::rest);
-        if written.as_ref().is_some_and(Vec::is_empty) {
-            self.page.report(&place, format!("`keys` is empty; allowed: {wanted}"));
-        }
-        let mut keys = BTreeMap::new();
-        for value in written.unwrap_or_default() {
-            let mut chars = value.label.chars();
-            let key = chars.next().filter(|key| is_key(*key) && chars.next().is_none());
-            if key.is_none() {
-                let message = format!("there is no key `{}`; allowed: 0 to 9, \"*\", \"#\", A to D", value.label);
-                self.page.report(&value.key_place, message);
-            }
-            let step = self.way_to(&section.label, &value, true);
-            keys.extend(key.zip(step));
-        }
-        keys
-    }
-
-    fn queue(&mut self, section: &mut Section<'p>) -> Option<QueueStep> {
-        let queue = section.take("queue").and_then(|value| self.known_queue(&value));
-        let priority = section.whole("priority", -1000..=1000, 0) as i32;
-        let skills = section.take("skills").map(skills).unwrap_or_default();
-        let missing: Vec<_> = ["full", "timeout", "refused"].into_iter().filter(|k| !section.has(k)).collect();
-        let mut branch = |key, earned| match section.has(key) {
-            true => self.way(section, key, earned),
-            false => None,
-        };
-        let (full, timeout, refused) = (branch("full", false), branch("timeout", true), branch("refused", false));
-        if missing.is_empty() && !section.has("otherwise") {
-            return Some(QueueStep {
-                queue: queue?,
-                priority,
-                skills,
-                full: full?,
-                timeout: timeout?,
-                refused: refused?,
-            });
-        }
-        // Only where it stands for nothing but `timeout` has the caller waited before it is taken.
-        let otherwise = self.way(section, "otherwise", missing == ["timeout"])?;
-        let or = |branch: Option<String>| branch.unwrap_or_else(|| otherwise.clone());
-        Some(QueueStep { queue: queue?, priority, skills, full: or(full), timeout: or(timeout), refused: or(refused) })
-    }
-
-    fn known_queue(&self, value: &Value<'p>) -> Option<QueueId> {
-        let known = self.around.queues.iter().map(QueueId::as_str);
-        if let (false, Some(queue)) = (self.around.queues_known, value.text_as_written()) {
-            return Some(QueueId::new(queue));
-        }
-        let allowed: Vec<&str> = known.clone().take(20).collect();
-        value.one_of(&format!("a queue of the configuration ({})", allowed.join(", ")), known).map(QueueId::new)
     }
 }
 

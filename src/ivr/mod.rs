@@ -1,8 +1,8 @@
-//! Leads a caller through a flow: one step per input; knows no call and no audio.
+//! Leads a caller through flows: one step per input; knows no call and no audio.
 //!
-//! A [`Run`] is one caller's way through one [`Flow`]. It holds names, never the flow itself, so it can be
-//! written down, and a changed flow can be put under a running caller: if the caller's step is gone, the
-//! run ends with [`Cause::StepGone`].
+//! A [`Run`] is one caller's way. It holds names, never a flow itself, so it can be written down, and a changed flow can
+//! be put under a running caller: if the caller's step is gone, the run ends with [`Cause::StepGone`]. What it may look
+//! at comes with each input as a [`Scene`]: the time too, so the same inputs always lead the same way.
 //!
 //! ```text
 //!            Start                     PlayFinished / Digit
@@ -10,24 +10,44 @@
 //!                     menu: playing ──PlayFinished──▶ listening ──Digit──▶ the key's step
 //!                            ▲  └──────────Digit (stops the prompt)──────▶    "
 //!                            └── again: no key, or a wrong one, up to `retries` times; then `otherwise`
-//!                     queue ──Full, TimedOut, Refused──▶ its branches;   Answered ──▶ (over)
+//!                     collect: the same, until the number is whole; `confirm` is a turn of its own
+//!                     lookup: waits ──LookedUp, Timeout──▶ found, not_found, failed
+//!                     music: plays ──Timeout, Digit──▶ next, the key's step
+//!                     hours, branch, set, language, banner that is off, leave, flow: at once
+//!                     queue ──Full, TimedOut, Refused──▶ its branches;   Answered ──▶ talking ──WaitsAgain──▶ queue
 //!                     hang_up ──PlayFinished──▶ (over)
 //! ```
 //!
-//! A key pressed during an interruptible `play` skips what is said on the way to the next menu and counts
-//! there. Keys pressed during other prompts and while waiting in a queue are ignored.
+//! While the caller waits in a queue the run goes on through the queue's treatment, if it has one, and may leave for
+//! another choice at any time; [`Input::QueueResult`] ends the treatment whatever it is at.
 //!
-//! Left out so far: collecting numbers of several digits, look-ups, opening hours, variables.
+//! A key pressed during an interruptible `play` skips what is said on the way to the next question and counts there.
+//! Keys pressed during other prompts and where nothing is asked are ignored.
+//!
+//! Left out so far: dates in words, free text that is spoken while a call runs.
 
+mod asking;
 pub mod flow;
 pub mod load;
+mod looking;
+pub mod numerals;
+mod scene;
+mod walk;
 
-pub use flow::{Flow, HangUpStep, MenuStep, PlayStep, PromptText, QueueStep, Step};
+pub use flow::{
+    BannerStep, BranchStep, CollectStep, Flow, HangUpStep, HoursStep, LookupStep, MenuStep, MusicStep, PlayStep,
+    Prompt, PromptText, QueueStep, Repeats, SetStep, Step,
+};
+pub use scene::{Facts, Scene, Wait, known};
 
+use crate::expr::Value;
 use crate::ids::{FlowId, QueueId, SkillId};
 use crate::time::Instant;
+use looking::Looking;
+use scene::Told;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// What a run is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +60,12 @@ pub enum Input {
     Digit(char),
     /// How the waiting that [`Output::Queue`] asked for went on.
     QueueResult(QueueResult),
+    /// The agent is gone, the caller waits in the same queue again.
+    WaitsAgain,
+    /// The caller has a place in the queue: the treatment begins.
+    Waits,
+    /// The answer to the [`Output::LookUp`] with this number. Other numbers are ignored.
+    LookedUp { id: u64, found: Found },
     /// The deadline has come.
     Timeout,
 }
@@ -53,8 +79,17 @@ pub enum QueueResult {
     TimedOut,
     /// The queue does not take the caller for another reason, such as being unknown by now: `refused`.
     Refused,
-    /// An agent and the caller talk. The run is over.
+    /// An agent and the caller talk. Nothing more is asked for, unless the caller has to wait again.
     Answered,
+}
+
+/// What the ticketing system said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Found {
+    /// Field → value, as text.
+    Fields(BTreeMap<String, String>),
+    Nothing,
+    Failed,
 }
 
 /// What a run asks for.
@@ -63,15 +98,67 @@ pub enum Output {
     /// Answer the call. Once, before everything else.
     Answer,
     /// The caller is at this step now. Nothing to do but to tell.
-    Entered { step: String },
+    Entered { flow: FlowId, step: String },
+    /// A turn of the present question came to nothing. With `again` it is asked once more. Nothing to do but to tell.
+    NothingChosen { why: NoChoice, again: bool },
+    /// Which way the present step went, by no key of the caller. Nothing to do but to tell.
+    Went { flow: FlowId, step: String, way: Way },
+    /// The caller wants a person and pressed the flow's key for it. Nothing to do but to tell.
+    PersonAsked,
     /// Play these sounds one after another, replacing what plays; then say [`Input::PlayFinished`].
     Play { prompts: Vec<String>, token: u64, interruptible: bool },
+    /// Let the caller hear this until something else is asked for.
+    Music(Music),
     /// Stop what plays. No `PlayFinished` is expected for it (one that comes is ignored).
     StopPlaying,
     /// Put the caller into this queue; then say [`Input::QueueResult`]. Skills are the lowest levels that will do.
     Queue { queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8> },
+    /// Take the caller out of the queue. No result is expected.
+    Leave,
+    /// Ask the ticketing system; then say [`Input::LookedUp`]. The parameters are personal.
+    LookUp { id: u64, query: String, with: BTreeMap<String, String>, timeout: Duration },
+    /// Show this beside the call. The value is personal.
+    Attach { label: String, value: String },
     /// End the call. The run is over.
     HangUp { cause: Cause },
+}
+
+/// What goes on until something else is heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Music {
+    /// Packets without a sound: phones and NATs take a leg that gets none for dead.
+    Silence,
+    Of(QueueId),
+    Named(String),
+}
+
+/// Why a turn of a question came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoChoice {
+    /// No key within the time.
+    NoKey,
+    /// A key that the menu does not have, too few keys, or a number that was not confirmed.
+    WrongKey,
+}
+
+/// Which way a step went that asks the caller for nothing, or was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Way {
+    Open,
+    Closed,
+    Holiday,
+    /// The case of this number, from 1.
+    Case(u8),
+    Otherwise,
+    /// A number was keyed, and confirmed where that is asked.
+    Collected,
+    Found,
+    NotFound,
+    Failed,
+    /// An announcement is on and was said.
+    Announced,
+    /// The caller gave up his place in the queue.
+    Left,
 }
 
 /// Why a flow ended the call.
@@ -87,41 +174,70 @@ pub enum Cause {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     New,
-    Playing { token: u64 },
-    Listening { until: Instant },
+    Playing {
+        token: u64,
+    },
+    /// A key is waited for.
+    Listening {
+        until: Instant,
+    },
+    Looking(Looking),
+    Music {
+        until: Instant,
+    },
+    /// In a queue without a treatment.
     Queued,
+    Talking,
     Over,
 }
 
-/// One caller's way through one flow.
+/// One caller's way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
     flow: FlowId,
     step: String,
     phase: Phase,
-    /// Times the present menu has been offered again.
+    facts: Facts,
+    language: String,
+    /// What was remembered: variables, keyed numbers, fields of look-ups. Personal.
+    values: BTreeMap<String, Value>,
+    /// Times the present question has been asked again.
     again: u32,
+    /// Keys of the present `collect` so far. Personal.
+    entry: String,
+    /// Whether they are being read back.
+    confirming: bool,
     /// A key pressed before its menu.
     ahead: Option<char>,
+    /// The queue step, and the queue that the caller waits in.
+    waiting: Option<(String, QueueId)>,
+    told: Told,
     last_token: u64,
     outputs: VecDeque<Output>,
 }
 
 impl Run {
     /// A run that stands before the flow's first step.
-    pub fn new(flow: &Flow) -> Run {
+    pub fn new(flow: &Flow, facts: Facts) -> Run {
         Run {
             flow: flow.id.clone(),
             step: flow.start.clone(),
             phase: Phase::New,
+            language: facts.language.clone(),
+            facts,
+            values: flow.variables.clone(),
             again: 0,
+            entry: String::new(),
+            confirming: false,
             ahead: None,
+            waiting: None,
+            told: Told::default(),
             last_token: 0,
             outputs: VecDeque::new(),
         }
     }
 
-    /// The flow that every [`Run::handle`] must be given.
+    /// The flow the caller is in.
     pub fn flow(&self) -> &FlowId {
         &self.flow
     }
@@ -131,20 +247,47 @@ impl Run {
         &self.step
     }
 
+    /// The language the caller is spoken to in.
+    pub fn language(&self) -> &str {
+        &self.language
+    }
+
+    /// Whether the caller waits in a queue and is led through its treatment.
+    pub fn is_treated(&self) -> bool {
+        self.waiting.is_some() && !matches!(self.phase, Phase::Queued | Phase::Talking | Phase::Over)
+    }
+
     /// Whether nothing more will be asked for, beyond what [`Run::poll`] still holds.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
     /// Whether a key that is pressed now means something.
-    pub fn listens(&self, flow: &Flow) -> bool {
-        let step = flow.steps.get(&self.step);
+    pub fn listens(&self, flows: &BTreeMap<FlowId, std::sync::Arc<Flow>>) -> bool {
+        let step = flows.get(&self.flow).and_then(|flow| flow.steps.get(&self.step));
         match self.phase {
-            Phase::Playing { .. } => {
-                matches!(step, Some(Step::Menu(_)) | Some(Step::Play(PlayStep { interruptible: true, .. })))
-            }
+            Phase::Playing { .. } => match step {
+                Some(Step::Menu(_) | Step::Collect(_)) => true,
+                Some(Step::Play(step)) => step.interruptible,
+                _ => false,
+            },
             Phase::Listening { .. } => true,
-            Phase::New | Phase::Queued | Phase::Over => false,
+            Phase::Music { .. } => matches!(step, Some(Step::Music(music)) if !music.keys.is_empty()),
+            Phase::New | Phase::Looking(_) | Phase::Queued | Phase::Talking | Phase::Over => false,
+        }
+    }
+
+    /// Whether a key that is pressed now belongs to a PIN or a card and must not be written down.
+    pub fn keeps_secret(&self, flows: &BTreeMap<FlowId, std::sync::Arc<Flow>>) -> bool {
+        let flow = flows.get(&self.flow);
+        let collects =
+            |step: &str| matches!(flow.and_then(|flow| flow.steps.get(step)), Some(Step::Collect(c)) if c.secret);
+        match flow.and_then(|flow| flow.steps.get(&self.step)) {
+            // A key pressed ahead may be a secret's first.
+            Some(Step::Play(play)) => {
+                flow.is_some_and(|flow| walk::asked_behind(flow, &play.next).is_some_and(collects))
+            }
+            _ => collects(&self.step),
         }
     }
 
@@ -152,74 +295,54 @@ impl Run {
         self.outputs.pop_front()
     }
 
-    /// When to stop waiting for a key.
+    /// When to stop waiting for a key, an answer or the end of some music.
     pub fn deadline(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Listening { until } => Some(until),
+        match &self.phase {
+            Phase::Listening { until } | Phase::Music { until } => Some(*until),
+            Phase::Looking(looking) => Some(looking.until),
             _ => None,
         }
     }
 
-    /// Takes one input. `flow` is the present form of [`Run::flow`]. Inputs that do not fit are ignored.
-    pub fn handle(&mut self, now: Instant, flow: &Flow, input: Input) {
+    /// Takes one input. Inputs that do not fit are ignored.
+    pub fn handle(&mut self, now: Instant, scene: &Scene<'_>, input: Input) {
+        if let Some(wait) = scene.wait.filter(|_| self.waiting.is_some()) {
+            self.told.improve(wait);
+        }
         match (input, &self.phase) {
             (_, Phase::Over) => {}
             (Input::Start, Phase::New) => {
                 self.outputs.push_back(Output::Answer);
-                self.enter(flow, flow.start.clone());
+                self.enter(now, scene, self.step.clone());
             }
             (Input::PlayFinished { token }, Phase::Playing { token: playing }) if token == *playing => {
-                self.heard(now, flow);
+                self.heard(now, scene);
             }
-            (Input::Digit(key), Phase::Playing { .. } | Phase::Listening { .. }) if flow::is_key(key) => {
-                self.pressed(flow, key);
+            (Input::PlayFinished { token }, Phase::Looking(looking)) if token == looking.plays => {
+                self.outputs.push_back(Output::Music(Music::Silence));
             }
-            (Input::QueueResult(result), Phase::Queued) => self.queue_said(flow, result),
-            (Input::Timeout, Phase::Listening { until }) if *until <= now => self.silent(flow),
+            (Input::Digit(key), Phase::Playing { .. } | Phase::Listening { .. } | Phase::Music { .. })
+                if flow::is_key(key) =>
+            {
+                self.pressed(now, scene, key);
+            }
+            (Input::QueueResult(result), phase) if *phase != Phase::Talking => self.queue_said(now, scene, result),
+            (Input::WaitsAgain, Phase::Talking) => self.waits_again(scene),
+            (Input::Waits, Phase::Queued) => {
+                let treatment = self.treatment(scene).cloned();
+                treatment.into_iter().for_each(|step| self.enter(now, scene, step));
+            }
+            (Input::LookedUp { id, found }, Phase::Looking(looking)) if id == looking.id => {
+                self.looked_up(now, scene, found);
+            }
+            (Input::Timeout, _) if self.deadline().is_some_and(|until| until <= now) => self.waited(now, scene),
             _ => {}
         }
     }
 
-    fn enter(&mut self, flow: &Flow, step: String) {
-        let mut next = Some(step);
-        // Comes to an end: one turn uses up the key pressed ahead, and the others follow ways that need no
-        // key, of which a checked flow has no circle.
-        while let Some(step) = next {
-            next = self.arrive(flow, step);
-        }
-    }
-
-    /// Comes to one step; returns the one behind it if nothing is to be waited for.
-    fn arrive(&mut self, flow: &Flow, step: String) -> Option<String> {
-        self.step = step;
-        self.again = 0;
-        self.outputs.push_back(Output::Entered { step: self.step.clone() });
-        match flow.steps.get(&self.step) {
-            Some(Step::Play(step)) if step.interruptible && self.ahead.is_some() => return Some(step.next.clone()),
-            Some(Step::Play(step)) => self.play(step.prompts.clone(), step.interruptible),
-            Some(Step::Menu(menu)) => match self.ahead.take() {
-                Some(key) => return self.choose(menu, key),
-                None => self.play(menu.prompts.clone(), true),
-            },
-            Some(Step::Queue(step)) => self.queue(step),
-            Some(Step::HangUp(step)) if !step.prompts.is_empty() => self.play(step.prompts.clone(), false),
-            Some(Step::HangUp(_)) => self.hang_up(Cause::FlowEnded),
-            None => self.hang_up(Cause::StepGone),
-        }
-        None
-    }
-
-    fn play(&mut self, prompts: Vec<String>, interruptible: bool) {
-        self.last_token += 1;
-        self.phase = Phase::Playing { token: self.last_token };
-        self.outputs.push_back(Output::Play { prompts, token: self.last_token, interruptible });
-    }
-
-    fn queue(&mut self, step: &QueueStep) {
-        self.ahead = None;
-        self.phase = Phase::Queued;
-        let (queue, skills) = (step.queue.clone(), step.skills.clone());
-        self.outputs.push_back(Output::Queue { queue, priority: step.priority, skills });
+    /// The present step, as the flow is now.
+    fn here<'s>(&self, scene: &Scene<'s>) -> Option<&'s Step> {
+        scene.flows.get(&self.flow)?.steps.get(&self.step)
     }
 
     fn hang_up(&mut self, cause: Cause) {
@@ -227,80 +350,12 @@ impl Run {
         self.outputs.push_back(Output::HangUp { cause });
     }
 
-    /// The prompts of the present step have been heard to the end.
-    fn heard(&mut self, now: Instant, flow: &Flow) {
-        match flow.steps.get(&self.step) {
-            Some(Step::Play(step)) => self.enter(flow, step.next.clone()),
-            Some(Step::Menu(menu)) => self.phase = Phase::Listening { until: now + menu.timeout },
-            Some(Step::HangUp(_)) => self.hang_up(Cause::FlowEnded),
-            // A changed flow has made a queue of the step that was playing.
-            Some(Step::Queue(step)) => self.queue(step),
-            None => self.hang_up(Cause::StepGone),
-        }
+    fn silence(&mut self) {
+        self.outputs.push_back(Output::Music(Music::Silence));
     }
 
-    fn pressed(&mut self, flow: &Flow, key: char) {
-        let next = match flow.steps.get(&self.step) {
-            Some(Step::Menu(menu)) => {
-                self.stop_playing();
-                self.choose(menu, key)
-            }
-            Some(Step::Play(step)) if step.interruptible => {
-                self.stop_playing();
-                self.ahead = Some(key);
-                Some(step.next.clone())
-            }
-            _ => None,
-        };
-        next.into_iter().for_each(|step| self.enter(flow, step));
-    }
-
-    fn stop_playing(&mut self) {
-        if matches!(self.phase, Phase::Playing { .. }) {
-            self.outputs.push_back(Output::StopPlaying);
-        }
-    }
-
-    fn choose(&mut self, menu: &MenuStep, key: char) -> Option<String> {
-        match menu.keys.get(&key) {
-            Some(step) => Some(step.clone()),
-            None => self.offer_again(menu, &menu.invalid),
-        }
-    }
-
-    fn silent(&mut self, flow: &Flow) {
-        match flow.steps.get(&self.step) {
-            Some(Step::Menu(menu)) => {
-                let next = self.offer_again(menu, &menu.no_input);
-                next.into_iter().for_each(|step| self.enter(flow, step));
-            }
-            _ => self.hang_up(Cause::StepGone),
-        }
-    }
-
-    /// Plays the menu again, or returns where to go because it was offered often enough.
-    fn offer_again(&mut self, menu: &MenuStep, first: &[String]) -> Option<String> {
-        if self.again >= menu.retries {
-            return Some(menu.otherwise.clone());
-        }
-        self.again += 1;
-        self.play([first, &menu.prompts].concat(), true);
-        None
-    }
-
-    fn queue_said(&mut self, flow: &Flow, result: QueueResult) {
-        let Some(Step::Queue(step)) = flow.steps.get(&self.step) else {
-            return match result {
-                QueueResult::Answered => self.phase = Phase::Over,
-                _ => self.hang_up(Cause::StepGone),
-            };
-        };
-        match result {
-            QueueResult::Full => self.enter(flow, step.full.clone()),
-            QueueResult::TimedOut => self.enter(flow, step.timeout.clone()),
-            QueueResult::Refused => self.enter(flow, step.refused.clone()),
-            QueueResult::Answered => self.phase = Phase::Over,
-        }
+    fn went(&mut self, way: Way) {
+        self.outputs.push_back(Output::Went { flow: self.flow.clone(), step: self.step.clone(), way });
     }
 }
 

@@ -1,9 +1,14 @@
 //! Callers led through flows, word by word.
 
 use super::*;
+use crate::center::hours::{Day, Hours, Span};
+use crate::center::{Banner, Center};
 use crate::ids::Rng;
+use crate::time::Wall;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::Arc;
+
+mod steps;
 
 const FLOW: &str = r#"version = 1
 start = "hello"
@@ -35,15 +40,65 @@ hang_up = true
 hang_up = { text = "Bye.", sound = "bye" }
 "#;
 
+fn flow_called(id: &str, text: &str) -> Flow {
+    let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("other")]);
+    let (hours, banners) = (["desk".to_owned()].into(), ["outage".to_owned()].into());
+    let around =
+        load::Surroundings { queues: &queues, queues_known: true, language: "en", hours: &hours, banners: &banners };
+    load::load(FlowId::new(id), "f.toml", text, &around).unwrap_or_else(|told| panic!("{told:#?}")).flow
+}
+
 fn flow(text: &str) -> Flow {
-    let queues = BTreeSet::from([QueueId::new("general")]);
-    let around = load::Surroundings { queues: &queues, queues_known: true, language: "en" };
-    load::load(FlowId::new("f"), "f.toml", text, &around).unwrap().flow
+    flow_called("f", text)
+}
+
+/// All that a run may look at, with hands to change it.
+struct Stage {
+    flows: BTreeMap<FlowId, Arc<Flow>>,
+    center: Center,
+    wall: Wall,
+    banners: BTreeSet<String>,
+    wait: Option<Wait>,
+}
+
+impl Stage {
+    /// On Monday, 2026-01-05, 08:00 UTC, with a desk that is open on weekdays from 08:00 to 18:00.
+    fn new(flow: Flow) -> Stage {
+        let center = include_str!("tests/center.json");
+        let mut center: Center = serde_json::from_str(center).unwrap();
+        let mut hours = Hours::default();
+        (0..5).for_each(|day| hours.weekly[day] = vec![Span::read("08:00-18:00").unwrap()]);
+        hours.holidays = vec![Day { year: None, month: 1, day: 6 }];
+        center.hours.insert("desk".into(), hours);
+        center.banners.insert("outage".into(), Banner { callers: vec!["+49".into()], ..Banner::default() });
+        let flows = BTreeMap::from([(flow.id.clone(), Arc::new(flow))]);
+        Stage { flows, center, wall: Wall(1_767_600_000_000), banners: BTreeSet::new(), wait: None }
+    }
+
+    fn replace(&mut self, flow: &Flow) {
+        self.flows.insert(flow.id.clone(), Arc::new(flow.clone()));
+    }
+
+    fn tell(&self, run: &mut Run, now: Instant, input: Input) {
+        let Stage { flows, center, wall, banners, wait } = self;
+        run.handle(now, &Scene { flows, center, wall: *wall, banners, wait: *wait }, input);
+    }
+
+    fn run(&self) -> Run {
+        let facts = Facts {
+            line: None,
+            caller: "+4930123".into(),
+            is_agent: false,
+            language: "en".into(),
+            time_zone: "UTC".into(),
+        };
+        Run::new(self.flows.values().next().unwrap(), facts)
+    }
 }
 
 /// One word for one input: `go`, `heard` (what was played last), a key, `full`, `late`, `refused`, `agent`,
-/// `5s` (time passes, then Timeout).
-fn tell(run: &mut Run, now: &mut Instant, flow: &Flow, word: &str) {
+/// `again`, `found:state=open`, `nothing`, `failed`, `5s` (time passes, then Timeout).
+fn tell(run: &mut Run, now: &mut Instant, stage: &Stage, word: &str) {
     let input = match word {
         "go" => Input::Start,
         "heard" => Input::PlayFinished { token: run.last_token },
@@ -52,21 +107,50 @@ fn tell(run: &mut Run, now: &mut Instant, flow: &Flow, word: &str) {
         "late" => Input::QueueResult(QueueResult::TimedOut),
         "refused" => Input::QueueResult(QueueResult::Refused),
         "agent" => Input::QueueResult(QueueResult::Answered),
+        "again" => Input::WaitsAgain,
+        "waits" => Input::Waits,
+        "nothing" => Input::LookedUp { id: looked_up(run), found: Found::Nothing },
+        "failed" => Input::LookedUp { id: looked_up(run), found: Found::Failed },
+        found if found.starts_with("found:") => {
+            let fields = found[6..].split(',').filter_map(|field| field.split_once('='));
+            let fields = fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect();
+            Input::LookedUp { id: looked_up(run), found: Found::Fields(fields) }
+        }
         key if key.chars().count() == 1 => Input::Digit(key.chars().next().unwrap()),
         time => {
             *now = *now + crate::written::read_duration(time).unwrap();
             Input::Timeout
         }
     };
-    run.handle(*now, flow, input);
+    stage.tell(run, *now, input);
+}
+
+fn looked_up(run: &Run) -> u64 {
+    match &run.phase {
+        Phase::Looking(looking) => looking.id,
+        _ => 0,
+    }
 }
 
 fn asked(run: &mut Run) -> String {
     let word = |output| match output {
         Output::Answer => "answer".into(),
-        Output::Entered { step } => format!("@{step}"),
+        Output::Entered { flow, step } if flow.as_str() == "f" => format!("@{step}"),
+        Output::Entered { flow, step } => format!("@{flow}.{step}"),
         Output::Play { prompts, interruptible, .. } => prompts.join("+") + if interruptible { "" } else { "!" },
         Output::StopPlaying => "stop".into(),
+        Output::NothingChosen { why, again } => format!("{why:?}:{}", if again { "again" } else { "last" }),
+        Output::Went { way, .. } => format!("{way:?}"),
+        Output::PersonAsked => "person".into(),
+        Output::Music(Music::Silence) => "silence".into(),
+        Output::Music(Music::Of(queue)) => format!("music({queue})"),
+        Output::Music(Music::Named(name)) => format!("music({name})"),
+        Output::Leave => "leave".into(),
+        Output::LookUp { query, with, .. } => {
+            let with: Vec<String> = with.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("look-up({query},{})", with.join(","))
+        }
+        Output::Attach { label, value } => format!("{label}:{value}"),
         Output::Queue { queue, priority, skills } => format!("queue({queue},{priority},{})", skills.len()),
         Output::HangUp { cause } => format!("{cause:?}"),
     };
@@ -79,11 +163,15 @@ fn check(inputs: &str, expect: &str) {
 }
 
 fn check_in(text: &str, inputs: &str, expect: &str) {
-    let (flow, mut now) = (flow(text), Instant(1));
-    let mut run = Run::new(&flow);
+    check_on(&Stage::new(flow(text)), inputs, expect);
+}
+
+fn check_on(stage: &Stage, inputs: &str, expect: &str) {
+    let mut now = Instant(1);
+    let mut run = stage.run();
     let mut last = String::new();
     for word in inputs.split(' ') {
-        tell(&mut run, &mut now, &flow, word);
+        tell(&mut run, &mut now, stage, word);
         last = asked(&mut run);
         // Written down and read back after every input, the run goes on the same.
         run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
@@ -97,25 +185,25 @@ fn a_caller_is_led_step_by_step() {
     check("go go", "");
     check("go old", "");
     check("go heard", "@menu menu");
-    check("go heard heard", "");
-    check("go heard heard 1", "@general queue(general,2,1)");
+    check("go heard heard", "silence");
+    check("go heard heard 1", "@general music(general) queue(general,2,1)");
     // A key stops the prompt.
-    check("go heard 1", "stop @general queue(general,2,1)");
+    check("go heard 1", "stop @general music(general) queue(general,2,1)");
     // A key pressed ahead counts in the menu behind, which then is not heard.
-    check("go 1", "stop @menu @general queue(general,2,1)");
+    check("go 1", "stop @menu @general music(general) queue(general,2,1)");
     check("go 2", "stop @menu @law law!");
-    check("go 9", "stop @menu what+menu");
+    check("go 9", "stop @menu WrongKey:again what+menu");
     // What must be heard is heard, and a key meanwhile counts nowhere.
     check("go 2 1", "");
-    check("go 2 heard", "@general queue(general,2,1)");
+    check("go 2 heard", "@general music(general) queue(general,2,1)");
     check("go x", "");
     // Wrong keys and silence: once more, then otherwise.
-    check("go heard 9", "stop what+menu");
-    check("go heard 9 9", "stop @bye bye!");
+    check("go heard 9", "stop WrongKey:again what+menu");
+    check("go heard 9 9", "stop WrongKey:last @bye bye!");
     check("go heard heard 4s", "");
-    check("go heard heard 5s", "there+menu");
-    check("go heard heard 5s heard 1", "@general queue(general,2,1)");
-    check("go heard heard 5s heard 5s", "@bye bye!");
+    check("go heard heard 5s", "NoKey:again there+menu");
+    check("go heard heard 5s heard 1", "@general music(general) queue(general,2,1)");
+    check("go heard heard 5s heard 5s", "NoKey:last @bye bye!");
     check("go heard heard 5s heard 5s heard", "FlowEnded");
     check("go heard heard 5s heard 5s 1", "");
     check("go 1 1", "");
@@ -125,7 +213,7 @@ fn a_caller_is_led_step_by_step() {
     check("go 1 agent late", "");
     // Back from the queue, the menu counts its retries anew.
     check("go 9 1 late", "@menu menu");
-    check("go 9 1 late 9", "stop what+menu");
+    check("go 9 1 late 9", "stop WrongKey:again what+menu");
     check("heard", "");
     check("1", "");
 }
@@ -142,22 +230,22 @@ fn a_key_pressed_ahead_skips_what_may_be_skipped() {
     check_in(&text, "go heard", "@b b");
     check_in(&text, "go 1", "stop @b @law law!");
     check_in(&text, "go 1 heard", "@c @menu @end FlowEnded");
-    check_in(&text, "go heard heard heard 7", "stop @menu menu");
+    check_in(&text, "go heard heard heard 7", "stop @menu WrongKey:again menu");
 }
 
 #[test]
 fn it_is_told_when_to_stop_waiting_for_a_key() {
-    let (flow, mut now) = (flow(FLOW), Instant(1));
-    let mut run = Run::new(&flow);
-    for (word, deadline, over) in [
-        ("go", None, false),
-        ("heard", None, false),
-        ("heard", Some(Instant(1) + Duration::from_secs(5)), false),
-        ("1", None, false),
-        ("agent", None, true),
+    let (stage, mut now) = (Stage::new(flow(FLOW)), Instant(1));
+    let mut run = stage.run();
+    for (word, deadline) in [
+        ("go", None),
+        ("heard", None),
+        ("heard", Some(Instant(1) + Duration::from_secs(5))),
+        ("1", None),
+        ("agent", None),
     ] {
-        tell(&mut run, &mut now, &flow, word);
-        assert_eq!((run.deadline(), run.is_over()), (deadline, over), "{word}");
+        tell(&mut run, &mut now, &stage, word);
+        assert_eq!((run.deadline(), run.is_over()), (deadline, false), "{word}");
     }
     assert_eq!((run.step(), run.flow().as_str()), ("general", "f"));
 }
@@ -175,18 +263,20 @@ fn a_changed_flow_ends_or_carries_the_call() {
     let rows = [
         ("go", &gone, "heard", "StepGone"),
         ("go heard", &gone, "heard", "FlowEnded"),
-        ("go heard heard", &gone, "5s", "StepGone"),
-        ("go heard", &kept, "heard", "queue(general,0,0)"),
+        ("go heard heard", &gone, "5s", "@menu FlowEnded"),
+        ("go heard", &kept, "heard", "@menu music(general) queue(general,0,0)"),
         ("go heard", &other, "1", "stop @general FlowEnded"),
         ("go 1", &other, "full", "StepGone"),
         ("go 1", &other, "agent", ""),
+        ("go 1 agent", &other, "again", "music(general)"),
     ];
     for (before, changed, word, expect) in rows {
-        let (flow, mut now) = (flow(FLOW), Instant(1));
-        let mut run = Run::new(&flow);
-        before.split(' ').for_each(|word| tell(&mut run, &mut now, &flow, word));
+        let (mut stage, mut now) = (Stage::new(flow(FLOW)), Instant(1));
+        let mut run = stage.run();
+        before.split(' ').for_each(|word| tell(&mut run, &mut now, &stage, word));
         asked(&mut run);
-        tell(&mut run, &mut now, changed, word);
+        stage.replace(changed);
+        tell(&mut run, &mut now, &stage, word);
         assert_eq!(asked(&mut run), expect, "{before}, then {word}");
     }
 }
@@ -194,14 +284,14 @@ fn a_changed_flow_ends_or_carries_the_call() {
 /// Any inputs in any order: it never asks for anything after the end, and asks little for one input.
 #[test]
 fn no_order_of_inputs_confuses_it() {
-    let flow = flow(FLOW);
-    let words = ["go", "heard", "old", "1", "2", "9", "#", "full", "late", "refused", "agent", "5s", "1s"];
+    let stage = Stage::new(flow(FLOW));
+    let words = ["go", "heard", "old", "1", "2", "9", "#", "full", "late", "refused", "again", "5s", "1s"];
     let (mut rng, mut ended, mut queued) = (Rng::from_number(3), 0, 0);
     for _ in 0..5_000 {
-        let (mut run, mut now) = (Run::new(&flow), Instant(1));
+        let (mut run, mut now) = (stage.run(), Instant(1));
         for _ in 0..40 {
             let over = run.is_over();
-            tell(&mut run, &mut now, &flow, words[rng.below(words.len() as u64) as usize]);
+            tell(&mut run, &mut now, &stage, words[rng.below(words.len() as u64) as usize]);
             let asked = asked(&mut run);
             assert!(!over || asked.is_empty(), "asked for {asked} after the end");
             assert!(asked.split(' ').count() < 8, "{asked}");

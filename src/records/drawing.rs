@@ -1,7 +1,7 @@
 //! One call drawn as a ladder.
 
 use super::between;
-use crate::event::{Cause, Event, OfferOutcome, Party, What};
+use crate::event::{Cause, Event, NoChoice, OfferOutcome, Party, StepWay, What};
 use crate::ids::{AgentId, LegId};
 use crate::ladder::Ladder;
 use crate::time::Wall;
@@ -131,6 +131,18 @@ fn arrival(what: &What) -> String {
 fn remark(what: &What) -> Option<String> {
     Some(match what {
         What::StepEntered { step, .. } => format!("step {step}"),
+        What::NothingChosen { why, again, .. } => {
+            let why = match why {
+                NoChoice::NoKey => "no key",
+                NoChoice::WrongKey => "not a key of the menu",
+            };
+            format!("{why}: {}", if *again { "the menu again" } else { "goes on otherwise" })
+        }
+        What::StepDecided { way, .. } => decided(*way),
+        What::PersonAsked { .. } => "asks for a person".to_owned(),
+        What::FlowAttached { name, value, .. } => {
+            format!("notes {name}: {}", value.text.as_deref().unwrap_or("•"))
+        }
         What::Queued { queue, again: false, .. } => format!("waits in queue {queue}"),
         What::Queued { queue, .. } => format!("waits in queue {queue} again"),
         What::Established { agent, waited, .. } => {
@@ -141,4 +153,21 @@ fn remark(what: &What) -> Option<String> {
         What::Repaired { what } => format!("repaired: {what}"),
         _ => return None,
     })
+}
+
+fn decided(way: StepWay) -> String {
+    match way {
+        StepWay::Open => "it is open",
+        StepWay::Closed => "it is closed",
+        StepWay::Holiday => "it is a holiday",
+        StepWay::Case(number) => return format!("case {number} holds"),
+        StepWay::Otherwise => "no case holds",
+        StepWay::Collected => "the number is whole",
+        StepWay::Found => "found",
+        StepWay::NotFound => "not found",
+        StepWay::Failed => "the look-up failed",
+        StepWay::Announced => "announces",
+        StepWay::Left => "gives up the place in the queue",
+    }
+    .to_owned()
 }

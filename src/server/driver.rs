@@ -15,6 +15,7 @@ use super::signaling::streams::Streams;
 use super::store::Store;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
+use crate::ivr::Found;
 use crate::sip;
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -171,7 +172,7 @@ impl Driver {
     }
 
     fn drain(&mut self) {
-        let mut events = Vec::new();
+        let (mut events, mut failed) = (Vec::new(), Vec::new());
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Sip { flow, bytes } if flow.transport.is_reliable() => self.outlets.streams.send(flow, bytes),
@@ -194,10 +195,15 @@ impl Driver {
                 Output::Resolve { query, uri } => (self.outlets.resolve)(query, uri),
                 // Nobody outside asks for replies yet: commands come from phones and signals.
                 Output::Reply { .. } => {}
+                // No ticketing system can be configured yet: the flow goes where its look-up fails.
+                Output::LookUp { call, id, .. } => failed.push((call, id)),
             }
         }
         self.outlets.media.flush();
         self.log(events);
+        for (call, id) in failed {
+            self.door(Input::LookedUp { call, id, found: Found::Failed });
+        }
     }
 
     /// What one step made goes to the log as one.

@@ -102,6 +102,11 @@ impl World {
             }
             Output::Media(command) => self.planes_get(command),
             Output::Reply { .. } => {}
+            Output::LookUp { call, id, with, .. } => {
+                if let Some(found) = super::desk::ticketing(&with) {
+                    self.engine_gets(Input::LookedUp { call, id, found });
+                }
+            }
             Output::Event(event) => self.happened(event),
         }
     }

@@ -1,11 +1,14 @@
-//! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
+//! The support center that is simulated: a line with a menu and two queues, as many
+//! agents as wanted; the desk's lines beside it.
 
+use super::desk;
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::engine::{Configuration, SILENCE};
 use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
-use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
+use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, Prompt, QueueStep, Repeats, Step};
 use crate::media::SoundId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// What callers dial.
@@ -20,8 +23,8 @@ pub const RING: Duration = Duration::from_secs(18);
 /// An agent's time for notes.
 pub const WRAP_UP: Duration = Duration::from_secs(15);
 
-/// Every sound, with its length in milliseconds.
-const SOUNDS: [(&str, u64); 9] = [
+/// Every sound of the main line, with its length in milliseconds.
+const MAIN: [(&str, u64); 9] = [
     ("welcome", 3_000),
     ("menu", 5_000),
     ("wrong-key", 1_500),
@@ -32,10 +35,15 @@ const SOUNDS: [(&str, u64); 9] = [
     ("not-ready", 1_200),
     (SILENCE, 20),
 ];
+/// Every sound, by its number.
+static SOUNDS: LazyLock<Vec<(String, u64)>> = LazyLock::new(|| {
+    let main = MAIN.iter().map(|(name, length)| ((*name).to_owned(), *length));
+    main.chain(desk::sounds()).collect()
+});
 
 /// The configuration of a center with so many agents.
 pub fn configuration(agents: u32) -> Configuration {
-    let center = Center {
+    let mut center = Center {
         name: "tierline".to_owned(),
         domains: Vec::new(),
         time_zone: "UTC".to_owned(),
@@ -50,9 +58,14 @@ pub fn configuration(agents: u32) -> Configuration {
             not_ready_sound: "not-ready".to_owned(),
         },
         limits: Limits { calls: 20_000, silence: Duration::from_secs(30), drain: Duration::from_secs(300) },
+        hours: BTreeMap::new(),
+        zones: BTreeMap::new(),
+        banners: BTreeMap::new(),
     };
-    let sounds = SOUNDS.iter().zip(0..).map(|((name, _), id)| ((*name).to_owned(), SoundId(id)));
-    Configuration { center, flows: BTreeMap::from([(FlowId::new("main"), flow())]), sounds: sounds.collect() }
+    desk::furnish(&mut center);
+    let sounds = SOUNDS.iter().zip(0..).map(|((name, _), id)| (name.clone(), SoundId(id)));
+    let flows = [flow(), desk::flow()].map(|flow| (flow.id.clone(), flow));
+    Configuration { center, flows: flows.into(), sounds: sounds.collect() }
 }
 
 /// How long each sound is.
@@ -62,7 +75,7 @@ pub fn lengths() -> BTreeMap<SoundId, Duration> {
 
 /// The name of a sound.
 pub fn sound_name(id: SoundId) -> &'static str {
-    SOUNDS.get(id.0 as usize).map_or("?", |(name, _)| name)
+    SOUNDS.get(id.0 as usize).map_or("?", |(name, _)| name.as_str())
 }
 
 fn line() -> Line {
@@ -103,12 +116,13 @@ fn agent(n: u32) -> Agent {
 }
 
 fn flow() -> Flow {
-    let said = |name: &str| vec![name.to_owned()];
+    let said = |name: &str| vec![Prompt::sound(name)];
     let queue = |name: &str, skills| {
         Step::Queue(QueueStep {
             queue: QueueId::new(name),
             priority: 0,
             skills,
+            treatment: None,
             full: "busy".to_owned(),
             timeout: "busy".to_owned(),
             refused: "busy".to_owned(),
@@ -118,10 +132,13 @@ fn flow() -> Flow {
         prompts: said("menu"),
         keys: [('1', "sales"), ('2', "support"), ('3', "experts")].map(|(key, step)| (key, step.to_owned())).into(),
         timeout: Duration::from_secs(5),
-        retries: 2,
-        invalid: said("wrong-key"),
-        no_input: said("no-key"),
-        otherwise: "support".to_owned(),
+        repeats: Repeats {
+            most: 2,
+            invalid: said("wrong-key"),
+            no_input: said("no-key"),
+            again: Vec::new(),
+            otherwise: "support".to_owned(),
+        },
     });
     let play = PlayStep { prompts: said("welcome"), interruptible: true, next: "menu".to_owned() };
     let steps = [
@@ -138,5 +155,7 @@ fn flow() -> Flow {
         steps: steps.into_iter().map(|(name, step)| (name.to_owned(), step)).collect(),
         language: "en".to_owned(),
         texts: Vec::new(),
+        variables: BTreeMap::new(),
+        person: None,
     }
 }

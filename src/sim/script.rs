@@ -27,6 +27,7 @@ enum Deed {
     Person(u32, Did),
     Crash,
     Drain,
+    Banner { banner: String, on: bool },
     Ends,
 }
 
@@ -154,6 +155,9 @@ impl Script {
         let (who, did) = match words {
             ["engine", "is", "killed"] => return Ok(Deed::Crash),
             ["engine", "drains"] => return Ok(Deed::Drain),
+            ["banner", banner, state @ ("on" | "off")] => {
+                return Ok(Deed::Banner { banner: (*banner).to_owned(), on: *state == "on" });
+            }
             ["ends"] => return Ok(Deed::Ends),
             [who, "registers"] => (who, Did::Registers { right: true }),
             [who, "registers", "with", "a", "wrong", "password"] => (who, Did::Registers { right: false }),
@@ -226,6 +230,7 @@ impl World {
         match deed {
             Deed::Crash => self.crash(),
             Deed::Drain => self.operator_asks(command::Ask::Drain),
+            Deed::Banner { banner, on } => self.operator_asks(command::Ask::Banner { banner, on }),
             Deed::Ends => {
                 self.quiet = true;
                 let left = self.pending().filter(|_| !self.someone_is_registered());

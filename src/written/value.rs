@@ -136,6 +136,43 @@ impl<'p> Value<'p> {
         }
     }
 
+    /// The whole number, if it is one.
+    pub fn number_as_written(&self) -> Option<i64> {
+        match self.plain {
+            Plain::Whole(number) => number,
+            _ => None,
+        }
+    }
+
+    /// True or false, if it is one of them.
+    pub fn flag_as_written(&self) -> Option<bool> {
+        match self.plain {
+            Plain::Flag(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
+    /// The key as a value of its own, for tables whose keys are read like texts.
+    pub fn label_as_text(&self) -> Value<'p> {
+        let (place, plain) = (self.key_place.clone(), Plain::Text(self.label.clone()));
+        Value { page: self.page, label: self.label.clone(), key_place: place.clone(), place, plain }
+    }
+
+    /// Where the byte `offset` of a text stands; the whole text where it is written with escapes.
+    pub fn inside(&self, offset: usize) -> Place {
+        let (Some(text), written) = (self.text_as_written(), self.page.written(&self.place)) else {
+            return self.place.clone();
+        };
+        let found = ["\"\"\"", "'''", "\"", "'"].into_iter().find_map(|quote| {
+            let inner = written.strip_prefix(quote)?.strip_suffix(quote)?;
+            (inner == text).then_some(quote.len())
+        });
+        match found {
+            Some(quote) => self.place.start + quote + offset..self.place.end,
+            None => self.place.clone(),
+        }
+    }
+
     /// One of the names `known`; what is none of them is reported with those that are near.
     pub fn one_of<'k>(&self, allowed: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
         let written = self.text_as_written().unwrap_or_default();

@@ -6,7 +6,9 @@ use crate::written::mangled;
 
 fn read(text: &str) -> Result<Read, Vec<Problem>> {
     let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("technical")]);
-    load(FlowId::new("f"), "f.toml", text, &Surroundings { queues: &queues, queues_known: true, language: "en" })
+    let (hours, banners) = (["desk".to_owned()].into(), ["outage".to_owned()].into());
+    let around = Surroundings { queues: &queues, queues_known: true, language: "en", hours: &hours, banners: &banners };
+    load(FlowId::new("f"), "f.toml", text, &around)
 }
 
 const GOOD: &str = r#"version = 1
@@ -37,14 +39,14 @@ hang_up = true
 
 #[test]
 fn a_flow_is_read_as_written() {
-    let Read { flow, warnings, places, named } = read(GOOD).unwrap();
+    let Read { flow, warnings, places, named, .. } = read(GOOD).unwrap();
     assert_eq!(warnings, []);
     assert_eq!((flow.start.as_str(), flow.language.as_str(), flow.steps.len()), ("welcome", "en", 5));
     let names: Vec<&str> = flow.prompts().iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["welcome-179f1a", "listen", "menu-91aba3", "menu-3d2913", "welcome2-179f1a"]);
     assert_eq!((places["listen"], named), ((4, 19), BTreeMap::from([("listen".into(), (4, 47))])));
     let Step::Menu(menu) = &flow.steps["menu"] else { panic!("menu is a menu") };
-    assert_eq!((menu.timeout.as_secs(), menu.retries, menu.no_input.len()), (7, 2, 0));
+    assert_eq!((menu.timeout.as_secs(), menu.repeats.most, menu.repeats.no_input.len()), (7, 2, 0));
     assert_eq!(menu.keys, BTreeMap::from([('1', "general".into()), ('*', "menu".into()), ('A', "bye".into())]));
     let Step::Queue(queue) = &flow.steps["general"] else { panic!("general is a queue") };
     let branches = (queue.full.as_str(), queue.timeout.as_str(), queue.refused.as_str());
@@ -112,6 +114,99 @@ fn mistakes_are_told_with_place_and_what_is_allowed() {
 }
 
 #[test]
+fn every_kind_of_step_tells_its_mistakes() {
+    let bye = "[step.z]\nhang_up = true\n";
+    let check = |text: &str, expect: &[&str]| check(&format!("{bye}{text}"), expect);
+    let collect = "[step.a]\ncollect = \"x\"\nnext = \"z\"\notherwise = \"z\"\n";
+    check(&format!("{collect}into = \"n\""), &[]);
+    check(collect, &["5:7 `a` lacks `into`: the name of the variable"]);
+    check(&format!("{collect}into = \"time\""), &["9:8 `into` is \"time\"; allowed: a name that has no meaning yet"]);
+    check(&format!("{collect}into = \"n\"\nmin = 5\nmax = 4"), &["11:7 `max` is 4; allowed: a whole number from 5"]);
+    check(&format!("{collect}into = \"n\"\nend = \"x\""), &["10:7 allowed: \"#\", \"*\", or \"\" for none"]);
+    check(
+        &format!("{collect}into = \"n\"\nsecret = true\nconfirm = {{ say = \"n\" }}"),
+        &["11:19 `n` is secret: it may be looked up and compared"],
+    );
+    check(&format!("{collect}into = \"n\"\nconfirm = {{ say = \"m\" }}"), &["10:20 nothing is called `m` here"]);
+    check(&format!("{collect}into = \"n\"\nconfirm = {{ say = \"n\", as = \"x\" }}"), &["10:29 `as` is \"x\"; allowed: \"digits\""]);
+    let hours = "[step.a]\nopen = \"z\"\nclosed = \"z\"\n";
+    check(&format!("{hours}hours = \"desk\""), &[]);
+    check(&format!("{hours}hours = \"dsk\""), &["8:9 allowed: a calendar of the configuration (desk); did you mean"]);
+    let branch = "[step.a]\notherwise = \"z\"\n";
+    check(&format!("{branch}branch = [{{ when = 'hours.desk', go = \"z\" }}]"), &[]);
+    check(&format!("{branch}branch = []"), &["7:10 `branch` is a list; allowed: a list of up to 100"]);
+    check(
+        &format!("{branch}branch = [{{ when = 'tiem > 08:00', go = \"z\" }}, {{ when = 'time > 8', go = \"y\" }}]"),
+        &[
+            "7:21 nothing is called `tiem` here",
+            "7:63 a time of day is compared with a number",
+            "7:74 there is no step `y`",
+        ],
+    );
+    check(
+        &format!("{branch}branch = [{{ when = 'time', go = \"z\" }}]"),
+        &["7:21 here is a time of day; allowed: true or false"],
+    );
+    check("[step.a]\nset = { v = \"1\" }\nnext = \"z\"", &["6:9 there is no variable `v`; write it under [variables]"]);
+    check("[step.a]\nattach = { Who = \"caller\" }\nnext = \"z\"", &[]);
+    check("[step.a]\nlanguage = \"xx\"\nnext = \"z\"", &["6:12 allowed: a language"]);
+    let lookup = "[step.a]\nlookup = \"q\"\nfound = \"b\"\nnot_found = \"z\"\n";
+    let say = "[step.b]\nplay = { say = \"a.state\" }\nnext = \"z\"\n";
+    check(&format!("{lookup}fields = {{ state = \"text\" }}\n{say}"), &[]);
+    check(&format!("{lookup}{say}"), &["10:17 nothing is called `a.state` here"]);
+    check(
+        &format!("{lookup}fields = {{ state = \"date\" }}\n{say}"),
+        &["9:20 allowed: \"text\"", "11:17 nothing is called"],
+    );
+    check("[step.a]\nmusic = true\nnext = \"a\"", &["3:7 nothing leads to the step `z`"]);
+    check("[step.a]\nmusic = true\nfor = \"2h\"\nnext = \"z\"", &["7:7 allowed: \"1s\" to \"1h\""]);
+    check("[step.a]\nbanner = \"x\"\nsay = \"x\"\nnext = \"z\"", &["6:10 allowed: an announcement"]);
+    check("[step.a]\nbanner = \"outage\"\nnext = \"z\"", &["5:7 `a` lacks `say`"]);
+    check("[step.a]\nflow = \"X\"", &["6:8 allowed: the name of a flow"]);
+    let menu = "[step.a]\nmenu = \"x\"\nkeys = { 1 = \"z\" }\notherwise = \"z\"\n";
+    check(&format!("{menu}again = [\"y\", [\"z\"]]"), &[]);
+    check(&format!("{menu}again = 1"), &["9:9 `again` is 1; allowed: a text"]);
+}
+
+#[test]
+fn texts_are_wanted_in_every_language() {
+    let read = |text: &str| {
+        let head = "version = 1\nstart = \"a\"\nlanguage = \"en\"\nlanguages = [\"en\", \"de\"]\n";
+        let told = match super::tests::read(&format!("{head}[step.a]\nhang_up = {text}")) {
+            Ok(read) => read.warnings,
+            Err(problems) => problems,
+        };
+        told.iter().map(Problem::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(read("{ en = \"Bye.\", de = \"Tschüss.\" }"), Vec::<String>::new());
+    assert_eq!(read("\"Bye.\""), ["f.toml:6:11: this text is missing in de; callers hear it in en"]);
+    let told = read("{ de = \"Tschüss.\" }");
+    assert_eq!(told, ["f.toml:6:11: this text is missing in en; callers hear it in another language"]);
+    assert!(read("{ tetx = \"Bye.\" }")[0].starts_with("f.toml:6:13: `tetx` is \"tetx\"; allowed: a language"));
+    assert!(read("{ en = 5 }")[0].starts_with("f.toml:6:18: `en` is 5; allowed: a text"));
+    let told =
+        super::tests::read("version = 1\nstart = \"a\"\nlanguage = \"fr\"\n[step.a]\nhang_up = { say = \"time\" }");
+    assert_eq!(told.unwrap_err()[0].to_string(), "f.toml:5:1: values cannot be said in fr yet; allowed: de, en");
+}
+
+#[test]
+fn a_caller_finds_a_way_out_and_a_person() {
+    let queue = "[step.q]\nqueue = \"general\"\notherwise = \"z\"\n[step.z]\nhang_up = true\n";
+    let menu = |name: &str, key: &str, otherwise: &str| {
+        format!("[step.{name}]\nmenu = \"x\"\nkeys = {{ 1 = \"{key}\" }}\notherwise = \"{otherwise}\"\n")
+    };
+    check(&format!("{queue}{}", menu("a", "q", "z")), &[]);
+    check(
+        &format!("{queue}{}{}", menu("a", "q", "b"), menu("b", "z", "z")),
+        &["12:7 no way leads from `b` to a person"],
+    );
+    check(&format!("{}[step.z]\nhang_up = true\n", menu("a", "z", "z")), &[]);
+    let circle = "[step.a]\nmenu = \"x\"\nkeys = { 1 = \"b\" }\notherwise = \"b\"\n\
+                  [step.b]\nmusic = true\nnext = \"a\"\n";
+    check(circle, &["3:7 no way leads out of `a`: a caller could be trapped here"]);
+}
+
+#[test]
 fn circles_without_a_key_or_a_wait_are_refused() {
     let step = |name: &str, next: &str| format!("[step.{name}]\nplay = \"x\"\nnext = \"{next}\"\n");
     let steps = [step("a", "b"), step("b", "c"), step("c", "b")].concat();
@@ -135,13 +230,14 @@ fn the_version_is_checked() {
     assert_eq!(told[0].to_string(), "f.toml:1:1: the file lacks `version`: write version = 1 first");
 }
 
-/// Changes, drops and doubles pieces of a good flow: whatever comes of it is read or refused, never a panic.
+/// Changes, drops and doubles pieces of good flows: whatever comes of it is read or refused, never a panic.
 #[test]
 fn no_text_makes_it_panic() {
     let mut rng = Rng::from_number(7);
     let (mut good, mut bad) = (0, 0);
-    for _ in 0..20_000 {
-        match read(&mangled(GOOD, |n| rng.below(n))) {
+    for round in 0..30_000 {
+        let text = if round % 3 == 0 { include_str!("../../sim/desk.toml") } else { GOOD };
+        match read(&mangled(text, |n| rng.below(n))) {
             Ok(_) => good += 1,
             Err(problems) => {
                 assert!(!problems.is_empty(), "a refusal says why");

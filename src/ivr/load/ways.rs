@@ -2,7 +2,7 @@
 //! nothing leads to is worth a warning.
 
 use super::{A_STEP, Reader, name};
-use crate::ivr::flow::Step;
+use crate::ivr::flow::{Step, WAITING};
 use crate::written::{Place, Problem, Said, Section, Value, did_you_mean};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,16 +83,49 @@ impl<'p> Reader<'p> {
         self.page.report(&closed_by.place, message);
     }
 
-    /// Warns of steps that nothing leads to.
-    pub(super) fn unreachable(&self, steps: &BTreeMap<String, Said<Step>>, start: &str) -> Vec<Problem> {
-        let mut ways: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        self.ways.iter().for_each(|way| ways.entry(&way.from).or_default().push(&way.to));
-        let (mut reached, mut todo) = (BTreeSet::from([start]), vec![start]);
-        while let Some(step) = todo.pop() {
-            let next = ways.get(step).into_iter().flatten();
-            todo.extend(next.filter(|to| reached.insert(to)));
-        }
+    /// Warns of steps that nothing leads to, of callers who cannot get out, and of questions without a way to a person.
+    pub(super) fn check_care(&mut self, steps: &BTreeMap<String, Said<Step>>, start: &str, person: Option<&str>) {
+        let reached = reachable(steps, start, person, true);
         let lost = steps.iter().filter(|(name, _)| !reached.contains(name.as_str()));
-        lost.map(|(name, step)| self.page.problem(&step.place, format!("nothing leads to the step `{name}`"))).collect()
+        let lost = lost.map(|(name, step)| (step, format!("nothing leads to the step `{name}`")));
+        // Who waits in a queue is let out of its treatment by the agent, or by the queue.
+        let walked = reachable(steps, start, person, false);
+        let ends = |step: &Step| matches!(step, Step::Queue(_) | Step::HangUp(_) | Step::Flow(_));
+        let staffed = |step: &Step| matches!(step, Step::Queue(_) | Step::Flow(_));
+        let asks = |step: &Step| matches!(step, Step::Menu(_) | Step::Collect(_));
+        let leads = |name: &str, to: &dyn Fn(&Step) -> bool| {
+            reachable(steps, name, person, false).iter().any(|name| steps.get(*name).is_some_and(|step| to(&step.it)))
+        };
+        let walked = steps.iter().filter(|(name, _)| walked.contains(name.as_str()));
+        let has_people = steps.values().any(|step| staffed(&step.it));
+        let trapped = walked.filter_map(|(name, step)| match &step.it {
+            step_is if !asks(step_is) => None,
+            _ if !leads(name, &ends) => {
+                Some((step, format!("no way leads out of `{name}`: a caller could be trapped here")))
+            }
+            _ if has_people && !leads(name, &staffed) => {
+                Some((step, format!("no way leads from `{name}` to a person, neither by a key nor by `otherwise`")))
+            }
+            _ => None,
+        });
+        let told: Vec<(&Said<Step>, String)> = lost.chain(trapped).collect();
+        let told: Vec<Problem> = told.into_iter().map(|(step, why)| self.page.problem(&step.place, why)).collect();
+        self.warnings.extend(told);
     }
+}
+
+/// The steps that `start` leads to, itself included; `waiting`: also those of treatments.
+fn reachable<'s>(
+    steps: &'s BTreeMap<String, Said<Step>>,
+    start: &'s str,
+    person: Option<&'s str>,
+    waiting: bool,
+) -> BTreeSet<&'s str> {
+    let (mut reached, mut todo) = (BTreeSet::from([start]), vec![start]);
+    while let Some(step) = todo.pop().and_then(|name| steps.get(name)) {
+        let asks = matches!(step.it, Step::Menu(_) | Step::Collect(_) | Step::Music(_));
+        let ways = step.it.ways().into_iter().filter(|(label, _)| waiting || *label != WAITING).map(|(_, to)| to);
+        todo.extend(ways.chain(person.filter(|_| asks)).filter(|to| reached.insert(to)));
+    }
+    reached
 }

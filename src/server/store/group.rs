@@ -98,7 +98,7 @@ impl Written {
                 Some(event) => Some(self.open_row(event, tables)?),
                 None => None,
             };
-            rows.push((*key, opened));
+            rows.push((key.clone(), opened));
         }
         Ok(rows)
     }

@@ -1,0 +1,134 @@
+//! Keys: menus, numbers of several digits, and asking again.
+
+use super::flow::{CollectStep, MenuStep, Prompt, Repeats, Step};
+use super::{NoChoice, Output, Run, Scene, Way};
+use crate::expr::Value;
+use crate::time::Instant;
+
+impl Run {
+    pub(super) fn pressed(&mut self, now: Instant, scene: &Scene<'_>, key: char) {
+        let next = match self.here(scene) {
+            Some(Step::Menu(menu)) => {
+                self.stop_playing();
+                self.choose(scene, menu, key)
+            }
+            Some(Step::Collect(collect)) => {
+                self.stop_playing();
+                self.key_of_number(now, scene, collect, key)
+            }
+            Some(Step::Play(step)) if step.interruptible => {
+                self.stop_playing();
+                self.ahead = Some(key);
+                Some(step.next.clone())
+            }
+            Some(Step::Music(music)) => {
+                let next = music.keys.get(&key).cloned().or_else(|| self.person(scene, key));
+                if next.is_some() {
+                    self.stop_playing();
+                }
+                next
+            }
+            _ => None,
+        };
+        next.into_iter().for_each(|step| self.enter(now, scene, step));
+    }
+
+    pub(super) fn choose(&mut self, scene: &Scene<'_>, menu: &MenuStep, key: char) -> Option<String> {
+        let next = menu.keys.get(&key).cloned().or_else(|| self.person(scene, key));
+        next.or_else(|| self.ask_again(scene, &menu.repeats, &menu.prompts, NoChoice::WrongKey))
+    }
+
+    /// Where the flow's key for a person leads, if it is this one.
+    fn person(&mut self, scene: &Scene<'_>, key: char) -> Option<String> {
+        let (_, step) = scene.flows.get(&self.flow)?.person.as_ref().filter(|(person, _)| *person == key)?;
+        self.outputs.push_back(Output::PersonAsked);
+        Some(step.clone())
+    }
+
+    /// Asks again, or returns where to go because it was asked often enough.
+    pub(super) fn ask_again(
+        &mut self,
+        scene: &Scene<'_>,
+        repeats: &Repeats,
+        prompts: &[Prompt],
+        why: NoChoice,
+    ) -> Option<String> {
+        let again = self.again < repeats.most;
+        self.outputs.push_back(Output::NothingChosen { why, again });
+        self.entry.clear();
+        self.confirming = false;
+        if !again {
+            return Some(repeats.otherwise.clone());
+        }
+        let help = repeats.again.get(self.again as usize).or(repeats.again.last()).map(Vec::as_slice);
+        self.again += 1;
+        let first = match why {
+            NoChoice::NoKey => &repeats.no_input,
+            NoChoice::WrongKey => &repeats.invalid,
+        };
+        self.play(scene, &[first, help.unwrap_or(prompts)], true);
+        None
+    }
+
+    /// One key while a number is asked for; returns where to go when it is whole.
+    pub(super) fn key_of_number(
+        &mut self,
+        now: Instant,
+        scene: &Scene<'_>,
+        collect: &CollectStep,
+        key: char,
+    ) -> Option<String> {
+        if self.confirming {
+            return match key == collect.yes {
+                true => Some(self.collected(collect)),
+                false => self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::WrongKey),
+            };
+        }
+        if Some(key) == collect.end {
+            return self.number_ends(scene, collect);
+        }
+        if !key.is_ascii_digit() {
+            let asked = if self.entry.is_empty() { self.person(scene, key) } else { None };
+            return asked.or_else(|| self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::WrongKey));
+        }
+        self.entry.push(key);
+        // Without an ending key, or with one that may still come, the number is whole at its longest.
+        if self.entry.len() >= usize::from(collect.max) {
+            return self.number_ends(scene, collect);
+        }
+        self.listen(now + collect.between);
+        None
+    }
+
+    /// No key came in time.
+    pub(super) fn no_more_keys(&mut self, now: Instant, scene: &Scene<'_>, collect: &CollectStep) {
+        let next = match self.entry.is_empty() || self.confirming {
+            true => self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::NoKey),
+            false => self.number_ends(scene, collect),
+        };
+        next.into_iter().for_each(|step| self.enter(now, scene, step));
+    }
+
+    /// Nothing more is keyed: the number is too short, is read back, or is taken.
+    fn number_ends(&mut self, scene: &Scene<'_>, collect: &CollectStep) -> Option<String> {
+        if self.entry.len() < usize::from(collect.min) {
+            return self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::WrongKey);
+        }
+        if collect.confirm.is_empty() {
+            return Some(self.collected(collect));
+        }
+        self.confirming = true;
+        // The prompt may read it back.
+        self.keep(collect.into.clone(), Value::Text(self.entry.clone()));
+        self.play(scene, &[&collect.confirm], true);
+        None
+    }
+
+    fn collected(&mut self, collect: &CollectStep) -> String {
+        let number = std::mem::take(&mut self.entry);
+        self.keep(collect.into.clone(), Value::Text(number));
+        self.confirming = false;
+        self.went(Way::Collected);
+        collect.next.clone()
+    }
+}

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tierline::server::flows::Found;
 use tierline::server::phone::ServerName;
 use tierline::server::{self, Outcome};
 use tierline::sim;
@@ -44,6 +45,9 @@ enum What {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Look at a flow: as a picture, or walked through without a call.
+    #[command(subcommand)]
+    Flow(FlowWhat),
     /// A telephone for trying things: registers and answers, or dials.
     ///
     /// Prints one JSON line for everything that happens. Typed lines: `a` answers, `d` declines, `h` hangs up,
@@ -98,6 +102,53 @@ enum What {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+}
+
+#[derive(Subcommand)]
+enum FlowWhat {
+    /// Draw a flow as a tree, or for a page that draws Mermaid.
+    Draw {
+        /// The flow: its file without .toml.
+        flow: String,
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print a chart in the language of Mermaid.
+        #[arg(long)]
+        mermaid: bool,
+    },
+    /// Walk through a flow and print what a caller would hear.
+    Try(TryArgs),
+}
+
+#[derive(clap::Args)]
+struct TryArgs {
+    /// The flow: its file without .toml.
+    flow: String,
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keys, each pressed when something listens: 0-9, *, #, A-D; a comma lets the time pass.
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true, value_parser = keys, default_value = ",")]
+    keys: String,
+    /// The line that is called. Default: the first that leads to the flow.
+    #[arg(long, value_name = "NAME")]
+    line: Option<String>,
+    /// The caller's number. Default: withheld.
+    #[arg(long, value_name = "NUMBER", default_value = "")]
+    caller: String,
+    /// The caller's language. Default: the line's.
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<String>,
+    /// When, as the clocks of the line show it, such as "2026-12-24 10:30". Default: now.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// What look-ups find: fields such as state=open,tier=2, or nothing. Default: they fail.
+    #[arg(long, value_name = "FIELDS", value_parser = server::flows::found_fields)]
+    found: Option<Found>,
+    /// An announcement that is on; may be given again.
+    #[arg(long, value_name = "NAME")]
+    banner: Vec<String>,
 }
 
 #[derive(clap::Args)]
@@ -222,6 +273,10 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Check { config } => {
             Ok(if server::check(config.as_deref()) { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
+        What::Flow(what) => {
+            print!("{}", flow(what)?);
+            Ok(ExitCode::SUCCESS)
+        }
         What::Phone(args) => phone(args),
         What::Calls { call, data, last, json, numbers } => {
             let text = match call {
@@ -240,6 +295,16 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Replay { recording, data } => {
             print!("{}", server::record::replay(&recording, data.as_deref())?);
             Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn flow(what: FlowWhat) -> anyhow::Result<String> {
+    match what {
+        FlowWhat::Draw { flow, config, mermaid } => server::flows::draw(config.as_deref(), &flow, mermaid),
+        FlowWhat::Try(TryArgs { flow, config, keys, line, caller, language, at, found, banner: banners }) => {
+            let trial = server::flows::Trial { keys, line, caller, language, at, found, banners };
+            server::flows::try_out(config.as_deref(), &flow, trial)
         }
     }
 }

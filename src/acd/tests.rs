@@ -66,6 +66,9 @@ pub(super) fn center() -> Center {
             not_ready_sound: "not-ready".into(),
         },
         limits: center::Limits { calls: 100, silence: Duration::from_secs(30), drain: Duration::ZERO },
+        hours: BTreeMap::new(),
+        zones: BTreeMap::new(),
+        banners: BTreeMap::new(),
     }
 }
 

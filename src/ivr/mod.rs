@@ -27,10 +27,12 @@
 //! Left out so far: dates in words, free text that is spoken while a call runs.
 
 mod asking;
+pub mod drawing;
 pub mod flow;
 pub mod load;
 mod looking;
 pub mod numerals;
+pub mod rehearsal;
 mod scene;
 mod walk;
 

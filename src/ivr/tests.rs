@@ -48,14 +48,14 @@ fn flow_called(id: &str, text: &str) -> Flow {
     load::load(FlowId::new(id), "f.toml", text, &around).unwrap_or_else(|told| panic!("{told:#?}")).flow
 }
 
-fn flow(text: &str) -> Flow {
+pub(super) fn flow(text: &str) -> Flow {
     flow_called("f", text)
 }
 
 /// All that a run may look at, with hands to change it.
-struct Stage {
-    flows: BTreeMap<FlowId, Arc<Flow>>,
-    center: Center,
+pub(super) struct Stage {
+    pub flows: BTreeMap<FlowId, Arc<Flow>>,
+    pub center: Center,
     wall: Wall,
     banners: BTreeSet<String>,
     wait: Option<Wait>,
@@ -63,7 +63,7 @@ struct Stage {
 
 impl Stage {
     /// On Monday, 2026-01-05, 08:00 UTC, with a desk that is open on weekdays from 08:00 to 18:00.
-    fn new(flow: Flow) -> Stage {
+    pub fn new(flow: Flow) -> Stage {
         let center = include_str!("tests/center.json");
         let mut center: Center = serde_json::from_str(center).unwrap();
         let mut hours = Hours::default();

@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod calls;
 pub mod clock;
 pub mod driver;
+pub mod flows;
 pub mod inbox;
 pub mod media;
 pub mod metrics;

@@ -38,6 +38,9 @@ fn center() -> Center {
             not_ready_sound: "not-ready".into(),
         },
         limits: Limits { calls: 10, silence: seconds(60), drain: seconds(60) },
+        hours: BTreeMap::new(),
+        zones: BTreeMap::new(),
+        banners: BTreeMap::new(),
     }
 }
 

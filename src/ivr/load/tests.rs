@@ -128,7 +128,10 @@ fn every_kind_of_step_tells_its_mistakes() {
         &["11:19 `n` is secret: it may be looked up and compared"],
     );
     check(&format!("{collect}into = \"n\"\nconfirm = {{ say = \"m\" }}"), &["10:20 nothing is called `m` here"]);
-    check(&format!("{collect}into = \"n\"\nconfirm = {{ say = \"n\", as = \"x\" }}"), &["10:29 `as` is \"x\"; allowed: \"digits\""]);
+    check(
+        &format!("{collect}into = \"n\"\nconfirm = {{ say = \"n\", as = \"x\" }}"),
+        &["10:29 `as` is \"x\"; allowed: \"digits\""],
+    );
     let hours = "[step.a]\nopen = \"z\"\nclosed = \"z\"\n";
     check(&format!("{hours}hours = \"desk\""), &[]);
     check(&format!("{hours}hours = \"dsk\""), &["8:9 allowed: a calendar of the configuration (desk); did you mean"]);

@@ -205,8 +205,7 @@ otherwise = "no"
 #[test]
 fn a_treatment_is_heard_while_waiting() {
     let mut stage = Stage::new(flow(&steps(WAITING)));
-    let wait = |position, expected| Some(Wait { position, expected, waited: Duration::ZERO });
-    stage.wait = wait(3, None);
+    stage.wait = Some(Wait { position: 3, expected: None, waited: Duration::ZERO });
     check_on(&stage, "go", "answer @a queue(general,0,0)");
     check_on(&stage, "go waits", "@b Otherwise @c place+say-en-3");
     check_on(&stage, "go waits waits", "");

@@ -1,0 +1,112 @@
+//! `tierline flow`: pictures of a center's flows, and walks through them without a call.
+
+use super::clock::wall as clock_shows;
+use crate::center::Center;
+use crate::config::{self, Loaded};
+use crate::ids::{FlowId, LineId};
+pub use crate::ivr::Found;
+use crate::ivr::rehearsal::{World, rehearse};
+use crate::ivr::{Facts, Flow, drawing};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is told to try a flow with.
+#[derive(Clone, Debug, Default)]
+pub struct Trial {
+    pub keys: String,
+    pub line: Option<String>,
+    pub caller: String,
+    pub language: Option<String>,
+    /// Wall time; none: now.
+    pub at: Option<String>,
+    pub found: Option<Found>,
+    pub banners: Vec<String>,
+}
+
+/// What look-ups find, as the command line says it: `state=open,tier=2` or `nothing`.
+///
+/// # Errors
+/// It is neither.
+pub fn found_fields(text: &str) -> Result<Found, String> {
+    if text == "nothing" {
+        return Ok(Found::Nothing);
+    }
+    let fields = text.split(',').map(|field| field.split_once('=')).collect::<Option<Vec<_>>>();
+    let fields = fields.ok_or("allowed: fields such as state=open,tier=2, or nothing")?;
+    Ok(Found::Fields(fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+}
+
+/// The flow as a tree, or for Mermaid.
+///
+/// # Errors
+/// The configuration is wrong, or has no such flow.
+pub fn draw(config: Option<&Path>, flow: &str, mermaid: bool) -> Result<String> {
+    let loaded = config::load(config)?;
+    let flow = found(&loaded, flow)?;
+    Ok(if mermaid { drawing::mermaid(flow) } else { drawing::tree(flow) })
+}
+
+/// What a caller would hear, line by line.
+///
+/// # Errors
+/// The configuration is wrong, or has no such flow, line or announcement; the time cannot be read.
+pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String> {
+    let loaded = config::load(config)?;
+    let flow = found(&loaded, flow)?;
+    let center = &loaded.center;
+    let line = line(center, flow, trial.line.as_deref())?;
+    let (language, zone) = line.map_or((&center.language, &center.time_zone), |line| (&line.language, &line.time_zone));
+    let wall = trial.at.map_or_else(|| Ok(clock_shows()), |at| read_time(center, zone, &at))?;
+    if let Some(unknown) = trial.banners.iter().find(|name| !center.banners.contains_key(*name)) {
+        bail!("there is no announcement `{unknown}`; allowed: {}", listed(center.banners.keys().map(String::as_str)));
+    }
+    let on = center.banners.iter().filter(|(_, banner)| banner.on).map(|(name, _)| name.clone());
+    let facts = Facts {
+        line: line.map(|line| line.id.clone()),
+        caller: trial.caller,
+        is_agent: false,
+        language: trial.language.unwrap_or(language.clone()),
+        time_zone: zone.clone(),
+    };
+    let banners: BTreeSet<String> = on.chain(trial.banners).collect();
+    let flows = loaded.flows.iter().map(|(id, flow)| (id.clone(), Arc::new(flow.clone()))).collect();
+    let world = World { wall, facts, keys: trial.keys, found: trial.found, banners, queue: None };
+    let lines = rehearse(&flows, center, flow, world);
+    Ok(lines.into_iter().map(|line| line + "\n").collect())
+}
+
+fn found<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Flow> {
+    let known = || listed(loaded.flows.keys().map(FlowId::as_str));
+    loaded.flows.get(&FlowId::new(name)).with_context(|| format!("there is no flow `{name}`; allowed: {}", known()))
+}
+
+/// The line that is named, or the first that leads to the flow.
+fn line<'c>(center: &'c Center, flow: &Flow, name: Option<&str>) -> Result<Option<&'c crate::center::Line>> {
+    let Some(name) = name else { return Ok(center.lines.values().find(|line| line.flow == flow.id)) };
+    let known = || listed(center.lines.keys().map(LineId::as_str));
+    let line = center.lines.get(&LineId::new(name));
+    line.map(Some).with_context(|| format!("there is no line `{name}`; allowed: {}", known()))
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// `2026-12-24 10:30` as the clocks of the line show it.
+fn read_time(center: &Center, zone: &str, text: &str) -> Result<crate::time::Wall> {
+    let wrong = || format!("`{text}` is no time; allowed: such as \"2026-12-24 10:30\", in {zone}");
+    let time: Option<jiff::civil::DateTime> = text.trim().replace(' ', "T").parse().ok();
+    let utc = time.and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok()).with_context(wrong)?;
+    let utc = utc.timestamp().as_millisecond();
+    // The offset of the zone then, found by asking what the clocks show when UTC's show this.
+    let guess = crate::time::Wall(utc);
+    let shift = |wall: crate::time::Wall| {
+        let local = center.local(zone, wall);
+        let minutes = i64::from(local.minute) - utc.div_euclid(60_000).rem_euclid(1_440);
+        let days = local.date.cmp(&center.local("UTC", guess).date) as i64;
+        (days * 1_440 + minutes) * 60_000
+    };
+    Ok(crate::time::Wall(utc - shift(guess)))
+}

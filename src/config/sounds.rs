@@ -1,9 +1,9 @@
 //! Which sounds there are, and where each comes from: recordings beside the flows, and texts that must be spoken.
 
-use super::source::Source;
-use super::{Problem, Sound};
-use crate::ivr::PromptText;
+use super::source::{self, Source};
+use super::{Problem, Recording, Sound};
 use crate::ivr::load::check_version;
+use crate::ivr::{PromptText, numerals};
 use crate::written::{A_NAME, Page, Value, did_you_mean, is_name, language};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ impl Recordings {
         let exact = exact.filter_map(|(file, _)| self.source.recording(&self.path(file))).next();
         let named = || self.source.recording(&self.path(&prompt.name));
         let outdated = exact.is_none() && self.said.contains_key(&prompt.name);
-        let recording = exact.or_else(named);
+        let recording = exact.or_else(named).or_else(|| piece(&prompt.name));
         let speak = (recording.is_none() || outdated).then(|| prompt.clone());
         Sound { name: prompt.name.clone(), place: place.into(), recording, speak }
     }
@@ -65,6 +65,12 @@ impl Recordings {
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(Path::new(name).with_extension("wav"))
     }
+}
+
+/// Pieces of numbers come with the program, for centers whose own folder has none.
+fn piece(name: &str) -> Option<Recording> {
+    let path = Path::new(source::DEMO_SOUNDS).join(name).with_extension("wav");
+    name.starts_with(numerals::PIECE).then(|| Source::Embedded.recording(&path)).flatten()
 }
 
 fn read_list(file: &str, text: &str, problems: &mut Vec<Problem>) -> BTreeMap<String, (String, String)> {

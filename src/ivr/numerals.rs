@@ -18,6 +18,8 @@ pub enum Form {
     Time,
 }
 
+/// What the names of all pieces begin with.
+pub const PIECE: &str = "say-";
 /// Languages that values are said in.
 pub const LANGUAGES: [&str; 2] = ["de", "en"];
 /// Digits of one value that are said.
@@ -113,7 +115,7 @@ pub fn pieces(language: &str) -> Option<Vec<PromptText>> {
 }
 
 fn name(primary: &str, piece: &str) -> String {
-    format!("say-{primary}-{piece}")
+    format!("{PIECE}{primary}-{piece}")
 }
 
 /// The sounds that say `value`; none where there is nothing to say.

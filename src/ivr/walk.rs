@@ -100,13 +100,18 @@ impl Run {
 
     fn sounds_of(&self, scene: &Scene<'_>, prompt: &Prompt, sounds: &mut Vec<String>) {
         let value = |of: &crate::expr::Expr| of.value(&|name| self.value_of(scene, name));
+        let default = scene.flows.get(&self.flow).map_or("", |flow| flow.language.as_str());
         match prompt {
             Prompt::Text(by_language) => {
-                let default = scene.flows.get(&self.flow).map_or("", |flow| flow.language.as_str());
                 let found = by_language.get(&self.language).or_else(|| by_language.get(default));
                 sounds.extend(found.or_else(|| by_language.values().next()).cloned());
             }
-            Prompt::Say { of, form } => sounds.extend(numerals::spoken(&self.language, *form, &value(of))),
+            Prompt::Say { of, form } => {
+                let said = numerals::spoken(&self.language, *form, &value(of));
+                // A language that has no numbers has no texts here either.
+                let said = if said.is_empty() { numerals::spoken(default, *form, &value(of)) } else { said };
+                sounds.extend(said);
+            }
             Prompt::Choose { of, texts, otherwise } => match texts.get(&value(of).to_string()) {
                 Some(text) => self.sounds_of(scene, text, sounds),
                 None => otherwise.iter().for_each(|text| self.sounds_of(scene, text, sounds)),

@@ -22,6 +22,7 @@ mod glare;
 mod grammar;
 pub mod header;
 mod headers;
+mod host;
 mod keepalive;
 mod leg;
 pub mod message;

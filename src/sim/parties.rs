@@ -27,11 +27,13 @@ pub(super) struct Party {
     wake: Option<Instant>,
     boots: u32,
     retired: bool,
+    /// When the present engine's first request came to this phone after it had died.
+    pub unheard: Option<Instant>,
 }
 
 impl Party {
     pub fn new(person: Person) -> Party {
-        Party { person, phone: None, wake: None, boots: 0, retired: false }
+        Party { person, phone: None, wake: None, boots: 0, retired: false, unheard: None }
     }
 
     pub fn pending(&self, key: u32) -> Option<String> {
@@ -91,6 +93,7 @@ impl World {
         };
         let Some(party) = self.parties.get_mut(&key) else { return };
         party.boots += 1;
+        party.unheard = None;
         let rng = self.rng.fork(&format!("phone {key} {}", party.boots));
         let had_one = party.phone.replace(Phone::new(settings, key as u16, rng)).is_some();
         party.wake = None;
@@ -270,6 +273,15 @@ impl World {
         self.planes.vanish(self.now, Owner::Phone(key));
     }
 
+    /// What arrives at a dead phone is remembered if a living one would answer it.
+    pub(super) fn note_unheard(&mut self, key: u32, arrives: &sip::Input) {
+        let sip::Input::Received { bytes, .. } = arrives else { return };
+        let asks = !bytes.starts_with(b"SIP/") && !bytes.starts_with(b"ACK ");
+        if let Some(party) = self.parties.get_mut(&key).filter(|party| asks && party.phone.is_none()) {
+            party.unheard.get_or_insert(self.now);
+        }
+    }
+
     fn perhaps_gone(&mut self, key: u32) {
         let done = |party: &Party| party.retired && party.phone.as_ref().is_none_or(|phone| phone.pending().is_none());
         if self.parties.get(&key).is_some_and(done) {
@@ -303,6 +315,9 @@ impl World {
 
     pub(super) fn note_event(&mut self, event: &Event) {
         let text = match &event.what {
+            What::NothingChosen { why, again, .. } => {
+                format!("{why:?}: {}", if *again { "the menu again" } else { "goes on otherwise" })
+            }
             What::Queued { queue, again, .. } => format!("queued in {queue}{}", if *again { " again" } else { "" }),
             What::Established { agent, waited, .. } => {
                 format!("joins caller and {agent} after {:.1} s", waited.as_secs_f64())

@@ -22,6 +22,10 @@ mod server;
 mod crowd;
 #[path = "interop/first_call.rs"]
 mod first_call;
+#[path = "interop/flow.rs"]
+mod flow;
+#[path = "interop/flows.rs"]
+mod flows;
 #[path = "interop/heard.rs"]
 mod heard;
 #[path = "interop/leaving.rs"]

@@ -22,8 +22,11 @@ const BARESIP_MODULES: &str = "/usr/lib/baresip/modules";
 pub struct Sipp<'s> {
     pub name: &'s str,
     pub scenario: &'s str,
-    /// The port it uses; a fresh one if none.
+    /// Instead of a scenario's file, its text.
+    pub text: Option<&'s str>,
+    /// The port it uses, and the one for audio, with the next even one; fresh ones if none.
     pub at: Option<u16>,
+    pub audio: Option<u16>,
     pub from: &'s str,
     pub number: &'s str,
     pub status: u16,
@@ -41,8 +44,8 @@ impl Default for Sipp<'_> {
     fn default() -> Self {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
-        let says_by_call = None;
-        Sipp { name, scenario, at, from, number, status, says, says_by_call, keys, seconds, calls, more }
+        let (says_by_call, text, audio) = (None, None, None);
+        Sipp { name, scenario, text, at, audio, from, number, status, says, says_by_call, keys, seconds, calls, more }
     }
 }
 
@@ -65,14 +68,18 @@ impl Sipp<'_> {
 
     /// SIPp substitutes keywords in what it sends, not in what it expects.
     fn scenario_text(&self) -> String {
+        if let Some(text) = self.text {
+            return text.to_owned();
+        }
         let file = format!("tests/interop/scenarios/{}.xml", self.scenario);
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a scenario");
         text.replace("[status]", &self.status.to_string()).replace("[one tone each]", &crowd::one_tone_each())
     }
 
     fn command(&self, ground: &Ground, server: &Server, dir: &Path) -> Command {
-        let (at, audio) = (self.at.unwrap_or_else(|| ground.port()), ground.port());
-        ground.port(); // SIPp takes the next even port too, for video
+        let at = self.at.unwrap_or_else(|| ground.port());
+        // SIPp takes the next even port too, for video.
+        let audio = self.audio.unwrap_or_else(|| [ground.port(), ground.port()][0]);
         let mut command = Command::new("sipp");
         command.arg("-sf").arg(dir.join("scenario.xml")).args([
             "-i",

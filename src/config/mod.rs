@@ -140,7 +140,7 @@ impl std::error::Error for Problems {}
 
 /// Reads `file`, or, without one, `deploy/tierline.toml` of the working directory, or, where there is none, the
 /// demo inside the program.
-pub fn load(file: Option<&Path>) -> Result<Loaded, Refused> {
+pub fn load(file: Option<&Path>) -> Result<Loaded, Box<Refused>> {
     let demo = Path::new(source::DEMO);
     match file {
         Some(file) => load_from(Source::Disk, file),
@@ -150,13 +150,13 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, Refused> {
 }
 
 /// The demo inside the program.
-pub fn load_embedded() -> Result<Loaded, Refused> {
+pub fn load_embedded() -> Result<Loaded, Box<Refused>> {
     load_from(Source::Embedded, Path::new(source::DEMO))
 }
 
-fn load_from(source: Source, file: &Path) -> Result<Loaded, Refused> {
+fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     let shown = source.shown(file);
-    let refused = |problems, needs| Refused { file: shown.clone(), problems: Problems(problems), needs };
+    let refused = |problems, needs| Box::new(Refused { file: shown.clone(), problems: Problems(problems), needs });
     let text = source.text(file).map_err(|problem| refused(vec![problem], Needs::default()))?;
     let page = Page::new(&shown, &text);
     let written = read::read(&page);

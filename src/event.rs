@@ -196,7 +196,9 @@ pub enum Cause {
     Exhausted,
     /// The dialog broke: no ACK, 481, 408 within the dialog.
     Protocol,
-    /// The engine was stopped or restarted.
+    /// The service was stopped: the time of its drain is over, or nobody wanted to wait for it.
+    Stopped,
+    /// The engine was killed and started again.
     Restart,
     /// We were wrong.
     Defect,
@@ -215,7 +217,8 @@ impl Cause {
             Cause::NoMedia => 65,
             Cause::Exhausted => 42,
             Cause::Protocol => 111,
-            Cause::Restart | Cause::Defect => 41,
+            // As 503 is, which who calls meanwhile is answered (RFC 3398 §8.2.6.1).
+            Cause::Stopped | Cause::Restart | Cause::Defect => 41,
         }
     }
 
@@ -234,6 +237,7 @@ impl Cause {
             Cause::NoMedia => "no common codec",
             Cause::Exhausted => "no resources left",
             Cause::Protocol => "dialog broken",
+            Cause::Stopped => "service stopped",
             Cause::Restart => "engine restarted",
             Cause::Defect => "internal error",
         }

@@ -25,7 +25,7 @@ impl Engine {
             Ask::EndCall { .. } => Err(Refusal::NoSuchCall),
             Ask::Banner { banner, on } => self.switch_banner(banner, on),
             Ask::EndAll => {
-                self.end_all(Cause::Restart);
+                self.end_all(Cause::Stopped);
                 Ok(())
             }
             Ask::Drain => {

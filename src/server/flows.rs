@@ -43,7 +43,7 @@ pub fn found_fields(text: &str) -> Result<Found, String> {
 /// # Errors
 /// The configuration is wrong, or has no such flow.
 pub fn draw(config: Option<&Path>, flow: &str, mermaid: bool) -> Result<String> {
-    let loaded = config::load(config)?;
+    let loaded = config::load(config).map_err(|refused| refused.problems)?;
     let flow = found(&loaded, flow)?;
     Ok(if mermaid { drawing::mermaid(flow) } else { drawing::tree(flow) })
 }
@@ -53,7 +53,7 @@ pub fn draw(config: Option<&Path>, flow: &str, mermaid: bool) -> Result<String> 
 /// # Errors
 /// The configuration is wrong, or has no such flow, line or announcement; the time cannot be read.
 pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String> {
-    let loaded = config::load(config)?;
+    let loaded = config::load(config).map_err(|refused| refused.problems)?;
     let flow = found(&loaded, flow)?;
     let center = &loaded.center;
     let line = line(center, flow, trial.line.as_deref())?;

@@ -28,6 +28,7 @@ enum Deed {
     Crash,
     Drain,
     Banner { banner: String, on: bool },
+    Stop,
     Ends,
 }
 
@@ -158,6 +159,7 @@ impl Script {
             ["banner", banner, state @ ("on" | "off")] => {
                 return Ok(Deed::Banner { banner: (*banner).to_owned(), on: *state == "on" });
             }
+            ["engine", "is", "stopped"] => return Ok(Deed::Stop),
             ["ends"] => return Ok(Deed::Ends),
             [who, "registers"] => (who, Did::Registers { right: true }),
             [who, "registers", "with", "a", "wrong", "password"] => (who, Did::Registers { right: false }),
@@ -231,6 +233,7 @@ impl World {
             Deed::Crash => self.crash(),
             Deed::Drain => self.operator_asks(command::Ask::Drain),
             Deed::Banner { banner, on } => self.operator_asks(command::Ask::Banner { banner, on }),
+            Deed::Stop => self.operator_asks(command::Ask::EndAll),
             Deed::Ends => {
                 self.quiet = true;
                 let left = self.pending().filter(|_| !self.someone_is_registered());

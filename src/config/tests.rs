@@ -229,7 +229,7 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("[agent.1002]", "[agent.1001]", &[("1001]\nuser = \"ben", twice)]);
     check("user = \"ben\"", "user = \"ada\"", &[("\"ada\"\nname = \"Ben", "another agent has the user `ada`")]);
     check("user = \"ben\"", "user = \"Ben\"", &[("\"Ben\"", "allowed: 1 to 32 of a-z")]);
-    check("network = 8", "network = 11", &[("11 }", "`network` is 11; allowed: a whole number from 1 to 10")]);
+    check("network = 8", "network = 11", &[("11, hardware", "`network` is 11; allowed: a whole number from 1 to 10")]);
     let taken = "the number 100 belongs to the line `support`";
     check("ready = \"*1\"", "ready = \"100\"", &[("\"100\"  ", taken)]);
     check("calls = 2000", "call = 2000", &[("call ", "`call` is not known here; allowed: calls, drain, silence")]);
@@ -300,9 +300,11 @@ fn one_mistake_is_one_sentence() {
 /// Three queues that nobody finds, one word: each place is told, but that there is no queue at all only once.
 #[test]
 fn queues_that_are_not_there_are_told() {
-    let wrong = "allowed: a list of queues (general, techncal); did you mean \"techncal\"?";
-    let flow = "allowed: a queue of the configuration (general, techncal); did you mean";
-    let rows = [("\"technical\"]\nskills", wrong), ("\"technical\"]\nskills", wrong), ("\"technical\"]\n\n", wrong)];
+    let wrong = "allowed: a list of queues (general, level1, level2, screeners, techncal); did you mean \"techncal\"?";
+    let flow = "allowed: a queue of the configuration (general, level1, level2, screeners, techncal); did you mean";
+    let named =
+        ["\"technical\", \"screeners\"]\n", "\"technical\", \"level1\"", "\"technical\", \"screeners\", \"level2\""];
+    let rows = named.map(|at| (at, wrong));
     let rows: Vec<_> = rows.into_iter().chain([("\"technical\"\nfull", flow)]).collect();
     check("[queue.technical]", "[queue.techncal]", &rows);
     let bare = "version = 1\n[center]\nname = \"x\"\n[line.support]\nnumbers = [\"100\"]\nflow = \"support\"\n\
@@ -362,7 +364,7 @@ fn a_changed_text_is_spoken_anew() {
     }
     let sounds = demo.load().unwrap().sounds;
     let of = |text: &str| {
-        let flow = demo.load().unwrap().flows.into_values().next().unwrap();
+        let flow = demo.load().unwrap().flows.remove(&FlowId::new("support")).unwrap();
         let name = flow.prompts().iter().find(|prompt| prompt.text == text).unwrap().name.clone();
         let sound = sounds.iter().find(|sound| sound.name == name).unwrap();
         let file = match &sound.recording {

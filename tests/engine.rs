@@ -32,6 +32,7 @@ impl Bench {
             sip: sip::Config::new(vec![Listener::udp(ENGINE)], "tierline"),
             planes: 1,
             media_address: ENGINE.ip(),
+            terms: media::Terms::default(),
         };
         let engine = Engine::new(start, place::configuration(1));
         let (events, sent, opened) = (Vec::new(), Vec::new(), Vec::new());
@@ -195,7 +196,12 @@ fn keys_at_inhuman_speed_do_not_fill_the_log() {
         let port = call(&mut bench);
         for _ in 0..3 {
             // A wrong key: the menu is offered again and goes on listening, twice.
-            bench.after(pause).tell(Input::Media(media::Event::Digit { port, digit: '9', duration_ms: 40 }));
+            bench.after(pause).tell(Input::Media(media::Event::Digit {
+                port,
+                digit: '9',
+                duration_ms: 40,
+                way: media::Way::Event,
+            }));
         }
         assert_eq!(bench.count(|what| matches!(what, What::DigitKeyed { .. })), kept, "{pause} ms apart");
     };

@@ -18,12 +18,16 @@ mod peers;
 #[path = "interop/server.rs"]
 mod server;
 
+#[path = "interop/codecs.rs"]
+mod codecs;
 #[path = "interop/crowd.rs"]
 mod crowd;
 #[path = "interop/first_call.rs"]
 mod first_call;
 #[path = "interop/heard.rs"]
 mod heard;
+#[path = "interop/keys.rs"]
+mod keys;
 #[path = "interop/leaving.rs"]
 mod leaving;
 #[path = "interop/rights.rs"]

@@ -1,7 +1,7 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Problem, ServerSettings, SipListener, sip};
+use super::{MediaSettings, Problem, ServerSettings, SipSettings, audio, sip};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
@@ -242,13 +242,14 @@ impl<'p> Reader<'p> {
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
         let http = written.and_then(|v| address(&v)).unwrap_or(local(8080));
         http_section.finish();
-        let media = self.media(section.section("media"), &sip.listeners[0], limits);
+        let media = self.media(section.section("media"), &sip, limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
         (ServerSettings { node, sip, http, http_place, media, data, password_file }, flows_dir)
     }
 
-    fn media(&mut self, mut section: Section<'p>, sip: &SipListener, limits: &Limits) -> MediaSettings {
+    fn media(&mut self, mut section: Section<'p>, all: &SipSettings, limits: &Limits) -> MediaSettings {
+        let sip = &all.listeners[0];
         let bind = section.take("bind").and_then(|v| ip(&v)).unwrap_or(sip.bind.ip());
         let told = section.take("advertised").and_then(|v| public(&v, ip(&v), |a| *a));
         let otherwise = if bind.is_unspecified() { sip.advertised.ip() } else { bind };
@@ -256,6 +257,8 @@ impl<'p> Reader<'p> {
         let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
         let ports = written.and_then(ports).unwrap_or((20_000, 59_999));
         let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
+        let (terms, tones, unsafe_keys) = audio::read(&mut section, all);
+        self.warnings.extend(unsafe_keys);
         section.finish();
         let legs = (u32::from(ports.1 - ports.0) + 1) / PORTS_PER_LEG;
         // A call has two legs: the caller's and the agent's.
@@ -263,7 +266,7 @@ impl<'p> Reader<'p> {
             let message = format!("these ports are enough for {} calls; [limits] allows {}", legs / 2, limits.calls);
             self.warnings.push(self.page.problem(&place, message));
         }
-        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes }
+        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes, terms, tones }
     }
 
     fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {

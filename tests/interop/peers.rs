@@ -31,6 +31,8 @@ pub struct Sipp<'s> {
     pub says: f64,
     /// Instead, a tone for each call by its number, in `said-N.pcap`.
     pub says_by_call: Option<fn(u32) -> f64>,
+    /// Instead, these samples, and silence after them.
+    pub samples: Option<Vec<i16>>,
     pub keys: &'s [(f64, u8)],
     pub seconds: f64,
     pub calls: u32,
@@ -41,8 +43,8 @@ impl Default for Sipp<'_> {
     fn default() -> Self {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
-        let says_by_call = None;
-        Sipp { name, scenario, at, from, number, status, says, says_by_call, keys, seconds, calls, more }
+        let (says_by_call, samples) = (None, None);
+        Sipp { name, scenario, at, from, number, status, says, says_by_call, samples, keys, seconds, calls, more }
     }
 }
 
@@ -50,7 +52,11 @@ impl Sipp<'_> {
     pub fn start(&self, ground: &Ground, server: &Server) -> Program {
         let dir = ground.file(self.name);
         std::fs::create_dir_all(&dir).expect("a folder for SIPp");
-        let said = audio::tone(self.says, self.seconds + 30.0);
+        let mut said = audio::tone(self.says, self.seconds + 30.0);
+        if let Some(samples) = &self.samples {
+            said.fill(0);
+            said[..samples.len()].copy_from_slice(samples);
+        }
         capture::write_played(&dir.join("said.pcap"), &said, self.keys);
         for (call, tone) in self.says_by_call.iter().flat_map(|tone| (1..=self.calls).map(move |call| (call, tone))) {
             let said = audio::tone(tone(call), self.seconds + 3.0);
@@ -145,6 +151,23 @@ impl Baresip {
         Baresip::launch(ground, dir, user, hz, &account)
     }
 
+    /// An agent with codecs and encryption of its own, given as what the account ends with: `;audio_codecs=…`.
+    pub fn special(ground: &Ground, (at, over): (SocketAddr, &str), user: &str, hz: f64, more: &str) -> Baresip {
+        let dir = ground.file(user);
+        std::fs::create_dir_all(&dir).expect("a folder for baresip");
+        let says = password(user);
+        let account =
+            format!("<sip:{user}@{at}{over}>;auth_user={user};auth_pass={says};answermode=auto;regint=120{more}\n");
+        Baresip::launch(ground, dir, user, hz, &account)
+    }
+
+    /// The same as a caller without an account at the server.
+    pub fn special_caller(ground: &Ground, (at, over): (SocketAddr, &str), name: &str, hz: f64, more: &str) -> Baresip {
+        let dir = ground.file(name);
+        std::fs::create_dir_all(&dir).expect("a folder for baresip");
+        Baresip::launch(ground, dir, name, hz, &format!("<sip:{name}@{at}{over}>;regint=0{more}\n"))
+    }
+
     /// One without an account at the server: a caller.
     pub fn caller(ground: &Ground, name: &str, hz: f64) -> Baresip {
         Baresip::caller_over(ground, ((Ipv4Addr::LOCALHOST, 5060).into(), ""), name, hz)
@@ -171,7 +194,9 @@ impl Baresip {
             tone.display(),
             dir.display()
         );
-        for module in ["g711", "aufile", "aubridge", "sndfile"] {
+        let more = [("G722", "g722"), ("srtp", "srtp")].into_iter().filter(|(needs, _)| account.contains(needs));
+        let modules = ["g711", "aufile", "aubridge", "sndfile"].into_iter().chain(more.map(|(_, module)| module));
+        for module in modules {
             writeln!(config, "module {module}.so").expect("text");
         }
         for module in ["account", "menu", "ctrl_tcp"] {

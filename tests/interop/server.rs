@@ -26,12 +26,15 @@ pub struct Wishes {
     pub drain: &'static str,
     /// Further lines of `[server.sip]` and tables below it.
     pub sip: String,
+    /// Further lines of `[server.media]`.
+    pub media: String,
 }
 
 impl Wishes {
     pub fn agents(users: &[&str]) -> Wishes {
         let agents = users.iter().map(|user| (*user).to_owned()).collect();
-        Wishes { agents, silence: "30s", ring_timeout: "20s", wrap_up: "0s", drain: "1m", sip: String::new() }
+        let (sip, media) = (String::new(), String::new());
+        Wishes { agents, silence: "30s", ring_timeout: "20s", wrap_up: "0s", drain: "1m", sip, media }
     }
 }
 
@@ -140,8 +143,8 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
          [line.direct]\nnumbers = [\"{DIRECT}\"]\nflow = \"direct\"\n[limits]\nsilence = \"{}\"\ndrain = \"{}\"\n\
          calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{sip}\"\n\
-         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n",
-        wishes.silence, wishes.drain, wishes.sip
+         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n{}\n",
+        wishes.silence, wishes.drain, wishes.sip, wishes.media
     );
     for queue in ["general", "technical"] {
         let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);

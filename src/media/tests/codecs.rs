@@ -153,8 +153,8 @@ fn keys_go_beside_what_is_transcoded() {
 
 #[test]
 fn a_silent_peer_s_noise_is_heard_and_no_loss() {
-    // The other leg's codec, whether it has agreed to comfort noise; how many frames come in a second of it.
-    for (codec, noise, expect) in [(Codec::Pcmu, None, 50), (Codec::Pcmu, Some(13), 1), (Codec::G722, None, 50)] {
+    // The other leg's codec, whether it has agreed to comfort noise; how many frames are made in a second of it.
+    for (codec, noise, expect) in [(Codec::Pcmu, None, 50), (Codec::Pcmu, Some(13), 0), (Codec::G722, None, 50)] {
         let mut rig = Rig::with(1..=2);
         connect(&mut rig, 2, codec, noise);
         rig.command(join(1, 2));
@@ -175,7 +175,7 @@ fn a_silent_peer_s_noise_is_heard_and_no_loss() {
         assert!(all.windows(2).all(|w| w[1].sequence == w[0].sequence.wrapping_add(1)), "{codec:?} {noise:?}");
         assert!(all.windows(2).all(|w| !rtp::is_after(w[0].timestamp, w[1].timestamp)));
         let (mut ear, mut samples) = (Ear::default(), Vec::new());
-        for s in rig.sent[before + 3..before + silent].iter().filter(|s| s.payload.len() == 160) {
+        for s in rig.sent.iter().skip(before + 3).take(silent.saturating_sub(3)).filter(|s| s.payload.len() == 160) {
             ear.hear(codec, &s.payload, &mut samples);
         }
         let loudest = samples.iter().skip(100).map(|s| s.unsigned_abs()).max().unwrap_or(0);

@@ -1,7 +1,7 @@
 //! `[server.media]`: what descriptions offer and take, and how keys are heard.
 
 use super::values::list;
-use super::{Problem, SipSettings};
+use super::{Problem, SipListener};
 use crate::media::{Codec, Protection, Terms, TonesHeard};
 use crate::sip::Transport;
 use crate::written::{Section, Value};
@@ -11,13 +11,13 @@ const SRTP: &str = "\"off\", \"optional\" or \"required\"";
 const TONES: &str = "\"off\", \"auto\" or \"always\"";
 
 /// The terms, how keys are heard, and what is harmless but not what it seems.
-pub fn read(section: &mut Section<'_>, sip: &SipSettings) -> (Terms, TonesHeard, Option<Problem>) {
+pub fn read(section: &mut Section<'_>, listeners: &[SipListener]) -> (Terms, TonesHeard, Option<Problem>) {
     let usual = Terms::default();
     let codecs = section.take("codecs").map_or(usual.codecs, codecs);
     let (mut protection, mut exposed) = (usual.protection, None);
     if let Some(value) = section.take("srtp") {
         protection = value.parsed(SRTP, srtp).unwrap_or(usual.protection);
-        let clear = sip.listeners.iter().find(|listener| listener.transport != Transport::Tls);
+        let clear = listeners.iter().find(|listener| listener.transport != Transport::Tls);
         exposed = clear.filter(|_| protection == Protection::Required).map(|listener| {
             let message = format!(
                 "keys of SRTP stand in SIP, which everybody on the way can read over {}; only TLS keeps them secret",

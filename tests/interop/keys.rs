@@ -23,11 +23,11 @@ fn tones_of_1(seconds: f64) -> Vec<i16> {
 fn tones_in_the_audio_are_a_key_where_events_are_not_agreed() {
     let ground = Ground::new("inband_key");
     let server = Server::start(&ground, &Wishes::agents(&["ada"]));
-    let samples = [vec![0; 24_000], tones_of_1(0.1)].concat();
+    let samples = [vec![0; 24_000], tones_of_1(0.1), vec![0; 400_000]].concat();
     let caller = Sipp {
         scenario: "caller_without_events",
         number: SUPPORT,
-        samples: Some(samples),
+        speech: Some(&samples),
         seconds: 6.0,
         ..Sipp::default()
     };
@@ -39,8 +39,8 @@ fn tones_in_the_audio_are_a_key_where_events_are_not_agreed() {
 fn the_same_tones_are_no_key_where_events_are_agreed() {
     let ground = Ground::new("inband_no_key");
     let server = Server::start(&ground, &Wishes::agents(&["ada"]));
-    let samples = [vec![0; 24_000], tones_of_1(0.1)].concat();
-    let caller = Sipp { number: SUPPORT, samples: Some(samples), seconds: 6.0, ..Sipp::default() };
+    let samples = [vec![0; 24_000], tones_of_1(0.1), vec![0; 400_000]].concat();
+    let caller = Sipp { number: SUPPORT, speech: Some(&samples), seconds: 6.0, ..Sipp::default() };
     assert_eq!(caller.start(&ground, &server).wait(GENEROUS), 0, "SIPp is not content");
     assert_eq!(keyed(&server).0, 0);
 }

@@ -212,7 +212,8 @@ impl Default for Softphone<'_> {
         let at = (Ipv4Addr::LOCALHOST, 5060).into();
         let (over, user, hz, codec, more) = ("", "visitor", 1100.0, Codec::Mu, "");
         let (place, ip, speech) = (None, Ipv4Addr::LOCALHOST, None);
-        Softphone { at, over, user, hz, speech, codec, registers: false, answers: false, more, place, ip }
+        let (wide, registers, answers) = (false, false, false);
+        Softphone { at, over, user, hz, speech, codec, wide, registers, answers, more, place, ip }
     }
 }
 

@@ -26,7 +26,18 @@ impl Engine {
         self.run(call, ivr::Input::Start);
     }
 
-    pub(super) fn key_pressed(&mut self, leg: LegId, digit: char) {
+    /// INFO within the call: a key, or nothing that concerns us.
+    pub(super) fn informed(&mut self, leg: LegId, body: Option<sip::Body>) {
+        if let Some(digit) = body.and_then(|body| media::key_of_info(&body.content_type, &body.bytes)) {
+            self.key_pressed(leg, digit, media::Way::Info);
+        }
+    }
+
+    pub(super) fn key_pressed(&mut self, leg: LegId, digit: char, way: media::Way) {
+        let now = self.now;
+        if !self.legs.get_mut(&leg).is_some_and(|leg| leg.keys.is_new(now, digit, way)) {
+            return;
+        }
         let Some(call) = self.call_of_caller(leg) else { return };
         let listens = call.run.listens(&self.index.flows);
         let too_fast = self.now.since(call.last_key) < KEY_PAUSE && call.last_key > Instant::ZERO;
@@ -36,7 +47,6 @@ impl Engine {
         let (id, flow, step) = (call.id, call.run.flow().clone(), call.run.step().to_owned());
         // A key of a PIN or a card is masked here, where it enters.
         let shown = if call.run.keeps_secret(&self.index.flows) { MASKED } else { digit };
-        let now = self.now;
         self.calls.get_mut(&id).into_iter().for_each(|call| call.last_key = now);
         let digit_text = self.personal(PersonalKind::Digit, shown.to_string());
         self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });

@@ -20,6 +20,8 @@ mod server;
 
 #[path = "interop/crowd.rs"]
 mod crowd;
+#[path = "interop/desktop.rs"]
+mod desktop;
 #[path = "interop/first_call.rs"]
 mod first_call;
 #[path = "interop/heard.rs"]

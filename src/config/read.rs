@@ -1,9 +1,9 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Problem, ServerSettings, SipListener, sip};
+use super::{MediaSettings, Problem, ServerSettings, SipListener, cti, sip};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
-use crate::ids::{AgentId, FlowId, LineId, QueueId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, language};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +57,7 @@ pub fn read(page: &Page<'_>) -> Written {
         flows: BTreeMap::new(),
         music: BTreeMap::new(),
         warnings: Vec::new(),
+        leads: BTreeMap::new(),
     };
     let name = about.require("name", "the center's name").and_then(|v| v.text(MAX_NAME)).unwrap_or_default();
     let domains = list(about.take("domains"), "a list of domains such as [\"example.org\"]", domain);
@@ -68,12 +69,14 @@ pub fn read(page: &Page<'_>) -> Written {
     let agents_known = page.told() == told && !root.misspells("agent");
     let (codes, code_texts) = reader.codes(root.section("codes"));
     let limits = limits(root.section("limits"));
-    let (server, flows_dir) = reader.server(root.section("server"), &limits);
+    let (mut server, flows_dir) = reader.server(root.section("server"), &limits);
+    server.ticketing = cti::ticketing(&mut root);
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, codes, limits };
+    let leads = std::mem::take(&mut reader.leads);
+    let center = Center { name, domains, time_zone, language, lines, queues, agents, leads, codes, limits };
     Written { center, server, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -88,6 +91,7 @@ struct Reader<'p> {
     flows: BTreeMap<FlowId, Place>,
     music: BTreeMap<String, Place>,
     warnings: Vec<Problem>,
+    leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
 }
 
 impl<'p> Reader<'p> {
@@ -242,10 +246,12 @@ impl<'p> Reader<'p> {
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
         let http = written.and_then(|v| address(&v)).unwrap_or(local(8080));
         http_section.finish();
+        let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
         let media = self.media(section.section("media"), &sip.listeners[0], limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
-        (ServerSettings { node, sip, http, http_place, media, data, password_file }, flows_dir)
+        let ticketing = None;
+        (ServerSettings { node, sip, http, http_place, media, cti, ticketing, data, password_file }, flows_dir)
     }
 
     fn media(&mut self, mut section: Section<'p>, sip: &SipListener, limits: &Limits) -> MediaSettings {

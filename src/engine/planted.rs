@@ -46,10 +46,16 @@ pub enum Bug {
     ForgetsRefusal,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
+    /// An agent sends the caller on, and he waits nowhere.
+    ForgetsToQueue,
+    /// Who is sent on begins to wait anew.
+    LosesWait,
+    /// Hold at the desktop leaves both talking.
+    HoldsNothing,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 21] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -68,6 +74,9 @@ impl Bug {
         Bug::LogsNumber,
         Bug::ForgetsRefusal,
         Bug::AsksTooMuch,
+        Bug::ForgetsToQueue,
+        Bug::LosesWait,
+        Bug::HoldsNothing,
     ];
 }
 

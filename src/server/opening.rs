@@ -2,7 +2,7 @@
 //! be had is told at once, and the rest is closed again.
 
 use super::signaling::tls::Tls;
-use super::{accounts, signaling, speech, store};
+use super::{accounts, cti, signaling, speech, store};
 use crate::config::Loaded;
 use crate::engine::SILENCE;
 use crate::media;
@@ -21,6 +21,8 @@ pub struct Opened {
     /// There if a listener speaks it.
     pub tls: Option<Arc<Tls>>,
     pub http: TcpListener,
+    /// There if desktops may connect.
+    pub cti: Option<cti::Opened>,
     pub store: store::Opened,
     pub accounts: accounts::Loaded,
     pub sounds: media::Sounds,
@@ -52,14 +54,26 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
     let accounts = (ours || file.is_some()).then(|| accounts::load(&loaded.center, file, &server.data));
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
+    let cti = open_cti(loaded, ours, runtime).and_then(|cti| missing.unless_at(loaded, cti.0, cti.1));
     let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
     let tls = ours.then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
     match (http, store, accounts, sounds, tls) {
         (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) if missing.0.is_empty() => {
-            Ok(Opened { udp, tcp, tls, http, store, accounts, sounds })
+            Ok(Opened { udp, tcp, tls, http, cti, store, accounts, sounds })
         }
         _ => bail!(missing.0.join("\n")),
     }
+}
+
+/// Desktops' port and tokens, with the port's place in the configuration. Tokens are made up only where the data
+/// directory is ours.
+fn open_cti(
+    loaded: &Loaded,
+    ours: bool,
+    runtime: &tokio::runtime::Handle,
+) -> Option<((usize, usize), Result<cti::Opened>)> {
+    let settings = loaded.server.cti.as_ref().filter(|_| ours)?;
+    Some((settings.place, runtime.block_on(cti::open(settings, &loaded.center, &loaded.server.data))))
 }
 
 /// What cannot be had, in sentences.

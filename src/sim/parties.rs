@@ -1,10 +1,10 @@
 //! The world's side of people: their phones, their addresses, and what they do carried out.
 
 use super::media::{Heard, Owner};
-use super::people::{Act, Person, Plan, Thought};
+use super::people::{Act, DeskAct, Person, Plan, Thought};
 use super::{ENGINE, World, ladder};
 use crate::engine::Input;
-use crate::event::{Event, What};
+use crate::event::{Event, TransferTo, What};
 use crate::media::{Codec, SoundId, Source};
 use crate::phone::{self, Ask, Phone};
 use crate::sip::header::NameAddr;
@@ -244,6 +244,10 @@ impl World {
                     self.after(Duration::from_millis(700), super::Due::Remember(other, plan));
                 }
             }
+            Act::Desk(act) => {
+                let agent = crate::ids::AgentId(super::place::FIRST_AGENT + key);
+                self.desk_asks(agent, asked_at_desk(agent, act));
+            }
             Act::Vanish => self.vanish(key),
             Act::Boot { right } => self.boot(key, right),
             Act::Retire => {
@@ -312,6 +316,10 @@ impl World {
             What::CallEnded { cause, phase } => format!("call ends in {phase:?}: {}", cause.text()),
             What::Held { .. } => "held".to_owned(),
             What::Retrieved { .. } => "retrieved".to_owned(),
+            What::Transferred { agent, to: TransferTo::Queue(queue) } => format!("{agent} sends on to {queue}"),
+            What::Transferred { agent, to: TransferTo::Agent(other) } => format!("{agent} sends on to {other}"),
+            What::DataAttached { name, .. } => format!("attached {name}"),
+            What::Disposed { disposition, .. } => format!("disposed: {disposition}"),
             What::PhoneReachable { agent, reachable: false } => format!("agent {agent}: the phone does not answer"),
             What::PhoneReachable { agent, reachable: true } => format!("agent {agent}: the phone answers again"),
             What::DrainStarted => "drains".to_owned(),
@@ -320,9 +328,59 @@ impl World {
         self.note(ladder::US, || text);
     }
 
+    /// Asks the engine for something in the agent's name.
+    pub(super) fn desk_asks(&mut self, agent: crate::ids::AgentId, ask: crate::command::Ask) {
+        let who = format!("Agent {agent}");
+        self.note(&who, || format!("desk: {}", in_words(&ask)));
+        let command = crate::command::Command { actor: crate::command::Actor::Agent(agent), ask };
+        self.engine_gets(Input::Command { id: u64::from(agent.0), command });
+    }
+
     /// Asks the engine for something in the operator's name.
     pub(super) fn operator_asks(&mut self, ask: crate::command::Ask) {
         let command = crate::command::Command { actor: crate::command::Actor::Operator, ask };
         self.engine_gets(Input::Command { id: 0, command });
+    }
+}
+
+fn asked_at_desk(agent: crate::ids::AgentId, act: DeskAct) -> crate::command::Ask {
+    use crate::command::{Ask, Verb};
+    let verb = match act {
+        DeskAct::Hold => Verb::Hold,
+        DeskAct::Retrieve => Verb::Retrieve,
+        DeskAct::Attach => Verb::Attach([("name".to_owned(), "Jo of the desktop".to_owned())].into()),
+        DeskAct::Dispatch(queue) => {
+            Verb::Dispatch { queue: crate::ids::QueueId::new(queue), skills: Default::default(), priority: 0 }
+        }
+        DeskAct::Transfer(place) => Verb::ToAgent(crate::ids::AgentId(super::place::FIRST_AGENT + place)),
+        DeskAct::Dispose => Verb::Dispose { disposition: "solved".to_owned(), notes: "Jo was glad".to_owned() },
+        DeskAct::HangUp => Verb::HangUp,
+    };
+    Ask::Serve { agent, call: None, verb }
+}
+
+/// What an agent asks for, as a ladder shows it.
+fn in_words(ask: &crate::command::Ask) -> String {
+    use crate::command::{Ask, Verb};
+    let Ask::Serve { verb, .. } = ask else {
+        return match ask {
+            Ask::LogIn { .. } => "log in",
+            Ask::LogOut { .. } => "log out",
+            Ask::DeskLost { .. } => "lost",
+            Ask::DeskBack { .. } => "back",
+            _ => "ready",
+        }
+        .to_owned();
+    };
+    match verb {
+        Verb::HangUp => "hang up".to_owned(),
+        Verb::Hold => "hold".to_owned(),
+        Verb::Retrieve => "retrieve".to_owned(),
+        Verb::Attach(_) => "attach".to_owned(),
+        Verb::Dispatch { queue, .. } => format!("dispatch to {queue}"),
+        Verb::ToAgent(other) => format!("transfer to {other}"),
+        Verb::ToNumber(_) => "transfer outside".to_owned(),
+        Verb::Dispose { disposition, .. } => format!("dispose {disposition}"),
+        Verb::Answer => "answer".to_owned(),
     }
 }

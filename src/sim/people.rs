@@ -26,8 +26,23 @@ pub enum Act {
     Boot {
         right: bool,
     },
+    /// Asks for something at the desktop.
+    Desk(DeskAct),
     /// Nothing more is to be expected of this person.
     Retire,
+}
+
+/// What an agent asks for at the desktop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeskAct {
+    Hold,
+    Retrieve,
+    Attach,
+    Dispatch(&'static str),
+    /// To the agent of this place, who may not exist.
+    Transfer(u32),
+    Dispose,
+    HangUp,
 }
 
 /// What a person planned.
@@ -46,6 +61,7 @@ pub enum Thought {
     /// The talk has come to its end.
     Finish,
     Hold(bool),
+    Desk(DeskAct),
     Boot,
     Break,
     Return,
@@ -62,6 +78,8 @@ pub struct Habits {
     pub crash_ringing: f64,
     pub crash_talking: f64,
     pub hold: f64,
+    /// Uses the desktop in a call.
+    pub desk: f64,
     /// Of phones that are set up.
     pub wrong_password: f64,
     /// Breaks of an agent in an hour.
@@ -86,6 +104,7 @@ impl Habits {
             crash_ringing: 0.001,
             crash_talking: 0.001,
             hold: 0.03,
+            desk: 0.1,
             wrong_password: 0.02,
             breaks_per_hour: 0.5,
             forget_to_sign_out: 0.1,
@@ -106,6 +125,7 @@ impl Habits {
             crash_ringing: often(0.05),
             crash_talking: often(0.05),
             hold: often(0.3),
+            desk: often(0.6),
             wrong_password: often(0.5),
             breaks_per_hour: often(8.0),
             forget_to_sign_out: often(0.5),
@@ -124,6 +144,20 @@ pub fn exponential(rng: &mut Rng, mean: Duration) -> Duration {
 
 fn between(rng: &mut Rng, from: f64, to: f64) -> Duration {
     Duration::from_secs_f64(from + rng.unit() * (to - from))
+}
+
+/// What an agent does at the desktop in a talk of this length.
+fn at_desktop(rng: &mut Rng, length: Duration) -> Vec<Act> {
+    let queue = ["sales", "support"][rng.below(2) as usize];
+    let other = rng.below(12) as u32;
+    let plan: &[(f64, DeskAct)] = match rng.below(5) {
+        0 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Retrieve)],
+        1 => &[(0.2, DeskAct::Hold), (0.3, DeskAct::Hold), (0.5, DeskAct::Transfer(other))],
+        2 => &[(0.3, DeskAct::Attach), (0.5, DeskAct::Dispatch(queue)), (0.6, DeskAct::Dispose)],
+        3 => &[(0.4, DeskAct::Attach), (0.5, DeskAct::Transfer(other))],
+        _ => &[(0.4, DeskAct::Dispose), (0.5, DeskAct::HangUp)],
+    };
+    plan.iter().map(|(at, act)| Act::Later(length.mul_f64(*at), Thought::Desk(*act))).collect()
 }
 
 /// Somebody with a phone.
@@ -207,6 +241,7 @@ impl Person {
             Thought::Decline => vec![Act::Ask(Ask::Decline { status: [486, 603, 480][self.rng.below(3) as usize] })],
             Thought::Vanish => self.vanish(busy),
             Thought::Finish => self.finish(busy),
+            Thought::Desk(act) => vec![Act::Desk(act)],
             Thought::Hold(on) => vec![Act::Ask(Ask::Hold { on })],
             Thought::Boot => vec![Act::Boot { right: true }, Act::Register { right: true }],
             Thought::Break | Thought::Return | Thought::GoHome => self.at_the_desk(thought, busy),
@@ -346,6 +381,9 @@ impl Person {
         if rng.chance(habits.hold) {
             acts.push(Act::Later(length.mul_f64(0.3), Thought::Hold(true)));
             acts.push(Act::Later(length.mul_f64(0.6), Thought::Hold(false)));
+        }
+        if rng.chance(habits.desk) {
+            acts.extend(at_desktop(rng, length));
         }
         if rng.chance(habits.crash_talking) {
             acts.push(Act::Later(length.mul_f64(rng.unit()), Thought::Vanish));

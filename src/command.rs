@@ -112,7 +112,7 @@ impl Refusal {
             Refusal::NoSuchCall => "there is no such call",
             Refusal::NotYours => "the call is another agent's",
             Refusal::NoSuchQueue => "there is no such queue",
-            Refusal::WrongState => "the call is on hold already, or is not",
+            Refusal::WrongState => "that cannot be done with the call as it is",
             Refusal::HeldByPhone => "the phone holds the call: retrieve it there",
             Refusal::AgentNotAvailable => "the agent cannot be rung now",
             Refusal::QueueRefuses => "the queue is full",
@@ -193,4 +193,87 @@ impl Verb {
 fn is_data_name(name: &str) -> bool {
     let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
     (1..=MAX_WORD).contains(&name.len()) && name.bytes().all(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::center::{Agent, Limits, ShortCodes};
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    /// Ada (1) does `general`, Ben (2) `technical`; Lena leads `general`.
+    fn center() -> Center {
+        let agent = |id: u32, queue: &str| {
+            let (user, queues) = (id.to_string(), BTreeSet::from([QueueId::new(queue)]));
+            Agent { id: AgentId(id), name: user.clone(), user, queues, skills: BTreeMap::new() }
+        };
+        let text = String::new;
+        Center {
+            name: text(),
+            domains: Vec::new(),
+            time_zone: text(),
+            language: text(),
+            lines: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            agents: [agent(1, "general"), agent(2, "technical")].map(|agent| (agent.id, agent)).into(),
+            leads: BTreeMap::from([(LeadId::new("lena"), BTreeSet::from([QueueId::new("general")]))]),
+            codes: ShortCodes { ready: text(), not_ready: text(), ready_sound: text(), not_ready_sound: text() },
+            limits: Limits { calls: 1, silence: Duration::ZERO, drain: Duration::ZERO },
+        }
+    }
+
+    #[test]
+    fn agents_ask_for_themselves_leads_for_theirs_and_operators_for_all() {
+        let center = center();
+        let check = |actor: &Actor, ask: Ask, expect| {
+            assert_eq!(Command { actor: actor.clone(), ask }.allowed(&center), expect);
+        };
+        let (one, two) = (AgentId(1), AgentId(2));
+        let (ada, lena, nobody) =
+            (Actor::Agent(one), Actor::Lead(LeadId::new("lena")), Actor::Lead(LeadId::new("nobody")));
+        let no = || Err(Refusal::NotAllowed);
+        check(&ada, Ask::Ready { agent: one }, Ok(()));
+        check(&ada, Ask::Ready { agent: two }, no());
+        check(&ada, Ask::NotReady { agent: two, reason: String::new() }, no());
+        check(&ada, Ask::Serve { agent: one, call: None, verb: Verb::Hold }, Ok(()));
+        check(&ada, Ask::Serve { agent: two, call: None, verb: Verb::Hold }, no());
+        check(&ada, Ask::EndCall { call: CallId(1) }, no());
+        check(&ada, Ask::Drain, no());
+        check(&ada, Ask::DeskLost { agent: one }, no());
+        check(&lena, Ask::Ready { agent: one }, Ok(()));
+        check(&lena, Ask::LogOut { agent: two }, no());
+        check(&lena, Ask::EndAll, no());
+        check(&nobody, Ask::Ready { agent: one }, no());
+        check(&Actor::Operator, Ask::Drain, Ok(()));
+        check(&Actor::Operator, Ask::Ready { agent: two }, Ok(()));
+    }
+
+    #[test]
+    fn values_that_cannot_be_meant_are_refused() {
+        let check = |verb: Verb, good: bool| {
+            let ask = Ask::Serve { agent: AgentId(1), call: None, verb: verb.clone() };
+            let allowed = Command { actor: Actor::Operator, ask }.allowed(&center());
+            assert_eq!(allowed.is_ok(), good, "{verb:?}: {allowed:?}");
+        };
+        let data = |name: &str, value: &str| Verb::Attach([(name.to_owned(), value.to_owned())].into());
+        check(data("a.b-c_9", &"x".repeat(MAX_VALUE)), true);
+        check(data("a", &"x".repeat(MAX_VALUE + 1)), false);
+        check(data("", "x"), false);
+        check(data("Name", "x"), false);
+        check(Verb::Attach(BTreeMap::new()), false);
+        let dispose =
+            |word: &str, notes: usize| Verb::Dispose { disposition: word.to_owned(), notes: "ö".repeat(notes) };
+        check(dispose("solved", MAX_NOTES), true);
+        check(dispose("solved", MAX_NOTES + 1), false);
+        check(dispose("", 0), false);
+        let dispatch = |skill: &str, level, priority| {
+            let skills = BTreeMap::from([(SkillId::new(skill), level)]);
+            Verb::Dispatch { queue: QueueId::new("q"), skills, priority }
+        };
+        check(dispatch("french", 10, 1000), true);
+        check(dispatch("french", 0, 0), false);
+        check(dispatch("french", 1, 1001), false);
+        check(dispatch("@1001", 1, 0), false);
+    }
 }

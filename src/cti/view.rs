@@ -243,3 +243,105 @@ pub fn transferred_to(to: &TransferTo) -> String {
         TransferTo::Number(number) => number.text.as_deref().unwrap_or("a number outside").to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Cause, Personal, PersonalKind, Phase};
+    use crate::ids::WorkId;
+    use std::time::Duration;
+
+    const CALL: CallId = CallId(1);
+
+    fn viewers() -> [(&'static str, Viewer); 5] {
+        let queues = |names: &[&str]| names.iter().map(|name| QueueId::new(name)).collect::<BTreeSet<_>>();
+        let agent = |n, names: &[&str]| Viewer::Agent { agent: AgentId(n), queues: queues(names) };
+        [
+            ("1", agent(1, &["general"])),
+            ("2", agent(2, &["technical"])),
+            ("3", agent(3, &["technical"])),
+            ("lead", Viewer::Lead { queues: queues(&["technical"]), agents: [AgentId(2), AgentId(3)].into() }),
+            ("operator", Viewer::Operator),
+        ]
+    }
+
+    /// Each event, and who sees it.
+    #[test]
+    fn agents_see_their_own_calls_and_queues_leads_their_queues_and_operators_all() {
+        let text = |text: &str| Personal { kind: PersonalKind::Number, handle: 1, text: Some(text.into()) };
+        let (work, general, technical) = (WorkId(1), QueueId::new("general"), QueueId::new("technical"));
+        let queued =
+            |queue: &QueueId| What::Queued { work, queue: queue.clone(), priority: 0, skills: [].into(), again: false };
+        let rings = |n: u64, agent| What::Delivered {
+            work,
+            reservation: ReservationId(n),
+            agent: AgentId(agent),
+            leg: LegId(10 + n),
+            why: String::new(),
+        };
+        let over = |n: u64, agent, outcome| What::OfferEnded {
+            work,
+            reservation: ReservationId(n),
+            agent: AgentId(agent),
+            outcome,
+        };
+        let talks = |queue: &QueueId, agent| What::Established {
+            work,
+            queue: queue.clone(),
+            agent: AgentId(agent),
+            leg: LegId(1),
+            waited: Duration::ZERO,
+        };
+        let attached = |agent| What::DataAttached { agent: AgentId(agent), name: "n".into(), value: text("v") };
+        let arrived =
+            What::CallArrived { leg: LegId(1), line: None, by_agent: None, language: "en".into(), caller: text("7") };
+        let sent = What::Transferred { agent: AgentId(1), to: TransferTo::Queue(technical.clone()) };
+        let ended = What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected };
+        let rows = [
+            (arrived, "operator"),
+            (queued(&general), "1 operator"),
+            (rings(1, 1), "1 operator"),
+            (over(1, 1, OfferOutcome::Accepted), "1 operator"),
+            (talks(&general, 1), "1 operator"),
+            (attached(1), "1 operator"),
+            (sent, "1 operator"),
+            (queued(&technical), "2 3 lead operator"),
+            (rings(2, 2), "2 lead operator"),
+            (over(2, 2, OfferOutcome::Declined), "2 lead operator"),
+            (rings(3, 3), "3 lead operator"),
+            (over(3, 3, OfferOutcome::Accepted), "3 lead operator"),
+            (talks(&technical, 3), "2 3 lead operator"),
+            (What::Held { leg: LegId(13) }, "3 lead operator"),
+            (ended, "3 lead operator"),
+            (attached(3), "3 lead operator"),
+            (attached(1), "1 operator"),
+        ];
+        let mut view = View::default();
+        for (seq, (what, expect)) in (1..).zip(rows) {
+            let event = Event { seq, at: Wall(0), call: Some(CALL), what };
+            let audience = view.apply(&event);
+            let seen: Vec<_> = viewers().iter().filter(|(_, v)| v.sees(&audience)).map(|(name, _)| *name).collect();
+            assert_eq!(seen.join(" "), expect, "{:?}", event.what);
+        }
+        assert!(view.calls.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_menu_is_bounded() {
+        let mut view = View::default();
+        let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
+        let arrived = What::CallArrived { leg: LegId(1), line: None, by_agent: None, language: "en".into(), caller };
+        view.apply(&Event { seq: 1, at: Wall(0), call: Some(CALL), what: arrived });
+        for n in 0..100 {
+            let digit = Personal { kind: PersonalKind::Digit, handle: n, text: Some((n % 10).to_string().into()) };
+            let flow = crate::ids::FlowId::new("main");
+            let keyed = What::DigitKeyed { flow: flow.clone(), step: "menu".into(), digit };
+            view.apply(&Event { seq: 2, at: Wall(0), call: Some(CALL), what: keyed });
+            let entered = What::StepEntered { flow, step: n.to_string() };
+            view.apply(&Event { seq: 3, at: Wall(0), call: Some(CALL), what: entered });
+        }
+        let row = &view.calls[&CALL];
+        assert_eq!((row.keys.len(), row.path.len()), (MAX_KEYS, MAX_STEPS));
+        assert!(row.keys.ends_with("789") && row.path.back().is_some_and(|step| step == "99"));
+    }
+}

@@ -37,7 +37,7 @@ impl Engine {
             Verb::Retrieve => self.retrieve_at_desk(agent, call),
             Verb::Attach(data) => self.attach(agent, call, data),
             Verb::Dispatch { queue, skills, priority } => self.dispatch(agent, call, queue, skills, priority),
-            Verb::ToAgent(other) => self.to_agent(agent, call, other),
+            Verb::ToAgent(other) => self.send_to_agent(agent, call, other),
             Verb::ToNumber(_) => self.talk_of(agent, call).and(Err(Refusal::NoRoute)),
             Verb::Dispose { disposition, notes } => self.dispose(agent, call, disposition, notes),
             Verb::Answer => self.answer_at_desk(agent),
@@ -135,7 +135,7 @@ impl Engine {
         Ok(())
     }
 
-    fn to_agent(&mut self, agent: AgentId, call: Option<CallId>, other: AgentId) -> Result<(), Refusal> {
+    fn send_to_agent(&mut self, agent: AgentId, call: Option<CallId>, other: AgentId) -> Result<(), Refusal> {
         let id = self.talk_of(agent, call)?;
         let Some(settings) = self.config.center.agents.get(&other) else { return Err(Refusal::NoSuchAgent) };
         let from = self.calls[&id].conversation.as_ref().map(|talk| &talk.place.queue);

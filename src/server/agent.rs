@@ -3,6 +3,7 @@
 //! Lines are asked one after the other: each waits for the answer of the one before. `wait NAME` waits until an event of
 //! that name has come since the last `wait`, so that a file of lines is a script. A stream that is cut goes on at its
 //! cursor.
+#![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
 use crate::proto::{self, command::Ask, desk_client::DeskClient, item, outcome};
 use anyhow::{Context, Result, bail};

@@ -1,7 +1,8 @@
 //! The world's side of people: their phones, their addresses, and what they do carried out.
 
+use super::desktop::{asked_at_desk, in_words};
 use super::media::{Heard, Owner};
-use super::people::{Act, DeskAct, Person, Plan, Thought};
+use super::people::{Act, Person, Plan, Thought};
 use super::{ENGINE, World, ladder};
 use crate::engine::Input;
 use crate::event::{Event, TransferTo, What};
@@ -340,47 +341,5 @@ impl World {
     pub(super) fn operator_asks(&mut self, ask: crate::command::Ask) {
         let command = crate::command::Command { actor: crate::command::Actor::Operator, ask };
         self.engine_gets(Input::Command { id: 0, command });
-    }
-}
-
-fn asked_at_desk(agent: crate::ids::AgentId, act: DeskAct) -> crate::command::Ask {
-    use crate::command::{Ask, Verb};
-    let verb = match act {
-        DeskAct::Hold => Verb::Hold,
-        DeskAct::Retrieve => Verb::Retrieve,
-        DeskAct::Attach => Verb::Attach([("name".to_owned(), "Jo of the desktop".to_owned())].into()),
-        DeskAct::Dispatch(queue) => {
-            Verb::Dispatch { queue: crate::ids::QueueId::new(queue), skills: Default::default(), priority: 0 }
-        }
-        DeskAct::Transfer(place) => Verb::ToAgent(crate::ids::AgentId(super::place::FIRST_AGENT + place)),
-        DeskAct::Dispose => Verb::Dispose { disposition: "solved".to_owned(), notes: "Jo was glad".to_owned() },
-        DeskAct::HangUp => Verb::HangUp,
-    };
-    Ask::Serve { agent, call: None, verb }
-}
-
-/// What an agent asks for, as a ladder shows it.
-fn in_words(ask: &crate::command::Ask) -> String {
-    use crate::command::{Ask, Verb};
-    let Ask::Serve { verb, .. } = ask else {
-        return match ask {
-            Ask::LogIn { .. } => "log in",
-            Ask::LogOut { .. } => "log out",
-            Ask::DeskLost { .. } => "lost",
-            Ask::DeskBack { .. } => "back",
-            _ => "ready",
-        }
-        .to_owned();
-    };
-    match verb {
-        Verb::HangUp => "hang up".to_owned(),
-        Verb::Hold => "hold".to_owned(),
-        Verb::Retrieve => "retrieve".to_owned(),
-        Verb::Attach(_) => "attach".to_owned(),
-        Verb::Dispatch { queue, .. } => format!("dispatch to {queue}"),
-        Verb::ToAgent(other) => format!("transfer to {other}"),
-        Verb::ToNumber(_) => "transfer outside".to_owned(),
-        Verb::Dispose { disposition, .. } => format!("dispose {disposition}"),
-        Verb::Answer => "answer".to_owned(),
     }
 }

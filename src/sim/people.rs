@@ -3,6 +3,7 @@
 //! A [`Person`] holds no phone. It is told what its phone shows and what it had planned, and says what it does
 //! ([`Act`]); the world carries that out. Plans belong to one call: those of an earlier call are forgotten.
 
+use super::desktop::{DeskAct, at_desktop};
 use super::place;
 use crate::ids::Rng;
 use crate::phone::{Ask, Event};
@@ -30,19 +31,6 @@ pub enum Act {
     Desk(DeskAct),
     /// Nothing more is to be expected of this person.
     Retire,
-}
-
-/// What an agent asks for at the desktop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeskAct {
-    Hold,
-    Retrieve,
-    Attach,
-    Dispatch(&'static str),
-    /// To the agent of this place, who may not exist.
-    Transfer(u32),
-    Dispose,
-    HangUp,
 }
 
 /// What a person planned.
@@ -144,20 +132,6 @@ pub fn exponential(rng: &mut Rng, mean: Duration) -> Duration {
 
 fn between(rng: &mut Rng, from: f64, to: f64) -> Duration {
     Duration::from_secs_f64(from + rng.unit() * (to - from))
-}
-
-/// What an agent does at the desktop in a talk of this length.
-fn at_desktop(rng: &mut Rng, length: Duration) -> Vec<Act> {
-    let queue = ["sales", "support"][rng.below(2) as usize];
-    let other = rng.below(12) as u32;
-    let plan: &[(f64, DeskAct)] = match rng.below(5) {
-        0 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Retrieve)],
-        1 => &[(0.2, DeskAct::Hold), (0.3, DeskAct::Hold), (0.5, DeskAct::Transfer(other))],
-        2 => &[(0.3, DeskAct::Attach), (0.5, DeskAct::Dispatch(queue)), (0.6, DeskAct::Dispose)],
-        3 => &[(0.4, DeskAct::Attach), (0.5, DeskAct::Transfer(other))],
-        _ => &[(0.4, DeskAct::Dispose), (0.5, DeskAct::HangUp)],
-    };
-    plan.iter().map(|(at, act)| Act::Later(length.mul_f64(*at), Thought::Desk(*act))).collect()
 }
 
 /// Somebody with a phone.

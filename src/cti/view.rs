@@ -1,8 +1,7 @@
 //! How things stand, folded from events, and who may see which of them.
 //!
-//! The fold of a running server begins with the start's first event: everything that ran before has ended, and the
-//! events say so. The fold of a reader who resumes begins where he left; a call that he meets in the middle is told
-//! from its beginning first ([`View::knows`]).
+//! A fold may begin anywhere in the log: a call that it meets in the middle is told from its beginning first
+//! ([`View::knows`]). So begins that of a running server with its start, and that of a reader who resumes where he left.
 
 use crate::center::Center;
 use crate::command::{self, Actor};
@@ -154,7 +153,8 @@ impl View {
 
     fn change(&mut self, event: &Event) {
         match &event.what {
-            What::EngineStarted { .. } => *self = View::default(),
+            // What ran is ended by the events that follow; everybody begins logged out.
+            What::EngineStarted { .. } => self.agents.clear(),
             What::AgentStateChanged { agent, to, reason, .. } => {
                 let row = AgentRow { mode: *to, reason: reason.clone(), since: event.at };
                 self.agents.insert(*agent, row);

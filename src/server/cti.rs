@@ -51,6 +51,8 @@ pub struct Ground {
     pub store: Arc<Store>,
     /// The last event before this start.
     pub before: u64,
+    /// Agents who had logged in at a desktop before it.
+    pub desks: std::collections::BTreeSet<crate::ids::AgentId>,
 }
 
 /// What is opened before anything serves.

@@ -155,6 +155,7 @@ impl Running {
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let engine = Engine::new(start, config);
         let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
+        let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, before) = (Arc::new(store.store), store.next_seq - 1);
         print_banner(loaded, &accounts, store.epoch);
@@ -193,6 +194,7 @@ impl Running {
             replies,
             store: Arc::clone(&store_writer),
             before,
+            desks,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
         let ticketing = start_ticketing(loaded, &store_writer, before + 1, &runtime)?;
@@ -321,6 +323,14 @@ fn engine_settings(
     let names = names.filter_map(|name| Some((name.to_owned(), sounds.find(name)?)));
     let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
     Ok((start, Configuration { center, flows, sounds: names.collect() }))
+}
+
+/// Who had logged in at a desktop.
+fn at_desk(open: &crate::event::Event) -> Option<crate::ids::AgentId> {
+    match open.what {
+        crate::event::What::DeskEntered { agent } => Some(agent),
+        _ => None,
+    }
 }
 
 fn restored(open: Vec<crate::event::Event>) -> Input {

@@ -203,11 +203,10 @@ impl OpenCall {
             What::Transferred { .. } => (self.sent_on, self.kept) = (true, Some(self.waited)),
             What::Queued { .. } => self.sent_on = false,
             What::Established { waited, .. } => {
-                if let Some(kept) = self.kept.take() {
-                    tally.must(Check::WaitKept, *waited >= kept, || {
-                        format!("waited {waited:?} in all, and {kept:?} before the transfer")
-                    });
-                }
+                let kept = self.kept.take().unwrap_or_default();
+                tally.must(Check::WaitKept, *waited >= kept, || {
+                    format!("waited {waited:?} in all, and {kept:?} before the transfer")
+                });
                 self.waited = *waited;
             }
             // The agent's leg goes, and his state with it; then the caller waits.

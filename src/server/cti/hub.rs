@@ -52,7 +52,8 @@ impl Hub {
     pub fn start(ground: &Ground, committed: watch::Receiver<u64>, waiting: usize) -> Result<Arc<Hub>> {
         let reader = Reader::open(&ground.data)?.context("there is no log")?;
         let at = reader.at(ground.before)?.unwrap_or_default();
-        let state = State { view: View::default(), at: Cursor { seq: ground.before, at }, subscribers: Vec::new() };
+        let view = View { desks: ground.desks.clone(), ..View::default() };
+        let state = State { view, at: Cursor { seq: ground.before, at }, subscribers: Vec::new() };
         let hub = Arc::new(Hub { state: Mutex::new(state), waiting, committed });
         let of_thread = Arc::downgrade(&hub);
         let runtime = tokio::runtime::Handle::current();
@@ -93,6 +94,7 @@ impl Hub {
             }
             let mut state = self.lock();
             for event in &events {
+                acquaint(&mut state.view, reader, event)?;
                 state.take(event);
             }
         }
@@ -106,6 +108,16 @@ impl State {
         let at = self.at;
         self.subscribers.retain_mut(|subscriber| subscriber.take(told.as_ref(), at));
     }
+}
+
+/// Tells the fold of a call from its beginning, if `event` is the first that it meets.
+pub fn acquaint(view: &mut View, reader: &Reader, event: &Event) -> Result<()> {
+    if let (false, Some(call)) = (view.knows(event), event.call) {
+        let mut events = reader.events(call)?;
+        reader.join_texts(&mut events)?;
+        events.iter().filter(|earlier| earlier.seq < event.seq).for_each(|earlier| _ = view.apply(earlier));
+    }
+    Ok(())
 }
 
 /// The event as it is told, with those whom it concerns; none if it is told to nobody.

@@ -192,11 +192,7 @@ impl CatchingUp {
 
     /// False if he is gone or too slow.
     fn take(&mut self, event: &Event) -> Result<bool> {
-        if let (false, Some(call)) = (self.view.knows(event), event.call) {
-            let mut events = self.reader.events(call)?;
-            self.reader.join_texts(&mut events)?;
-            events.iter().filter(|earlier| earlier.seq < event.seq).for_each(|earlier| _ = self.view.apply(earlier));
-        }
+        hub::acquaint(&mut self.view, &self.reader, event)?;
         self.at = Cursor { seq: event.seq, at: event.at };
         let told = hub::tell(&mut self.view, event);
         let item = hub::item_for(&self.subscriber.viewer, told.as_ref(), self.at, &mut self.subscriber.unseen);

@@ -145,6 +145,7 @@ mod planted {
             (Bug::MistellsState, 1, Check::IntervalsAddUp),
             (Bug::LogsNumber, 1, Check::NoPersonalText),
             (Bug::ForgetsRefusal, 1, Check::ReservedRings),
+            (Bug::BelievesTheDead, 1, Check::DeadNotRung),
             (Bug::AsksTooMuch, 1, Check::NobodyWaits),
             (Bug::ForgetsToQueue, NEVER, Check::SentOnWaits),
             (Bug::LosesWait, 1, Check::WaitKept),

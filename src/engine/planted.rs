@@ -44,6 +44,8 @@ pub enum Bug {
     LogsNumber,
     /// The agent's refusal does not reach the router: he stays reserved.
     ForgetsRefusal,
+    /// A phone that does not answer is believed to be there.
+    BelievesTheDead,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
     /// An agent sends the caller on, and he waits nowhere.
@@ -55,7 +57,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: [Bug; 22] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -73,6 +75,7 @@ impl Bug {
         Bug::MistellsState,
         Bug::LogsNumber,
         Bug::ForgetsRefusal,
+        Bug::BelievesTheDead,
         Bug::AsksTooMuch,
         Bug::ForgetsToQueue,
         Bug::LosesWait,

@@ -58,20 +58,23 @@ pub struct Ground {
 /// What is opened before anything serves.
 pub struct Opened {
     pub listener: TcpListener,
-    pub tokens: Tokens,
+    pub secrets: Secrets,
+}
+
+/// What proves who somebody is, and who we are.
+pub struct Secrets {
+    tokens: Tokens,
     tls: Option<tonic::transport::Identity>,
 }
 
-/// Opens the port and reads tokens and certificates.
+/// Reads tokens and certificates.
 ///
 /// # Errors
 /// One of them cannot be had.
-pub async fn open(settings: &CtiSettings, center: &Center, data: &Path) -> Result<Opened> {
-    let listener = TcpListener::bind(settings.bind).await;
-    let listener = listener.with_context(|| format!("cannot listen on grpc {}", settings.bind))?;
+pub fn secrets(settings: &CtiSettings, center: &Center, data: &Path) -> Result<Secrets> {
     let tokens = Tokens::load(settings, center, data)?;
     let tls = settings.tls.as_ref().map(|(certificate, key)| identity(certificate, key)).transpose()?;
-    Ok(Opened { listener, tokens, tls })
+    Ok(Secrets { tokens, tls })
 }
 
 fn identity(certificate: &Path, key: &Path) -> Result<tonic::transport::Identity> {
@@ -94,7 +97,7 @@ pub fn serve(
     let presence = presence::Presence::start(settings.desk_lost, ground.inbox.clone(), Arc::clone(&hub));
     let limits = watching::Limits::new(settings);
     let service = Service {
-        tokens: Arc::new(opened.tokens),
+        tokens: Arc::new(opened.secrets.tokens),
         asking: asking::Asking::new(ground.inbox, ground.replies, watched),
         watching: watching::Watching { center: ground.center, data: ground.data, hub, presence, limits },
     };
@@ -102,7 +105,7 @@ pub fn serve(
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_ANSWER))
         .max_concurrent_streams(STREAMS_PER_CONNECTION);
-    if let Some(identity) = opened.tls {
+    if let Some(identity) = opened.secrets.tls {
         server = server.tls_config(tonic::transport::ServerTlsConfig::new().identity(identity))?;
     }
     let incoming = tonic::transport::server::TcpIncoming::from(opened.listener).with_nodelay(Some(true));

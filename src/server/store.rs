@@ -33,6 +33,7 @@ mod writer;
 
 pub use person::{ErasedPerson, erase_person};
 pub use reader::{Filter, Reader};
+pub use schema::in_use;
 pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};

@@ -31,6 +31,7 @@ enum Deed {
     Drain,
     /// What an agent asks for at the desktop.
     Desk(AgentId, command::Ask),
+    Stop,
     Ends,
 }
 
@@ -181,6 +182,7 @@ impl Script {
         let (who, did) = match words {
             ["engine", "is", "killed"] => return Ok(Deed::Crash),
             ["engine", "drains"] => return Ok(Deed::Drain),
+            ["engine", "is", "stopped"] => return Ok(Deed::Stop),
             ["ends"] => return Ok(Deed::Ends),
             ["desk", "of", who, asks @ ..] => {
                 self.person(who)?;
@@ -259,6 +261,7 @@ impl World {
             Deed::Crash => self.crash(),
             Deed::Drain => self.operator_asks(command::Ask::Drain),
             Deed::Desk(agent, ask) => self.desk_asks(agent, ask),
+            Deed::Stop => self.operator_asks(command::Ask::EndAll),
             Deed::Ends => {
                 self.quiet = true;
                 let left = self.pending().filter(|_| !self.someone_is_registered());

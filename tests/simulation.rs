@@ -116,7 +116,7 @@ mod planted {
     }
 
     fn caught(bug: Bug, scan_every: u64) -> Option<Check> {
-        (1..=5).find_map(|seed| {
+        (1..=20).find_map(|seed| {
             let mut world = world(seed, scan_every);
             world.plant(bug);
             world.run();

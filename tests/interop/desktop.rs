@@ -166,7 +166,8 @@ fn a_screeners_notes_reach_the_analyst_and_each_event_is_seen_once_though_both_s
     watch_ada = office.watch("ada", 2);
     _ = caller.wait(60 * SECOND);
     let second = Sipp { name: "second", seconds: 3.0, ..Sipp::default() }.start(&ground, &office.server);
-    office.sees("ben", "agent_state_changed", 6);
+    let ends = |user| office.seen(user).iter().filter(|item| item["event"].get("call_ended").is_some()).count();
+    wait_until("the end of the second call, whoever took it", 30 * SECOND, || ends("ada") + ends("ben") == 2);
     drop((second, watch_ada, watch_ben));
     ["ada", "ben"].iter().for_each(|user| office.each_once(user));
     let attached = office.seen("ada").iter().filter(|item| item["event"].get("data_attached").is_some()).count();

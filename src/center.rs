@@ -5,7 +5,7 @@
 
 pub mod hours;
 
-use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, SkillId};
 use crate::time::Wall;
 use hours::{Hours, Local, Zone};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ pub struct Center {
     pub lines: BTreeMap<LineId, Line>,
     pub queues: BTreeMap<QueueId, Queue>,
     pub agents: BTreeMap<AgentId, Agent>,
+    /// Who may ask for the agents of these queues, and see their calls.
+    pub leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
     pub codes: ShortCodes,
     pub limits: Limits,
     /// Calendars by name.

@@ -83,6 +83,8 @@ pub enum OpenKey {
     Break(AgentId),
     /// An announcement that was switched, on or off.
     Banner(String),
+    /// An agent's desktop.
+    Desk(AgentId),
 }
 
 impl fmt::Display for OpenKey {
@@ -94,6 +96,7 @@ impl fmt::Display for OpenKey {
             OpenKey::Phone(handle) => write!(f, "phone {handle:x}"),
             OpenKey::Break(id) => write!(f, "break {id}"),
             OpenKey::Banner(name) => write!(f, "banner {name}"),
+            OpenKey::Desk(id) => write!(f, "desktop {id}"),
         }
     }
 }
@@ -122,6 +125,8 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
         What::BreakEnded { agent } => Close(OpenKey::Break(*agent)),
         // Off too: it may be on in the configuration.
         What::BannerSwitched { banner, .. } => Open(OpenKey::Banner(banner.clone())),
+        What::DeskEntered { agent } => Open(OpenKey::Desk(*agent)),
+        What::DeskLeft { agent } => Close(OpenKey::Desk(*agent)),
         _ => return None,
     })
 }

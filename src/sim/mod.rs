@@ -18,6 +18,7 @@ pub mod books;
 pub mod checks;
 mod closing;
 mod desk;
+mod desktop;
 mod host;
 pub mod ladder;
 pub mod media;

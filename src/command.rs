@@ -224,6 +224,9 @@ mod tests {
             leads: BTreeMap::from([(LeadId::new("lena"), BTreeSet::from([QueueId::new("general")]))]),
             codes: ShortCodes { ready: text(), not_ready: text(), ready_sound: text(), not_ready_sound: text() },
             limits: Limits { calls: 1, silence: Duration::ZERO, drain: Duration::ZERO },
+            hours: BTreeMap::new(),
+            zones: BTreeMap::new(),
+            banners: BTreeMap::new(),
         }
     }
 

@@ -84,7 +84,8 @@ pub fn refused(refusal: Refusal) -> proto::Refused {
         Refusal::QueueRefuses => R::QueueRefuses,
         Refusal::NoRoute => R::NoRoute,
         Refusal::PhoneCannot => R::PhoneCannot,
-        Refusal::Invalid(_) => R::Invalid,
+        // Only who runs the process can name an announcement: no desktop meets this.
+        Refusal::NoSuchBanner | Refusal::Invalid(_) => R::Invalid,
     };
     proto::Refused { why: why.into(), text: refusal.text().to_owned() }
 }

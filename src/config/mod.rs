@@ -5,6 +5,7 @@
 //! allowed instead. It reads files and decides nothing else: sockets, clocks and speech are the shell's.
 
 mod passwords;
+mod protocol;
 mod read;
 mod sip;
 mod sounds;
@@ -18,6 +19,7 @@ use crate::ivr::{Flow, PromptText};
 pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
 pub use passwords::passwords;
+pub use protocol::Protocol;
 use read::Written;
 pub use sip::{ConnectionSettings, SipListener, SipSettings, TlsSettings};
 use sounds::Recordings;

@@ -4,7 +4,6 @@
 //! Phones that do not answer are asked on: they count again as soon as they do.
 
 use super::Endpoint;
-use super::api::Output;
 use super::header::{Method, Name, NameAddr};
 use super::message::Request;
 use super::route::Hop;
@@ -31,7 +30,7 @@ impl Endpoint {
 
     pub(super) fn registrar_timeout(&mut self, now: Instant) {
         let events = self.registrar.timeout(now);
-        self.out.extend(events.into_iter().map(Output::Event));
+        self.tell_of_phones(events);
         for number in std::mem::take(&mut self.registrar.due) {
             self.ask_phone(now, number);
         }

@@ -259,6 +259,16 @@ impl Registrar {
         self.turn(numbers, false)
     }
 
+    /// Whether any phone is registered over this very flow.
+    pub fn knows(&self, flow: Flow) -> bool {
+        self.behind(flow).next().is_some()
+    }
+
+    /// Whether a phone of this user is registered over this very flow.
+    pub fn is_behind(&self, flow: Flow, user: &str) -> bool {
+        self.behind(flow).any(|number| self.bindings[&number].user == user)
+    }
+
     fn behind(&self, flow: Flow) -> impl Iterator<Item = u64> {
         self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number)
     }

@@ -4,6 +4,7 @@ mod answers;
 mod calls;
 mod early;
 mod glare;
+mod guarding;
 mod phones;
 mod referrals;
 mod sessions;

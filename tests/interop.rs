@@ -22,10 +22,14 @@ mod server;
 mod crowd;
 #[path = "interop/first_call.rs"]
 mod first_call;
+#[path = "interop/guarding.rs"]
+mod guarding;
 #[path = "interop/heard.rs"]
 mod heard;
 #[path = "interop/leaving.rs"]
 mod leaving;
+#[path = "interop/listeners.rs"]
+mod listeners;
 #[path = "interop/rights.rs"]
 mod rights;
 #[path = "interop/running.rs"]

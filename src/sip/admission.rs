@@ -5,7 +5,9 @@ use super::auth::Proof;
 use super::digest::Credentials;
 use super::guard::Verdict;
 use super::header::{Method, Name};
+use super::instance::Manner;
 use super::message::{Misbehavior, Request};
+use super::registrar::Refused;
 use super::stats::Unproven;
 use super::transaction::ServerKey;
 use super::uas::FULL_RETRY;
@@ -140,7 +142,13 @@ impl Endpoint {
     fn register(&mut self, now: Instant, key: ServerKey, flow: Flow, request: &Request, proof: Credentials) {
         let user = proof.username;
         let (times, at_most) = (&self.config.registration, self.config.capacity.bindings_per_user);
-        match self.registrar.register(now, (&user, flow), request, times, at_most) {
+        let seed = if request.headers.lists(&Name::Supported, "gruu") { self.rng.hex(16) } else { String::new() };
+        let manner = Manner::of(request, seed);
+        let done = match &manner {
+            Ok(manner) => self.registrar.register(now, (&user, flow), (request, manner), times, at_most),
+            Err(status) => Err(Refused { status: *status, min_expires: None }),
+        };
+        match done {
             Err(refused) => {
                 stats::count(&mut self.stats.registrations, "refused");
                 let mut response = self.response(request, refused.status);
@@ -151,7 +159,11 @@ impl Endpoint {
             }
             Ok(events) => {
                 let mut response = self.response(request, 200);
-                response.headers.0.extend(self.registrar.listing(now, &user));
+                let record = request.headers.to().ok().map(|to| to.uri);
+                let manner = manner.expect("what was carried out was read");
+                let record = record.as_ref().filter(|_| manner.gruu);
+                response.headers.0.extend(self.registrar.listing(now, &user, record));
+                response.headers.0.extend(self.manner_in(&manner, flow));
                 self.respond(now, key, &Method::Register, response);
                 self.tell_of_phones(events);
                 self.begin_asking(now, &user);

@@ -52,6 +52,7 @@ impl Endpoint {
         headers.push(Name::To, NameAddr::new(uri).text());
         headers.push(Name::CallId, self.rng.hex(12));
         headers.push(Name::CSeq, "1 OPTIONS");
+        self.lead_to(&mut request, flow);
         self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));
     }
 }

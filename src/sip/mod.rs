@@ -9,7 +9,7 @@
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out: REFER and Replaces as the sending side, outbound, Path.
+//! Left out: REFER and Replaces as the sending side. 421 is never sent: there is no extension that we cannot do without.
 
 mod admission;
 pub mod api;
@@ -23,6 +23,7 @@ mod grammar;
 pub mod guard;
 pub mod header;
 mod headers;
+mod instance;
 mod keepalive;
 mod leg;
 pub mod message;

@@ -3,6 +3,7 @@
 use super::Endpoint;
 use super::api::Transport;
 use super::header::{Method, Name};
+use super::instance::REGISTERING;
 use super::message::{Request, Response};
 use super::uac::SUPPORTED;
 use super::uri::Scheme;
@@ -17,9 +18,13 @@ impl Endpoint {
             Some(response)
         };
         if !self.understands(&request.method) {
-            return refuse(405, Name::Allow, self.allow());
+            // §21.4.6, §21.5.2: 405 for what is known and not allowed here, 501 for what nobody has heard of.
+            let unheard_of = matches!(request.method, Method::Other(_));
+            return refuse(if unheard_of { 501 } else { 405 }, Name::Allow, self.allow());
         }
-        let is_known = |tag: &str| SUPPORTED.iter().any(|known| known.eq_ignore_ascii_case(tag));
+        let registering: &[&str] = if request.method == Method::Register { &REGISTERING } else { &[] };
+        let known = || SUPPORTED.iter().chain(registering);
+        let is_known = |tag: &str| known().any(|known| known.eq_ignore_ascii_case(tag));
         let unknown: Vec<&str> = headers.all(&Name::Require).filter(|tag| !is_known(tag)).collect();
         if !unknown.is_empty() {
             return refuse(420, Name::Unsupported, unknown.join(", "));

@@ -272,7 +272,7 @@ impl Endpoint {
 /// RFC 3263 §4.3: what another address may do better.
 fn may_go_elsewhere(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Response(response) => response.status == 503,
+        Outcome::Response(response) => matches!(response.status, 503 | 430), // RFC 5626 §5.3
         Outcome::Timeout { heard } => !heard,
         Outcome::TransportFailed => true,
         Outcome::Unresolved => false,

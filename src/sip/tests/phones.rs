@@ -98,19 +98,25 @@ fn too_short_registrations_are_told_the_minimum() {
     assert_eq!(pair.take_events(0), [Event::Registered { expires: 3600 }]);
 }
 
+pub(super) fn binding(user: String, contact: NameAddr, flow: Flow, call_id: String, expires: Instant) -> Binding {
+    let (path, instance, reg_id, seed) = (Vec::new(), None, None, None);
+    Binding { user, contact, flow, q: 1000, call_id, cseq: 1, expires, alive: true, path, instance, reg_id, seed }
+}
+
 /// A phone made of raw REGISTERs, to send what ours never would.
 pub(super) struct Phone {
     pub raw: Raw,
     cseq: u32,
     count: u32,
     nonce: String,
+    pub call_id: &'static str,
 }
 
 impl Phone {
     pub fn new() -> Phone {
         let mut config = center();
         config.listeners = vec![Listener::udp(HERE.parse().unwrap())];
-        let mut phone = Phone { raw: Raw::new(config), cseq: 0, count: 0, nonce: String::new() };
+        let mut phone = Phone { raw: Raw::new(config), cseq: 0, count: 0, nonce: String::new(), call_id: "c1" };
         phone.renew();
         phone
     }
@@ -135,7 +141,12 @@ impl Phone {
             if more.contains("Contact:") || method == "INVITE" { "" } else { "Contact: <sip:1001@10.0.0.2:5062>\n" };
         let text = ask(method, &branch, &format!("{to}{contact}CSeq: {} {method}\n{more}", self.cseq), "");
         let from = if from.is_empty() { "sip:1001@10.0.0.1" } else { from };
-        self.raw.send(&text.replace("sip:bob@example.org", from).replace("Contact: none\n", ""))
+        self.raw.send(
+            &text
+                .replace("sip:bob@example.org", from)
+                .replace("Contact: none\n", "")
+                .replace("Call-ID: c1", &format!("Call-ID: {}", self.call_id)),
+        )
     }
 
     /// A REGISTER with the credentials of somebody who thinks that this is the password.
@@ -215,19 +226,17 @@ fn a_late_register_changes_nothing() {
     phone.cseq = 1;
     let outputs = phone.proven("REGISTER", "1001", "", 1);
     assert_eq!(statuses(&outputs), [200], "a repetition gets the old answer");
-    let late = phone.raw.endpoint.registrar.register(
-        phone.raw.now,
-        ("1001", Flow::udp(0, THERE.parse().unwrap())),
-        &match Message::parse(ask("REGISTER", "z", "", "").replace('\n', "\r\n").as_bytes(), &Limits::default()) {
+    let request =
+        match Message::parse(ask("REGISTER", "z", "", "").replace('\n', "\r\n").as_bytes(), &Limits::default()) {
             Ok(Message::Request(mut request)) => {
                 request.headers.set(Name::Contact, format!("<sip:1001@{THERE}>;expires=0"));
                 request
             }
             other => panic!("{other:?}"),
-        },
-        &RegistrationTimes::default(),
-        8,
-    );
+        };
+    let manner = instance::Manner::of(&request, String::new()).unwrap();
+    let (user, times) = (("1001", Flow::udp(0, THERE.parse().unwrap())), RegistrationTimes::default());
+    let late = phone.raw.endpoint.registrar.register(phone.raw.now, user, (&request, &manner), &times, 8);
     assert_eq!(late.unwrap_err().status, 500);
     assert_eq!(phone.contacts().len(), 1);
 }
@@ -397,7 +406,7 @@ fn a_silent_phone_says_nothing_of_its_neighbours() {
     for user in ["1001", "1002"] {
         let (contact, user) = (address(&format!("<sip:{user}@192.168.1.9:5060>")), user.to_owned());
         let (call_id, expires) = (user.clone(), at(3_600_000));
-        let binding = Binding { user, contact, flow, q: 1000, call_id, cseq: 1, expires, alive: true };
+        let binding = binding(user, contact, flow, call_id, expires);
         raw.input(Input::Command(Command::RestoreBinding { binding }));
     }
     let alive = |raw: &Raw| ["1001", "1002"].map(|user| raw.endpoint.bindings(user).next().unwrap().alive);

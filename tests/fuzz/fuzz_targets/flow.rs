@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../bodies/flow.rs"]
+mod flow_body;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| _ = flow_body::run(bytes));

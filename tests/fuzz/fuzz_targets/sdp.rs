@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../bodies/sdp.rs"]
+mod sdp_body;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| _ = sdp_body::run(bytes));

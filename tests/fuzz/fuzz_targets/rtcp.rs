@@ -1,3 +1,4 @@
+//! Fuzz target: RTCP on an open port. What one input is put through stands in `bodies`.
 #![no_main]
 #[path = "../bodies/packets.rs"]
 mod packets_body;

@@ -1,3 +1,4 @@
+//! Fuzz target: session descriptions. What one input is put through stands in `bodies`.
 #![no_main]
 #[path = "../bodies/sdp.rs"]
 mod sdp_body;

@@ -1,3 +1,4 @@
+//! Fuzz target: SIP messages and streams. What one input is put through stands in `bodies`.
 #![no_main]
 #[path = "../bodies/sip.rs"]
 mod sip_body;

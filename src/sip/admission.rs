@@ -1,4 +1,7 @@
 //! Who gets in: is there room for a call, has a user proven himself, and what his REGISTER then does.
+//!
+//! A REGISTER tells nobody who exists. An INVITE does: who calls under a user's name at our address is asked to prove it,
+//! and who calls under another is let in as a stranger, since strangers may call. Left out: hiding that.
 
 use super::api::{Flow, Source};
 use super::auth::Proof;

@@ -64,7 +64,9 @@ fn under_full_load_new_calls_go_first_and_running_calls_never() {
             raw.send(&options);
         }
         let options = ask("OPTIONS", "o", "", "").replace("Call-ID: c1", "Call-ID: o");
-        assert_eq!(statuses(&raw.send(&options)), [503], "then there is room for nothing new");
+        // Over a stream an answered request is forgotten at once (timer J is zero): it takes no room.
+        let expect = if over == Transport::Udp { 503 } else { 200 };
+        assert_eq!(statuses(&raw.send(&options)), [expect], "then there is room for nothing new");
         assert_eq!(statuses(&invite(&mut raw, 2_000)), [503]);
         // The call that runs: keys, an offer, and its end; and one that rings can be given up.
         assert_eq!(statuses(&within(&mut raw, "INFO", 2, "Content-Type: text/plain\n", "5")), [200]);
@@ -73,7 +75,7 @@ fn under_full_load_new_calls_go_first_and_running_calls_never() {
         assert!(statuses(&within(&mut raw, "BYE", 4, "", "")).contains(&200));
         let cancel = ask("CANCEL", "n1", "CSeq: 1 CANCEL\n", "").replace("Call-ID: c1", "Call-ID: n1");
         assert_eq!(statuses(&raw.send(&cancel)), [200, 487], "{over:?}");
-        assert!(raw.endpoint.stats().overloads > 90);
+        assert!(raw.endpoint.stats().overloads > if over == Transport::Udp { 90 } else { 1 });
         // Invented tags take no room from those who run.
         for n in 0..1_000 {
             let astray = format!("To: <sip:100@10.0.0.1>;tag=x\nCSeq: {n} INFO\n");

@@ -6,6 +6,8 @@ mod crowd;
 
 use super::*;
 use crate::center;
+use crate::ids::SkillId;
+use std::time::Duration;
 
 fn seconds(s: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(s)
@@ -18,15 +20,15 @@ pub(super) fn skills(text: &str) -> Skills {
 
 fn queue(name: &str, wrap_up: u64, priority: i32) -> center::Queue {
     center::Queue {
-        id: QueueId::new(name),
         ring_timeout: Duration::from_secs(20),
-        wrap_up: Duration::from_secs(wrap_up),
+        wrap_up: WrapUp::Optional(Duration::from_secs(wrap_up)),
         max_waiting: 4,
         max_wait: Duration::from_secs(600),
         priority,
         retry_same_agent: Duration::from_secs(30),
         music: String::new(),
         short_abandon: Duration::ZERO,
+        ..center::Queue::named(QueueId::new(name))
     }
 }
 
@@ -35,7 +37,7 @@ fn agent(id: u32, queues: &str, has: &str) -> center::Agent {
         id: AgentId(id),
         user: id.to_string(),
         name: String::new(),
-        queues: queues.split_whitespace().map(QueueId::new).collect(),
+        queues: queues.split_whitespace().map(|name| (QueueId::new(name), center::Membership::default())).collect(),
         skills: skills(has),
     }
 }
@@ -59,6 +61,7 @@ pub(super) fn center() -> Center {
         lines: BTreeMap::new(),
         queues: queues.into_iter().map(|queue| (queue.id.clone(), queue)).collect(),
         agents: agents.into_iter().map(|agent| (agent.id, agent)).collect(),
+        reasons: BTreeMap::new(),
         codes: center::ShortCodes {
             ready: "*1".into(),
             not_ready: "*2".into(),
@@ -78,7 +81,11 @@ struct Desk {
 
 impl Desk {
     fn new() -> Desk {
-        Desk { router: Router::new(&center(), IdCounter::new(0, 0)), now: Instant::ZERO, outputs: Vec::new() }
+        Desk {
+            router: Router::new(&center(), IdCounter::new(0, 0), Rng::from_number(0)),
+            now: Instant::ZERO,
+            outputs: Vec::new(),
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -140,7 +147,7 @@ impl Desk {
         let arrived = skills.remove(&SkillId::new("at")).map_or(self.now, |second| seconds(second.into()));
         let points = options.split_whitespace().find_map(|option| option.strip_prefix('+'));
         let priority = points.map_or(0, |points| points.parse().unwrap());
-        self.handle(Input::Enqueue { work, queue, priority, skills, arrived });
+        self.handle(Input::Enqueue(Place { priority, skills, arrived, ..Place::new(work, queue, self.now) }));
     }
 
     /// States or all the rest, with `@S` before what is told at a later second than the one before.
@@ -470,7 +477,12 @@ fn a_new_configuration_keeps_what_it_can() {
             "an agent gets a queue",
             "call 4 support",
             |center| {
-                center.agents.get_mut(&AgentId(13)).unwrap().queues.insert(QueueId::new("support"));
+                center
+                    .agents
+                    .get_mut(&AgentId(13))
+                    .unwrap()
+                    .queues
+                    .insert(QueueId::new("support"), center::Membership::default());
             },
             "in 13",
             "ring1 4>13",
@@ -522,14 +534,14 @@ fn planted_bugs_are_caught() {
         ("a ghost reservation", |r| agent_of(r, 12).reservation = None, "reservations are open"),
         ("a stuck agent", |r| agent_of(r, 11).reservation = Some(ReservationId(9)), "agents are reserved"),
         ("a ring without end", |r| _ = r.timers.cancel(&Timer::Ring(ReservationId(2))), "no deadline"),
-        ("an endless wait", |r| _ = r.timers.cancel(&Timer::MaxWait(WorkId(3))), "its deadline says otherwise"),
+        ("an endless wait", |r| _ = r.timers.cancel(&Timer::Attend(WorkId(3))), "should be looked at"),
         ("an endless wrap-up", |r| _ = r.timers.cancel(&Timer::WrapUp(AgentId(11))), "deadline of wrap-up"),
         ("a deadline for nothing", |r| r.timers.set(Timer::WrapUp(AgentId(99)), seconds(9)), "have a reason"),
         ("a state that was not told", |r| agent_of(r, 14).pause = Some("tea".into()), "but should be"),
         ("a lost caller", |r| r.queues.values_mut().for_each(|q| q.line.clear()), "is not in the line"),
         ("a caller nobody looks for", |r| r.queues.values_mut().for_each(|q| q.classes.clear()), "seeks: false"),
         ("a forgotten agent", |r| r.queues.values_mut().for_each(|q| q.ready.clear()), "list of ready agents"),
-        ("wrong staff", |r| r.queues.values_mut().for_each(|q| q.staffed += 1), "agents at work"),
+        ("wrong staff", |r| r.queues.values_mut().for_each(|q| q.staff.clear()), "agents at work"),
         ("an eligible pair", |r| agent_of(r, 14).refused.clear(), "could take it"),
     ];
     let mut desk = Desk::new();
@@ -556,6 +568,9 @@ fn of_two_agents_rung_for_one_work_one_gets_it() {
     desk.run("in 11; call 1 support; in 12");
     let explanation = Explanation {
         chosen_by: ChosenBy::Arrival,
+        selection: center::Selection::LongestIdle,
+        relaxed: 0,
+        ringing: 1,
         idle: Duration::ZERO,
         waited: Duration::ZERO,
         points: 0,

@@ -2,7 +2,7 @@
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
 use super::{MediaSettings, Problem, ServerSettings, SipListener, sip};
-use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
+use crate::center::{Agent, Center, Limits, Line, Membership, Queue, ShortCodes, WrapUp};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, language};
@@ -73,7 +73,8 @@ pub fn read(page: &Page<'_>) -> Written {
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, codes, limits };
+    let center =
+        Center { name, domains, time_zone, language, lines, queues, agents, reasons: BTreeMap::new(), codes, limits };
     Written { center, server, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -106,15 +107,15 @@ impl<'p> Reader<'p> {
         let (music, at) = music.unwrap_or(("hold-music".into(), place.clone()));
         self.music.entry(music.clone()).or_insert(at);
         let it = Queue {
-            id: QueueId::new(id),
             ring_timeout: table.duration("ring_timeout", second..=5 * MINUTE, 20 * second),
-            wrap_up: table.duration("wrap_up", none..=HOUR, 10 * second),
+            wrap_up: WrapUp::Optional(table.duration("wrap_up", none..=HOUR, 10 * second)),
             max_waiting: table.whole("max_waiting", 1..=100_000, 1000) as u32,
             max_wait: table.duration("max_wait", 10 * second..=DAY, 30 * MINUTE),
             priority: table.whole("priority", -1000..=1000, 0) as i32,
             retry_same_agent: table.duration("retry_same_agent", none..=HOUR, MINUTE),
             music,
             short_abandon: table.duration("short_abandon", none..=5 * MINUTE, 5 * second),
+            ..Queue::named(QueueId::new(id))
         };
         table.finish();
         Said { it, place }
@@ -197,7 +198,16 @@ impl<'p> Reader<'p> {
         table.finish();
         let (user, place) = user?;
         let name = name.unwrap_or(user.clone());
-        Some(Said { it: Agent { id, user, name, queues: queues.into_iter().collect(), skills }, place })
+        Some(Said {
+            it: Agent {
+                id,
+                user,
+                name,
+                queues: queues.into_iter().map(|queue| (queue, Membership::default())).collect(),
+                skills,
+            },
+            place,
+        })
     }
 
     /// A queue that exists, as far as it is known which do.
@@ -267,7 +277,7 @@ impl<'p> Reader<'p> {
     }
 
     fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {
-        for (id, queue) in queues.iter().filter(|(id, _)| !agents.values().any(|agent| agent.queues.contains(id))) {
+        for (id, queue) in queues.iter().filter(|(id, _)| !agents.values().any(|agent| agent.queues.contains_key(id))) {
             self.warnings.push(self.page.problem(&queue.place, format!("no agent serves the queue `{id}`")));
         }
     }

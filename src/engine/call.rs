@@ -3,13 +3,15 @@
 //! A flow run, seeking and a conversation may run side by side. What people call the phase of the call is
 //! derived from them, never stored.
 
+use crate::acd::Place;
 use crate::event::Phase;
-use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
+use crate::ids::{AgentId, CallId, LegId, LineId, ReservationId};
 use crate::ivr::Run;
 use crate::sip::header::NameAddr;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
@@ -37,23 +39,15 @@ pub struct Seeking {
     pub alerting: BTreeMap<ReservationId, LegId>,
 }
 
-/// A place in a queue: what it takes to wait there, and to wait there again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Place {
-    pub work: WorkId,
-    pub queue: QueueId,
-    pub priority: i32,
-    pub skills: BTreeMap<SkillId, u8>,
-    /// Since when the caller waits; kept when he has to wait again.
-    pub arrived: Instant,
-}
-
 /// Caller and agent talk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Conversation {
     pub agent: AgentId,
     pub leg: LegId,
     pub place: Place,
+    /// What the caller had waited when the agent answered: counts on if he is passed on to another queue
+    /// ([`Place::dispatched`]).
+    pub waited: Duration,
     /// The party that has put the other one on hold.
     pub held_by: Option<LegId>,
 }

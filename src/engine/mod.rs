@@ -30,7 +30,8 @@ mod seeking;
 mod service;
 mod treatment;
 
-pub use call::{Call, Conversation, Place, Seeking};
+pub use crate::acd::Place;
+pub use call::{Call, Conversation, Seeking};
 pub use leg::{Leg, LegState};
 pub use planted::Bug;
 pub use treatment::SILENCE;
@@ -221,7 +222,7 @@ impl Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
-            router: Router::new(&config.center, counter()),
+            router: Router::new(&config.center, counter(), rng.fork("router")),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports: BTreeMap::new(),

@@ -42,6 +42,8 @@ pub enum Refusal {
     NotAllowed,
     NoSuchAgent,
     NoSuchCall,
+    /// The configuration has a list of reasons, and this is none of them.
+    NoSuchReason,
 }
 
 impl Command {

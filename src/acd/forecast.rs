@@ -63,6 +63,9 @@ impl Router {
     /// known yet about how long calls take there.
     pub fn forecast(&self, now: Instant, work: WorkId) -> Option<Forecast> {
         let work = self.works.get(&work)?;
+        if !work.offers.is_empty() {
+            return Some(Forecast { p50: Duration::ZERO, p90: Duration::ZERO, by: Method::Runs }); // it rings
+        }
         self.forecast_at(now, &work.place, work.rank)
     }
 
@@ -125,7 +128,9 @@ impl<'a> Scope<'a> {
         let mut before: Vec<Rank> =
             queues.values().flat_map(|queue| queue.line.range(..rank).take(MAX_WORK + 1).copied()).collect();
         before.sort();
-        let before: Vec<_> = before.iter().map(|rank| &router.works[&rank.work]).collect();
+        // For whom a phone rings, somebody is there already.
+        let before = before.iter().map(|rank| &router.works[&rank.work]).filter(|work| work.offers.is_empty());
+        let before: Vec<_> = before.collect();
         (before.len() <= MAX_WORK).then_some(Scope { router, agents, queues, before })
     }
 

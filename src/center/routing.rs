@@ -149,7 +149,7 @@ pub struct Ageing {
 pub struct Relaxation {
     /// Since the requirement was given.
     pub after: Duration,
-    /// Only while the expected wait is longer than this; looked at again with each later step.
+    /// Only if the expected wait is longer than this when its time has come; otherwise it is passed over.
     #[serde(default)]
     pub if_expected_wait: Option<Duration>,
     /// No longer needed.

@@ -6,6 +6,7 @@
 
 mod passwords;
 mod read;
+mod routing;
 mod sip;
 mod sounds;
 mod source;

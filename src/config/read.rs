@@ -1,8 +1,8 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Problem, ServerSettings, SipListener, sip};
-use crate::center::{Agent, Center, Limits, Line, Membership, Queue, ShortCodes, WrapUp};
+use super::{MediaSettings, Problem, ServerSettings, SipListener, routing, sip};
+use crate::center::{Agent, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, language};
@@ -67,14 +67,14 @@ pub fn read(page: &Page<'_>) -> Written {
     let agents = reader.agents(root.section("agent"));
     let agents_known = page.told() == told && !root.misspells("agent");
     let (codes, code_texts) = reader.codes(root.section("codes"));
+    let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
     let limits = limits(root.section("limits"));
     let (server, flows_dir) = reader.server(root.section("server"), &limits);
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
-    let center =
-        Center { name, domains, time_zone, language, lines, queues, agents, reasons: BTreeMap::new(), codes, limits };
+    let center = Center { name, domains, time_zone, language, lines, queues, agents, reasons, codes, limits };
     Written { center, server, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -106,9 +106,8 @@ impl<'p> Reader<'p> {
         // The default's file is looked for as if it had been written at the queue.
         let (music, at) = music.unwrap_or(("hold-music".into(), place.clone()));
         self.music.entry(music.clone()).or_insert(at);
-        let it = Queue {
+        let mut it = Queue {
             ring_timeout: table.duration("ring_timeout", second..=5 * MINUTE, 20 * second),
-            wrap_up: WrapUp::Optional(table.duration("wrap_up", none..=HOUR, 10 * second)),
             max_waiting: table.whole("max_waiting", 1..=100_000, 1000) as u32,
             max_wait: table.duration("max_wait", 10 * second..=DAY, 30 * MINUTE),
             priority: table.whole("priority", -1000..=1000, 0) as i32,
@@ -117,6 +116,7 @@ impl<'p> Reader<'p> {
             short_abandon: table.duration("short_abandon", none..=5 * MINUTE, 5 * second),
             ..Queue::named(QueueId::new(id))
         };
+        self.warnings.extend(routing::rules(&mut table, &mut it, &place));
         table.finish();
         Said { it, place }
     }
@@ -193,21 +193,15 @@ impl<'p> Reader<'p> {
             true => "a list of queues; write a table such as [queue.support] for each".to_owned(),
             false => format!("a list of queues ({})", names.join(", ")),
         };
-        let queues = list(table.take("queues"), &allowed, |value| self.queue_named(value, &allowed));
+        let queues = list(table.take("queues"), &allowed, |value| {
+            let (queue, member) = routing::membership(value);
+            Some((self.queue_named(&queue?, &allowed)?, member))
+        });
         let skills = table.take("skills").map(skills).unwrap_or_default();
         table.finish();
         let (user, place) = user?;
         let name = name.unwrap_or(user.clone());
-        Some(Said {
-            it: Agent {
-                id,
-                user,
-                name,
-                queues: queues.into_iter().map(|queue| (queue, Membership::default())).collect(),
-                skills,
-            },
-            place,
-        })
+        Some(Said { it: Agent { id, user, name, queues: queues.into_iter().collect(), skills }, place })
     }
 
     /// A queue that exists, as far as it is known which do.
@@ -238,6 +232,18 @@ impl<'p> Reader<'p> {
         let codes =
             ShortCodes { ready, not_ready, ready_sound: READY_SOUND.into(), not_ready_sound: NOT_READY_SOUND.into() };
         (codes, texts)
+    }
+
+    /// Each digit makes a code of its own, behind the one for "not ready".
+    fn reasons(&mut self, section: Section<'p>, code: &str) -> BTreeMap<String, NotReadyReason> {
+        let mut reasons = BTreeMap::new();
+        for (name, (reason, place)) in routing::reasons(section) {
+            if let Some(digit) = reason.digit {
+                self.claim(&format!("{code}{digit}"), &place, &format!("the reason `{name}`"));
+            }
+            reasons.insert(name, reason);
+        }
+        reasons
     }
 
     fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, Said<String>) {

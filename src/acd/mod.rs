@@ -13,18 +13,19 @@
 //! **Always true** after every input ([`Router::check`]): no eligible pair of work and agent waits; a reserved
 //! agent has exactly one reservation and every reservation one reserved agent, one work and one deadline.
 //!
-//! **Rules**: order and classes in `queue`, states and idle time in `agent`, the choice in `matching`, the life of
-//! a reservation in `offer`. A refused work keeps its place and is not offered to the same agent again before
+//! **Rules**: order and classes in `queue`, what changes with waiting in `waiting`, states, wrap-up and idle time in
+//! `agent`, what agents are chosen by in `merit`, the choice in `matching`, the life of a reservation in `offer`,
+//! expected waits in `forecast`. A refused work keeps its place and is not offered to the same agent again before
 //! the queue's `retry_same_agent`. [`REFUSALS_IN_A_ROW`] refusals, or a phone that cannot be reached, give the
 //! agent a rest of [`PENALTY`] that is visible, ends by itself and is lifted by `Ready`. A work whose `max_wait`
-//! ends while a phone rings for it expires when that offer ends unanswered, so nobody is cut off at "hello".
+//! ends while phones ring for it expires when the last of those offers ends unanswered, so nobody is cut off at
+//! "hello".
 //!
-//! **Cost**, with Q queues per agent, C classes of requirement per queue and R refusals that still count:
-//! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` is linear in the place.
+//! **Cost**, with Q queues per agent, C classes of need per queue and R refusals that still count:
+//! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` is linear in the place, a
+//! step of relaxation that might be skipped in the agents at work in the queue.
 //!
-//! Left out so far: offer plans that ring several agents (the tables hold several reservations per work),
-//! relaxation of requirements, ageing, strict classes of priority (and with them the requested position of
-//! peers), overflow and expected wait.
+//! Left out so far: announced waits are not compared with what became of them.
 
 mod agent;
 mod check;

@@ -227,5 +227,6 @@ fn hold(now: Instant, work: &Work, queue: &Queue, agents: &BTreeMap<AgentId, Age
     let until = place.since + queue.settings.preferred_for;
     let agent = agents.get(&place.preferred?)?;
     let serves = queue.staff.contains(&agent.id) && lacking(&place.skills, &agent.skills).is_none();
-    (serves && until > now && !place.excluded.contains(&agent.id)).then_some((agent.id, until))
+    let barred = place.excluded.contains(&agent.id) || agent.refused.contains_key(&place.work);
+    (serves && until > now && !barred).then_some((agent.id, until))
 }

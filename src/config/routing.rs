@@ -170,10 +170,6 @@ pub fn reasons(section: Section<'_>) -> BTreeMap<String, (NotReadyReason, Place)
         let digit = written.and_then(|v| v.whole(0..=9)).and_then(|n| char::from_digit(n as u32, 10));
         let productive = table.take("productive").and_then(|v| v.flag()).unwrap_or(false);
         table.finish();
-        let same = reasons.iter().find(|(_, (other, _))| digit.is_some() && other.digit == digit);
-        if let Some((other, _)) = same {
-            page.report(&at, format!("the reason `{other}` has this digit already; give another one"));
-        }
         reasons.insert(label, (NotReadyReason { digit, productive }, at));
     }
     reasons

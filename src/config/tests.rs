@@ -312,7 +312,7 @@ fn rules_of_routing_are_read_and_checked() {
         &[("10\n", "`digit` is 10; allowed: a whole number from 0 to 9")],
     );
     let same = "[reason.a]\ndigit = 1\n[reason.b]\ndigit = 1\n[limits]";
-    check(limits, same, &[("1\n[limits", "the reason `a` has this digit already"), ("1\n[limits", "*01 belongs to")]);
+    check(limits, same, &[("1\n[limits", "*01 belongs to the reason `a`")]);
 }
 
 /// What is wrong is told once, and not again for everything that refers to it.

@@ -25,8 +25,8 @@
 //! skills = { french = 3 }      # lowest level, 1 to 10
 //! full = "busy"                # as many wait as may
 //! timeout = "busy"             # waited for too long
-//! no_staff = "busy"            # nobody is at work in the queue. Default: otherwise, or else refused
-//! long_wait = "busy"           # the expected wait is longer than the queue allows. Default: as no_staff
+//! no_staff = "busy"            # nobody is at work in the queue. Default: as refused
+//! long_wait = "busy"           # the expected wait is longer than the queue allows. Default: as refused
 //! otherwise = "busy"           # for those of full, timeout, refused that are not given
 //!
 //! [step.busy]
@@ -226,16 +226,12 @@ impl<'p> Reader<'p> {
         let otherwise = match missing.is_empty() && !section.has("otherwise") {
             true => None,
             // Only where it stands for nothing but `timeout` has the caller waited before it is taken.
-            false => Some(self.way(
-                section,
-                "otherwise",
-                missing == ["timeout"] && no_staff.is_some() && long_wait.is_some(),
-            )?),
+            false => Some(self.way(section, "otherwise", missing == ["timeout"])?),
         };
         let or = |branch: Option<String>| branch.or_else(|| otherwise.clone());
         let refused = or(refused);
-        // These two came later than the others: a flow that does not know them goes where it always did.
-        let (no_staff, long_wait) = (or(no_staff).or(refused.clone())?, or(long_wait).or(refused.clone())?);
+        // A queue that does not take the caller refuses him, unless the flow says more about it.
+        let (no_staff, long_wait) = (no_staff.or(refused.clone())?, long_wait.or(refused.clone())?);
         let (full, timeout, refused) = (or(full)?, or(timeout)?, refused?);
         Some(QueueStep { queue: queue?, priority, skills, full, timeout, refused, no_staff, long_wait })
     }

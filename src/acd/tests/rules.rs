@@ -213,6 +213,12 @@ fn a_work_waits_for_the_agent_it_prefers() {
             "in 12; occupy 12; call 1 support pref=12; @1; call 2 support; in 11",
             "@1; ring1 2>11",
         ),
+        (
+            "refused it lately",
+            first,
+            "in 11; in 12; call 1 support pref=12; decline 1; leave 1; call 1 support pref=12",
+            "ring1 1>12; ring2 1>11; stop2 WorkGone; ring3 1>11",
+        ),
         ("lacks the skill", first, "in 11; in 12; call 1 support french=9 pref=11; in 14", "ring1 1>14"),
         ("who passed it on does not get it back", first, "in 11; @1; in 12; call 1 support not=11", "@1; ring1 1>12"),
     ]);

@@ -135,7 +135,8 @@ impl Desk {
         let skills = if requirement == 0 { Skills::new() } else { Skills::from([(skill(requirement), level)]) };
         let place = Place::new(work, queue_id(self.rng.below(self.size.queues)), self.now);
         self.waiting.insert(work);
-        self.tell(Input::Enqueue(Place { skills, priority: self.rng.below(5) as i32, ..place }))
+        let priority = self.rng.below(5) as i32;
+        self.tell(Input::Enqueue(Place { skills, priority, ..place }))
     }
 
     fn answer(&mut self) -> Option<Duration> {

@@ -42,6 +42,9 @@ pub enum What {
     StepEntered { flow: FlowId, step: String },
     /// A key was pressed while the flow listened.
     DigitKeyed { flow: FlowId, step: String, digit: Personal },
+    /// A menu's turn came to nothing. With `again` it is offered once more; without, the caller goes where its
+    /// `otherwise` leads. A turn that chose is a `DigitKeyed` with the `StepEntered` behind it.
+    NothingChosen { flow: FlowId, step: String, why: NoChoice, again: bool },
     /// The caller waits in a queue (CSTA Queued). Comes again with `again` when an agent's phone was lost in mid-call.
     Queued { work: WorkId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, again: bool },
     /// An agent's phone is being rung (CSTA Delivered). `why` explains the choice.
@@ -104,6 +107,15 @@ pub enum OfferOutcome {
     Failed,
 }
 
+/// Why a menu's turn came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NoChoice {
+    /// No key within the menu's time.
+    NoKey,
+    /// A key that the menu does not have.
+    WrongKey,
+}
+
 /// Why a caller left a queue without an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DivertReason {
@@ -158,7 +170,9 @@ pub enum Cause {
     Exhausted,
     /// The dialog broke: no ACK, 481, 408 within the dialog.
     Protocol,
-    /// The engine was stopped or restarted.
+    /// The service was stopped: the time of its drain is over, or nobody wanted to wait for it.
+    Stopped,
+    /// The engine was killed and started again.
     Restart,
     /// We were wrong.
     Defect,
@@ -177,7 +191,8 @@ impl Cause {
             Cause::NoMedia => 65,
             Cause::Exhausted => 42,
             Cause::Protocol => 111,
-            Cause::Restart | Cause::Defect => 41,
+            // As 503 is, which who calls meanwhile is answered (RFC 3398 §8.2.6.1).
+            Cause::Stopped | Cause::Restart | Cause::Defect => 41,
         }
     }
 
@@ -196,6 +211,7 @@ impl Cause {
             Cause::NoMedia => "no common codec",
             Cause::Exhausted => "no resources left",
             Cause::Protocol => "dialog broken",
+            Cause::Stopped => "service stopped",
             Cause::Restart => "engine restarted",
             Cause::Defect => "internal error",
         }
@@ -266,6 +282,7 @@ impl What {
             What::CallAnswered { .. } => "CallAnswered",
             What::StepEntered { .. } => "StepEntered",
             What::DigitKeyed { .. } => "DigitKeyed",
+            What::NothingChosen { .. } => "NothingChosen",
             What::Queued { .. } => "Queued",
             What::Delivered { .. } => "Delivered",
             What::OfferEnded { .. } => "OfferEnded",

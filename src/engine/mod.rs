@@ -342,7 +342,7 @@ impl Engine {
             self.guarded(|engine| match deadline {
                 Deadline::NoKey(call) => engine.no_key(call),
                 Deadline::NoReaction(leg) => engine.no_reaction(leg),
-                Deadline::DrainOver => engine.end_all(crate::event::Cause::Restart),
+                Deadline::DrainOver => engine.end_all(crate::event::Cause::Stopped),
             });
         }
     }

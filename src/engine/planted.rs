@@ -44,12 +44,14 @@ pub enum Bug {
     LogsNumber,
     /// The agent's refusal does not reach the router: he stays reserved.
     ForgetsRefusal,
+    /// A phone that does not answer is believed to be there.
+    BelievesTheDead,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 19] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -67,6 +69,7 @@ impl Bug {
         Bug::MistellsState,
         Bug::LogsNumber,
         Bug::ForgetsRefusal,
+        Bug::BelievesTheDead,
         Bug::AsksTooMuch,
     ];
 }

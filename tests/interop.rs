@@ -20,6 +20,8 @@ mod peers;
 #[path = "interop/server.rs"]
 mod server;
 
+#[path = "interop/codecs.rs"]
+mod codecs;
 #[path = "interop/crowd.rs"]
 mod crowd;
 #[path = "interop/edge.rs"]
@@ -34,6 +36,8 @@ mod flows;
 mod heard;
 #[path = "interop/home.rs"]
 mod home;
+#[path = "interop/keys.rs"]
+mod keys;
 #[path = "interop/leaving.rs"]
 mod leaving;
 #[path = "interop/pairs.rs"]

@@ -4,6 +4,7 @@
 //! returns all of it, checked as a whole, or every problem at once with file, line, column and what is
 //! allowed instead. It reads files and decides nothing else: sockets, clocks and speech are the shell's.
 
+mod audio;
 mod passwords;
 mod read;
 mod routing;
@@ -16,6 +17,7 @@ use crate::center::Center;
 use crate::ids::FlowId;
 use crate::ivr::load::{self, Surroundings};
 use crate::ivr::{Flow, PromptText};
+use crate::media::{Terms, TonesHeard};
 pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
 pub use passwords::passwords;
@@ -99,6 +101,10 @@ pub struct MediaSettings {
     pub ports: (u16, u16),
     /// Threads for audio (1 … 256); none: one per core.
     pub planes: Option<u16>,
+    /// Codecs in order of preference, and whether audio is encrypted. Default: all that are known; if the peer knows how.
+    pub terms: Terms,
+    /// From which phones keys are heard as tones. Default: from those that press none as events.
+    pub tones: TonesHeard,
 }
 
 /// A sound by name, and where its audio comes from. At least one of `recording` and `speak` is there.

@@ -1,7 +1,7 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, routing, sip};
+use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, routing, sip};
 use crate::center::{Agent, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
@@ -291,6 +291,8 @@ impl<'p> Reader<'p> {
             self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
         }
         let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
+        let (terms, tones, unsafe_keys) = audio::read(&mut section, listeners);
+        self.warnings.extend(unsafe_keys);
         section.finish();
         let even = ports.0.next_multiple_of(2); // a leg's first port
         let legs = (u32::from(ports.1 - even) + 1) / PORTS_PER_LEG;
@@ -303,7 +305,7 @@ impl<'p> Reader<'p> {
             let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
             self.warnings.push(self.page.problem(&place, message));
         }
-        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes }
+        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes, terms, tones }
     }
 
     fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::center::{Ageing, Membership, NotReadyReason, RingPlan, Selection, WrapUp};
 use crate::ids::{AgentId, QueueId, Rng};
+use crate::media::{Codec, Protection};
 use crate::written::mangled;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -325,6 +326,25 @@ fn rules_of_routing_are_read_and_checked() {
     );
     let same = "[reason.a]\ndigit = 1\n[reason.b]\ndigit = 1\n[limits]";
     check(limits, same, &[("1\n[limits", "*01 belongs to the reason `a`")]);
+}
+
+#[test]
+fn how_audio_is_spoken() {
+    let codecs = "codecs = [\"PCMU\", \"PCMA\", \"G722\"]";
+    check(codecs, "codecs = [\"G722\", \"pcmu\"]", &[]);
+    check(codecs, "codecs = [\"opus\"]", &[("\"opus\"", "allowed: a list of \"PCMU\", \"PCMA\" and \"G722\"")]);
+    check(codecs, "codecs = []", &[("[]", "calls need a codec")]);
+    check(codecs, "codecs = [\"G722\", \"G722\"]", &[("[\"G722\"", "G722 is there twice")]);
+    let srtp = "srtp = \"optional\"";
+    check(srtp, "srtp = \"off\"", &[]);
+    check(srtp, "srtp = \"yes\"", &[("\"yes\"", "allowed: \"off\", \"optional\" or \"required\"")]);
+    check(srtp, "srtp = \"required\"", &[("\"required\"", "over UDP; only TLS keeps them secret")]);
+    let digits = "inband_digits = \"auto\"";
+    check(digits, "inband_digits = true", &[("true", "allowed: \"off\", \"auto\" or \"always\"")]);
+    let written = DEMO.replace(codecs, "codecs = [\"G722\", \"pcmu\"]").replace(srtp, "srtp = \"off\"");
+    let media = Demo::new("audio", &written.replace(digits, "inband_digits = \"always\"")).load().unwrap().server.media;
+    let terms = Terms { codecs: vec![Codec::G722, Codec::Pcmu], protection: Protection::None };
+    assert_eq!((media.terms, media.tones), (terms, TonesHeard::Always));
 }
 
 /// What is wrong is told once, and not again for everything that refers to it.

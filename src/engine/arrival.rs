@@ -100,7 +100,8 @@ impl Engine {
         };
         let plane = (id.0 % u64::from(self.start.planes)) as u16;
         let port = self.open_port(plane, leg);
-        self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, offer));
+        let manner = self.manner(false);
+        self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, manner).offered(offer));
         let caller = self.personal(PersonalKind::Number, from.uri.to_string());
         let told = if self.planted(super::Bug::LogsNumber) { from.uri.to_string() } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: told, caller };
@@ -155,8 +156,8 @@ impl Engine {
         let (call, port) = (leg.call, leg.port);
         match offer {
             None => {
-                let local = leg.local(None).expect("the leg has an address");
-                leg.state = LegState::Negotiated { body: Body::sdp(media::sdp::offer(&local)), ours: true };
+                let offer = leg.offer(None).expect("the leg has an address");
+                leg.state = LegState::Negotiated { body: Body::sdp(offer), ours: true };
             }
             Some(offer) => match leg.answer(&offer) {
                 Ok((body, session)) => {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `call` | a call's legs and three activities; its phase, derived |
 //! | `leg` | one party: from port to offer to dialog |
+//! | `keys` | which reports are one key |
 //! | `arrival` | who may come in, and where he gets to |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
@@ -21,6 +22,7 @@
 mod arrival;
 mod call;
 mod ending;
+mod keys;
 mod leg;
 mod pairs;
 mod phones;
@@ -67,6 +69,9 @@ pub struct Start {
     pub planes: u16,
     /// The address that SDP tells; the port comes from the plane.
     pub media_address: IpAddr,
+    /// What SDP offers and takes.
+    #[serde(default)]
+    pub terms: media::Terms,
 }
 
 /// What may change while the engine runs.
@@ -161,6 +166,8 @@ pub struct Engine {
     phones: BTreeMap<(String, String), Phone>,
     timers: Timers<Deadline>,
     ids: Ids,
+    /// Where legs' keys of SRTP come from.
+    secrets: Rng,
     draining: bool,
     log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
@@ -232,6 +239,7 @@ impl Engine {
             phones: BTreeMap::new(),
             timers: Timers::default(),
             ids,
+            secrets: rng.fork("srtp"),
             draining: false,
             log_healthy: true,
             current: None,
@@ -373,14 +381,10 @@ impl Engine {
             E::Bound { user, binding } => self.bound(user, binding),
             E::Unbound { user, binding, .. } => self.unbound(user, binding),
             E::Alive { user, alive } => self.alive(user, alive),
-            // We make no offers of our own in a running call, digits come by RFC 4733 so far, and an engine
-            // registers nowhere.
+            E::Info { leg, body } => self.informed(leg, body),
+            // We make no offers of our own in a running call, and an engine registers nowhere.
             E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
-            E::OfferRefused { .. }
-            | E::OfferOutdated { .. }
-            | E::Info { .. }
-            | E::Registered { .. }
-            | E::RegistrationFailed { .. } => {}
+            E::OfferRefused { .. } | E::OfferOutdated { .. } | E::Registered { .. } | E::RegistrationFailed { .. } => {}
         }
     }
 
@@ -398,8 +402,8 @@ impl Engine {
             media::Event::Opened { local, .. } => {
                 leg.inspect(|leg| self.port_opened(*leg, local));
             }
-            media::Event::Digit { digit, .. } => {
-                leg.inspect(|leg| self.key_pressed(*leg, digit));
+            media::Event::Digit { digit, way, .. } => {
+                leg.inspect(|leg| self.key_pressed(*leg, digit, way));
             }
             media::Event::Finished { token, .. } => {
                 leg.inspect(|leg| self.play_finished(*leg, token));
@@ -443,6 +447,11 @@ impl Engine {
 
     fn personal(&mut self, kind: PersonalKind, text: String) -> Personal {
         Personal { kind, handle: self.ids.handles.take(), text: Some(text.into()) }
+    }
+
+    /// How a new leg describes itself.
+    fn manner(&mut self, confidential: bool) -> leg::Manner {
+        leg::Manner { terms: self.start.terms.clone(), secret: media::Secret::draw(&mut self.secrets), confidential }
     }
 
     fn open_port(&mut self, plane: u16, leg: LegId) -> PortId {

@@ -86,7 +86,7 @@ impl Engine {
         let leg = self.sip.next_leg();
         let plane = self.caller_port(id).plane;
         let port = self.open_port(plane, leg);
-        let mut new = Leg::new(leg, id, Party::Agent(agent), port, None);
+        let mut new = Leg::new(leg, id, Party::Agent(agent), port, self.manner(false));
         new.reservation = Some(reservation);
         self.legs.insert(leg, new);
         self.offers.insert(reservation, leg);
@@ -114,7 +114,8 @@ impl Engine {
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let to = NameAddr::new(binding.contact.uri.clone());
         let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
-        let offer = media::sdp::offer(&leg.local(codec).expect("the port is open"));
+        leg.manner.confidential = binding.flow.transport.is_confidential();
+        let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
         self.timers.set(Deadline::NoReaction(id), self.now + REACTION_TIME);
         self.sip_do(sip::Command::Invite {

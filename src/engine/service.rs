@@ -86,8 +86,7 @@ impl Engine {
     fn make_offer(&mut self, id: LegId) {
         let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
         let codec = leg.session.as_ref().map(|session| session.codec);
-        let Some(local) = leg.local(codec) else { return };
-        let offer = media::sdp::offer(&local);
+        let Some(offer) = leg.offer(codec) else { return };
         leg.state = LegState::Confirmed { offer: Some(offer.clone()) };
         self.sip_do(sip::Command::AcceptOffer { leg: id, body: Body::sdp(offer) });
     }

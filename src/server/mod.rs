@@ -248,7 +248,11 @@ fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbo
         };
         _ = inbox.send(message); // an engine that has ended is noticed elsewhere
     };
-    let settings = audio::Settings { silence_after: loaded.center.limits.silence, ..audio::Settings::default() };
+    let settings = audio::Settings {
+        silence_after: loaded.center.limits.silence,
+        tones: loaded.server.media.tones,
+        ..audio::Settings::default()
+    };
     media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), clock, notices)
 }
 
@@ -274,6 +278,7 @@ fn engine_settings(
         sip: sip::Config::new(listeners, concat!("Tierline/", env!("CARGO_PKG_VERSION"))),
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
+        terms: loaded.server.media.terms.clone(),
     };
     let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE]);
     let names = names.filter_map(|name| Some((name.to_owned(), sounds.find(name)?)));

@@ -177,5 +177,15 @@ pub(super) fn start(options: &Options, rng: &Rng, epoch: u32, next_seq: u64) -> 
     seed.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
     let mut sip = sip::Config::new(vec![Listener::udp(ENGINE)], "tierline");
     sip.keepalive = options.keepalive;
-    Start { node: 0, epoch, next_seq, wall: WALL, seed, sip, planes: 1, media_address: ENGINE.ip() }
+    Start {
+        node: 0,
+        epoch,
+        next_seq,
+        wall: WALL,
+        seed,
+        sip,
+        planes: 1,
+        media_address: ENGINE.ip(),
+        terms: Default::default(),
+    }
 }

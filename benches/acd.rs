@@ -60,6 +60,7 @@ fn center(size: Size, rng: &mut Rng) -> Center {
         lines: BTreeMap::new(),
         queues,
         agents: agents.collect(),
+        leads: BTreeMap::new(),
         reasons: BTreeMap::new(),
         codes: ShortCodes {
             ready: "*1".to_owned(),

@@ -7,9 +7,9 @@ mod routing;
 
 pub use routing::{Ageing, Agent, Membership, NotReadyReason, Queue, Relaxation, RingPlan, Selection, Skills, WrapUp};
 
-use crate::ids::{AgentId, FlowId, LineId, QueueId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// One support center. An engine serves exactly one.
@@ -29,6 +29,8 @@ pub struct Center {
     /// Why an agent may be not ready, by name; with none any text will do.
     #[serde(default)]
     pub reasons: BTreeMap<String, NotReadyReason>,
+    /// Who may ask for the agents of these queues, and see their calls.
+    pub leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
     pub codes: ShortCodes,
     pub limits: Limits,
 }

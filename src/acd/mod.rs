@@ -47,7 +47,7 @@ pub use forecast::{Forecast, Method, Told};
 pub use matching::{Candidate, ChosenBy, Explanation, PassedOver, WhyNot};
 use merit::Merit;
 pub use output::{Output, QueueView, Rejection, Stats, Withdrawal};
-pub use place::Place;
+pub use place::{Place, own_skill};
 
 pub use crate::center::Skills;
 use crate::center::{Center, WrapUp};

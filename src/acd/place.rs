@@ -2,11 +2,16 @@
 
 use super::Skills;
 use crate::center::Relaxation;
-use crate::ids::{AgentId, QueueId, WorkId};
+use crate::ids::{AgentId, QueueId, SkillId, WorkId};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// A skill that nobody has but this agent: how a work asks for one person. `@` cannot be part of a configured skill.
+pub fn own_skill(agent: AgentId) -> SkillId {
+    SkillId::new(&format!("@{agent}"))
+}
 
 /// What `Enqueue` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +32,9 @@ pub struct Place {
     /// The agent who should have it, for the queue's `preferred_for`.
     #[serde(default)]
     pub preferred: Option<AgentId>,
+    /// For this agent alone, who is rung at once; for all when the phone is not answered.
+    #[serde(default)]
+    pub only: Option<AgentId>,
     /// Agents who are not offered it, such as the one who passed it on.
     #[serde(default)]
     pub excluded: BTreeSet<AgentId>,
@@ -48,9 +56,16 @@ impl Place {
             since: now,
             relax: None,
             preferred: None,
+            only: None,
             excluded: BTreeSet::new(),
             position: None,
         }
+    }
+
+    /// What the router is asked for: a work for one agent needs the skill that he alone has.
+    pub fn asked(&self) -> Place {
+        let own = self.only.map(|agent| (own_skill(agent), 1));
+        Place { skills: self.skills.clone().into_iter().chain(own).collect(), ..self.clone() }
     }
 
     /// The same place for the same caller, whose agent was lost: wait and relaxation go on as if he had never left.

@@ -10,7 +10,7 @@ use crate::ivr::Run;
 use crate::sip::header::NameAddr;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct Call {
     pub run: Run,
     pub seeking: Option<Seeking>,
     pub conversation: Option<Conversation>,
+    /// Names of what agents have attached.
+    pub attached: BTreeSet<String>,
     /// When the flow took a key last.
     pub last_key: Instant,
 }
@@ -50,6 +52,8 @@ pub struct Conversation {
     pub waited: Duration,
     /// The party that has put the other one on hold.
     pub held_by: Option<LegId>,
+    /// The agent did so at the desktop: the phone knows nothing of it.
+    pub by_desk: bool,
 }
 
 impl Call {

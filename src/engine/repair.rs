@@ -92,14 +92,14 @@ impl Engine {
         // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
         let ids: IdCounter = self.router.reservation_ids();
         let rng = Rng::new(self.start.seed).fork(&format!("router after {}", ids.clone().take()));
-        self.router = Router::new(&self.config.center, ids, rng);
+        self.router = Router::new(&super::routed(&self.config.center), ids, rng);
         for (agent, state) in states {
             self.restore_agent(agent, &state);
         }
         let waiting: Vec<_> =
             self.calls.values().filter_map(|c| Some((c.id, c.seeking.as_ref()?.place.clone()))).collect();
         for (_, place) in waiting {
-            self.router_do(acd::Input::Enqueue(place));
+            self.router_do(acd::Input::Enqueue(place.asked()));
         }
         self.tell_new_states(told);
     }

@@ -28,7 +28,7 @@ impl Engine {
         self.play_music(caller, &place.queue);
         let Place { work, queue, priority, skills, .. } = place.clone();
         self.emit(Some(id), What::Queued { work, queue, priority, skills, again });
-        let mut place = place;
+        let mut place = place.asked();
         if self.planted(super::Bug::AsksTooMuch) {
             place.skills = BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]);
         }
@@ -177,6 +177,7 @@ impl Engine {
             self.router_do(acd::Input::Refuse { reservation, why: refusal });
         }
         self.clear(id, cause);
+        self.current.into_iter().for_each(|call| self.widen(call));
     }
 
     /// The agent's phone answered: the router decides whether the work is his.
@@ -216,7 +217,8 @@ impl Engine {
         let place = call.seeking.take().expect("who is answered was waiting").place;
         let (caller, queue) = (call.caller, place.queue.clone());
         self.talking.insert(agent, id);
-        call.conversation = Some(Conversation { agent, leg, place, waited, held_by: None });
+        self.last_calls.insert(agent, id);
+        call.conversation = Some(Conversation { agent, leg, place, waited, held_by: None, by_desk: false });
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.reservation = None;
         }
@@ -241,6 +243,9 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(cause)) });
         }
         self.clear(leg, cause);
+        if why != Withdrawal::WorkGone {
+            self.current.into_iter().for_each(|call| self.widen(call));
+        }
     }
 
     /// Forgets an offer and says how it ended. The router has been told, or has told us.

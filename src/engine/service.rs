@@ -13,7 +13,9 @@ impl Engine {
         command.allowed(&self.config.center)?;
         match command.ask {
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
-            Ask::NotReady { reason, .. } if !self.is_reason(&reason) => Err(Refusal::Invalid("this is none of the configured reasons")),
+            Ask::NotReady { reason, .. } if !self.is_reason(&reason) => {
+                Err(Refusal::Invalid("this is none of the configured reasons"))
+            }
             Ask::NotReady { agent, reason } => {
                 // As the router cuts it: a break that a restart restores is the same.
                 let reason: String = reason.chars().take(acd::MAX_REASON).collect();

@@ -24,6 +24,8 @@ mod server;
 mod codecs;
 #[path = "interop/crowd.rs"]
 mod crowd;
+#[path = "interop/desktop.rs"]
+mod desktop;
 #[path = "interop/edge.rs"]
 mod edge;
 #[path = "interop/first_call.rs"]

@@ -15,7 +15,7 @@ use crate::sip::header::NameAddr;
 use crate::sip::uri::{Params, Uri};
 use crate::sip::{self, Body, Source};
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
@@ -86,9 +86,20 @@ impl Engine {
         let told = if self.planted(super::Bug::LogsNumber) { from.uri.to_string() } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: told, caller };
         let caller_shown = shown(from);
-        let (seeking, conversation, last_key) = (None, None, Instant::ZERO);
-        let call =
-            Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking, conversation, last_key };
+        let (seeking, conversation, last_key, attached) = (None, None, Instant::ZERO, BTreeSet::new());
+        let call = Call {
+            id,
+            line,
+            language,
+            caller: leg,
+            caller_shown,
+            by_agent,
+            run,
+            seeking,
+            conversation,
+            attached,
+            last_key,
+        };
         self.calls.insert(id, call);
         self.emit(Some(id), arrived);
         if let Some(agent) = by_agent {

@@ -13,6 +13,7 @@
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `service` | what a connected call can do; commands |
+//! | `desk` | what agents ask for at their desktops |
 //! | `ending` | who leaves, and what remains of the others |
 //! | `pairs` | (nothing) maps written down as lists |
 //! | `phones` | agents' phones: registered, reachable, and after a restart |
@@ -21,6 +22,7 @@
 
 mod arrival;
 mod call;
+mod desk;
 mod ending;
 mod keys;
 mod leg;
@@ -47,7 +49,7 @@ use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
 use crate::time::{Instant, Timers, Wall};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -160,6 +162,10 @@ pub struct Engine {
     offers: BTreeMap<ReservationId, LegId>,
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
+    /// The call that an agent talked in last.
+    last_calls: BTreeMap<AgentId, CallId>,
+    /// Agents who sit at a desktop.
+    desks: BTreeSet<AgentId>,
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
@@ -228,13 +234,15 @@ impl Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
-            router: Router::new(&config.center, counter()),
+            router: Router::new(&routed(&config.center), counter()),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports: BTreeMap::new(),
             works: BTreeMap::new(),
             offers: BTreeMap::new(),
             talking: BTreeMap::new(),
+            last_calls: BTreeMap::new(),
+            desks: BTreeSet::new(),
             phones: BTreeMap::new(),
             timers: Timers::default(),
             ids,
@@ -417,7 +425,7 @@ impl Engine {
 
     fn configure(&mut self, config: Configuration) {
         self.index = Index::new(&config);
-        self.router.handle(self.now, acd::Input::Configure(config.center.clone()));
+        self.router.handle(self.now, acd::Input::Configure(routed(&config.center)));
         let mut sip_config = self.start.sip.clone();
         configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
@@ -460,6 +468,15 @@ impl Engine {
         self.media_do(media::Command::Open { port });
         port
     }
+}
+
+/// The center as the router sees it: a work may ask for one agent.
+fn routed(center: &Center) -> Center {
+    let mut center = center.clone();
+    for agent in center.agents.values_mut() {
+        agent.skills.insert(call::own_skill(agent.id), 1);
+    }
+    center
 }
 
 /// Puts the center's people and names into the endpoint's settings.

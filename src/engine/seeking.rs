@@ -26,11 +26,12 @@ impl Engine {
         call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new() });
         self.works.insert(place.work, id);
         self.play_music(caller, &place.queue);
-        let Place { work, queue, priority, skills, arrived } = place;
-        self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills: skills.clone(), again });
+        let needs = place.needs();
+        let Place { work, queue, priority, skills, arrived, .. } = place;
+        self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills, again });
         let skills = match self.planted(super::Bug::AsksTooMuch) {
             true => BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]),
-            false => skills,
+            false => needs,
         };
         self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
     }
@@ -173,6 +174,7 @@ impl Engine {
             self.router_do(acd::Input::Refuse { reservation, why: refusal });
         }
         self.clear(id, cause);
+        self.current.into_iter().for_each(|call| self.widen(call));
     }
 
     /// The agent's phone answered: the router decides whether the work is his.
@@ -212,7 +214,8 @@ impl Engine {
         let place = call.seeking.take().expect("who is answered was waiting").place;
         let (caller, queue) = (call.caller, place.queue.clone());
         self.talking.insert(agent, id);
-        call.conversation = Some(Conversation { agent, leg, place, held_by: None });
+        self.last_calls.insert(agent, id);
+        call.conversation = Some(Conversation { agent, leg, place, waited, held_by: None, by_desk: false });
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.reservation = None;
         }
@@ -237,6 +240,9 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(cause)) });
         }
         self.clear(leg, cause);
+        if why != Withdrawal::WorkGone {
+            self.current.into_iter().for_each(|call| self.widen(call));
+        }
     }
 
     /// Forgets an offer and says how it ended. The router has been told, or has told us.

@@ -129,7 +129,7 @@ impl Engine {
 
     fn queue(&mut self, id: CallId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>) {
         let work = WorkId(self.ids.works.take());
-        let place = Place { work, queue, priority, skills, arrived: self.now };
+        let place = Place { work, queue, priority, skills, arrived: self.now, only: None };
         self.wait(id, place, false);
     }
 

@@ -102,8 +102,15 @@ impl World {
                 self.engine_gets(Input::Sip(sip::Input::Resolved { query, flows: Vec::new() }));
             }
             Output::Media(command) => self.planes_get(command),
-            Output::Reply { .. } => {}
+            Output::Reply { id, result } => self.replied(id, result),
             Output::Event(event) => self.happened(event),
+        }
+    }
+
+    /// Commands of desktops have the agent's number.
+    fn replied(&mut self, id: u64, result: Result<(), crate::command::Refusal>) {
+        if let (1.., Err(why)) = (id, result) {
+            self.note(&format!("Agent {id}"), || format!("refused: {}", why.text()));
         }
     }
 

@@ -164,6 +164,10 @@ pub enum DivertReason {
     Refused,
     /// The caller chose something else.
     Left,
+    /// Nobody was at work in the queue.
+    NoStaff,
+    /// The expected wait was longer than the queue allows.
+    LongWait,
 }
 
 /// Where an agent sends a caller.

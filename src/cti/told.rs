@@ -103,6 +103,8 @@ fn seeking(event: &Event, what: &What, row: Option<&CallRow>) -> Option<Told> {
                 event::DivertReason::MaxWait => "max_wait",
                 event::DivertReason::Refused => "refused",
                 event::DivertReason::Left => "left",
+                event::DivertReason::NoStaff => "no_staff",
+                event::DivertReason::LongWait => "long_wait",
             };
             Told::Diverted(proto::Diverted { queue: queue.to_string(), why: why.to_owned() })
         }

@@ -116,7 +116,10 @@ impl Step {
             Step::Music(music) => key_ways(&music.keys).chain([way("then", &music.next)]).collect(),
             Step::Queue(step) => {
                 let ends = [way("full", &step.full), way("timeout", &step.timeout), way("refused", &step.refused)];
-                step.treatment.iter().map(|to| way(WAITING, to)).chain(ends).collect()
+                // By default they are as refused: told apart only where they lead elsewhere.
+                let apart = [way("no staff", &step.no_staff), way("long wait", &step.long_wait)];
+                let apart = apart.into_iter().filter(|(_, to)| *to != step.refused);
+                step.treatment.iter().map(|to| way(WAITING, to)).chain(ends).chain(apart).collect()
             }
             Step::Flow(_) | Step::HangUp(_) => Vec::new(),
         }
@@ -276,6 +279,10 @@ pub struct QueueStep {
     pub timeout: String,
     /// Where to go when the queue does not take the caller for another reason.
     pub refused: String,
+    /// Where to go when nobody is at work in the queue.
+    pub no_staff: String,
+    /// Where to go when the expected wait is longer than the queue allows.
+    pub long_wait: String,
 }
 
 /// Says something, if it has prompts, and ends the call.

@@ -84,6 +84,8 @@
 //! treatment = "waiting"        # the step to begin with while waiting; default: the queue's music
 //! full = "busy"                # as many wait as may
 //! timeout = "busy"             # waited for too long
+//! no_staff = "busy"            # nobody is at work in the queue. Default: as refused
+//! long_wait = "busy"           # the expected wait is longer than the queue allows. Default: as refused
 //! otherwise = "busy"           # for those of full, timeout, refused that are not given
 //!
 //! [step.waiting]

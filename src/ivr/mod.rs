@@ -81,6 +81,10 @@ pub enum QueueResult {
     TimedOut,
     /// The queue does not take the caller for another reason, such as being unknown by now: `refused`.
     Refused,
+    /// Nobody is at work in the queue: `no_staff`.
+    NoStaff,
+    /// The expected wait is longer than the queue allows: `long_wait`.
+    LongWait,
     /// An agent and the caller talk. Nothing more is asked for, unless the caller has to wait again.
     Answered,
 }

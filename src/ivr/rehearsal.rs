@@ -139,6 +139,8 @@ impl Rehearsal<'_> {
             QueueResult::Full => "   the queue is full".to_owned(),
             QueueResult::TimedOut => "   has waited too long".to_owned(),
             QueueResult::Refused => "   the queue refuses".to_owned(),
+            QueueResult::NoStaff => "   nobody is at work in the queue".to_owned(),
+            QueueResult::LongWait => "   the expected wait is too long".to_owned(),
         });
         Some(Input::QueueResult(result))
     }

@@ -254,7 +254,9 @@ impl Run {
         let next = match (steps.and_then(|steps| steps.get(&step)), result) {
             (Some(Step::Queue(queue)), QueueResult::Full) => &queue.full,
             (Some(Step::Queue(queue)), QueueResult::TimedOut) => &queue.timeout,
-            (Some(Step::Queue(queue)), _) => &queue.refused,
+            (Some(Step::Queue(queue)), QueueResult::NoStaff) => &queue.no_staff,
+            (Some(Step::Queue(queue)), QueueResult::LongWait) => &queue.long_wait,
+            (Some(Step::Queue(queue)), QueueResult::Refused | QueueResult::Answered) => &queue.refused,
             _ => return self.hang_up(Cause::StepGone),
         };
         self.enter(now, scene, next.clone());

@@ -389,12 +389,8 @@ fn a_new_configuration_keeps_what_it_can() {
             "an agent gets a queue",
             "call 4 support",
             |center| {
-                center
-                    .agents
-                    .get_mut(&AgentId(13))
-                    .unwrap()
-                    .queues
-                    .insert(QueueId::new("support"), center::Membership::default());
+                let agent = center.agents.get_mut(&AgentId(13)).unwrap();
+                agent.queues.insert(QueueId::new("support"), Default::default());
             },
             "in 13",
             "ring1 4>13",
@@ -433,8 +429,7 @@ fn a_new_configuration_keeps_what_it_can() {
         change(&mut center);
         desk.handle(Input::Configure(center));
         desk.run(after);
-        let told = desk.told(false);
-        assert_eq!(told, expect, "{name}");
+        assert_eq!(desk.told(false), expect, "{name}");
     }
 }
 

@@ -3,7 +3,11 @@
 //! Nothing here decides. A value of [`Center`] has been checked as a whole: every name that it mentions
 //! exists, every range holds.
 
-use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
+mod trunk;
+
+pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Trunk};
+
+use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +26,8 @@ pub struct Center {
     pub lines: BTreeMap<LineId, Line>,
     pub queues: BTreeMap<QueueId, Queue>,
     pub agents: BTreeMap<AgentId, Agent>,
+    #[serde(default)]
+    pub trunks: BTreeMap<TrunkId, Trunk>,
     pub codes: ShortCodes,
     pub limits: Limits,
 }

@@ -5,7 +5,7 @@
 //! travels beside it and is stored apart, so that it can be erased without breaking a fold.
 //! Counters of packets and messages are not events; machines answer `stats()`.
 
-use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
+use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, SkillId, TrunkId, WorkId};
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,7 +35,16 @@ pub enum What {
     /// Other settings are in force from here on.
     Reconfigured,
     /// A caller's INVITE was admitted. Not for refused ones: hostile packets never grow the log.
-    CallArrived { leg: LegId, line: Option<LineId>, by_agent: Option<AgentId>, language: String, caller: Personal },
+    /// `trunk` brought it, if one did.
+    CallArrived {
+        leg: LegId,
+        line: Option<LineId>,
+        by_agent: Option<AgentId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trunk: Option<TrunkId>,
+        language: String,
+        caller: Personal,
+    },
     /// The engine answered the caller's leg with 200.
     CallAnswered { leg: LegId },
     /// The caller's flow came to another step.

@@ -25,7 +25,7 @@
 //! # Reading order
 //!
 //! [`event`] (what happens), [`engine`] (how an input becomes events), [`acd`] (who takes the next call),
-//! [`ivr`] (what a caller is led through), [`sip`] and [`media`] (the wire), [`server::driver`] (the one loop),
+//! [`ivr`] (what a caller is led through), [`trunk`] (which carrier takes the next call out), [`sip`] and [`media`] (the wire), [`server::driver`] (the one loop),
 //! [`sim`] (how all of it is tested).
 //!
 //! # Who must not know whom
@@ -34,9 +34,9 @@
 //! |---|---|---|
 //! | [`time`], [`ids`] | std | – |
 //! | [`center`] | `time`, `ids` | everything else |
-//! | [`sip`], [`media`], [`ivr`], [`acd`] | `time`, `ids`, `center`; `ivr` also `written` | each other, `event`, `command`, `engine`, tokio, sockets |
+//! | [`sip`], [`media`], [`ivr`], [`acd`], [`trunk`] | `time`, `ids`, `center`; `ivr` also `written` | each other, `event`, `command`, `engine`, tokio, sockets |
 //! | [`event`], [`command`] | `time`, `ids`, `center` | the cores, `engine`, `server` |
-//! | [`engine`] | the four cores, `event`, `command` | `config`, `server`, `sim`, tokio |
+//! | [`engine`] | the five cores, `event`, `command` | `config`, `server`, `sim`, tokio |
 //! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder` | `server`, `engine` |
 //! | [`ladder`], [`written`] | std | everything else |
 //! | [`config`] | every module's plain data | being imported by any of them |
@@ -77,4 +77,5 @@ pub mod sim;
 pub mod sip;
 pub mod stats;
 pub mod time;
+pub mod trunk;
 pub mod written;

@@ -138,6 +138,7 @@ mod tests {
             leg: LegId(2),
             line: None,
             by_agent: None,
+            trunk: None,
             language: "en".into(),
             caller: number.clone(),
         });

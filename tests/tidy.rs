@@ -29,11 +29,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("media", CORE),
     ("ivr", &["time", "ids", "center", "written"]),
     ("acd", CORE),
+    ("trunk", CORE),
     ("event", CORE),
     ("command", &["time", "ids", "center", "event"]),
     ("ladder", &[]),
     ("written", &[]),
-    ("engine", &["time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command"]),
+    ("engine", &["time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command"]),
     ("log", READER),
     ("records", READER),
     ("stats", READER),
@@ -43,8 +44,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "config", "phone", "sim", "time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command",
-            "engine", "ladder", "log", "records", "stats", "written",
+            "config", "phone", "sim", "time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event",
+            "command", "engine", "ladder", "log", "records", "stats", "written",
         ],
     ),
     ("main", &["server", "sim"]),
@@ -53,8 +54,8 @@ const CORE: &[&str] = &["time", "ids", "center"];
 /// Readers of events; what machines count reaches `stats` as plain numbers.
 const READER: &[&str] = &["time", "ids", "center", "event", "command", "ladder", "log"];
 const PURE: &[&str] = &[
-    "time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command", "engine", "phone", "ladder", "log",
-    "records", "stats", "config",
+    "time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command", "engine", "phone", "ladder",
+    "log", "records", "stats", "config",
 ];
 
 /// Words that code that decides must not say, each with what to do instead.

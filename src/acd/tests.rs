@@ -52,6 +52,7 @@ pub(super) fn center() -> Center {
         agent(14, "support sales vip", "french=9 german=3"),
     ];
     Center {
+        trunks: BTreeMap::new(),
         name: "test".into(),
         domains: Vec::new(),
         time_zone: "UTC".into(),

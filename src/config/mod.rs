@@ -9,10 +9,11 @@ mod read;
 mod sip;
 mod sounds;
 mod source;
+mod trunk;
 mod values;
 
 use crate::center::Center;
-use crate::ids::FlowId;
+use crate::ids::{FlowId, TrunkId};
 use crate::ivr::load::{self, Surroundings};
 use crate::ivr::{Flow, PromptText};
 pub use crate::written::Problem;
@@ -57,6 +58,8 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
     pub password_file: Option<PathBuf>,
+    /// Files with the password of one trunk each.
+    pub trunk_passwords: BTreeMap<TrunkId, PathBuf>,
 }
 
 /// Where audio is spoken.
@@ -147,6 +150,7 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Problems> {
     };
     let mut server = written.server;
     server.sip.tls.paths().for_each(|file| *file = base.join(&*file));
+    server.trunk_passwords.values_mut().for_each(|file| *file = base.join(&*file));
     if let Some(file) = server.password_file.as_mut() {
         *file = base.join(&*file);
         // Whether a user in it is unknown can be said only of a center that is known.

@@ -1,7 +1,7 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Problem, ServerSettings, SipListener, sip};
+use super::{MediaSettings, Problem, ServerSettings, SipListener, sip, trunk};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
@@ -66,14 +66,16 @@ pub fn read(page: &Page<'_>) -> Written {
     let told = page.told();
     let agents = reader.agents(root.section("agent"));
     let agents_known = page.told() == told && !root.misspells("agent");
+    let trunk::Trunks { trunks, passwords } = trunk::read(root.section("trunk"), &agents);
     let (codes, code_texts) = reader.codes(root.section("codes"));
     let limits = limits(root.section("limits"));
-    let (server, flows_dir) = reader.server(root.section("server"), &limits);
+    let (mut server, flows_dir) = reader.server(root.section("server"), &limits);
+    server.trunk_passwords = passwords;
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, codes, limits };
+    let center = Center { name, domains, time_zone, language, lines, queues, agents, trunks, codes, limits };
     Written { center, server, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -245,7 +247,8 @@ impl<'p> Reader<'p> {
         let media = self.media(section.section("media"), &sip.listeners[0], limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
-        (ServerSettings { node, sip, http, http_place, media, data, password_file }, flows_dir)
+        let trunk_passwords = BTreeMap::new();
+        (ServerSettings { node, sip, http, http_place, media, data, password_file, trunk_passwords }, flows_dir)
     }
 
     fn media(&mut self, mut section: Section<'p>, sip: &SipListener, limits: &Limits) -> MediaSettings {

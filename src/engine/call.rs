@@ -3,6 +3,7 @@
 //! A flow run, seeking and a conversation may run side by side. What people call the phase of the call is
 //! derived from them, never stored.
 
+use super::identity::Origin;
 use crate::event::Phase;
 use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
 use crate::ivr::Run;
@@ -20,6 +21,7 @@ pub struct Call {
     pub caller: LegId,
     /// What an agent's phone shows of the caller.
     pub caller_shown: NameAddr,
+    pub origin: Origin,
     /// The agent whose phone this call came from, if it came from one.
     pub by_agent: Option<AgentId>,
     /// What the caller is led through. It stays at its queue step while he waits and talks.

@@ -142,6 +142,7 @@ impl Engine {
     /// Forgets a leg whose SIP side is over: closes its port and says so.
     pub(super) fn clear(&mut self, id: LegId, cause: Cause) {
         let Some(leg) = self.legs.remove(&id) else { return };
+        leg.trunk.into_iter().for_each(|(trunk, way)| self.release(trunk, way));
         self.timers.cancel(&Deadline::NoReaction(id));
         if let Some(owner) = self.ports.get_mut(&leg.port) {
             *owner = None;

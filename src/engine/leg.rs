@@ -6,9 +6,10 @@
 //! ```
 
 use crate::event::Party;
-use crate::ids::{CallId, LegId, PortId, ReservationId};
+use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId};
 use crate::media::{self, Direction, Local, sdp};
 use crate::sip::Body;
+use crate::trunk::Way;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -20,6 +21,8 @@ pub struct Leg {
     pub port: PortId,
     /// The offer of work that this leg rings for; none for callers.
     pub reservation: Option<ReservationId>,
+    /// The trunk that this leg takes a share of.
+    pub trunk: Option<(TrunkId, Way)>,
     pub state: LegState,
     /// Where we take audio, as the peer is told; none until the port is open.
     pub address: Option<SocketAddr>,
@@ -45,7 +48,7 @@ pub enum LegState {
 impl Leg {
     pub fn new(id: LegId, call: CallId, party: Party, port: PortId, offer: Option<Body>) -> Leg {
         let state = LegState::Opening { offer };
-        Leg { id, call, party, port, reservation: None, state, address: None, session: None, version: 0 }
+        Leg { id, call, party, port, reservation: None, trunk: None, state, address: None, session: None, version: 0 }
     }
 
     /// Our side of a description, one version on. `first` is the codec that the other party speaks.

@@ -9,6 +9,8 @@
 //! | `call` | a call's legs and three activities; its phase, derived |
 //! | `leg` | one party: from port to offer to dialog |
 //! | `arrival` | who may come in, and where he gets to |
+//! | `identity` | who a caller is, and who is told what of him |
+//! | `trunks` | calls by trunk, and what the trunks' machine wants done |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `service` | what a connected call can do; commands |
@@ -21,6 +23,7 @@
 mod arrival;
 mod call;
 mod ending;
+mod identity;
 mod leg;
 mod pairs;
 mod phones;
@@ -29,8 +32,10 @@ mod repair;
 mod seeking;
 mod service;
 mod treatment;
+mod trunks;
 
 pub use call::{Call, Conversation, Place, Seeking};
+pub use identity::Origin;
 pub use leg::{Leg, LegState};
 pub use planted::Bug;
 pub use treatment::SILENCE;
@@ -44,6 +49,7 @@ use crate::ivr::Flow;
 use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
 use crate::time::{Instant, Timers, Wall};
+use crate::trunk::{self, Trunks};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -144,6 +150,7 @@ pub struct Engine {
     index: Index,
     sip: Endpoint,
     router: Router,
+    trunks: Trunks,
     calls: BTreeMap<CallId, Call>,
     legs: BTreeMap<LegId, Leg>,
     /// Every port that a plane may still have, with its leg while there is one.
@@ -167,6 +174,8 @@ pub struct Engine {
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
+    /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
+    begun: bool,
 }
 
 /// A registered phone, as the log knows it.
@@ -222,6 +231,7 @@ impl Engine {
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
             router: Router::new(&config.center, counter()),
+            trunks: Trunks::new(rng.fork("trunks")),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports: BTreeMap::new(),
@@ -236,6 +246,7 @@ impl Engine {
             current: None,
             outputs: VecDeque::new(),
             planted: None,
+            begun: false,
             config,
             start,
         };
@@ -247,6 +258,9 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         self.guarded(|engine| engine.route(input));
+        if !std::mem::replace(&mut self.begun, true) {
+            self.guarded(Engine::configure_trunks);
+        }
         self.settle();
     }
 
@@ -255,7 +269,8 @@ impl Engine {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        [self.sip.deadline(), self.router.deadline(), self.timers.deadline()].into_iter().flatten().min()
+        let cores = [self.sip.deadline(), self.router.deadline(), self.trunks.deadline()];
+        cores.into_iter().chain([self.timers.deadline()]).flatten().min()
     }
 
     /// Whether a drain has come to its end: no call is left.
@@ -287,6 +302,10 @@ impl Engine {
 
     pub fn router(&self) -> &Router {
         &self.router
+    }
+
+    pub fn trunks(&self) -> &Trunks {
+        &self.trunks
     }
 
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
@@ -323,6 +342,8 @@ impl Engine {
                 self.guarded(|engine| engine.sip_said(output));
             } else if let Some(output) = self.router.poll() {
                 self.guarded(|engine| engine.router_said(output));
+            } else if let Some(output) = self.trunks.poll() {
+                self.guarded(|engine| engine.trunk_said(output));
             } else {
                 return;
             }
@@ -336,6 +357,9 @@ impl Engine {
         }
         if self.router.deadline().is_some_and(|at| at <= now) {
             self.router.handle(now, acd::Input::Timeout);
+        }
+        if self.trunks.deadline().is_some_and(|at| at <= now) {
+            self.trunks.handle(now, trunk::Input::Timeout);
         }
         while let Some(deadline) = self.timers.pop_due(now) {
             self.guarded(|engine| match deadline {
@@ -361,7 +385,9 @@ impl Engine {
         use sip::Event as E;
         match event {
             E::Invited { leg, source, replaces: Some(_), .. } => self.replacing(leg, &source),
-            E::Invited { leg, source, caller, called, offer, .. } => self.invited(leg, source, caller, called, offer),
+            E::Invited { leg, source, caller: from, called, offer, headers, .. } => {
+                self.invited(leg, source, arrival::Arrival { from, called, offer, headers });
+            }
             E::Provisional { leg, .. } => self.reacted(leg),
             E::Established { leg, body, dialog } => self.established(leg, body, dialog),
             E::Failed { leg, status, why, .. } => self.failed(leg, status, why),
@@ -418,6 +444,7 @@ impl Engine {
         configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
         self.config = config;
+        self.configure_trunks();
         self.emit(None, What::Reconfigured);
     }
 
@@ -458,4 +485,9 @@ fn configure_sip(sip: &mut sip::Config, center: &Center) {
     sip.realm.clone_from(&center.name);
     sip.domains.clone_from(&center.domains);
     sip.users = center.agents.values().map(|agent| agent.user.clone()).collect();
+    let trunks = center.trunks.values();
+    let peers = trunks.clone().flat_map(|trunk| trunk.peers.iter().map(|peer| (trunk.id.clone(), *peer)));
+    sip.trunk_peers = peers.collect();
+    let proven = trunks.filter(|trunk| trunk.accepts_digest);
+    sip.trunk_users = proven.filter_map(|trunk| Some((trunk.user.clone()?, trunk.id.clone()))).collect();
 }

@@ -46,10 +46,12 @@ pub enum Bug {
     ForgetsRefusal,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
+    /// A call over a trunk is over, its share of the trunk stays taken.
+    ForgetsTrunk,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 19] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -68,6 +70,7 @@ impl Bug {
         Bug::LogsNumber,
         Bug::ForgetsRefusal,
         Bug::AsksTooMuch,
+        Bug::ForgetsTrunk,
     ];
 }
 

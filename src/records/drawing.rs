@@ -44,6 +44,9 @@ impl Drawing {
                 if let Some(number) = &caller.text {
                     self.ladder.note(time, CALLER, &format!("from {number}"));
                 }
+                if let What::CallArrived { trunk: Some(trunk), .. } = &event.what {
+                    self.ladder.note(time, CALLER, &format!("over trunk {trunk}"));
+                }
             }
             What::CallAnswered { leg } => {
                 self.confirmed.insert(*leg);

@@ -1,8 +1,8 @@
 //! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
 
-use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
+use crate::center::{Agent, Center, Form, Identity, Limits, Line, NumberPlan, Queue, Share, ShortCodes, Trunk};
 use crate::engine::{Configuration, SILENCE};
-use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
+use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId, TrunkId};
 use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
 use crate::media::SoundId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,7 @@ const SOUNDS: [(&str, u64); 9] = [
 /// The configuration of a center with so many agents.
 pub fn configuration(agents: u32) -> Configuration {
     let center = Center {
+        trunks: BTreeMap::new(),
         name: "tierline".to_owned(),
         domains: Vec::new(),
         time_zone: "UTC".to_owned(),
@@ -72,6 +73,37 @@ fn line() -> Line {
         flow: FlowId::new("main"),
         time_zone: "UTC".to_owned(),
         language: "en".to_owned(),
+    }
+}
+
+/// A carrier whose calls come from these addresses, for so many calls at once each way; it leads nowhere yet.
+pub fn trunk(name: &str, addresses: &[&str], calls: u32) -> Trunk {
+    let peers = addresses.iter().map(|address| address.parse().expect("an address"));
+    let share = Share { calls, rate: 1_000 };
+    let numbers = NumberPlan {
+        country: "49".to_owned(),
+        national: "0".to_owned(),
+        international: "00".to_owned(),
+        short: 6,
+        bare: false,
+        form: Form::E164,
+    };
+    Trunk {
+        id: TrunkId::new(name),
+        peers: peers.collect(),
+        server: None,
+        user: None,
+        accepts_digest: false,
+        register: None,
+        order: 10,
+        weight: 1,
+        incoming: share,
+        outgoing: share,
+        options: None,
+        identity: Identity { number: None, shows_caller: false, asserts: false },
+        numbers,
+        allowed: Vec::new(),
+        denied: Vec::new(),
     }
 }
 

@@ -21,7 +21,8 @@ impl Endpoint {
             response.headers.push(Name::RetryAfter, seconds.to_string());
             return self.respond(now, key, &Method::Invite, response);
         }
-        let claimed = self.claimed_user(&request);
+        let trunk = self.trunk_at(flow);
+        let claimed = self.claimed_user(&request).filter(|_| trunk.is_none());
         match self.proof(now, &request, flow) {
             Proof::Malformed(why) => self.refuse(now, key, &request, why.status()),
             Proof::Stale => self.challenge_stale(now, key, &request, flow),
@@ -33,6 +34,9 @@ impl Endpoint {
             Proof::Claimed(_) => {
                 self.stats.auth_failures += 1;
                 self.challenge(now, key, &request, flow, false);
+            }
+            Proof::Missing if let Some(trunk) = trunk => {
+                self.invited(now, (key, flow), request, Source::Trunk(trunk));
             }
             Proof::Missing if claimed.is_some() => self.challenge(now, key, &request, flow, false),
             Proof::Missing => self.invited(now, (key, flow), request, Source::Stranger),
@@ -76,13 +80,15 @@ impl Endpoint {
             None => return,
         };
         self.serving.remove(&key);
-        if !ok || !self.config.users.contains(&proof.username) {
+        let trunk = self.config.trunk_users.get(&proof.username).filter(|_| is_call).cloned();
+        if !ok || trunk.is_none() && !self.config.users.contains(&proof.username) {
             self.stats.auth_failures += 1;
             self.challenge(now, key, &request, flow, false);
         } else if !self.auth.spend(now, self.config.nonce_life, &proof) {
             self.challenge_stale(now, key, &request, flow);
         } else if is_call {
-            self.invited(now, (key, flow), *request, Source::User(proof.username));
+            let source = trunk.map_or(Source::User(proof.username), Source::Trunk);
+            self.invited(now, (key, flow), *request, source);
         } else {
             self.register(now, key, flow, &request, proof);
         }

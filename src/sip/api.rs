@@ -21,7 +21,7 @@ use super::header::{Method, NameAddr};
 use super::registrar::Binding;
 use super::settings::Config;
 use super::uri::Uri;
-use crate::ids::LegId;
+use crate::ids::{LegId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -155,6 +155,8 @@ impl Body {
 pub enum Source {
     /// One of [`Config::users`], proven by Digest.
     User(String),
+    /// One of our trunks, known by its address or proven by Digest.
+    Trunk(TrunkId),
     /// Anybody.
     Stranger,
 }
@@ -295,8 +297,8 @@ pub enum Event {
         call_id: String,
         /// The caller wants to take the place of this leg's peer (RFC 3891): if he may, end that leg after `Answer`.
         replaces: Option<LegId>,
-        /// Identity and routing fields that came along: P-Asserted-Identity, Privacy, Diversion, History-Info,
-        /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
+        /// Identity and routing fields that came along: To, P-Asserted-Identity, Privacy, Diversion,
+        /// History-Info, Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
     },
     /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit. An

@@ -151,7 +151,7 @@ impl Endpoint {
         let from = request.headers.from().ok()?.uri;
         let user = from.user_decoded();
         let here = self.is_ours(&from.host) || from.host == request.uri.host;
-        (self.config.users.contains(&user) && here).then_some(user)
+        (self.config.users.contains(&user) && here).then_some(user).or_else(|| self.claimed_trunk(request))
     }
 
     /// Whether a host name or address means this endpoint.

@@ -42,6 +42,7 @@ mod status;
 mod tests;
 mod text;
 mod transaction;
+mod trunks;
 mod turn;
 mod uac;
 mod uas;

@@ -24,6 +24,7 @@ fn center() -> Center {
         (AgentId(n), Agent { id: AgentId(n), user: n.to_string(), name: "Ada".into(), queues, skills: BTreeMap::new() })
     };
     Center {
+        trunks: BTreeMap::new(),
         name: "demo".into(),
         domains: Vec::new(),
         time_zone: "UTC".into(),
@@ -63,7 +64,10 @@ impl Play {
         self.at += 1_000_000;
         let caller = Personal { kind: PersonalKind::Number, handle: 1, text: Some("+4930123456".into()) };
         let line = Some(LineId::new("support"));
-        self.event(0, What::CallArrived { leg: LegId(1), line, by_agent: None, language: "en".into(), caller })
+        self.event(
+            0,
+            What::CallArrived { leg: LegId(1), line, by_agent: None, trunk: None, language: "en".into(), caller },
+        )
     }
 
     fn queued(&mut self, ms: i64, again: bool) -> &mut Play {

@@ -76,6 +76,12 @@ pub struct Agent {
     pub queues: BTreeSet<QueueId>,
     /// Skill → level 1 (lowest) … 10.
     pub skills: BTreeMap<SkillId, u8>,
+    /// Where he is called over a trunk while none of his phones is there, in the form of E.164. He counts as signed in.
+    #[serde(default)]
+    pub number: Option<String>,
+    /// Whether he must press 1 before a call that reached his number is his: a voicemail presses nothing.
+    #[serde(default)]
+    pub confirm: bool,
 }
 
 /// Numbers that agents dial from their phones.
@@ -87,6 +93,9 @@ pub struct ShortCodes {
     pub ready_sound: String,
     /// Name of the sound that confirms `not_ready`.
     pub not_ready_sound: String,
+    /// Name of the sound that asks an agent on an outside number to press 1.
+    #[serde(default)]
+    pub confirm_sound: String,
 }
 
 /// Bounds of the whole engine.

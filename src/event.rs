@@ -65,6 +65,20 @@ pub enum What {
     Held { leg: LegId },
     /// … and came back (CSTA Retrieved).
     Retrieved { leg: LegId },
+    /// An outside party is being called for the caller (CSTA Originated); `number` in the form of E.164.
+    OutsideCalled { leg: LegId, number: Personal },
+    /// The leg's call left over a trunk (CSTA NetworkReached); again for each trunk that is tried.
+    NetworkReached { leg: LegId, trunk: TrunkId },
+    /// That trunk did not carry it.
+    TrunkFailed { leg: LegId, trunk: TrunkId, why: TrunkProblem },
+    /// Caller and outside party talk (CSTA Transferred).
+    Transferred { leg: LegId },
+    /// The caller was not transferred, and goes on in the flow.
+    TransferFailed { why: TransferProblem },
+    /// A trunk's server began or stopped to answer.
+    TrunkStateChanged { trunk: TrunkId, from: TrunkMode, to: TrunkMode },
+    /// Our registration at a trunk's server began or ceased to hold.
+    TrunkRegistered { trunk: TrunkId, holds: bool },
     /// An INVITE became a dialog; `dialog` is what a restart needs to end it properly.
     LegConfirmed { leg: LegId, party: Party, dialog: Personal },
     /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
@@ -121,11 +135,45 @@ pub enum DivertReason {
     Refused,
 }
 
+/// Whether a trunk's server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TrunkMode {
+    Unknown,
+    Up,
+    Down,
+}
+
+/// Why a trunk did not carry a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TrunkProblem {
+    /// As many calls as may be, or too many in a second.
+    Full,
+    /// No answer, no address, no connection.
+    Unreachable,
+    /// 503.
+    Overloaded,
+    /// Another answer that is the trunk's own.
+    Refused,
+}
+
+/// Why a caller was not transferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TransferProblem {
+    Busy,
+    NoAnswer,
+    /// The called party refused, or does not exist.
+    Refused,
+    /// No trunk may, or could, carry it.
+    NoTrunk,
+}
+
 /// Who a leg belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Party {
     Caller,
     Agent(AgentId),
+    /// Somebody on an outside number whom a flow has called.
+    Outside,
 }
 
 /// How far the call had come. Derived from its activities, never stored in a call.
@@ -145,6 +193,8 @@ pub enum Cause {
     CallerHungUp,
     /// The agent hung up.
     AgentHungUp,
+    /// The outside party hung up.
+    OutsideHungUp,
     /// The flow came to its end.
     FlowEnded,
     /// Somebody with the right to do so ended it.
@@ -173,7 +223,7 @@ impl Cause {
     /// The Q.850 cause number.
     pub fn q850(self) -> u16 {
         match self {
-            Cause::CallerHungUp | Cause::AgentHungUp | Cause::FlowEnded | Cause::Commanded => 16,
+            Cause::CallerHungUp | Cause::AgentHungUp | Cause::OutsideHungUp | Cause::FlowEnded | Cause::Commanded => 16,
             Cause::Declined => 21,
             Cause::NoAnswer => 19,
             Cause::Unreachable => 20,
@@ -191,6 +241,7 @@ impl Cause {
         match self {
             Cause::CallerHungUp => "caller hung up",
             Cause::AgentHungUp => "agent hung up",
+            Cause::OutsideHungUp => "outside party hung up",
             Cause::FlowEnded => "end of the flow",
             Cause::Commanded => "ended by command",
             Cause::Declined => "declined",
@@ -242,6 +293,7 @@ macro_rules! personal_of {
     ($what:expr) => {
         match $what {
             What::CallArrived { caller: p, .. }
+            | What::OutsideCalled { number: p, .. }
             | What::DigitKeyed { digit: p, .. }
             | What::LegConfirmed { dialog: p, .. }
             | What::PhoneRegistered { binding: p, .. } => Some(p),
@@ -278,6 +330,13 @@ impl What {
             What::Diverted { .. } => "Diverted",
             What::Held { .. } => "Held",
             What::Retrieved { .. } => "Retrieved",
+            What::OutsideCalled { .. } => "OutsideCalled",
+            What::NetworkReached { .. } => "NetworkReached",
+            What::TrunkFailed { .. } => "TrunkFailed",
+            What::Transferred { .. } => "Transferred",
+            What::TransferFailed { .. } => "TransferFailed",
+            What::TrunkStateChanged { .. } => "TrunkStateChanged",
+            What::TrunkRegistered { .. } => "TrunkRegistered",
             What::LegConfirmed { .. } => "LegConfirmed",
             What::ConnectionCleared { .. } => "ConnectionCleared",
             What::CallEnded { .. } => "CallEnded",

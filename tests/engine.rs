@@ -245,7 +245,7 @@ fn with_trunk() -> Configuration {
     configuration
 }
 
-fn invite(call: &str, number: &str, fields: &str) -> String {
+fn trunk_invite(call: &str, number: &str, fields: &str) -> String {
     format!(
         "INVITE sip:{number}@192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK{call};rport\n\
          From: <sip:0309999999@192.0.2.9>;tag={call}\nTo: <sip:{number}@192.0.2.1>\nCall-ID: {call}\n\
@@ -258,7 +258,7 @@ fn a_trunk_s_call_reaches_its_line_by_any_form_of_the_number() {
     let trunk = Some(TrunkId::new("carrier"));
     for number in ["+4930123456", "030123456", "004930123456", "100"] {
         let mut bench = Bench::of(with_trunk());
-        bench.datagram(&invite("a", number, "P-Asserted-Identity: <tel:+4940555>\nPrivacy: id\n"));
+        bench.datagram(&trunk_invite("a", number, "P-Asserted-Identity: <tel:+4940555>\nPrivacy: id\n"));
         let arrived = bench.events.iter().find_map(|what| match what {
             What::CallArrived { trunk, caller, .. } => Some((trunk.clone(), caller.text.as_deref().map(str::to_owned))),
             _ => None,
@@ -270,7 +270,7 @@ fn a_trunk_s_call_reaches_its_line_by_any_form_of_the_number() {
         let mut configuration = with_trunk();
         configuration.center.trunks.values_mut().for_each(|trunk| trunk.peers.clear());
         let mut bench = Bench::of(configuration);
-        bench.datagram(&invite("a", number, "P-Asserted-Identity: <tel:+4940555>\n"));
+        bench.datagram(&trunk_invite("a", number, "P-Asserted-Identity: <tel:+4940555>\n"));
         assert_eq!(bench.count(|what| matches!(what, What::CallArrived { trunk: None, .. })), reached, "{number}");
         assert_eq!(bench.sent.iter().filter(|sent| sent.starts_with("SIP/2.0 404")).count(), 1 - reached);
     }
@@ -280,20 +280,20 @@ fn a_trunk_s_call_reaches_its_line_by_any_form_of_the_number() {
 fn a_trunk_takes_what_it_may_and_no_more() {
     let mut bench = Bench::of(with_trunk());
     for call in ["a", "b", "c"] {
-        bench.after(1000).datagram(&invite(call, "100", ""));
+        bench.after(1000).datagram(&trunk_invite(call, "100", ""));
     }
     let carrier = TrunkId::new("carrier");
     assert_eq!(bench.engine.trunks().in_use(&carrier, Way::In), 2);
     let refused = bench.sent.iter().find(|sent| sent.starts_with("SIP/2.0 503")).expect("a refusal");
     assert!(refused.contains("Retry-After: 10\r\n"), "{refused}");
     // One that leaves makes room for one.
-    let cancel = invite("a", "100", "").replace("INVITE", "CANCEL");
+    let cancel = trunk_invite("a", "100", "").replace("INVITE", "CANCEL");
     bench.after(100).datagram(&cancel);
     assert_eq!(bench.engine.trunks().in_use(&carrier, Way::In), 1);
-    bench.after(1000).datagram(&invite("d", "100", ""));
+    bench.after(1000).datagram(&trunk_invite("d", "100", ""));
     assert_eq!(bench.engine.trunks().in_use(&carrier, Way::In), 2);
     assert_eq!(bench.count(|what| matches!(what, What::CallArrived { trunk: Some(_), .. })), 3);
     // From another address no number of outside is reached, not even by who names himself as the trunk does.
-    bench.after(1000).datagram(&invite("e", "+4940123456", ""));
+    bench.after(1000).datagram(&trunk_invite("e", "+4940123456", ""));
     assert_eq!(bench.sent.iter().filter(|sent| sent.starts_with("SIP/2.0 404")).count(), 1);
 }

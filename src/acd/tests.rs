@@ -37,6 +37,8 @@ fn agent(id: u32, queues: &str, has: &str) -> center::Agent {
         name: String::new(),
         queues: queues.split_whitespace().map(QueueId::new).collect(),
         skills: skills(has),
+        number: None,
+        confirm: false,
     }
 }
 
@@ -65,6 +67,7 @@ pub(super) fn center() -> Center {
             not_ready: "*2".into(),
             ready_sound: "ready".into(),
             not_ready_sound: "not-ready".into(),
+            confirm_sound: String::new(),
         },
         limits: center::Limits { calls: 100, silence: Duration::from_secs(30), drain: Duration::ZERO },
     }

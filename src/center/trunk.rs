@@ -109,6 +109,30 @@ pub enum Form {
 }
 
 impl Trunk {
+    /// As an empty table of the configuration means it: nobody's calls come from it, and none go to it.
+    pub fn new(id: TrunkId) -> Trunk {
+        let of = str::to_owned;
+        let share = Share { calls: 100, rate: 10 };
+        let (country, national, international) = (String::new(), of("0"), of("00"));
+        Trunk {
+            id,
+            peers: Vec::new(),
+            server: None,
+            user: None,
+            accepts_digest: false,
+            register: None,
+            order: 10,
+            weight: 1,
+            incoming: share,
+            outgoing: share,
+            options: Some(Duration::from_secs(30)),
+            identity: Identity { number: None, shows_caller: false, asserts: false },
+            numbers: NumberPlan { country, national, international, short: 6, bare: false, form: Form::E164 },
+            allowed: Vec::new(),
+            denied: Vec::new(),
+        }
+    }
+
     /// Whether `number`, in the form of E.164 or short, may be called over this trunk.
     pub fn allows(&self, number: &str) -> bool {
         let meant = |entry: &String| match entry.starts_with('+') {

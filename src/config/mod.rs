@@ -198,7 +198,7 @@ impl Gathering {
     fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
         let queues: BTreeSet<_> = written.center.queues.keys().cloned().collect();
         let (queues_known, language) = (written.queues_known, written.center.language.as_str());
-        let around = Surroundings { queues: &queues, queues_known, language };
+        let around = Surroundings { queues: &queues, queues_known, language, trunks: &written.center.trunks };
         let mut flows = BTreeMap::new();
         for (id, place) in &written.flows {
             let path = self.flows_dir.join(format!("{id}.toml"));
@@ -256,9 +256,9 @@ impl Gathering {
     }
 
     fn code_texts(&mut self, page: &Page<'_>, written: &Written) {
-        for (name, said) in [read::READY_SOUND, read::NOT_READY_SOUND].into_iter().zip(&written.code_texts) {
+        for (name, said) in &written.code_texts {
             let language = written.center.language.clone();
-            let prompt = PromptText { name: name.into(), text: said.it.clone(), language };
+            let prompt = PromptText { name: (*name).into(), text: said.it.clone(), language };
             self.prompt(&prompt, page.problem(&said.place, String::new()));
         }
     }

@@ -8,7 +8,7 @@ use super::{Call, Engine, Leg, LegState};
 use crate::acd;
 use crate::center::{ShortCodes, Trunk};
 use crate::command::{Actor, Ask, Command};
-use crate::event::{Cause, Party, PersonalKind, What};
+use crate::event::{Cause, Party, PersonalKind, TransferProblem, What};
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId};
 use crate::ivr::{Flow, HangUpStep, Run, Step};
 use crate::media;
@@ -119,10 +119,22 @@ impl Engine {
         let caller = self.personal(PersonalKind::Number, number.clone());
         let told = if self.planted(super::Bug::LogsNumber) { number } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, language: told, caller };
-        let (seeking, conversation, last_key) = (None, None, Instant::ZERO);
+        let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
         let caller = leg;
-        let call =
-            Call { id, line, language, caller, caller_shown, origin, by_agent, run, seeking, conversation, last_key };
+        let call = Call {
+            id,
+            line,
+            language,
+            caller,
+            caller_shown,
+            origin,
+            by_agent,
+            run,
+            seeking,
+            conversation,
+            outside,
+            last_key,
+        };
         self.calls.insert(id, call);
         self.emit(Some(id), arrived);
         if let Some(agent) = by_agent {
@@ -162,6 +174,7 @@ impl Engine {
         match leg.party {
             Party::Caller => self.negotiate(id, offer),
             Party::Agent(agent) => self.ring(id, agent),
+            Party::Outside => self.dial(id),
         }
     }
 
@@ -194,6 +207,9 @@ impl Engine {
         let Some(leg) = self.legs.get(&id) else { return };
         let (call, offered) = (leg.call, leg.reservation.is_some());
         self.current = Some(call);
+        if (leg.party, &leg.state) == (Party::Outside, &LegState::Opening { offer: None }) {
+            return self.not_reached(id, TransferProblem::NoTrunk, Cause::Exhausted);
+        }
         match (offered, &leg.state) {
             (false, LegState::Opening { .. }) => {
                 self.come_later(id, RETRY_AFTER);
@@ -215,12 +231,14 @@ impl Engine {
         let Some(leg) = self.legs.get(&id) else { return };
         self.current = Some(leg.call);
         let (call, party) = (leg.call, leg.party);
+        self.trunk_carries(id);
         let text = serde_json::to_string(&dialog).expect("a dialog consists of plain values");
         let dialog = self.personal(PersonalKind::Dialog, text);
         self.emit(Some(call), What::LegConfirmed { leg: id, party, dialog });
         match party {
             Party::Caller => self.caller_confirmed(id, body),
             Party::Agent(_) => self.agent_answered(id, body),
+            Party::Outside => self.outside_answered(id, body),
         }
     }
 

@@ -28,6 +28,7 @@ pub struct Call {
     pub run: Run,
     pub seeking: Option<Seeking>,
     pub conversation: Option<Conversation>,
+    pub outside: Option<Outside>,
     /// When the flow took a key last.
     pub last_key: Instant,
 }
@@ -60,8 +61,21 @@ pub struct Conversation {
     pub held_by: Option<LegId>,
 }
 
+/// An outside party whom the flow has called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    pub leg: LegId,
+    /// He has answered: caller and he hear each other.
+    pub talking: bool,
+}
+
 impl Call {
     pub fn phase(&self, answered: bool) -> Phase {
+        match self.outside {
+            Some(Outside { talking: true, .. }) => return Phase::Connected,
+            Some(Outside { talking: false, .. }) => return Phase::Alerting,
+            None => {}
+        }
         match (&self.conversation, &self.seeking) {
             (Some(_), _) => Phase::Connected,
             (None, Some(seeking)) if !seeking.alerting.is_empty() => Phase::Alerting,

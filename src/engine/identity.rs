@@ -5,6 +5,9 @@
 //! | a stranger or an agent | From | From, without what belongs to his own dialog |
 //! | a trunk | the first P-Asserted-Identity that holds a number, else From; in the form of E.164 | the same; nothing if he asked for privacy |
 //!
+//! Where a call is passed on over a trunk, the trunk's `shows` says whose number is in From, and `asserted_identity`
+//! whether P-Asserted-Identity repeats it; a caller who asked for privacy is anonymous in From.
+//!
 //! P-Asserted-Identity of others than trunks is not looked at. The log knows the number in any case, as personal data.
 
 use crate::center::Trunk;
@@ -68,6 +71,25 @@ pub(super) fn called(trunk: &Trunk, uri: &Uri, headers: &[(String, String)]) -> 
         Some(to) if trunk.user.as_ref() == Some(&user) => to.uri.user_decoded(),
         _ => user,
     }
+}
+
+/// From, and the fields beside it, of a call that is passed on over a trunk.
+pub(super) fn outgoing(trunk: &Trunk, origin: &Origin) -> (NameAddr, Vec<(String, String)>) {
+    let host = trunk.server.as_ref().and_then(|server| Host::parse(&server.host));
+    let host = host.unwrap_or_else(|| Host::Name("anonymous.invalid".to_owned()));
+    let at = |number: &str| NameAddr::new(Uri::sip(&trunk.numbers.write(number), host.clone(), None));
+    let own = trunk.identity.number.as_deref().or(trunk.user.as_deref()).map(at);
+    let callers = origin.number.as_deref().filter(|_| trunk.identity.shows_caller).map(at);
+    let hidden = origin.private && callers.is_some();
+    let known = callers.or(own);
+    let mut headers = Vec::new();
+    if let Some(known) = known.as_ref().filter(|_| trunk.identity.asserts) {
+        headers.push(("P-Asserted-Identity".to_owned(), known.text()));
+    }
+    if hidden {
+        headers.push(("Privacy".to_owned(), "id".to_owned()));
+    }
+    (known.filter(|_| !hidden).unwrap_or_else(anonymous), headers)
 }
 
 /// RFC 3325 §9.1: one or two values, a SIP and a tel URI.

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  caller:  Opening ──port──▶ Negotiated ──Answer──▶ Answered ──ACK──▶ Confirmed
-//!  agent:   Opening ──port──▶ Inviting ────────200────────────────────▶ Confirmed
+//!  agent, outside party:  Opening ──port──▶ Inviting ──200───────────▶ Confirmed
 //! ```
 
+use super::outside::Hunt;
 use crate::event::Party;
 use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId};
 use crate::media::{self, Direction, Local, sdp};
@@ -23,6 +24,8 @@ pub struct Leg {
     pub reservation: Option<ReservationId>,
     /// The trunk that this leg takes a share of.
     pub trunk: Option<(TrunkId, Way)>,
+    /// Where it is called on an outside number, and what is left to try.
+    pub hunt: Option<Hunt>,
     pub state: LegState,
     /// Where we take audio, as the peer is told; none until the port is open.
     pub address: Option<SocketAddr>,
@@ -31,7 +34,7 @@ pub struct Leg {
     version: u64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LegState {
     /// The port is being opened. A caller's INVITE waits with its offer, if it had one.
     Opening { offer: Option<Body> },
@@ -48,7 +51,19 @@ pub enum LegState {
 impl Leg {
     pub fn new(id: LegId, call: CallId, party: Party, port: PortId, offer: Option<Body>) -> Leg {
         let state = LegState::Opening { offer };
-        Leg { id, call, party, port, reservation: None, trunk: None, state, address: None, session: None, version: 0 }
+        Leg {
+            id,
+            call,
+            party,
+            port,
+            reservation: None,
+            trunk: None,
+            hunt: None,
+            state,
+            address: None,
+            session: None,
+            version: 0,
+        }
     }
 
     /// Our side of a description, one version on. `first` is the codec that the other party speaks.

@@ -11,6 +11,7 @@
 //! | `arrival` | who may come in, and where he gets to |
 //! | `identity` | who a caller is, and who is told what of him |
 //! | `trunks` | calls by trunk, and what the trunks' machine wants done |
+//! | `outside` | calling outside numbers over trunks |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `service` | what a connected call can do; commands |
@@ -25,6 +26,7 @@ mod call;
 mod ending;
 mod identity;
 mod leg;
+mod outside;
 mod pairs;
 mod phones;
 mod planted;
@@ -34,9 +36,10 @@ mod service;
 mod treatment;
 mod trunks;
 
-pub use call::{Call, Conversation, Place, Seeking};
+pub use call::{Call, Conversation, Outside, Place, Seeking};
 pub use identity::Origin;
 pub use leg::{Leg, LegState};
+pub use outside::{Hunt, RINGING};
 pub use planted::Bug;
 pub use treatment::SILENCE;
 
@@ -44,7 +47,7 @@ use crate::acd::{self, Router};
 use crate::center::Center;
 use crate::command::{self, Command};
 use crate::event::{Event, Personal, PersonalKind, What};
-use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, WorkId};
+use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, TrunkId, WorkId};
 use crate::ivr::Flow;
 use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
@@ -116,6 +119,17 @@ pub enum Output {
         credentials: sip::digest::Credentials,
         method: sip::header::Method,
     },
+    /// Answer with `sip::Input::Proven`.
+    Prove {
+        query: u64,
+        /// Whose password it is: a trunk's name.
+        held: String,
+        user: String,
+        challenge: sip::digest::Challenge,
+        method: sip::header::Method,
+        uri: String,
+        cnonce: String,
+    },
     /// Answer with `sip::Input::Resolved`.
     Resolve {
         query: u64,
@@ -137,6 +151,8 @@ enum Deadline {
     NoKey(CallId),
     /// When to give up on a phone that has not reacted to our INVITE at all.
     NoReaction(LegId),
+    /// When to stop calling an outside party for a caller.
+    RingsInVain(LegId),
     /// When to end the calls that still run although we drain.
     DrainOver,
 }
@@ -160,6 +176,8 @@ pub struct Engine {
     works: BTreeMap<WorkId, CallId>,
     /// The leg that rings for an offer.
     offers: BTreeMap<ReservationId, LegId>,
+    /// OPTIONS that are under way, by their numbers.
+    probes: BTreeMap<u64, TrunkId>,
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
     /// Agents' registered phones, by user and contact.
@@ -237,6 +255,7 @@ impl Engine {
             ports: BTreeMap::new(),
             works: BTreeMap::new(),
             offers: BTreeMap::new(),
+            probes: BTreeMap::new(),
             talking: BTreeMap::new(),
             phones: BTreeMap::new(),
             timers: Timers::default(),
@@ -365,6 +384,7 @@ impl Engine {
             self.guarded(|engine| match deadline {
                 Deadline::NoKey(call) => engine.no_key(call),
                 Deadline::NoReaction(leg) => engine.no_reaction(leg),
+                Deadline::RingsInVain(leg) => engine.rings_in_vain(leg),
                 Deadline::DrainOver => engine.end_all(crate::event::Cause::Restart),
             });
         }
@@ -375,6 +395,9 @@ impl Engine {
             sip::Output::Send { flow, bytes } => self.outputs.push_back(Output::Sip { flow, bytes }),
             sip::Output::Verify { query, credentials, method } => {
                 self.outputs.push_back(Output::Verify { query, credentials, method });
+            }
+            sip::Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
+                self.outputs.push_back(Output::Prove { query, held, user, challenge, method, uri, cnonce });
             }
             sip::Output::Resolve { query, uri } => self.outputs.push_back(Output::Resolve { query, uri }),
             sip::Output::Event(event) => self.sip_happened(event),
@@ -390,7 +413,7 @@ impl Engine {
             }
             E::Provisional { leg, .. } => self.reacted(leg),
             E::Established { leg, body, dialog } => self.established(leg, body, dialog),
-            E::Failed { leg, status, why, .. } => self.failed(leg, status, why),
+            E::Failed { leg, status, why, retry_after, .. } => self.failed(leg, status, why, retry_after),
             E::Cancelled { leg, .. } => self.cancelled(leg),
             E::Offered { leg, body } => self.offered(leg, body),
             E::OfferAnswered { leg, body } => self.offer_answered(leg, body),
@@ -398,14 +421,12 @@ impl Engine {
             E::Bound { user, binding } => self.bound(user, binding),
             E::Unbound { user, binding, .. } => self.unbound(user, binding),
             E::Alive { user, alive } => self.alive(user, alive),
-            // We make no offers of our own in a running call, digits come by RFC 4733 so far, and an engine
-            // registers nowhere.
+            E::Registered { name, expires } => self.trunk_registered(&name, expires > 0),
+            E::RegistrationFailed { name, .. } => self.trunk_registered(&name, false),
+            E::Probed { id, answered } => self.trunk_probed(id, answered),
+            // We make no offers of our own in a running call, and digits come by RFC 4733 so far.
             E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
-            E::OfferRefused { .. }
-            | E::OfferOutdated { .. }
-            | E::Info { .. }
-            | E::Registered { .. }
-            | E::RegistrationFailed { .. } => {}
+            E::OfferRefused { .. } | E::OfferOutdated { .. } | E::Info { .. } => {}
         }
     }
 

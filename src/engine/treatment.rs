@@ -17,7 +17,7 @@ const KEY_PAUSE: Duration = Duration::from_millis(40);
 /// Name of the sound that is silence; `@` cannot be part of a configured one.
 pub const SILENCE: &str = "@silence";
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
-const ENDLESS: u64 = 0;
+pub(super) const ENDLESS: u64 = 0;
 
 impl Engine {
     pub(super) fn start_flow(&mut self, call: CallId) {
@@ -25,6 +25,9 @@ impl Engine {
     }
 
     pub(super) fn key_pressed(&mut self, leg: LegId, digit: char) {
+        if self.confirmed_by(leg, digit) {
+            return;
+        }
         let Some(call) = self.call_of_caller(leg) else { return };
         let listens = self.index.flows.get(call.run.flow()).is_some_and(|flow| call.run.listens(flow));
         let too_fast = self.now.since(call.last_key) < KEY_PAUSE && call.last_key > Instant::ZERO;
@@ -90,6 +93,7 @@ impl Engine {
                 self.media_do(media::Command::Stop { port });
             }
             ivr::Output::Queue { queue, priority, skills } => self.queue(id, queue, priority, skills),
+            ivr::Output::Transfer { number, ring } => self.transfer(id, &number, ring),
             ivr::Output::HangUp { .. } => self.end_call(id, Cause::FlowEnded),
         }
     }

@@ -28,7 +28,7 @@ pub mod web;
 
 use crate::command::{Actor, Ask, Command};
 use crate::config::{self, Loaded};
-use crate::engine::{Configuration, Engine, Input, SILENCE, Start};
+use crate::engine::{Configuration, Engine, Input, RINGING, SILENCE, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
@@ -93,6 +93,12 @@ pub fn check(config: Option<&Path>) -> bool {
                 eprintln!("{why:#}");
                 return false;
             }
+            for file in loaded.server.trunk_passwords.values() {
+                if let Err(why) = accounts::trunk_password(file) {
+                    eprintln!("{why:#}");
+                    return false;
+                }
+            }
             loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
             let prompts = loaded.server.data.join("prompts");
             if let Err(problems) = speech::foresee(&loaded.sounds, &prompts, &speech::Speaker::installed()) {
@@ -111,8 +117,18 @@ pub fn check(config: Option<&Path>) -> bool {
 
 fn good(loaded: &Loaded) -> String {
     let center = &loaded.center;
-    let counts = [(center.lines.len(), "line"), (center.queues.len(), "queue"), (center.agents.len(), "agent")];
-    let counts = counts.map(|(n, what)| counted(n, what)).join(", ");
+    let counts = [
+        (center.lines.len(), "line"),
+        (center.queues.len(), "queue"),
+        (center.agents.len(), "agent"),
+        (center.trunks.len(), "trunk"),
+    ];
+    let counts = counts
+        .into_iter()
+        .filter(|(n, what)| *n > 0 || *what != "trunk")
+        .map(|(n, what)| counted(n, what))
+        .collect::<Vec<_>>()
+        .join(", ");
     format!("{}: {} can be served: {counts}", loaded.file, center.name)
 }
 
@@ -265,7 +281,7 @@ fn engine_settings(
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
     };
-    let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE]);
+    let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE, RINGING]);
     let names = names.filter_map(|name| Some((name.to_owned(), sounds.find(name)?)));
     let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
     Ok((start, Configuration { center, flows, sounds: names.collect() }))

@@ -83,7 +83,7 @@ impl World {
         let settings = phone::Settings {
             sip,
             identity: NameAddr::new(Uri::sip(&user, Host::from(host), None)),
-            account: agent.then(|| Account { user: user.clone(), password: secret }),
+            account: agent.then(|| Account::new(&user, &secret)),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             manner,
             plane: 0,

@@ -1,7 +1,7 @@
 //! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
 
 use crate::center::{Agent, Center, Form, Identity, Limits, Line, NumberPlan, Queue, Share, ShortCodes, Trunk};
-use crate::engine::{Configuration, SILENCE};
+use crate::engine::{Configuration, RINGING, SILENCE};
 use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId, TrunkId};
 use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
 use crate::media::SoundId;
@@ -21,7 +21,7 @@ pub const RING: Duration = Duration::from_secs(18);
 pub const WRAP_UP: Duration = Duration::from_secs(15);
 
 /// Every sound, with its length in milliseconds.
-const SOUNDS: [(&str, u64); 9] = [
+const SOUNDS: [(&str, u64); 10] = [
     ("welcome", 3_000),
     ("menu", 5_000),
     ("wrong-key", 1_500),
@@ -31,6 +31,7 @@ const SOUNDS: [(&str, u64); 9] = [
     ("ready", 1_200),
     ("not-ready", 1_200),
     (SILENCE, 20),
+    (RINGING, 5_000),
 ];
 
 /// The configuration of a center with so many agents.
@@ -49,6 +50,7 @@ pub fn configuration(agents: u32) -> Configuration {
             not_ready: NOT_READY.to_owned(),
             ready_sound: "ready".to_owned(),
             not_ready_sound: "not-ready".to_owned(),
+            confirm_sound: String::new(),
         },
         limits: Limits { calls: 20_000, silence: Duration::from_secs(30), drain: Duration::from_secs(300) },
     };
@@ -131,6 +133,8 @@ fn agent(n: u32) -> Agent {
         name: format!("Agent {n}"),
         queues: queues.iter().map(|name| QueueId::new(name)).collect::<BTreeSet<_>>(),
         skills: BTreeMap::from([(SkillId::new("expert"), level)]),
+        number: None,
+        confirm: false,
     }
 }
 

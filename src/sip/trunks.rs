@@ -1,4 +1,4 @@
-//! Calls of trunks: known by where they come from, or proven by Digest.
+//! Calls of trunks: known by where they come from, by the registration that they come through, or proven by Digest.
 
 use super::Endpoint;
 use super::api::Flow;
@@ -10,7 +10,9 @@ impl Endpoint {
     pub(super) fn trunk_at(&self, flow: Flow) -> Option<TrunkId> {
         let peers = self.config.trunk_peers.iter().filter(|(_, peer)| peer.is(flow.remote));
         let known = peers.max_by_key(|(_, peer)| (peer.port.is_some(), peer.prefix));
-        known.map(|(trunk, _)| trunk.clone())
+        let known = known.map(|(trunk, _)| trunk.clone());
+        // A phone's own registration has no name, and it knows no trunks.
+        known.or_else(|| self.registrations.over(flow).filter(|name| !name.is_empty()).map(TrunkId::new))
     }
 
     /// The user of a trunk that an INVITE claims to come from, in From or Contact: callers' numbers stand in From

@@ -21,7 +21,8 @@ fn center() -> Center {
     };
     let agent = |n: u32| {
         let queues = [id.clone()].into();
-        (AgentId(n), Agent { id: AgentId(n), user: n.to_string(), name: "Ada".into(), queues, skills: BTreeMap::new() })
+        let (number, confirm, skills) = (None, false, BTreeMap::new());
+        (AgentId(n), Agent { id: AgentId(n), user: n.to_string(), name: "Ada".into(), queues, skills, number, confirm })
     };
     Center {
         trunks: BTreeMap::new(),
@@ -37,6 +38,7 @@ fn center() -> Center {
             not_ready: "*2".into(),
             ready_sound: "ready".into(),
             not_ready_sound: "not-ready".into(),
+            confirm_sound: String::new(),
         },
         limits: Limits { calls: 10, silence: seconds(60), drain: seconds(60) },
     }

@@ -218,9 +218,9 @@ impl Trunks {
         order
     }
 
-    /// Whether a call to `number` could leave now, as far as is known.
-    pub fn reaches(&self, now: Instant, number: &str) -> bool {
-        self.carriers.values().any(|carrier| carrier.settings.allows(number) && carrier.is_usable(now))
+    /// Whether a call to `number` could leave, rests and limits aside: they are over by themselves.
+    pub fn reaches(&self, number: &str) -> bool {
+        self.carriers.values().any(|carrier| carrier.settings.allows(number) && carrier.is_there())
     }
 
     pub fn state(&self, trunk: &TrunkId) -> Option<TrunkState> {
@@ -360,9 +360,13 @@ impl Carrier {
         }
     }
 
-    fn is_usable(&self, now: Instant) -> bool {
+    fn is_there(&self) -> bool {
         let registered = self.settings.register.is_none() || self.registered;
-        self.state != TrunkState::Down && registered && self.resting_until <= now
+        self.state != TrunkState::Down && registered
+    }
+
+    fn is_usable(&self, now: Instant) -> bool {
+        self.is_there() && self.resting_until <= now
     }
 
     fn rank(&self) -> (u16, u16, TrunkId) {

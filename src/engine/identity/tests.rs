@@ -112,3 +112,39 @@ fn hops_count_down_from_what_came() {
     let hops = |fields: &[&str]| Caller::new(NameAddr::parse("<sip:a@b>").unwrap(), &headers(fields), None).origin.hops;
     assert_eq!((hops(&[]), hops(&["Max-Forwards: 12"]), hops(&["Max-Forwards: 300"])), (70, 12, 70));
 }
+
+#[test]
+fn who_calls_out_is_shown_by_the_trunk_s_rules() {
+    let server = crate::center::Server { host: "carrier.example".into(), port: Some(5070), transport: None };
+    let of = |shows_caller, asserts, number: Option<&str>| Trunk {
+        server: Some(server.clone()),
+        identity: Identity { number: number.map(str::to_owned), shows_caller, asserts },
+        ..trunk()
+    };
+    let origin =
+        |number: Option<&str>, private| Origin { trunk: None, number: number.map(str::to_owned), private, hops: 70 };
+    let (known, unknown) = (origin(Some("+4940555"), false), origin(None, false));
+    let hidden = origin(Some("+4940555"), true);
+    const OURS: &str = "<sip:+4930123@carrier.example>";
+    const HIS: &str = "<sip:+4940555@carrier.example>";
+    const NOBODY: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+    let ours = Some("+4930123");
+    let rows: [(Trunk, &Origin, &str, Option<&str>, bool); 9] = [
+        // trunk, caller, From, P-Asserted-Identity, Privacy
+        (of(false, false, ours), &known, OURS, None, false),
+        (of(false, true, ours), &known, OURS, Some(OURS), false),
+        (of(false, true, ours), &hidden, OURS, Some(OURS), false),
+        (of(true, false, ours), &known, HIS, None, false),
+        (of(true, true, ours), &known, HIS, Some(HIS), false),
+        (of(true, true, ours), &unknown, OURS, Some(OURS), false),
+        (of(true, true, ours), &hidden, NOBODY, Some(HIS), true),
+        (of(true, false, ours), &hidden, NOBODY, None, true),
+        (of(false, false, None), &known, "<sip:account@carrier.example>", None, false),
+    ];
+    for (number, (trunk, origin, from, asserted, private)) in rows.into_iter().enumerate() {
+        let (told, headers) = outgoing(&trunk, origin);
+        assert_eq!(told.text(), from, "row {number}");
+        assert_eq!(values(&headers, "P-Asserted-Identity").next(), asserted, "row {number}");
+        assert_eq!(values(&headers, "Privacy").next(), private.then_some("id"), "row {number}");
+    }
+}

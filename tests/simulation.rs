@@ -140,6 +140,7 @@ mod planted {
             (Bug::LogsNumber, 1, Check::NoPersonalText),
             (Bug::ForgetsRefusal, 1, Check::ReservedRings),
             (Bug::AsksTooMuch, 1, Check::NobodyWaits),
+            (Bug::ForgetsTrunk, 1, Check::TrunksAgree),
         ];
         let wrong: Vec<_> = rows
             .into_iter()

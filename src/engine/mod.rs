@@ -211,6 +211,7 @@ struct Ids {
     works: IdCounter,
     handles: IdCounter,
     ports: u64,
+    probes: u64,
     seq: u64,
 }
 
@@ -240,10 +241,11 @@ impl Index {
 impl Engine {
     pub fn new(start: Start, config: Configuration) -> Engine {
         let counter = || IdCounter::new(start.node, start.epoch);
-        let ids = Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, seq: start.next_seq };
+        let ids =
+            Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, probes: 0, seq: start.next_seq };
         let rng = Rng::new(start.seed);
         let mut sip_config = start.sip.clone();
-        configure_sip(&mut sip_config, &config.center);
+        trunks::configure_sip(&mut sip_config, &config.center);
         let mut engine = Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
@@ -462,7 +464,7 @@ impl Engine {
         self.index = Index::new(&config);
         self.router.handle(self.now, acd::Input::Configure(config.center.clone()));
         let mut sip_config = self.start.sip.clone();
-        configure_sip(&mut sip_config, &config.center);
+        trunks::configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
         self.config = config;
         self.configure_trunks();
@@ -499,16 +501,4 @@ impl Engine {
         self.media_do(media::Command::Open { port });
         port
     }
-}
-
-/// Puts the center's people and names into the endpoint's settings.
-fn configure_sip(sip: &mut sip::Config, center: &Center) {
-    sip.realm.clone_from(&center.name);
-    sip.domains.clone_from(&center.domains);
-    sip.users = center.agents.values().map(|agent| agent.user.clone()).collect();
-    let trunks = center.trunks.values();
-    let peers = trunks.clone().flat_map(|trunk| trunk.peers.iter().map(|peer| (trunk.id.clone(), *peer)));
-    sip.trunk_peers = peers.collect();
-    let proven = trunks.filter(|trunk| trunk.accepts_digest);
-    sip.trunk_users = proven.filter_map(|trunk| Some((trunk.user.clone()?, trunk.id.clone()))).collect();
 }

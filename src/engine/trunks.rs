@@ -6,6 +6,7 @@
 
 use super::{Engine, outside};
 use crate::acd::{self, AgentChange};
+use crate::center::Center;
 use crate::event::{TrunkMode, What};
 use crate::ids::{AgentId, TrunkId};
 use crate::sip::uri::Uri;
@@ -87,7 +88,9 @@ impl Engine {
 
     fn probe(&mut self, trunk: TrunkId) {
         let Some(uri) = self.server_of(&trunk) else { return };
-        let id = self.probes.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.probes.retain(|_, other| *other != trunk);
+        self.ids.probes += 1;
+        let id = self.ids.probes;
         self.probes.insert(id, trunk);
         self.sip_do(sip::Command::Probe { id, uri });
     }
@@ -112,6 +115,18 @@ impl Engine {
         let trunk = TrunkId::new(name);
         self.trunks.handle(self.now, trunk::Input::Registered { trunk, holds });
     }
+}
+
+/// Puts the center's people and names into the endpoint's settings.
+pub(super) fn configure_sip(sip: &mut sip::Config, center: &Center) {
+    sip.realm.clone_from(&center.name);
+    sip.domains.clone_from(&center.domains);
+    sip.users = center.agents.values().map(|agent| agent.user.clone()).collect();
+    let trunks = center.trunks.values();
+    let peers = trunks.clone().flat_map(|trunk| trunk.peers.iter().map(|peer| (trunk.id.clone(), *peer)));
+    sip.trunk_peers = peers.collect();
+    let proven = trunks.filter(|trunk| trunk.accepts_digest);
+    sip.trunk_users = proven.filter_map(|trunk| Some((trunk.user.clone()?, trunk.id.clone()))).collect();
 }
 
 fn mode(state: TrunkState) -> TrunkMode {

@@ -48,12 +48,14 @@ pub enum Check {
     PeerHangsUp,
     /// No phone rings for ever.
     RingingEnds,
+    /// What a trunk has in use are the legs that run over it, no more than it may; an outside party is in one call.
+    TrunksAgree,
     /// In the end there are no calls, timers, ports or dialogs left.
     Quiet,
 }
 
 impl Check {
-    pub const ALL: [Check; 19] = [
+    pub const ALL: [Check; 20] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -72,6 +74,7 @@ impl Check {
         Check::TalkersHear,
         Check::PeerHangsUp,
         Check::RingingEnds,
+        Check::TrunksAgree,
         Check::Quiet,
     ];
 }

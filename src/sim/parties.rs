@@ -314,6 +314,9 @@ impl World {
             What::Retrieved { .. } => "retrieved".to_owned(),
             What::PhoneReachable { agent, reachable: false } => format!("agent {agent}: the phone does not answer"),
             What::PhoneReachable { agent, reachable: true } => format!("agent {agent}: the phone answers again"),
+            What::TrunkFailed { trunk, why, .. } => format!("{trunk} does not carry it: {why:?}"),
+            What::Transferred { .. } => "joins caller and outside party".to_owned(),
+            What::TransferFailed { why } => format!("transfer failed: {why:?}"),
             What::DrainStarted => "drains".to_owned(),
             _ => return,
         };

@@ -1,15 +1,18 @@
 //! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
 
-use crate::center::{Agent, Center, Form, Identity, Limits, Line, NumberPlan, Queue, Share, ShortCodes, Trunk};
+use crate::center::{Agent, Center, Form, Identity, Limits, Line, NumberPlan, Queue, Server, Share, ShortCodes, Trunk};
 use crate::engine::{Configuration, RINGING, SILENCE};
 use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId, TrunkId};
-use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
+use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step, TransferStep};
 use crate::media::SoundId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What callers dial.
 pub const LINE: &str = "100";
+/// What callers dial to be put through to an outside party, where there are carriers for that, and his number.
+pub const VENDOR_LINE: &str = "300";
+pub const VENDOR: &str = "+4940123456";
 /// What agents dial to take calls, and to take none.
 pub const READY: &str = "*50";
 pub const NOT_READY: &str = "*51";
@@ -54,6 +57,10 @@ pub fn configuration(agents: u32) -> Configuration {
         },
         limits: Limits { calls: 20_000, silence: Duration::from_secs(30), drain: Duration::from_secs(300) },
     };
+    // Every second one of the first callers comes over a trunk; the very first one does not.
+    let callers = (0..64).map(|n| super::parties::address(agents + 1 + 2 * n).ip().to_string()).collect::<Vec<_>>();
+    let carrier = trunk("carrier", &callers.iter().map(String::as_str).collect::<Vec<_>>(), 50);
+    let center = Center { trunks: BTreeMap::from([(carrier.id.clone(), carrier)]), ..center };
     let sounds = SOUNDS.iter().zip(0..).map(|((name, _), id)| ((*name).to_owned(), SoundId(id)));
     Configuration { center, flows: BTreeMap::from([(FlowId::new("main"), flow())]), sounds: sounds.collect() }
 }
@@ -107,6 +114,27 @@ pub fn trunk(name: &str, addresses: &[&str], calls: u32) -> Trunk {
         allowed: Vec::new(),
         denied: Vec::new(),
     }
+}
+
+/// What [`VENDOR_LINE`]'s callers are led to: an outside number, over carriers at these addresses, tried in this order.
+pub fn add_vendor(configuration: &mut Configuration, carriers: &[(String, std::net::SocketAddr)]) {
+    let Configuration { center, flows, .. } = configuration;
+    for ((name, at), order) in carriers.iter().zip(0..) {
+        let (host, port, transport) = (at.ip().to_string(), Some(at.port()), None);
+        let mut trunk = trunk(name, &[&at.to_string()], 50);
+        (trunk.server, trunk.order) = (Some(Server { host, port, transport }), order);
+        trunk.allowed = vec!["+49".to_owned()];
+        center.trunks.insert(trunk.id.clone(), trunk);
+    }
+    let (vendor, id) = (FlowId::new("vendor"), LineId::new("vendor"));
+    let transfer =
+        TransferStep { number: VENDOR.to_owned(), ring: RING, busy: "busy".to_owned(), failed: "menu".to_owned() };
+    let mut flow = flow();
+    flow.steps.insert("vendor".to_owned(), Step::Transfer(transfer));
+    (flow.id, flow.start) = (vendor.clone(), "vendor".to_owned());
+    let line = Line { id: id.clone(), numbers: vec![VENDOR_LINE.to_owned()], flow: vendor.clone(), ..line() };
+    center.lines.insert(id, line);
+    flows.insert(vendor, flow);
 }
 
 fn queue(name: &str) -> Queue {

@@ -35,7 +35,7 @@ const ANSWERS: u32 = 2;
 pub const REST: Duration = Duration::from_secs(10);
 /// A longer Retry-After is not believed: nobody shall take a trunk away for a day.
 const LONGEST_REST: Duration = Duration::from_secs(300);
-/// While it is open whether a trunk is up it is asked this often, if not more often anyway.
+/// How long an answer to OPTIONS may take; and while it is open whether a trunk is up, or it is down, the pause.
 const IN_DOUBT: Duration = Duration::from_secs(5);
 
 /// Whether a trunk's server answers.
@@ -99,7 +99,7 @@ pub enum Input {
 /// What the machine wants done, or tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
-    /// Send OPTIONS to the server and answer with `Probed`.
+    /// Send OPTIONS to the server and answer with `Probed`; an earlier one does not matter any more.
     Probe {
         trunk: TrunkId,
     },
@@ -160,12 +160,7 @@ impl Trunks {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Configure(trunks) => self.configure(now, trunks),
-            Input::Probed { trunk, answered } => {
-                if let Some(carrier) = self.carriers.get_mut(&trunk) {
-                    carrier.asked = false;
-                }
-                self.heard(now, &trunk, answered);
-            }
+            Input::Probed { trunk, answered } => self.probed(now, trunk, answered),
             Input::Registered { trunk, holds } => self.registered(&trunk, holds),
             Input::Carried { trunk } => self.heard(now, &trunk, true),
             Input::Failed { trunk, why } => self.failed(now, &trunk, why),
@@ -280,14 +275,25 @@ impl Trunks {
         }
     }
 
+    /// Asks the server, and looks again soon whether it has answered.
     fn probe(&mut self, now: Instant, trunk: TrunkId) {
         let Some(carrier) = self.carriers.get_mut(&trunk) else { return };
         let Some(pause) = carrier.settings.options else { return };
-        let in_doubt = carrier.state == TrunkState::Unknown || carrier.run.unsigned_abs() < FAILURES.max(ANSWERS);
-        let pause = if in_doubt { pause.min(IN_DOUBT) } else { pause };
-        let asks = !std::mem::replace(&mut carrier.asked, true);
-        self.timers.set(Timer::Probe(trunk.clone()), now + pause);
-        self.outputs.extend(asks.then_some(Output::Probe { trunk }));
+        if std::mem::replace(&mut carrier.asked, true) {
+            self.heard(now, &trunk, false);
+        }
+        self.timers.set(Timer::Probe(trunk.clone()), now + pause.min(IN_DOUBT));
+        self.outputs.push_back(Output::Probe { trunk });
+    }
+
+    fn probed(&mut self, now: Instant, trunk: TrunkId, answered: bool) {
+        let Some(carrier) = self.carriers.get_mut(&trunk) else { return };
+        carrier.asked = false;
+        self.heard(now, &trunk, answered);
+        let carrier = &self.carriers[&trunk];
+        let Some(pause) = carrier.settings.options else { return };
+        let settled = answered && carrier.state == TrunkState::Up;
+        self.timers.set(Timer::Probe(trunk), now + if settled { pause } else { pause.min(IN_DOUBT) });
     }
 
     /// The server of a trunk gave an answer, or none where one was due.
@@ -313,11 +319,6 @@ impl Trunks {
         if from != to {
             self.outputs.push_back(Output::State { trunk: trunk.clone(), from, to });
         }
-        let doubt = !answered || to == TrunkState::Down;
-        if doubt && self.carriers[trunk].settings.options.is_some_and(|pause| pause > IN_DOUBT) {
-            let soon = if from == to && to == TrunkState::Down && !answered { None } else { Some(now + IN_DOUBT) };
-            soon.into_iter().for_each(|at| self.timers.set(Timer::Probe(trunk.clone()), at));
-        }
     }
 
     fn registered(&mut self, trunk: &TrunkId, holds: bool) {
@@ -339,8 +340,11 @@ impl Trunks {
         };
         carrier.resting_until = carrier.resting_until.max(now + rest);
         if why == Failure::Unreachable {
+            let asks = carrier.settings.options.is_some() && !carrier.asked;
             self.heard(now, trunk, false);
-            self.probe(now, trunk.clone());
+            if asks {
+                self.timers.set(Timer::Probe(trunk.clone()), now);
+            }
         }
     }
 }

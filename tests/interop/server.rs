@@ -26,12 +26,25 @@ pub struct Wishes {
     pub drain: &'static str,
     /// Further lines of `[server.sip]` and tables below it.
     pub sip: String,
+    /// Further tables at the end of the configuration.
+    pub more: String,
+    /// Further flows: name and text.
+    pub flows: Vec<(&'static str, String)>,
 }
 
 impl Wishes {
     pub fn agents(users: &[&str]) -> Wishes {
         let agents = users.iter().map(|user| (*user).to_owned()).collect();
-        Wishes { agents, silence: "30s", ring_timeout: "20s", wrap_up: "0s", drain: "1m", sip: String::new() }
+        Wishes {
+            agents,
+            silence: "30s",
+            ring_timeout: "20s",
+            wrap_up: "0s",
+            drain: "1m",
+            sip: String::new(),
+            more: String::new(),
+            flows: Vec::new(),
+        }
     }
 }
 
@@ -135,6 +148,9 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
     let direct = "version = 1\nstart = \"wait\"\n[step.wait]\nqueue = \"general\"\notherwise = \"later\"\n\
                   [step.later]\nhang_up = \"You are ready.\"\n";
     std::fs::write(flows.join("direct.toml"), direct).expect("a flow");
+    for (name, text) in &wishes.flows {
+        std::fs::write(flows.join(format!("{name}.toml")), text).expect("a flow");
+    }
     let (first, last) = ground.audio_ports();
     let mut text = format!(
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
@@ -147,6 +163,7 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);
         writeln!(text, "[queue.{queue}]\nring_timeout = \"{ring}\"\nwrap_up = \"{wrap}\"").expect("text");
     }
+    text.push_str(&wishes.more);
     let mut passwords = String::new();
     for (number, user) in (1001..).zip(&wishes.agents) {
         writeln!(text, "[agent.{number}]\nuser = \"{user}\"\nqueues = [\"general\", \"technical\"]").expect("text");

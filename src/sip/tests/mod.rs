@@ -9,6 +9,7 @@ mod referrals;
 mod sessions;
 mod storm;
 mod transports;
+mod trunks;
 
 use super::header::{Method, NameAddr};
 use super::message::{Message, Request, Response};

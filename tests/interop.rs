@@ -13,6 +13,8 @@ mod audio;
 mod capture;
 #[path = "interop/harness.rs"]
 mod harness;
+#[path = "interop/nets.rs"]
+mod nets;
 #[path = "interop/peers.rs"]
 mod peers;
 #[path = "interop/server.rs"]
@@ -20,12 +22,22 @@ mod server;
 
 #[path = "interop/crowd.rs"]
 mod crowd;
+#[path = "interop/edge.rs"]
+mod edge;
 #[path = "interop/first_call.rs"]
 mod first_call;
+#[path = "interop/flow.rs"]
+mod flow;
+#[path = "interop/flows.rs"]
+mod flows;
 #[path = "interop/heard.rs"]
 mod heard;
+#[path = "interop/home.rs"]
+mod home;
 #[path = "interop/leaving.rs"]
 mod leaving;
+#[path = "interop/pairs.rs"]
+mod pairs;
 #[path = "interop/rights.rs"]
 mod rights;
 #[path = "interop/running.rs"]

@@ -17,7 +17,9 @@ impl Endpoint {
             Some(response)
         };
         if !self.understands(&request.method) {
-            return refuse(405, Name::Allow, self.allow());
+            // §21.5.2: who does not even know the method is not capable of it for anybody.
+            let status = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
+            return refuse(status, Name::Allow, self.allow());
         }
         let is_known = |tag: &str| SUPPORTED.iter().any(|known| known.eq_ignore_ascii_case(tag));
         let unknown: Vec<&str> = headers.all(&Name::Require).filter(|tag| !is_known(tag)).collect();
@@ -32,6 +34,9 @@ impl Endpoint {
         }
         if negotiates(request) && !request.body.is_empty() && !is_sdp(request) {
             return refuse(415, Name::Accept, "application/sdp".to_owned());
+        }
+        if request.method == Method::Invite && !takes_sdp(request) {
+            return refuse(406, Name::Accept, "application/sdp".to_owned()); // §21.4.7, RFC 4475 §3.3.15
         }
         if let Some(min) = self.too_short(request) {
             return refuse(422, Name::MinSe, min.to_string()); // RFC 4028 §9
@@ -79,6 +84,13 @@ pub(super) fn ignore_optional_body(request: &mut Request) {
 /// Whether a body would be an offer.
 fn negotiates(request: &Request) -> bool {
     matches!(request.method, Method::Invite | Method::Update | Method::Prack)
+}
+
+/// Whether the caller could read our description: without an Accept he can (§20.1).
+fn takes_sdp(request: &Request) -> bool {
+    let kind = |range: &str| range.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let mut ranges = request.headers.all(&Name::Accept).map(kind).peekable();
+    ranges.peek().is_none() || ranges.any(|range| matches!(range.as_str(), "application/sdp" | "application/*" | "*/*"))
 }
 
 fn is_sdp(request: &Request) -> bool {

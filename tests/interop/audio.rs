@@ -23,6 +23,22 @@ pub fn encode(sample: i16) -> u8 {
     !(sign | exponent << 4 | (magnitude >> (exponent + 3) & 15)) as u8
 }
 
+/// G.711 A-law, after the same.
+pub fn decode_alaw(byte: u8) -> i16 {
+    let byte = byte ^ 0x55;
+    let (exponent, mantissa) = (byte >> 4 & 7, i32::from(byte & 15) << 4);
+    let magnitude = if exponent == 0 { mantissa + 8 } else { (mantissa + 264) << (exponent - 1) };
+    if byte & 128 == 0 { -magnitude as i16 } else { magnitude as i16 }
+}
+
+pub fn encode_alaw(sample: i16) -> u8 {
+    let magnitude = i32::from(sample).abs().min(32_635);
+    let exponent = (31 - (magnitude.max(1) as u32).leading_zeros() as i32 - 7).max(0);
+    let mantissa = if exponent == 0 { magnitude >> 4 } else { magnitude >> (exponent + 3) };
+    let sign = if sample < 0 { 0 } else { 128 };
+    (sign | exponent << 4 | mantissa & 15) as u8 ^ 0x55
+}
+
 pub fn tone(hz: f64, seconds: f64) -> Vec<i16> {
     let step = std::f64::consts::TAU * hz / RATE;
     (0..(seconds * RATE) as usize).map(|n| ((n as f64 * step).sin() * 9000.0) as i16).collect()
@@ -110,6 +126,8 @@ fn correlation(a: &[i16], b: &[i16]) -> f64 {
 fn ears_can_be_trusted() {
     for sample in [-32_000, -5000, -100, 0, 7, 250, 4000, 31_000] {
         let back = decode(encode(sample));
+        assert!((i32::from(back) - i32::from(sample)).abs() <= 16 + i32::from(sample).abs() / 16, "{sample} {back}");
+        let back = decode_alaw(encode_alaw(sample));
         assert!((i32::from(back) - i32::from(sample)).abs() <= 16 + i32::from(sample).abs() / 16, "{sample} {back}");
     }
     let (low, high) = (tone(440.0, 1.0), tone(1000.0, 1.0));

@@ -10,6 +10,12 @@ use std::path::Path;
 
 /// What the clockwork of a capture sends.
 pub const TICK: &[u8] = b"tick";
+/// How much of the time a peer must have said something, however busy the machine is.
+const LEAST: f64 = 0.7;
+/// Seconds between two ticks, of which there is one every 10 ms, that only a machine that stands still explains.
+const STILL: f64 = 0.03;
+/// Seconds that a stream's time line may differ from the clock's: a busy machine sends late.
+const OFF: f64 = 0.8;
 
 /// One UDP datagram, or what one TCP segment carries: on loopback, each message that is sent is one. `at` in seconds.
 pub struct Datagram {
@@ -57,6 +63,28 @@ pub struct Rtp {
     pub payload: Vec<u8>,
 }
 
+/// What SIPp and baresip speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    Mu,
+    A,
+}
+
+impl Codec {
+    /// Its payload type (RFC 3551 §6).
+    pub fn number(self) -> u8 {
+        if self == Codec::Mu { 0 } else { 8 }
+    }
+
+    pub fn name(self) -> &'static str {
+        if self == Codec::Mu { "PCMU" } else { "PCMA" }
+    }
+
+    fn encode(self, sample: i16) -> u8 {
+        if self == Codec::Mu { audio::encode(sample) } else { audio::encode_alaw(sample) }
+    }
+}
+
 /// What went from one address to another.
 pub struct Stream(pub Vec<Rtp>);
 
@@ -73,9 +101,9 @@ impl Capture {
         let (mut messages, mut streams, mut ticks) = (Vec::new(), BTreeMap::new(), Vec::new());
         for datagram in datagrams(&bytes) {
             let Datagram { at, from, to, bytes } = datagram;
-            if bytes == TICK {
+            if let Some(waited) = bytes.strip_prefix(TICK) {
                 let (sequence, timestamp, ssrc, payload_type) = (0, 0, 0, 0);
-                ticks.push(Rtp { at, sequence, timestamp, ssrc, payload_type, payload: Vec::new() });
+                ticks.push(Rtp { at, sequence, timestamp, ssrc, payload_type, payload: waited.to_vec() });
             } else if let Some(packet) = rtp(at, &bytes) {
                 streams.entry((from, to)).or_insert_with(|| Stream(Vec::new())).0.push(packet);
             } else if bytes.first().is_some_and(u8::is_ascii_uppercase) {
@@ -102,6 +130,18 @@ impl Capture {
             }
         }
         legs
+    }
+
+    /// For how many milliseconds between two times the machine let the server wait, or stood still altogether.
+    pub fn starved(&self, from: f64, to: f64) -> f64 {
+        let waited = |tick: &Rtp| tick.payload.as_slice().try_into().map_or(0, u64::from_be_bytes);
+        let ticks = &self.ticks.0;
+        let before = ticks.iter().take_while(|tick| tick.at <= from).last();
+        let after = ticks.iter().find(|tick| tick.at >= to).or(ticks.last());
+        let Some((before, after)) = before.zip(after) else { return 0.0 };
+        let still = self.ticks.between(before.at, after.at.next_up()).windows(2).map(|pair| pair[1].at - pair[0].at);
+        let still: f64 = still.filter(|gap| *gap > STILL).sum();
+        (waited(after).saturating_sub(waited(before)) as f64 / 1e6).max(still * 1000.0)
     }
 
     pub fn stream(&self, from: SocketAddr, to: SocketAddr) -> &Stream {
@@ -147,11 +187,12 @@ impl Leg {
     fn see(&mut self, message: &Message) {
         let (method, of_invite) = (message.method(), message.header("CSeq").ends_with("INVITE"));
         match (method, message.status()) {
-            (Some("INVITE"), _) => {
+            // Only the first, not what a proxy makes of it, nor what either side offers later.
+            (Some("INVITE"), _) if self.sides.is_none() => {
                 self.sides = Some((message.from, message.to));
                 self.from = user(message.header("From"));
                 self.to = user(message.first_line());
-                self.offered = message.media().or(self.offered);
+                self.offered = message.media();
             }
             (Some("CANCEL"), _) => self.cancelled = true,
             (Some("BYE"), _) if self.ended.is_none() => {
@@ -205,7 +246,7 @@ impl Stream {
         for packet in audio {
             let line = f64::from(packet.timestamp.wrapping_sub(first.timestamp)) / audio::RATE;
             let off = line - (packet.at - first.at);
-            assert!(off.abs() < 0.3, "{whose}: the time line is {off:.3} s off at {:.3} s", packet.at - first.at);
+            assert!(off.abs() < OFF, "{whose}: the time line is {off:.3} s off at {:.3} s", packet.at - first.at);
         }
     }
 
@@ -221,11 +262,28 @@ impl Stream {
         samples(self.between(from, to))
     }
 
+    /// When its first and its last packet passed.
+    pub fn time(&self) -> (f64, f64) {
+        (self.0[0].at, self.0[self.0.len() - 1].at)
+    }
+
     /// Of a hundred 20 ms frames between two times, how many carried the tone.
     pub fn tone(&self, hz: f64, from: f64, to: f64) -> f64 {
+        self.frames(hz, from, to) * 100.0 / ((to - from) * 50.0).floor().max(1.0)
+    }
+
+    /// How many 20 ms frames between two times carried the tone.
+    pub fn frames(&self, hz: f64, from: f64, to: f64) -> f64 {
         let frames = samples(self.between(from, to));
-        let with = frames.chunks_exact(audio::FRAME).filter(|frame| audio::has_tone(frame, hz)).count();
-        with as f64 * 100.0 / ((to - from) * 50.0).floor().max(1.0)
+        frames.chunks_exact(audio::FRAME).filter(|frame| audio::has_tone(frame, hz)).count() as f64
+    }
+
+    /// The same of those frames that `said` had: what a peer on a busy machine did not say, nobody can hear.
+    pub fn tone_of(&self, said: &Stream, hz: f64, from: f64, to: f64) -> f64 {
+        let most = ((to - from) * 50.0).floor().max(1.0);
+        let said = said.frames(hz, from, to).min(most);
+        assert!(said >= most * LEAST, "{hz} Hz was said in {said} of {most} frames: the test proves nothing");
+        (self.frames(hz, from, to) * 100.0 / said).min(100.0)
     }
 
     /// The longest gap that is not the speaker's own: who hears nothing while nothing is said has lost nothing. A gap
@@ -250,8 +308,15 @@ impl Stream {
 }
 
 fn samples(packets: &[Rtp]) -> Vec<i16> {
-    let audio = packets.iter().filter(|packet| packet.payload_type == 0);
-    audio.flat_map(|packet| packet.payload.iter().map(|byte| audio::decode(*byte))).collect()
+    let decoded = |packet: &Rtp| -> Vec<i16> {
+        let decode: fn(u8) -> i16 = match packet.payload_type {
+            0 => audio::decode,
+            8 => audio::decode_alaw,
+            _ => return Vec::new(),
+        };
+        packet.payload.iter().map(|byte| decode(*byte)).collect()
+    };
+    packets.iter().flat_map(decoded).collect()
 }
 
 fn rtp(at: f64, bytes: &[u8]) -> Option<Rtp> {
@@ -271,23 +336,28 @@ fn rtp(at: f64, bytes: &[u8]) -> Option<Rtp> {
     })
 }
 
-/// A classic pcap file of Ethernet frames, which is what tcpdump writes for the loopback interface.
+/// A classic pcap file of Ethernet frames, which is what tcpdump writes for the loopback interface, or of "cooked" ones
+/// for all interfaces.
 fn datagrams(file: &[u8]) -> Vec<Datagram> {
     let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().expect("four bytes"));
-    assert!(file.len() >= 24 && word(0) == 0xa1b2_c3d4 && word(20) == 1, "not a capture of Ethernet frames");
+    assert!(file.len() >= 24 && word(0) == 0xa1b2_c3d4, "not a capture");
+    let header = match word(20) {
+        1 => 14,
+        113 => 16,
+        kind => panic!("a capture of frames of kind {kind}"),
+    };
     let (mut found, mut at) = (Vec::new(), 24);
     while at + 16 <= file.len() {
         let (seconds, micros, length) = (word(at), word(at + 4), word(at + 8) as usize);
         let Some(frame) = file.get(at + 16..at + 16 + length) else { break }; // still being written
         let time = f64::from(seconds) + f64::from(micros) / 1e6;
-        found.extend(datagram(time, frame));
+        found.extend(frame.get(header..).and_then(|ip| datagram(time, ip)));
         at += 16 + length;
     }
     found
 }
 
-fn datagram(at: f64, frame: &[u8]) -> Option<Datagram> {
-    let ip = frame.get(14..)?;
+fn datagram(at: f64, ip: &[u8]) -> Option<Datagram> {
     let whole = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
     let udp = ip.get(usize::from(ip.first()? & 15) * 4..whole.min(ip.len()))?;
     let header = match ip.get(9)? {
@@ -304,7 +374,7 @@ fn datagram(at: f64, frame: &[u8]) -> Option<Datagram> {
 }
 
 /// Writes what SIPp plays: frames of a tone every 20 ms, and keys as RFC 4733 events at some times (in seconds).
-pub fn write_played(path: &Path, samples: &[i16], keys: &[(f64, u8)]) {
+pub fn write_played(path: &Path, (samples, codec): (&[i16], Codec), keys: &[(f64, u8)]) {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
         file.extend(word.to_le_bytes());
@@ -313,7 +383,7 @@ pub fn write_played(path: &Path, samples: &[i16], keys: &[(f64, u8)]) {
         let at = number as f64 * 0.02;
         let key = keys.iter().find(|(start, _)| (*start..*start + 0.12).contains(&(at + 0.001)));
         let (kind, stamp, payload): (u8, usize, Vec<u8>) = match key {
-            None => (0, number, frame.iter().map(|sample| audio::encode(*sample)).collect()),
+            None => (codec.number(), number, frame.iter().map(|sample| codec.encode(*sample)).collect()),
             Some((start, code)) => {
                 let begun = (start * 50.0).round() as usize;
                 let duration = ((number - begun + 1) * audio::FRAME) as u16;
@@ -351,7 +421,7 @@ fn record(at: f64, payload: &[u8]) -> Vec<u8> {
 #[test]
 fn what_is_written_is_read_back() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("played-and-read.pcap");
-    write_played(&path, &audio::tone(600.0, 1.0), &[(0.4, 7)]);
+    write_played(&path, (&audio::tone(600.0, 1.0), Codec::Mu), &[(0.4, 7)]);
     let capture = Capture::read(&path);
     let stream = capture.streams.values().next().expect("one stream");
     stream.assert_one_line("the file");

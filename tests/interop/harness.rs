@@ -4,6 +4,7 @@
 //! end with the test, whatever happens; their outputs stay in the folder and are shown when the test fails.
 
 use super::capture::{Capture, TICK};
+use super::nets::{Place, enter};
 use std::cell::Cell;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -28,6 +29,8 @@ const URGENT: i32 = -10;
 const SHOWN: usize = 6000;
 
 pub const SECOND: Duration = Duration::from_secs(1);
+/// For what comes at once on an idle machine and late on a busy one.
+pub const GENEROUS: Duration = Duration::from_secs(40);
 
 /// Looks until there is something to see. Fails after `limit`, naming what was waited for.
 pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
@@ -55,6 +58,8 @@ pub struct Ground {
     pub dir: PathBuf,
     base: u16,
     next: Cell<u16>,
+    /// The process that is judged, once it runs.
+    server: Cell<u32>,
     /// Holds the block against other tests, in this process and in others.
     _guard: TcpListener,
 }
@@ -66,7 +71,7 @@ impl Ground {
         std::fs::create_dir_all(&dir).expect("a folder for the test");
         let free = |block: u16| Some((block * BLOCK, TcpListener::bind((Ipv4Addr::LOCALHOST, block * BLOCK)).ok()?));
         let (base, guard) = BLOCKS.into_iter().find_map(free).expect("a free block of ports");
-        Ground { dir, base, next: Cell::new(base + 10), _guard: guard }
+        Ground { dir, base, next: Cell::new(base + 10), server: Cell::new(0), _guard: guard }
     }
 
     /// An even port with the odd one above it.
@@ -92,16 +97,24 @@ impl Ground {
 
     /// Starts a program; its outputs go to `NAME.out` and `NAME.err` of the folder.
     pub fn run(&self, name: &str, command: &mut Command) -> Program {
+        self.run_at(None, name, command)
+    }
+
+    /// The same in another network.
+    pub fn run_at(&self, place: Option<&Place>, name: &str, command: &mut Command) -> Program {
+        let network = place.map(Place::descriptor);
         let output = |kind: &str| {
             let path = self.file(&format!("{name}.{kind}"));
             (File::create(&path).expect("a file for a program's output"), path)
         };
         let ((out, out_path), (err, err_path)) = (output("out"), output("err"));
-        command.current_dir(&self.dir).stdin(Stdio::null()).stdout(out).stderr(err);
+        // A group of its own: what it starts ends with it.
+        command.current_dir(&self.dir).stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         // The program ends with the thread of its test even if that is killed.
         // SAFETY: plain system calls, allowed between fork and exec.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
+                network.map_or(Ok(()), enter)?;
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 // Where we may: what else runs on this machine must not be heard in a call.
                 libc::setpriority(libc::PRIO_PROCESS, 0, URGENT);
@@ -110,18 +123,31 @@ impl Ground {
         }
         let shown = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().unwrap_or_else(|why| panic!("`{shown}` cannot be started ({why}): make tools"));
+        if name.starts_with("serve") {
+            self.server.set(child.id());
+        }
         Program { name: name.to_owned(), child, out: out_path, err: err_path }
     }
 
     /// Begins to capture everything that concerns this ground.
     pub fn capture(&self) -> Tcpdump {
-        let path = self.file("wire.pcap");
+        self.capture_at(None, "wire", &["-i", "lo"])
+    }
+
+    /// The same in a network of its own, of all that passes there.
+    pub fn capture_in(&self, place: &Place, name: &str) -> Tcpdump {
+        self.capture_at(Some(place), name, &["-i", "any", "-y", "LINUX_SLL"])
+    }
+
+    fn capture_at(&self, place: Option<&Place>, name: &str, which: &[&str]) -> Tcpdump {
+        let path = self.file(&format!("{name}.pcap"));
         let mut command = Command::new("tcpdump");
-        command.args(["-i", "lo", "-n", "-U", "-B", "16384", "-Z", "root", "-w"]).arg(&path);
+        command.args(which).args(["-n", "-U", "-B", "16384", "-Z", "root", "-w"]).arg(&path);
         command.arg(format!("(udp or tcp) and portrange {}-{}", self.base, self.base + BLOCK - 1));
-        let program = self.run("tcpdump", &mut command);
+        let program = self.run_at(place, &format!("tcpdump-{name}"), &mut command);
         wait_until("tcpdump listens", 10 * SECOND, || program.errors().contains("listening on"));
-        Tcpdump { program, path, base: self.base, _clockwork: Clockwork::start(self.base) }
+        let (base, place) = (self.base, place.cloned());
+        Tcpdump { program, path, base, _clockwork: Clockwork::start(base, place.clone(), self.server.get()), place }
     }
 }
 
@@ -171,6 +197,9 @@ impl Program {
 
     /// kill -9: no farewell.
     pub fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).expect("a process id");
+        // SAFETY: a plain system call; the group is that of our child.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
         _ = self.child.kill();
         _ = self.child.wait();
     }
@@ -204,31 +233,44 @@ pub struct Tcpdump {
     program: Program,
     path: PathBuf,
     base: u16,
+    place: Option<Place>,
     _clockwork: Clockwork,
 }
 
 /// Sends a datagram every few milliseconds into a capture, to tell a machine that stands still from a program that
-/// does not send.
+/// does not send: it says how long the server has waited for a processor so far.
 struct Clockwork {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Clockwork {
-    fn start(port: u16) -> Clockwork {
+    fn start(port: u16, place: Option<Place>, server: u32) -> Clockwork {
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
+            place.iter().for_each(|place| enter(place.descriptor()).expect("a namespace"));
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
             // SAFETY: a plain system call; on Linux it concerns the calling thread only.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, URGENT) };
             while !until.load(Ordering::Relaxed) {
-                _ = socket.send_to(TICK, (Ipv4Addr::LOCALHOST, port));
+                let tick = [TICK, &waited(server).to_be_bytes()].concat();
+                _ = socket.send_to(&tick, (Ipv4Addr::LOCALHOST, port));
                 std::thread::sleep(LOOK);
             }
         });
         Clockwork { stop, thread: Some(thread) }
     }
+}
+
+/// How long the threads of a process have been ready to run without running, in nanoseconds.
+fn waited(process: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let of_thread = |thread: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').nth(1)?.parse::<u64>().ok()
+    };
+    threads.filter_map(of_thread).sum()
 }
 
 impl Drop for Clockwork {
@@ -244,9 +286,20 @@ const LAST: &[u8] = b"end of this capture";
 const TAIL: usize = 1 << 20;
 
 impl Tcpdump {
+    /// What has come so far.
+    pub fn so_far(&self) -> Capture {
+        Capture::read(&self.path)
+    }
+
     pub fn stop(mut self) -> Capture {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-        socket.send_to(LAST, (Ipv4Addr::LOCALHOST, self.base)).expect("a datagram sent");
+        let last = || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+            socket.send_to(LAST, (Ipv4Addr::LOCALHOST, self.base)).expect("a datagram sent");
+        };
+        match &self.place {
+            None => last(),
+            Some(place) => place.inside(last),
+        }
         wait_until("the capture is on disk", 10 * SECOND, || {
             let bytes = std::fs::read(&self.path).expect("a capture");
             bytes[bytes.len().saturating_sub(TAIL)..].windows(LAST.len()).any(|window| window == LAST)

@@ -2,8 +2,10 @@
 
 use super::audio;
 use super::capture;
+pub use super::capture::Codec;
 use super::crowd;
-use super::harness::{Ground, Program, SECOND, wait_until};
+use super::harness::{GENEROUS, Ground, Program, SECOND, wait_until};
+use super::nets::Place;
 use super::server::{Server, TIERLINE, password};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -22,16 +24,25 @@ const BARESIP_MODULES: &str = "/usr/lib/baresip/modules";
 pub struct Sipp<'s> {
     pub name: &'s str,
     pub scenario: &'s str,
-    /// The port it uses; a fresh one if none.
+    /// Instead of a scenario's file, its text.
+    pub text: Option<&'s str>,
+    /// The port it uses, and the one for audio, with the next even one; fresh ones if none.
     pub at: Option<u16>,
+    pub audio: Option<u16>,
     pub from: &'s str,
     pub number: &'s str,
+    /// The network it is in, and its address there.
+    pub place: Option<&'s Place>,
+    pub ip: Ipv4Addr,
+    /// Where it sends to; the server if none.
+    pub to: Option<SocketAddr>,
     pub status: u16,
     /// Tone that `said.pcap` consists of, and keys at times in seconds within it.
     pub says: f64,
     /// Instead, a tone for each call by its number, in `said-N.pcap`.
     pub says_by_call: Option<fn(u32) -> f64>,
     pub keys: &'s [(f64, u8)],
+    pub codec: Codec,
     pub seconds: f64,
     pub calls: u32,
     pub more: &'s [&'s str],
@@ -41,8 +52,28 @@ impl Default for Sipp<'_> {
     fn default() -> Self {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
-        let says_by_call = None;
-        Sipp { name, scenario, at, from, number, status, says, says_by_call, keys, seconds, calls, more }
+        let (says_by_call, text, audio, to) = (None, None, None, None);
+        let (codec, place, ip) = (Codec::Mu, None, Ipv4Addr::LOCALHOST);
+        Sipp {
+            name,
+            scenario,
+            text,
+            at,
+            audio,
+            from,
+            number,
+            place,
+            ip,
+            to,
+            status,
+            says,
+            says_by_call,
+            keys,
+            codec,
+            seconds,
+            calls,
+            more,
+        }
     }
 }
 
@@ -51,42 +82,47 @@ impl Sipp<'_> {
         let dir = ground.file(self.name);
         std::fs::create_dir_all(&dir).expect("a folder for SIPp");
         let said = audio::tone(self.says, self.seconds + 30.0);
-        capture::write_played(&dir.join("said.pcap"), &said, self.keys);
+        capture::write_played(&dir.join("said.pcap"), (&said, self.codec), self.keys);
         for (call, tone) in self.says_by_call.iter().flat_map(|tone| (1..=self.calls).map(move |call| (call, tone))) {
             let said = audio::tone(tone(call), self.seconds + 3.0);
-            capture::write_played(&dir.join(format!("said-{call}.pcap")), &said, &[]);
+            capture::write_played(&dir.join(format!("said-{call}.pcap")), (&said, self.codec), &[]);
         }
         _ = std::fs::copy(Path::new(SIPP_KEYS).join("dtmf_2833_1.pcap"), dir.join("dtmf_2833_1.pcap"));
         std::fs::write(dir.join("scenario.xml"), self.scenario_text()).expect("a scenario");
         let mut command = self.command(ground, server, &dir);
         command.arg("-d").arg(format!("{:.0}", self.seconds * 1000.0)).args(self.more);
-        ground.run(self.name, &mut command)
+        ground.run_at(self.place, self.name, &mut command)
     }
 
     /// SIPp substitutes keywords in what it sends, not in what it expects.
     fn scenario_text(&self) -> String {
+        if let Some(text) = self.text {
+            return text.to_owned();
+        }
         let file = format!("tests/interop/scenarios/{}.xml", self.scenario);
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a scenario");
+        let codec = |codec: Codec| {
+            let (number, name) = (codec.number(), codec.name());
+            [format!("RTP/AVP {number} 101"), format!("a=rtpmap:{number} {name}/8000")]
+        };
+        let changed = codec(Codec::Mu).into_iter().zip(codec(self.codec));
+        let text = changed.fold(text, |text, (usual, other)| text.replace(&usual, &other));
         text.replace("[status]", &self.status.to_string()).replace("[one tone each]", &crowd::one_tone_each())
     }
 
     fn command(&self, ground: &Ground, server: &Server, dir: &Path) -> Command {
-        let (at, audio) = (self.at.unwrap_or_else(|| ground.port()), ground.port());
-        ground.port(); // SIPp takes the next even port too, for video
+        let at = self.at.unwrap_or_else(|| ground.port());
+        // SIPp takes the next even port too, for video.
+        let audio = self.audio.unwrap_or_else(|| [ground.port(), ground.port()][0]);
         let mut command = Command::new("sipp");
-        command.arg("-sf").arg(dir.join("scenario.xml")).args([
-            "-i",
-            "127.0.0.1",
-            "-mi",
-            "127.0.0.1",
-            "-nostdin",
-            "-trace_err",
-        ]);
+        let ip = self.ip.to_string();
+        command.arg("-sf").arg(dir.join("scenario.xml"));
+        command.args(["-i", &ip, "-mi", &ip, "-nostdin", "-trace_err"]);
         command.args(["-p", &at.to_string(), "-mp", &audio.to_string(), "-timeout", "120"]);
         for (key, value) in [("from", self.from), ("number", self.number)] {
             command.args(["-key", key, value]);
         }
-        command.args(["-m", &self.calls.to_string()]).arg(server.sip.to_string());
+        command.args(["-m", &self.calls.to_string()]).arg(self.to.unwrap_or(server.sip).to_string());
         command
     }
 }
@@ -126,45 +162,61 @@ pub struct Baresip {
     pub program: Program,
     control: SocketAddr,
     dir: PathBuf,
+    place: Option<Place>,
 }
 
-impl Baresip {
-    /// Registers as the agent and says a tone in its calls. `answers`: by itself.
-    pub fn start(ground: &Ground, server: &Server, user: &str, hz: f64, answers: bool) -> Baresip {
-        Baresip::start_over(ground, (server.sip, ""), user, hz, answers)
-    }
+/// A baresip in the making: who it is, what it says, and how it reaches us.
+pub struct Softphone<'s> {
+    /// The server's address.
+    pub at: SocketAddr,
+    /// The transport, as what the account's URI ends with: `;transport=tcp`.
+    pub over: &'s str,
+    pub user: &'s str,
+    pub hz: f64,
+    pub codec: Codec,
+    /// As the agent of that name; else it is a caller without an account.
+    pub registers: bool,
+    /// By itself.
+    pub answers: bool,
+    /// Further parameters of its account, each after a semicolon.
+    pub more: &'s str,
+    /// The network it is in, and its address there.
+    pub place: Option<&'s Place>,
+    pub ip: Ipv4Addr,
+}
 
-    /// The same over a transport, given as what the account's URI ends with: `;transport=tcp`.
-    pub fn start_over(ground: &Ground, (at, over): (SocketAddr, &str), user: &str, hz: f64, answers: bool) -> Baresip {
+impl Default for Softphone<'_> {
+    fn default() -> Self {
+        let at = (Ipv4Addr::LOCALHOST, 5060).into();
+        let (over, user, hz, codec, more) = ("", "visitor", 1100.0, Codec::Mu, "");
+        let (place, ip) = (None, Ipv4Addr::LOCALHOST);
+        Softphone { at, over, user, hz, codec, registers: false, answers: false, more, place, ip }
+    }
+}
+
+impl Softphone<'_> {
+    pub fn start(&self, ground: &Ground) -> Baresip {
+        let (user, at, over) = (self.user, self.at, self.over);
         let dir = ground.file(user);
         std::fs::create_dir_all(&dir).expect("a folder for baresip");
-        let mode = if answers { "auto" } else { "manual" };
-        let says = password(user);
-        let account =
-            format!("<sip:{user}@{at}{over}>;auth_user={user};auth_pass={says};answermode={mode};regint=120\n");
-        Baresip::launch(ground, dir, user, hz, &account)
+        let mode = if self.answers { "auto" } else { "manual" };
+        let who = match self.registers {
+            true => format!("auth_user={user};auth_pass={};regint=120", password(user)),
+            false => "regint=0".to_owned(),
+        };
+        let (codec, more) = (self.codec.name(), self.more);
+        let account = format!("<sip:{user}@{at}{over}>;{who};answermode={mode};audio_codecs={codec}{more}\n");
+        self.launch(ground, dir, &account)
     }
 
-    /// One without an account at the server: a caller.
-    pub fn caller(ground: &Ground, name: &str, hz: f64) -> Baresip {
-        Baresip::caller_over(ground, ((Ipv4Addr::LOCALHOST, 5060).into(), ""), name, hz)
-    }
-
-    /// The same over a transport, as [`Baresip::start_over`].
-    pub fn caller_over(ground: &Ground, (at, over): (SocketAddr, &str), name: &str, hz: f64) -> Baresip {
-        let dir = ground.file(name);
-        std::fs::create_dir_all(&dir).expect("a folder for baresip");
-        Baresip::launch(ground, dir, name, hz, &format!("<sip:{name}@{at}{over}>;regint=0\n"))
-    }
-
-    fn launch(ground: &Ground, dir: PathBuf, name: &str, hz: f64, account: &str) -> Baresip {
-        let control = ground.address();
+    fn launch(&self, ground: &Ground, dir: PathBuf, account: &str) -> Baresip {
+        let (name, ip, control) = (self.user, self.ip, ground.address());
         let (sip, tone) = (ground.port(), dir.join("tone.wav"));
         let low = ground.port();
         let high = (0..5).map(|_| ground.port()).last().expect("ports for audio");
-        audio::write_wav(&tone, &audio::tone(hz, 20.0), 8000);
+        audio::write_wav(&tone, &audio::tone(self.hz, 20.0), 8000);
         let mut config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nrtp_ports {low}-{high}\n\
+            "poll_method epoll\nsip_listen {ip}:{sip}\nnet_interface {ip}\nrtp_ports {low}-{high}\n\
              audio_source aufile,{}\naudio_player aubridge,nil\naudio_alert aubridge,nil\nausrc_srate 8000\n\
              ausrc_channels 1\nauplay_srate 8000\nauplay_channels 1\nctrl_tcp_listen {control}\nsnd_path {}\n\
              call_max_calls 4\nmodule_path {BARESIP_MODULES}\n",
@@ -180,20 +232,46 @@ impl Baresip {
         std::fs::write(dir.join("config"), config).expect("baresip's configuration");
         std::fs::write(dir.join("accounts"), account).expect("baresip's account");
         std::fs::write(dir.join("contacts"), "").expect("baresip's contacts");
-        let program = ground.run(name, Command::new("baresip").arg("-v").arg("-f").arg(&dir));
-        wait_until("baresip can be controlled", 15 * SECOND, || TcpStream::connect(control).is_ok());
-        Baresip { program, control, dir }
+        let mut command = Command::new("baresip");
+        let program = ground.run_at(self.place, name, command.arg("-v").arg("-f").arg(&dir));
+        let phone = Baresip { program, control, dir, place: self.place.cloned() };
+        wait_until("baresip can be controlled", GENEROUS, || phone.connect().is_ok());
+        phone
+    }
+}
+
+impl Baresip {
+    /// Registers as the agent and says a tone in its calls. `answers`: by itself.
+    pub fn start(ground: &Ground, server: &Server, user: &str, hz: f64, answers: bool) -> Baresip {
+        Baresip::start_over(ground, (server.sip, ""), user, hz, answers)
+    }
+
+    /// The same over a transport, as in [`Softphone`].
+    pub fn start_over(ground: &Ground, (at, over): (SocketAddr, &str), user: &str, hz: f64, answers: bool) -> Baresip {
+        Softphone { at, over, user, hz, answers, registers: true, ..Softphone::default() }.start(ground)
+    }
+
+    /// One without an account at the server: a caller.
+    pub fn caller(ground: &Ground, name: &str, hz: f64) -> Baresip {
+        Softphone { user: name, hz, ..Softphone::default() }.start(ground)
+    }
+
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        match &self.place {
+            None => TcpStream::connect(self.control),
+            Some(place) => place.inside(|| TcpStream::connect(self.control)),
+        }
     }
 
     pub fn wait_registered(&self) {
-        self.program.says("200 OK", 15 * SECOND);
+        self.program.says("200 OK", GENEROUS);
     }
 
     /// Gives a command, such as `dial sip:100@127.0.0.1:5060`, and returns what baresip answers.
     pub fn tell(&self, command: &str) -> String {
         let (command, params) = command.split_once(' ').unwrap_or((command, ""));
         let ask = serde_json::json!({ "command": command, "params": params, "token": "t" }).to_string();
-        let mut stream = TcpStream::connect(self.control).expect("baresip's control port");
+        let mut stream = self.connect().expect("baresip's control port");
         stream.set_read_timeout(Some(5 * SECOND)).expect("a time-out");
         write!(stream, "{}:{ask},", ask.len()).expect("a command sent");
         let mut answer = Vec::new();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +24,8 @@ pub struct Wishes {
     pub ring_timeout: &'static str,
     pub wrap_up: &'static str,
     pub drain: &'static str,
+    /// Where it serves SIP and audio.
+    pub ip: Ipv4Addr,
     /// Further lines of `[server.sip]` and tables below it.
     pub sip: String,
     /// Further tables at the end of the configuration.
@@ -41,6 +43,7 @@ impl Wishes {
             ring_timeout: "20s",
             wrap_up: "0s",
             drain: "1m",
+            ip: Ipv4Addr::LOCALHOST,
             sip: String::new(),
             more: String::new(),
             flows: Vec::new(),
@@ -65,7 +68,8 @@ pub struct Server<'g> {
 
 impl<'g> Server<'g> {
     pub fn start(ground: &'g Ground, wishes: &Wishes) -> Server<'g> {
-        let (sip, http, data) = (ground.address(), ground.address(), ground.file("data"));
+        let sip = SocketAddr::new(wishes.ip.into(), ground.port());
+        let (http, data) = (ground.address(), ground.file("data"));
         let config = write_center(ground, wishes, sip, http);
         let program = ground.run("serve-1", &mut serve(&config, &data));
         let mut server = Server { ground, program, sip, http, config, data, starts: 1 };
@@ -115,6 +119,17 @@ impl<'g> Server<'g> {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tierline {args:?} failed: {errors}");
         String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The newest call as `tierline calls ID` draws it.
+    pub fn drawing(&self) -> String {
+        let calls = self.calls();
+        self.tierline(&["calls", calls[0]["call"].as_str().expect("a call has an id")])
+    }
+
+    /// First and last port of its audio.
+    pub fn audio_ports(&self) -> (u16, u16) {
+        self.ground.audio_ports()
     }
 
     /// Waits until the log says that a number of calls is over, and that none is left in the engine.

@@ -3,7 +3,7 @@
 use super::audio;
 use super::harness::{Ground, SECOND, talk_for, wait_for, wait_until};
 use super::heard::{assert_talk, said_by};
-use super::peers::{Baresip, Sipp};
+use super::peers::{Baresip, Sipp, Softphone};
 use super::server::{DIRECT, Server, Wishes};
 use super::wire::{Wire, ack, answer, invite, options};
 use super::zone::{Data, Zone};
@@ -232,7 +232,7 @@ fn tls(at: SocketAddr, root: &Path, name: &str) -> std::io::Result<Wire<StreamOw
     Ok(Wire::over(StreamOwned::new(connection, stream)))
 }
 
-fn tls_listener(at: SocketAddr) -> String {
+pub fn tls_listener(at: SocketAddr) -> String {
     format!("[[server.sip.listen]]\ntransport = \"tls\"\nbind = \"{at}\"")
 }
 
@@ -334,7 +334,7 @@ fn baresips_over_tcp_and_tls_hear_each_other() {
     // From TLS to TLS, then from TCP to TLS.
     let ways = [(tls, "guest", 700.0), ((server.sip, ";transport=tcp"), "visitor", 1100.0)];
     for (number, ((at, over), name, hz)) in (1..).zip(ways) {
-        let caller = Baresip::caller_over(&ground, (at, over), name, hz);
+        let caller = Softphone { at, over, user: name, hz, ..Softphone::default() }.start(&ground);
         caller.tell(&format!("dial sip:{DIRECT}@{at}{over}"));
         caller.program.says("Call established", 10 * SECOND);
         talk_for(5 * SECOND);

@@ -21,11 +21,12 @@ fn requests_that_are_not_for_us() {
     let unknown_dialog = "To: <sip:100@10.0.0.1>;tag=zz\n";
     let rows = [
         (ask("OPTIONS", "1", "", ""), 200, allow.clone()),
-        (ask("NEWMETHOD", "1", "", ""), 405, allow.clone()),
+        (ask("NEWMETHOD", "1", "", ""), 501, allow.clone()), // RFC 4475 §3.1.2.18
         (ask("REGISTER", "1", "", ""), 405, allow.clone()),
         (ask("SUBSCRIBE", "1", "", ""), 405, allow),
         (invite("Require: 100rel, x-new, x-newer\n", ""), 420, Some((Name::Unsupported, "x-new, x-newer"))),
         (invite("Content-Type: text/plain\n", "hello"), 415, Some((Name::Accept, "application/sdp"))),
+        (invite("Accept: text/nobodyKnowsThis\n", ""), 406, Some((Name::Accept, "application/sdp"))), // RFC 4475 §3.3.15
         (
             invite("Content-Encoding: gzip\nContent-Type: application/sdp\n", "zz"),
             415,

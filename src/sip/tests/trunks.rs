@@ -42,7 +42,7 @@ fn source(events: &[Event]) -> Option<Source> {
 #[test]
 fn several_registrations_hold_side_by_side_and_end_one_by_one() {
     let mut pair = Pair::with(config(HERE), registrar(&["a", "b"]));
-    ["a", "b"].map(|name| pair.tell(0, register(name)));
+    ["a", "b"].into_iter().for_each(|name| pair.tell(0, register(name)));
     pair.run(100);
     let registered = |name: &str, expires| Event::Registered { name: name.to_owned(), expires };
     assert_eq!(pair.take_events(0), [registered("a", 600), registered("b", 600)]);

@@ -1,0 +1,152 @@
+//! Every method, header, timer and answer code of SIP that we know, used by SIPp: the flows in `flows/`, many against
+//! one server.
+
+use super::flow::{Flow, flow, flows};
+use super::harness::{Ground, Program, SECOND};
+use super::peers::{Sipp, try_register};
+use super::server::{DIRECT, Server, Wishes, password};
+use std::collections::BTreeSet;
+
+/// Flows that run at once.
+const AT_ONCE: usize = 6;
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(100);
+
+fn wishes(agents: &[&str]) -> Wishes {
+    Wishes { silence: "10m", ..Wishes::agents(agents) }
+}
+
+/// Where a SIPp is: its port and the one for audio.
+type Place = (u16, u16);
+
+fn place(ground: &Ground) -> Place {
+    (ground.port(), [ground.port(), ground.port()][0])
+}
+
+/// Starts a SIPp that plays a flow, as `from`.
+fn start(ground: &Ground, server: &Server, (name, flow, from): (&str, &Flow, &str), (at, audio): Place) -> Program {
+    let scenario = flow.scenario();
+    let more: Vec<&str> = flow.options.iter().map(String::as_str).collect();
+    let (at, audio, text) = (Some(at), Some(audio), Some(scenario.as_str()));
+    let sipp = Sipp { name, text, from, number: DIRECT, at, audio, more: &more, ..Sipp::default() };
+    sipp.start(ground, server)
+}
+
+/// Runs flows of callers, some at a time, and tells of all that fail.
+fn run_callers(ground: &Ground, server: &Server, flows: &[Flow]) {
+    let mut failed = Vec::new();
+    let places: Vec<Place> = (0..AT_ONCE).map(|_| place(ground)).collect();
+    let numbered: Vec<(usize, &Flow)> = flows.iter().enumerate().collect();
+    for some in numbered.chunks(AT_ONCE) {
+        let start = |((number, flow), place): (&(usize, &Flow), &Place)| {
+            start(ground, server, (&format!("flow-{number}"), flow, "guest"), *place)
+        };
+        let running: Vec<Program> = some.iter().zip(&places).map(start).collect();
+        for ((_, flow), mut program) in some.iter().zip(running) {
+            if program.wait(LIMIT) != 0 {
+                failed.push(format!("{} ({})", flow.title, program.name));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "SIPp is not content with:\n{}", failed.join("\n"));
+}
+
+/// Takes every phone of an agent away.
+fn leaves(user: &str) -> Flow {
+    flow(&format!(
+        "an agent leaves\n> REGISTER\n  To: <sip:{user}@[remote_ip]>\n< 401\n> REGISTER\n  To: <sip:{user}@[remote_ip]>\n  \
+         Contact: *\n  Expires: 0\n  [authentication username={user} password={}]\n< 200\n",
+        password(user)
+    ))
+}
+
+/// Runs flows of agents' phones, one after the other, each with an agent and a caller of its own: who has refused
+/// often rests for a while.
+fn run_agents(ground: &Ground, flows: &[Flow]) {
+    let users: Vec<String> = (1..=flows.len()).map(|number| format!("agent{number}")).collect();
+    let server = Server::start(ground, &wishes(&users.iter().map(String::as_str).collect::<Vec<_>>()));
+    let (agent, caller) = (place(ground), place(ground));
+    let mut failed = Vec::new();
+    for (flow, user) in flows.iter().zip(&users) {
+        // A phone that has just registered is not asked whether it lives.
+        assert_eq!(try_register(ground, &server, &[user], agent.0, 200), 0, "{user} could not register");
+        let mut phone = start(ground, &server, (user, flow, user), agent);
+        let scenario = if flow.hangs_up() { "caller_waits" } else { "caller_hangs_up" };
+        let (name, at, audio) = (format!("caller-of-{user}"), Some(caller.0), Some(caller.1));
+        let sipp = Sipp { name: &name, scenario, seconds: flow.seconds, at, audio, ..Sipp::default() };
+        let called = sipp.start(ground, &server).wait(LIMIT);
+        if (phone.wait(LIMIT), called) != (0, 0) {
+            failed.push(format!("{} ({user})", flow.title));
+        }
+        assert_eq!(start(ground, &server, ("leaves", &leaves(user), user), agent).wait(LIMIT), 0, "{user} is bound");
+    }
+    assert!(failed.is_empty(), "SIPp is not content with:\n{}", failed.join("\n"));
+    server.wait_ended(flows.len(), 40 * SECOND);
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_code() {
+    let ground = Ground::new("flows_refusals");
+    let server = Server::start(&ground, &wishes(&["ada"]));
+    run_callers(&ground, &server, &flows("refusals"));
+}
+
+#[test]
+fn what_callers_do_in_a_call_is_answered() {
+    let ground = Ground::new("flows_calls");
+    let server = Server::start(&ground, &wishes(&["ada"]));
+    let flows = flows("calls");
+    run_callers(&ground, &server, &flows);
+    server.wait_ended(flows.len(), 10 * SECOND);
+}
+
+#[test]
+fn phones_register_as_the_rfc_says() {
+    let ground = Ground::new("flows_registering");
+    let server = Server::start(&ground, &wishes(&["ada"]));
+    run_callers(&ground, &server, &flows("registering"));
+}
+
+#[test]
+fn what_agents_phones_do_is_answered() {
+    run_agents(&Ground::new("flows_agents"), &flows("agents"));
+}
+
+#[test]
+fn whoever_refuses_gets_his_ack() {
+    let refuses = |status| flow(&format!("an agent's phone answers {status}\n< INVITE\n> {status}\n< ACK\n"));
+    let statuses = [300, 302, 380, 400, 403, 404, 408, 421, 480, 486, 488, 500, 503, 600, 603, 606];
+    run_agents(&Ground::new("flows_refusing"), &statuses.map(refuses));
+}
+
+#[test]
+fn what_takes_its_time_is_waited_for() {
+    let ground = Ground::new("flows_slow");
+    let server = Server::start(&ground, &wishes(&["ada"]));
+    let flows = flows("slow");
+    assert!(flows.len() <= AT_ONCE, "they all run at once");
+    run_callers(&ground, &server, &flows);
+    server.wait_ended(flows.len(), 10 * SECOND);
+}
+
+/// What RFC 3261 and its followers name and this product knows: somewhere in the flows, SIPp sends it or insists on it.
+const NAMED: &[&str] = &[
+    // Methods.
+    "INVITE ACK CANCEL BYE OPTIONS INFO UPDATE PRACK REFER REGISTER SUBSCRIBE NOTIFY MESSAGE PUBLISH DANCE",
+    // Answers that we give; 503 and 404 are also in `running` and `rights`.
+    "200 400 401 403 404 405 406 414 415 416 420 422 423 481 482 483 486 488 491 500 501 505 513 603",
+    // Answers that we get from agents' phones, beside those of `whoever_refuses_gets_his_ack`.
+    "180 183 422 487 491",
+    // Fields that change what happens.
+    "Accept Accept-Encoding Accept-Language Allow Contact Content-Encoding Content-Type CSeq Expires Max-Forwards Min-Expires \
+     Min-SE RAck Reason Refer-To Referred-By Replaces Require Retry-After RSeq Session-Expires Supported Unsupported \
+     WWW-Authenticate",
+];
+
+#[test]
+fn everything_that_is_named_is_used_by_somebody_else_s_program() {
+    let files = ["refusals", "calls", "registering", "agents", "slow"];
+    let used: BTreeSet<String> = files.into_iter().flat_map(flows).flat_map(|flow| flow.names()).collect();
+    let missing: Vec<&str> =
+        NAMED.iter().flat_map(|names| names.split(' ')).filter(|name| !used.contains(*name)).collect();
+    assert!(missing.is_empty(), "no flow uses {missing:?}");
+}

@@ -1,0 +1,232 @@
+//! Heard between every pair of {SIPp, baresip}, over UDP, TCP and TLS, in µ-law and A-law; and hold. (SIPp of
+//! Debian has no TLS, and takes no calls over the connection that it has registered over: there baresip does it.)
+
+use super::capture::{Capture, Leg, Stream};
+use super::harness::{GENEROUS, Ground, Program, SECOND, talk_for, wait_for};
+use super::heard::{HEARD, assert_gap, assert_no_gap, assert_sounds, assert_talk, heard_by, music_from};
+use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent};
+use super::server::{DIRECT, Server, Wishes};
+use super::streams::tls_listener;
+use std::net::SocketAddr;
+
+const CALLER: f64 = 600.0;
+const AGENT: f64 = 1000.0;
+/// How long they talk.
+const TALK: std::time::Duration = std::time::Duration::from_secs(3);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Sipp,
+    Baresip,
+}
+
+/// What both sides of a call use.
+#[derive(Clone, Copy)]
+struct Way {
+    transport: &'static str,
+    codec: Codec,
+    /// Where the server takes this transport.
+    at: SocketAddr,
+}
+
+impl Way {
+    fn over(self) -> &'static str {
+        match self.transport {
+            "tcp" => ";transport=tcp",
+            "tls" => ";transport=tls",
+            _ => "",
+        }
+    }
+
+    fn sipp(self) -> Sipp<'static> {
+        let more: &[&str] = if self.transport == "tcp" { &["-t", "t1"] } else { &[] };
+        Sipp { codec: self.codec, more, ..Sipp::default() }
+    }
+
+    fn softphone<'a>(self, user: &'a str, hz: f64) -> Softphone<'a> {
+        Softphone { at: self.at, over: self.over(), user, hz, codec: self.codec, ..Softphone::default() }
+    }
+}
+
+/// Somebody who answers calls; ends with it.
+enum Phone {
+    Sipp(#[allow(dead_code, reason = "it runs as long as it is held")] Program),
+    Baresip(#[allow(dead_code, reason = "as above")] Baresip),
+}
+
+fn agent(ground: &Ground, server: &Server, way: Way, kind: Kind) -> Phone {
+    match kind {
+        Kind::Sipp => {
+            let sipp = Sipp { scenario: "agent_answers", says: AGENT, seconds: 30.0, ..way.sipp() };
+            Phone::Sipp(sipp_agent(ground, server, "ada", sipp))
+        }
+        Kind::Baresip => {
+            let phone = Softphone { registers: true, answers: true, ..way.softphone("ada", AGENT) }.start(ground);
+            phone.wait_registered();
+            Phone::Baresip(phone)
+        }
+    }
+}
+
+/// A call from its INVITE to its BYE.
+fn call(ground: &Ground, server: &Server, way: Way, kind: Kind) {
+    match kind {
+        Kind::Sipp => {
+            let seconds = TALK.as_secs_f64() + 1.0;
+            let mut caller = Sipp { says: CALLER, seconds, ..way.sipp() }.start(ground, server);
+            assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+        }
+        Kind::Baresip => {
+            let caller = way.softphone("visitor", CALLER).start(ground);
+            caller.tell(&format!("dial sip:{DIRECT}@{}{}", way.at, way.over()));
+            caller.program.says("Call established", GENEROUS);
+            talk_for(TALK + SECOND);
+            caller.tell("hangup");
+        }
+    }
+}
+
+/// Both sides of the call hear each other from the agent's answer to the BYE.
+fn judge(capture: &Capture, server: &Server, way: Way) {
+    if way.transport == "tls" {
+        return judge_hidden(capture, server);
+    }
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (caller, agent): (&Leg, &Leg) = (&legs[0], &legs[1]);
+    let via = format!("SIP/2.0/{} ", way.transport.to_uppercase());
+    assert!(capture.messages.iter().all(|message| message.text.contains(&via)), "not everything went over {via}");
+    assert_talk(capture, server, (caller, agent), AGENT, (agent.talk().0, caller.talk().1));
+    assert_talk(capture, server, (agent, caller), CALLER, agent.talk());
+}
+
+/// Where TLS hides the signaling, audio tells who is who: from the agent's first packet to the caller's last.
+fn judge_hidden(capture: &Capture, server: &Server) {
+    let (first, last) = server.audio_ports();
+    let ours = |at: SocketAddr| (first..=last).contains(&at.port());
+    let said: Vec<(&(SocketAddr, SocketAddr), &Stream)> =
+        capture.streams.iter().filter(|((_, to), _)| ours(*to)).collect();
+    let by = |hz: f64| {
+        let all = said.iter().find(|(_, stream)| {
+            let (from, to) = stream.time();
+            stream.tone(hz, from, to) > 50.0
+        });
+        all.unwrap_or_else(|| panic!("nobody says {hz} Hz"))
+    };
+    let (caller, agent) = (by(CALLER), by(AGENT));
+    let talk = (agent.1.time().0, caller.1.time().1.min(agent.1.time().1));
+    assert!(talk.1 - talk.0 > TALK.as_secs_f64() - 1.0, "they talked for {:.1} s", talk.1 - talk.0);
+    for ((from, to), said, hz) in [(*caller.0, agent.1, AGENT), (*agent.0, caller.1, CALLER)] {
+        let heard = capture.stream(to, from);
+        heard.assert_one_line(&format!("what {from} heard"));
+        // A packet's way through the server begins with the next tick.
+        let time = (talk.0 + 0.04, talk.1);
+        let share = heard.tone_of(said, hz, time.0, time.1);
+        assert!(share >= HEARD, "{from} heard {hz} Hz in {share:.1} %");
+        assert_gap(capture, &from.to_string(), heard.gap_made_after(said, time.0, time.1), time);
+    }
+}
+
+fn every_pair(transport: &'static str, codec: Codec) {
+    // A SIPp is either registered over a connection or called over it.
+    let both = [Kind::Sipp, Kind::Baresip];
+    let callers: &[Kind] = if transport == "tls" { &[Kind::Baresip] } else { &both };
+    let agents: &[Kind] = if transport == "udp" { &both } else { &[Kind::Baresip] };
+    for (called, calling) in agents.iter().flat_map(|called| callers.iter().map(move |calling| (*called, *calling))) {
+        let name = |kind| if kind == Kind::Sipp { "sipp" } else { "baresip" };
+        let ground = Ground::new(&format!("pair_{transport}_{codec:?}_{}_{}", name(calling), name(called)));
+        let secure = ground.address();
+        let sip = if transport == "tls" { tls_listener(secure) } else { String::new() };
+        let server = Server::start(&ground, &Wishes { sip, ..Wishes::agents(&["ada"]) });
+        let way = Way { transport, codec, at: if transport == "tls" { secure } else { server.sip } };
+        let _agent = agent(&ground, &server, way, called);
+        let capture = ground.capture();
+        call(&ground, &server, way, calling);
+        let ended = server.wait_ended(1, GENEROUS);
+        assert_eq!(ended[0]["phase"], "Connected", "{}", ended[0]);
+        let capture = capture.stop();
+        let kinds: Vec<u8> = capture.streams.values().flat_map(|s| s.0.iter().map(|p| p.payload_type)).collect();
+        assert!(kinds.iter().all(|kind| [codec.number(), 101].contains(kind)), "audio is not all {codec:?}");
+        judge(&capture, &server, way);
+    }
+}
+
+#[test]
+fn every_pair_is_heard_over_udp_in_mu_law() {
+    every_pair("udp", Codec::Mu);
+}
+
+#[test]
+fn every_pair_is_heard_over_udp_in_a_law() {
+    every_pair("udp", Codec::A);
+}
+
+#[test]
+fn every_pair_is_heard_over_tcp_in_mu_law() {
+    every_pair("tcp", Codec::Mu);
+}
+
+#[test]
+fn every_pair_is_heard_over_tcp_in_a_law() {
+    every_pair("tcp", Codec::A);
+}
+
+#[test]
+fn two_baresips_are_heard_over_tls_in_mu_law_and_in_a_law() {
+    every_pair("tls", Codec::Mu);
+    every_pair("tls", Codec::A);
+}
+
+/// When a leg's re-INVITEs were answered.
+fn reinvited(capture: &Capture, leg: &Leg) -> Vec<f64> {
+    let of_leg = capture.messages.iter().filter(|message| message.header("Call-ID") == leg.call_id);
+    let answers = of_leg.filter(|message| message.status() == Some(200) && message.header("CSeq").ends_with("INVITE"));
+    answers.map(|message| message.at).skip(1).collect()
+}
+
+/// A baresip agent holds a SIPp caller, who hears music, and retrieves him.
+#[test]
+fn hold_and_resume_are_heard() {
+    let ground = Ground::new("hold");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let way = Way { transport: "udp", codec: Codec::Mu, at: server.sip };
+    let phone = Softphone { registers: true, answers: true, ..way.softphone("ada", AGENT) }.start(&ground);
+    phone.wait_registered();
+    let capture = ground.capture();
+    let mut caller = Sipp { says: CALLER, seconds: 12.0, ..way.sipp() }.start(&ground, &server);
+    phone.program.says("Call established", GENEROUS);
+    let holds = |who: &Baresip| {
+        talk_for(2 * SECOND);
+        let drawn = |what: &str| server.drawing().contains(what).then_some(());
+        who.tell("hold");
+        wait_for("the call is held", GENEROUS, || drawn("hold"));
+        talk_for(2 * SECOND);
+        who.tell("resume");
+        wait_for("the call is retrieved", GENEROUS, || drawn("resume"));
+        talk_for(2 * SECOND);
+    };
+    holds(&phone);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    server.wait_ended(1, GENEROUS);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    let (caller, agent) = (&legs[0], &legs[1]);
+    judge_hold(&capture, &server, (agent, AGENT), (caller, CALLER));
+}
+
+/// `holder` has held and retrieved `held`.
+fn judge_hold(capture: &Capture, server: &Server, (holder, his): (&Leg, f64), (held, its): (&Leg, f64)) {
+    let [held_at, back_at] = reinvited(capture, holder)[..] else { panic!("not held and retrieved once each") };
+    let start = held.talk().0.max(holder.talk().0);
+    let end = held.talk().1.min(holder.talk().1);
+    for time in [(start, held_at - 0.1), (back_at + 0.1, end)] {
+        assert_talk(capture, server, (held, holder), his, time);
+        assert_talk(capture, server, (holder, held), its, time);
+    }
+    let heard = heard_by(capture, held, server);
+    let quiet = (held_at + 0.1, back_at - 0.1);
+    assert_no_gap(capture, "who is held", heard, quiet);
+    let samples = heard.samples(quiet.0, quiet.1);
+    assert_sounds(&samples, &[&music_from(&samples)]);
+    assert!(heard.tone(his, quiet.0, quiet.1) < 5.0, "who is held hears the one who holds him");
+}

@@ -51,6 +51,9 @@ pub enum What {
     StepEntered { flow: FlowId, step: String },
     /// A key was pressed while the flow listened.
     DigitKeyed { flow: FlowId, step: String, digit: Personal },
+    /// A menu's turn came to nothing. With `again` it is offered once more; without, the caller goes where its
+    /// `otherwise` leads. A turn that chose is a `DigitKeyed` with the `StepEntered` behind it.
+    NothingChosen { flow: FlowId, step: String, why: NoChoice, again: bool },
     /// The caller waits in a queue (CSTA Queued). Comes again with `again` when an agent's phone was lost in mid-call.
     Queued { work: WorkId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, again: bool },
     /// An agent's phone is being rung (CSTA Delivered). `why` explains the choice.
@@ -125,6 +128,15 @@ pub enum OfferOutcome {
     Withdrawn,
     /// The engine failed or was restarted.
     Failed,
+}
+
+/// Why a menu's turn came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NoChoice {
+    /// No key within the menu's time.
+    NoKey,
+    /// A key that the menu does not have.
+    WrongKey,
 }
 
 /// Why a caller left a queue without an agent.
@@ -213,7 +225,9 @@ pub enum Cause {
     Exhausted,
     /// The dialog broke: no ACK, 481, 408 within the dialog.
     Protocol,
-    /// The engine was stopped or restarted.
+    /// The service was stopped: the time of its drain is over, or nobody wanted to wait for it.
+    Stopped,
+    /// The engine was killed and started again.
     Restart,
     /// We were wrong.
     Defect,
@@ -232,7 +246,8 @@ impl Cause {
             Cause::NoMedia => 65,
             Cause::Exhausted => 42,
             Cause::Protocol => 111,
-            Cause::Restart | Cause::Defect => 41,
+            // As 503 is, which who calls meanwhile is answered (RFC 3398 §8.2.6.1).
+            Cause::Stopped | Cause::Restart | Cause::Defect => 41,
         }
     }
 
@@ -252,6 +267,7 @@ impl Cause {
             Cause::NoMedia => "no common codec",
             Cause::Exhausted => "no resources left",
             Cause::Protocol => "dialog broken",
+            Cause::Stopped => "service stopped",
             Cause::Restart => "engine restarted",
             Cause::Defect => "internal error",
         }
@@ -323,6 +339,7 @@ impl What {
             What::CallAnswered { .. } => "CallAnswered",
             What::StepEntered { .. } => "StepEntered",
             What::DigitKeyed { .. } => "DigitKeyed",
+            What::NothingChosen { .. } => "NothingChosen",
             What::Queued { .. } => "Queued",
             What::Delivered { .. } => "Delivered",
             What::OfferEnded { .. } => "OfferEnded",

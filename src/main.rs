@@ -220,7 +220,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Outcome::Refused => Ok(ExitCode::from(2)),
         },
         What::Check { config } => {
-            Ok(if server::check(config.as_deref()) { ExitCode::SUCCESS } else { ExitCode::from(2) })
+            Ok(if server::check(config.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
         What::Phone(args) => phone(args),
         What::Calls { call, data, last, json, numbers } => {

@@ -111,13 +111,18 @@ impl<'i> Page<'i> {
     }
 
     pub fn report(&self, place: &Place, message: String) {
+        self.tell(self.problem(place, message));
+    }
+
+    /// Reports what [`Page::problem`] has made.
+    pub fn tell(&self, problem: Problem) {
         let mut problems = self.problems.borrow_mut();
         if self.broken.get() {
             // It has been told that this is no TOML.
         } else if problems.len() >= MAX_PROBLEMS {
             self.untold.set(self.untold.get() + 1);
         } else {
-            problems.push(self.problem(place, message));
+            problems.push(problem);
         }
     }
 

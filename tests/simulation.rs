@@ -139,6 +139,7 @@ mod planted {
             (Bug::MistellsState, 1, Check::IntervalsAddUp),
             (Bug::LogsNumber, 1, Check::NoPersonalText),
             (Bug::ForgetsRefusal, 1, Check::ReservedRings),
+            (Bug::BelievesTheDead, 1, Check::DeadNotRung),
             (Bug::AsksTooMuch, 1, Check::NobodyWaits),
             (Bug::ForgetsTrunk, 1, Check::TrunksAgree),
         ];

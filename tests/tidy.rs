@@ -18,7 +18,7 @@ const LONG_FUNCTIONS: &[&str] = &[
     "src/acd/tests.rs traps_of_the_peers",
 ];
 /// Files that are longer.
-const LONG_FILES: &[&str] = &["benches/load/phones.rs"];
+const LONG_FILES: &[&str] = &[];
 
 /// Which modules of the crate a module may use (beside itself). `main` stands for the program around the library.
 const IMPORTS: &[(&str, &[&str])] = &[

@@ -110,7 +110,7 @@ fn configuration(agents: usize, sip: SocketAddrV4, http: &str) -> String {
         "version = 1\n[center]\nname = \"Bench\"\n[line.support]\nnumbers = [\"{LINE}\"]\nflow = \"support\"\n\
          [queue.general]\nwrap_up = \"0s\"\nmax_waiting = 2000\n\
          [server]\nflows = \"flows\"\npassword_file = \"passwords\"\n\
-         [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n"
+         [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [20000, 32767]\n"
     );
     for agent in 0..agents {
         let user = user(agent);

@@ -43,6 +43,33 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
+/// Ports and files that a start needs, as far as could be read which.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub listeners: Vec<SipListener>,
+    /// With line and column of `bind`.
+    pub http: Option<(SocketAddr, (usize, usize))>,
+    pub tls: TlsSettings,
+    pub password_file: Option<PathBuf>,
+}
+
+/// Why a configuration cannot be served. What it needs is known nevertheless, so that a taken port is told in the same
+/// go as a wrong setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The configuration file, as it is shown to people.
+    pub file: String,
+    pub problems: Problems,
+    pub needs: Needs,
+}
+
+impl Loaded {
+    pub fn needs(&self) -> Needs {
+        let ServerSettings { sip, http, http_place, password_file, .. } = self.server.clone();
+        Needs { listeners: sip.listeners, http: Some((http, http_place)), tls: sip.tls, password_file }
+    }
+}
+
 /// How this process meets the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -116,7 +143,7 @@ impl std::error::Error for Problems {}
 
 /// Reads `file`, or, without one, `deploy/tierline.toml` of the working directory, or, where there is none, the
 /// demo inside the program.
-pub fn load(file: Option<&Path>) -> Result<Loaded, Problems> {
+pub fn load(file: Option<&Path>) -> Result<Loaded, Box<Refused>> {
     let demo = Path::new(source::DEMO);
     match file {
         Some(file) => load_from(Source::Disk, file),
@@ -126,17 +153,18 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, Problems> {
 }
 
 /// The demo inside the program.
-pub fn load_embedded() -> Result<Loaded, Problems> {
+pub fn load_embedded() -> Result<Loaded, Box<Refused>> {
     load_from(Source::Embedded, Path::new(source::DEMO))
 }
 
-fn load_from(source: Source, file: &Path) -> Result<Loaded, Problems> {
-    let text = source.text(file).map_err(|problem| Problems(vec![problem]))?;
+fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     let shown = source.shown(file);
+    let refused = |problems, needs| Box::new(Refused { file: shown.clone(), problems: Problems(problems), needs });
+    let text = source.text(file).map_err(|problem| refused(vec![problem], Needs::default()))?;
     let page = Page::new(&shown, &text);
     let written = read::read(&page);
     if page.is_broken() {
-        return Err(Problems(page.into_problems())); // which other files it names is a guess
+        return Err(refused(page.into_problems(), Needs::default())); // which other files it names is a guess
     }
     let base = file.parent().unwrap_or(Path::new(""));
     let mut gathering = Gathering::new(source, base.join(&written.flows_dir.it));
@@ -148,21 +176,26 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Problems> {
             BTreeMap::new()
         }
     };
-    let mut server = written.server;
-    server.sip.tls.paths().for_each(|file| *file = base.join(&*file));
-    server.trunk_passwords.values_mut().for_each(|file| *file = base.join(&*file));
-    if let Some(file) = server.password_file.as_mut() {
-        *file = base.join(&*file);
+    let (mut server, mut needs) = (written.server, written.needs);
+    let tls = server.sip.tls.paths().chain(needs.tls.paths());
+    tls.chain(server.password_file.as_mut())
+        .chain(needs.password_file.as_mut())
+        .chain(server.trunk_passwords.values_mut())
+        .for_each(|file| *file = base.join(&*file));
+    if let Some(file) = &server.password_file {
         // Whether a user in it is unknown can be said only of a center that is known.
-        let wrong = written.agents_known.then(|| passwords(file, &written.center).err()).flatten();
-        gathering.problems.extend(wrong.into_iter().flat_map(|problems| problems.0));
+        let wrong = match written.agents_known {
+            true => passwords(file, &written.center).err().map(|problems| problems.0),
+            false => Source::Disk.text(file).err().map(|problem| vec![problem]),
+        };
+        gathering.problems.extend(wrong.into_iter().flatten());
     }
     let mut problems = page.into_problems();
     problems.append(&mut gathering.problems);
     let mut told = BTreeSet::new();
     problems.retain(|problem| told.insert(problem.clone()));
     if !problems.is_empty() {
-        return Err(Problems(problems));
+        return Err(refused(problems, needs));
     }
     let warnings = [written.warnings, gathering.warnings].concat();
     let sounds = gathering.sounds.into_values().map(|(sound, _)| sound).collect();

@@ -1,11 +1,11 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Problem, ServerSettings, SipListener, sip, trunk};
+use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, sip, trunk};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
-use crate::written::{Page, Place, Said, Section, Value, language};
+use crate::written::{Page, Place, Said, Section, Value, counted, language};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +29,7 @@ const PORTS_PER_LEG: u32 = 2;
 pub struct Written {
     pub center: Center,
     pub server: ServerSettings,
+    pub needs: Needs,
     /// Directory of flows, as written, and where.
     pub flows_dir: Said<String>,
     /// False if mistakes hide which queues there are: references to others are not mistakes then.
@@ -76,14 +77,14 @@ pub fn read(page: &Page<'_>) -> Written {
     let confirms = agents.values().any(|agent| agent.number.is_some() && agent.confirm);
     let (codes, code_texts) = reader.codes(root.section("codes"), confirms);
     let limits = limits(root.section("limits"));
-    let (mut server, flows_dir) = reader.server(root.section("server"), &limits);
+    let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
     server.trunk_passwords = passwords;
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
     let center = Center { name, domains, time_zone, language, lines, queues, agents, trunks, codes, limits };
-    Written { center, server, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
+    Written { center, server, needs, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
 struct Reader<'p> {
@@ -255,7 +256,7 @@ impl<'p> Reader<'p> {
         (codes, texts)
     }
 
-    fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, Said<String>) {
+    fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, Needs, Said<String>) {
         let node = section.whole("node", 0..=1023, 0) as u16;
         let data = section.take("data").and_then(|v| v.text(1000)).unwrap_or("data".into());
         let flows_dir = section.take("flows").and_then(|v| Some(Said { it: v.text(1000)?, place: v.place }));
@@ -265,28 +266,52 @@ impl<'p> Reader<'p> {
         let mut http_section = section.section("http");
         let written = http_section.take("bind");
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
-        let http = written.and_then(|v| address(&v)).unwrap_or(local(8080));
+        let http = written.map_or(Some(local(8080)), |v| address(&v));
         http_section.finish();
-        let media = self.media(section.section("media"), &sip.listeners[0], limits);
+        let media = self.media(section.section("media"), &sip.listeners, limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
+        let needs = Needs {
+            listeners: sip.listeners.clone(),
+            http: http.map(|http| (http, http_place)),
+            tls: sip.tls.clone(),
+            password_file: password_file.clone(),
+        };
+        let http = http.unwrap_or(local(8080));
         let trunk_passwords = BTreeMap::new();
-        (ServerSettings { node, sip, http, http_place, media, data, password_file, trunk_passwords }, flows_dir)
+        let server = ServerSettings { node, sip, http, http_place, media, data, password_file, trunk_passwords };
+        (server, needs, flows_dir)
     }
 
-    fn media(&mut self, mut section: Section<'p>, sip: &SipListener, limits: &Limits) -> MediaSettings {
-        let bind = section.take("bind").and_then(|v| ip(&v)).unwrap_or(sip.bind.ip());
+    fn media(&mut self, mut section: Section<'p>, listeners: &[SipListener], limits: &Limits) -> MediaSettings {
+        let nobody = local(5060); // stands in where no listener could be read
+        let (sip, sip_told) = listeners.first().map_or((nobody, nobody), |sip| (sip.bind, sip.advertised));
+        let bind = section.take("bind").and_then(|v| ip(&v)).unwrap_or(sip.ip());
         let told = section.take("advertised").and_then(|v| public(&v, ip(&v), |a| *a));
-        let otherwise = if bind.is_unspecified() { sip.advertised.ip() } else { bind };
+        let otherwise = if bind.is_unspecified() { sip_told.ip() } else { bind };
         let written = section.take("ports");
         let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
+        let is_written = written.is_some();
         let ports = written.and_then(ports).unwrap_or((20_000, 59_999));
+        let shares = |sip: &&SipListener| sip.takes_from(bind, ports);
+        for sip in listeners.iter().filter(shares) {
+            let message = format!("SIP on udp {} lies among the ports of audio, {} to {}", sip.bind, ports.0, ports.1);
+            let message = format!("{message}; write other `ports` in [server.media], or another port in `bind`");
+            let (line, column) = sip.place;
+            let at_sip = Problem { line, column, ..self.page.problem(&place, message) };
+            self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
+        }
         let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
         section.finish();
-        let legs = (u32::from(ports.1 - ports.0) + 1) / PORTS_PER_LEG;
+        let even = ports.0.next_multiple_of(2); // a leg's first port
+        let legs = (u32::from(ports.1 - even) + 1) / PORTS_PER_LEG;
         // A call has two legs: the caller's and the agent's.
-        if legs < limits.calls.saturating_mul(2) {
-            let message = format!("these ports are enough for {} calls; [limits] allows {}", legs / 2, limits.calls);
+        if legs < 2 {
+            let allowed = "at least four, for the two legs of a call take two each";
+            self.page.report(&place, format!("these ports are enough for no call; allowed: {allowed}"));
+        } else if legs < limits.calls.saturating_mul(2) {
+            let calls = counted(legs as usize / 2, "call");
+            let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
             self.warnings.push(self.page.problem(&place, message));
         }
         MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes }

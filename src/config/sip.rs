@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How SIP reaches us and leaves us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipSettings {
-    /// At least one. Default: UDP and TCP on `127.0.0.1:5060`.
+    /// At least one, unless none could be read. Default: UDP and TCP on `127.0.0.1:5060`.
     pub listeners: Vec<SipListener>,
     pub tls: TlsSettings,
     pub connections: ConnectionSettings,
@@ -28,6 +28,15 @@ pub struct SipListener {
     pub advertised: SocketAddr,
     /// Line and column of `bind` in the configuration; 0 if nothing is written.
     pub place: (usize, usize),
+}
+
+impl SipListener {
+    /// Whether its port is one of those of audio on `audio`.
+    pub(super) fn takes_from(&self, audio: IpAddr, (first, last): (u16, u16)) -> bool {
+        let ip = self.bind.ip();
+        let meets = ip == audio || ip.is_unspecified() || audio.is_unspecified();
+        self.transport == Transport::Udp && meets && (first..=last).contains(&self.bind.port())
+    }
 }
 
 /// Certificates, in PEM files, relative to the configuration file.
@@ -88,12 +97,14 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
     let mut listeners = Vec::new();
     if bind.is_some() || advertised.is_some() || more.is_empty() {
         let place = bind.as_ref().map_or(section.place.clone(), |v| v.place.clone());
-        let bind = bind.and_then(|v| address(&v)).unwrap_or(local(5060));
+        let bind = bind.map_or(Some(local(5060)), |v| address(&v));
         let told = advertised.and_then(|v| public(&v, address(&v), |a| a.ip()));
-        check(&section, &place, bind, told, has_passwords);
-        let both = [Transport::Udp, Transport::Tcp];
-        let (advertised, place) = (told.unwrap_or(bind), section.page.line_and_column(&place));
-        listeners.extend(both.map(|transport| SipListener { transport, bind, advertised, place }));
+        if let Some(bind) = bind {
+            check(&section, &place, bind, told, has_passwords);
+            let both = [Transport::Udp, Transport::Tcp];
+            let (advertised, place) = (told.unwrap_or(bind), section.page.line_and_column(&place));
+            listeners.extend(both.map(|transport| SipListener { transport, bind, advertised, place }));
+        }
     }
     for value in more.into_iter().take(MAX_LISTENERS) {
         listeners.extend(listener(value, has_passwords));
@@ -105,10 +116,6 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
     let name_servers = section.take("name_servers").map(|v| v.list(servers)).unwrap_or_default();
     let name_servers = name_servers.iter().take(MAX_NAME_SERVERS).filter_map(name_server).collect();
     section.finish();
-    if listeners.is_empty() {
-        let bind = local(5060);
-        listeners.push(SipListener { transport: Transport::Udp, bind, advertised: bind, place: (0, 0) });
-    }
     SipSettings { listeners, tls, connections, name_servers }
 }
 

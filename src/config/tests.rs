@@ -32,7 +32,7 @@ impl Demo {
     }
 
     fn load(&self) -> Result<Loaded, Problems> {
-        load(Some(&self.0.join(source::DEMO)))
+        load(Some(&self.0.join(source::DEMO))).map_err(|refused| refused.problems)
     }
 
     /// What is told, with paths relative to the directory.
@@ -171,6 +171,15 @@ fn listeners_certificates_and_limits_of_connections() {
     let half = format!("{bind}\n[server.sip.tls]\nkey = \"key.pem\"");
     check(bind, &half, &[("\"key.pem\"", "belong together")]);
     check("idle = \"1h\"", "idle = \"1s\"", &[("\"1s\"", "10s")]);
+    let among = "SIP on udp 127.0.0.1:30000 lies among the ports of audio, 20000 to 59999";
+    check(bind, "bind = \"127.0.0.1:30000\"", &[("[20000", among)]);
+    check(bind, &listen("transport = \"tcp\"\nbind = \"127.0.0.1:30000\""), &[]);
+    check(bind, &listen("transport = \"udp\"\nbind = \"[::1]:30000\""), &[]);
+    check(
+        "ports = [20000, 59999]",
+        "bind = \"0.0.0.0\"\nports = [5000, 9999]",
+        &[("[5000", "SIP on udp 127.0.0.1:5060")],
+    );
     check("most = 10000", "most = 0", &[("0", "1 to 100000")]);
     check(bind, &format!("{bind}\nname_servers = [\"dns\"]"), &[("\"dns\"", "an IP address")]);
 }
@@ -199,7 +208,7 @@ fn trunks_are_read_and_their_mistakes_are_told() {
     check("server = \"x\"\noptions = \"2s\"", &[("\"2s\"", "\"0s\" for none, or \"5s\" to \"1h\"")]);
     check("server = \"x\"\nnumber = \"030123\"", &[("\"030123\"", "a number in the form of E.164")]);
     check("server = \"x\"\nallowed = [\"*\"]", &[("\"*\"", "with +, what numbers begin with")]);
-    check("server = \"x\"\nadresses = []", &[("adresses", "did you mean `addresses`")]);
+    check("server = \"x\"\nadresses = []", &[("adresses", "did you mean \"addresses\"?")]);
 }
 
 #[test]
@@ -272,6 +281,9 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("# advertised = \"203.0.113.5\"", "advertised = \"0.0.0.0\"", &[("\"0.0.0.0\"", told)]);
     let ports = "ports = [20000, 59999]";
     check(ports, "ports = [20001, 20002]", &[("[20001", "no leg fits between 20001 and 20002")]);
+    check(ports, "ports = [20000, 20001]", &[("[20000", "enough for no call; allowed: at least four")]);
+    check(ports, "ports = [20001, 20004]", &[("[20001", "enough for no call")]);
+    check(ports, "ports = [20000, 20003]", &[("[20000", "enough for 1 call; [limits] allows 2000")]);
     check(ports, "ports = [65535, 65535]", &[("[65535", "no leg fits between 65535 and 65535")]);
     let backwards = "`ports`: the first port is above the last; did you mean [20000, 30000]?";
     check(ports, "ports = [30000, 20000]", &[("[30000", backwards)]);
@@ -351,7 +363,7 @@ fn mistakes_of_all_files_are_told_at_once() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_a_problem() {
-    let told = load(Some(Path::new("/nowhere/tierline.toml"))).unwrap_err().to_string();
+    let told = load(Some(Path::new("/nowhere/tierline.toml"))).unwrap_err().problems.to_string();
     assert!(told.starts_with("/nowhere/tierline.toml: cannot be read: No such file"), "{told}");
     let demo = Demo::new("unreadable", DEMO);
     demo.write(source::DEMO, b"version = 1\n# \xff\n");

@@ -387,7 +387,7 @@ impl Engine {
                 Deadline::NoKey(call) => engine.no_key(call),
                 Deadline::NoReaction(leg) => engine.no_reaction(leg),
                 Deadline::RingsInVain(leg) => engine.rings_in_vain(leg),
-                Deadline::DrainOver => engine.end_all(crate::event::Cause::Restart),
+                Deadline::DrainOver => engine.end_all(crate::event::Cause::Stopped),
             });
         }
     }

@@ -57,6 +57,9 @@ impl Engine {
 
     pub(super) fn alive(&mut self, user: String, reachable: bool) {
         let Some(agent) = self.index.users.get(&user).copied() else { return };
+        if !reachable && self.planted(super::Bug::BelievesTheDead) {
+            return;
+        }
         self.emit(None, What::PhoneReachable { agent, reachable });
         let reachable = reachable || self.number_reached(agent);
         self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });

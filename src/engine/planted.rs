@@ -44,6 +44,8 @@ pub enum Bug {
     LogsNumber,
     /// The agent's refusal does not reach the router: he stays reserved.
     ForgetsRefusal,
+    /// A phone that does not answer is believed to be there.
+    BelievesTheDead,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
     /// A call over a trunk is over, its share of the trunk stays taken.
@@ -51,7 +53,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 20] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -69,6 +71,7 @@ impl Bug {
         Bug::MistellsState,
         Bug::LogsNumber,
         Bug::ForgetsRefusal,
+        Bug::BelievesTheDead,
         Bug::AsksTooMuch,
         Bug::ForgetsTrunk,
     ];

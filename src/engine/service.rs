@@ -24,7 +24,7 @@ impl Engine {
             }
             Ask::EndCall { .. } => Err(Refusal::NoSuchCall),
             Ask::EndAll => {
-                self.end_all(Cause::Restart);
+                self.end_all(Cause::Stopped);
                 Ok(())
             }
             Ask::Drain => {

@@ -1,7 +1,7 @@
 //! What a caller is led through and hears: the flow run, prompts and music.
 
 use super::{Deadline, Engine, LegState, Place};
-use crate::event::{Cause, PersonalKind, What};
+use crate::event::{Cause, NoChoice, PersonalKind, What};
 use crate::ids::{CallId, LegId, QueueId, SkillId, WorkId};
 use crate::ivr;
 use crate::media::{self, SoundId, Source};
@@ -87,6 +87,11 @@ impl Engine {
                 let flow = self.calls[&id].run.flow().clone();
                 self.emit(Some(id), What::StepEntered { flow, step });
             }
+            ivr::Output::NothingChosen { why, again } => {
+                let run = &self.calls[&id].run;
+                let (flow, step) = (run.flow().clone(), run.step().to_owned());
+                self.emit(Some(id), What::NothingChosen { flow, step, why: no_choice(why), again });
+            }
             ivr::Output::Play { prompts, token, .. } => self.play_prompts(id, &prompts, token),
             ivr::Output::StopPlaying => {
                 let port = self.caller_port(id);
@@ -138,5 +143,12 @@ impl Engine {
 
     fn call_of_caller(&self, leg: LegId) -> Option<&super::Call> {
         self.calls.get(&self.legs.get(&leg)?.call).filter(|call| call.caller == leg)
+    }
+}
+
+fn no_choice(why: ivr::NoChoice) -> NoChoice {
+    match why {
+        ivr::NoChoice::NoKey => NoChoice::NoKey,
+        ivr::NoChoice::WrongKey => NoChoice::WrongKey,
     }
 }

@@ -75,6 +75,8 @@ pub enum Output {
     Answer,
     /// The caller is at this step now. Nothing to do but to tell.
     Entered { step: String },
+    /// A turn of the present menu came to nothing. With `again` it is offered once more. Nothing to do but to tell.
+    NothingChosen { why: NoChoice, again: bool },
     /// Play these sounds one after another, replacing what plays; then say [`Input::PlayFinished`].
     Play { prompts: Vec<String>, token: u64, interruptible: bool },
     /// Stop what plays. No `PlayFinished` is expected for it (one that comes is ignored).
@@ -86,6 +88,15 @@ pub enum Output {
     Transfer { number: String, ring: Duration },
     /// End the call. The run is over.
     HangUp { cause: Cause },
+}
+
+/// Why a menu's turn came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoChoice {
+    /// No key within the menu's time.
+    NoKey,
+    /// A key that the menu does not have.
+    WrongKey,
 }
 
 /// Why a flow ended the call.
@@ -296,14 +307,14 @@ impl Run {
     fn choose(&mut self, menu: &MenuStep, key: char) -> Option<String> {
         match menu.keys.get(&key) {
             Some(step) => Some(step.clone()),
-            None => self.offer_again(menu, &menu.invalid),
+            None => self.offer_again(menu, NoChoice::WrongKey),
         }
     }
 
     fn silent(&mut self, flow: &Flow) {
         match flow.steps.get(&self.step) {
             Some(Step::Menu(menu)) => {
-                let next = self.offer_again(menu, &menu.no_input);
+                let next = self.offer_again(menu, NoChoice::NoKey);
                 next.into_iter().for_each(|step| self.enter(flow, step));
             }
             _ => self.hang_up(Cause::StepGone),
@@ -311,12 +322,18 @@ impl Run {
     }
 
     /// Plays the menu again, or returns where to go because it was offered often enough.
-    fn offer_again(&mut self, menu: &MenuStep, first: &[String]) -> Option<String> {
-        if self.again >= menu.retries {
+    fn offer_again(&mut self, menu: &MenuStep, why: NoChoice) -> Option<String> {
+        let again = self.again < menu.retries;
+        self.outputs.push_back(Output::NothingChosen { why, again });
+        if !again {
             return Some(menu.otherwise.clone());
         }
         self.again += 1;
-        self.play([first, &menu.prompts].concat(), true);
+        let first = match why {
+            NoChoice::NoKey => &menu.no_input,
+            NoChoice::WrongKey => &menu.invalid,
+        };
+        self.play([first.as_slice(), &menu.prompts].concat(), true);
         None
     }
 

@@ -75,6 +75,7 @@ fn asked(run: &mut Run) -> String {
         Output::Entered { step } => format!("@{step}"),
         Output::Play { prompts, interruptible, .. } => prompts.join("+") + if interruptible { "" } else { "!" },
         Output::StopPlaying => "stop".into(),
+        Output::NothingChosen { why, again } => format!("{why:?}:{}", if again { "again" } else { "last" }),
         Output::Queue { queue, priority, skills } => format!("queue({queue},{priority},{})", skills.len()),
         Output::Transfer { number, ring } => format!("transfer({number},{})", ring.as_secs()),
         Output::HangUp { cause } => format!("{cause:?}"),
@@ -125,18 +126,18 @@ fn a_caller_is_led_step_by_step() {
     // A key pressed ahead counts in the menu behind, which then is not heard.
     check("go 1", "stop @menu @general queue(general,2,1)");
     check("go 2", "stop @menu @law law!");
-    check("go 9", "stop @menu what+menu");
+    check("go 9", "stop @menu WrongKey:again what+menu");
     // What must be heard is heard, and a key meanwhile counts nowhere.
     check("go 2 1", "");
     check("go 2 heard", "@general queue(general,2,1)");
     check("go x", "");
     // Wrong keys and silence: once more, then otherwise.
-    check("go heard 9", "stop what+menu");
-    check("go heard 9 9", "stop @bye bye!");
+    check("go heard 9", "stop WrongKey:again what+menu");
+    check("go heard 9 9", "stop WrongKey:last @bye bye!");
     check("go heard heard 4s", "");
-    check("go heard heard 5s", "there+menu");
+    check("go heard heard 5s", "NoKey:again there+menu");
     check("go heard heard 5s heard 1", "@general queue(general,2,1)");
-    check("go heard heard 5s heard 5s", "@bye bye!");
+    check("go heard heard 5s heard 5s", "NoKey:last @bye bye!");
     check("go heard heard 5s heard 5s heard", "FlowEnded");
     check("go heard heard 5s heard 5s 1", "");
     check("go 1 1", "");
@@ -146,7 +147,7 @@ fn a_caller_is_led_step_by_step() {
     check("go 1 agent late", "");
     // Back from the queue, the menu counts its retries anew.
     check("go 9 1 late", "@menu menu");
-    check("go 9 1 late 9", "stop what+menu");
+    check("go 9 1 late 9", "stop WrongKey:again what+menu");
     check("heard", "");
     check("1", "");
 }
@@ -163,7 +164,7 @@ fn a_key_pressed_ahead_skips_what_may_be_skipped() {
     check_in(&text, "go heard", "@b b");
     check_in(&text, "go 1", "stop @b @law law!");
     check_in(&text, "go 1 heard", "@c @menu @end FlowEnded");
-    check_in(&text, "go heard heard heard 7", "stop @menu menu");
+    check_in(&text, "go heard heard heard 7", "stop @menu WrongKey:again menu");
 }
 
 #[test]

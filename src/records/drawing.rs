@@ -1,7 +1,7 @@
 //! One call drawn as a ladder.
 
 use super::between;
-use crate::event::{Cause, Event, OfferOutcome, Party, What};
+use crate::event::{Cause, Event, NoChoice, OfferOutcome, Party, What};
 use crate::ids::{AgentId, LegId};
 use crate::ladder::Ladder;
 use crate::time::Wall;
@@ -152,6 +152,13 @@ fn arrival(what: &What) -> String {
 fn remark(what: &What) -> Option<String> {
     Some(match what {
         What::StepEntered { step, .. } => format!("step {step}"),
+        What::NothingChosen { why, again, .. } => {
+            let why = match why {
+                NoChoice::NoKey => "no key",
+                NoChoice::WrongKey => "not a key of the menu",
+            };
+            format!("{why}: {}", if *again { "the menu again" } else { "goes on otherwise" })
+        }
         What::Queued { queue, again: false, .. } => format!("waits in queue {queue}"),
         What::Queued { queue, .. } => format!("waits in queue {queue} again"),
         What::Established { agent, waited, .. } => {

@@ -1,7 +1,7 @@
 //! Calls folded from events, and drawn: literal expectations.
 
 use super::*;
-use crate::event::{AgentMode, PersonalKind};
+use crate::event::{AgentMode, NoChoice, PersonalKind};
 use crate::ids::FlowId;
 
 const CALLER: LegId = LegId(1);
@@ -24,6 +24,10 @@ fn arrives(number: Option<&str>) -> What {
 
 fn keyed(text: Option<&str>) -> What {
     What::DigitKeyed { flow: FlowId::new("main"), step: "menu".into(), digit: personal(PersonalKind::Digit, text) }
+}
+
+fn nothing_chosen(why: NoChoice, again: bool) -> What {
+    What::NothingChosen { flow: FlowId::new("main"), step: "menu".into(), why, again }
 }
 
 fn queued(work: u64, again: bool) -> What {
@@ -257,6 +261,9 @@ fn each_kind_of_end_is_drawn_as_its_message() {
         &call(vec![
             (0, arrives(None)),
             (1, What::CallAnswered { leg: CALLER }),
+            (2, keyed(None)),
+            (2, nothing_chosen(NoChoice::WrongKey, true)),
+            (2, nothing_chosen(NoChoice::NoKey, false)),
             (2, queued(1, false)),
             (3, diverted(DivertReason::Full)),
             (4, What::Repaired { what: "router rebuilt".into() }),
@@ -268,7 +275,10 @@ fn each_kind_of_end_is_drawn_as_its_message() {
             │                           │
   0.000     │──── INVITE to support ───▶│
   0.001     │◀────────── 200 ───────────│
-  0.002     │                           │ waits in queue sales
+  0.002     │────────── key • ─────────▶│
+            │                           │ not a key of the menu: the menu again
+            │                           │ no key: goes on otherwise
+            │                           │ waits in queue sales
   0.003     │                           │ leaves queue sales (Full)
   0.004     │                           │ repaired: router rebuilt
   0.005     │◀─ BYE (end of the flow) ──│

@@ -66,9 +66,10 @@ pub enum Outcome {
 
 /// Loads, starts, serves, drains, stops.
 pub fn serve(options: &Options) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut loaded = match config::load(options.config.as_deref()) {
         Ok(loaded) => loaded,
-        Err(problems) => return Ok(refuse(&problems)),
+        Err(refused) => return Ok(refuse(&all_wrong(&refused, runtime.handle()))),
     };
     if let Some(data) = &options.data {
         loaded.server.data.clone_from(data);
@@ -76,7 +77,6 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = match Running::start(&loaded, options, runtime.handle().clone()) {
         Ok(running) => runtime.block_on(running.until_stopped()).map(|()| Outcome::Stopped),
         Err(why) => Ok(refuse(&format!("{why:#}"))),
@@ -85,34 +85,40 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     outcome
 }
 
-/// Reads what `serve` would read and says what is wrong with it; true if it could be served.
-pub fn check(config: Option<&Path>) -> bool {
-    match config::load(config) {
-        Ok(loaded) => {
-            if let Some(Err(why)) = loaded.server.password_file.as_deref().map(accounts::check_mode) {
-                eprintln!("{why:#}");
-                return false;
-            }
-            for file in loaded.server.trunk_passwords.values() {
-                if let Err(why) = accounts::trunk_password(file) {
-                    eprintln!("{why:#}");
-                    return false;
-                }
-            }
-            loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
-            let prompts = loaded.server.data.join("prompts");
-            if let Err(problems) = speech::foresee(&loaded.sounds, &prompts, &speech::Speaker::installed()) {
-                eprintln!("{problems}");
-                return false;
-            }
-            println!("{}", good(&loaded));
-            true
+/// What is wrong with a configuration, and what else a start with it would lack.
+fn all_wrong(refused: &config::Refused, runtime: &tokio::runtime::Handle) -> String {
+    let lacking = opening::lacking(&refused.file, &refused.needs, runtime);
+    std::iter::once(refused.problems.to_string()).chain(lacking).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads what `serve` would read, tries the ports that it would listen on, and says what is wrong; true if it could be
+/// served.
+pub fn check(config: Option<&Path>) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let loaded = match config::load(config) {
+        Ok(loaded) => loaded,
+        Err(refused) => {
+            eprintln!("{}", all_wrong(&refused, runtime.handle()));
+            return Ok(false);
         }
-        Err(problems) => {
-            eprintln!("{problems}");
-            false
-        }
+    };
+    loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    let prompts = loaded.server.data.join("prompts");
+    let unspoken = speech::foresee(&loaded.sounds, &prompts, &speech::Speaker::installed()).err();
+    let mut wrong: Vec<String> = unspoken.iter().map(ToString::to_string).collect();
+    match store::in_use(&loaded.server.data) {
+        // Its ports are taken by right.
+        Some(by) => println!("note: process {by} serves from {}; ports were not tried", loaded.server.data.display()),
+        None => wrong.extend(opening::lacking(&loaded.file, &loaded.needs(), runtime.handle())),
     }
+    let trunks = loaded.server.trunk_passwords.values().filter_map(|file| accounts::trunk_password(file).err());
+    wrong.extend(trunks.map(|why| format!("{why:#}")));
+    if !wrong.is_empty() {
+        eprintln!("{}", wrong.join("\n"));
+        return Ok(false);
+    }
+    println!("{}", good(&loaded));
+    Ok(true)
 }
 
 fn good(loaded: &Loaded) -> String {

@@ -3,7 +3,7 @@
 
 use super::signaling::tls::Tls;
 use super::{accounts, signaling, speech, store};
-use crate::config::Loaded;
+use crate::config::{Loaded, Needs};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
@@ -32,21 +32,7 @@ pub struct Opened {
 /// One line for each thing that cannot be had.
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
-    let (mut udp, mut tcp) = (BTreeMap::new(), Vec::new());
-    for (number, listener) in (0u16..).zip(&server.sip.listeners) {
-        if listener.transport == Transport::Udp {
-            let bound = missing.unless_at(loaded, listener.place, signaling::Udp::bind(number, listener.bind));
-            udp.extend(bound.map(|bound| (u64::from(number), bound)));
-        } else {
-            let bound = runtime.block_on(TcpListener::bind(listener.bind));
-            let what = listener.transport.as_str().to_ascii_lowercase();
-            let bound = bound.with_context(|| format!("cannot listen on {what} {}", listener.bind));
-            tcp.extend(missing.unless_at(loaded, listener.place, bound).map(|bound| (number, bound)));
-        }
-    }
-    let http = runtime.block_on(TcpListener::bind(server.http));
-    let http = http.with_context(|| format!("cannot listen on http {}", server.http));
-    let http = missing.unless_at(loaded, server.http_place, http);
+    let Ports { udp, tcp, http } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
     let store = missing.unless(store::Store::open(&server.data, server.node));
     // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
@@ -54,13 +40,52 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
         (ours || file.is_some()).then(|| accounts::load(&loaded.center, (file, &server.trunk_passwords), &server.data));
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
     let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
-    let tls = ours.then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
+    let tls = (ours || server.sip.tls.own.is_some()).then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
     match (http, store, accounts, sounds, tls) {
         (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) if missing.0.is_empty() => {
             Ok(Opened { udp, tcp, tls, http, store, accounts, sounds })
         }
         _ => bail!(missing.0.join("\n")),
     }
+}
+
+/// What cannot be had of what a start needs, one line each; what could be had is closed again. Nothing is written.
+pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> Vec<String> {
+    let mut missing = Missing::default();
+    ports(file, needs, runtime, &mut missing);
+    // One that cannot be read has been told with the configuration.
+    let passwords = needs.password_file.as_deref().filter(|file| std::fs::File::open(file).is_ok());
+    passwords.into_iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
+    if needs.listeners.iter().any(|listener| listener.transport == Transport::Tls) {
+        missing.unless(Tls::check(&needs.tls));
+    }
+    missing.0
+}
+
+struct Ports {
+    udp: BTreeMap<u64, signaling::Udp>,
+    tcp: Vec<(u16, TcpListener)>,
+    http: Option<TcpListener>,
+}
+
+fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &mut Missing) -> Ports {
+    let (mut udp, mut tcp) = (BTreeMap::new(), Vec::new());
+    for (number, listener) in (0u16..).zip(&needs.listeners) {
+        if listener.transport == Transport::Udp {
+            let bound = missing.unless_at(file, listener.place, signaling::Udp::bind(number, listener.bind));
+            udp.extend(bound.map(|bound| (u64::from(number), bound)));
+        } else {
+            let bound = runtime.block_on(TcpListener::bind(listener.bind));
+            let what = listener.transport.as_str().to_ascii_lowercase();
+            let bound = bound.with_context(|| format!("cannot listen on {what} {}", listener.bind));
+            tcp.extend(missing.unless_at(file, listener.place, bound).map(|bound| (number, bound)));
+        }
+    }
+    let http = needs.http.and_then(|(address, place)| {
+        let bound = runtime.block_on(TcpListener::bind(address));
+        missing.unless_at(file, place, bound.with_context(|| format!("cannot listen on http {address}")))
+    });
+    Ports { udp, tcp, http }
 }
 
 /// What cannot be had, in sentences.
@@ -73,10 +98,10 @@ impl Missing {
     }
 
     /// The same for an address to listen on, with its place in the configuration.
-    fn unless_at<T>(&mut self, loaded: &Loaded, (line, column): (usize, usize), had: Result<T>) -> Option<T> {
+    fn unless_at<T>(&mut self, file: &str, (line, column): (usize, usize), had: Result<T>) -> Option<T> {
         let told = had.map_err(|why| {
             let message = format!("{why:#}; write another address in `bind`, or stop what listens there");
-            anyhow::anyhow!("{}", Problem { file: loaded.file.clone(), line, column, message })
+            anyhow::anyhow!("{}", Problem { file: file.to_owned(), line, column, message })
         });
         self.unless(told)
     }

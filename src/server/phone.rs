@@ -4,9 +4,15 @@
 //! everything that happens. Keys typed on the terminal are pressed. Ctrl-C hangs up properly.
 
 mod address;
+mod files;
+mod first_answer;
+mod sockets;
 
 pub use address::ServerName;
 use address::local_address;
+use files::{Recording, create_recording, load_sound};
+use first_answer::FirstAnswer;
+use sockets::{audio_sockets, readable};
 
 use super::clock::Clock;
 use crate::ids::{PortId, Rng};
@@ -15,6 +21,7 @@ use crate::phone::{self, Ask, Event, Phone};
 use crate::sip::header::NameAddr;
 use crate::sip::uri::{Host, Uri};
 use crate::sip::{self, Account, Flow, Listener};
+
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -74,8 +81,9 @@ struct Desk {
     plane: Plane,
     sip: UdpSocket,
     audio: BTreeMap<PortId, (UdpSocket, UdpSocket)>,
-    recording: Option<hound::WavWriter<std::io::BufWriter<std::fs::File>>>,
+    recording: Option<Recording>,
     server: SocketAddr,
+    first_answer: FirstAnswer,
     deeds: Deeds,
 }
 
@@ -128,7 +136,8 @@ impl Desk {
         let recording = settings.record.as_ref().map(create_recording).transpose()?;
         let phone = Phone::new(phone_settings, 0, rng.fork("phone"));
         let (clock, audio, deeds) = (Clock::start(), BTreeMap::new(), Deeds::default());
-        let mut desk = Desk { settings, clock, phone, plane, sip, audio, recording, server, deeds };
+        let first_answer = FirstAnswer::awaited(local, server, clock.now()).await;
+        let mut desk = Desk { settings, clock, phone, plane, sip, audio, recording, server, first_answer, deeds };
         desk.begin(source)?;
         Ok(desk)
     }
@@ -175,12 +184,14 @@ impl Desk {
             tokio::select! {
                 got = self.sip.recv_from(&mut datagram) => {
                     if let Ok((length, remote)) = got {
+                        self.first_answer.came();
                         let (flow, bytes) = (Flow::udp(0, remote), datagram[..length].to_vec());
                         self.tell_phone(phone::Input::Sip(sip::Input::Received { flow, bytes }));
                     }
                 }
                 () = readable(&self.audio) => self.read_audio(&mut datagram),
                 () = sleep => self.time_passed(),
+                () = self.first_answer.refused() => self.nobody_listens(),
                 line = next_line(&mut keyboard, keyboard_open) => match line {
                     Some(line) => self.typed(line.trim()),
                     None => keyboard_open = false,
@@ -193,7 +204,7 @@ impl Desk {
 
     fn deadline(&self) -> crate::time::Instant {
         let deeds = [self.deeds.answer_at, self.deeds.hang_up_at, self.deeds.leave_at];
-        let machines = [self.phone.deadline(), self.plane.deadline()];
+        let machines = [self.phone.deadline(), self.plane.deadline(), self.first_answer.deadline()];
         let far = self.clock.now() + Duration::from_secs(3600);
         deeds.into_iter().chain(machines).flatten().min().unwrap_or(far)
     }
@@ -201,6 +212,9 @@ impl Desk {
     fn time_passed(&mut self) {
         let now = self.clock.now();
         let due = |at: &mut Option<crate::time::Instant>| at.is_some_and(|at| at <= now).then(|| at.take()).is_some();
+        if let Some(told) = self.first_answer.overdue(now) {
+            eprintln!("{told}");
+        }
         if due(&mut self.deeds.answer_at) {
             self.ask(Ask::Answer);
         }
@@ -212,6 +226,16 @@ impl Desk {
         }
         if self.plane.deadline().is_some_and(|at| at <= now) {
             self.plane.handle(now, media::Input::Timeout);
+        }
+    }
+
+    /// A call is given up; who waits for calls goes on asking, for the server may come.
+    fn nobody_listens(&mut self) {
+        eprintln!("{}", self.first_answer.refusal());
+        if self.settings.dial.is_some() {
+            self.deeds.failed = true;
+            self.leave();
+            self.deeds.leave_at = Some(self.clock.now()); // nobody is there to say farewell to
         }
     }
 
@@ -416,44 +440,6 @@ fn print_line(clock: &Clock, event: &Event) {
     }
     println!("{line}");
     _ = std::io::stdout().flush();
-}
-
-fn load_sound(sounds: &mut Sounds, path: &PathBuf) -> Result<Source> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let id = sounds.add_wav("said", &bytes).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
-    Ok(Source::Loop(id))
-}
-
-fn create_recording(path: &PathBuf) -> Result<hound::WavWriter<std::io::BufWriter<std::fs::File>>> {
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
-    hound::WavWriter::create(path, spec).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// An even port and the odd one above it (RFC 3550 §11).
-async fn audio_sockets(ip: std::io::Result<IpAddr>) -> Result<(UdpSocket, UdpSocket, SocketAddr)> {
-    let ip = ip?;
-    for _ in 0..100 {
-        let rtp = UdpSocket::bind((ip, 0)).await?;
-        let local = rtp.local_addr()?;
-        if local.port() % 2 == 0
-            && let Ok(rtcp) = UdpSocket::bind((ip, local.port() + 1)).await
-        {
-            return Ok((rtp, rtcp, local));
-        }
-    }
-    bail!("no free pair of ports for audio")
-}
-
-/// Waits until some audio socket has something to read; for ever if there is none.
-async fn readable(audio: &BTreeMap<PortId, (UdpSocket, UdpSocket)>) {
-    match audio.values().next_back() {
-        Some((rtp, rtcp)) => tokio::select! {
-            _ = rtp.readable() => {}
-            _ = rtcp.readable() => {}
-        },
-        None => std::future::pending().await,
-    }
 }
 
 async fn next_line(keyboard: &mut Lines<BufReader<Stdin>>, open: bool) -> Option<String> {

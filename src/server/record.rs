@@ -57,7 +57,8 @@ pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
     let file = File::open(path).with_context(|| format!("cannot read the recording {}", path.display()))?;
     let mut lines = BufReader::new(file).lines();
     let head = lines.next().with_context(|| format!("{} is empty", path.display()))??;
-    let (start, config): (Start, Configuration) = serde_json::from_str(&head).context("line 1 is no start")?;
+    let (start, config): (Start, Configuration) = serde_json::from_str(&head)
+        .with_context(|| format!("{}:1: this is no start of a recording", path.display()))?;
     let log = match data {
         Some(data) => Some(Reader::open(data)?.with_context(|| format!("there is no log in {}", data.display()))?),
         None => None,

@@ -31,6 +31,7 @@ mod slots;
 mod writer;
 
 pub use reader::{Filter, Reader};
+pub use schema::in_use;
 
 use crate::event::{Event, PersonalKind};
 use crate::time::Wall;

@@ -50,12 +50,14 @@ pub enum Check {
     RingingEnds,
     /// What a trunk has in use are the legs that run over it, no more than it may; an outside party is in one call.
     TrunksAgree,
+    /// No phone that has left a request unanswered is offered a call.
+    DeadNotRung,
     /// In the end there are no calls, timers, ports or dialogs left.
     Quiet,
 }
 
 impl Check {
-    pub const ALL: [Check; 20] = [
+    pub const ALL: [Check; 21] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -75,6 +77,7 @@ impl Check {
         Check::PeerHangsUp,
         Check::RingingEnds,
         Check::TrunksAgree,
+        Check::DeadNotRung,
         Check::Quiet,
     ];
 }

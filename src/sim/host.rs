@@ -21,6 +21,7 @@ impl World {
         let (next_seq, open) = self.books.crash();
         self.epoch += 1;
         self.scan.forget();
+        self.parties.values_mut().for_each(|party| party.unheard = None);
         self.recording.clear();
         self.engine_wake = None;
         self.started = start(&self.options, &self.rng, self.epoch, next_seq);
@@ -144,6 +145,9 @@ impl World {
 
     fn happened(&mut self, event: Event) {
         self.scan.note(self.now, &event);
+        if let What::Delivered { agent, .. } = event.what {
+            self.check_not_known_dead(agent);
+        }
         if let (What::Established { leg, .. }, Some(call)) = (&event.what, event.call) {
             let (leg, epoch) = (*leg, self.epoch);
             self.after(HEAR_WITHIN, Due::TalkersHear { call, leg, epoch });

@@ -109,8 +109,11 @@ impl StandIn {
             Command::Join { a, b } => self.join(owner, a, b),
             Command::Leave { port } => self.leave((owner, port)),
             Command::SendDigits { port, digits } => self.press((owner, port), &digits),
-            // The world's engine has one plane, and its phones move nothing.
-            Command::Listen { .. } | Command::Move { .. } => {}
+            Command::Listen { .. } => {} // nobody records here
+            Command::Move { port, to } => assert!(
+                port.plane == to,
+                "{port:?} cannot move to plane {to}: the world's engine has one plane, and its phones move nothing"
+            ),
         }
     }
 

@@ -302,7 +302,10 @@ impl World {
         let received = sip::Input::Received { flow: Flow::udp(0, from), bytes };
         match parties::key_of(to) {
             None => self.engine_gets(Input::Sip(received)),
-            Some(key) => self.phone_gets(key, crate::phone::Input::Sip(received)),
+            Some(key) => {
+                self.note_unheard(key, &received);
+                self.phone_gets(key, crate::phone::Input::Sip(received));
+            }
         }
     }
 }

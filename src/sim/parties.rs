@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How long phones register for, in seconds.
 const EXPIRES: u32 = 600;
+/// After this nothing that was sent before a phone died is under way any more, neither to it nor from it.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
 /// The first phone's address: 10.0.0.0; the others follow.
 const FIRST_ADDRESS: u32 = 0x0a00_0000;
 
@@ -27,11 +29,14 @@ pub(super) struct Party {
     wake: Option<Instant>,
     boots: u32,
     retired: bool,
+    died: Option<Instant>,
+    /// When the present engine's first request came to this phone after it had died.
+    pub unheard: Option<Instant>,
 }
 
 impl Party {
     pub fn new(person: Person) -> Party {
-        Party { person, phone: None, wake: None, boots: 0, retired: false }
+        Party { person, phone: None, wake: None, boots: 0, retired: false, died: None, unheard: None }
     }
 
     pub fn pending(&self, key: u32) -> Option<String> {
@@ -91,6 +96,7 @@ impl World {
         };
         let Some(party) = self.parties.get_mut(&key) else { return };
         party.boots += 1;
+        (party.died, party.unheard) = (None, None);
         let rng = self.rng.fork(&format!("phone {key} {}", party.boots));
         let had_one = party.phone.replace(Phone::new(settings, key as u16, rng)).is_some();
         party.wake = None;
@@ -265,9 +271,18 @@ impl World {
     /// The phone is gone, and with it all that it would still have sent.
     pub(super) fn vanish(&mut self, key: u32) {
         let Some(party) = self.parties.get_mut(&key) else { return };
-        party.phone = None;
-        party.wake = None;
+        (party.phone, party.wake, party.died) = (None, None, Some(self.now));
         self.planes.vanish(self.now, Owner::Phone(key));
+    }
+
+    /// What arrives at a dead phone is remembered if a living one would answer it.
+    pub(super) fn note_unheard(&mut self, key: u32, arrives: &sip::Input) {
+        let sip::Input::Received { bytes, .. } = arrives else { return };
+        let asks = !bytes.starts_with(b"SIP/") && !bytes.starts_with(b"ACK ");
+        let Some(party) = self.parties.get_mut(&key) else { return };
+        if asks && party.died.is_some_and(|at| self.now.since(at) > IN_FLIGHT) {
+            party.unheard.get_or_insert(self.now);
+        }
     }
 
     fn perhaps_gone(&mut self, key: u32) {
@@ -303,6 +318,9 @@ impl World {
 
     pub(super) fn note_event(&mut self, event: &Event) {
         let text = match &event.what {
+            What::NothingChosen { why, again, .. } => {
+                format!("{why:?}: {}", if *again { "the menu again" } else { "goes on otherwise" })
+            }
             What::Queued { queue, again, .. } => format!("queued in {queue}{}", if *again { " again" } else { "" }),
             What::Established { agent, waited, .. } => {
                 format!("joins caller and {agent} after {:.1} s", waited.as_secs_f64())

@@ -1,8 +1,8 @@
 //! What must have come true within a time, looked at when the time has come.
 
 use super::media::{self, Owner};
-use super::{Check, World, parties};
-use crate::ids::{CallId, LegId, PortId};
+use super::{Check, World, parties, place};
+use crate::ids::{AgentId, CallId, LegId, PortId};
 use std::time::Duration;
 
 /// After this an answered call must be heard in both directions.
@@ -12,6 +12,8 @@ pub const HEAR_WITHIN: Duration = Duration::from_secs(1);
 pub const HANG_UP_WITHIN: Duration = Duration::from_secs(75);
 /// After a phone began to ring it must have stopped: the ring time, and 32 s for the CANCEL, or the 200, to come through.
 pub const RINGING_ENDS_WITHIN: Duration = Duration::from_secs(18 + 45);
+/// After a request arrived at a phone that is dead its agent is offered no call: seven times T1, and the way there.
+pub const FOUND_DEAD_WITHIN: Duration = Duration::from_secs(4);
 
 impl World {
     pub(super) fn check_talkers_hear(&mut self, call: CallId, leg: LegId) {
@@ -31,6 +33,16 @@ impl World {
         let id = call.id;
         self.tally.must(Check::TalkersHear, joined && heard, || {
             format!("{id}: bridged: {joined}, heard: {heard}, {:?} after the answer", HEAR_WITHIN)
+        });
+    }
+
+    /// An agent's phone is about to be rung.
+    pub(super) fn check_not_known_dead(&mut self, agent: AgentId) {
+        let party = agent.0.checked_sub(place::FIRST_AGENT).and_then(|key| self.parties.get(&key));
+        let unheard = party.and_then(|party| party.unheard).map(|at| self.now.since(at));
+        let holds = unheard.is_none_or(|unheard| unheard <= FOUND_DEAD_WITHIN);
+        self.tally.must(Check::DeadNotRung, holds, || {
+            format!("agent {agent} is rung though his phone has answered nothing for {unheard:?}")
         });
     }
 

@@ -105,10 +105,12 @@ fn reserved_rings(engine: &Engine, center: &Center, tally: &mut Tally) {
 
 fn busy_talks(engine: &Engine, center: &Center, tally: &mut Tally) {
     let mut talking: BTreeSet<AgentId> = BTreeSet::new();
+    let mut dialing: BTreeSet<AgentId> = BTreeSet::new();
     let mut twice = None;
     for call in engine.calls() {
         let talks = call.conversation.as_ref().map(|talk| talk.agent);
         let calls = call.by_agent;
+        dialing.extend(calls);
         for agent in [talks, calls].into_iter().flatten() {
             if !talking.insert(agent) {
                 twice = Some(agent);
@@ -116,7 +118,10 @@ fn busy_talks(engine: &Engine, center: &Center, tally: &mut Tally) {
         }
     }
     let state = |id: &AgentId| engine.router().agent(*id).map(|agent| agent.state().clone());
-    let wrong = center.agents.keys().find(|id| (state(id) == Some(AgentState::Busy)) != talking.contains(id));
+    // Who dials while his phone is about to ring is reserved until it has refused the offer.
+    let both = |id: &AgentId| state(id) == Some(AgentState::Reserved) && dialing.contains(id);
+    let fits = |id: &AgentId| (state(id) == Some(AgentState::Busy)) == talking.contains(id) || both(id);
+    let wrong = center.agents.keys().find(|id| !fits(id));
     tally.must(Check::BusyTalks, wrong.is_none() && twice.is_none(), || match (wrong, twice) {
         (Some(id), _) => format!("agent {id} is {:?}; has a call: {}", state(id), talking.contains(id)),
         (None, twice) => format!("agent {twice:?} has two calls"),

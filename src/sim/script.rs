@@ -29,6 +29,7 @@ enum Deed {
     Person(u32, Did),
     Crash,
     Drain,
+    Stop,
     Ends,
 }
 
@@ -159,6 +160,7 @@ impl Script {
         let (who, did) = match words {
             ["engine", "is", "killed"] => return Ok(Deed::Crash),
             ["engine", "drains"] => return Ok(Deed::Drain),
+            ["engine", "is", "stopped"] => return Ok(Deed::Stop),
             ["ends"] => return Ok(Deed::Ends),
             [who, "registers"] => (who, Did::Registers { right: true }),
             [who, "registers", "with", "a", "wrong", "password"] => (who, Did::Registers { right: false }),
@@ -239,6 +241,7 @@ impl World {
         match deed {
             Deed::Crash => self.crash(),
             Deed::Drain => self.operator_asks(command::Ask::Drain),
+            Deed::Stop => self.operator_asks(command::Ask::EndAll),
             Deed::Ends => {
                 self.quiet = true;
                 let left = self.pending().filter(|_| !self.someone_is_registered());

@@ -8,11 +8,12 @@
 use super::grammar::{cut, is_token, parse_number, split_at, unquotes};
 pub use super::grammar::{quote, unquote};
 pub use super::headers::{Contacts, Headers};
+use super::host::{Host, HostText};
 pub use super::name::{Method, Name};
 use super::params;
 pub use super::params::Params;
 use super::text::put_number;
-use super::uri::{Host, HostText, Uri, UriText};
+use super::uri::{Uri, UriText};
 use memchr::{memchr3, memrchr};
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,6 +1,7 @@
 //! OPTIONS to bound phones, so that a phone that vanished is noticed and a NAT stays open.
 //!
-//! Any answer means that the phone is there (RFC 3261 §11); no answer in 64·T1, or a broken flow, that it is not.
+//! Any answer means that the phone is there (RFC 3261 §11); no answer for 7·T1 to this or any other request, or a broken
+//! flow, that it is not.
 //! Phones that do not answer are asked on: they count again as soon as they do.
 
 use super::Endpoint;

@@ -22,6 +22,7 @@ mod glare;
 mod grammar;
 pub mod header;
 mod headers;
+mod host;
 mod keepalive;
 mod leg;
 pub mod message;
@@ -299,6 +300,10 @@ impl Endpoint {
             match notice {
                 Notice::Send { flow, bytes } => self.send(flow, bytes),
                 Notice::Provisional { key, purpose, response } => self.provisional(now, key, purpose, response),
+                Notice::Unheard { flow, to } => {
+                    let events = self.registrar.heard(flow, &to, false);
+                    self.out.extend(events.into_iter().map(Output::Event));
+                }
                 Notice::Accepted { key, flow, errand, response } => self.accepted(now, key, flow, errand, response),
                 Notice::Finished { key, flow, errand, request, outcome } => {
                     self.finished(now, Some((key, flow)), errand, request, outcome);

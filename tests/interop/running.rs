@@ -37,8 +37,37 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
     let said = second.errors();
     let place = format!("{}:", server.config.display());
     assert!(said.contains(&place) && said.contains(&server.sip.to_string()), "the taken port is not named: {said}");
-    // Only the port of HTTP taken.
+    // With a wrong setting beside it, both in one go; a port that cannot be read hides no other.
     let text = std::fs::read_to_string(&server.config).expect("the configuration");
+    let both = ground.file("both.toml");
+    let wrong = text.replacen("calls = 80", "calls = 0", 1).replacen(
+        "password_file = \"passwords\"",
+        "password_file = \"none\"",
+        1,
+    );
+    std::fs::write(&both, wrong.replacen("[server.http]\nbind = \"", "[server.http]\nbind = \"x", 1))
+        .expect("a configuration");
+    let check = Command::new(TIERLINE).arg("check").arg("--config").arg(&both).output().expect("tierline runs");
+    let mut start = ground.run("both", &mut serve(&both, &ground.file("data-4")));
+    assert_eq!((start.wait(15 * SECOND), check.status.code()), (2, Some(2)));
+    for said in [start.errors(), String::from_utf8_lossy(&check.stderr).into_owned()] {
+        let wanted =
+            ["`calls` is 0", "none: cannot be read", "`bind` is \"x", "cannot listen on udp", "cannot listen on tcp"];
+        let missing: Vec<_> = wanted.into_iter().filter(|part| !said.contains(part)).collect();
+        assert!(missing.is_empty() && !said.contains("listen on http"), "not told: {missing:?}\n{said}");
+    }
+    assert!(!ground.file("data-4").exists(), "a start that was refused left something behind");
+    // The ports of a running server are taken by right.
+    let own = std::fs::read_to_string(&server.config).expect("the configuration");
+    let own_data = own.replacen("[server]\n", &format!("[server]\ndata = \"{}\"\n", server.data.display()), 1);
+    std::fs::write(&both, own_data).expect("a configuration");
+    let check = Command::new(TIERLINE).arg("check").arg("--config").arg(&both).output().expect("tierline runs");
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(
+        check.status.success() && said.contains("ports were not tried") && said.contains("can be served"),
+        "{said}"
+    );
+    // Only the port of HTTP taken.
     let config = ground.file("other-sip.toml");
     std::fs::write(&config, text.replace(&server.sip.to_string(), &ground.address().to_string()))
         .expect("a configuration");

@@ -57,6 +57,17 @@ impl Tls {
         Ok(Tls { files, current })
     }
 
+    /// Whether the files that are configured can be used.
+    ///
+    /// # Errors
+    /// As [`Tls::open`].
+    pub fn check(settings: &TlsSettings) -> Result<()> {
+        if let Some((certificate, key)) = settings.own.clone() {
+            Files { certificate, key, trust: None }.server()?;
+        }
+        roots(settings.trust.as_deref()).map(drop)
+    }
+
     fn current(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -111,41 +122,44 @@ impl Tls {
 
 impl Files {
     fn read(&self) -> Result<Current> {
-        let (provider, versions) = (Arc::new(ring::default_provider()), rustls::ALL_VERSIONS);
+        let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(rustls::ALL_VERSIONS)?
+            .with_root_certificates(roots(self.trust.as_deref())?)
+            .with_no_client_auth();
+        Ok(Current { server: Arc::new(self.server()?), client: Arc::new(client) })
+    }
+
+    fn server(&self) -> Result<ServerConfig> {
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .with_context(|| format!("no private key can be read from {}", self.key.display()))?;
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)?
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(rustls::ALL_VERSIONS)?
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .with_context(|| {
                 format!("{} and {} cannot be used together", self.certificate.display(), self.key.display())
-            })?;
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)?
-            .with_root_certificates(self.roots()?)
-            .with_no_client_auth();
-        Ok(Current { server: Arc::new(server), client: Arc::new(client) })
-    }
-
-    fn roots(&self) -> Result<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        let found = match &self.trust {
-            Some(file) => certificates(file)?,
-            None => rustls_native_certs::load_native_certs().certs,
-        };
-        let (used, _) = roots.add_parsable_certificates(found);
-        match &self.trust {
-            Some(file) if used == 0 => bail!("{} holds no root certificate", file.display()),
-            _ => Ok(roots),
-        }
+            })
     }
 
     /// When each file was written last.
     fn changed(&self) -> Vec<Option<SystemTime>> {
         let files = [Some(&self.certificate), Some(&self.key), self.trust.as_ref()];
         files.into_iter().flatten().map(|file| file.metadata().and_then(|data| data.modified()).ok()).collect()
+    }
+}
+
+/// Roots of servers that we connect to: of a file, or the system's.
+fn roots(trust: Option<&Path>) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let found = match trust {
+        Some(file) => certificates(file)?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let (used, _) = roots.add_parsable_certificates(found);
+    match trust {
+        Some(file) if used == 0 => bail!("{} holds no root certificate", file.display()),
+        _ => Ok(roots),
     }
 }
 

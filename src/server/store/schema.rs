@@ -77,6 +77,16 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// The process that has locked `dir`, if one has.
+pub fn in_use(dir: &Path) -> Option<String> {
+    let mut file = File::open(dir.join("tierline.lock")).ok()?;
+    // SAFETY: as above; the lock goes with the file.
+    let free = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0;
+    let mut pid = String::new();
+    let _ = file.read_to_string(&mut pid); // only for the sentence
+    (!free).then(|| pid.trim().to_owned())
+}
+
 /// What a start reads.
 pub(super) struct Start {
     pub epoch: u32,

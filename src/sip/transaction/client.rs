@@ -40,6 +40,10 @@ pub(super) struct Client {
     cancelled: bool,
 }
 
+/// Who has not answered after so many times T1 (RFC 3261 §17: 0.5 s) is not believed to be there: over UDP the request
+/// has gone out three times by then. The transaction itself goes on.
+const UNHEARD: u32 = 7;
+
 impl Transactions {
     /// Sends `request`, which has no Via yet, over `flow`. `sent_by` is our own Via without branch.
     pub fn start(
@@ -79,9 +83,8 @@ impl Transactions {
             request: Some(Box::new(request)),
         };
         self.out.push_back(Notice::Send { flow, bytes: client.bytes.clone() });
-        if !flow.transport.is_reliable() {
-            self.timers.set(Deadline::ClientAgain(key), now + t1); // Timers A and E.
-        }
+        let first = if flow.transport.is_reliable() { t1 * UNHEARD } else { t1 }; // Timers A and E.
+        self.timers.set(Deadline::ClientAgain(key), now + first);
         self.timers.set(Deadline::ClientEnd(key), now + self.patience()); // Timers B and F.
         self.waiting.insert((flow, key));
         self.clients.insert(key, client);
@@ -219,8 +222,17 @@ impl Transactions {
     }
 
     pub(super) fn client_again(&mut self, now: Instant, key: ClientKey) {
-        let t2 = self.timing.t2;
+        let (t1, t2) = (self.timing.t1, self.timing.t2);
         let Some(client) = self.clients.get_mut(&key) else { return };
+        let again = !client.flow.transport.is_reliable();
+        // Of the third repetition: the intervals before were 1, 2 and 4 times T1.
+        if client.state == ClientState::Waiting && (!again || client.interval == t1 * 4) {
+            let to = client.request.as_ref().map(|request| request.uri.clone());
+            self.out.extend(to.map(|to| Notice::Unheard { flow: client.flow, to }));
+        }
+        if !again {
+            return;
+        }
         // Timer A doubles without bound, timer E up to T2.
         client.interval = if client.is_invite { client.interval * 2 } else { t2.min(client.interval * 2) };
         self.repetitions.sent += 1;

@@ -14,6 +14,7 @@ use super::header::{Method, Via};
 use super::message::{Request, Response};
 use super::settings::Timing;
 use super::text::{put_hex, put_number};
+use super::uri::Uri;
 use crate::ids::{LegId, Rng};
 use crate::time::{Instant, Timers};
 use client::Client;
@@ -103,6 +104,11 @@ pub(super) enum Notice {
         purpose: Purpose,
         response: Response,
     },
+    /// A request has had no answer, not even a provisional one, for 7·T1.
+    Unheard {
+        flow: Flow,
+        to: Uri,
+    },
     /// Each 2xx to an INVITE, repetitions and other forks included (RFC 6026 §7.2).
     Accepted {
         key: ClientKey,
@@ -143,7 +149,7 @@ pub(super) enum Arrival {
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Deadline {
-    /// When to send the request again: timers A and E.
+    /// When to send the request again: timers A and E. Over a connection: when to say that nobody answers.
     ClientAgain(ClientKey),
     /// When to give up, or to forget: timers B and F, D and K, M.
     ClientEnd(ClientKey),

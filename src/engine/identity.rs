@@ -94,10 +94,8 @@ pub(super) fn outgoing(trunk: &Trunk, origin: &Origin) -> (NameAddr, Vec<(String
 
 /// RFC 3325 §9.1: one or two values, a SIP and a tel URI.
 fn asserted(headers: &[(String, String)], trunk: &Trunk) -> Option<NameAddr> {
-    let all: Vec<NameAddr> = values(headers, "P-Asserted-Identity")
-        .flat_map(|field| crate::sip::header::list(field))
-        .filter_map(NameAddr::parse)
-        .collect();
+    let all: Vec<NameAddr> =
+        values(headers, "P-Asserted-Identity").flat_map(crate::sip::header::list).filter_map(NameAddr::parse).collect();
     let has_number = |who: &&NameAddr| trunk.numbers.read(&who.uri.user_decoded()).starts_with('+');
     all.iter().find(has_number).or(all.first()).cloned()
 }

@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build run tools test tidy interop bench lint
+.PHONY: help build run tools test tidy interop bench quality lint
 
 help: ## this list
 	@echo "Tierline: cargo run --release -- serve    starts the demo; README.md goes on from there."
@@ -29,6 +29,9 @@ interop: tools ## only the calls between real phones; ONLY=name for one
 
 bench: ## speed and memory against a bare kernel loop, one table
 	cargo bench --bench load
+
+quality: tools ## how good speech still is over a clean and a bad wire: PESQ in a table, which it installs by pip
+	@tests/quality.sh
 
 lint: ## format and clippy
 	cargo fmt --check

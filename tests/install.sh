@@ -52,3 +52,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "make test captures packets and plays recorded ones, which only root may do here: run it as root" >&2
   exit 1
 fi
+if [ ! -e /dev/net/tun ] && ! { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }; then
+  echo "make test joins networks of its own by TUN devices, and there is no /dev/net/tun here" >&2
+  exit 1
+fi

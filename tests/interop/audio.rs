@@ -44,6 +44,19 @@ pub fn tone(hz: f64, seconds: f64) -> Vec<i16> {
     (0..(seconds * RATE) as usize).map(|n| ((n as f64 * step).sin() * 9000.0) as i16).collect()
 }
 
+/// The same over and over.
+pub fn repeated(samples: &[i16], seconds: f64) -> Vec<i16> {
+    samples.iter().copied().cycle().take((seconds * RATE) as usize).collect()
+}
+
+/// Where in `heard` the whole of `said` begins, by its first second.
+pub fn place_of(heard: &[i16], said: &[i16]) -> usize {
+    let most = heard.len().checked_sub(said.len()).expect("more was heard than this");
+    let places = (0..most).step_by(FRAME / 2);
+    let best = places.max_by(|a, b| likeness(heard, said, *a).total_cmp(&likeness(heard, said, *b)));
+    best.unwrap_or(0)
+}
+
 /// How much of the frame's energy is at `hz`: 1 for a pure tone, near 0 for silence, speech or another tone.
 pub fn share(frame: &[i16], hz: f64) -> f64 {
     let energy: f64 = frame.iter().map(|s| f64::from(*s).powi(2)).sum();
@@ -138,6 +151,9 @@ fn ears_can_be_trusted() {
     let mut heard = vec![0; FRAME * 7];
     heard.extend(right.iter().map(|s| decode(encode(*s))));
     assert_eq!(find_prompt(&heard, &right), (FRAME * 7, 100.0));
+    let twice = repeated(&right, 2.9 * right.len() as f64 / RATE);
+    let place = place_of(&twice[right.len() % FRAME..], &right);
+    assert_eq!(place, right.len() - right.len() % FRAME, "the whole text begins where it is said again");
     assert!(find_prompt(&heard, &wrong).1 < 60.0, "{:?}", find_prompt(&heard, &wrong));
     heard.drain(FRAME * 30..FRAME * 45);
     assert!(find_prompt(&heard, &right).1 < 95.0, "a gap goes unnoticed");

@@ -262,6 +262,21 @@ impl Stream {
         samples(self.between(from, to))
     }
 
+    /// The audio from `from` to `to` where its timestamps say, with silence for what did not come.
+    pub fn in_time(&self, from: f64, to: f64) -> Vec<i16> {
+        let packets = self.between(from, to);
+        let Some(first) = packets.first() else { return Vec::new() };
+        let mut audio = vec![0; ((to - from) * audio::RATE) as usize];
+        for packet in packets {
+            let at = packet.timestamp.wrapping_sub(first.timestamp) as usize;
+            let frame = samples(std::slice::from_ref(packet));
+            if let Some(place) = audio.get_mut(at..at.saturating_add(frame.len())) {
+                place.copy_from_slice(&frame);
+            }
+        }
+        audio
+    }
+
     /// When its first and its last packet passed.
     pub fn time(&self) -> (f64, f64) {
         (self.0[0].at, self.0[self.0.len() - 1].at)
@@ -451,6 +466,10 @@ fn a_bad_stream_is_noticed() {
     assert!(!verdict(|packets| packets[51].sequence = 50), "a number twice");
     assert!(!verdict(|packets| packets[50].timestamp = 0), "a time that goes back");
     assert!(!verdict(|packets| packets[50..].iter_mut().for_each(|p| p.timestamp += 8000)), "a time that jumps ahead");
+    let gap =
+        Stream((0..100).filter(|number| *number != 50).map(|n| Rtp { payload: vec![0; 160], ..packet(n) }).collect());
+    let silence = gap.in_time(0.0, 2.0).chunks_exact(audio::FRAME).position(|frame| frame.iter().all(|s| *s == 0));
+    assert_eq!(silence, Some(50), "what did not come is silence in its place");
     let said = Stream((0..100).map(packet).collect());
     let heard = Stream((0..100).filter(|number| !(40..45).contains(number)).map(packet).collect());
     assert!(heard.gap_made_after(&said, 0.0, 2.0).0 > 60.0, "what was said is not heard");

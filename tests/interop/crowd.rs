@@ -7,7 +7,6 @@ use super::heard::{HEARD, assert_no_gap, assert_talk, heard_by, said_by};
 use super::peers::{Sipp, register};
 use super::server::{Server, Wishes};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 const CALLS: u32 = 50;
 /// A tone's way to the agent and back begins with the next frame and passes SIPp; in seconds.
@@ -76,19 +75,4 @@ fn check_caller(capture: &Capture, server: &Server, leg: &Leg, agents: &BTreeMap
     let agent = agents[&(own as u64)];
     assert_talk(capture, server, (leg, agent), own, (agent.talk().0 + ECHO, to));
     assert_no_gap(capture, &leg.call_id, heard_by(capture, leg, server), (from, agent.talk().0));
-}
-
-/// A step for each call that plays that call's own tone.
-pub fn one_tone_each() -> String {
-    let mut text = "  <nop><action><assignstr assign_to=\"mine\" value=\"[call_number]\"/></action></nop>\n".to_owned();
-    for number in 1..=CALLS {
-        write!(
-            text,
-            "  <nop next=\"{number}\" test=\"other\"><action><strcmp assign_to=\"other\" variable=\"mine\" value=\"{number}\"/>\
-             </action></nop>\n  <nop><action><exec play_pcap_audio=\"said-{number}.pcap\"/></action></nop>\n  \
-             <label id=\"{number}\"/>\n"
-        )
-        .expect("text");
-    }
-    text
 }

@@ -2,10 +2,12 @@
 //! one server.
 
 use super::flow::{Flow, flow, flows};
-use super::harness::{Ground, Program, SECOND};
+use super::harness::{GENEROUS, Ground, Program, SECOND};
 use super::peers::{Sipp, try_register};
 use super::server::{DIRECT, Server, Wishes, password};
+use super::wire::{ack, invite};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, UdpSocket};
 
 /// Flows that run at once.
 const AT_ONCE: usize = 6;
@@ -126,6 +128,46 @@ fn what_takes_its_time_is_waited_for() {
     assert!(flows.len() <= AT_ONCE, "they all run at once");
     run_callers(&ground, &server, &flows);
     server.wait_ended(flows.len(), 10 * SECOND);
+}
+
+/// As often as a network that has gone mad repeats a datagram.
+const STORM: usize = 3_000;
+
+#[test]
+fn a_storm_of_repetitions_is_one_call_and_holds_up_nobody() {
+    let ground = Ground::new("flows_storm");
+    let server = Server::start(&ground, &wishes(&["ada"]));
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    socket.set_read_timeout(Some(GENEROUS)).expect("a time-out");
+    let here = socket.local_addr().expect("an address").to_string();
+    let over_udp = |text: &str| text.replace("SIP/2.0/TCP 127.0.0.1:5999", &format!("SIP/2.0/UDP {here}"));
+    let uri = format!("sip:{DIRECT}@{}", server.sip);
+    let invite = over_udp(&invite(&uri, &format!("sip:raw@{here}"), ""));
+    let hear = |what: &str| loop {
+        let mut room = [0; 4096];
+        let length = socket.recv(&mut room).unwrap_or_else(|why| panic!("no {what}: {why}"));
+        let text = String::from_utf8_lossy(&room[..length]).into_owned();
+        if text.starts_with("SIP/2.0 200") && text.contains(&format!(" {what}\r\n")) {
+            return text;
+        }
+    };
+    let storm = |text: &str| {
+        for _ in 0..STORM {
+            socket.send_to(text.as_bytes(), server.sip).expect("a datagram sent");
+        }
+    };
+    storm(&invite);
+    let options = flow("somebody else asks meanwhile\n> OPTIONS\n< 200\n");
+    assert_eq!(start(&ground, &server, ("other", &options, "guest"), place(&ground)).wait(GENEROUS), 0);
+    let ok = hear("INVITE");
+    storm(&over_udp(&ack(&ok)));
+    let bye = over_udp(&ack(&ok)).replace("ACK", "BYE").replace("CSeq: 1", "CSeq: 2").replace("-ack", "-bye");
+    storm(&bye);
+    hear("BYE");
+    let calls = server.wait_ended(1, GENEROUS);
+    assert_eq!((calls.len(), &calls[0]["cause"]), (1, &"CallerHungUp".into()), "{calls:?}");
+    let repeated = server.metrics()["tierline_sip_retransmissions_received_total"];
+    assert!(repeated > STORM as f64 / 10.0, "{repeated} repetitions came: the test proves nothing");
 }
 
 /// What RFC 3261 and its followers name and this product knows: somewhere in the flows, SIPp sends it or insists on it.

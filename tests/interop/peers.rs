@@ -3,7 +3,6 @@
 use super::audio;
 use super::capture;
 pub use super::capture::Codec;
-use super::crowd;
 use super::harness::{GENEROUS, Ground, Program, SECOND, wait_until};
 use super::nets::Place;
 use super::server::{Server, TIERLINE, password};
@@ -39,7 +38,9 @@ pub struct Sipp<'s> {
     pub status: u16,
     /// Tone that `said.pcap` consists of, and keys at times in seconds within it.
     pub says: f64,
-    /// Instead, a tone for each call by its number, in `said-N.pcap`.
+    /// Instead, something over and over.
+    pub speech: Option<&'s [i16]>,
+    /// Or a tone for each call by its number, in `said-N.pcap`.
     pub says_by_call: Option<fn(u32) -> f64>,
     pub keys: &'s [(f64, u8)],
     pub codec: Codec,
@@ -52,7 +53,7 @@ impl Default for Sipp<'_> {
     fn default() -> Self {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
-        let (says_by_call, text, audio, to) = (None, None, None, None);
+        let (says_by_call, speech, text, audio, to) = (None, None, None, None, None);
         let (codec, place, ip) = (Codec::Mu, None, Ipv4Addr::LOCALHOST);
         Sipp {
             name,
@@ -67,6 +68,7 @@ impl Default for Sipp<'_> {
             to,
             status,
             says,
+            speech,
             says_by_call,
             keys,
             codec,
@@ -81,7 +83,8 @@ impl Sipp<'_> {
     pub fn start(&self, ground: &Ground, server: &Server) -> Program {
         let dir = ground.file(self.name);
         std::fs::create_dir_all(&dir).expect("a folder for SIPp");
-        let said = audio::tone(self.says, self.seconds + 30.0);
+        let (tone, length) = (audio::tone(self.says, self.seconds + 30.0), self.seconds + 30.0);
+        let said = self.speech.map_or(tone, |speech| audio::repeated(speech, length));
         capture::write_played(&dir.join("said.pcap"), (&said, self.codec), self.keys);
         for (call, tone) in self.says_by_call.iter().flat_map(|tone| (1..=self.calls).map(move |call| (call, tone))) {
             let said = audio::tone(tone(call), self.seconds + 3.0);
@@ -107,7 +110,7 @@ impl Sipp<'_> {
         };
         let changed = codec(Codec::Mu).into_iter().zip(codec(self.codec));
         let text = changed.fold(text, |text, (usual, other)| text.replace(&usual, &other));
-        text.replace("[status]", &self.status.to_string()).replace("[one tone each]", &crowd::one_tone_each())
+        text.replace("[status]", &self.status.to_string()).replace("[one tone each]", &one_tone_each(self.calls))
     }
 
     fn command(&self, ground: &Ground, server: &Server, dir: &Path) -> Command {
@@ -125,6 +128,21 @@ impl Sipp<'_> {
         command.args(["-m", &self.calls.to_string()]).arg(self.to.unwrap_or(server.sip).to_string());
         command
     }
+}
+
+/// A step for each call that plays that call's own tone.
+fn one_tone_each(calls: u32) -> String {
+    let mut text = "  <nop><action><assignstr assign_to=\"mine\" value=\"[call_number]\"/></action></nop>\n".to_owned();
+    for number in 1..=calls {
+        write!(
+            text,
+            "  <nop next=\"{number}\" test=\"other\"><action><strcmp assign_to=\"other\" variable=\"mine\" value=\"{number}\"/>\
+             </action></nop>\n  <nop><action><exec play_pcap_audio=\"said-{number}.pcap\"/></action></nop>\n  \
+             <label id=\"{number}\"/>\n"
+        )
+        .expect("text");
+    }
+    text
 }
 
 /// A SIPp that has registered as an agent and plays the scenario.
@@ -173,6 +191,8 @@ pub struct Softphone<'s> {
     pub over: &'s str,
     pub user: &'s str,
     pub hz: f64,
+    /// Instead, something over and over.
+    pub speech: Option<&'s [i16]>,
     pub codec: Codec,
     /// As the agent of that name; else it is a caller without an account.
     pub registers: bool,
@@ -189,8 +209,8 @@ impl Default for Softphone<'_> {
     fn default() -> Self {
         let at = (Ipv4Addr::LOCALHOST, 5060).into();
         let (over, user, hz, codec, more) = ("", "visitor", 1100.0, Codec::Mu, "");
-        let (place, ip) = (None, Ipv4Addr::LOCALHOST);
-        Softphone { at, over, user, hz, codec, registers: false, answers: false, more, place, ip }
+        let (place, ip, speech) = (None, Ipv4Addr::LOCALHOST, None);
+        Softphone { at, over, user, hz, speech, codec, registers: false, answers: false, more, place, ip }
     }
 }
 
@@ -214,7 +234,8 @@ impl Softphone<'_> {
         let (sip, tone) = (ground.port(), dir.join("tone.wav"));
         let low = ground.port();
         let high = (0..5).map(|_| ground.port()).last().expect("ports for audio");
-        audio::write_wav(&tone, &audio::tone(self.hz, 20.0), 8000);
+        let said = self.speech.map_or(audio::tone(self.hz, 20.0), |speech| audio::repeated(speech, 60.0));
+        audio::write_wav(&tone, &said, 8000);
         let mut config = format!(
             "poll_method epoll\nsip_listen {ip}:{sip}\nnet_interface {ip}\nrtp_ports {low}-{high}\n\
              audio_source aufile,{}\naudio_player aubridge,nil\naudio_alert aubridge,nil\nausrc_srate 8000\n\

@@ -7,7 +7,7 @@ mod trunk;
 
 pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Trunk};
 
-use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId, TrunkId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, SkillId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct Center {
     pub agents: BTreeMap<AgentId, Agent>,
     #[serde(default)]
     pub trunks: BTreeMap<TrunkId, Trunk>,
+    /// Who may ask for the agents of these queues, and see their calls.
+    pub leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
     pub codes: ShortCodes,
     pub limits: Limits,
 }

@@ -81,6 +81,8 @@ pub enum OpenKey {
     Phone(u64),
     /// An agent's break.
     Break(AgentId),
+    /// An agent's desktop.
+    Desk(AgentId),
 }
 
 impl fmt::Display for OpenKey {
@@ -91,6 +93,7 @@ impl fmt::Display for OpenKey {
             OpenKey::Offer(id) => write!(f, "offer {id}"),
             OpenKey::Phone(handle) => write!(f, "phone {handle:x}"),
             OpenKey::Break(id) => write!(f, "break {id}"),
+            OpenKey::Desk(id) => write!(f, "desktop {id}"),
         }
     }
 }
@@ -117,6 +120,8 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
         What::PhoneUnregistered { binding, .. } => Close(OpenKey::Phone(*binding)),
         What::BreakBegan { agent, .. } => Open(OpenKey::Break(*agent)),
         What::BreakEnded { agent } => Close(OpenKey::Break(*agent)),
+        What::DeskEntered { agent } => Open(OpenKey::Desk(*agent)),
+        What::DeskLeft { agent } => Close(OpenKey::Desk(*agent)),
         _ => return None,
     })
 }

@@ -146,7 +146,7 @@ impl CallRecord {
 
     fn apply(&mut self, event: &Event) {
         match &event.what {
-            What::Transferred { .. } => self.transferred = Some(event.at),
+            What::OutsideJoined { .. } => self.transferred = Some(event.at),
             What::CallAnswered { .. } => self.answered = Some(event.at),
             What::Queued { work, queue, again, .. } => self.queued(event.at, *work, queue, *again),
             What::Delivered { reservation, agent, .. } => {

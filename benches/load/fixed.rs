@@ -93,6 +93,7 @@ fn plane(sounds: Sounds) -> Plane {
             codec: Codec::Pcmu,
             send_payload: 0,
             receive: vec![(0, Codec::Pcmu)],
+            noise: None,
             send_events: None,
             receive_events: None,
             direction: Direction::SendRecv,

@@ -1,9 +1,9 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, sip, trunk};
+use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, cti, sip, trunk};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
-use crate::ids::{AgentId, FlowId, LineId, QueueId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, counted, language};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,7 @@ pub fn read(page: &Page<'_>) -> Written {
         music: BTreeMap::new(),
         warnings: Vec::new(),
         called: Vec::new(),
+        leads: BTreeMap::new(),
     };
     let name = about.require("name", "the center's name").and_then(|v| v.text(MAX_NAME)).unwrap_or_default();
     let domains = list(about.take("domains"), "a list of domains such as [\"example.org\"]", domain);
@@ -79,11 +80,13 @@ pub fn read(page: &Page<'_>) -> Written {
     let limits = limits(root.section("limits"));
     let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
     server.trunk_passwords = passwords;
+    server.ticketing = cti::ticketing(&mut root);
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, trunks, codes, limits };
+    let leads = std::mem::take(&mut reader.leads);
+    let center = Center { name, domains, time_zone, language, lines, queues, agents, leads, trunks, codes, limits };
     Written { center, server, needs, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -100,6 +103,7 @@ struct Reader<'p> {
     warnings: Vec<Problem>,
     /// Agents' outside numbers.
     called: Vec<Said<String>>,
+    leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
 }
 
 impl<'p> Reader<'p> {
@@ -268,6 +272,7 @@ impl<'p> Reader<'p> {
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
         let http = written.map_or(Some(local(8080)), |v| address(&v));
         http_section.finish();
+        let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
         let media = self.media(section.section("media"), &sip.listeners, limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
@@ -277,9 +282,10 @@ impl<'p> Reader<'p> {
             tls: sip.tls.clone(),
             password_file: password_file.clone(),
         };
-        let http = http.unwrap_or(local(8080));
+        let (http, ticketing) = (http.unwrap_or(local(8080)), None);
         let trunk_passwords = BTreeMap::new();
-        let server = ServerSettings { node, sip, http, http_place, media, data, password_file, trunk_passwords };
+        let server =
+            ServerSettings { node, sip, http, http_place, media, cti, ticketing, data, password_file, trunk_passwords };
         (server, needs, flows_dir)
     }
 
@@ -302,6 +308,8 @@ impl<'p> Reader<'p> {
             self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
         }
         let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
+        let (terms, tones, unsafe_keys) = audio::read(&mut section, listeners);
+        self.warnings.extend(unsafe_keys);
         section.finish();
         let even = ports.0.next_multiple_of(2); // a leg's first port
         let legs = (u32::from(ports.1 - even) + 1) / PORTS_PER_LEG;
@@ -314,7 +322,7 @@ impl<'p> Reader<'p> {
             let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
             self.warnings.push(self.page.problem(&place, message));
         }
-        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes }
+        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes, terms, tones }
     }
 
     fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {

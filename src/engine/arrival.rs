@@ -17,7 +17,7 @@ use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
 use crate::time::Instant;
 use crate::trunk::{Full, Way};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
@@ -113,13 +113,15 @@ impl Engine {
         };
         let plane = (id.0 % u64::from(self.start.planes)) as u16;
         let port = self.open_port(plane, leg);
-        let mut new = Leg::new(leg, id, Party::Caller, port, offer);
+        let manner = self.manner(false);
+        let mut new = Leg::new(leg, id, Party::Caller, port, manner).offered(offer);
         new.trunk = trunk.clone().map(|trunk| (trunk, Way::In));
         self.legs.insert(leg, new);
         let caller = self.personal(PersonalKind::Number, number.clone());
         let told = if self.planted(super::Bug::LogsNumber) { number } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, language: told, caller };
         let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
+        let attached = BTreeSet::new();
         let caller = leg;
         let call = Call {
             id,
@@ -133,6 +135,7 @@ impl Engine {
             seeking,
             conversation,
             outside,
+            attached,
             last_key,
         };
         self.calls.insert(id, call);
@@ -183,8 +186,8 @@ impl Engine {
         let (call, port) = (leg.call, leg.port);
         match offer {
             None => {
-                let local = leg.local(None).expect("the leg has an address");
-                leg.state = LegState::Negotiated { body: Body::sdp(media::sdp::offer(&local)), ours: true };
+                let offer = leg.offer(None).expect("the leg has an address");
+                leg.state = LegState::Negotiated { body: Body::sdp(offer), ours: true };
             }
             Some(offer) => match leg.answer(&offer) {
                 Ok((body, session)) => {

@@ -8,13 +8,16 @@
 //! |---|---|
 //! | `call` | a call's legs and three activities; its phase, derived |
 //! | `leg` | one party: from port to offer to dialog |
+//! | `keys` | which reports are one key |
 //! | `arrival` | who may come in, and where he gets to |
 //! | `identity` | who a caller is, and who is told what of him |
 //! | `trunks` | calls by trunk, and what the trunks' machine wants done |
 //! | `outside` | calling outside numbers over trunks |
+//! | `wire` | what the SIP endpoint says, and to whom it goes |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `service` | what a connected call can do; commands |
+//! | `desk` | what agents ask for at their desktops |
 //! | `ending` | who leaves, and what remains of the others |
 //! | `pairs` | (nothing) maps written down as lists |
 //! | `phones` | agents' phones: registered, reachable, and after a restart |
@@ -23,8 +26,10 @@
 
 mod arrival;
 mod call;
+mod desk;
 mod ending;
 mod identity;
+mod keys;
 mod leg;
 mod outside;
 mod pairs;
@@ -35,6 +40,7 @@ mod seeking;
 mod service;
 mod treatment;
 mod trunks;
+mod wire;
 
 pub use call::{Call, Conversation, Outside, Place, Seeking};
 pub use identity::Origin;
@@ -54,7 +60,7 @@ use crate::sip::{self, Endpoint};
 use crate::time::{Instant, Timers, Wall};
 use crate::trunk::{self, Trunks};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -75,6 +81,9 @@ pub struct Start {
     pub planes: u16,
     /// The address that SDP tells; the port comes from the plane.
     pub media_address: IpAddr,
+    /// What SDP offers and takes.
+    #[serde(default)]
+    pub terms: media::Terms,
 }
 
 /// What may change while the engine runs.
@@ -180,11 +189,17 @@ pub struct Engine {
     probes: BTreeMap<u64, TrunkId>,
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
+    /// The call that an agent talked in last.
+    last_calls: BTreeMap<AgentId, CallId>,
+    /// Agents who sit at a desktop.
+    desks: BTreeSet<AgentId>,
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
     timers: Timers<Deadline>,
     ids: Ids,
+    /// Where legs' keys of SRTP come from.
+    secrets: Rng,
     draining: bool,
     log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
@@ -250,7 +265,7 @@ impl Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
-            router: Router::new(&config.center, counter()),
+            router: Router::new(&routed(&config.center), counter()),
             trunks: Trunks::new(rng.fork("trunks")),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
@@ -259,9 +274,12 @@ impl Engine {
             offers: BTreeMap::new(),
             probes: BTreeMap::new(),
             talking: BTreeMap::new(),
+            last_calls: BTreeMap::new(),
+            desks: BTreeSet::new(),
             phones: BTreeMap::new(),
             timers: Timers::default(),
             ids,
+            secrets: rng.fork("srtp"),
             draining: false,
             log_healthy: true,
             current: None,
@@ -392,46 +410,6 @@ impl Engine {
         }
     }
 
-    fn sip_said(&mut self, output: sip::Output) {
-        match output {
-            sip::Output::Send { flow, bytes } => self.outputs.push_back(Output::Sip { flow, bytes }),
-            sip::Output::Verify { query, credentials, method } => {
-                self.outputs.push_back(Output::Verify { query, credentials, method });
-            }
-            sip::Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
-                self.outputs.push_back(Output::Prove { query, held, user, challenge, method, uri, cnonce });
-            }
-            sip::Output::Resolve { query, uri } => self.outputs.push_back(Output::Resolve { query, uri }),
-            sip::Output::Event(event) => self.sip_happened(event),
-        }
-    }
-
-    fn sip_happened(&mut self, event: sip::Event) {
-        use sip::Event as E;
-        match event {
-            E::Invited { leg, source, replaces: Some(_), .. } => self.replacing(leg, &source),
-            E::Invited { leg, source, caller: from, called, offer, headers, .. } => {
-                self.invited(leg, source, arrival::Arrival { from, called, offer, headers });
-            }
-            E::Provisional { leg, .. } => self.reacted(leg),
-            E::Established { leg, body, dialog } => self.established(leg, body, dialog),
-            E::Failed { leg, status, why, retry_after, .. } => self.failed(leg, status, why, retry_after),
-            E::Cancelled { leg, .. } => self.cancelled(leg),
-            E::Offered { leg, body } => self.offered(leg, body),
-            E::OfferAnswered { leg, body } => self.offer_answered(leg, body),
-            E::Ended { leg, why, .. } => self.ended(leg, why),
-            E::Bound { user, binding } => self.bound(user, binding),
-            E::Unbound { user, binding, .. } => self.unbound(user, binding),
-            E::Alive { user, alive } => self.alive(user, alive),
-            E::Registered { name, expires } => self.trunk_registered(&name, expires > 0),
-            E::RegistrationFailed { name, .. } => self.trunk_registered(&name, false),
-            E::Probed { id, answered } => self.trunk_probed(id, answered),
-            // We make no offers of our own in a running call, and digits come by RFC 4733 so far.
-            E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
-            E::OfferRefused { .. } | E::OfferOutdated { .. } | E::Info { .. } => {}
-        }
-    }
-
     fn media_said(&mut self, event: media::Event) {
         let port = event.port();
         let leg = self.ports.get(&port).copied().flatten();
@@ -446,8 +424,8 @@ impl Engine {
             media::Event::Opened { local, .. } => {
                 leg.inspect(|leg| self.port_opened(*leg, local));
             }
-            media::Event::Digit { digit, .. } => {
-                leg.inspect(|leg| self.key_pressed(*leg, digit));
+            media::Event::Digit { digit, way, .. } => {
+                leg.inspect(|leg| self.key_pressed(*leg, digit, way));
             }
             media::Event::Finished { token, .. } => {
                 leg.inspect(|leg| self.play_finished(*leg, token));
@@ -462,7 +440,7 @@ impl Engine {
 
     fn configure(&mut self, config: Configuration) {
         self.index = Index::new(&config);
-        self.router.handle(self.now, acd::Input::Configure(config.center.clone()));
+        self.router.handle(self.now, acd::Input::Configure(routed(&config.center)));
         let mut sip_config = self.start.sip.clone();
         trunks::configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
@@ -494,6 +472,11 @@ impl Engine {
         Personal { kind, handle: self.ids.handles.take(), text: Some(text.into()) }
     }
 
+    /// How a new leg describes itself.
+    fn manner(&mut self, confidential: bool) -> leg::Manner {
+        leg::Manner { terms: self.start.terms.clone(), secret: media::Secret::draw(&mut self.secrets), confidential }
+    }
+
     fn open_port(&mut self, plane: u16, leg: LegId) -> PortId {
         self.ids.ports += 1;
         let port = PortId { plane, number: self.ids.ports };
@@ -501,4 +484,13 @@ impl Engine {
         self.media_do(media::Command::Open { port });
         port
     }
+}
+
+/// The center as the router sees it: a work may ask for one agent.
+fn routed(center: &Center) -> Center {
+    let mut center = center.clone();
+    for agent in center.agents.values_mut() {
+        agent.skills.insert(call::own_skill(agent.id), 1);
+    }
+    center
 }

@@ -52,7 +52,8 @@ impl Engine {
         let leg = self.sip.next_leg();
         let plane = self.caller_port(id).plane;
         let port = self.open_port(plane, leg);
-        let mut new = Leg::new(leg, id, Party::Outside, port, None);
+        let manner = self.manner(false);
+        let mut new = Leg::new(leg, id, Party::Outside, port, manner);
         new.hunt = Some(hunt);
         self.legs.insert(leg, new);
         self.calls.get_mut(&id).into_iter().for_each(|call| call.outside = Some(Outside { leg, talking: false }));
@@ -106,7 +107,7 @@ impl Engine {
         let leg = self.legs.get_mut(&id).expect("the leg that dials");
         leg.trunk = Some((trunk.clone(), Way::Out));
         let number = leg.hunt.as_ref().map(|hunt| settings.numbers.write(&hunt.number)).unwrap_or_default();
-        let offer = media::sdp::offer(&leg.local(codec).expect("the port is open"));
+        let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
         let uri = server_uri(&number, server);
         self.timers.set(Deadline::NoReaction(id), self.now + super::seeking::REACTION_TIME);
@@ -215,7 +216,7 @@ impl Engine {
         }
         let outside = self.calls.get_mut(&call).and_then(|call| call.outside.as_mut());
         outside.expect("an outside party belongs to a call that waits for it").talking = true;
-        self.emit(Some(call), What::Transferred { leg: id });
+        self.emit(Some(call), What::OutsideJoined { leg: id });
     }
 
     /// Connects a leg that answered our offer; none if its description cannot be used.

@@ -50,10 +50,16 @@ pub enum Bug {
     AsksTooMuch,
     /// A call over a trunk is over, its share of the trunk stays taken.
     ForgetsTrunk,
+    /// An agent sends the caller on, and he waits nowhere.
+    ForgetsToQueue,
+    /// Who is sent on begins to wait anew.
+    LosesWait,
+    /// Hold at the desktop leaves both talking.
+    HoldsNothing,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: [Bug; 23] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -74,6 +80,9 @@ impl Bug {
         Bug::BelievesTheDead,
         Bug::AsksTooMuch,
         Bug::ForgetsTrunk,
+        Bug::ForgetsToQueue,
+        Bug::LosesWait,
+        Bug::HoldsNothing,
     ];
 }
 

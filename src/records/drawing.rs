@@ -1,7 +1,7 @@
 //! One call drawn as a ladder.
 
 use super::between;
-use crate::event::{Cause, Event, NoChoice, OfferOutcome, Party, What};
+use crate::event::{Cause, Event, NoChoice, OfferOutcome, Party, TransferTo, What};
 use crate::ids::{AgentId, LegId};
 use crate::ladder::Ladder;
 use crate::time::Wall;
@@ -81,6 +81,18 @@ impl Drawing {
                 self.confirmed.insert(*leg); // its 200 is drawn as the answer or the accepted offer
             }
             What::ConnectionCleared { leg, party, cause } => self.cleared(time, *leg, *party, *cause),
+            What::Transferred { agent, to } => {
+                let at = self.agent(*agent);
+                self.ladder.arrow(time, at, US, &format!("sends on to {}", sent_to(to)));
+            }
+            What::DataAttached { agent, name, value } => {
+                let (at, value) = (self.agent(*agent), value.text.as_deref().unwrap_or("•"));
+                self.ladder.note(time, at, &format!("{name}: {value}"));
+            }
+            What::Disposed { agent, disposition, .. } => {
+                let at = self.agent(*agent);
+                self.ladder.note(time, at, &format!("coded as {disposition}"));
+            }
             What::AgentStateChanged { agent, from, to, reason } => {
                 let at = self.agent(*agent);
                 self.ladder.note(time, at, &format!("{from:?} → {to:?} ({reason})"));
@@ -148,6 +160,14 @@ fn arrival(what: &What) -> String {
     }
 }
 
+fn sent_to(to: &TransferTo) -> String {
+    match to {
+        TransferTo::Queue(queue) => format!("queue {queue}"),
+        TransferTo::Agent(agent) => format!("agent {agent}"),
+        TransferTo::Number(number) => number.text.as_deref().unwrap_or("a number outside").to_owned(),
+    }
+}
+
 /// What is no message between two parties, in words.
 fn remark(what: &What) -> Option<String> {
     Some(match what {
@@ -165,7 +185,7 @@ fn remark(what: &What) -> Option<String> {
             format!("talk with agent {agent} (waited {:.1} s)", waited.as_secs_f64())
         }
         What::TrunkFailed { trunk, why, .. } => format!("trunk {trunk} does not carry it ({why:?})"),
-        What::Transferred { .. } => "talks with the outside party".to_owned(),
+        What::OutsideJoined { .. } => "talks with the outside party".to_owned(),
         What::TransferFailed { why } => format!("transfer failed ({why:?})"),
         What::Diverted { queue, why, .. } => format!("leaves queue {queue} ({why:?})"),
         What::CallEnded { cause, phase } => format!("ended: {} ({phase:?})", cause.text()),

@@ -32,6 +32,8 @@ pub struct Wishes {
     pub more: String,
     /// Further flows: name and text.
     pub flows: Vec<(&'static str, String)>,
+    /// Further lines of `[server.media]`.
+    pub media: String,
 }
 
 impl Wishes {
@@ -47,6 +49,7 @@ impl Wishes {
             sip: String::new(),
             more: String::new(),
             flows: Vec::new(),
+            media: String::new(),
         }
     }
 }
@@ -171,8 +174,8 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
          [line.direct]\nnumbers = [\"{DIRECT}\"]\nflow = \"direct\"\n[limits]\nsilence = \"{}\"\ndrain = \"{}\"\n\
          calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{sip}\"\n\
-         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n",
-        wishes.silence, wishes.drain, wishes.sip
+         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n{}\n",
+        wishes.silence, wishes.drain, wishes.sip, wishes.media
     );
     for queue in ["general", "technical"] {
         let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);

@@ -7,6 +7,7 @@
 mod audio;
 mod cti;
 mod passwords;
+mod protocol;
 mod read;
 mod sip;
 mod sounds;
@@ -23,6 +24,7 @@ pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
 pub use cti::{CtiSettings, TicketingSettings};
 pub use passwords::passwords;
+pub use protocol::Protocol;
 use read::Written;
 pub use sip::{ConnectionSettings, SipListener, SipSettings, TlsSettings};
 use sounds::Recordings;

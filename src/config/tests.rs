@@ -219,6 +219,67 @@ fn an_agent_s_number_must_be_one_that_a_trunk_may_call() {
     check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"112\"", &[("\"112\"", "a number in the form of E.164")]);
 }
 
+/// The rare settings of SIP stand in the demo as comments: what they say is what holds without them.
+#[test]
+fn what_the_demo_writes_as_comments_are_the_defaults_too() {
+    let names = ["sessions", "timers", "limits"];
+    let mut inside = false;
+    let uncommented = DEMO.lines().map(|line| {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        inside = match bare.strip_prefix("[server.sip.").and_then(|rest| rest.split_once(']')) {
+            Some((name, _)) => names.contains(&name),
+            None => inside && line.starts_with('#'),
+        };
+        let rare = ["most = 50000", "nonce_life", "digest = \"md5\""].iter().any(|key| bare.starts_with(key));
+        if inside || rare { bare } else { line }
+    });
+    let text = uncommented.collect::<Vec<_>>().join("\n");
+    let written = ["on = true", "interval", "t1", "t4", "message = 65535", "queries", "nonce_life", "digest"];
+    assert!(written.iter().all(|key| text.contains(&format!("\n{key}"))), "{text}");
+    let protocol = |text: &str| Demo::new("comments", text).load().unwrap().server.sip.protocol;
+    assert_eq!((protocol(&text), protocol(DEMO)), (Protocol::default(), Protocol::default()));
+}
+
+#[test]
+fn timers_registration_guard_and_limits_of_sip() {
+    let more = "[server.sip.timers]\nt1 = \"1s\"\n[server.sip.sessions]\non = false\ninterval = \"10m\"\n\
+        [server.sip.limits]\nmessage = 4096\ntransactions = 500\n[server.http]";
+    let config = DEMO
+        .replace("[server.http]", more)
+        .replace("keepalive = \"30s\"", "keepalive = \"off\"")
+        .replace("phones = 8", "phones = 2")
+        .replace("\"127.0.0.0/8\", ", "\"198.51.100.0/24\", ")
+        .replace("# digest = \"md5\"", "digest = \"sha-256\"");
+    let sip = Demo::new("protocol", &config).load().unwrap().server.sip;
+    assert!(sip.listeners.iter().all(|listener| listener.digest == crate::sip::digest::Algorithm::Sha256));
+    let mut endpoint = crate::sip::Config::new(Vec::new(), "x");
+    sip.protocol.apply(&mut endpoint);
+    assert_eq!((endpoint.timing.t1, endpoint.timing.t2), (Duration::from_secs(1), Duration::from_secs(4)));
+    assert_eq!((endpoint.sessions.on, endpoint.sessions.interval.as_secs()), (false, 600));
+    assert_eq!((endpoint.keepalive, endpoint.capacity.bindings_per_user), (None, 2));
+    assert_eq!((endpoint.limits.message_bytes, endpoint.capacity.transactions), (4_096, 500));
+    let trusts = ["198.51.100.7", "127.0.0.1", "::1"].map(|ip| endpoint.guard.trusts(ip.parse().unwrap()));
+    assert_eq!(trusts, [true, false, true]);
+
+    let table = |text: &str| format!("[server.sip.{text}\n[server.http]");
+    let http = "[server.http]";
+    check(
+        http,
+        &table("timers]\nt1 = \"4s\"\nt2 = \"2s\""),
+        &[("\"4s\"", "`t1` is \"4s\", above `t2`, which is \"2s\"")],
+    );
+    check(http, &table("timers]\nt1 = \"1ms\""), &[("\"1ms\"", "\"50ms\" to \"5s\"")]);
+    check(http, &table("sessions]\nmin = \"30s\""), &[("\"30s\"", "\"1m30s\" to \"1h\"")]);
+    check(http, &table("sessions]\ninterval = \"2m\"\nmin = \"3m\""), &[("\"3m\"", "above `interval`")]);
+    check(http, &table("limits]\nheaders = 5"), &[("5", "16 to 4096")]);
+    check("min = \"1m\"", "min = \"10m\"", &[("\"5m\"", "`min` is \"10m\", above `default`")]);
+    check("default = \"5m\"  ", "default = \"2h\"  ", &[("\"2h\"", "above `max`")]);
+    check("keepalive = \"30s\"", "keepalive = \"on\"", &[("\"on\"", "\"5s\" to \"1h\"")]);
+    check("limit = 10 ", "limit = 0 ", &[("0", "1 to 10000")]);
+    check("\"127.0.0.0/8\"", "\"127.0.0.1/8\"", &[("\"127", "did you mean 127.0.0.0/8?")]);
+    check("# digest = \"md5\"", "digest = \"sha1\"", &[("\"sha1\"", "\"md5\" or \"sha-256\"")]);
+}
+
 /// The demo with `from` replaced by `to`. Each problem or warning is expected as the text at which it points (or the
 /// file, if it points nowhere) and a part of its message.
 fn check(from: &str, to: &str, expect: &[(&str, &str)]) {

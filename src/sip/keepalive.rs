@@ -5,7 +5,6 @@
 //! Phones that do not answer are asked on: they count again as soon as they do.
 
 use super::Endpoint;
-use super::api::Output;
 use super::header::{Method, Name, NameAddr};
 use super::message::Request;
 use super::route::Hop;
@@ -33,7 +32,7 @@ impl Endpoint {
 
     pub(super) fn registrar_timeout(&mut self, now: Instant) {
         let events = self.registrar.timeout(now);
-        self.out.extend(events.into_iter().map(Output::Event));
+        self.tell_of_phones(events);
         for number in std::mem::take(&mut self.registrar.due) {
             self.ask_phone(now, number);
         }
@@ -45,7 +44,8 @@ impl Endpoint {
         }
         let Some(binding) = self.registrar.by_number(number) else { return };
         let (uri, flow) = (binding.contact.uri.clone(), binding.flow);
-        let request = self.options(uri, self.advertised(flow));
+        let mut request = self.options(uri, self.advertised(flow));
+        self.lead_to(&mut request, flow);
         self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));
     }
 

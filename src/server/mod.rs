@@ -127,19 +127,10 @@ pub fn check(config: Option<&Path>) -> Result<bool> {
 
 fn good(loaded: &Loaded) -> String {
     let center = &loaded.center;
-    let counts = [
-        (center.lines.len(), "line"),
-        (center.queues.len(), "queue"),
-        (center.agents.len(), "agent"),
-        (center.trunks.len(), "trunk"),
-    ];
-    let counts = counts
-        .into_iter()
-        .filter(|(n, what)| *n > 0 || *what != "trunk")
-        .map(|(n, what)| counted(n, what))
-        .collect::<Vec<_>>()
-        .join(", ");
-    format!("{}: {} can be served: {counts}", loaded.file, center.name)
+    let counts = [(center.lines.len(), "line"), (center.queues.len(), "queue"), (center.agents.len(), "agent")];
+    let trunks = Some((center.trunks.len(), "trunk")).filter(|(n, _)| *n > 0);
+    let counts: Vec<_> = counts.into_iter().chain(trunks).map(|(n, what)| counted(n, what)).collect();
+    format!("{}: {} can be served: {}", loaded.file, center.name, counts.join(", "))
 }
 
 fn refuse(why: &dyn std::fmt::Display) -> Outcome {

@@ -3,11 +3,13 @@
 //! Nothing here decides. A value of [`Center`] has been checked as a whole: every name that it mentions
 //! exists, every range holds.
 
+mod routing;
 mod trunk;
 
+pub use routing::{Ageing, Agent, Membership, NotReadyReason, Queue, Relaxation, RingPlan, Selection, Skills, WrapUp};
 pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Trunk};
 
-use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, SkillId, TrunkId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,6 +30,9 @@ pub struct Center {
     pub agents: BTreeMap<AgentId, Agent>,
     #[serde(default)]
     pub trunks: BTreeMap<TrunkId, Trunk>,
+    /// Why an agent may be not ready, by name; with none any text will do.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, NotReadyReason>,
     /// Who may ask for the agents of these queues, and see their calls.
     pub leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
     pub codes: ShortCodes,
@@ -43,47 +48,6 @@ pub struct Line {
     pub flow: FlowId,
     pub time_zone: String,
     pub language: String,
-}
-
-/// Where work waits for an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Queue {
-    pub id: QueueId,
-    /// How long one agent's phone rings before the next agent is tried (1 s … 5 min).
-    pub ring_timeout: Duration,
-    /// The agent's time for notes after a call of this queue (0 … 1 h); 0 is none.
-    pub wrap_up: Duration,
-    /// How many may wait (1 … 100,000); one more is refused by the flow's `full` branch.
-    pub max_waiting: u32,
-    /// How long a caller may wait (10 s … 24 h) before the flow's `timeout` branch.
-    pub max_wait: Duration,
-    /// Points added to each work of this queue (−1,000 … 1,000); a point is worth one minute of waiting.
-    pub priority: i32,
-    /// The same agent is not offered the same work again before this has passed (0 … 1 h).
-    pub retry_same_agent: Duration,
-    /// Name of the sound heard while waiting and while the agent's phone rings.
-    pub music: String,
-    /// Waits shorter than this count as short abandons when the caller hangs up (0 … 5 min).
-    pub short_abandon: Duration,
-}
-
-/// Somebody who takes calls.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Agent {
-    pub id: AgentId,
-    /// The user name the phone registers with.
-    pub user: String,
-    /// Personal: shown to people, never logged.
-    pub name: String,
-    pub queues: BTreeSet<QueueId>,
-    /// Skill → level 1 (lowest) … 10.
-    pub skills: BTreeMap<SkillId, u8>,
-    /// Where he is called over a trunk while none of his phones is there, in the form of E.164. He counts as signed in.
-    #[serde(default)]
-    pub number: Option<String>,
-    /// Whether he must press 1 before a call that reached his number is his: a voicemail presses nothing.
-    #[serde(default)]
-    pub confirm: bool,
 }
 
 /// Numbers that agents dial from their phones.

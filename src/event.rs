@@ -157,6 +157,10 @@ pub enum DivertReason {
     Full,
     MaxWait,
     Refused,
+    /// Nobody was at work in the queue.
+    NoStaff,
+    /// The expected wait was longer than the queue allows.
+    LongWait,
 }
 
 /// Whether a trunk's server answers.

@@ -9,6 +9,7 @@ mod cti;
 mod passwords;
 mod protocol;
 mod read;
+mod routing;
 mod sip;
 mod sounds;
 mod source;

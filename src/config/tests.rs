@@ -1,6 +1,7 @@
 //! Configurations that are right and wrong, on disk and built in.
 
 use super::*;
+use crate::center::{Ageing, Membership, NotReadyReason, RingPlan, Selection, WrapUp};
 use crate::ids::{AgentId, QueueId, Rng};
 use crate::media::{Codec, Protection};
 use crate::written::mangled;
@@ -361,6 +362,65 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     );
     let unread = "cannot be read: No such file";
     check("# password_file = \"passwords\"", "password_file = \"none\"", &[("deploy/none", unread)]);
+}
+
+#[test]
+fn rules_of_routing_are_read_and_checked() {
+    let config = DEMO
+        .replace("selection = \"longest_idle\"", "selection = \"round_robin\"")
+        .replace("ring = \"one\"", "ring = \"progressive\"\nring_most = 3\nring_every = \"7s\"")
+        .replace("wrap_up_mode = \"optional\"", "wrap_up_mode = \"limited\"")
+        .replace("# max_expected_wait", "max_expected_wait")
+        .replace("# no_staff_after", "no_staff_after")
+        .replace("# ageing", "ageing")
+        .replace("# relax", "relax")
+        .replace("# [reason.lunch]\n# digit", "[reason.lunch]\ndigit")
+        .replace(
+            "queues = [\"general\"]",
+            "queues = [{ queue = \"general\", order = 2, delay = \"30s\", weight = 3 }]",
+        );
+    let center = Demo::new("rules", &config).load().unwrap().center;
+    let general = &center.queues[&QueueId::new("general")];
+    let seconds = Duration::from_secs;
+    assert_eq!(general.selection, Selection::RoundRobin);
+    assert_eq!(general.ring, RingPlan::Progressive { every: seconds(7), most: 3 });
+    assert_eq!(general.wrap_up, WrapUp::Limited(seconds(10)));
+    assert_eq!((general.max_expected_wait, general.no_staff_after), (Some(seconds(600)), Some(seconds(60))));
+    assert_eq!(general.ageing, [Ageing { after: seconds(300), points: 2 }]);
+    let network = crate::ids::SkillId::new("network");
+    assert_eq!((general.relax[0].lower[&network], &general.relax[1].remove[0]), (3, &network));
+    assert_eq!(center.reasons["lunch"], NotReadyReason { digit: Some('1'), productive: false });
+    let member = Membership { order: 2, delay: seconds(30), weight: 3 };
+    assert_eq!(center.agents[&AgentId(1002)].queues[&QueueId::new("general")], member);
+
+    let ring = "ring = \"one\"";
+    check(ring, "ring = \"once\"", &[("\"once\"", "allowed: one, several, all, progressive; did you mean \"one\"?")]);
+    let late = "the second begins (`ring_every`)";
+    check(ring, "ring = \"progressive\"\nring_every = \"20s\"", &[("general]", late)]);
+    let ageing = "# ageing = [{ after = \"5m\", points = 2 }]";
+    check(ageing, "ageing = [{ points = 2 }]", &[("ageing", "`ageing` lacks `after`")]);
+    check(ageing, "ageing = [{ after = \"5m\", points = 2000 }]", &[("2000", "from -1000 to 1000")]);
+    let twice = "ageing = [{ after = \"5m\", points = 2 }, { after = \"5m\", points = 2 }]";
+    check(ageing, twice, &[("{ after = \"5m\", points = 2 }]", "allowed: rising times")]);
+    check(ageing, "ageing = [{ after = \"31m\", points = 2 }]", &[("{ after", "nobody waits so long")]);
+    check(ageing, "relax = [{ after = \"30s\" }]", &[("relax", "this step relaxes nothing")]);
+    // Trap 20: a good agent's phone has not rung to its end when the requirement is relaxed.
+    check(
+        ageing,
+        "relax = [{ after = \"9s\", remove = [\"x\"] }]",
+        &[("{ after", "before one phone has rung to its end")],
+    );
+    let general = "queues = [\"general\"]";
+    check(general, "queues = [{ order = 2 }]", &[("queues", "`queues` lacks `queue`")]);
+    check(general, "queues = [{ queue = \"generl\" }]", &[("\"generl\"", "did you mean \"general\"?")]);
+    let limits = "[limits]";
+    check(
+        limits,
+        "[reason.a]\ndigit = 10\n[limits]",
+        &[("10\n", "`digit` is 10; allowed: a whole number from 0 to 9")],
+    );
+    let same = "[reason.a]\ndigit = 1\n[reason.b]\ndigit = 1\n[limits]";
+    check(limits, same, &[("1\n[limits", "*01 belongs to the reason `a`")]);
 }
 
 #[test]

@@ -42,7 +42,8 @@ mod treatment;
 mod trunks;
 mod wire;
 
-pub use call::{Call, Conversation, Outside, Place, Seeking};
+pub use crate::acd::Place;
+pub use call::{Call, Conversation, Outside, Seeking};
 pub use identity::Origin;
 pub use leg::{Leg, LegState};
 pub use outside::{Hunt, RINGING};
@@ -265,7 +266,7 @@ impl Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
-            router: Router::new(&routed(&config.center), counter()),
+            router: Router::new(&routed(&config.center), counter(), rng.fork("router")),
             trunks: Trunks::new(rng.fork("trunks")),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
@@ -490,7 +491,7 @@ impl Engine {
 fn routed(center: &Center) -> Center {
     let mut center = center.clone();
     for agent in center.agents.values_mut() {
-        agent.skills.insert(call::own_skill(agent.id), 1);
+        agent.skills.insert(acd::own_skill(agent.id), 1);
     }
     center
 }

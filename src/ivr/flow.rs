@@ -90,6 +90,10 @@ pub struct QueueStep {
     pub timeout: String,
     /// Where to go when the queue does not take the caller for another reason.
     pub refused: String,
+    /// Where to go when nobody is at work in the queue.
+    pub no_staff: String,
+    /// Where to go when the expected wait is longer than the queue allows.
+    pub long_wait: String,
 }
 
 /// Lets the caller talk with an outside party, called over a trunk.

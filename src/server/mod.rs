@@ -411,7 +411,7 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
     if accounts.made_up {
         println!("  agents with passwords made at first start ({}):", accounts.file.display());
         for agent in loaded.center.agents.values() {
-            let queues: Vec<&str> = agent.queues.iter().map(|queue| queue.as_str()).collect();
+            let queues: Vec<&str> = agent.queues.keys().map(|queue| queue.as_str()).collect();
             println!(
                 "         {} {:<8} {}  {}",
                 agent.id,

@@ -115,7 +115,7 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
     Some(match &event.what {
         What::CallArrived { .. } => Open(OpenKey::Call(event.call?)),
         What::CallEnded { .. } => Close(OpenKey::Call(event.call?)),
-        What::LegConfirmed { leg, .. } => Open(OpenKey::Leg(*leg)),
+        What::OutsideCalled { leg, .. } | What::LegConfirmed { leg, .. } => Open(OpenKey::Leg(*leg)),
         What::ConnectionCleared { leg, .. } => Close(OpenKey::Leg(*leg)),
         What::Delivered { reservation, .. } => Open(OpenKey::Offer(*reservation)),
         What::OfferEnded { reservation, .. } => Close(OpenKey::Offer(*reservation)),
@@ -148,6 +148,7 @@ mod tests {
             leg: LegId(2),
             line: None,
             by_agent: None,
+            trunk: None,
             language: "en".into(),
             caller: number.clone(),
         });

@@ -50,7 +50,7 @@ impl Engine {
         let last = self.sip.bindings(&user).next().is_none();
         let configured = self.index.users.get(&user).copied();
         let known = self.phone_gone(&(user, binding.place()));
-        if let Some(agent) = known.or(configured).filter(|_| last) {
+        if let Some(agent) = known.or(configured).filter(|agent| last && !self.has_number(*agent)) {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut });
         }
     }
@@ -61,6 +61,7 @@ impl Engine {
             return;
         }
         self.emit(None, What::PhoneReachable { agent, reachable });
+        let reachable = reachable || self.number_reached(agent);
         self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });
     }
 
@@ -89,6 +90,7 @@ impl Engine {
                     }
                     self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
                 }
+                What::OutsideCalled { leg, .. } => self.forget_leg(call, leg, Party::Outside, &confirmed),
                 What::PhoneRegistered { agent, binding } => self.restore_phone(agent, binding.handle, text),
                 What::DeskEntered { agent } => _ = self.desks.insert(agent),
                 // The break is still open in the log: nothing is to be told again.
@@ -133,8 +135,8 @@ fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
     for (event, _) in open {
         let phase = match event.what {
             What::LegConfirmed { party: Party::Caller, .. } => Phase::InFlow,
-            What::Delivered { .. } => Phase::Alerting,
-            What::LegConfirmed { party: Party::Agent(_), .. } => Phase::Connected,
+            What::Delivered { .. } | What::OutsideCalled { .. } => Phase::Alerting,
+            What::LegConfirmed { party: Party::Agent(_) | Party::Outside, .. } => Phase::Connected,
             _ => continue,
         };
         if let Some(call) = event.call {

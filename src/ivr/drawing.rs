@@ -30,6 +30,7 @@ fn told(flow: &Flow, step: &Step) -> String {
         Step::Leave { .. } => "leaves the queue".to_owned(),
         Step::Flow(flow) => format!("flow {flow}"),
         Step::Queue(step) => format!("queue {}", step.queue),
+        Step::Transfer(step) => format!("transfer to {}", step.number),
         Step::HangUp(step) if step.prompts.is_empty() => "hangs up".to_owned(),
         Step::HangUp(step) => format!("{}, hangs up", said(&step.prompts)),
     }
@@ -101,7 +102,7 @@ pub fn mermaid(flow: &Flow) -> String {
             Step::Menu(_) | Step::Collect(_) => ("{{", "}}"),
             Step::Hours(_) | Step::Branch(_) => ("{", "}"),
             Step::Queue(_) => ("([", "])"),
-            Step::HangUp(_) | Step::Flow(_) => ("((", "))"),
+            Step::HangUp(_) | Step::Flow(_) | Step::Transfer(_) => ("((", "))"),
             _ => ("[", "]"),
         };
         let text = quoted(&told(flow, step));
@@ -146,9 +147,15 @@ next = "hold"
 hang_up = "Bye."
 "#;
         let queues = [QueueId::new("general")].into();
-        let (hours, banners) = Default::default();
-        let around =
-            Surroundings { queues: &queues, queues_known: true, language: "en", hours: &hours, banners: &banners };
+        let (hours, banners, trunks) = Default::default();
+        let around = Surroundings {
+            queues: &queues,
+            queues_known: true,
+            language: "en",
+            hours: &hours,
+            banners: &banners,
+            trunks: &trunks,
+        };
         load(FlowId::new("f"), "f.toml", text, &around).unwrap().flow
     }
 

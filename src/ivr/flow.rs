@@ -87,6 +87,7 @@ pub enum Step {
     /// Goes on at the beginning of another flow; what was remembered stays.
     Flow(FlowId),
     Queue(QueueStep),
+    Transfer(TransferStep),
     HangUp(HangUpStep),
 }
 
@@ -121,6 +122,7 @@ impl Step {
                 let apart = apart.into_iter().filter(|(_, to)| *to != step.refused);
                 step.treatment.iter().map(|to| way(WAITING, to)).chain(ends).chain(apart).collect()
             }
+            Step::Transfer(step) => vec![way("busy", &step.busy), way("failed", &step.failed)],
             Step::Flow(_) | Step::HangUp(_) => Vec::new(),
         }
     }
@@ -283,6 +285,19 @@ pub struct QueueStep {
     pub no_staff: String,
     /// Where to go when the expected wait is longer than the queue allows.
     pub long_wait: String,
+}
+
+/// Lets the caller talk with an outside party, called over a trunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferStep {
+    /// In the form of E.164, or a short number that a trunk allows.
+    pub number: String,
+    /// How long the other side may ring (5 s … 5 min).
+    pub ring: Duration,
+    /// Where to go when the called party is busy.
+    pub busy: String,
+    /// Where to go when he does not answer, refuses, or no trunk carries the call.
+    pub failed: String,
 }
 
 /// Says something, if it has prompts, and ends the call.

@@ -100,6 +100,12 @@
 //! [step.other]
 //! flow = "other"               # goes on at the beginning of another flow
 //!
+//! [step.vendor]
+//! transfer = "+4930123456"     # an outside number that a trunk may call
+//! ring = "30s"                 # 5s to 5m: how long it may ring
+//! busy = "busy"                # default: the same as `failed`
+//! failed = "busy"              # no answer, refused, or no trunk carries it
+//!
 //! [step.busy]
 //! hang_up = "Please call again later."   # or true, to say nothing
 //! ```
@@ -107,11 +113,13 @@
 mod names;
 mod steps;
 mod texts;
+mod transfer;
 mod ways;
 
 use super::flow::{Flow, HangUpStep, PromptText, Step};
+use crate::center::Trunk;
 use crate::expr::Names;
-use crate::ids::{FlowId, QueueId, SkillId};
+use crate::ids::{FlowId, QueueId, SkillId, TrunkId};
 use crate::written::{A_NAME, Page, Place, Problem, Said, Section, Value, is_name, language};
 use std::collections::{BTreeMap, BTreeSet};
 use steps::a_key;
@@ -141,6 +149,8 @@ pub struct Surroundings<'a> {
     pub hours: &'a BTreeSet<String>,
     /// Names of announcements.
     pub banners: &'a BTreeSet<String>,
+    /// What outside numbers may be called.
+    pub trunks: &'a BTreeMap<TrunkId, Trunk>,
 }
 
 /// A flow that was read, and what is worth telling about it.

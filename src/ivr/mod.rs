@@ -15,6 +15,7 @@
 //!                     music: plays ──Timeout, Digit──▶ next, the key's step
 //!                     hours, branch, set, language, banner that is off, leave, flow: at once
 //!                     queue ──Full, TimedOut, Refused──▶ its branches;   Answered ──▶ talking ──WaitsAgain──▶ queue
+//!                     transfer ──Busy, Failed──▶ its branches
 //!                     hang_up ──PlayFinished──▶ (over)
 //! ```
 //!
@@ -38,7 +39,7 @@ mod walk;
 
 pub use flow::{
     BannerStep, BranchStep, CollectStep, Flow, HangUpStep, HoursStep, LookupStep, MenuStep, MusicStep, PlayStep,
-    Prompt, PromptText, QueueStep, Repeats, SetStep, Step,
+    Prompt, PromptText, QueueStep, Repeats, SetStep, Step, TransferStep,
 };
 pub use scene::{Facts, Scene, Wait, known};
 
@@ -68,8 +69,17 @@ pub enum Input {
     Waits,
     /// The answer to the [`Output::LookUp`] with this number. Other numbers are ignored.
     LookedUp { id: u64, found: Found },
+    /// The outside party that [`Output::Transfer`] asked for was not reached.
+    TransferResult(TransferResult),
     /// The deadline has come.
     Timeout,
+}
+
+/// Why a transfer came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferResult {
+    Busy,
+    Failed,
 }
 
 /// How waiting in a queue ended for the flow.
@@ -125,6 +135,9 @@ pub enum Output {
     LookUp { id: u64, query: String, with: BTreeMap<String, String>, timeout: Duration },
     /// Show this beside the call. The value is personal.
     Attach { label: String, value: String },
+    /// Call this outside number for the caller, ringing no longer than `ring`, and let them talk; if that fails say
+    /// [`Input::TransferResult`].
+    Transfer { number: String, ring: Duration },
     /// End the call. The run is over.
     HangUp { cause: Cause },
 }
@@ -194,6 +207,7 @@ enum Phase {
     /// In a queue without a treatment.
     Queued,
     Talking,
+    Transferring,
     Over,
 }
 
@@ -279,7 +293,9 @@ impl Run {
             },
             Phase::Listening { .. } => true,
             Phase::Music { .. } => matches!(step, Some(Step::Music(music)) if !music.keys.is_empty()),
-            Phase::New | Phase::Looking(_) | Phase::Queued | Phase::Talking | Phase::Over => false,
+            Phase::New | Phase::Looking(_) | Phase::Queued | Phase::Talking | Phase::Transferring | Phase::Over => {
+                false
+            }
         }
     }
 
@@ -342,6 +358,7 @@ impl Run {
                 self.looked_up(now, scene, found);
             }
             (Input::Timeout, _) if self.deadline().is_some_and(|until| until <= now) => self.waited(now, scene),
+            (Input::TransferResult(result), Phase::Transferring) => self.transfer_failed(now, scene, result),
             _ => {}
         }
     }

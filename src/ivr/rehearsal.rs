@@ -115,6 +115,10 @@ impl Rehearsal<'_> {
                 Some(Input::Waits)
             }
             Phase::Queued => self.queue_ends(),
+            Phase::Transferring => {
+                self.lines.push("   the outside party answers".to_owned());
+                None
+            }
             Phase::New | Phase::Talking | Phase::Over => None,
         }
     }
@@ -166,6 +170,7 @@ impl Rehearsal<'_> {
                 self.rounds = 0;
                 "   gives up the place in the queue".to_owned()
             }
+            Output::Transfer { number, .. } => format!("   is put through to {number}"),
             Output::LookUp { query, with, .. } => format!("   looks up {query} with {with:?}"),
             Output::Attach { label, value } => format!("   notes {label}: {value}"),
             Output::HangUp { .. } => "   the call ends".to_owned(),

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::center::hours::{Day, Hours, Span};
-use crate::center::{Banner, Center};
-use crate::ids::Rng;
+use crate::center::{Banner, Center, Server, Trunk};
+use crate::ids::{Rng, TrunkId};
 use crate::time::Wall;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,8 +43,18 @@ hang_up = { text = "Bye.", sound = "bye" }
 fn flow_called(id: &str, text: &str) -> Flow {
     let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("other")]);
     let (hours, banners) = (["desk".to_owned()].into(), ["outage".to_owned()].into());
-    let around =
-        load::Surroundings { queues: &queues, queues_known: true, language: "en", hours: &hours, banners: &banners };
+    let mut trunk = Trunk::new(TrunkId::new("carrier"));
+    trunk.server = Some(Server { host: "carrier.example".into(), port: None, transport: None });
+    trunk.allowed = vec!["+49".into()];
+    let trunks = BTreeMap::from([(trunk.id.clone(), trunk)]);
+    let around = load::Surroundings {
+        queues: &queues,
+        queues_known: true,
+        language: "en",
+        hours: &hours,
+        banners: &banners,
+        trunks: &trunks,
+    };
     load::load(FlowId::new(id), "f.toml", text, &around).unwrap_or_else(|told| panic!("{told:#?}")).flow
 }
 
@@ -106,6 +116,8 @@ fn tell(run: &mut Run, now: &mut Instant, stage: &Stage, word: &str) {
         "full" => Input::QueueResult(QueueResult::Full),
         "late" => Input::QueueResult(QueueResult::TimedOut),
         "refused" => Input::QueueResult(QueueResult::Refused),
+        "busy" => Input::TransferResult(TransferResult::Busy),
+        "unreached" => Input::TransferResult(TransferResult::Failed),
         "agent" => Input::QueueResult(QueueResult::Answered),
         "again" => Input::WaitsAgain,
         "waits" => Input::Waits,
@@ -152,6 +164,7 @@ fn asked(run: &mut Run) -> String {
         }
         Output::Attach { label, value } => format!("{label}:{value}"),
         Output::Queue { queue, priority, skills } => format!("queue({queue},{priority},{})", skills.len()),
+        Output::Transfer { number, ring } => format!("transfer({number},{})", ring.as_secs()),
         Output::HangUp { cause } => format!("{cause:?}"),
     };
     std::iter::from_fn(|| run.poll()).map(word).collect::<Vec<String>>().join(" ")
@@ -177,6 +190,18 @@ fn check_on(stage: &Stage, inputs: &str, expect: &str) {
         run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
     }
     assert_eq!(last, expect, "{inputs}");
+}
+
+#[test]
+fn a_transfer_that_fails_leads_on() {
+    let text = "version = 1\nstart = \"vendor\"\n[step.vendor]\ntransfer = \"+4930123\"\nring = \"20s\"\nbusy = \"a\"\n\
+                failed = \"b\"\n[step.a]\nhang_up = true\n[step.b]\nplay = \"Nobody.\"\nnext = \"a\"\n";
+    check_in(text, "go", "answer @vendor transfer(+4930123,20)");
+    check_in(text, "go busy", "@a FlowEnded");
+    check_in(text, "go unreached heard", "@a FlowEnded");
+    check_in(text, "go 1", "");
+    check_in(text, "go full", "");
+    check_in(text, "go busy unreached", "");
 }
 
 #[test]

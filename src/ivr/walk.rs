@@ -1,7 +1,7 @@
 //! From step to step.
 
-use super::flow::{BannerStep, BranchStep, Flow, HoursStep, MusicStep, Prompt, QueueStep, SetStep, Step};
-use super::{Cause, Music, Output, Phase, QueueResult, Run, Scene, Way, numerals};
+use super::flow::{BannerStep, BranchStep, Flow, HoursStep, MusicStep, Prompt, QueueStep, SetStep, Step, TransferStep};
+use super::{Cause, Music, Output, Phase, QueueResult, Run, Scene, TransferResult, Way, numerals};
 use crate::center::hours::Opening;
 use crate::expr::Value;
 use crate::ids::FlowId;
@@ -72,6 +72,7 @@ impl Run {
             }
             Some(Step::Flow(flow)) => return self.change_flow(scene, flow),
             Some(Step::Queue(step)) => self.queue(step),
+            Some(Step::Transfer(step)) => self.transfer(step),
             Some(Step::HangUp(step)) => {
                 self.leave();
                 match step.prompts.is_empty() {
@@ -260,6 +261,22 @@ impl Run {
             _ => return self.hang_up(Cause::StepGone),
         };
         self.enter(now, scene, next.clone());
+    }
+
+    /// Who is put through to an outside party gives up his place in the queue.
+    pub(super) fn transfer(&mut self, step: &TransferStep) {
+        self.leave();
+        self.ahead = None;
+        self.phase = Phase::Transferring;
+        self.outputs.push_back(Output::Transfer { number: step.number.clone(), ring: step.ring });
+    }
+
+    pub(super) fn transfer_failed(&mut self, now: Instant, scene: &Scene<'_>, result: TransferResult) {
+        match self.here(scene) {
+            Some(Step::Transfer(step)) if result == TransferResult::Busy => self.enter(now, scene, step.busy.clone()),
+            Some(Step::Transfer(step)) => self.enter(now, scene, step.failed.clone()),
+            _ => self.hang_up(Cause::StepGone),
+        }
     }
 
     /// The step that begins the treatment of the queue that the caller waits in.

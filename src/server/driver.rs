@@ -18,6 +18,7 @@ use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
 use crate::ivr::Found;
 use crate::sip;
+use crate::sip::digest::Login;
 use crate::stats::Stats;
 use crate::time::Instant;
 use anyhow::Context;
@@ -197,6 +198,14 @@ impl Driver {
                     self.log(std::mem::take(&mut events)); // the answer makes events of its own
                     let ok = self.outlets.accounts.verify(&credentials, &method);
                     self.door(Input::Sip(sip::Input::Verified { query, ok }));
+                }
+                Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
+                    self.log(std::mem::take(&mut events));
+                    let password = self.outlets.accounts.of_trunk(&held);
+                    let answer =
+                        |password| challenge.answer(Login { user: &user, password }, &method, &uri, 1, &cnonce);
+                    let credentials = password.map(answer);
+                    self.door(Input::Sip(sip::Input::Proven { query, credentials }));
                 }
                 Output::Resolve { query, uri } => (self.outlets.resolve)(query, uri),
                 // Look-ups are not asked of the ticketing system yet: the flow goes where its look-up fails.

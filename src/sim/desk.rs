@@ -23,7 +23,15 @@ const PIECE: u64 = 400;
 pub fn flow() -> Flow {
     let queues = BTreeSet::from([QueueId::new("sales"), QueueId::new("support")]);
     let (hours, banners) = ([CALENDAR.to_owned()].into(), [BANNER.to_owned()].into());
-    let around = Surroundings { queues: &queues, queues_known: true, language: "en", hours: &hours, banners: &banners };
+    let trunks = Default::default();
+    let around = Surroundings {
+        queues: &queues,
+        queues_known: true,
+        language: "en",
+        hours: &hours,
+        banners: &banners,
+        trunks: &trunks,
+    };
     match load(FlowId::new(FLOW), "desk.toml", include_str!("desk.toml"), &around) {
         Ok(read) => read.flow,
         Err(problems) => panic!("the simulator's own flow is wrong: {}", problems[0]),

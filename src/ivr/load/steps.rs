@@ -19,9 +19,9 @@ const MAX_KEYS: i64 = 32;
 const MAX_CASES: usize = 100;
 const MAX_SETTINGS: usize = 50;
 /// What a step does, by the key that says so.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 15] = [
     "play", "menu", "collect", "hours", "branch", "set", "attach", "language", "lookup", "music", "banner", "leave",
-    "flow", "queue",
+    "flow", "queue", "transfer",
 ];
 const LAST_KIND: &str = "hang_up";
 
@@ -60,6 +60,7 @@ impl<'p> Reader<'p> {
             "leave" => self.way(&mut section, "leave", false).map(|next| Step::Leave { next }),
             "flow" => self.other_flow(&mut section).map(Step::Flow),
             "queue" => self.queue(&mut section).map(Step::Queue),
+            "transfer" => self.transfer(&mut section).map(Step::Transfer),
             _ => Some(Step::HangUp(self.hang_up(&mut section))),
         };
         section.finish();

@@ -7,7 +7,15 @@ use crate::written::mangled;
 fn read(text: &str) -> Result<Read, Vec<Problem>> {
     let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("technical")]);
     let (hours, banners) = (["desk".to_owned()].into(), ["outage".to_owned()].into());
-    let around = Surroundings { queues: &queues, queues_known: true, language: "en", hours: &hours, banners: &banners };
+    let trunks = BTreeMap::new();
+    let around = Surroundings {
+        queues: &queues,
+        queues_known: true,
+        language: "en",
+        hours: &hours,
+        banners: &banners,
+        trunks: &trunks,
+    };
     load(FlowId::new("f"), "f.toml", text, &around)
 }
 

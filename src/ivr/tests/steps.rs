@@ -104,6 +104,7 @@ next = "c"
             language: "en",
             hours: &["desk".to_owned()].into(),
             banners: &["outage".to_owned()].into(),
+            trunks: &BTreeMap::new(),
         },
     );
     assert!(refused.unwrap_err()[0].message.contains("round for ever: c → d → c"));

@@ -3,7 +3,7 @@
 //! Nothing here decides. A value of [`Center`] has been checked as a whole: every name that it mentions
 //! exists, every range holds.
 
-use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, SkillId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Center {
     pub lines: BTreeMap<LineId, Line>,
     pub queues: BTreeMap<QueueId, Queue>,
     pub agents: BTreeMap<AgentId, Agent>,
+    /// Who may ask for the agents of these queues, and see their calls.
+    pub leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
     pub codes: ShortCodes,
     pub limits: Limits,
 }

@@ -53,6 +53,17 @@ pub enum What {
     OfferEnded { work: WorkId, reservation: ReservationId, agent: AgentId, outcome: OfferOutcome },
     /// Caller and agent talk (CSTA Established). `waited` is from `Queued` to now.
     Established { work: WorkId, queue: QueueId, agent: AgentId, leg: LegId, waited: Duration },
+    /// The agent sent the caller on (CSTA Transferred): the agent's part of the call is over, another one may begin.
+    Transferred { agent: AgentId, to: TransferTo },
+    /// The agent noted something with the call. A name that comes again replaces its value. May come after the
+    /// call's end, while the agent writes it up.
+    DataAttached { agent: AgentId, name: String, value: Personal },
+    /// The agent coded the call; during it or after its end.
+    Disposed { agent: AgentId, disposition: String, notes: Option<Personal> },
+    /// The agent sits at a desktop, over restarts too, until …
+    DeskEntered { agent: AgentId },
+    /// … the agent has left it.
+    DeskLeft { agent: AgentId },
     /// The caller left a queue without an agent (CSTA Diverted), to go on in the flow.
     Diverted { work: WorkId, queue: QueueId, why: DivertReason },
     /// A party put the other one on hold (CSTA Held) …
@@ -63,7 +74,8 @@ pub enum What {
     LegConfirmed { leg: LegId, party: Party, dialog: Personal },
     /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
     ConnectionCleared { leg: LegId, party: Party, cause: Cause },
-    /// The last leg is gone. Exactly one for each `CallArrived`, and the call's last event.
+    /// The last leg is gone. Exactly one for each `CallArrived`, and the call's last event but for what agents note
+    /// of it (`DataAttached`, `Disposed`).
     CallEnded { cause: Cause, phase: Phase },
     /// An agent's phone registered; `binding` is what a restart needs to reach it.
     PhoneRegistered { agent: AgentId, binding: Personal },
@@ -124,6 +136,15 @@ pub enum DivertReason {
     Refused,
 }
 
+/// Where an agent sends a caller.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TransferTo {
+    Queue(QueueId),
+    Agent(AgentId),
+    /// A number outside.
+    Number(Personal),
+}
+
 /// Who a leg belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Party {
@@ -152,6 +173,8 @@ pub enum Cause {
     FlowEnded,
     /// Somebody with the right to do so ended it.
     Commanded,
+    /// The agent sent the caller on.
+    Transferred,
     /// Busy or refused by the agent's phone.
     Declined,
     NoAnswer,
@@ -178,7 +201,7 @@ impl Cause {
     /// The Q.850 cause number.
     pub fn q850(self) -> u16 {
         match self {
-            Cause::CallerHungUp | Cause::AgentHungUp | Cause::FlowEnded | Cause::Commanded => 16,
+            Cause::CallerHungUp | Cause::AgentHungUp | Cause::FlowEnded | Cause::Commanded | Cause::Transferred => 16,
             Cause::Declined => 21,
             Cause::NoAnswer => 19,
             Cause::Unreachable => 20,
@@ -199,6 +222,7 @@ impl Cause {
             Cause::AgentHungUp => "agent hung up",
             Cause::FlowEnded => "end of the flow",
             Cause::Commanded => "ended by command",
+            Cause::Transferred => "sent on",
             Cause::Declined => "declined",
             Cause::NoAnswer => "no answer",
             Cause::Unreachable => "phone not reachable",
@@ -238,6 +262,8 @@ pub enum PersonalKind {
     Number,
     /// Keys pressed in a menu.
     Digit,
+    /// What agents note of a call, and where they send it.
+    Text,
     /// What is needed to end a dialog after a restart; erased when its leg is gone.
     Dialog,
     /// Where an agent's phone is reached; erased when the binding is gone.
@@ -251,7 +277,10 @@ macro_rules! personal_of {
             What::CallArrived { caller: p, .. }
             | What::DigitKeyed { digit: p, .. }
             | What::LegConfirmed { dialog: p, .. }
-            | What::PhoneRegistered { binding: p, .. } => Some(p),
+            | What::PhoneRegistered { binding: p, .. }
+            | What::DataAttached { value: p, .. }
+            | What::Disposed { notes: Some(p), .. }
+            | What::Transferred { to: TransferTo::Number(p), .. } => Some(p),
             _ => None,
         }
     };
@@ -283,6 +312,11 @@ impl What {
             What::Delivered { .. } => "Delivered",
             What::OfferEnded { .. } => "OfferEnded",
             What::Established { .. } => "Established",
+            What::Transferred { .. } => "Transferred",
+            What::DataAttached { .. } => "DataAttached",
+            What::Disposed { .. } => "Disposed",
+            What::DeskEntered { .. } => "DeskEntered",
+            What::DeskLeft { .. } => "DeskLeft",
             What::Diverted { .. } => "Diverted",
             What::Held { .. } => "Held",
             What::Retrieved { .. } => "Retrieved",

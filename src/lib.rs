@@ -12,8 +12,8 @@
 //!                     ▼   │                                     │
 //!           ┌──────────── engine::Engine ────────────┐  Event   ├─ log      (durable form, what is open)
 //!           │ sip::Endpoint   ivr::Run   acd::Router │ ───────▶ ├─ records  (fold: calls, ladders)
-//!           └───────┬───────────────────▲────────────┘          └─ stats    (fold: numbers)
-//!            media::Command        media::Event
+//!           └───────┬───────────────────▲────────────┘          ├─ stats    (fold: numbers)
+//!            media::Command        media::Event                  └─ cti, ticketing (told over gRPC)
 //!           ┌───────▼───────────────────┴────────────┐
 //!           │ media::Plane × N  (S)RTP, bridges, DTMF│  one thread each
 //!           └────────────────────────────────────────┘
@@ -35,10 +35,11 @@
 //! | [`time`], [`ids`] | std | – |
 //! | [`center`] | `time`, `ids` | everything else |
 //! | [`sip`], [`media`], [`ivr`], [`acd`] | `time`, `ids`, `center`; `ivr` also `written` | each other, `event`, `command`, `engine`, tokio, sockets |
-//! | [`event`], [`command`] | `time`, `ids`, `center` | the cores, `engine`, `server` |
+//! | [`event`], [`command`] | `time`, `ids`, `center` (`command` also `event`) | the cores, `engine`, `server` |
 //! | [`engine`] | the four cores, `event`, `command` | `config`, `server`, `sim`, tokio |
 //! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder` | `server`, `engine` |
-//! | [`ladder`], [`written`] | std | everything else |
+//! | [`cti`], [`ticketing`] | `event`, `command`, `proto` (`ticketing` also `cti`) | `server`, `engine` |
+//! | [`ladder`], [`written`], [`proto`] | std; `proto` also tonic | everything else |
 //! | [`config`] | every module's plain data | being imported by any of them |
 //! | [`phone`] | `time`, `ids`, `sip`, `media` | tokio, sockets |
 //! | [`sim`] | all pure modules | `server`, tokio |
@@ -63,6 +64,7 @@ pub mod acd;
 pub mod center;
 pub mod command;
 pub mod config;
+pub mod cti;
 pub mod engine;
 pub mod event;
 pub mod ids;
@@ -71,10 +73,12 @@ pub mod ladder;
 pub mod log;
 pub mod media;
 pub mod phone;
+pub mod proto;
 pub mod records;
 pub mod server;
 pub mod sim;
 pub mod sip;
 pub mod stats;
+pub mod ticketing;
 pub mod time;
 pub mod written;

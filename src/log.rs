@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// The version that this program writes. Since 2: [`What::NothingChosen`] and [`crate::event::Cause::Stopped`].
+/// The version that this program writes; `log/tests.rs` lists what came with each.
 pub const VERSION: u32 = 2;
 
 /// Why a line of the log could not be read.
@@ -83,6 +83,8 @@ pub enum OpenKey {
     Phone(u64),
     /// An agent's break.
     Break(AgentId),
+    /// An agent's desktop.
+    Desk(AgentId),
 }
 
 impl fmt::Display for OpenKey {
@@ -93,6 +95,7 @@ impl fmt::Display for OpenKey {
             OpenKey::Offer(id) => write!(f, "offer {id}"),
             OpenKey::Phone(handle) => write!(f, "phone {handle:x}"),
             OpenKey::Break(id) => write!(f, "break {id}"),
+            OpenKey::Desk(id) => write!(f, "desktop {id}"),
         }
     }
 }
@@ -119,6 +122,8 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
         What::PhoneUnregistered { binding, .. } => Close(OpenKey::Phone(*binding)),
         What::BreakBegan { agent, .. } => Open(OpenKey::Break(*agent)),
         What::BreakEnded { agent } => Close(OpenKey::Break(*agent)),
+        What::DeskEntered { agent } => Open(OpenKey::Desk(*agent)),
+        What::DeskLeft { agent } => Close(OpenKey::Desk(*agent)),
         _ => return None,
     })
 }

@@ -49,6 +49,22 @@ enum What {
     /// Prints one JSON line for everything that happens. Typed lines: `a` answers, `d` declines, `h` hangs up,
     /// `q` ends, anything else is pressed as keys. Ctrl-C hangs up properly.
     Phone(PhoneArgs),
+    /// A desktop on the command line: what happens is printed, what is typed is asked. `help` says what.
+    Agent(AgentArgs),
+    /// A small ticketing system to try things with: tickets, screen-pops and histories in SQLite.
+    Ticketing {
+        /// Where it listens for gRPC.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50052")]
+        listen: std::net::SocketAddr,
+        /// Directory of its file.
+        #[arg(long, value_name = "DIR", default_value = "tickets")]
+        data: PathBuf,
+    },
+    /// What is kept of a person.
+    Person {
+        #[command(subcommand)]
+        what: PersonWhat,
+    },
     /// List calls, or draw one as a ladder of what happened.
     Calls {
         /// The call to draw, such as c0-1-5; without it calls are listed.
@@ -98,6 +114,45 @@ enum What {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+}
+
+#[derive(Subcommand)]
+enum PersonWhat {
+    /// Erase a caller's number from the log, and what was keyed and noted in the calls. Events and counts stay.
+    ///
+    /// May be run while the server runs. Calls that still run are left as they are, and told.
+    Erase {
+        /// As the caller's side gave it, such as +4930123456.
+        number: String,
+        /// Directory of the log.
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct AgentArgs {
+    /// Where the server listens for gRPC.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    server: String,
+    /// Who: an agent's user.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The token. Default: looked up in the data directory of a server on this machine.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Where to look the token up.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// For https: a PEM file of the roots to trust.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Ask this, as it would be typed, then the next, and end. Exit code 1 if something was refused.
+    #[arg(long = "do", value_name = "LINE")]
+    asks: Vec<String>,
+    /// Print JSON, a line each.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -223,6 +278,15 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(if server::check(config.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
         What::Phone(args) => phone(args),
+        What::Agent(args) => agent(args),
+        What::Ticketing { listen, data } => {
+            server::ticketing::example::serve(listen, &data)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Person { what: PersonWhat::Erase { number, data } } => {
+            print!("{}", server::person::erase(&data, &number)?);
+            Ok(ExitCode::SUCCESS)
+        }
         What::Calls { call, data, last, json, numbers } => {
             let text = match call {
                 Some(call) if json => server::calls::told(&data, &call, numbers)?,
@@ -242,6 +306,21 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn agent(args: AgentArgs) -> anyhow::Result<ExitCode> {
+    let token = match (args.token, &args.user) {
+        (Some(token), _) => token,
+        (None, None) => anyhow::bail!("say who: --user NAME, or --token TOKEN"),
+        (None, Some(user)) => {
+            let file = server::cti::tokens::default_file(&args.data);
+            let token = server::accounts::read(&file)?.get(user).cloned();
+            token.ok_or_else(|| anyhow::anyhow!("{} has no token of `{user}`", file.display()))?
+        }
+    };
+    let AgentArgs { server, trust, asks, json, .. } = args;
+    let settings = server::agent::Settings { server, token, trust, asks, json };
+    Ok(if server::agent::run(settings)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {

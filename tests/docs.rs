@@ -74,6 +74,7 @@ impl Place {
                 self.start(&["serve"], "Try, in a second"); // calls are listed where a server was
                 self.finish(command, &words);
             }
+            ["ticketing"] => self.start(&words, "tickets are kept"),
             ["phone", "--user", ..] => self.start(&words, "Registered"),
             _ => self.finish(command, &words),
         }
@@ -122,6 +123,11 @@ fn the_readme_can_be_followed() {
 #[test]
 fn the_planners_guide_can_be_followed() {
     check("docs/planners.md", 2);
+}
+
+#[test]
+fn the_integrators_guide_can_be_followed() {
+    check("docs/integrators.md", 5);
 }
 
 #[test]

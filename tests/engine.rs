@@ -32,6 +32,7 @@ impl Bench {
             sip: sip::Config::new(vec![Listener::udp(ENGINE)], "tierline"),
             planes: 1,
             media_address: ENGINE.ip(),
+            terms: media::Terms::default(),
         };
         let engine = Engine::new(start, place::configuration(1));
         let (events, sent, opened) = (Vec::new(), Vec::new(), Vec::new());
@@ -195,7 +196,12 @@ fn keys_at_inhuman_speed_do_not_fill_the_log() {
         let port = call(&mut bench);
         for _ in 0..3 {
             // A wrong key: the menu is offered again and goes on listening, twice.
-            bench.after(pause).tell(Input::Media(media::Event::Digit { port, digit: '9', duration_ms: 40 }));
+            bench.after(pause).tell(Input::Media(media::Event::Digit {
+                port,
+                digit: '9',
+                duration_ms: 40,
+                way: media::Way::Event,
+            }));
         }
         assert_eq!(bench.count(|what| matches!(what, What::DigitKeyed { .. })), kept, "{pause} ms apart");
     };
@@ -204,6 +210,32 @@ fn keys_at_inhuman_speed_do_not_fill_the_log() {
     check(39, 2);
     check(20, 2);
     check(4, 1);
+}
+
+/// A key that a phone sends by INFO is a key; what it sends by another way soon after is the same one.
+#[test]
+fn a_key_that_comes_twice_is_one() {
+    let mut bench = Bench::new();
+    bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+    let proof = authorization(&bench);
+    bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
+    let bye = own_call(&mut bench, "one");
+    let port = *bench.opened.last().expect("a port");
+    let keys = |bench: &Bench| bench.count(|what| matches!(what, What::DigitKeyed { .. }));
+    let body = "Signal=9\nDuration=160\n";
+    let length = format!("Content-Type: application/dtmf-relay\nContent-Length: {}\n\n{body}", body.len() + 2);
+    let info = bye.replace("BYE", "INFO").replace("Content-Length: 0\n\n", &length);
+    bench.after(200).datagram(&info);
+    assert!(bench.sent.last().is_some_and(|sent| sent.starts_with("SIP/2.0 200")));
+    assert_eq!(keys(&bench), 1);
+    let event = |way| Input::Media(media::Event::Digit { port, digit: '9', duration_ms: 100, way });
+    bench.after(100).tell(event(media::Way::Event));
+    bench.after(100).tell(event(media::Way::Tones));
+    assert_eq!(keys(&bench), 1, "the same key");
+    bench.after(200).tell(event(media::Way::Event));
+    assert_eq!(keys(&bench), 2, "pressed again");
+    bench.after(200).datagram(&bye.replace("CSeq: 3", "CSeq: 4"));
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 1);
 }
 
 /// Nobody takes a party's place in mid-call, and nobody is called because a party says so: a stranger's Replaces is

@@ -11,11 +11,13 @@ needed=(
   kamailio=kamailio    # a SIP edge that callers and agents are behind
   tcpdump=tcpdump      # what was on the wire, and when
   ip=iproute2          # networks of their own for the commands that the guides show
+  python3=python3      # desktops and a ticketing system that are not ours
   flite=flite          # speaks changed texts
   espeak-ng=espeak-ng  # speaks texts in other languages
 )
 
 missing() {
+  python3 -c "import ensurepip" 2>/dev/null || echo python3-venv
   for entry in "${needed[@]}"; do
     command -v "${entry%%=*}" >/dev/null || echo "${entry##*=}"
   done
@@ -43,6 +45,12 @@ still=$(missing)
 if [ -n "$still" ]; then
   echo "still missing after the installation:" $still >&2
   exit 1
+fi
+# A Python of the tests' own, with the clients of gRPC that are not ours.
+python=target/interop/python
+if ! "$python/bin/python" -c 'import grpc, grpc_tools' 2>/dev/null; then
+  python3 -m venv "$python"
+  "$python/bin/pip" install -q 'grpcio>=1.62' 'grpcio-tools>=1.62'
 fi
 if ! command -v cargo >/dev/null; then
   echo "make test needs the Rust toolchain: there is no cargo in the PATH" >&2

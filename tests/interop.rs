@@ -20,8 +20,12 @@ mod peers;
 #[path = "interop/server.rs"]
 mod server;
 
+#[path = "interop/codecs.rs"]
+mod codecs;
 #[path = "interop/crowd.rs"]
 mod crowd;
+#[path = "interop/desktop.rs"]
+mod desktop;
 #[path = "interop/edge.rs"]
 mod edge;
 #[path = "interop/first_call.rs"]
@@ -34,6 +38,8 @@ mod flows;
 mod heard;
 #[path = "interop/home.rs"]
 mod home;
+#[path = "interop/keys.rs"]
+mod keys;
 #[path = "interop/leaving.rs"]
 mod leaving;
 #[path = "interop/pairs.rs"]

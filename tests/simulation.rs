@@ -99,8 +99,14 @@ mod planted {
 
     /// A world in which everything happens that a bug may need.
     fn world(seed: u64, scan_every: u64) -> World {
-        let often =
-            Habits { decline: 0.1, ignore: 0.15, hold: 0.1, mean_talk: Duration::from_secs(30), ..Habits::usual() };
+        let often = Habits {
+            decline: 0.1,
+            ignore: 0.15,
+            hold: 0.1,
+            desk: 0.3,
+            mean_talk: Duration::from_secs(30),
+            ..Habits::usual()
+        };
         let habits = Habits { mean_patience: Duration::from_secs(30), ..often };
         let calls_per_hour = Some(200.0);
         let duration = Duration::from_secs(900);
@@ -110,7 +116,7 @@ mod planted {
     }
 
     fn caught(bug: Bug, scan_every: u64) -> Option<Check> {
-        (1..=5).find_map(|seed| {
+        (1..=20).find_map(|seed| {
             let mut world = world(seed, scan_every);
             world.plant(bug);
             world.run();
@@ -141,6 +147,9 @@ mod planted {
             (Bug::ForgetsRefusal, 1, Check::ReservedRings),
             (Bug::BelievesTheDead, 1, Check::DeadNotRung),
             (Bug::AsksTooMuch, 1, Check::NobodyWaits),
+            (Bug::ForgetsToQueue, NEVER, Check::SentOnWaits),
+            (Bug::LosesWait, 1, Check::WaitKept),
+            (Bug::HoldsNothing, 1, Check::BridgesMatch),
         ];
         let wrong: Vec<_> = rows
             .into_iter()

@@ -74,6 +74,8 @@ pub enum AgentChange {
     /// A break, with a reason (cut to [`super::MAX_REASON`] characters). During an offer, call or wrap-up: taken
     /// when it ends.
     NotReady(String),
+    /// The break is over, and nothing else changes.
+    BreakOver,
     /// Whether his phone answers (OPTIONS, keepalive). Who is not reachable gets no offers.
     Reachable(bool),
     WrapUpDone,
@@ -218,6 +220,10 @@ impl Agent {
             }
             AgentChange::NotReady(reason) => {
                 self.pause = Some(reason.chars().take(MAX_REASON).collect());
+                StateReason::Asked
+            }
+            AgentChange::BreakOver => {
+                self.pause = None;
                 StateReason::Asked
             }
             AgentChange::Reachable(true) => self.alive(),

@@ -58,6 +58,7 @@ pub(super) fn center() -> Center {
         language: "en".into(),
         lines: BTreeMap::new(),
         queues: queues.into_iter().map(|queue| (queue.id.clone(), queue)).collect(),
+        leads: Default::default(),
         agents: agents.into_iter().map(|agent| (agent.id, agent)).collect(),
         codes: center::ShortCodes {
             ready: "*1".into(),

@@ -4,6 +4,8 @@
 //! returns all of it, checked as a whole, or every problem at once with file, line, column and what is
 //! allowed instead. It reads files and decides nothing else: sockets, clocks and speech are the shell's.
 
+mod audio;
+mod cti;
 mod passwords;
 mod read;
 mod sip;
@@ -15,8 +17,10 @@ use crate::center::Center;
 use crate::ids::FlowId;
 use crate::ivr::load::{self, Surroundings};
 use crate::ivr::{Flow, PromptText};
+use crate::media::{Terms, TonesHeard};
 pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
+pub use cti::{CtiSettings, TicketingSettings};
 pub use passwords::passwords;
 use read::Written;
 pub use sip::{ConnectionSettings, SipListener, SipSettings, TlsSettings};
@@ -80,6 +84,10 @@ pub struct ServerSettings {
     /// Line and column of `bind` in [server.http]; 0 if nothing is written.
     pub http_place: (usize, usize),
     pub media: MediaSettings,
+    /// None: no desktop connects.
+    pub cti: Option<CtiSettings>,
+    /// None: there is no ticketing system.
+    pub ticketing: Option<TicketingSettings>,
     /// Where the log, passwords and spoken prompts are kept. Default `data`, relative to the working directory.
     pub data: PathBuf,
     /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
@@ -98,6 +106,10 @@ pub struct MediaSettings {
     pub ports: (u16, u16),
     /// Threads for audio (1 … 256); none: one per core.
     pub planes: Option<u16>,
+    /// Codecs in order of preference, and whether audio is encrypted. Default: all that are known; if the peer knows how.
+    pub terms: Terms,
+    /// From which phones keys are heard as tones. Default: from those that press none as events.
+    pub tones: TonesHeard,
 }
 
 /// A sound by name, and where its audio comes from. At least one of `recording` and `speak` is there.
@@ -178,6 +190,11 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     tls.chain(server.password_file.as_mut())
         .chain(needs.password_file.as_mut())
         .for_each(|file| *file = base.join(&*file));
+    let cti = server.cti.iter_mut().flat_map(|cti| {
+        cti.token_file.iter_mut().chain(cti.tls.iter_mut().flat_map(|(certificate, key)| [certificate, key]))
+    });
+    let ticketing = server.ticketing.iter_mut().flat_map(|t| t.token_file.iter_mut().chain(&mut t.trust));
+    cti.chain(ticketing).for_each(|file| *file = base.join(&*file));
     if let Some(file) = &server.password_file {
         // Whether a user in it is unknown can be said only of a center that is known.
         let wrong = match written.agents_known {

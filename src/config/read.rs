@@ -1,9 +1,9 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, sip};
+use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, cti, sip};
 use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
-use crate::ids::{AgentId, FlowId, LineId, QueueId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, counted, language};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,7 @@ pub fn read(page: &Page<'_>) -> Written {
         flows: BTreeMap::new(),
         music: BTreeMap::new(),
         warnings: Vec::new(),
+        leads: BTreeMap::new(),
     };
     let name = about.require("name", "the center's name").and_then(|v| v.text(MAX_NAME)).unwrap_or_default();
     let domains = list(about.take("domains"), "a list of domains such as [\"example.org\"]", domain);
@@ -69,12 +70,14 @@ pub fn read(page: &Page<'_>) -> Written {
     let agents_known = page.told() == told && !root.misspells("agent");
     let (codes, code_texts) = reader.codes(root.section("codes"));
     let limits = limits(root.section("limits"));
-    let (server, needs, flows_dir) = reader.server(root.section("server"), &limits);
+    let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
+    server.ticketing = cti::ticketing(&mut root);
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, codes, limits };
+    let leads = std::mem::take(&mut reader.leads);
+    let center = Center { name, domains, time_zone, language, lines, queues, agents, leads, codes, limits };
     Written { center, server, needs, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -89,6 +92,7 @@ struct Reader<'p> {
     flows: BTreeMap<FlowId, Place>,
     music: BTreeMap<String, Place>,
     warnings: Vec<Problem>,
+    leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
 }
 
 impl<'p> Reader<'p> {
@@ -243,6 +247,7 @@ impl<'p> Reader<'p> {
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
         let http = written.map_or(Some(local(8080)), |v| address(&v));
         http_section.finish();
+        let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
         let media = self.media(section.section("media"), &sip.listeners, limits);
         section.finish();
         let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
@@ -252,8 +257,9 @@ impl<'p> Reader<'p> {
             tls: sip.tls.clone(),
             password_file: password_file.clone(),
         };
-        let http = http.unwrap_or(local(8080));
-        (ServerSettings { node, sip, http, http_place, media, data, password_file }, needs, flows_dir)
+        let (http, ticketing) = (http.unwrap_or(local(8080)), None);
+        let server = ServerSettings { node, sip, http, http_place, media, cti, ticketing, data, password_file };
+        (server, needs, flows_dir)
     }
 
     fn media(&mut self, mut section: Section<'p>, listeners: &[SipListener], limits: &Limits) -> MediaSettings {
@@ -275,6 +281,8 @@ impl<'p> Reader<'p> {
             self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
         }
         let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
+        let (terms, tones, unsafe_keys) = audio::read(&mut section, listeners);
+        self.warnings.extend(unsafe_keys);
         section.finish();
         let even = ports.0.next_multiple_of(2); // a leg's first port
         let legs = (u32::from(ports.1 - even) + 1) / PORTS_PER_LEG;
@@ -287,7 +295,7 @@ impl<'p> Reader<'p> {
             let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
             self.warnings.push(self.page.problem(&place, message));
         }
-        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes }
+        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes, terms, tones }
     }
 
     fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {

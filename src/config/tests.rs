@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::{AgentId, QueueId, Rng};
+use crate::media::{Codec, Protection};
 use crate::written::mangled;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -105,6 +106,7 @@ fn what_the_demo_writes_are_the_defaults() {
     let (demo, bare) = (Demo::new("full", DEMO).load().unwrap(), Demo::new("bare", bare).load().unwrap());
     let without_places = |server: &ServerSettings| {
         let mut server = ServerSettings { http_place: (0, 0), ..server.clone() };
+        server.cti = None; // none without its table
         server.sip.listeners.iter_mut().for_each(|listener| listener.place = (0, 0));
         server
     };
@@ -265,6 +267,25 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     );
     let unread = "cannot be read: No such file";
     check("# password_file = \"passwords\"", "password_file = \"none\"", &[("deploy/none", unread)]);
+}
+
+#[test]
+fn how_audio_is_spoken() {
+    let codecs = "codecs = [\"PCMU\", \"PCMA\", \"G722\"]";
+    check(codecs, "codecs = [\"G722\", \"pcmu\"]", &[]);
+    check(codecs, "codecs = [\"opus\"]", &[("\"opus\"", "allowed: a list of \"PCMU\", \"PCMA\" and \"G722\"")]);
+    check(codecs, "codecs = []", &[("[]", "calls need a codec")]);
+    check(codecs, "codecs = [\"G722\", \"G722\"]", &[("[\"G722\"", "G722 is there twice")]);
+    let srtp = "srtp = \"optional\"";
+    check(srtp, "srtp = \"off\"", &[]);
+    check(srtp, "srtp = \"yes\"", &[("\"yes\"", "allowed: \"off\", \"optional\" or \"required\"")]);
+    check(srtp, "srtp = \"required\"", &[("\"required\"", "over UDP; only TLS keeps them secret")]);
+    let digits = "inband_digits = \"auto\"";
+    check(digits, "inband_digits = true", &[("true", "allowed: \"off\", \"auto\" or \"always\"")]);
+    let written = DEMO.replace(codecs, "codecs = [\"G722\", \"pcmu\"]").replace(srtp, "srtp = \"off\"");
+    let media = Demo::new("audio", &written.replace(digits, "inband_digits = \"always\"")).load().unwrap().server.media;
+    let terms = Terms { codecs: vec![Codec::G722, Codec::Pcmu], protection: Protection::None };
+    assert_eq!((media.terms, media.tones), (terms, TonesHeard::Always));
 }
 
 /// What is wrong is told once, and not again for everything that refers to it.

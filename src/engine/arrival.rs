@@ -15,7 +15,7 @@ use crate::sip::header::NameAddr;
 use crate::sip::uri::{Params, Uri};
 use crate::sip::{self, Body, Source};
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
@@ -80,14 +80,26 @@ impl Engine {
         };
         let plane = (id.0 % u64::from(self.start.planes)) as u16;
         let port = self.open_port(plane, leg);
-        self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, offer));
+        let manner = self.manner(false);
+        self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, manner).offered(offer));
         let caller = self.personal(PersonalKind::Number, from.uri.to_string());
         let told = if self.planted(super::Bug::LogsNumber) { from.uri.to_string() } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: told, caller };
         let caller_shown = shown(from);
-        let (seeking, conversation, last_key) = (None, None, Instant::ZERO);
-        let call =
-            Call { id, line, language, caller: leg, caller_shown, by_agent, run, seeking, conversation, last_key };
+        let (seeking, conversation, last_key, attached) = (None, None, Instant::ZERO, BTreeSet::new());
+        let call = Call {
+            id,
+            line,
+            language,
+            caller: leg,
+            caller_shown,
+            by_agent,
+            run,
+            seeking,
+            conversation,
+            attached,
+            last_key,
+        };
         self.calls.insert(id, call);
         self.emit(Some(id), arrived);
         if let Some(agent) = by_agent {
@@ -135,8 +147,8 @@ impl Engine {
         let (call, port) = (leg.call, leg.port);
         match offer {
             None => {
-                let local = leg.local(None).expect("the leg has an address");
-                leg.state = LegState::Negotiated { body: Body::sdp(media::sdp::offer(&local)), ours: true };
+                let offer = leg.offer(None).expect("the leg has an address");
+                leg.state = LegState::Negotiated { body: Body::sdp(offer), ours: true };
             }
             Some(offer) => match leg.answer(&offer) {
                 Ok((body, session)) => {

@@ -9,7 +9,8 @@ use crate::ivr::Run;
 use crate::sip::header::NameAddr;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
@@ -26,6 +27,8 @@ pub struct Call {
     pub run: Run,
     pub seeking: Option<Seeking>,
     pub conversation: Option<Conversation>,
+    /// Names of what agents have attached.
+    pub attached: BTreeSet<String>,
     /// When the flow took a key last.
     pub last_key: Instant,
 }
@@ -46,6 +49,21 @@ pub struct Place {
     pub skills: BTreeMap<SkillId, u8>,
     /// Since when the caller waits; kept when he has to wait again.
     pub arrived: Instant,
+    /// For this agent alone, who is rung at once; for all when the phone is not answered.
+    pub only: Option<AgentId>,
+}
+
+/// A skill that nobody has but this agent: how a work asks for one person. `@` cannot be part of a configured skill.
+pub fn own_skill(agent: AgentId) -> SkillId {
+    SkillId::new(&format!("@{agent}"))
+}
+
+impl Place {
+    /// What the router is asked for.
+    pub fn needs(&self) -> BTreeMap<SkillId, u8> {
+        let own = self.only.map(|agent| (own_skill(agent), 1));
+        self.skills.clone().into_iter().chain(own).collect()
+    }
 }
 
 /// Caller and agent talk.
@@ -54,8 +72,12 @@ pub struct Conversation {
     pub agent: AgentId,
     pub leg: LegId,
     pub place: Place,
+    /// What the caller had waited when the agent answered, with earlier waits.
+    pub waited: Duration,
     /// The party that has put the other one on hold.
     pub held_by: Option<LegId>,
+    /// The agent did so at the desktop: the phone knows nothing of it.
+    pub by_desk: bool,
 }
 
 impl Call {

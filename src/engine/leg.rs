@@ -5,9 +5,10 @@
 //!  agent:   Opening ──port──▶ Inviting ────────200────────────────────▶ Confirmed
 //! ```
 
+use super::keys::Keys;
 use crate::event::Party;
 use crate::ids::{CallId, LegId, PortId, ReservationId};
-use crate::media::{self, Direction, Local, sdp};
+use crate::media::{self, Direction, Local, Protection, Secret, Terms, sdp};
 use crate::sip::Body;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -24,8 +25,19 @@ pub struct Leg {
     /// Where we take audio, as the peer is told; none until the port is open.
     pub address: Option<SocketAddr>,
     pub session: Option<media::Session>,
+    pub keys: Keys,
+    pub manner: Manner,
     /// `o=` version of our last description (RFC 3264 §8).
     version: u64,
+}
+
+/// How a leg describes itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manner {
+    pub terms: Terms,
+    pub secret: Secret,
+    /// Nobody on the way reads what is said over SIP: only then keys in an offer are a secret (RFC 4568 §7).
+    pub confidential: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,15 +55,21 @@ pub enum LegState {
 }
 
 impl Leg {
-    pub fn new(id: LegId, call: CallId, party: Party, port: PortId, offer: Option<Body>) -> Leg {
-        let state = LegState::Opening { offer };
-        Leg { id, call, party, port, reservation: None, state, address: None, session: None, version: 0 }
+    pub fn new(id: LegId, call: CallId, party: Party, port: PortId, manner: Manner) -> Leg {
+        let (state, keys) = (LegState::Opening { offer: None }, Keys::default());
+        let (reservation, address, session, version) = (None, None, None, 0);
+        Leg { id, call, party, port, reservation, state, address, session, keys, manner, version }
+    }
+
+    /// A caller's, with what he offers.
+    pub fn offered(self, offer: Option<Body>) -> Leg {
+        Leg { state: LegState::Opening { offer }, ..self }
     }
 
     /// Our side of a description, one version on. `first` is the codec that the other party speaks.
-    pub fn local(&mut self, first: Option<media::Codec>) -> Option<Local> {
+    fn local(&mut self, first: Option<media::Codec>) -> Option<Local> {
         self.version += 1;
-        let mut codecs = vec![media::Codec::Pcmu, media::Codec::Pcma];
+        let mut codecs = self.manner.terms.codecs.clone();
         codecs.sort_by_key(|codec| Some(*codec) != first);
         Some(Local {
             address: self.address?,
@@ -60,10 +78,20 @@ impl Leg {
             version: self.version,
             direction: Direction::SendRecv,
             telephone_event: true,
-            protection: media::Protection::None,
-            secret: None,
+            protection: self.manner.terms.protection,
+            secret: Some(self.manner.secret.clone()),
             agreed: self.session.as_ref().map(|session| session.agreed.clone()),
         })
+    }
+
+    /// An offer of ours. Keys that need not be offered are only where they stay a secret, or where they are in use.
+    pub fn offer(&mut self, first: Option<media::Codec>) -> Option<Vec<u8>> {
+        let mut local = self.local(first)?;
+        let in_use = self.session.as_ref().is_some_and(|session| session.security.is_some());
+        if local.protection == Protection::Optional && !self.manner.confidential && !in_use {
+            local.protection = Protection::None;
+        }
+        Some(sdp::offer(&local))
     }
 
     /// Answers `offer`; the session is the leg's from now on.
@@ -84,5 +112,63 @@ impl Leg {
     /// Whether the peer wants to hear nothing from us, or to say nothing: it has put us on hold.
     pub fn holds_us(&self) -> bool {
         self.session.as_ref().is_some_and(|s| !s.direction.receives() || !s.direction.sends())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{AgentId, Rng};
+
+    fn leg(protection: Protection, confidential: bool) -> Leg {
+        let terms = Terms { protection, codecs: vec![media::Codec::Pcma, media::Codec::G722, media::Codec::Pcmu] };
+        let manner = Manner { terms, secret: Secret::draw(&mut Rng::from_number(4)), confidential };
+        let mut leg = Leg::new(LegId(1), CallId(1), Party::Agent(AgentId(1)), PortId { plane: 0, number: 1 }, manner);
+        leg.address = Some("192.0.2.1:4000".parse().unwrap());
+        leg
+    }
+
+    fn text(leg: &mut Leg) -> String {
+        String::from_utf8(leg.offer(Some(media::Codec::G722)).unwrap()).unwrap()
+    }
+
+    /// Keys in an offer are only offered where nobody reads them, unless nothing else may be spoken.
+    #[test]
+    fn keys_are_offered_where_they_are_secret() {
+        for (protection, confidential, profile, keys) in [
+            (Protection::None, true, "RTP/AVP", 0),
+            (Protection::Optional, false, "RTP/AVP", 0),
+            (Protection::Optional, true, "RTP/AVP", 4),
+            (Protection::Required, false, "RTP/SAVP", 4),
+            (Protection::Required, true, "RTP/SAVP", 4),
+        ] {
+            let text = text(&mut leg(protection, confidential));
+            assert!(text.contains(&format!("m=audio 4000 {profile} 9 8 0 101\r\n")), "{text}");
+            assert_eq!(text.matches("a=crypto:").count(), keys, "{protection:?} {confidential}");
+        }
+    }
+
+    /// Who has offered keys is answered with ours over any transport; what has been agreed on is offered again, and a new
+    /// key of the peer's is taken (RFC 4568 §7.1.4) while ours stays.
+    #[test]
+    fn what_is_encrypted_stays_so() {
+        let offer = |profile: &str, key: &str| {
+            let head = "v=0\r\no=- 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n";
+            let audio = format!("m=audio 5004 {profile} 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n");
+            Body::sdp(format!("{head}{audio}"))
+        };
+        let keys = ["d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj", "NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"];
+        let mut leg = leg(Protection::Optional, false);
+        let (_, first) = leg.answer(&offer("RTP/SAVP", keys[0])).unwrap();
+        let (_, second) = leg.answer(&offer("RTP/AVP", keys[1])).unwrap();
+        let (first, second) = (first.security.unwrap(), second.security.unwrap());
+        assert!(first.send == second.send && first.receive != second.receive);
+        assert_eq!(text(&mut leg).matches("a=crypto:").count(), 4);
+        for (protection, offered) in
+            [(Protection::None, offer("RTP/SAVP", keys[0])), (Protection::Required, offer("RTP/AVP", "x"))]
+        {
+            let refusal = self::leg(protection, true).answer(&offered).unwrap_err();
+            assert!(matches!(refusal, sdp::Refusal::Protection(_)), "{refusal:?}");
+        }
     }
 }

@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `call` | a call's legs and three activities; its phase, derived |
 //! | `leg` | one party: from port to offer to dialog |
+//! | `keys` | which reports are one key |
 //! | `arrival` | who may come in, and where he gets to |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `service` | what a connected call can do; commands |
+//! | `desk` | what agents ask for at their desktops |
 //! | `ending` | who leaves, and what remains of the others |
 //! | `pairs` | (nothing) maps written down as lists |
 //! | `phones` | agents' phones: registered, reachable, and after a restart |
@@ -20,7 +22,9 @@
 
 mod arrival;
 mod call;
+mod desk;
 mod ending;
+mod keys;
 mod leg;
 mod pairs;
 mod phones;
@@ -45,7 +49,7 @@ use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
 use crate::time::{Instant, Timers, Wall};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -66,6 +70,9 @@ pub struct Start {
     pub planes: u16,
     /// The address that SDP tells; the port comes from the plane.
     pub media_address: IpAddr,
+    /// What SDP offers and takes.
+    #[serde(default)]
+    pub terms: media::Terms,
 }
 
 /// What may change while the engine runs.
@@ -155,11 +162,17 @@ pub struct Engine {
     offers: BTreeMap<ReservationId, LegId>,
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
+    /// The call that an agent talked in last.
+    last_calls: BTreeMap<AgentId, CallId>,
+    /// Agents who sit at a desktop.
+    desks: BTreeSet<AgentId>,
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
     timers: Timers<Deadline>,
     ids: Ids,
+    /// Where legs' keys of SRTP come from.
+    secrets: Rng,
     draining: bool,
     log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
@@ -221,16 +234,19 @@ impl Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
-            router: Router::new(&config.center, counter()),
+            router: Router::new(&routed(&config.center), counter()),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports: BTreeMap::new(),
             works: BTreeMap::new(),
             offers: BTreeMap::new(),
             talking: BTreeMap::new(),
+            last_calls: BTreeMap::new(),
+            desks: BTreeSet::new(),
             phones: BTreeMap::new(),
             timers: Timers::default(),
             ids,
+            secrets: rng.fork("srtp"),
             draining: false,
             log_healthy: true,
             current: None,
@@ -372,14 +388,10 @@ impl Engine {
             E::Bound { user, binding } => self.bound(user, binding),
             E::Unbound { user, binding, .. } => self.unbound(user, binding),
             E::Alive { user, alive } => self.alive(user, alive),
-            // We make no offers of our own in a running call, digits come by RFC 4733 so far, and an engine
-            // registers nowhere.
+            E::Info { leg, body } => self.informed(leg, body),
+            // We make no offers of our own in a running call, and an engine registers nowhere.
             E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
-            E::OfferRefused { .. }
-            | E::OfferOutdated { .. }
-            | E::Info { .. }
-            | E::Registered { .. }
-            | E::RegistrationFailed { .. } => {}
+            E::OfferRefused { .. } | E::OfferOutdated { .. } | E::Registered { .. } | E::RegistrationFailed { .. } => {}
         }
     }
 
@@ -397,8 +409,8 @@ impl Engine {
             media::Event::Opened { local, .. } => {
                 leg.inspect(|leg| self.port_opened(*leg, local));
             }
-            media::Event::Digit { digit, .. } => {
-                leg.inspect(|leg| self.key_pressed(*leg, digit));
+            media::Event::Digit { digit, way, .. } => {
+                leg.inspect(|leg| self.key_pressed(*leg, digit, way));
             }
             media::Event::Finished { token, .. } => {
                 leg.inspect(|leg| self.play_finished(*leg, token));
@@ -413,7 +425,7 @@ impl Engine {
 
     fn configure(&mut self, config: Configuration) {
         self.index = Index::new(&config);
-        self.router.handle(self.now, acd::Input::Configure(config.center.clone()));
+        self.router.handle(self.now, acd::Input::Configure(routed(&config.center)));
         let mut sip_config = self.start.sip.clone();
         configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
@@ -444,6 +456,11 @@ impl Engine {
         Personal { kind, handle: self.ids.handles.take(), text: Some(text.into()) }
     }
 
+    /// How a new leg describes itself.
+    fn manner(&mut self, confidential: bool) -> leg::Manner {
+        leg::Manner { terms: self.start.terms.clone(), secret: media::Secret::draw(&mut self.secrets), confidential }
+    }
+
     fn open_port(&mut self, plane: u16, leg: LegId) -> PortId {
         self.ids.ports += 1;
         let port = PortId { plane, number: self.ids.ports };
@@ -451,6 +468,15 @@ impl Engine {
         self.media_do(media::Command::Open { port });
         port
     }
+}
+
+/// The center as the router sees it: a work may ask for one agent.
+fn routed(center: &Center) -> Center {
+    let mut center = center.clone();
+    for agent in center.agents.values_mut() {
+        agent.skills.insert(call::own_skill(agent.id), 1);
+    }
+    center
 }
 
 /// Puts the center's people and names into the endpoint's settings.

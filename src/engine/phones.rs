@@ -104,6 +104,7 @@ impl Engine {
                     self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
                 }
                 What::PhoneRegistered { agent, binding } => self.restore_phone(agent, binding.handle, text),
+                What::DeskEntered { agent } => _ = self.desks.insert(agent),
                 // The break is still open in the log: nothing is to be told again.
                 What::BreakBegan { agent, reason } => {
                     self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason) });

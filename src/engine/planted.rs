@@ -48,10 +48,16 @@ pub enum Bug {
     BelievesTheDead,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
+    /// An agent sends the caller on, and he waits nowhere.
+    ForgetsToQueue,
+    /// Who is sent on begins to wait anew.
+    LosesWait,
+    /// Hold at the desktop leaves both talking.
+    HoldsNothing,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 22] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -71,6 +77,9 @@ impl Bug {
         Bug::ForgetsRefusal,
         Bug::BelievesTheDead,
         Bug::AsksTooMuch,
+        Bug::ForgetsToQueue,
+        Bug::LosesWait,
+        Bug::HoldsNothing,
     ];
 }
 

@@ -91,14 +91,15 @@ impl Engine {
         let told = self.states_told(&states);
         // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
         let ids: IdCounter = self.router.reservation_ids();
-        self.router = Router::new(&self.config.center, ids);
+        self.router = Router::new(&super::routed(&self.config.center), ids);
         for (agent, state) in states {
             self.restore_agent(agent, &state);
         }
         let waiting: Vec<_> =
             self.calls.values().filter_map(|c| Some((c.id, c.seeking.as_ref()?.place.clone()))).collect();
         for (_, place) in waiting {
-            let super::Place { work, queue, priority, skills, arrived } = place;
+            let skills = place.needs();
+            let super::Place { work, queue, priority, arrived, .. } = place;
             self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
         }
         self.tell_new_states(told);

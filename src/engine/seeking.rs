@@ -26,11 +26,12 @@ impl Engine {
         call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new() });
         self.works.insert(place.work, id);
         self.play_music(caller, &place.queue);
-        let Place { work, queue, priority, skills, arrived } = place;
-        self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills: skills.clone(), again });
+        let needs = place.needs();
+        let Place { work, queue, priority, skills, arrived, .. } = place;
+        self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills, again });
         let skills = match self.planted(super::Bug::AsksTooMuch) {
             true => BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]),
-            false => skills,
+            false => needs,
         };
         self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
     }
@@ -82,7 +83,7 @@ impl Engine {
         let leg = self.sip.next_leg();
         let plane = self.caller_port(id).plane;
         let port = self.open_port(plane, leg);
-        let mut new = Leg::new(leg, id, Party::Agent(agent), port, None);
+        let mut new = Leg::new(leg, id, Party::Agent(agent), port, self.manner(false));
         new.reservation = Some(reservation);
         self.legs.insert(leg, new);
         self.offers.insert(reservation, leg);
@@ -110,7 +111,8 @@ impl Engine {
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let to = NameAddr::new(binding.contact.uri.clone());
         let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
-        let offer = media::sdp::offer(&leg.local(codec).expect("the port is open"));
+        leg.manner.confidential = binding.flow.transport.is_confidential();
+        let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
         self.timers.set(Deadline::NoReaction(id), self.now + REACTION_TIME);
         self.sip_do(sip::Command::Invite {
@@ -172,6 +174,7 @@ impl Engine {
             self.router_do(acd::Input::Refuse { reservation, why: refusal });
         }
         self.clear(id, cause);
+        self.current.into_iter().for_each(|call| self.widen(call));
     }
 
     /// The agent's phone answered: the router decides whether the work is his.
@@ -211,7 +214,8 @@ impl Engine {
         let place = call.seeking.take().expect("who is answered was waiting").place;
         let (caller, queue) = (call.caller, place.queue.clone());
         self.talking.insert(agent, id);
-        call.conversation = Some(Conversation { agent, leg, place, held_by: None });
+        self.last_calls.insert(agent, id);
+        call.conversation = Some(Conversation { agent, leg, place, waited, held_by: None, by_desk: false });
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.reservation = None;
         }
@@ -236,6 +240,9 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(cause)) });
         }
         self.clear(leg, cause);
+        if why != Withdrawal::WorkGone {
+            self.current.into_iter().for_each(|call| self.widen(call));
+        }
     }
 
     /// Forgets an offer and says how it ended. The router has been told, or has told us.

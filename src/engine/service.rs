@@ -1,4 +1,4 @@
-//! What a connected call can do (hold and retrieve so far), and commands.
+//! What a connected call can do by itself (hold and retrieve at a phone), and the door of commands.
 
 use super::{Deadline, Engine, LegState};
 use crate::acd::{self, AgentChange};
@@ -10,7 +10,7 @@ use crate::sip::{self, Body};
 
 impl Engine {
     pub(super) fn command(&mut self, command: Command) -> Result<(), Refusal> {
-        command.allowed()?;
+        command.allowed(&self.config.center)?;
         match command.ask {
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
             Ask::NotReady { agent, reason } => {
@@ -18,6 +18,11 @@ impl Engine {
                 let reason: String = reason.chars().take(acd::MAX_REASON).collect();
                 self.tell_agent(agent, AgentChange::NotReady(reason))
             }
+            Ask::LogIn { agent } => self.log_in(agent),
+            Ask::LogOut { agent } => self.log_out(agent),
+            Ask::DeskLost { agent } => self.desk_lost(agent),
+            Ask::DeskBack { agent } => self.desk_back(agent),
+            Ask::Serve { agent, call, verb } => self.serve(agent, call, verb),
             Ask::EndCall { call } if self.calls.contains_key(&call) => {
                 self.end_call(call, Cause::Commanded);
                 Ok(())
@@ -34,7 +39,7 @@ impl Engine {
         }
     }
 
-    fn tell_agent(&mut self, agent: AgentId, change: AgentChange) -> Result<(), Refusal> {
+    pub(super) fn tell_agent(&mut self, agent: AgentId, change: AgentChange) -> Result<(), Refusal> {
         if !self.config.center.agents.contains_key(&agent) {
             return Err(Refusal::NoSuchAgent);
         }
@@ -79,8 +84,7 @@ impl Engine {
     fn make_offer(&mut self, id: LegId) {
         let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
         let codec = leg.session.as_ref().map(|session| session.codec);
-        let Some(local) = leg.local(codec) else { return };
-        let offer = media::sdp::offer(&local);
+        let Some(offer) = leg.offer(codec) else { return };
         leg.state = LegState::Confirmed { offer: Some(offer.clone()) };
         self.sip_do(sip::Command::AcceptOffer { leg: id, body: Body::sdp(offer) });
     }
@@ -104,12 +108,19 @@ impl Engine {
         let (Some(other), Some(talk)) = (call.other(id), call.conversation.as_ref()) else { return };
         match (holds, talk.held_by) {
             (true, None) => self.hold(call_id, id, other),
-            (false, Some(holder)) if holder == id => self.retrieve(call_id, id, other),
+            (true, Some(holder)) if holder == id => self.held_by_phone_too(call_id),
+            (false, Some(holder)) if holder == id && !talk.by_desk => self.retrieve(call_id, id, other),
             _ => {}
         }
     }
 
-    fn hold(&mut self, call: CallId, holder: LegId, other: LegId) {
+    /// From here on only the phone can retrieve what was held at the desktop.
+    fn held_by_phone_too(&mut self, call: CallId) {
+        let talk = self.calls.get_mut(&call).and_then(|call| call.conversation.as_mut());
+        talk.into_iter().for_each(|talk| talk.by_desk = false);
+    }
+
+    pub(super) fn hold(&mut self, call: CallId, holder: LegId, other: LegId) {
         let port = self.legs[&other].port;
         self.media_do(media::Command::Leave { port });
         let talk = self.calls.get_mut(&call).and_then(|call| call.conversation.as_mut());
@@ -120,11 +131,11 @@ impl Engine {
         self.emit(Some(call), What::Held { leg: holder });
     }
 
-    fn retrieve(&mut self, call: CallId, holder: LegId, other: LegId) {
+    pub(super) fn retrieve(&mut self, call: CallId, holder: LegId, other: LegId) {
         let (a, b) = (self.legs[&holder].port, self.legs[&other].port);
         self.media_do(media::Command::Join { a, b });
         if let Some(talk) = self.calls.get_mut(&call).and_then(|call| call.conversation.as_mut()) {
-            talk.held_by = None;
+            (talk.held_by, talk.by_desk) = (None, false);
         }
         self.emit(Some(call), What::Retrieved { leg: holder });
     }

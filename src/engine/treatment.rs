@@ -24,7 +24,18 @@ impl Engine {
         self.run(call, ivr::Input::Start);
     }
 
-    pub(super) fn key_pressed(&mut self, leg: LegId, digit: char) {
+    /// INFO within the call: a key, or nothing that concerns us.
+    pub(super) fn informed(&mut self, leg: LegId, body: Option<sip::Body>) {
+        if let Some(digit) = body.and_then(|body| media::key_of_info(&body.content_type, &body.bytes)) {
+            self.key_pressed(leg, digit, media::Way::Info);
+        }
+    }
+
+    pub(super) fn key_pressed(&mut self, leg: LegId, digit: char, way: media::Way) {
+        let now = self.now;
+        if !self.legs.get_mut(&leg).is_some_and(|leg| leg.keys.is_new(now, digit, way)) {
+            return;
+        }
         let Some(call) = self.call_of_caller(leg) else { return };
         let listens = self.index.flows.get(call.run.flow()).is_some_and(|flow| call.run.listens(flow));
         let too_fast = self.now.since(call.last_key) < KEY_PAUSE && call.last_key > Instant::ZERO;
@@ -32,7 +43,6 @@ impl Engine {
             return; // between the parties, out of boredom, or by no finger
         }
         let (id, flow, step) = (call.id, call.run.flow().clone(), call.run.step().to_owned());
-        let now = self.now;
         self.calls.get_mut(&id).into_iter().for_each(|call| call.last_key = now);
         let digit_text = self.personal(PersonalKind::Digit, digit.to_string());
         self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });
@@ -119,7 +129,7 @@ impl Engine {
 
     fn queue(&mut self, id: CallId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>) {
         let work = WorkId(self.ids.works.take());
-        let place = Place { work, queue, priority, skills, arrived: self.now };
+        let place = Place { work, queue, priority, skills, arrived: self.now, only: None };
         self.wait(id, place, false);
     }
 

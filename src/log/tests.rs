@@ -1,7 +1,9 @@
 //! Lines of the log, old and new, and what is open.
 
 use super::*;
-use crate::event::{AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase};
+use crate::event::{
+    AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, TransferTo,
+};
 use crate::time::Wall;
 use std::collections::BTreeSet;
 
@@ -88,7 +90,12 @@ const SINCE: [(u32, &str); 2] = [
          Cause.Silent Cause.NoMedia Cause.Exhausted Cause.Protocol Cause.Restart Cause.Defect \
          PersonalKind.Number PersonalKind.Digit PersonalKind.Dialog PersonalKind.Binding",
     ),
-    (2, "What.NothingChosen NoChoice.NoKey NoChoice.WrongKey Cause.Stopped"),
+    (
+        2,
+        "What.NothingChosen NoChoice.NoKey NoChoice.WrongKey Cause.Stopped What.Transferred TransferTo.Queue \
+         TransferTo.Agent TransferTo.Number Cause.Transferred What.DataAttached What.Disposed PersonalKind.Text \
+         What.DeskEntered What.DeskLeft",
+    ),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.
@@ -110,6 +117,7 @@ fn a_new_word_raises_the_version() {
         words::<NoChoice>("NoChoice"),
         words::<DivertReason>("DivertReason"),
         words::<Party>("Party"),
+        words::<TransferTo>("TransferTo"),
         words::<Phase>("Phase"),
         words::<Cause>("Cause"),
         words::<PersonalKind>("PersonalKind"),

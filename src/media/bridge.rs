@@ -53,6 +53,11 @@ impl Joint {
         self.place(line, packet, packet.payload.len() as u32, now)
     }
 
+    /// Where a packet of comfort noise goes, which lasts until the next one of anything.
+    pub fn noise(&mut self, line: &mut SendLine, packet: &Packet<'_>, now: Instant) -> Option<Place> {
+        self.place(line, packet, 0, now)
+    }
+
     /// Where a packet of a telephone-event goes that has lasted `duration` so far.
     ///
     /// Some senders give events an SSRC of their own beside the audio's. Those packets are put between the audio's.
@@ -71,6 +76,15 @@ impl Joint {
         self.key = Some((packet.ssrc, packet.timestamp, timestamp));
         splice.sequence_offset = splice.sequence_offset.wrapping_add(1);
         Some(Place { marker: packet.marker, sequence: line.take(timestamp, duration.into()), timestamp })
+    }
+
+    /// Where such a packet goes if the audio is not forwarded: between what the line sends by itself.
+    pub fn event_beside(&mut self, line: &mut SendLine, packet: &Packet<'_>, duration: u16, now: Instant) -> Place {
+        self.cut();
+        let known = self.key.filter(|(ssrc, start, _)| (*ssrc, *start) == (packet.ssrc, packet.timestamp));
+        let timestamp = known.map_or_else(|| line.timestamp_at(now), |(_, _, start)| start);
+        self.key = Some((packet.ssrc, packet.timestamp, timestamp));
+        Place { marker: known.is_none(), sequence: line.take(timestamp, duration.into()), timestamp }
     }
 
     fn place(&mut self, line: &mut SendLine, packet: &Packet<'_>, samples: u32, now: Instant) -> Option<Place> {

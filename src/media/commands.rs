@@ -6,7 +6,7 @@ use super::reports::Reports;
 use super::rtp::SendLine;
 use super::secure::Secured;
 use super::source::Playing;
-use super::{Command, Event, Item, Plane, Session, Timer};
+use super::{Command, Direction, Event, Item, Plane, Session, Timer, TonesHeard};
 use crate::ids::PortId;
 use crate::time::Instant;
 
@@ -31,7 +31,8 @@ impl Plane {
             Command::Close { .. } => self.close(now, slot),
             Command::Connect { session, .. } => self.connect(now, slot, session),
             Command::Play { source, token, .. } => {
-                self.port(slot).playing = Some(Playing::new(source, token));
+                let port = self.port(slot);
+                (port.playing, port.relay) = (Some(Playing::new(source, token)), None);
                 self.wake(now, slot);
             }
             Command::Stop { .. } => self.port(slot).stop(),
@@ -89,6 +90,7 @@ impl Plane {
         self.send_report(now, slot, true);
         let port = self.remove(slot);
         self.out.push_back(Item::Unbind { port: port.id, peer: port.former() });
+        self.stats.ended(&port.stats());
         self.event(Event::Closed { port: port.id, stats: port.stats() });
     }
 
@@ -105,8 +107,16 @@ impl Plane {
     }
 
     fn connect(&mut self, now: Instant, slot: Slot, session: Session) {
+        let tones = match self.settings.tones {
+            TonesHeard::Never => false,
+            TonesHeard::Otherwise => session.receive_events.is_none(),
+            TonesHeard::Always => true,
+        };
         let port = self.port(slot);
-        let receives = session.direction.receives();
+        let before = port.tones.take();
+        port.tones = tones.then(|| before.unwrap_or_default());
+        // RFC 3264 §8.4: who holds says sendonly, and many send nothing then.
+        let should_send = session.direction == Direction::SendRecv;
         (port.life, port.silent, port.reports.heard) = (now, false, now);
         match &mut port.peer {
             Some(peer) => {
@@ -125,7 +135,7 @@ impl Plane {
                 port.peer = Some(Peer { latch, secured, session });
             }
         }
-        if receives && !self.settings.silence_after.is_zero() {
+        if should_send && !self.settings.silence_after.is_zero() {
             self.timers.set(Timer::Silence(slot), now + self.settings.silence_after);
         } else {
             self.timers.cancel(&Timer::Silence(slot));
@@ -151,7 +161,9 @@ impl Plane {
         let Some(other) = self.port(slot).joined.take() else { return };
         self.port(other).joined = None;
         for slot in [slot, other] {
-            self.port(slot).joint.cut();
+            let port = self.port(slot);
+            port.joint.cut();
+            port.relay = None;
         }
     }
 

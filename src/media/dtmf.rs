@@ -1,9 +1,12 @@
 //! Keys as telephone-events (RFC 4733), both directions.
 //!
-//! Left out: in-band tones, events that are not keys.
+//! Left out: events that are not keys. In-band tones are heard in `tones`.
+
+mod info;
 
 use super::rtp::is_after;
 use crate::time::Instant;
+pub use info::key as key_of_info;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;

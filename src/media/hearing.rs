@@ -2,7 +2,7 @@
 //!
 //! Left out: a jitter buffer with concealment; a packet that comes after its successor is lost.
 
-use super::codec::{Codec, FRAME};
+use super::codec::{Codec, Ear, FRAME};
 use super::rtp::{CLOCK, Packet};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ pub struct Hearing {
     next: Option<(u32, u32, Instant)>,
     /// Less than a frame, between calls.
     rest: Vec<i16>,
+    ear: Ear,
 }
 
 impl Hearing {
@@ -41,7 +42,7 @@ impl Hearing {
         }
         self.next = Some((packet.ssrc, packet.timestamp.wrapping_add(samples), now));
         self.rest.resize(self.rest.len() + silence as usize, 0);
-        self.rest.extend(packet.payload[skip as usize..].iter().map(|b| codec.decode(*b)));
+        self.ear.hear(codec, &packet.payload[skip as usize..], &mut self.rest);
         let whole = self.rest.len() / FRAME * FRAME;
         frames.extend(self.rest.drain(..whole));
     }

@@ -6,13 +6,15 @@
 //! of the 20 ms tick, so that a thousand streams do not leave at once. Each port has one SSRC, sequence and
 //! timestamp line from `Open` to `Close`, whatever is heard.
 //!
-//! Left out: jitter buffer, mixing, recording.
+//! Left out: mixing, recording.
 
 mod bridge;
 pub mod codec;
 mod commands;
+mod conceal;
 mod dtmf;
 mod hearing;
+mod jitter;
 mod latch;
 mod moving;
 #[cfg(test)]
@@ -20,7 +22,9 @@ mod mutation;
 mod packets;
 mod playout;
 mod port;
+mod relay;
 mod reports;
+mod resample;
 mod rtcp;
 mod rtp;
 pub mod sdp;
@@ -28,10 +32,12 @@ mod secure;
 mod session;
 pub mod source;
 mod ticks;
+mod tones;
 pub mod wav;
 mod words;
 
-pub use codec::Codec;
+pub use codec::{Codec, Law};
+pub use dtmf::key_of_info;
 pub use latch::Former;
 pub use sdp::{Local, Refusal, Secret};
 pub use secure::{Key, Keying, Security, Suite};
@@ -171,7 +177,8 @@ impl Plane {
 
     pub fn stats(&self) -> Stats {
         let joined = self.ports.iter().flatten().filter(|p| p.joined.is_some()).count() as u64;
-        Stats { ports: self.slots.len() as u64, bridges: joined / 2, ..self.stats }
+        let transcoding = self.ports.iter().flatten().filter(|p| p.relay.is_some()).count() as u64;
+        Stats { ports: self.slots.len() as u64, bridges: joined / 2, transcoding, ..self.stats }
     }
 
     pub fn port_stats(&self, port: PortId) -> Option<PortStats> {

@@ -13,7 +13,7 @@
 
 use super::port::{Port, Slot};
 use super::ticks::{MAX_BURST, PERIOD};
-use super::{Command, Event, Item, Plane, Timer};
+use super::{Command, Direction, Event, Item, Plane, Timer};
 use crate::ids::PortId;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -131,8 +131,8 @@ impl Plane {
 
     fn settle(&mut self, now: Instant, mut port: Port) {
         let after = self.settings.silence_after;
-        let receives = port.peer.as_ref().is_some_and(|peer| peer.session.direction.receives());
-        let silence = (receives && !port.silent && !after.is_zero()).then(|| port.life + after);
+        let should_send = port.peer.as_ref().is_some_and(|peer| peer.session.direction == Direction::SendRecv);
+        let silence = (should_send && !port.silent && !after.is_zero()).then(|| port.life + after);
         let (release, report, phase) = (port.digits_in.deadline(), port.reports.next, port.phase);
         let ticking = std::mem::take(&mut port.ticking);
         self.ticks.enter(phase);

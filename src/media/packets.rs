@@ -5,11 +5,15 @@ use super::codec::{Codec, FRAME};
 use super::dtmf::{Payload, Pressed};
 use super::latch::{Proof, Verdict};
 use super::port::{Kind, Peer, Slot, Voice};
+use super::relay::Relay;
 use super::rtp::{self, Packet};
-use super::{Drop, Event, Item, Plane, Timer};
+use super::{Drop, Event, Item, Plane, Timer, Way, tones};
 use crate::ids::PortId;
 use crate::time::Instant;
 use std::net::SocketAddr;
+
+/// No payload type of RTP.
+const NOT_AGREED: u8 = 0xff;
 
 impl Plane {
     pub(super) fn packet(&mut self, now: Instant, id: PortId, from: SocketAddr, bytes: &[u8]) {
@@ -70,49 +74,103 @@ impl Plane {
         port.echoes = packet.ssrc == port.line.ssrc;
         let echoes = port.echoes;
         port.stats.packets_in += 1;
-        port.reception.packet(&packet, now);
+        port.reception.packet(&packet, now, matches!(kind, Kind::Audio(_)));
+        port.silence = kind == Kind::Noise;
         port.reports.heard = now;
         self.stats.packets_in += 1;
         match kind {
             Kind::Event => self.key(now, slot, &packet),
-            Kind::Audio(codec) => self.listen(now, slot, &packet, codec),
+            Kind::Audio(codec) => {
+                self.listen(now, slot, &packet, codec);
+                self.hear_tones(slot, &packet, codec);
+            }
+            Kind::Noise => {}
         }
         match joined {
             // One echo is a test; two would keep a packet going round for ever.
             Some(other) if echoes && self.port(other).echoes => Err(Drop::Looped),
-            Some(other) => self.forward(now, other, &packet, kind),
+            Some(other) => self.forward(now, (slot, other), &packet, kind),
             None => Ok(()),
         }
     }
 
     /// Lets the other port of a bridge send this packet in its own line.
-    fn forward(&mut self, now: Instant, to: Slot, packet: &Packet<'_>, kind: Kind) -> Result<(), Drop> {
+    fn forward(&mut self, now: Instant, (from, to): (Slot, Slot), packet: &Packet<'_>, kind: Kind) -> Result<(), Drop> {
         let port = self.ports[to as usize].as_mut().ok_or(Drop::Unconnected)?;
         let peer = port.peer.as_ref().ok_or(Drop::Unconnected)?;
         let (remote, audio, codec) = peer.target().ok_or(Drop::Direction)?;
         let payload_type = match kind {
             Kind::Audio(_) => audio,
             Kind::Event => peer.session.send_events.ok_or(Drop::Payload)?,
+            Kind::Noise => peer.session.noise.filter(|_| port.relay.is_none()).unwrap_or(NOT_AGREED),
         };
         if port.playing.is_some() || port.digits_out.is_down() {
             return Err(Drop::Superseded);
         }
-        port.speak(Voice::Bridge);
         let place = match kind {
-            Kind::Audio(_) => port.joint.audio(&mut port.line, packet, now),
+            Kind::Audio(from) if !from.maps_to(codec) => return self.relay(now, to, packet, from, codec),
+            Kind::Noise if payload_type == NOT_AGREED => return self.relay_noise(now, (from, to), packet, codec),
+            Kind::Event if port.relay.is_some() => {
+                let event = Payload::read(packet.payload).ok_or(Drop::Malformed)?;
+                Some(port.joint.event_beside(&mut port.line, packet, event.duration, now))
+            }
+            Kind::Audio(_) => {
+                port.relay = None;
+                port.speak(Voice::Bridge);
+                port.joint.audio(&mut port.line, packet, now)
+            }
             Kind::Event => {
                 let event = Payload::read(packet.payload).ok_or(Drop::Malformed)?;
+                port.speak(Voice::Bridge);
                 port.joint.event(&mut port.line, packet, event.duration, now)
+            }
+            Kind::Noise => {
+                port.speak(Voice::Bridge);
+                port.joint.noise(&mut port.line, packet, now)
             }
         };
         let place = place.ok_or(Drop::Superseded)?;
         let start = self.write(to, payload_type, place, packet.payload);
-        if let Kind::Audio(from) = kind {
-            from.convert(codec, &mut self.arena[start + rtp::HEADER..]);
+        if let Kind::Audio(from) = kind
+            && from != codec
+            && let (Some(from), Some(to)) = (from.law(), codec.law())
+        {
+            from.convert(to, &mut self.arena[start + rtp::HEADER..]);
         }
         self.put_out(to, remote, start)?;
         self.stats.forwarded += 1;
         Ok(())
+    }
+
+    /// Lets the other port of a bridge say this packet in another codec.
+    fn relay(&mut self, now: Instant, to: Slot, packet: &Packet<'_>, from: Codec, codec: Codec) -> Result<(), Drop> {
+        self.relay_of(to, from, codec).audio(now, packet);
+        self.stats.transcoded += 1;
+        self.wake(now, to);
+        Ok(())
+    }
+
+    /// Lets the other port of a bridge make the noise that its peer has not agreed to make itself.
+    fn relay_noise(
+        &mut self,
+        now: Instant,
+        (from, to): (Slot, Slot),
+        packet: &Packet<'_>,
+        codec: Codec,
+    ) -> Result<(), Drop> {
+        let spoken = self.port(from).peer.as_ref().map_or(codec, |peer| peer.session.codec);
+        self.relay_of(to, spoken, codec).noise(packet);
+        self.wake(now, to);
+        Ok(())
+    }
+
+    fn relay_of(&mut self, to: Slot, from: Codec, codec: Codec) -> &mut Relay {
+        let port = self.port(to);
+        if !port.relay.as_ref().is_some_and(|relay| relay.fits(from, codec)) {
+            port.joint.cut();
+            port.relay = None;
+        }
+        port.relay.get_or_insert_with(|| Box::new(Relay::new(from, codec)))
     }
 
     /// Sends a packet.
@@ -168,14 +226,21 @@ impl Plane {
             Some(at) if !self.timers.is_set(&Timer::Release(slot)) => self.timers.set(Timer::Release(slot), at),
             _ => {}
         }
-        reports.into_iter().flatten().for_each(|pressed| self.pressed(slot, pressed));
+        reports.into_iter().flatten().for_each(|pressed| self.pressed(slot, pressed, Way::Event));
     }
 
-    pub(super) fn pressed(&mut self, slot: Slot, pressed: Pressed) {
+    pub(super) fn pressed(&mut self, slot: Slot, pressed: Pressed, way: Way) {
         let port = self.port(slot);
         port.stats.digits += 1;
         let port = port.id;
-        self.event(Event::Digit { port, digit: pressed.digit, duration_ms: pressed.duration_ms });
+        self.event(Event::Digit { port, digit: pressed.digit, duration_ms: pressed.duration_ms, way });
+    }
+
+    fn hear_tones(&mut self, slot: Slot, packet: &Packet<'_>, codec: Codec) {
+        let Some(tones) = &mut self.port(slot).tones else { return };
+        for digit in tones.packet(packet, codec) {
+            self.pressed(slot, Pressed { digit, duration_ms: tones::SURE_MS }, Way::Tones);
+        }
     }
 
     fn listen(&mut self, now: Instant, slot: Slot, packet: &Packet<'_>, codec: Codec) {

@@ -3,8 +3,9 @@
 use super::bridge::Place;
 use super::codec::FRAME;
 use super::port::{Slot, Voice};
-use super::{Event, Plane, Timer, moving};
+use super::{Event, Plane, Timer, Way, moving};
 use crate::time::Instant;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Plane {
@@ -44,7 +45,7 @@ impl Plane {
         if let Some(at) = digits.deadline() {
             self.timers.set(Timer::Release(slot), at);
         }
-        pressed.into_iter().for_each(|pressed| self.pressed(slot, pressed));
+        pressed.into_iter().for_each(|pressed| self.pressed(slot, pressed, Way::Event));
     }
 
     /// A port's 20 ms: a key's packet, or a frame of what plays. Whether it wants more.
@@ -56,7 +57,10 @@ impl Plane {
         if skipped {
             port.hush();
         }
-        if !self.tick_keys(slot, at) {
+        let keys = self.tick_keys(slot, at);
+        if self.port(slot).relay.is_some() {
+            self.tick_relay(slot, at, keys);
+        } else if !keys {
             self.tick_source(slot, at);
         }
         let port = self.port(slot);
@@ -78,11 +82,38 @@ impl Plane {
         true
     }
 
+    /// A frame of what the other leg says in another codec; unheard while a key is pressed here.
+    fn tick_relay(&mut self, slot: Slot, at: Instant, keys: bool) {
+        let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
+        let (Some(relay), Some(peer)) = (&mut port.relay, &port.peer) else { return };
+        let made = relay.frame(at);
+        if made.as_ref().is_some_and(|made| made.concealed) {
+            port.stats.concealed += 1;
+            self.stats.concealed += 1;
+        }
+        match (made, peer.target().filter(|(.., codec)| *codec == relay.to())) {
+            _ if keys => {}
+            (Some(made), Some((to, payload_type, _))) => {
+                self.speak(slot, at, Voice::Relay, (to, payload_type), &made.bytes)
+            }
+            _ => port.hush(),
+        }
+    }
+
+    /// Sends 20 ms of its own.
+    fn speak(&mut self, slot: Slot, at: Instant, voice: Voice, (to, payload_type): (SocketAddr, u8), frame: &[u8]) {
+        let port = self.port(slot);
+        let marker = port.speak(voice);
+        let timestamp = if marker { port.line.timestamp_at(at) } else { port.line.timestamp };
+        let sequence = port.line.take(timestamp, FRAME as u32);
+        self.send(slot, to, payload_type, Place { marker, sequence, timestamp }, frame);
+    }
+
     fn tick_source(&mut self, slot: Slot, at: Instant) {
         let sounds = Arc::clone(&self.sounds);
         let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
         let (Some(playing), Some(peer)) = (&mut port.playing, &port.peer) else { return };
-        let mut scratch = [0; FRAME];
+        let mut scratch = Vec::new();
         let Some(frame) = playing.next(&sounds, peer.session.codec, &mut scratch) else {
             let token = playing.token;
             port.stop();
@@ -91,9 +122,6 @@ impl Plane {
         };
         // A held peer hears nothing, and the sound goes on meanwhile.
         let Some((to, payload_type, _)) = peer.target() else { return port.hush() };
-        let marker = port.speak(Voice::Source);
-        let timestamp = if marker { port.line.timestamp_at(at) } else { port.line.timestamp };
-        let sequence = port.line.take(timestamp, FRAME as u32);
-        self.send(slot, to, payload_type, Place { marker, sequence, timestamp }, frame);
+        self.speak(slot, at, Voice::Source, (to, payload_type), frame);
     }
 }

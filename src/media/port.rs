@@ -5,10 +5,12 @@ use super::codec::Codec;
 use super::dtmf::{DigitsIn, DigitsOut};
 use super::hearing::Hearing;
 use super::latch::{Former, Latch};
+use super::relay::Relay;
 use super::reports::Reports;
 use super::rtp::{Reception, SendLine};
 use super::secure::Secured;
 use super::source::Playing;
+use super::tones::Tones;
 use super::words::{PortStats, Session};
 use crate::ids::PortId;
 use crate::time::Instant;
@@ -36,16 +38,22 @@ pub struct Port {
     pub voice: Voice,
     pub playing: Option<Playing>,
     pub digits_in: DigitsIn,
+    /// Where keys are heard as tones.
+    pub tones: Option<Box<Tones>>,
     pub digits_out: DigitsOut,
     /// The other port of the bridge.
     pub joined: Option<Slot>,
     pub joint: Joint,
+    /// What the other port of the bridge says, where it cannot be forwarded as it is.
+    pub relay: Option<Box<Relay>>,
     /// The last packet had our own SSRC: the peer sends back what it gets (RFC 3550 §8.2).
     pub echoes: bool,
     pub hearing: Option<Hearing>,
     /// When the last RTP or RTCP came; whether its absence has been reported.
     pub life: Instant,
     pub silent: bool,
+    /// The peer's last packet was comfort noise: it sends little or nothing, and that is no fault.
+    pub silence: bool,
     pub reception: Reception,
     pub reports: Reports,
     pub stats: PortStats,
@@ -65,6 +73,7 @@ pub enum Voice {
     Source,
     Keys,
     Bridge,
+    Relay,
 }
 
 /// What a payload type means on a port.
@@ -72,7 +81,12 @@ pub enum Voice {
 pub enum Kind {
     Audio(Codec),
     Event,
+    /// The peer is silent, and that sounds like this.
+    Noise,
 }
+
+/// RFC 3551 table 4: comfort noise has a number of its own, and many send it unasked.
+const NOISE_PAYLOAD: u8 = 13;
 
 impl Port {
     pub fn new(id: PortId, phase: u8, line: SendLine, reports: Reports, now: Instant) -> Port {
@@ -87,13 +101,16 @@ impl Port {
             voice: Voice::Nobody,
             playing: None,
             digits_in: DigitsIn::default(),
+            tones: None,
             digits_out: DigitsOut::default(),
             joined: None,
             joint: Joint::default(),
+            relay: None,
             echoes: false,
             hearing: None,
             life: now,
             silent: false,
+            silence: false,
             reception: Reception::default(),
             reports,
             stats: PortStats::default(),
@@ -102,7 +119,8 @@ impl Port {
 
     /// Whether it has something to send by itself.
     pub fn wants_ticks(&self) -> bool {
-        self.peer.is_some() && (self.playing.is_some() || !self.digits_out.is_idle())
+        let says = || self.playing.is_some() || !self.digits_out.is_idle();
+        self.peer.is_some() && (says() || self.relay.as_ref().is_some_and(|relay| !relay.is_idle()))
     }
 
     /// Whom it heard last where its audio goes to.
@@ -153,7 +171,8 @@ impl Peer {
         let codec = session.receive.iter().find(|(number, _)| *number == payload_type);
         match codec {
             Some((_, codec)) => Some(Kind::Audio(*codec)),
-            None => (session.receive_events == Some(payload_type)).then_some(Kind::Event),
+            None if session.receive_events == Some(payload_type) => Some(Kind::Event),
+            None => (payload_type == session.noise.unwrap_or(NOISE_PAYLOAD)).then_some(Kind::Noise),
         }
     }
 

@@ -198,6 +198,10 @@ impl Plane {
         };
         let compound = Compound::read(bytes, port.line.ssrc).ok_or(Drop::Malformed)?;
         port.reports.take(now, from, &compound);
+        // Who says that it sends nothing, having been heard before, is silent and not unheard.
+        if port.silence || (compound.sent.is_none() && port.stats.packets_in > 0) {
+            port.reports.heard = now;
+        }
         port.stats.controls_in += 1;
         self.stats.controls_in += 1;
         self.alive(now, slot);

@@ -165,11 +165,13 @@ impl Stream {
 }
 
 impl Reception {
-    pub fn packet(&mut self, packet: &Packet<'_>, now: Instant) {
+    /// `paced`: it says by its timestamp when it was said, which comfort noise and keys do not.
+    pub fn packet(&mut self, packet: &Packet<'_>, now: Instant, paced: bool) {
         let sequence = u32::from(packet.sequence);
         let transit = transit(packet, now);
-        let d = transit.wrapping_sub(self.transit).unsigned_abs();
-        self.transit = transit;
+        // After a pause, which the marker ends, the sender's clock may have stood still.
+        let d = if paced && !packet.marker { transit.wrapping_sub(self.transit).unsigned_abs() } else { 0 };
+        self.transit = if paced { transit } else { self.transit };
         let step = |s: &Stream| packet.sequence.wrapping_sub(s.highest as u16) as i16;
         // Else a new stream, or a restarted one (MAX_DROPOUT and MAX_MISORDER of A.1 in one): counts from here.
         let goes_on = |s: &&mut Stream| s.ssrc == packet.ssrc && step(s).unsigned_abs() <= 3000;
@@ -183,7 +185,9 @@ impl Reception {
         if step(stream) > 0 {
             stream.highest = stream.highest.wrapping_add(step(stream).unsigned_abs().into());
         }
-        self.jitter = self.jitter.saturating_add(d.min(1 << 20)) - ((self.jitter + 8) >> 4);
+        if paced && !packet.marker {
+            self.jitter = self.jitter.saturating_add(d.min(1 << 20)) - ((self.jitter + 8) >> 4);
+        }
     }
 
     /// Packets that did not come; late ones came.
@@ -312,7 +316,7 @@ mod tests {
             for (sequence, timestamp, ms) in &packets {
                 let (sequence, timestamp) = (*sequence, *timestamp);
                 let p = Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc: 5, payload: b"x" };
-                reception.packet(&p, Instant(ms * 1_000_000));
+                reception.packet(&p, Instant(ms * 1_000_000), true);
             }
             assert_eq!((reception.lost(), reception.jitter()), (lost, jitter), "{:?}", &packets[..3]);
         }
@@ -326,7 +330,7 @@ mod tests {
             for n in numbers {
                 let (sequence, timestamp) = (n as u16, n.wrapping_mul(160));
                 let p = Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: b"x" };
-                reception.packet(&p, Instant(u64::from(n) * 20_000_000));
+                reception.packet(&p, Instant(u64::from(n) * 20_000_000), true);
             }
             let b = reception.report().unwrap();
             (b.ssrc, b.fraction, b.lost, b.highest)

@@ -1,7 +1,7 @@
 //! Offer and answer for one stream of audio (RFC 3264, RFC 8866): pure functions on bytes.
 //!
 //! An answer follows the offer's order of codecs and its payload type numbers, and refuses what it cannot do with
-//! port 0, in place. Known: direction attributes, `c=` of the session or the stream, IPv4 and IPv6, the old hold by
+//! port 0, in place. Comfort noise (RFC 3389) is agreed to if it is offered, and not asked for. Known: direction attributes, `c=` of the session or the stream, IPv4 and IPv6, the old hold by
 //! the null address (RFC 2543), telephone-event (RFC 4733), `a=rtcp` (RFC 3605), `a=rtcp-mux` (RFC 5761), `a=crypto`
 //! (RFC 4568; with RTP/AVP too, RFC 8643), the profiles with feedback, of which none is sent (RFC 4585, RFC 5124).
 //! We always send packets of 20 ms, which every peer must take (RFC 3551 §4.2).
@@ -100,7 +100,8 @@ pub fn offer(local: &Local) -> Vec<u8> {
     agreed.before.iter().for_each(|line| text += line);
     let events = local.telephone_event.then_some(EVENTS_PAYLOAD);
     let direction = local.direction;
-    let lines = Lines { profile, formats: &formats, events, direction, mux: agreed.mux, crypto: &crypto };
+    let (noise, mux) = (None, agreed.mux); // who is not asked to be silent sends all of what there is
+    let lines = Lines { profile, formats: &formats, events, noise, direction, mux, crypto: &crypto };
     lines.write(&mut text, local.address.port());
     agreed.after.iter().for_each(|line| text += line);
     text.into_bytes()
@@ -129,13 +130,14 @@ pub fn answer(offer: &[u8], local: &Local) -> Result<(Vec<u8>, Session), Refusal
     let crypto: Vec<_> = key.iter().map(|(crypto, _)| crypto.clone()).collect();
     let agreed = Agreed { profile: stream.profile, mux: stream.mux, before, after };
     let session = answered(stream, local, agreed, key.map(|(_, security)| security));
-    let Session { receive, receive_events, direction, agreed, .. } = &session;
+    let Session { receive, receive_events, noise, direction, agreed, .. } = &session;
     let mut text = head(local, &times(&offered));
     agreed.before.iter().for_each(|line| text += line);
     let lines = Lines {
         profile: agreed.profile,
         formats: receive,
         events: *receive_events,
+        noise: *noise,
         direction: *direction,
         mux: agreed.mux,
         crypto: &crypto,
@@ -177,6 +179,7 @@ fn answered(offered: Stream, local: &Local, agreed: Agreed, security: Option<Sec
         receive: offered.formats,
         send_events: events,
         receive_events: events,
+        noise: offered.noise,
         direction: Direction::from_ways(
             local.direction.sends() && offered.direction.receives(),
             local.direction.receives() && offered.direction.sends(),
@@ -211,6 +214,7 @@ pub fn accept(our_offer: &[u8], answer: &[u8]) -> Result<Session, Refusal> {
         receive: offered.formats,
         send_events: answered.events.filter(|_| offered.events.is_some()),
         receive_events: offered.events.filter(|_| answered.events.is_some()),
+        noise: offered.noise.filter(|noise| answered.noise == Some(*noise)),
         direction: Direction::from_ways(
             offered.direction.sends() && answered.direction.receives(),
             offered.direction.receives() && answered.direction.sends(),
@@ -271,6 +275,7 @@ struct Lines<'a> {
     profile: Profile,
     formats: &'a [(u8, Codec)],
     events: Option<u8>,
+    noise: Option<u8>,
     direction: Direction,
     mux: bool,
     crypto: &'a [Crypto],
@@ -280,12 +285,15 @@ impl Lines<'_> {
     fn write(&self, text: &mut String, port: u16) {
         // Writing to a String cannot fail.
         let _ = write!(text, "m=audio {port} {}", self.profile.name());
-        self.formats.iter().map(|(payload, _)| *payload).chain(self.events).for_each(|p| {
+        self.formats.iter().map(|(payload, _)| *payload).chain(self.noise).chain(self.events).for_each(|p| {
             let _ = write!(text, " {p}");
         });
         text.push_str("\r\n");
         for (payload, codec) in self.formats {
             let _ = write!(text, "a=rtpmap:{payload} {}/8000\r\n", codec.name());
+        }
+        if let Some(payload) = self.noise {
+            let _ = write!(text, "a=rtpmap:{payload} CN/8000\r\n");
         }
         if let Some(payload) = self.events {
             // RFC 4733 §2.4.1: the events 0–15 are the keys.

@@ -49,6 +49,9 @@ pub struct Session {
     /// Payload type of telephone-event (RFC 4733) toward the peer and toward us, if agreed.
     pub send_events: Option<u8>,
     pub receive_events: Option<u8>,
+    /// Payload type of comfort noise (RFC 3389), both ways, if agreed.
+    #[serde(default)]
+    pub noise: Option<u8>,
     pub direction: Direction,
     pub agreed: Agreed,
     /// How packets are encrypted; in the clear without.
@@ -67,6 +70,7 @@ impl Session {
             receive: vec![(codec.static_payload(), codec)],
             send_events: None,
             receive_events: None,
+            noise: None,
             direction: Direction::SendRecv,
             agreed: Agreed::default(),
             security: None,

@@ -6,6 +6,7 @@ use super::*;
 use std::fmt::Write;
 use std::time::Duration;
 
+mod codecs;
 mod moving;
 mod previous;
 mod reports;
@@ -50,7 +51,7 @@ fn peer(n: u64) -> SocketAddr {
 fn session(n: u64, codec: Codec) -> Session {
     Session {
         remote_control: SocketAddr::new(peer(n).ip(), 4001),
-        receive: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
+        receive: vec![(0, Codec::Pcmu), (8, Codec::Pcma), (9, Codec::G722)],
         send_events: Some(100 + (n % 20) as u8),
         receive_events: Some(101),
         ..Session::plain(peer(n), codec)
@@ -60,7 +61,7 @@ fn session(n: u64, codec: Codec) -> Session {
 /// The sounds 0: two frames of 0x11 and 0x22; 1: one frame of 0x33. (As bytes of µ-law.)
 fn sounds() -> Arc<Sounds> {
     let mut sounds = Sounds::default();
-    let frame = |byte: u8| vec![Codec::Pcmu.decode(byte); FRAME];
+    let frame = |byte: u8| vec![Law::Mu.decode(byte); FRAME];
     sounds.add_samples("two", &[frame(0x11), frame(0x22)].concat());
     sounds.add_samples("one", &frame(0x33));
     Arc::new(sounds)
@@ -270,7 +271,7 @@ fn playing_waits_for_the_peer() {
     rig.command(Command::Connect { port: id(1), session: session(1, Codec::Pcma) });
     rig.run(100);
     let mut alaw = [0x33];
-    Codec::Pcmu.convert(Codec::Pcma, &mut alaw);
+    Law::Mu.convert(Law::A, &mut alaw);
     assert_eq!((rig.sent[0].payload[0], rig.sent[0].payload_type), (alaw[0], 8));
     assert_eq!(rig.events, ["opened 1 4001", "finished 1 7"]);
 }
@@ -308,13 +309,13 @@ fn joined_ports_hear_each_other() {
         rig.from(peer(2), 2, 8, 200 + n, 0x55);
         rig.run(20);
     }
-    let convert = |from: Codec, to, byte| {
+    let convert = |from: Law, to, byte| {
         let mut bytes = [byte];
         from.convert(to, &mut bytes);
         format!("M{0:02x} {0:02x} {0:02x} {0:02x} {0:02x}", bytes[0])
     };
-    assert_eq!(rig.bytes(2), convert(Codec::Pcmu, Codec::Pcma, 0x44));
-    assert_eq!(rig.bytes(1), convert(Codec::Pcma, Codec::Pcmu, 0x55));
+    assert_eq!(rig.bytes(2), convert(Law::Mu, Law::A, 0x44));
+    assert_eq!(rig.bytes(1), convert(Law::A, Law::Mu, 0x55));
     assert!(rig.sent.iter().all(|s| s.to == peer(s.port) && s.payload_type == if s.port == 1 { 0 } else { 8 }));
     assert_eq!((rig.plane.stats().bridges, rig.plane.stats().forwarded), (1, 10));
     // A port is in one bridge at most.
@@ -369,7 +370,7 @@ fn packets_are_dropped_for_a_reason() {
     let mut rig = Rig::with(1..=1);
     rig.command(Command::Open { port: id(2) });
     rig.input(Input::Packet { port: id(1), from: peer(1), bytes: b"hello" });
-    rig.from(peer(1), 1, 9, 1, 0x44);
+    rig.from(peer(1), 1, 18, 1, 0x44);
     rig.from(peer(2), 2, 0, 1, 0x44);
     rig.from(peer(9), 9, 0, 1, 0x44);
     rig.from(peer(1), 1, 0, 1, 0x44);
@@ -521,7 +522,7 @@ fn silence_is_reported_while_the_peer_should_be_sending() {
     rig.from(peer(1), 1, 0, 3, 0x44);
     rig.run(30_000);
     assert_eq!(rig.events, ["silent 1", "silent 1"]);
-    for direction in [Direction::SendOnly, Direction::Inactive] {
+    for direction in [Direction::SendOnly, Direction::RecvOnly, Direction::Inactive] {
         rig.command(Command::Connect { port: id(1), session: Session { direction, ..session(1, Codec::Pcmu) } });
         rig.run(100_000);
     }
@@ -542,7 +543,7 @@ fn a_listener_hears_media_time() {
     rig.talk(1, 6, 2, 0x22);
     rig.command(Command::Listen { port: id(1), on: false });
     rig.talk(1, 8, 2, 0x11);
-    let frames: Vec<_> = rig.heard.chunks(FRAME).map(|f| Codec::Pcmu.encode(f[80])).collect();
+    let frames: Vec<_> = rig.heard.chunks(FRAME).map(|f| Law::Mu.encode(f[80])).collect();
     assert_eq!(frames, [0x11, 0x11, 0xff, 0xff, 0x22, 0x22]);
 }
 

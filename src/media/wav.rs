@@ -1,7 +1,7 @@
-//! WAV files into samples at 8 kHz: PCM by `hound`, G.711 (formats 6 and 7) by a reader of our own, other rates
+//! WAV files into samples: PCM by `hound`, G.711 (formats 6 and 7) by a reader of our own, other rates
 //! by a fixed polyphase filter.
 
-use super::codec::Codec;
+use super::codec::Law;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 use std::fmt;
@@ -34,12 +34,17 @@ impl fmt::Display for WavError {
 
 impl std::error::Error for WavError {}
 
-/// The samples at 8 kHz; two channels become their mean.
-pub fn read(bytes: &[u8]) -> Result<Vec<i16>, WavError> {
+/// The samples at 8 kHz and at 16 kHz; two channels become their mean.
+pub fn read(bytes: &[u8]) -> Result<[Vec<i16>; 2], WavError> {
+    let (samples, rate) = at_its_rate(bytes)?;
+    Ok([RATE, 2 * RATE].map(|to| resample(&samples, rate, to)))
+}
+
+fn at_its_rate(bytes: &[u8]) -> Result<(Vec<i16>, u32), WavError> {
     match chunk(bytes, b"fmt ").and_then(|f| f.first_chunk()).map(|tag| u16::from_le_bytes(*tag)) {
         None => Err(WavError::NotWav),
-        Some(6) => g711(bytes, Codec::Pcma),
-        Some(7) => g711(bytes, Codec::Pcmu),
+        Some(6) => Ok((g711(bytes, Law::A)?, RATE)),
+        Some(7) => Ok((g711(bytes, Law::Mu)?, RATE)),
         Some(_) => pcm(bytes),
     }
 }
@@ -57,7 +62,7 @@ fn chunk<'a>(bytes: &'a [u8], id: &[u8; 4]) -> Option<&'a [u8]> {
     }
 }
 
-fn g711(bytes: &[u8], codec: Codec) -> Result<Vec<i16>, WavError> {
+fn g711(bytes: &[u8], law: Law) -> Result<Vec<i16>, WavError> {
     let format = chunk(bytes, b"fmt ").and_then(|f| f.first_chunk::<8>()).ok_or(WavError::NotWav)?;
     let channels = u16::from_le_bytes([format[2], format[3]]);
     let rate = u32::from_le_bytes([format[4], format[5], format[6], format[7]]);
@@ -68,10 +73,10 @@ fn g711(bytes: &[u8], codec: Codec) -> Result<Vec<i16>, WavError> {
     if data.len() > (MAX_SECONDS * RATE) as usize {
         return Err(WavError::TooLong);
     }
-    Ok(data.iter().map(|b| codec.decode(*b)).collect())
+    Ok(data.iter().map(|b| law.decode(*b)).collect())
 }
 
-fn pcm(bytes: &[u8]) -> Result<Vec<i16>, WavError> {
+fn pcm(bytes: &[u8]) -> Result<(Vec<i16>, u32), WavError> {
     let wrong = |e: hound::Error| WavError::Format(format!("this WAV cannot be read ({e})"));
     let reader = hound::WavReader::new(bytes).map_err(wrong)?;
     let spec = reader.spec();
@@ -90,20 +95,21 @@ fn pcm(bytes: &[u8]) -> Result<Vec<i16>, WavError> {
         1 => samples,
         _ => samples.chunks_exact(2).map(|s| ((i32::from(s[0]) + i32::from(s[1])) / 2) as i16).collect(),
     };
-    Ok(resample(&mono, spec.sample_rate))
+    Ok((mono, spec.sample_rate))
 }
 
 /// Zero crossings of the sinc on each side.
 const CROSSINGS: f64 = 16.0;
 
-/// To 8 kHz from a higher rate: a windowed sinc with its cut at 3.6 kHz, one set of taps per phase.
-fn resample(samples: &[i16], rate: u32) -> Vec<i16> {
-    if rate == RATE {
+/// From a rate to another: a windowed sinc with its cut at 0.45 of the lower one, one set of taps per phase.
+pub fn resample(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
+    if from == to {
         return samples.to_vec();
     }
-    let divisor = gcd(rate, RATE);
-    let (up, down) = ((RATE / divisor) as usize, (rate / divisor) as usize);
-    let phases: Vec<Vec<f32>> = (0..up).map(|p| taps(p as f64 / up as f64, rate)).collect();
+    let divisor = gcd(from, to);
+    let (up, down) = ((to / divisor) as usize, (from / divisor) as usize);
+    let cut = 0.9 * f64::from(from.min(to)) / f64::from(from);
+    let phases: Vec<Vec<f32>> = (0..up).map(|p| taps(p as f64 / up as f64, cut)).collect();
     (0..samples.len() * up / down)
         .map(|n| {
             let (center, phase) = (n * down / up, n * down % up);
@@ -120,8 +126,7 @@ fn resample(samples: &[i16], rate: u32) -> Vec<i16> {
 }
 
 /// The taps around a point `fraction` of an input sample after the center sample; their sum is 1.
-fn taps(fraction: f64, rate: u32) -> Vec<f32> {
-    let cut = 0.9 * f64::from(RATE) / f64::from(rate);
+fn taps(fraction: f64, cut: f64) -> Vec<f32> {
     let half = (CROSSINGS / cut).ceil();
     let tap = |j: i64| {
         let x = j as f64 - fraction;
@@ -163,6 +168,7 @@ mod tests {
 
     #[test]
     fn formats_that_are_allowed() {
+        let read = |bytes: &[u8]| read(bytes).map(|[narrow, _]| narrow);
         assert_eq!(read(&wav(1, 8000, 16, &[1, -2, 300])).unwrap(), [1, -2, 300]);
         assert_eq!(read(&wav(2, 8000, 16, &[100, 200, -7, -9])).unwrap(), [150, -8]);
         assert_eq!(read(&g711_wav(7, 1, &[0xff, 0x80])).unwrap(), [0, 32124]);
@@ -188,24 +194,30 @@ mod tests {
         }
     }
 
-    /// The level of a tone of `hz` after resampling, relative to before.
-    fn gain(hz: f64, rate: u32) -> f64 {
+    /// The level of a tone of `hz` at the lower and the higher of our rates, relative to before.
+    fn gain(hz: f64, rate: u32) -> [f64; 2] {
         let sine = |n: u32| (10_000.0 * (2.0 * PI * hz * f64::from(n) / f64::from(rate)).sin()) as i16;
         let out = read(&wav(1, rate, 16, &(0..rate).map(sine).collect::<Vec<_>>())).unwrap();
-        assert_eq!(out.len(), 8000);
-        let middle = &out[1000..7000];
-        let power: f64 = middle.iter().map(|s| f64::from(*s).powi(2)).sum();
-        (power / middle.len() as f64).sqrt() / (10_000.0 / 2f64.sqrt())
+        assert_eq!([out[0].len(), out[1].len()], [8000, 16_000]);
+        out.map(|out| {
+            let middle = &out[1000..7000];
+            let power: f64 = middle.iter().map(|s| f64::from(*s).powi(2)).sum();
+            (power / middle.len() as f64).sqrt() / (10_000.0 / 2f64.sqrt())
+        })
     }
 
     #[test]
     fn other_rates_keep_the_voice_and_lose_what_would_alias() {
         for rate in [11_025, 16_000, 22_050, 32_000, 44_100, 48_000] {
             for hz in [100.0, 1000.0, 3000.0] {
-                assert!((gain(hz, rate) - 1.0).abs() < 0.01, "{hz} at {rate}: {}", gain(hz, rate));
+                let gains = gain(hz, rate);
+                assert!(gains.iter().all(|gain| (gain - 1.0).abs() < 0.01), "{hz} at {rate}: {gains:?}");
             }
-            let alias = gain(f64::from(rate).min(11_000.0) / 2.0 - 300.0, rate);
+            let [alias, _] = gain(f64::from(rate).min(11_000.0) / 2.0 - 300.0, rate);
             assert!(alias < 0.01, "{rate}: {alias}");
+            // What the higher rate is for.
+            let [_, wide] = gain(f64::from(rate.min(16_000)) * 0.36, rate);
+            assert!((wide - 1.0).abs() < 0.01, "{rate}: {wide}");
         }
     }
 

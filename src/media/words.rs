@@ -1,5 +1,6 @@
 //! The words that a plane and its owners share: settings, inputs, outputs, commands, events, counters.
 
+use super::codec::Codec;
 use super::latch::Former;
 use super::moving::Moving;
 pub use super::session::{Agreed, Direction, Profile, Protection, Session};
@@ -19,13 +20,58 @@ pub struct Settings {
     pub silence_after: Duration,
     /// Ports at most (1 … 1,000,000). Default 10,000.
     pub max_ports: u32,
+    /// Whether keys are heard as tones.
+    #[serde(default)]
+    pub tones: TonesHeard,
     /// Consecutive valid packets from another address than the SDP's before a leg follows them (1 … 50). Default 3.
     pub latch_after: u8,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { plane: 0, silence_after: Duration::from_secs(30), max_ports: 10_000, latch_after: 3 }
+        Settings {
+            plane: 0,
+            silence_after: Duration::from_secs(30),
+            max_ports: 10_000,
+            tones: TonesHeard::default(),
+            latch_after: 3,
+        }
+    }
+}
+
+/// From which legs keys are heard as tones in their audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TonesHeard {
+    Never,
+    /// From those that have not agreed to press keys as events (RFC 4733).
+    #[default]
+    Otherwise,
+    Always,
+}
+
+/// How a key has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// As a telephone-event (RFC 4733).
+    #[default]
+    Event,
+    /// As tones in the audio.
+    Tones,
+    /// By SIP INFO, which no plane sees.
+    Info,
+}
+
+/// What descriptions offer and take, for all legs of a center.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// In order of preference; at least one.
+    pub codecs: Vec<Codec>,
+    pub protection: Protection,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { codecs: Codec::ALL.to_vec(), protection: Protection::Optional }
     }
 }
 
@@ -168,11 +214,14 @@ pub enum Event {
         port: PortId,
         why: String,
     },
-    /// The peer pressed a key: `0`–`9`, `*`, `#`, `A`–`D`; reported once, when it ends.
+    /// The peer pressed a key: `0`–`9`, `*`, `#`, `A`–`D`; reported once, when it
+    /// ends or, as tones, when it is sure. A phone that sends a key by two ways has it reported by both.
     Digit {
         port: PortId,
         digit: char,
         duration_ms: u32,
+        #[serde(default)]
+        way: Way,
     },
     /// What `Play` with this token played has ended by itself.
     Finished {
@@ -283,6 +332,9 @@ pub struct PortStats {
     pub jitter: u32,
     /// Digits reported.
     pub digits: u32,
+    /// 20 ms frames toward the peer in which something of the other leg had to be made up.
+    #[serde(default)]
+    pub concealed: u64,
     pub quality: Quality,
 }
 
@@ -311,6 +363,21 @@ pub struct Quality {
     pub one_way: bool,
 }
 
+pub const JITTER_BOUNDS_MS: [u32; 5] = [5, 10, 20, 40, 80];
+pub const LOSS_BOUNDS_PERMILLE: [u32; 5] = [0, 5, 10, 30, 100];
+
+impl Stats {
+    /// Counts a leg that has ended after it was heard.
+    pub fn ended(&mut self, leg: &PortStats) {
+        if leg.packets_in > 0 {
+            let within = |bounds: &[u32], value: u32| bounds.iter().position(|b| value <= *b).unwrap_or(bounds.len());
+            self.by_jitter[within(&JITTER_BOUNDS_MS, leg.jitter_ms())] += 1;
+            self.by_loss[within(&LOSS_BOUNDS_PERMILLE, leg.lost_permille())] += 1;
+            self.lost += leg.lost;
+        }
+    }
+}
+
 /// A plane's counters since start; `ports` and `bridges` are now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
@@ -323,6 +390,16 @@ pub struct Stats {
     /// Legs that had to be called one-way (see [`Quality`]).
     pub one_way: u64,
     pub forwarded: u64,
+    /// Packets that went on in another codec, and 20 ms frames in which something had to be made up.
+    pub transcoded: u64,
+    pub concealed: u64,
+    /// Of legs that have ended: packets lost on their way to us, and how many legs there were by jitter and loss, in the
+    /// order of [`JITTER_BOUNDS_MS`] and [`LOSS_BOUNDS_PERMILLE`], each up to its bound and one more for the rest.
+    pub lost: u64,
+    pub by_jitter: [u64; JITTER_BOUNDS_MS.len() + 1],
+    pub by_loss: [u64; LOSS_BOUNDS_PERMILLE.len() + 1],
+    /// Legs that hear another codec's audio now.
+    pub transcoding: u64,
     /// By reason, in the order of [`Drop::ALL`].
     pub dropped: [u64; Drop::ALL.len()],
     /// 20 ms ticks that came more than one tick late.

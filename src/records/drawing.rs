@@ -1,7 +1,7 @@
 //! One call drawn as a ladder.
 
 use super::between;
-use crate::event::{Cause, Event, NoChoice, OfferOutcome, Party, What};
+use crate::event::{Cause, Event, NoChoice, OfferOutcome, Party, TransferTo, What};
 use crate::ids::{AgentId, LegId};
 use crate::ladder::Ladder;
 use crate::time::Wall;
@@ -66,6 +66,18 @@ impl Drawing {
                 self.confirmed.insert(*leg); // its 200 is drawn as the answer or the accepted offer
             }
             What::ConnectionCleared { leg, party, cause } => self.cleared(time, *leg, *party, *cause),
+            What::Transferred { agent, to } => {
+                let at = self.agent(*agent);
+                self.ladder.arrow(time, at, US, &format!("sends on to {}", sent_to(to)));
+            }
+            What::DataAttached { agent, name, value } => {
+                let (at, value) = (self.agent(*agent), value.text.as_deref().unwrap_or("•"));
+                self.ladder.note(time, at, &format!("{name}: {value}"));
+            }
+            What::Disposed { agent, disposition, .. } => {
+                let at = self.agent(*agent);
+                self.ladder.note(time, at, &format!("coded as {disposition}"));
+            }
             What::AgentStateChanged { agent, from, to, reason } => {
                 let at = self.agent(*agent);
                 self.ladder.note(time, at, &format!("{from:?} → {to:?} ({reason})"));
@@ -124,6 +136,14 @@ fn arrival(what: &What) -> String {
         What::CallArrived { line: Some(line), .. } => format!("INVITE to {line}"),
         What::CallArrived { by_agent: Some(agent), .. } => format!("INVITE of agent {agent}"),
         _ => "INVITE".to_string(),
+    }
+}
+
+fn sent_to(to: &TransferTo) -> String {
+    match to {
+        TransferTo::Queue(queue) => format!("queue {queue}"),
+        TransferTo::Agent(agent) => format!("agent {agent}"),
+        TransferTo::Number(number) => number.text.as_deref().unwrap_or("a number outside").to_owned(),
     }
 }
 

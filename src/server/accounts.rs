@@ -61,15 +61,24 @@ pub fn load(center: &Center, file: Option<&Path>, data: &Path) -> Result<Loaded>
 
 /// Reads the file of made-up passwords and completes it for agents who have none yet.
 fn own_file(center: &Center, file: &Path) -> Result<BTreeMap<String, String>> {
+    completed(file, center.agents.values().map(|agent| &agent.user), "passwords of phones")
+}
+
+/// Reads a file of made-up secrets and completes it for those who have none yet.
+pub fn completed<'n>(
+    file: &Path,
+    names: impl Iterator<Item = &'n String>,
+    what: &str,
+) -> Result<BTreeMap<String, String>> {
     let mut passwords = if file.exists() { read(file)? } else { BTreeMap::new() };
     let known = passwords.len();
-    for agent in center.agents.values() {
-        if let Entry::Vacant(place) = passwords.entry(agent.user.clone()) {
+    for name in names {
+        if let Entry::Vacant(place) = passwords.entry(name.clone()) {
             place.insert(make_up()?);
         }
     }
     if passwords.len() > known {
-        write(file, &passwords).with_context(|| format!("cannot write passwords to {}", file.display()))?;
+        write(file, what, &passwords).with_context(|| format!("cannot write {what} to {}", file.display()))?;
     }
     Ok(passwords)
 }
@@ -105,11 +114,11 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     Ok(passwords)
 }
 
-fn write(file: &Path, passwords: &BTreeMap<String, String>) -> Result<()> {
+fn write(file: &Path, what: &str, passwords: &BTreeMap<String, String>) -> Result<()> {
     let unfinished = file.with_extension("new");
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     out.set_permissions(Permissions::from_mode(0o600))?; // one that was left behind may have another mode
-    writeln!(out, "# Passwords of the agents' phones, made at first start. Yours to change.")?;
+    writeln!(out, "# The {what}, made at first start. Yours to change.")?;
     for (user, password) in passwords {
         writeln!(out, "{user}:{password}")?;
     }

@@ -6,6 +6,7 @@
 
 use super::accounts::Accounts;
 use super::clock::Clock;
+use super::cti::Replies;
 use super::inbox::{Message, Messages};
 use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
@@ -41,6 +42,8 @@ pub struct Outlets {
     pub resolve: Box<dyn Fn(u64, sip::uri::Uri) + Send>,
     pub store: Arc<Store>,
     pub accounts: Accounts,
+    /// Who waits for what a command did.
+    pub replies: Replies,
     pub stats: Arc<Mutex<Stats>>,
     pub record: Option<Recorder>,
 }
@@ -54,6 +57,8 @@ pub struct Driver {
     pub outlets: Outlets,
     /// What the engine was told last about the log.
     pub log_healthy: bool,
+    /// The last event that the engine made.
+    pub last_seq: u64,
     /// Told once, when a drain has come to its end.
     pub drained: Option<Sender<()>>,
 }
@@ -184,6 +189,7 @@ impl Driver {
                 Output::Event(event) => {
                     // Numbers that a panic left half-read are whole: only this thread writes them.
                     self.outlets.stats.lock().unwrap_or_else(PoisonError::into_inner).apply(&event);
+                    self.last_seq = event.seq;
                     events.push(event);
                 }
                 Output::Verify { query, credentials, method } => {
@@ -192,8 +198,7 @@ impl Driver {
                     self.door(Input::Sip(sip::Input::Verified { query, ok }));
                 }
                 Output::Resolve { query, uri } => (self.outlets.resolve)(query, uri),
-                // Nobody outside asks for replies yet: commands come from phones and signals.
-                Output::Reply { .. } => {}
+                Output::Reply { id, result } => self.outlets.replies.tell(id, result, self.last_seq),
             }
         }
         self.outlets.media.flush();

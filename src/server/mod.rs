@@ -9,8 +9,10 @@
 //! | tokio's | SIP over TCP and TLS ([`signaling`]), HTTP, names, signals |
 
 pub mod accounts;
+pub mod agent;
 pub mod calls;
 pub mod clock;
+pub mod cti;
 pub mod driver;
 pub mod inbox;
 pub mod media;
@@ -18,12 +20,14 @@ pub mod metrics;
 pub mod net;
 pub mod numbers;
 pub mod opening;
+pub mod person;
 pub mod phone;
 pub mod record;
 pub mod signaling;
 pub mod simulate;
 pub mod speech;
 pub mod store;
+pub mod ticketing;
 pub mod web;
 
 use crate::command::{Actor, Ask, Command};
@@ -142,13 +146,17 @@ struct Running {
     planes: Arc<media::Planes>,
     store: Arc<Store>,
     http: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// Desktops, if any may connect.
+    cti: Option<tokio::task::JoinHandle<()>>,
+    /// The ticketing system's client, if there is one.
+    ticketing: Option<ticketing::Ticketing>,
     streams: Streams,
     drain_limit: Duration,
 }
 
 impl Running {
     fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
-        let opening::Opened { udp, tcp, tls, http, store, accounts, sounds } = opening::open(loaded, &runtime)?;
+        let opening::Opened { udp, tcp, tls, http, cti, store, accounts, sounds } = opening::open(loaded, &runtime)?;
         let sounds = Arc::new(sounds);
         let clock = Clock::start();
         let (inbox, messages) = Inbox::new()?;
@@ -157,17 +165,20 @@ impl Running {
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let engine = Engine::new(start, config);
         let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
+        let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
-        let store_writer = Arc::new(store.store);
+        let (store_writer, before) = (Arc::new(store.store), store.next_seq - 1);
         print_banner(loaded, &accounts, store.epoch);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
+        let replies = cti::Replies::default();
         let outlets = Outlets {
             media: planes.sender(),
             streams: streams.clone(),
             resolve,
             store: Arc::clone(&store_writer),
             accounts: accounts.accounts,
+            replies: replies.clone(),
             stats: Arc::clone(&stats),
             record,
         };
@@ -175,7 +186,8 @@ impl Running {
         let dropped = udp.values().map(signaling::Udp::dropped).collect();
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
         let (inbox_end, drained) = (messages, Some(drained));
-        let driver = Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true };
+        let driver =
+            Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
@@ -185,9 +197,20 @@ impl Running {
             numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
+        let ground = cti::Ground {
+            center: loaded.center.clone(),
+            data: loaded.server.data.clone(),
+            inbox: inbox.clone(),
+            replies,
+            store: Arc::clone(&store_writer),
+            before,
+            desks,
+        };
+        let cti = start_cti(loaded, cti, ground, &runtime)?;
+        let ticketing = start_ticketing(loaded, &store_writer, before + 1, &runtime)?;
         let drain_limit = loaded.center.limits.drain;
         let (store, drained) = (store_writer, Some(when_drained));
-        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, streams, drain_limit })
+        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, ticketing, streams, drain_limit })
     }
 
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
@@ -199,8 +222,10 @@ impl Running {
         _ = self.inbox.send(Message::Stop); // it may have ended already
         let ended = self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"));
         self.http.abort();
+        self.cti.inspect(|cti| cti.abort());
         self.streams.flush(FAREWELL).await;
         self.planes.stop();
+        drop(self.ticketing);
         let written = self.store.flush();
         ended??;
         asked?;
@@ -237,6 +262,35 @@ fn post(inbox: &Inbox, message: Message) -> Result<()> {
     inbox.send(message).map_err(|inbox::Ended| anyhow::anyhow!(ENDED))
 }
 
+/// Desktops' door, if there is one.
+fn start_cti(
+    loaded: &Loaded,
+    opened: Option<cti::Opened>,
+    ground: cti::Ground,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Option<tokio::task::JoinHandle<()>>> {
+    let (Some(settings), Some(opened)) = (&loaded.server.cti, opened) else { return Ok(None) };
+    let inbox = ground.inbox.clone();
+    let _in_runtime = runtime.enter();
+    let serving = cti::serve(opened, settings, ground)?;
+    Ok(Some(runtime.spawn(async move {
+        if let Err(why) = serving.await {
+            _ = inbox.send(Message::Failed(format!("{why:#}")));
+        }
+    })))
+}
+
+fn start_ticketing(
+    loaded: &Loaded,
+    store: &Store,
+    next: u64,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Option<ticketing::Ticketing>> {
+    let Some(settings) = &loaded.server.ticketing else { return Ok(None) };
+    let _in_runtime = runtime.enter();
+    ticketing::Ticketing::start(settings, &loaded.server.data, store, next).map(Some)
+}
+
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = loaded.server.media.planes.unwrap_or(u16::try_from(cores).unwrap_or(1));
@@ -248,7 +302,11 @@ fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbo
         };
         _ = inbox.send(message); // an engine that has ended is noticed elsewhere
     };
-    let settings = audio::Settings { silence_after: loaded.center.limits.silence, ..audio::Settings::default() };
+    let settings = audio::Settings {
+        silence_after: loaded.center.limits.silence,
+        tones: loaded.server.media.tones,
+        ..audio::Settings::default()
+    };
     media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), clock, notices)
 }
 
@@ -274,11 +332,20 @@ fn engine_settings(
         sip: sip::Config::new(listeners, concat!("Tierline/", env!("CARGO_PKG_VERSION"))),
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
+        terms: loaded.server.media.terms.clone(),
     };
     let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE]);
     let names = names.filter_map(|name| Some((name.to_owned(), sounds.find(name)?)));
     let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
     Ok((start, Configuration { center, flows, sounds: names.collect() }))
+}
+
+/// Who had logged in at a desktop.
+fn at_desk(open: &crate::event::Event) -> Option<crate::ids::AgentId> {
+    match open.what {
+        crate::event::What::DeskEntered { agent } => Some(agent),
+        _ => None,
+    }
 }
 
 fn restored(open: Vec<crate::event::Event>) -> Input {
@@ -327,6 +394,10 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
         println!("         its certificate is for trying out; phones trust it by {}/tls/ca.pem", server.data.display());
     }
     println!("  HTTP   http://{}/  metrics, healthz, readyz", server.http);
+    if let Some(cti) = &server.cti {
+        let tokens = cti.token_file.clone().unwrap_or_else(|| cti::tokens::default_file(&server.data));
+        println!("  gRPC   {} for desktops, with tokens from {}", cti.bind, tokens.display());
+    }
     println!("  log    {} (start {epoch})", server.data.display());
     for line in loaded.center.lines.values() {
         println!("  line   {}: dial {}", line.id, line.numbers.join(", "));

@@ -145,6 +145,17 @@ fn of_planes(planes: &[Figures]) -> Vec<Sample> {
     planes.iter().enumerate().flat_map(|(plane, figures)| of_plane(plane, figures)).collect()
 }
 
+/// Cumulative, as Prometheus has them.
+fn buckets(name: &'static str, help: &'static str, plane: usize, bounds: &[f64], counts: &[u64]) -> Vec<Sample> {
+    let bounds = bounds.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
+    let sums = counts.iter().scan(0, |sum, count| {
+        *sum += count;
+        Some(*sum)
+    });
+    let sample = |(le, sum)| Sample::counter(name, help, &[("plane", plane.to_string()), ("le", le)], sum);
+    bounds.zip(sums).map(sample).collect()
+}
+
 fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
     let stats = &figures.plane;
     let label = || [("plane", plane.to_string())];
@@ -160,6 +171,20 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
         counter("tierline_media_one_way_total", "Legs whose peer was not heard while it was sent to.", stats.one_way),
         counter("tierline_media_late_ticks_total", "Ticks of 20 ms that came more than one late.", stats.late_ticks),
     ];
+    let help = "RTP packets that went on in another codec.";
+    samples.push(counter("tierline_media_packets_transcoded_total", help, stats.transcoded));
+    let help = "Legs that hear what was said in another codec.";
+    samples.push(Sample::gauge("tierline_media_transcoded_legs", help, &label(), stats.transcoding as f64));
+    let help = "Frames of 20 ms in which something lost or late had to be made up.";
+    samples.push(counter("tierline_media_frames_concealed_total", help, stats.concealed));
+    let help = "RTP packets that never came, of legs that have ended.";
+    samples.push(counter("tierline_media_packets_lost_total", help, stats.lost));
+    let help = "Legs that have ended, by the interarrival jitter of what came.";
+    let bounds = media::JITTER_BOUNDS_MS.map(|ms| f64::from(ms) / 1000.0);
+    samples.extend(buckets("tierline_media_leg_jitter_seconds_bucket", help, plane, &bounds, &stats.by_jitter));
+    let help = "Legs that have ended, by the share of packets that never came.";
+    let bounds = media::LOSS_BOUNDS_PERMILLE.map(|permille| f64::from(permille) / 1000.0);
+    samples.extend(buckets("tierline_media_leg_loss_ratio_bucket", help, plane, &bounds, &stats.by_loss));
     let help = "Packets that the system would not take.";
     samples.push(counter("tierline_media_packets_unsent_total", help, figures.unsent));
     for (reason, n) in media::Drop::ALL.iter().zip(stats.dropped) {

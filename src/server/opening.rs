@@ -2,7 +2,7 @@
 //! be had is told at once, and the rest is closed again.
 
 use super::signaling::tls::Tls;
-use super::{accounts, signaling, speech, store};
+use super::{accounts, cti, signaling, speech, store};
 use crate::config::{Loaded, Needs};
 use crate::engine::SILENCE;
 use crate::media;
@@ -21,6 +21,8 @@ pub struct Opened {
     /// There if a listener speaks it.
     pub tls: Option<Arc<Tls>>,
     pub http: TcpListener,
+    /// There if desktops may connect.
+    pub cti: Option<cti::Opened>,
     pub store: store::Opened,
     pub accounts: accounts::Loaded,
     pub sounds: media::Sounds,
@@ -38,6 +40,7 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
     let accounts = (ours || file.is_some()).then(|| accounts::load(&loaded.center, file, &server.data));
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
+    let cti = open_cti(loaded, ours, runtime, &mut missing);
     let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
     // One for trying out is made in the data directory: only if it is ours, too.
     let usable = tls_files(&loaded.file, &loaded.needs(), &mut missing);
@@ -45,10 +48,25 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let tls = tls.then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
     match (http, store, accounts, sounds, tls) {
         (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) if missing.0.is_empty() => {
-            Ok(Opened { udp, tcp, tls, http, store, accounts, sounds })
+            Ok(Opened { udp, tcp, tls, http, cti, store, accounts, sounds })
         }
         _ => bail!(missing.0.join("\n")),
     }
+}
+
+/// Desktops' port, tokens and certificate, if any may connect. Tokens are made up only where the data directory is ours.
+fn open_cti(
+    loaded: &Loaded,
+    ours: bool,
+    runtime: &tokio::runtime::Handle,
+    missing: &mut Missing,
+) -> Option<cti::Opened> {
+    let settings = loaded.server.cti.as_ref().filter(|_| ours)?;
+    let bound = runtime.block_on(TcpListener::bind(settings.bind));
+    let bound = bound.with_context(|| format!("cannot listen on grpc {}", settings.bind));
+    let bound = missing.unless_at(&loaded.file, settings.place, bound);
+    let opened = missing.unless(cti::secrets(settings, &loaded.center, &loaded.server.data))?;
+    Some(cti::Opened { listener: bound?, secrets: opened })
 }
 
 /// What cannot be had of what a start needs, one line each; what could be had is closed again. Nothing is written.

@@ -25,13 +25,16 @@
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 mod group;
+mod person;
 mod reader;
 mod schema;
 mod slots;
 mod writer;
 
+pub use person::{ErasedPerson, erase_person};
 pub use reader::{Filter, Reader};
 pub use schema::in_use;
+pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};
 use crate::time::Wall;
@@ -40,7 +43,7 @@ use group::Written;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 use writer::{Log, Order, Shared, Writer};
@@ -68,12 +71,14 @@ pub struct Keep {
     pub number: Duration,
     /// Keys pressed in menus (default 30 days).
     pub digit: Duration,
+    /// What agents note (default 90 days).
+    pub text: Duration,
 }
 
 impl Default for Keep {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
-        Keep { number: DAY * 90, digit: DAY * 30 }
+        Keep { number: DAY * 90, digit: DAY * 30, text: DAY * 90 }
     }
 }
 
@@ -83,6 +88,7 @@ impl Keep {
         match kind {
             PersonalKind::Number => Some(self.number),
             PersonalKind::Digit => Some(self.digit),
+            PersonalKind::Text => Some(self.text),
             PersonalKind::Dialog | PersonalKind::Binding => None,
         }
     }
@@ -183,6 +189,12 @@ impl Store {
     pub fn healthy(&self) -> bool {
         let alive = self.thread.as_ref().is_some_and(|t| !t.is_finished());
         alive && !self.shared.failing.load(Relaxed) && self.queued() < self.limit
+    }
+
+    /// `told` is called after each commit with the number of the last event that is safe on disk.
+    pub fn on_commit(&self, told: OnCommit) {
+        let mut listeners = self.shared.on_commit.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.push(told);
     }
 
     pub fn numbers(&self) -> Numbers {

@@ -40,6 +40,11 @@ struct OpenCall {
     legs: BTreeSet<LegId>,
     offers: BTreeSet<ReservationId>,
     works: BTreeSet<WorkId>,
+    /// An agent has sent the caller on, and he waits nowhere yet.
+    sent_on: bool,
+    /// What the caller had waited when an agent answered last, if that agent has sent him on.
+    waited: Duration,
+    kept: Option<Duration>,
 }
 
 impl Books {
@@ -122,9 +127,13 @@ impl Books {
             tally.must(Check::CallEndsOnce, new, || format!("{id} arrived twice"));
             return;
         }
+        if matches!(event.what, What::DataAttached { .. } | What::Disposed { .. }) {
+            return; // agents may note something after the end
+        }
         let known = self.calls.contains_key(&id);
         tally.must(Check::CallEndsOnce, known, || format!("{} of {id}, which is over", event.what.name()));
         let Some(call) = self.calls.get_mut(&id) else { return };
+        call.sent_on(event, tally);
         match &event.what {
             What::Delivered { leg, reservation, agent, .. } => {
                 let new = call.legs.insert(*leg);
@@ -184,5 +193,28 @@ impl Books {
             }
             _ => {}
         }
+    }
+}
+
+impl OpenCall {
+    /// A transfer leaves nobody behind, and no wait is lost.
+    fn sent_on(&mut self, event: &Event, tally: &mut Tally) {
+        match &event.what {
+            What::Transferred { .. } => (self.sent_on, self.kept) = (true, Some(self.waited)),
+            What::Queued { .. } => self.sent_on = false,
+            What::Established { waited, .. } => {
+                let kept = self.kept.take().unwrap_or_default();
+                tally.must(Check::WaitKept, *waited >= kept, || {
+                    format!("waited {waited:?} in all, and {kept:?} before the transfer")
+                });
+                self.waited = *waited;
+            }
+            // The agent's leg goes, and his state with it; then the caller waits.
+            What::ConnectionCleared { .. } | What::AgentStateChanged { .. } | What::CallEnded { .. } => return,
+            _ => {}
+        }
+        tally.must(Check::SentOnWaits, !self.sent_on || matches!(event.what, What::Transferred { .. }), || {
+            format!("{} of a caller who was sent on and waits nowhere", event.what.name())
+        });
     }
 }

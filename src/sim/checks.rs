@@ -28,6 +28,10 @@ pub enum Check {
     NoPersonalText,
     /// The engine never had to repair itself.
     NoRepair,
+    /// Who was sent on by an agent waits at once, or the call is over.
+    SentOnWaits,
+    /// The wait that was served before a transfer counts after it.
+    WaitKept,
     /// A reserved agent has exactly one leg that rings, and the reverse.
     ReservedRings,
     /// A busy agent has a call, and the reverse.
@@ -55,7 +59,7 @@ pub enum Check {
 }
 
 impl Check {
-    pub const ALL: [Check; 20] = [
+    pub const ALL: [Check; 22] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -64,6 +68,8 @@ impl Check {
         Check::IntervalsAddUp,
         Check::NoPersonalText,
         Check::NoRepair,
+        Check::SentOnWaits,
+        Check::WaitKept,
         Check::ReservedRings,
         Check::BusyTalks,
         Check::WaitingAgrees,

@@ -102,8 +102,15 @@ impl World {
                 self.engine_gets(Input::Sip(sip::Input::Resolved { query, flows: Vec::new() }));
             }
             Output::Media(command) => self.planes_get(command),
-            Output::Reply { .. } => {}
+            Output::Reply { id, result } => self.replied(id, result),
             Output::Event(event) => self.happened(event),
+        }
+    }
+
+    /// Commands of desktops have the agent's number.
+    fn replied(&mut self, id: u64, result: Result<(), crate::command::Refusal>) {
+        if let (1.., Err(why)) = (id, result) {
+            self.note(&format!("Agent {id}"), || format!("refused: {}", why.text()));
         }
     }
 
@@ -177,5 +184,15 @@ pub(super) fn start(options: &Options, rng: &Rng, epoch: u32, next_seq: u64) -> 
     seed.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
     let mut sip = sip::Config::new(vec![Listener::udp(ENGINE)], "tierline");
     sip.keepalive = options.keepalive;
-    Start { node: 0, epoch, next_seq, wall: WALL, seed, sip, planes: 1, media_address: ENGINE.ip() }
+    Start {
+        node: 0,
+        epoch,
+        next_seq,
+        wall: WALL,
+        seed,
+        sip,
+        planes: 1,
+        media_address: ENGINE.ip(),
+        terms: Default::default(),
+    }
 }

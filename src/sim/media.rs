@@ -7,7 +7,7 @@
 //! Left out: what packets can do (loss, latching, codecs); the planes' own tests have that.
 
 use crate::ids::{PortId, Rng};
-use crate::media::{Command, Event, PortStats, Session, SoundId, Source};
+use crate::media::{Command, Event, PortStats, Session, SoundId, Source, Way};
 use crate::time::{Instant, Timers};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -347,7 +347,7 @@ impl StandIn {
 
     fn pressed(&mut self, end: End, digit: char) {
         if let Some((owner, port)) = self.far(end) {
-            self.tell(owner, Event::Digit { port, digit, duration_ms: 100 });
+            self.tell(owner, Event::Digit { port, digit, duration_ms: 100, way: Way::Event });
         }
     }
 }
@@ -441,7 +441,7 @@ mod tests {
     fn keys_arrive_in_order_and_a_dead_peer_is_reported_once() {
         let mut desk = Desk::with_two_calls();
         desk.asks(Owner::Phone(1), Command::SendDigits { port: port(1), digits: "1,2".to_owned() });
-        let digit = |digit| (ENGINE, Event::Digit { port: port(1), digit, duration_ms: 100 });
+        let digit = |digit| (ENGINE, Event::Digit { port: port(1), digit, duration_ms: 100, way: Way::Event });
         assert_eq!(desk.until(3), [digit('1'), digit('2')]);
         let now = desk.1;
         desk.0.vanish(now, Owner::Phone(2));

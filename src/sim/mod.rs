@@ -17,6 +17,7 @@ mod agenda;
 pub mod books;
 pub mod checks;
 mod closing;
+mod desktop;
 mod host;
 pub mod ladder;
 pub mod media;

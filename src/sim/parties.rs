@@ -1,10 +1,11 @@
 //! The world's side of people: their phones, their addresses, and what they do carried out.
 
+use super::desktop::{asked_at_desk, in_words};
 use super::media::{Heard, Owner};
 use super::people::{Act, Person, Plan, Thought};
 use super::{ENGINE, World, ladder};
 use crate::engine::Input;
-use crate::event::{Event, What};
+use crate::event::{Event, TransferTo, What};
 use crate::media::{Codec, SoundId, Source};
 use crate::phone::{self, Ask, Phone};
 use crate::sip::header::NameAddr;
@@ -250,6 +251,10 @@ impl World {
                     self.after(Duration::from_millis(700), super::Due::Remember(other, plan));
                 }
             }
+            Act::Desk(act) => {
+                let agent = crate::ids::AgentId(super::place::FIRST_AGENT + key);
+                self.desk_asks(agent, asked_at_desk(agent, act));
+            }
             Act::Vanish => self.vanish(key),
             Act::Boot { right } => self.boot(key, right),
             Act::Retire => {
@@ -330,12 +335,24 @@ impl World {
             What::CallEnded { cause, phase } => format!("call ends in {phase:?}: {}", cause.text()),
             What::Held { .. } => "held".to_owned(),
             What::Retrieved { .. } => "retrieved".to_owned(),
+            What::Transferred { agent, to: TransferTo::Queue(queue) } => format!("{agent} sends on to {queue}"),
+            What::Transferred { agent, to: TransferTo::Agent(other) } => format!("{agent} sends on to {other}"),
+            What::DataAttached { name, .. } => format!("attached {name}"),
+            What::Disposed { disposition, .. } => format!("disposed: {disposition}"),
             What::PhoneReachable { agent, reachable: false } => format!("agent {agent}: the phone does not answer"),
             What::PhoneReachable { agent, reachable: true } => format!("agent {agent}: the phone answers again"),
             What::DrainStarted => "drains".to_owned(),
             _ => return,
         };
         self.note(ladder::US, || text);
+    }
+
+    /// Asks the engine for something in the agent's name.
+    pub(super) fn desk_asks(&mut self, agent: crate::ids::AgentId, ask: crate::command::Ask) {
+        let who = format!("Agent {agent}");
+        self.note(&who, || format!("desk: {}", in_words(&ask)));
+        let command = crate::command::Command { actor: crate::command::Actor::Agent(agent), ask };
+        self.engine_gets(Input::Command { id: u64::from(agent.0), command });
     }
 
     /// Asks the engine for something in the operator's name.

@@ -3,6 +3,7 @@
 //! A [`Person`] holds no phone. It is told what its phone shows and what it had planned, and says what it does
 //! ([`Act`]); the world carries that out. Plans belong to one call: those of an earlier call are forgotten.
 
+use super::desktop::{DeskAct, at_desktop};
 use super::place;
 use crate::ids::Rng;
 use crate::phone::{Ask, Event};
@@ -26,6 +27,8 @@ pub enum Act {
     Boot {
         right: bool,
     },
+    /// Asks for something at the desktop.
+    Desk(DeskAct),
     /// Nothing more is to be expected of this person.
     Retire,
 }
@@ -46,6 +49,7 @@ pub enum Thought {
     /// The talk has come to its end.
     Finish,
     Hold(bool),
+    Desk(DeskAct),
     Boot,
     Break,
     Return,
@@ -62,6 +66,8 @@ pub struct Habits {
     pub crash_ringing: f64,
     pub crash_talking: f64,
     pub hold: f64,
+    /// Uses the desktop in a call.
+    pub desk: f64,
     /// Of phones that are set up.
     pub wrong_password: f64,
     /// Breaks of an agent in an hour.
@@ -86,6 +92,7 @@ impl Habits {
             crash_ringing: 0.001,
             crash_talking: 0.001,
             hold: 0.03,
+            desk: 0.1,
             wrong_password: 0.02,
             breaks_per_hour: 0.5,
             forget_to_sign_out: 0.1,
@@ -106,6 +113,7 @@ impl Habits {
             crash_ringing: often(0.05),
             crash_talking: often(0.05),
             hold: often(0.3),
+            desk: often(0.6),
             wrong_password: often(0.5),
             breaks_per_hour: often(8.0),
             forget_to_sign_out: often(0.5),
@@ -207,6 +215,7 @@ impl Person {
             Thought::Decline => vec![Act::Ask(Ask::Decline { status: [486, 603, 480][self.rng.below(3) as usize] })],
             Thought::Vanish => self.vanish(busy),
             Thought::Finish => self.finish(busy),
+            Thought::Desk(act) => vec![Act::Desk(act)],
             Thought::Hold(on) => vec![Act::Ask(Ask::Hold { on })],
             Thought::Boot => vec![Act::Boot { right: true }, Act::Register { right: true }],
             Thought::Break | Thought::Return | Thought::GoHome => self.at_the_desk(thought, busy),
@@ -346,6 +355,9 @@ impl Person {
         if rng.chance(habits.hold) {
             acts.push(Act::Later(length.mul_f64(0.3), Thought::Hold(true)));
             acts.push(Act::Later(length.mul_f64(0.6), Thought::Hold(false)));
+        }
+        if rng.chance(habits.desk) {
+            acts.extend(at_desktop(rng, length));
         }
         if rng.chance(habits.crash_talking) {
             acts.push(Act::Later(length.mul_f64(rng.unit()), Thought::Vanish));

@@ -42,6 +42,7 @@ pub fn configuration(agents: u32) -> Configuration {
         language: "en".to_owned(),
         lines: BTreeMap::from([(LineId::new("main"), line())]),
         queues: ["sales", "support"].into_iter().map(|name| (QueueId::new(name), queue(name))).collect(),
+        leads: Default::default(),
         agents: (0..agents).map(|n| (AgentId(FIRST_AGENT + n), agent(n))).collect(),
         codes: ShortCodes {
             ready: READY.to_owned(),

@@ -67,7 +67,8 @@ impl Scan {
                 let able = ready.iter().find(|agent| {
                     let skilled = place.skills.iter().all(|(skill, level)| agent.skills.get(skill) >= Some(level));
                     let refused = self.refused.get(&(place.work, agent.id)).is_some_and(|at| now.since(*at) <= pause);
-                    agent.queues.contains(&place.queue) && skilled && !refused
+                    let meant = place.only.is_none_or(|only| only == agent.id);
+                    agent.queues.contains(&place.queue) && skilled && meant && !refused
                 });
                 able.map(|agent| (place.work, agent.id))
             });

@@ -7,6 +7,7 @@
 //! lose 1 200 OK from Tierline
 //! at 0.5 1001 registers
 //! at 2 caller dials 100
+//! at 8 desk of 1001 hold
 //! at 60 ends
 //! ```
 //!
@@ -17,6 +18,7 @@ use super::parties::Party;
 use super::people::{Act, Person};
 use super::{Due, Options, World, place};
 use crate::command;
+use crate::ids::{AgentId, QueueId};
 use crate::phone::{Ask, Manner};
 use crate::time::Instant;
 use std::time::Duration;
@@ -27,6 +29,8 @@ enum Deed {
     Person(u32, Did),
     Crash,
     Drain,
+    /// What an agent asks for at the desktop.
+    Desk(AgentId, command::Ask),
     Stop,
     Ends,
 }
@@ -94,6 +98,29 @@ impl Running {
     }
 }
 
+/// `log in`, `hold`, `dispatch to <queue>` and so on.
+fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
+    use command::{Ask, Verb};
+    let verb = match words {
+        ["logs", "in"] => return Ok(Ask::LogIn { agent }),
+        ["logs", "out"] => return Ok(Ask::LogOut { agent }),
+        ["is", "lost"] => return Ok(Ask::DeskLost { agent }),
+        ["is", "back"] => return Ok(Ask::DeskBack { agent }),
+        ["ready"] => return Ok(Ask::Ready { agent }),
+        ["hang", "up"] => Verb::HangUp,
+        ["hold"] => Verb::Hold,
+        ["retrieve"] => Verb::Retrieve,
+        ["attach", name, value] => Verb::Attach([((*name).to_owned(), (*value).to_owned())].into()),
+        ["dispatch", "to", queue] => {
+            Verb::Dispatch { queue: QueueId::new(queue), skills: Default::default(), priority: 0 }
+        }
+        ["transfer", "to", other] => Verb::ToAgent(AgentId(other.parse().map_err(|_| "to which agent?")?)),
+        ["dispose", word] => Verb::Dispose { disposition: (*word).to_owned(), notes: String::new() },
+        _ => return Err("no desktop can do this".to_owned()),
+    };
+    Ok(Ask::Serve { agent, call: None, verb })
+}
+
 /// `describes early`, `updates early`, `requires reliable`, `expires <seconds>`; several in one line.
 fn manner(words: &[&str]) -> Result<(Manner, Option<Duration>), String> {
     let (mut manner, mut expires) = (Manner::default(), None);
@@ -157,6 +184,11 @@ impl Script {
             ["engine", "drains"] => return Ok(Deed::Drain),
             ["engine", "is", "stopped"] => return Ok(Deed::Stop),
             ["ends"] => return Ok(Deed::Ends),
+            ["desk", "of", who, asks @ ..] => {
+                self.person(who)?;
+                let agent = AgentId(who.parse().map_err(|_| format!("{who} is no agent"))?);
+                return desk(agent, asks).map(|ask| Deed::Desk(agent, ask));
+            }
             [who, "registers"] => (who, Did::Registers { right: true }),
             [who, "registers", "with", "a", "wrong", "password"] => (who, Did::Registers { right: false }),
             [who, "unregisters"] => (who, Did::Unregisters),
@@ -228,6 +260,7 @@ impl World {
         match deed {
             Deed::Crash => self.crash(),
             Deed::Drain => self.operator_asks(command::Ask::Drain),
+            Deed::Desk(agent, ask) => self.desk_asks(agent, ask),
             Deed::Stop => self.operator_asks(command::Ask::EndAll),
             Deed::Ends => {
                 self.quiet = true;

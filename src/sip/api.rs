@@ -41,6 +41,11 @@ impl Transport {
         self != Transport::Udp
     }
 
+    /// Whether nobody on the way to the next hop reads what is sent.
+    pub fn is_confidential(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
     /// RFC 3261 §19.1.2.
     pub fn default_port(self) -> u16 {
         match self {

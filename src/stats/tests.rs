@@ -30,6 +30,7 @@ fn center() -> Center {
         language: "en".into(),
         lines: BTreeMap::new(),
         queues: [(id.clone(), queue)].into(),
+        leads: Default::default(),
         agents: [agent(1), agent(2)].into(),
         codes: ShortCodes {
             ready: "*1".into(),

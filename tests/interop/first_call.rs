@@ -11,6 +11,7 @@ use std::process::Command;
 
 /// The shipped configuration with ports of our own; everything else as people get it.
 fn demo(ground: &Ground, sip: SocketAddr, http: SocketAddr) -> String {
+    let grpc = ground.address();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(shipped.join("deploy/tierline.toml")).expect("the demo's configuration");
     let (first, last) = ground.audio_ports();
@@ -18,6 +19,7 @@ fn demo(ground: &Ground, sip: SocketAddr, http: SocketAddr) -> String {
     let changes = [
         ("\"127.0.0.1:5060\"", format!("\"{sip}\"")),
         ("\"127.0.0.1:8080\"", format!("\"{http}\"")),
+        ("\"127.0.0.1:50051\"", format!("\"{grpc}\"")),
         ("[20000, 59999]  ", format!("[{first}, {last}]  ")),
         ("\"../ivr-flows\" ", format!("\"{flows}\" ")),
     ];

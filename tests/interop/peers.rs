@@ -194,6 +194,8 @@ pub struct Softphone<'s> {
     /// Instead, something over and over.
     pub speech: Option<&'s [i16]>,
     pub codec: Codec,
+    /// G.722 and nothing else, in place of the codec.
+    pub wide: bool,
     /// As the agent of that name; else it is a caller without an account.
     pub registers: bool,
     /// By itself.
@@ -210,7 +212,8 @@ impl Default for Softphone<'_> {
         let at = (Ipv4Addr::LOCALHOST, 5060).into();
         let (over, user, hz, codec, more) = ("", "visitor", 1100.0, Codec::Mu, "");
         let (place, ip, speech) = (None, Ipv4Addr::LOCALHOST, None);
-        Softphone { at, over, user, hz, speech, codec, registers: false, answers: false, more, place, ip }
+        let (wide, registers, answers) = (false, false, false);
+        Softphone { at, over, user, hz, speech, codec, wide, registers, answers, more, place, ip }
     }
 }
 
@@ -224,7 +227,8 @@ impl Softphone<'_> {
             true => format!("auth_user={user};auth_pass={};regint=120", password(user)),
             false => "regint=0".to_owned(),
         };
-        let (codec, more) = (self.codec.name(), self.more);
+        let codec = if self.wide { "G722/16000/1" } else { self.codec.name() };
+        let more = self.more;
         let account = format!("<sip:{user}@{at}{over}>;{who};answermode={mode};audio_codecs={codec}{more}\n");
         self.launch(ground, dir, &account)
     }
@@ -244,7 +248,9 @@ impl Softphone<'_> {
             tone.display(),
             dir.display()
         );
-        for module in ["g711", "aufile", "aubridge", "sndfile"] {
+        let more = [("G722", "g722"), ("srtp", "srtp")].into_iter().filter(|(needs, _)| account.contains(needs));
+        let modules = ["g711", "aufile", "aubridge", "sndfile"].into_iter().chain(more.map(|(_, module)| module));
+        for module in modules {
             writeln!(config, "module {module}.so").expect("text");
         }
         for module in ["account", "menu", "ctrl_tcp"] {

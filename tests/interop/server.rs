@@ -28,6 +28,8 @@ pub struct Wishes {
     pub ip: Ipv4Addr,
     /// Further lines of `[server.sip]` and tables below it.
     pub sip: String,
+    /// Further lines of `[server.media]`.
+    pub media: String,
 }
 
 impl Wishes {
@@ -41,6 +43,7 @@ impl Wishes {
             drain: "1m",
             ip: Ipv4Addr::LOCALHOST,
             sip: String::new(),
+            media: String::new(),
         }
     }
 }
@@ -162,8 +165,8 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
          [line.direct]\nnumbers = [\"{DIRECT}\"]\nflow = \"direct\"\n[limits]\nsilence = \"{}\"\ndrain = \"{}\"\n\
          calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{sip}\"\n\
-         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n",
-        wishes.silence, wishes.drain, wishes.sip
+         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n{}\n",
+        wishes.silence, wishes.drain, wishes.sip, wishes.media
     );
     for queue in ["general", "technical"] {
         let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);

@@ -17,6 +17,8 @@ pub struct Stream {
     /// What we know of it, in the writer's order, each codec once. Never empty after [`Stream::only`].
     pub formats: Vec<(u8, Codec)>,
     pub events: Option<u8>,
+    /// The number of comfort noise (RFC 3389).
+    pub noise: Option<u8>,
     pub direction: Direction,
     /// The keys that we understand, in the writer's order, and whether there are others.
     pub crypto: Vec<Crypto>,
@@ -39,7 +41,7 @@ impl Stream {
             // RFC 3264 §8.4: the hold of RFC 2543. Its writer must not be sent to.
             direction = Direction::from_ways(direction.sends(), false);
         }
-        let (formats, events) = formats(media);
+        let Formats { codecs: formats, events, noise } = formats(media);
         let keys = media.attributes.iter().filter(|a| a.attribute == "crypto");
         let crypto: Vec<_> = keys.clone().filter_map(|a| Crypto::read(a.value.as_deref()?)).collect();
         Ok(Stream {
@@ -49,6 +51,7 @@ impl Stream {
             mux: media.attributes.iter().any(|a| a.attribute == "rtcp-mux"),
             formats,
             events,
+            noise,
             direction,
             other_keys: keys.count() > crypto.len(),
             crypto,
@@ -93,9 +96,16 @@ fn direction(session: &sdp_types::Session, media: &Media) -> Direction {
     media.attributes.iter().chain(&session.attributes).find_map(named).unwrap_or_default()
 }
 
-/// The codecs that we know with their numbers in the order of the m-line, and the number of telephone-event.
-fn formats(media: &Media) -> (Vec<(u8, Codec)>, Option<u8>) {
-    let (mut codecs, mut events) = (Vec::new(), None);
+/// The codecs that we know with their numbers in the order of the m-line, and the numbers of what goes with them.
+#[derive(Default)]
+struct Formats {
+    codecs: Vec<(u8, Codec)>,
+    events: Option<u8>,
+    noise: Option<u8>,
+}
+
+fn formats(media: &Media) -> Formats {
+    let Formats { mut codecs, mut events, mut noise } = Formats::default();
     for payload in media.fmt.split_ascii_whitespace().filter_map(|f| f.parse().ok()).filter(|p: &u8| *p < 128) {
         let name = encoding(media, payload);
         let codec = Codec::ALL.into_iter().find(|codec| match &name {
@@ -108,10 +118,11 @@ fn formats(media: &Media) -> (Vec<(u8, Codec)>, Option<u8>) {
             None if name.is_some_and(|n| n.eq_ignore_ascii_case("telephone-event")) => {
                 events = events.or(Some(payload));
             }
+            None if name.map_or(payload == 13, |n| n.eq_ignore_ascii_case("CN")) => noise = noise.or(Some(payload)),
             None => {}
         }
     }
-    (codecs, events)
+    Formats { codecs, events, noise }
 }
 
 /// The encoding name that `a=rtpmap` gives a payload type; `?` for another clock than 8 kHz mono.

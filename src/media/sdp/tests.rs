@@ -67,7 +67,6 @@ fn our_offer_to_the_byte() {
 
 #[test]
 fn answers() {
-    // What is offered, the m-line of our answer (`…` stands for the usual attributes), the session.
     let rows = [
         (
             "m=audio 5004 RTP/AVP 0 8",
@@ -111,9 +110,44 @@ fn answers() {
             "198.51.100.9:5006 5020 send 0=PCMU take 0=PCMU events None/None SendRecv",
         ),
     ];
+    check_answers(&rows);
+}
+
+#[test]
+fn what_goes_with_a_codec() {
+    check_answers(&[
+        // Comfort noise is agreed to, by whatever number, and is no codec.
+        (
+            "m=audio 5004 RTP/AVP 0 13 101; a=rtpmap:101 telephone-event/8000",
+            "0 13 101",
+            "198.51.100.9:5004 5005 send 0=PCMU take 0=PCMU events Some(101)/Some(101) SendRecv",
+        ),
+        (
+            "m=audio 5004 RTP/AVP 8 98; a=rtpmap:98 CN/8000",
+            "8 98",
+            "198.51.100.9:5004 5005 send 8=PCMA take 8=PCMA events None/None SendRecv",
+        ),
+        // telephone-event at both clocks: the one of our codecs' clock.
+        (
+            "m=audio 5004 RTP/AVP 96 8 100 101; a=rtpmap:96 opus/48000/2; a=rtpmap:100 telephone-event/48000; \
+             a=rtpmap:101 telephone-event/8000",
+            "8 101",
+            "198.51.100.9:5004 5005 send 8=PCMA take 8=PCMA events Some(101)/Some(101) SendRecv",
+        ),
+        // We send 20 ms whatever is asked for, which everybody must take.
+        (
+            "m=audio 5004 RTP/AVP 8; a=ptime:30; a=maxptime:60",
+            "8",
+            "198.51.100.9:5004 5005 send 8=PCMA take 8=PCMA events None/None SendRecv",
+        ),
+    ]);
+}
+
+/// What is offered, the m-line of our answer (`…` stands for the usual attributes), the session.
+fn check_answers(rows: &[(&str, &str, &str)]) {
     for (offered, expect, session) in rows {
         let (text, got) = answer(&sdp(offered), &local()).unwrap_or_else(|e| panic!("{offered}: {e}"));
-        assert_eq!(brief(&got), session, "{offered}");
+        assert_eq!(brief(&got), *session, "{offered}");
         let m: Vec<_> = std::str::from_utf8(&text).unwrap().split("\r\n").filter(|l| l.starts_with("m=")).collect();
         for (line, expect) in m.iter().zip(expect.split('|')) {
             let (start, end) = match expect.split_once(' ') {
@@ -125,6 +159,49 @@ fn answers() {
         assert_eq!(m.len(), expect.split('|').count(), "{offered}");
         sdp_types::Session::parse(&text).unwrap();
     }
+}
+
+#[test]
+fn g722_by_its_number_and_by_its_name() {
+    let wide = Local { codecs: Codec::ALL.to_vec(), ..local() };
+    // RFC 3551 §4.5.2: its clock is 8 kHz, though it has 16,000 samples a second.
+    for (offered, expect) in [
+        ("m=audio 5004 RTP/AVP 9 0", "9=G722,0=PCMU"),
+        ("m=audio 5004 RTP/AVP 0 9; a=rtpmap:9 G722/8000/1", "0=PCMU,9=G722"),
+        ("m=audio 5004 RTP/AVP 110 8; a=rtpmap:110 g722/8000", "110=G722,8=PCMA"),
+        ("m=audio 5004 RTP/AVP 9 8; a=rtpmap:9 G722/16000", "8=PCMA"),
+    ] {
+        let (text, session) = answer(&sdp(offered), &wide).unwrap();
+        let receive: Vec<_> = session.receive.iter().map(|(p, c)| format!("{p}={}", c.name())).collect();
+        assert_eq!(receive.join(","), expect, "{offered}");
+        assert_eq!(session.codec.name(), expect.split(['=', ',']).nth(1).unwrap());
+        assert!(!expect.contains("G722") || lines(&text).contains("G722/8000"), "{offered}");
+    }
+    let ours = String::from_utf8(offer(&Local { codecs: vec![Codec::G722, Pcmu], ..local() })).unwrap();
+    assert!(ours.contains("RTP/AVP 9 0 101\r\na=rtpmap:9 G722/8000\r\n"), "{ours}");
+    let session = accept(ours.as_bytes(), &sdp("m=audio 5004 RTP/AVP 0")).unwrap();
+    assert_eq!((session.codec, session.receive), (Pcmu, vec![(9, Codec::G722), (0, Pcmu)]));
+}
+
+/// RFC 8829: what a browser offers needs keys by DTLS and ICE; it is refused as a whole, with its reason, and nothing
+/// of it is taken for an ordinary stream.
+#[test]
+fn a_browser_s_offer_is_refused() {
+    let browser = "a=group:BUNDLE 0 1; a=msid-semantic: WMS; m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126; \
+        c=IN IP4 0.0.0.0; a=rtcp:9 IN IP4 0.0.0.0; a=ice-ufrag:abcd; a=ice-pwd:0123456789012345678901; \
+        a=fingerprint:sha-256 00:11; a=setup:actpass; a=mid:0; a=sendrecv; a=rtcp-mux; a=rtpmap:111 opus/48000/2; \
+        a=rtpmap:9 G722/8000; a=rtpmap:0 PCMU/8000; m=video 9 UDP/TLS/RTP/SAVPF 96; c=IN IP4 0.0.0.0; a=mid:1";
+    for protection in [Protection::None, Protection::Optional, Protection::Required] {
+        let secret = Some(Secret::draw(&mut Rng::from_number(1)));
+        let local = Local { protection, secret, codecs: Codec::ALL.to_vec(), ..local() };
+        let refusal = answer(&sdp(browser), &local).unwrap_err();
+        assert_eq!(refusal, Refusal::Profile("UDP/TLS/RTP/SAVPF".into()), "{protection:?}");
+        assert!(refusal.to_string().contains("not spoken here"));
+    }
+    // Beside a stream that can be taken, it is refused in place.
+    let both = format!("{browser}; m=audio 5004 RTP/AVP 0");
+    let (text, _) = answer(&sdp(&both), &local()).unwrap();
+    assert!(lines(&text).starts_with("m=audio 0 UDP/TLS/RTP/SAVPF 111"), "{}", lines(&text));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn two_secret_legs_have_keys_of_their_own() {
     }
     rig.open(2, &mut second);
     let mut law = [0x44];
-    Codec::Pcmu.convert(Codec::Pcma, &mut law);
+    Law::Mu.convert(Law::A, &mut law);
     assert_eq!(rig.bytes(2), format!("M{0:02x} {0:02x} {0:02x}", law[0]));
     assert_eq!(rig.dropped(Drop::Forged), 3);
 }

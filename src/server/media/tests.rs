@@ -1,7 +1,7 @@
 //! Planes with their threads and real sockets, on loopback.
 
 use super::*;
-use crate::media::{Codec, Session, SoundId, Source};
+use crate::media::{Codec, Law, Session, SoundId, Source};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,9 +60,10 @@ fn planes(count: u16, ports: (u16, u16), panics: bool) -> (Planes, Receiver<Noti
         assert!(!first.swap(false, Ordering::Relaxed), "planted: the first notice ends in a panic");
         _ = told.send(notice);
     };
-    let media = MediaSettings { bind: HERE, advertised: HERE, ports, planes: None };
+    let (terms, tones) = Default::default();
+    let media = MediaSettings { bind: HERE, advertised: HERE, ports, planes: None, terms, tones };
     let mut sounds = Sounds::default();
-    let samples: Vec<i16> = (0..50).flat_map(|n| [Codec::Pcmu.decode(n); 160]).collect();
+    let samples: Vec<i16> = (0..50).flat_map(|n| [Law::Mu.decode(n); 160]).collect();
     sounds.add_samples("fifty frames", &samples);
     let planes = Planes::start(count, &media, Settings::default(), Arc::new(sounds), Clock::start(), tell).unwrap();
     (planes, notices)
@@ -213,7 +214,7 @@ fn a_leg_moves_and_its_listener_hears_one_line() {
             moves += 1;
         }
     });
-    let expect: Vec<u8> = (0..60).map(|n| Codec::Pcmu.encode(Codec::Pcmu.decode(n % 50))).collect();
+    let expect: Vec<u8> = (0..60).map(|n| Law::Mu.encode(Law::Mu.decode(n % 50))).collect();
     assert_eq!(heard, expect, "every frame once, wherever it is");
     ask(&planes, [Command::Close { port: name(1) }]);
     let mut told: Vec<_> = events(&notices).take(6).collect();

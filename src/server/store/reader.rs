@@ -62,6 +62,30 @@ impl Reader {
         Ok(events)
     }
 
+    /// Up to about `most` events that follow `seq`, with the texts that are still kept. Empty at the end.
+    pub fn after(&self, seq: u64, most: usize) -> Result<Vec<Event>> {
+        let sql = "SELECT seq, version, lines FROM event WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+        let first = lines_with(&self.conn, seq + 1)?.map_or(seq + 1, |lines| lines.first);
+        let mut query = self.conn.prepare_cached(sql)?;
+        let mut events = Vec::new();
+        for row in query.query_map([first as i64, most as i64], Lines::of)? {
+            row?.decode_into(&mut events)?;
+            if events.last().is_some_and(|last| last.seq > seq) && events.len() >= most {
+                break;
+            }
+        }
+        events.retain(|event| event.seq > seq);
+        self.join_texts(&mut events)?;
+        Ok(events)
+    }
+
+    /// When the event `seq` was; none if there is none.
+    pub fn at(&self, seq: u64) -> Result<Option<Wall>> {
+        let Some(lines) = lines_with(&self.conn, seq)? else { return Ok(None) };
+        let event = lines.line(seq).map(|line| decode(seq, lines.version, line)).transpose()?;
+        Ok(event.map(|event| event.at))
+    }
+
     /// One event as it is written.
     pub fn line(&self, seq: u64) -> Result<Option<String>> {
         Ok(lines_with(&self.conn, seq)?.and_then(|lines| lines.line(seq).map(str::to_owned)))
@@ -72,7 +96,7 @@ impl Reader {
     pub fn join_texts(&self, events: &mut [Event]) -> Result<()> {
         for event in events {
             let Some(personal) = event.what.personal_mut() else { continue };
-            if matches!(personal.kind, PersonalKind::Number | PersonalKind::Digit) {
+            if matches!(personal.kind, PersonalKind::Number | PersonalKind::Digit | PersonalKind::Text) {
                 personal.text = text_of(&self.conn, personal.handle)?.map(Into::into);
             }
         }
@@ -141,7 +165,7 @@ fn join_text(conn: &Connection, event: &mut Event) -> Result<()> {
             let written: Option<String> = query.query_row([seq], |row| row.get(0)).optional()?.flatten();
             written.map(|written| slots::text(conn, &slots::parse(Some(&written)))).transpose()?
         }
-        PersonalKind::Number | PersonalKind::Digit => text_of(conn, personal.handle)?,
+        PersonalKind::Number | PersonalKind::Digit | PersonalKind::Text => text_of(conn, personal.handle)?,
     };
     personal.text = text.map(Into::into);
     Ok(())

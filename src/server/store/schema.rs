@@ -41,6 +41,7 @@ pub(super) fn kind(kind: PersonalKind) -> i64 {
         PersonalKind::Digit => 3,
         PersonalKind::Dialog => 4,
         PersonalKind::Binding => 5,
+        PersonalKind::Text => 6,
     }
 }
 

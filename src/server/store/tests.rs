@@ -1,6 +1,7 @@
 //! The log on a real disk: kills, full disks, foreign files, what readers see; what is erased: `tests/erased.rs`.
 
 mod erased;
+mod person;
 
 use super::writer::{GROUP_ROWS, GROUP_TIME};
 use super::*;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,10 @@ const ERASE_EVERY: Duration = Duration::from_secs(3600);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// Told of each commit.
+pub type OnCommit = Box<dyn Fn(u64) + Send>;
+
 /// What the writer and the appending threads share.
-#[derive(Debug)]
 pub(super) struct Shared {
     /// Events put into the queue.
     pub appended: AtomicU64,
@@ -41,6 +43,13 @@ pub(super) struct Shared {
     pub lost: AtomicU64,
     /// The last attempt to write failed.
     pub failing: AtomicBool,
+    pub on_commit: Mutex<Vec<OnCommit>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("appended", &self.appended).field("done", &self.done).finish_non_exhaustive()
+    }
 }
 
 impl Default for Shared {
@@ -55,6 +64,7 @@ impl Default for Shared {
             failures: zero(),
             lost: zero(),
             failing: AtomicBool::new(false),
+            on_commit: Mutex::default(),
         }
     }
 }
@@ -220,6 +230,7 @@ impl Writer {
         let last = self.batch.last().map_or(0, |event| event.seq);
         self.shared.failing.store(false, Relaxed);
         self.shared.committed_seq.fetch_max(last, Relaxed);
+        self.shared.on_commit.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|told| told(last));
         self.shared.commits.fetch_add(1, Relaxed);
         self.shared.lost.fetch_add(lost, Relaxed);
         self.shared.done.fetch_add(self.batch.len() as u64, SeqCst);
@@ -269,12 +280,12 @@ impl Writer {
         // What failed is tried again in an hour; writing events says by itself what is wrong with the disk.
         if erase_expired(&self.conn, self.keep, before) != Ok(ERASE_MAX) {
             self.erase_before = None;
-            truncate_log(&self.conn);
+            _ = truncate_log(&self.conn);
         }
     }
 
     fn finish(self) -> Result<()> {
-        truncate_log(&self.conn);
+        _ = truncate_log(&self.conn);
         match self.failure {
             Some(Failure { why, .. }) => {
                 let lost = self.shared.appended.load(SeqCst) - self.shared.done.load(SeqCst);
@@ -286,9 +297,10 @@ impl Writer {
 }
 
 /// Empties the write-ahead log file. A reader that takes longer than the connection's busy time (5 seconds) prevents
-/// it; then the next time does it.
-fn truncate_log(conn: &Connection) {
-    let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+/// it; then the next time does it. False if somebody did.
+pub(super) fn truncate_log(conn: &Connection) -> bool {
+    // The first column is 1 if somebody was in the way.
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) == Ok(0)
 }
 
 /// Erases one portion of the texts that have expired at `now`; returns how many.
@@ -298,7 +310,7 @@ fn erase_expired(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<u
                    (SELECT handle FROM personal WHERE kind = ?1 AND kind <> 9 AND at <= ?2 ORDER BY at LIMIT ?3)";
     let mut erase = conn.prepare_cached(sql)?;
     let mut erased = 0;
-    for kind in [PersonalKind::Number, PersonalKind::Digit] {
+    for kind in [PersonalKind::Number, PersonalKind::Digit, PersonalKind::Text] {
         let Some(time) = keep.time(kind) else { continue };
         let arose = now.0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         let left = (ERASE_MAX - erased) as i64;
@@ -310,6 +322,6 @@ fn erase_expired(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<u
 /// Erases all texts that have expired at `now`, also from the write-ahead log.
 pub(super) fn erase_all_expired(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<()> {
     while erase_expired(conn, keep, now)? == ERASE_MAX {}
-    truncate_log(conn);
+    _ = truncate_log(conn);
     Ok(())
 }

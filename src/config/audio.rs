@@ -1,0 +1,67 @@
+//! `[server.media]`: what descriptions offer and take, and how keys are heard.
+
+use super::values::list;
+use super::{Problem, SipListener};
+use crate::media::{Codec, Protection, Terms, TonesHeard};
+use crate::sip::Transport;
+use crate::written::{Section, Value};
+
+const CODECS: &str = "a list of \"PCMU\", \"PCMA\" and \"G722\", the best first";
+const SRTP: &str = "\"off\", \"optional\" or \"required\"";
+const TONES: &str = "\"off\", \"auto\" or \"always\"";
+
+/// The terms, how keys are heard, and what is harmless but not what it seems.
+pub fn read(section: &mut Section<'_>, listeners: &[SipListener]) -> (Terms, TonesHeard, Option<Problem>) {
+    let usual = Terms::default();
+    let codecs = section.take("codecs").map_or(usual.codecs, codecs);
+    let (mut protection, mut exposed) = (usual.protection, None);
+    if let Some(value) = section.take("srtp") {
+        protection = value.parsed(SRTP, srtp).unwrap_or(usual.protection);
+        let clear = listeners.iter().find(|listener| listener.transport != Transport::Tls);
+        exposed = clear.filter(|_| protection == Protection::Required).map(|listener| {
+            let message = format!(
+                "keys of SRTP stand in SIP, which everybody on the way can read over {}; only TLS keeps them secret",
+                listener.transport.as_str()
+            );
+            value.page.problem(&value.place, message)
+        });
+    }
+    let tones = section.take("inband_digits").and_then(|value| value.parsed(TONES, tones)).unwrap_or_default();
+    (Terms { codecs, protection }, tones, exposed)
+}
+
+fn codecs(value: Value<'_>) -> Vec<Codec> {
+    let (page, place) = (value.page, value.place.clone());
+    let told = page.told();
+    let written = list(Some(value), CODECS, |value| value.parsed(CODECS, Codec::named));
+    let mut codecs = Vec::new();
+    for codec in written {
+        if codecs.contains(&codec) {
+            page.report(&place, format!("{} is there twice; allowed: {CODECS}", codec.name()));
+        } else {
+            codecs.push(codec);
+        }
+    }
+    if codecs.is_empty() && page.told() == told {
+        page.report(&place, format!("calls need a codec; allowed: {CODECS}"));
+    }
+    codecs
+}
+
+fn srtp(text: &str) -> Option<Protection> {
+    match text {
+        "off" => Some(Protection::None),
+        "optional" => Some(Protection::Optional),
+        "required" => Some(Protection::Required),
+        _ => None,
+    }
+}
+
+fn tones(text: &str) -> Option<TonesHeard> {
+    match text {
+        "off" => Some(TonesHeard::Never),
+        "auto" => Some(TonesHeard::Otherwise),
+        "always" => Some(TonesHeard::Always),
+        _ => None,
+    }
+}

@@ -1,0 +1,21 @@
+//! Events and commands ⇄ what is spoken over gRPC (`proto/`): pure mapping, and what it takes to know who sees what.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `view` | how things stand, and whom an event concerns |
+//! | `told` | events and the view, as they are told |
+//! | `asked` | commands, as they are asked |
+//! | `keys` | commands that come again |
+//! | `cursor` | where a reader is |
+
+mod asked;
+mod cursor;
+mod keys;
+mod told;
+pub mod view;
+
+pub use asked::{command, refused};
+pub use cursor::Cursor;
+pub use keys::{Found, Keys};
+pub use told::{event, number, snapshot};
+pub use view::{Audience, CallRow, View, Viewer};

@@ -1,0 +1,347 @@
+//! How things stand, folded from events, and who may see which of them.
+//!
+//! A fold may begin anywhere in the log: a call that it meets in the middle is told from its beginning first
+//! ([`View::knows`]). So begins that of a running server with its start, and that of a reader who resumes where he left.
+
+use crate::center::Center;
+use crate::command::{self, Actor};
+use crate::event::{AgentMode, Event, OfferOutcome, Party, TransferTo, What};
+use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId};
+use crate::time::Wall;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Steps of the menu that are kept of one call.
+pub const MAX_STEPS: usize = 32;
+/// Keys that are kept of one call.
+pub const MAX_KEYS: usize = 64;
+
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub agents: BTreeMap<AgentId, AgentRow>,
+    pub calls: BTreeMap<CallId, CallRow>,
+    pub desks: BTreeSet<AgentId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AgentRow {
+    pub mode: AgentMode,
+    pub reason: String,
+    pub since: Wall,
+}
+
+/// A call that runs.
+#[derive(Clone, Debug, Default)]
+pub struct CallRow {
+    pub line: Option<LineId>,
+    pub caller: Option<Arc<str>>,
+    pub arrived: Wall,
+    /// The last one that it waited in.
+    pub queue: Option<QueueId>,
+    /// Since when it waits there; none while it does not.
+    pub waiting: Option<Wall>,
+    /// Who talks with the caller, until the caller is with somebody else or nobody.
+    pub talking: Option<AgentId>,
+    pub ringing: BTreeMap<ReservationId, AgentId>,
+    pub held: bool,
+    pub data: BTreeMap<String, Arc<str>>,
+    pub path: VecDeque<String>,
+    pub keys: String,
+    legs: BTreeMap<LegId, AgentId>,
+}
+
+/// Whom one event concerns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// They see all of it, and so do their leads.
+    pub agents: BTreeSet<AgentId>,
+    /// Their leads see it.
+    pub queue: Option<QueueId>,
+    /// The queue's agents see it too: it says who waits, and nothing of the person.
+    pub queue_agents: bool,
+    pub everybody: bool,
+}
+
+/// Who looks.
+#[derive(Clone, Debug)]
+pub enum Viewer {
+    Agent { agent: AgentId, queues: BTreeSet<QueueId> },
+    Lead { queues: BTreeSet<QueueId>, agents: BTreeSet<AgentId> },
+    Operator,
+}
+
+impl Viewer {
+    /// None for somebody whom the configuration does not have.
+    pub fn of(actor: &Actor, center: &Center) -> Option<Viewer> {
+        Some(match actor {
+            Actor::Agent(agent) => Viewer::Agent { agent: *agent, queues: center.agents.get(agent)?.queues.clone() },
+            Actor::Lead(lead) => Viewer::Lead {
+                queues: center.leads.get(lead)?.clone(),
+                agents: center.agents.keys().copied().filter(|agent| command::leads(center, lead, *agent)).collect(),
+            },
+            Actor::Operator => Viewer::Operator,
+        })
+    }
+
+    pub fn sees(&self, audience: &Audience) -> bool {
+        let queue = |queues: &BTreeSet<QueueId>| audience.queue.as_ref().is_some_and(|queue| queues.contains(queue));
+        audience.everybody
+            || match self {
+                Viewer::Operator => true,
+                Viewer::Lead { queues, agents } => queue(queues) || !agents.is_disjoint(&audience.agents),
+                Viewer::Agent { agent, queues } => {
+                    audience.agents.contains(agent) || audience.queue_agents && queue(queues)
+                }
+            }
+    }
+
+    pub fn sees_agent(&self, other: AgentId) -> bool {
+        match self {
+            Viewer::Operator => true,
+            Viewer::Lead { agents, .. } => agents.contains(&other),
+            Viewer::Agent { agent, .. } => *agent == other,
+        }
+    }
+
+    pub fn sees_queue(&self, queue: &QueueId) -> bool {
+        match self {
+            Viewer::Operator => true,
+            Viewer::Lead { queues, .. } | Viewer::Agent { queues, .. } => queues.contains(queue),
+        }
+    }
+
+    pub fn sees_call(&self, call: &CallRow) -> bool {
+        self.sees(&Audience { agents: call.parties(), queue: call.queue.clone(), ..Audience::default() })
+    }
+}
+
+impl View {
+    /// Whether the call's beginning was seen, or the event needs none.
+    pub fn knows(&self, event: &Event) -> bool {
+        let begins = matches!(event.what, What::CallArrived { .. });
+        begins || event.call.is_none_or(|call| self.calls.contains_key(&call))
+    }
+
+    /// Takes the next event; says whom it concerns.
+    pub fn apply(&mut self, event: &Event) -> Audience {
+        let before = event.call.and_then(|call| self.calls.get(&call)).map(CallRow::parties).unwrap_or_default();
+        let waited_in = event.call.and_then(|call| self.calls.get(&call)).and_then(CallRow::waits_in);
+        self.change(event);
+        let row = event.call.and_then(|call| self.calls.get(&call));
+        let mut audience = Audience { agents: before, ..Audience::default() };
+        audience.agents.extend(row.map(CallRow::parties).unwrap_or_default());
+        audience.queue = row.and_then(|row| row.queue.clone());
+        match &event.what {
+            What::EngineStarted { .. } => audience.everybody = true,
+            What::AgentStateChanged { agent, .. }
+            | What::DataAttached { agent, .. }
+            | What::Disposed { agent, .. }
+            | What::Transferred { agent, .. }
+            | What::OfferEnded { agent, .. } => _ = audience.agents.insert(*agent),
+            What::Queued { queue, .. } | What::Established { queue, .. } | What::Diverted { queue, .. } => {
+                (audience.queue, audience.queue_agents) = (Some(queue.clone()), true);
+            }
+            What::CallEnded { .. } => {
+                audience.queue_agents = waited_in.is_some();
+                audience.queue = waited_in.or(audience.queue);
+                event.call.into_iter().for_each(|call| _ = self.calls.remove(&call));
+            }
+            _ => {}
+        }
+        audience
+    }
+
+    fn change(&mut self, event: &Event) {
+        match &event.what {
+            // What ran is ended by the events that follow; everybody begins logged out.
+            What::EngineStarted { .. } => self.agents.clear(),
+            What::AgentStateChanged { agent, to, reason, .. } => {
+                let row = AgentRow { mode: *to, reason: reason.clone(), since: event.at };
+                self.agents.insert(*agent, row);
+            }
+            What::DeskEntered { agent } => _ = self.desks.insert(*agent),
+            What::DeskLeft { agent } => _ = self.desks.remove(agent),
+            What::CallArrived { line, caller, .. } => {
+                let row = CallRow {
+                    line: line.clone(),
+                    caller: caller.text.clone(),
+                    arrived: event.at,
+                    ..CallRow::default()
+                };
+                event.call.into_iter().for_each(|call| _ = self.calls.insert(call, row.clone()));
+            }
+            _ => {
+                let row = event.call.and_then(|call| self.calls.get_mut(&call));
+                row.into_iter().for_each(|row| row.apply(event));
+            }
+        }
+    }
+}
+
+impl CallRow {
+    /// Agents whose call it is at present.
+    pub fn parties(&self) -> BTreeSet<AgentId> {
+        self.talking.into_iter().chain(self.ringing.values().copied()).collect()
+    }
+
+    fn waits_in(&self) -> Option<QueueId> {
+        self.queue.clone().filter(|_| self.waiting.is_some())
+    }
+
+    /// Whose leg it is; none: the caller's.
+    pub fn agent_of(&self, leg: LegId) -> Option<AgentId> {
+        self.legs.get(&leg).copied()
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match &event.what {
+            What::StepEntered { step, .. } => {
+                self.path.push_back(step.clone());
+                self.path.drain(..self.path.len().saturating_sub(MAX_STEPS));
+            }
+            What::DigitKeyed { digit, .. } => {
+                self.keys.push_str(digit.text.as_deref().unwrap_or_default());
+                let more = self.keys.chars().count().saturating_sub(MAX_KEYS);
+                self.keys = self.keys.chars().skip(more).collect();
+            }
+            What::Queued { queue, .. } => {
+                (self.queue, self.waiting) = (Some(queue.clone()), Some(event.at));
+                (self.talking, self.held) = (None, false);
+            }
+            What::Delivered { reservation, agent, leg, .. } => {
+                self.ringing.insert(*reservation, *agent);
+                self.legs.insert(*leg, *agent);
+            }
+            What::OfferEnded { reservation, agent, outcome, .. } => {
+                self.ringing.remove(reservation);
+                if *outcome == OfferOutcome::Accepted {
+                    self.talking = Some(*agent);
+                }
+            }
+            What::Established { agent, .. } => {
+                (self.talking, self.waiting, self.held) = (Some(*agent), None, false);
+            }
+            What::Diverted { .. } => self.waiting = None,
+            What::Held { .. } => self.held = true,
+            What::Retrieved { .. } => self.held = false,
+            What::DataAttached { name, value, .. } => {
+                let text = value.text.clone().unwrap_or_else(|| "".into());
+                self.data.insert(name.clone(), text);
+            }
+            What::Transferred { .. } => (self.talking, self.held) = (None, false),
+            What::ConnectionCleared { leg, party: Party::Agent(_), .. } => _ = self.legs.remove(leg),
+            _ => {}
+        }
+    }
+}
+
+/// Where a transfer went, in words.
+pub fn transferred_to(to: &TransferTo) -> String {
+    match to {
+        TransferTo::Queue(queue) => format!("queue {queue}"),
+        TransferTo::Agent(agent) => format!("agent {agent}"),
+        TransferTo::Number(number) => number.text.as_deref().unwrap_or("a number outside").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Cause, Personal, PersonalKind, Phase};
+    use crate::ids::WorkId;
+    use std::time::Duration;
+
+    const CALL: CallId = CallId(1);
+
+    fn viewers() -> [(&'static str, Viewer); 5] {
+        let queues = |names: &[&str]| names.iter().map(|name| QueueId::new(name)).collect::<BTreeSet<_>>();
+        let agent = |n, names: &[&str]| Viewer::Agent { agent: AgentId(n), queues: queues(names) };
+        [
+            ("1", agent(1, &["general"])),
+            ("2", agent(2, &["technical"])),
+            ("3", agent(3, &["technical"])),
+            ("lead", Viewer::Lead { queues: queues(&["technical"]), agents: [AgentId(2), AgentId(3)].into() }),
+            ("operator", Viewer::Operator),
+        ]
+    }
+
+    /// Each event, and who sees it.
+    #[test]
+    fn agents_see_their_own_calls_and_queues_leads_their_queues_and_operators_all() {
+        let text = |text: &str| Personal { kind: PersonalKind::Number, handle: 1, text: Some(text.into()) };
+        let (work, general, technical) = (WorkId(1), QueueId::new("general"), QueueId::new("technical"));
+        let queued =
+            |queue: &QueueId| What::Queued { work, queue: queue.clone(), priority: 0, skills: [].into(), again: false };
+        let rings = |n: u64, agent| What::Delivered {
+            work,
+            reservation: ReservationId(n),
+            agent: AgentId(agent),
+            leg: LegId(10 + n),
+            why: String::new(),
+        };
+        let over = |n: u64, agent, outcome| What::OfferEnded {
+            work,
+            reservation: ReservationId(n),
+            agent: AgentId(agent),
+            outcome,
+        };
+        let talks = |queue: &QueueId, agent| What::Established {
+            work,
+            queue: queue.clone(),
+            agent: AgentId(agent),
+            leg: LegId(1),
+            waited: Duration::ZERO,
+        };
+        let attached = |agent| What::DataAttached { agent: AgentId(agent), name: "n".into(), value: text("v") };
+        let arrived =
+            What::CallArrived { leg: LegId(1), line: None, by_agent: None, language: "en".into(), caller: text("7") };
+        let sent = What::Transferred { agent: AgentId(1), to: TransferTo::Queue(technical.clone()) };
+        let ended = What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected };
+        let rows = [
+            (arrived, "operator"),
+            (queued(&general), "1 operator"),
+            (rings(1, 1), "1 operator"),
+            (over(1, 1, OfferOutcome::Accepted), "1 operator"),
+            (talks(&general, 1), "1 operator"),
+            (attached(1), "1 operator"),
+            (sent, "1 operator"),
+            (queued(&technical), "2 3 lead operator"),
+            (rings(2, 2), "2 lead operator"),
+            (over(2, 2, OfferOutcome::Declined), "2 lead operator"),
+            (rings(3, 3), "3 lead operator"),
+            (over(3, 3, OfferOutcome::Accepted), "3 lead operator"),
+            (talks(&technical, 3), "2 3 lead operator"),
+            (What::Held { leg: LegId(13) }, "3 lead operator"),
+            (ended, "3 lead operator"),
+            (attached(3), "3 lead operator"),
+            (attached(1), "1 operator"),
+        ];
+        let mut view = View::default();
+        for (seq, (what, expect)) in (1..).zip(rows) {
+            let event = Event { seq, at: Wall(0), call: Some(CALL), what };
+            let audience = view.apply(&event);
+            let seen: Vec<_> = viewers().iter().filter(|(_, v)| v.sees(&audience)).map(|(name, _)| *name).collect();
+            assert_eq!(seen.join(" "), expect, "{:?}", event.what);
+        }
+        assert!(view.calls.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_menu_is_bounded() {
+        let mut view = View::default();
+        let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
+        let arrived = What::CallArrived { leg: LegId(1), line: None, by_agent: None, language: "en".into(), caller };
+        view.apply(&Event { seq: 1, at: Wall(0), call: Some(CALL), what: arrived });
+        for n in 0..100 {
+            let digit = Personal { kind: PersonalKind::Digit, handle: n, text: Some((n % 10).to_string().into()) };
+            let flow = crate::ids::FlowId::new("main");
+            let keyed = What::DigitKeyed { flow: flow.clone(), step: "menu".into(), digit };
+            view.apply(&Event { seq: 2, at: Wall(0), call: Some(CALL), what: keyed });
+            let entered = What::StepEntered { flow, step: n.to_string() };
+            view.apply(&Event { seq: 3, at: Wall(0), call: Some(CALL), what: entered });
+        }
+        let row = &view.calls[&CALL];
+        assert_eq!((row.keys.len(), row.path.len()), (MAX_KEYS, MAX_STEPS));
+        assert!(row.keys.ends_with("789") && row.path.back().is_some_and(|step| step == "99"));
+    }
+}

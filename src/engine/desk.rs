@@ -1,0 +1,241 @@
+//! What agents ask for at their desktops: hold, attach, dispatch, transfer, dispose; and the desktop itself.
+//!
+//! **Hold at the desktop** changes the audio only: no re-INVITE, so that it works with every phone and a phone's own
+//! hold stays the phone's. The caller hears the queue's music, the agent silence. If the phone holds too, only the phone
+//! can retrieve.
+//!
+//! **A transfer** ends the agent's part of the call and lets the caller wait anew, with the wait that he has served
+//! already (not the talk). To one agent it is a work that only this agent can take ([`super::call::own_skill`]): the
+//! router stays the one writer of who is rung for what. If that phone is not answered the work is for all of the queue.
+
+use super::{Engine, Place, SILENCE};
+use crate::acd::{self, AgentChange, AgentState};
+use crate::command::{MAX_NAMES, Refusal, Verb};
+use crate::event::{Cause, PersonalKind, TransferTo, What};
+use crate::ids::{AgentId, CallId, QueueId, SkillId, WorkId};
+use crate::media::{self, Source};
+use crate::sip;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Reasons of breaks that the desktop's coming and going makes.
+const LOGGED_OUT: &str = "logged out";
+const DESK_LOST: &str = "desktop lost";
+
+impl Engine {
+    pub(super) fn serve(&mut self, agent: AgentId, call: Option<CallId>, verb: Verb) -> Result<(), Refusal> {
+        if !self.config.center.agents.contains_key(&agent) {
+            return Err(Refusal::NoSuchAgent);
+        }
+        match verb {
+            Verb::HangUp => {
+                let call = self.talk_of(agent, call)?;
+                self.end_call(call, Cause::AgentHungUp);
+                Ok(())
+            }
+            Verb::Hold => self.hold_at_desk(agent, call),
+            Verb::Retrieve => self.retrieve_at_desk(agent, call),
+            Verb::Attach(data) => self.attach(agent, call, data),
+            Verb::Dispatch { queue, skills, priority } => self.dispatch(agent, call, queue, skills, priority),
+            Verb::ToAgent(other) => self.send_to_agent(agent, call, other),
+            Verb::ToNumber(_) => self.talk_of(agent, call).and(Err(Refusal::NoRoute)),
+            Verb::Dispose { disposition, notes } => self.dispose(agent, call, disposition, notes),
+            Verb::Answer => self.answer_at_desk(agent),
+        }
+    }
+
+    /// The call that the agent talks in, which must be the one that is named.
+    fn talk_of(&self, agent: AgentId, call: Option<CallId>) -> Result<CallId, Refusal> {
+        match (call, self.talking.get(&agent).copied()) {
+            (None, Some(talk)) => Ok(talk),
+            (Some(call), Some(talk)) if call == talk => Ok(talk),
+            (Some(call), _) if self.calls.contains_key(&call) => Err(Refusal::NotYours),
+            _ => Err(Refusal::NoSuchCall),
+        }
+    }
+
+    /// The same, or the last one that the agent talked in.
+    fn known_to(&self, agent: AgentId, call: Option<CallId>) -> Result<CallId, Refusal> {
+        match (call, self.last_calls.get(&agent).copied()) {
+            (None, Some(last)) => Ok(last),
+            (Some(call), Some(last)) if call == last => Ok(last),
+            (call, _) => self.talk_of(agent, call),
+        }
+    }
+
+    fn hold_at_desk(&mut self, agent: AgentId, call: Option<CallId>) -> Result<(), Refusal> {
+        let id = self.talk_of(agent, call)?;
+        let call = self.calls.get_mut(&id).expect("an agent talks in a call that lives");
+        let caller = call.caller;
+        let talk = call.conversation.as_mut().expect("who talks is in a conversation");
+        if talk.held_by.is_some() {
+            return Err(Refusal::WrongState);
+        }
+        talk.by_desk = true;
+        let leg = talk.leg;
+        self.hold(id, leg, caller);
+        if self.planted(super::Bug::HoldsNothing) {
+            let (a, b) = (self.legs[&caller].port, self.legs[&leg].port);
+            self.media_do(media::Command::Join { a, b });
+            return Ok(());
+        }
+        let port = self.legs[&leg].port;
+        if let Some(silence) = self.config.sounds.get(SILENCE).copied() {
+            self.media_do(media::Command::Play { port, source: Source::Loop(silence), token: 0 });
+        }
+        Ok(())
+    }
+
+    fn retrieve_at_desk(&mut self, agent: AgentId, call: Option<CallId>) -> Result<(), Refusal> {
+        let id = self.talk_of(agent, call)?;
+        let call = &self.calls[&id];
+        let talk = call.conversation.as_ref().expect("who talks is in a conversation");
+        match talk.held_by {
+            Some(holder) if holder == talk.leg && talk.by_desk => {
+                let caller = call.caller;
+                self.retrieve(id, holder, caller);
+                Ok(())
+            }
+            Some(holder) if holder == talk.leg => Err(Refusal::HeldByPhone),
+            _ => Err(Refusal::WrongState),
+        }
+    }
+
+    fn attach(&mut self, agent: AgentId, call: Option<CallId>, data: BTreeMap<String, String>) -> Result<(), Refusal> {
+        let id = self.known_to(agent, call)?;
+        if let Some(call) = self.calls.get_mut(&id) {
+            let new = data.keys().filter(|name| !call.attached.contains(*name)).count();
+            if call.attached.len() + new > MAX_NAMES {
+                return Err(Refusal::Invalid("a call keeps up to 64 names"));
+            }
+            call.attached.extend(data.keys().cloned());
+        }
+        for (name, value) in data {
+            let value = self.personal(PersonalKind::Text, value);
+            self.emit(Some(id), What::DataAttached { agent, name, value });
+        }
+        Ok(())
+    }
+
+    fn dispatch(
+        &mut self,
+        agent: AgentId,
+        call: Option<CallId>,
+        queue: QueueId,
+        skills: BTreeMap<SkillId, u8>,
+        priority: i32,
+    ) -> Result<(), Refusal> {
+        let id = self.talk_of(agent, call)?;
+        let Some(settings) = self.config.center.queues.get(&queue) else { return Err(Refusal::NoSuchQueue) };
+        if self.router.queue(&queue).is_none_or(|view| view.waiting >= settings.max_waiting) {
+            return Err(Refusal::QueueRefuses);
+        }
+        let place = Place { skills, priority, ..self.place_in(queue.clone()) };
+        self.send_on(id, agent, place, TransferTo::Queue(queue));
+        Ok(())
+    }
+
+    fn send_to_agent(&mut self, agent: AgentId, call: Option<CallId>, other: AgentId) -> Result<(), Refusal> {
+        let id = self.talk_of(agent, call)?;
+        let Some(settings) = self.config.center.agents.get(&other) else { return Err(Refusal::NoSuchAgent) };
+        let from = self.calls[&id].conversation.as_ref().map(|talk| &talk.place.queue);
+        let queue = from.filter(|queue| settings.queues.contains(*queue)).or(settings.queues.first()).cloned();
+        let free = self.router.agent(other).is_some_and(acd::Agent::available);
+        let Some(queue) = queue.filter(|_| free) else { return Err(Refusal::AgentNotAvailable) };
+        let place = Place { only: Some(other), ..self.place_in(queue) };
+        self.send_on(id, agent, place, TransferTo::Agent(other));
+        Ok(())
+    }
+
+    fn place_in(&mut self, queue: QueueId) -> Place {
+        let work = WorkId(self.ids.works.take());
+        Place { work, queue, priority: 0, skills: BTreeMap::new(), arrived: self.now, only: None }
+    }
+
+    /// Ends the agent's part of the call and lets the caller wait at `place`.
+    fn send_on(&mut self, id: CallId, agent: AgentId, place: Place, to: TransferTo) {
+        self.current = Some(id);
+        let call = self.calls.get_mut(&id).expect("an agent talks in a call that lives");
+        let talk = call.conversation.take().expect("who talks is in a conversation");
+        self.talking.remove(&agent);
+        self.emit(Some(id), What::Transferred { agent, to });
+        let reason = Some(super::ending::reason(Cause::Transferred));
+        self.sip_do(sip::Command::HangUp { leg: talk.leg, reason });
+        self.clear(talk.leg, Cause::Transferred);
+        self.router_do(acd::Input::Finish { agent, queue: talk.place.queue });
+        let served = if self.planted(super::Bug::LosesWait) { Duration::ZERO } else { talk.waited };
+        let place = Place { arrived: self.now.before(served), ..place };
+        if self.planted(super::Bug::ForgetsToQueue) {
+            return self.emit(Some(id), What::Held { leg: talk.leg });
+        }
+        self.wait(id, place, false);
+    }
+
+    /// The one agent whom the caller was sent to did not take the call: anybody of the queue may.
+    pub(super) fn widen(&mut self, id: CallId) {
+        let place = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut()).map(|seeking| &mut seeking.place);
+        let Some(place) = place.filter(|place| place.only.is_some()) else { return };
+        place.only = None;
+        let Place { work, queue, priority, skills, arrived, .. } = place.clone();
+        self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
+    }
+
+    fn dispose(
+        &mut self,
+        agent: AgentId,
+        call: Option<CallId>,
+        disposition: String,
+        notes: String,
+    ) -> Result<(), Refusal> {
+        let id = self.known_to(agent, call)?;
+        let notes = (!notes.is_empty()).then(|| self.personal(PersonalKind::Text, notes));
+        self.emit(Some(id), What::Disposed { agent, disposition, notes });
+        if self.router.agent(agent).is_some_and(|agent| *agent.state() == AgentState::WrapUp) {
+            self.router_do(acd::Input::Agent { agent, change: AgentChange::WrapUpDone });
+        }
+        Ok(())
+    }
+
+    fn answer_at_desk(&mut self, agent: AgentId) -> Result<(), Refusal> {
+        match self.router.agent(agent).and_then(acd::Agent::reservation) {
+            Some(_) => Err(Refusal::PhoneCannot),
+            None => Err(Refusal::NoSuchCall),
+        }
+    }
+
+    pub(super) fn log_in(&mut self, agent: AgentId) -> Result<(), Refusal> {
+        self.known(agent)?;
+        if self.desks.insert(agent) {
+            self.emit(None, What::DeskEntered { agent });
+        }
+        self.desk_back(agent)
+    }
+
+    pub(super) fn log_out(&mut self, agent: AgentId) -> Result<(), Refusal> {
+        self.known(agent)?;
+        if self.desks.remove(&agent) {
+            self.emit(None, What::DeskLeft { agent });
+        }
+        self.tell_agent(agent, AgentChange::NotReady(LOGGED_OUT.to_owned()))
+    }
+
+    pub(super) fn desk_lost(&mut self, agent: AgentId) -> Result<(), Refusal> {
+        let on_break = self.router.agent(agent).is_some_and(|agent| agent.pause().is_some());
+        match self.desks.contains(&agent) && !on_break {
+            true => self.tell_agent(agent, AgentChange::NotReady(DESK_LOST.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn desk_back(&mut self, agent: AgentId) -> Result<(), Refusal> {
+        let ours = self.router.agent(agent).is_some_and(|agent| agent.pause() == Some(DESK_LOST));
+        match ours {
+            true => self.tell_agent(agent, AgentChange::BreakOver),
+            false => Ok(()),
+        }
+    }
+
+    fn known(&self, agent: AgentId) -> Result<(), Refusal> {
+        self.config.center.agents.get(&agent).map(|_| ()).ok_or(Refusal::NoSuchAgent)
+    }
+}

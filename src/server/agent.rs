@@ -1,0 +1,368 @@
+//! `tierline agent`: a desktop on the command line. What happens is printed; what is typed is asked.
+//!
+//! Lines are asked one after the other: each waits for the answer of the one before. `wait NAME` waits until an event of
+//! that name has come since the last `wait`, so that a file of lines is a script. A stream that is cut goes on at its
+//! cursor.
+#![allow(clippy::disallowed_methods, reason = "the shell waits")]
+
+use crate::proto::{self, command::Ask, desk_client::DeskClient, item, outcome};
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+/// How `tierline agent` was called.
+pub struct Settings {
+    /// Such as `http://127.0.0.1:50051`.
+    pub server: String,
+    pub token: String,
+    /// For `https`: a PEM file of roots.
+    pub trust: Option<std::path::PathBuf>,
+    /// Lines to ask; then it ends. Without any they are typed.
+    pub asks: Vec<String>,
+    /// Whatever comes is printed as JSON, a line each.
+    pub json: bool,
+}
+
+pub const HELP: &str = "\
+login, logout, ready, break REASON
+hold, retrieve, hangup, answer
+attach NAME=VALUE …       kept with the call, for the next agent and the ticket
+dispatch QUEUE [SKILL=LEVEL …]
+transfer QUEUE | transfer agent NUMBER | transfer number NUMBER
+dispose WORD [NOTES]      codes the call; after it, ends wrap-up
+wait EVENT                until that has come, such as delivered, established, call_ended
+help, quit";
+
+/// The pause before a stream that was cut is opened again.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// Runs until `quit`, the end of what is typed, or the last of `asks`; true if nothing was refused.
+///
+/// # Errors
+/// The server cannot be reached, or does not know the token.
+pub fn run(settings: Settings) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let good = runtime.block_on(async {
+        let desk = connect(&settings).await?;
+        let (items, mut seen) = mpsc::channel(64);
+        let watching = tokio::spawn(watch(desk.clone(), items));
+        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), refused: false };
+        let typed = settings.asks.is_empty();
+        let mut lines = Lines::new(settings.asks);
+        if typed && !settings.json {
+            println!("{HELP}");
+        }
+        loop {
+            let ended = tokio::select! {
+                line = lines.next() => match line? {
+                    Some(line) => session.line(line.trim(), &mut seen).await?,
+                    None => true,
+                },
+                item = seen.recv() => match item {
+                    Some(item) => { session.show(&item?); false }
+                    None => true,
+                },
+            };
+            if ended {
+                break;
+            }
+        }
+        watching.abort();
+        Ok(!session.refused)
+    });
+    runtime.shutdown_background(); // a read of the terminal cannot be taken back
+    good
+}
+
+/// Lines from the command line or from whoever types.
+struct Lines {
+    given: VecDeque<String>,
+    typed: Option<tokio::io::Lines<BufReader<tokio::io::Stdin>>>,
+}
+
+impl Lines {
+    fn new(given: Vec<String>) -> Lines {
+        let typed = given.is_empty().then(|| BufReader::new(tokio::io::stdin()).lines());
+        Lines { given: given.into(), typed }
+    }
+
+    async fn next(&mut self) -> Result<Option<String>> {
+        match &mut self.typed {
+            Some(typed) => Ok(typed.next_line().await?),
+            None => Ok(self.given.pop_front()),
+        }
+    }
+}
+
+type Desk = DeskClient<tonic::service::interceptor::InterceptedService<Channel, Bearer>>;
+
+/// Sends the token with everything.
+#[derive(Clone)]
+struct Bearer(MetadataValue<Ascii>);
+
+impl tonic::service::Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+async fn connect(settings: &Settings) -> Result<Desk> {
+    let mut endpoint = Endpoint::from_shared(settings.server.clone())?.connect_timeout(Duration::from_secs(5));
+    if settings.server.starts_with("https://") {
+        let file = settings.trust.as_ref().context("say with --trust which roots the server's certificate has")?;
+        let roots = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(roots)))?;
+    }
+    let channel = endpoint.connect().await;
+    let channel = channel.with_context(|| format!("nobody answers at {}", settings.server))?;
+    let token = format!("Bearer {}", settings.token).parse().context("this can be no token")?;
+    Ok(DeskClient::with_interceptor(channel, Bearer(token)))
+}
+
+/// Reads the stream, again and again. Ends with an error that asking again cannot help.
+async fn watch(mut desk: Desk, items: mpsc::Sender<Result<proto::Item>>) {
+    let mut cursor = Vec::new();
+    loop {
+        let stream = desk.watch(proto::WatchRequest { cursor: cursor.clone() }).await;
+        let ended = match stream {
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                loop {
+                    match stream.message().await {
+                        Ok(Some(item)) => {
+                            cursor.clone_from(&item.cursor);
+                            if items.send(Ok(item)).await.is_err() {
+                                return;
+                            }
+                        }
+                        Ok(None) => break tonic::Status::unavailable("the stream ended"),
+                        Err(status) => break status,
+                    }
+                }
+            }
+            Err(status) => status,
+        };
+        match ended.code() {
+            tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
+                _ = items.send(Err(anyhow::anyhow!("{}", ended.message()))).await;
+                return;
+            }
+            tonic::Code::OutOfRange => cursor.clear(), // another log: begin anew
+            _ => {}
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+struct Session {
+    desk: Desk,
+    json: bool,
+    /// Names of events since the last `wait`.
+    seen: VecDeque<String>,
+    refused: bool,
+}
+
+impl Session {
+    /// Carries a line out; true if it was the last.
+    async fn line(&mut self, line: &str, items: &mut mpsc::Receiver<Result<proto::Item>>) -> Result<bool> {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("" | "#", _) => {}
+            ("quit", _) => return Ok(true),
+            ("help", _) => println!("{HELP}"),
+            ("wait", name) => {
+                while !self.seen.iter().any(|seen| seen == name) {
+                    let item = items.recv().await.context("the stream ended")??;
+                    self.show(&item);
+                }
+                let last = self.seen.iter().position(|seen| seen == name).unwrap_or(0);
+                self.seen.drain(..=last);
+            }
+            (verb, rest) => match asked(verb, rest) {
+                Some(ask) => self.ask(line, ask).await?,
+                None => {
+                    self.refused = true;
+                    eprintln!("`{line}` is not understood; `help` says what is");
+                }
+            },
+        }
+        Ok(false)
+    }
+
+    async fn ask(&mut self, line: &str, ask: Ask) -> Result<()> {
+        let mut random = [0u8; 12];
+        getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+        let key = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let command = proto::Command { key, agent: 0, ask: Some(ask) };
+        let outcome = self.desk.r#do(command).await.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
+        match outcome.into_inner().result {
+            Some(outcome::Result::Refused(refused)) => {
+                self.refused = true;
+                let why = refused.why().as_str_name();
+                match self.json {
+                    true => println!("{}", json!({ "asked": line, "refused": why, "text": refused.text })),
+                    false => println!("  refused: {}", refused.text),
+                }
+            }
+            Some(outcome::Result::Done(_)) if self.json => println!("{}", json!({ "asked": line, "done": true })),
+            Some(outcome::Result::Done(_)) => println!("  done"),
+            None => bail!("the server's answer is empty"),
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, item: &proto::Item) {
+        let told = match &item.what {
+            Some(item::What::Event(event)) => event_json(event),
+            Some(item::What::Snapshot(snapshot)) => {
+                let mut told = serde_json::to_value(snapshot).unwrap_or_default();
+                told["type"] = "snapshot".into();
+                told
+            }
+            None => return,
+        };
+        let name = told["type"].as_str().unwrap_or_default().to_owned();
+        match self.json {
+            true => println!("{told}"),
+            false => show_line(&name, &told),
+        }
+        self.seen.push_back(name);
+        if self.seen.len() > 256 {
+            self.seen.pop_front();
+        }
+    }
+}
+
+/// An event as one flat object: `type`, `at_ms`, `call`, and its own fields.
+fn event_json(event: &proto::Event) -> Value {
+    let what = event.what.as_ref().and_then(|what| serde_json::to_value(what).ok());
+    let (name, mut fields) = match what {
+        Some(Value::Object(what)) => what.into_iter().next().unwrap_or_default(),
+        _ => Default::default(),
+    };
+    let mut told = Map::new();
+    told.insert("type".into(), name.into());
+    told.insert("at_ms".into(), event.at_ms.into());
+    told.insert("call".into(), event.call.clone().into());
+    if let Some(proto::event::What::AgentStateChanged(it)) = &event.what {
+        (fields["from"], fields["to"]) = (it.from().as_str_name().into(), it.to().as_str_name().into());
+    }
+    if let Some(proto::event::What::OfferEnded(it)) = &event.what {
+        fields["outcome"] = it.outcome().as_str_name().into();
+    }
+    if let Value::Object(fields) = fields {
+        // The call in full takes the place of its name.
+        told.extend(fields.into_iter().map(|(name, value)| match (name.as_str(), &value) {
+            ("call", Value::Object(_)) => ("case".to_owned(), value),
+            _ => (name, value),
+        }));
+    }
+    Value::Object(told)
+}
+
+fn show_line(name: &str, told: &Value) {
+    let case = &told["case"];
+    if name == "delivered" {
+        println!("* the phone rings: {} on {}", text(&case["caller"]), text(&case["line"]));
+        println!(
+            "  menu {}; keys {}; waited {} s",
+            case["menu_path"],
+            case["keys"],
+            told["waited_ms"].as_i64().unwrap_or(0) / 1000
+        );
+        println!("  {}", case["data"]);
+        return;
+    }
+    let Value::Object(fields) = told else { return };
+    let shown: Vec<String> = fields
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "type" | "at_ms"))
+        .map(|(name, value)| format!("{name}={}", text(value)))
+        .collect();
+    println!("* {name} {}", shown.join(" "));
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What a typed line asks for.
+fn asked(verb: &str, rest: &str) -> Option<Ask> {
+    let call = String::new;
+    let pair = |word: &str| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Some(match (verb, rest.split_once(' ').unwrap_or((rest, ""))) {
+        ("login", _) => Ask::LogIn(proto::LogIn {}),
+        ("logout", _) => Ask::LogOut(proto::LogOut {}),
+        ("ready", _) => Ask::Ready(proto::Ready {}),
+        ("break", _) => Ask::NotReady(proto::NotReady { reason: rest.to_owned() }),
+        ("hold", _) => Ask::Hold(proto::Hold { call: call() }),
+        ("retrieve", _) => Ask::Retrieve(proto::Retrieve { call: call() }),
+        ("hangup", _) => Ask::HangUp(proto::HangUp { call: call() }),
+        ("answer", _) => Ask::Answer(proto::Answer {}),
+        ("attach", _) => {
+            let data = rest.split_whitespace().map(pair).collect::<Option<_>>()?;
+            Ask::Attach(proto::Attach { call: call(), data })
+        }
+        ("dispatch", (queue, skills)) if !queue.is_empty() => {
+            let level = |word: &str| pair(word).and_then(|(name, level)| Some((name, level.parse().ok()?)));
+            let skills = skills.split_whitespace().map(level).collect::<Option<_>>()?;
+            Ask::Dispatch(proto::Dispatch { call: call(), queue: queue.to_owned(), skills, priority: 0 })
+        }
+        ("transfer", (kind, rest)) if !kind.is_empty() => {
+            use proto::transfer::To;
+            let to = match (kind, rest) {
+                ("agent", number) => To::Agent(number.trim().parse().ok()?),
+                ("number", number) => To::Number(number.trim().to_owned()),
+                (queue, _) => To::Queue(queue.to_owned()),
+            };
+            Ask::Transfer(proto::Transfer { call: call(), to: Some(to) })
+        }
+        ("dispose", (word, notes)) if !word.is_empty() => {
+            Ask::Dispose(proto::Dispose { call: call(), disposition: word.to_owned(), notes: notes.to_owned() })
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_lines_are_understood() {
+        let check = |line: &str, expect: Option<Ask>| {
+            let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+            assert_eq!(asked(verb, rest), expect, "{line}");
+        };
+        check("ready", Some(Ask::Ready(proto::Ready {})));
+        check("break lunch at noon", Some(Ask::NotReady(proto::NotReady { reason: "lunch at noon".into() })));
+        let data = [("name".to_owned(), "Jo".to_owned()), ("category".to_owned(), "vpn".to_owned())].into();
+        check("attach name=Jo category=vpn", Some(Ask::Attach(proto::Attach { call: String::new(), data })));
+        check("attach Jo", None);
+        let skills = [("network".to_owned(), 5)].into();
+        let dispatch = proto::Dispatch { queue: "level-1".into(), skills, ..Default::default() };
+        check("dispatch level-1 network=5", Some(Ask::Dispatch(dispatch)));
+        check("dispatch", None);
+        let agent = proto::Transfer { call: String::new(), to: Some(proto::transfer::To::Agent(1002)) };
+        check("transfer agent 1002", Some(Ask::Transfer(agent)));
+        check("transfer agent Ben", None);
+        let dispose =
+            proto::Dispose { call: String::new(), disposition: "solved".into(), notes: "it was the cable".into() };
+        check("dispose solved it was the cable", Some(Ask::Dispose(dispose)));
+        check("sing", None);
+    }
+
+    #[test]
+    fn an_event_is_one_flat_object() {
+        let what = proto::event::What::Queued(proto::Queued { queue: "general".into(), ..Default::default() });
+        let event = proto::Event { at_ms: 5, call: "c0-1-1".into(), what: Some(what) };
+        let told = event_json(&event);
+        assert_eq!((told["type"].as_str(), told["queue"].as_str()), (Some("queued"), Some("general")));
+        assert_eq!((told["call"].as_str(), told["at_ms"].as_i64()), (Some("c0-1-1"), Some(5)));
+    }
+}

@@ -1,0 +1,154 @@
+//! gRPC for desktops: who asks, commands, the event stream, health, reflection.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `tokens` | who somebody is |
+//! | `asking` | a command's way to the engine and back |
+//! | `hub` | events from the log to all who look |
+//! | `watching` | one reader's stream |
+//! | `presence` | desktops that are gone |
+//!
+//! Events are read from the log after they were committed: what a desktop has seen, a restart remembers.
+
+mod asking;
+mod hub;
+mod presence;
+pub mod tokens;
+mod watching;
+
+pub use asking::Replies;
+
+use super::inbox::Inbox;
+use super::store::Store;
+use crate::center::Center;
+use crate::command::Actor;
+use crate::config::CtiSettings;
+use crate::proto;
+use crate::proto::desk_server::{Desk, DeskServer};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokens::Tokens;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+/// A command is small; notes are its longest part. One whole Attach of 64 values of 1,000 bytes fits.
+const LONGEST_MESSAGE: usize = 128 * 1024;
+/// A connection's commands and streams at once.
+const STREAMS_PER_CONNECTION: u32 = 64;
+/// A peer that is gone without a word is known to be so within the sum of both.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_ANSWER: Duration = Duration::from_secs(5);
+
+/// What the service stands on.
+pub struct Ground {
+    pub center: Center,
+    pub data: PathBuf,
+    pub inbox: Inbox,
+    pub replies: Replies,
+    pub store: Arc<Store>,
+    /// The last event before this start.
+    pub before: u64,
+    /// Agents who had logged in at a desktop before it.
+    pub desks: std::collections::BTreeSet<crate::ids::AgentId>,
+}
+
+/// What is opened before anything serves.
+pub struct Opened {
+    pub listener: TcpListener,
+    pub secrets: Secrets,
+}
+
+/// What proves who somebody is, and who we are.
+pub struct Secrets {
+    tokens: Tokens,
+    tls: Option<tonic::transport::Identity>,
+}
+
+/// Reads tokens and certificates.
+///
+/// # Errors
+/// One of them cannot be had.
+pub fn secrets(settings: &CtiSettings, center: &Center, data: &Path) -> Result<Secrets> {
+    let tokens = Tokens::load(settings, center, data)?;
+    let tls = settings.tls.as_ref().map(|(certificate, key)| identity(certificate, key)).transpose()?;
+    Ok(Secrets { tokens, tls })
+}
+
+fn identity(certificate: &Path, key: &Path) -> Result<tonic::transport::Identity> {
+    let read = |file: &Path| std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    Ok(tonic::transport::Identity::from_pem(read(certificate)?, read(key)?))
+}
+
+/// Serves until the future is dropped.
+///
+/// # Errors
+/// The certificate cannot be used, or the log cannot be read.
+pub fn serve(
+    opened: Opened,
+    settings: &CtiSettings,
+    ground: Ground,
+) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
+    let (committed, watched) = watch::channel(ground.before);
+    ground.store.on_commit(Box::new(move |seq| _ = committed.send(seq)));
+    let hub = hub::Hub::start(&ground, watched.clone(), settings.waiting as usize)?;
+    let presence = presence::Presence::start(settings.desk_lost, ground.inbox.clone(), Arc::clone(&hub));
+    let limits = watching::Limits::new(settings);
+    let service = Service {
+        tokens: Arc::new(opened.secrets.tokens),
+        asking: asking::Asking::new(ground.inbox, ground.replies, watched),
+        watching: watching::Watching { center: ground.center, data: ground.data, hub, presence, limits },
+    };
+    let mut server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PING_ANSWER))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION);
+    if let Some(identity) = opened.secrets.tls {
+        server = server.tls_config(tonic::transport::ServerTlsConfig::new().identity(identity))?;
+    }
+    let incoming = tonic::transport::server::TcpIncoming::from(opened.listener).with_nodelay(Some(true));
+    let desk = DeskServer::new(service).max_decoding_message_size(LONGEST_MESSAGE);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTION)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    Ok(async move {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<DeskServer<Service>>().await;
+        let router = server.add_service(health_service).add_service(reflection).add_service(desk);
+        router.serve_with_incoming(incoming).await.context("gRPC has ended")
+    })
+}
+
+/// The desk's service.
+pub struct Service {
+    tokens: Arc<Tokens>,
+    asking: asking::Asking,
+    watching: watching::Watching,
+}
+
+impl Service {
+    fn who<T>(&self, request: &Request<T>) -> Result<Actor, Status> {
+        let written = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let token = written.and_then(|value| value.strip_prefix("Bearer "));
+        let actor = token.and_then(|token| self.tokens.owner(token));
+        actor.ok_or_else(|| Status::unauthenticated("send `authorization: Bearer TOKEN` with a token that is known"))
+    }
+}
+
+#[tonic::async_trait]
+impl Desk for Service {
+    async fn r#do(&self, request: Request<proto::Command>) -> Result<Response<proto::Outcome>, Status> {
+        let actor = self.who(&request)?;
+        Ok(Response::new(self.asking.ask(actor, request.into_inner()).await))
+    }
+
+    type WatchStream = watching::Stream;
+
+    async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<watching::Stream>, Status> {
+        let actor = self.who(&request)?;
+        Ok(Response::new(self.watching.open(actor, &request.into_inner().cursor)?))
+    }
+}

@@ -1,0 +1,209 @@
+//! One reader's stream: a snapshot and then live, or first from the log what he has not seen.
+
+use super::super::store::Reader;
+use super::hub::{self, Hub, PORTION, Subscriber};
+use super::presence::{Presence, Present};
+use crate::center::Center;
+use crate::command::Actor;
+use crate::config::CtiSettings;
+use crate::cti::{self, Cursor, View, Viewer};
+use crate::event::Event;
+use crate::proto::{Item, item};
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tonic::Status;
+
+/// A reader who catches up and takes nothing for so long is cut.
+const STALLED: Duration = Duration::from_secs(10);
+/// Readers who catch up at once; others wait for their turn.
+const CATCHING_UP: usize = 8;
+
+pub struct Watching {
+    pub center: Center,
+    pub data: PathBuf,
+    pub hub: Arc<Hub>,
+    pub presence: Arc<Presence>,
+    pub limits: Arc<Limits>,
+}
+
+/// How many may look.
+pub struct Limits {
+    all: usize,
+    each: usize,
+    open: Mutex<BTreeMap<Actor, usize>>,
+    catching_up: Arc<Semaphore>,
+}
+
+impl Limits {
+    pub fn new(settings: &CtiSettings) -> Arc<Limits> {
+        let (all, each) = (settings.streams as usize, settings.streams_each as usize);
+        let catching_up = Arc::new(Semaphore::new(CATCHING_UP));
+        Arc::new(Limits { all, each, open: Mutex::default(), catching_up })
+    }
+
+    fn enter(self: &Arc<Limits>, actor: &Actor) -> Result<Entered, Status> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.values().sum::<usize>() >= self.all || open.get(actor).is_some_and(|n| *n >= self.each) {
+            return Err(Status::resource_exhausted("too many streams are open; close one"));
+        }
+        *open.entry(actor.clone()).or_default() += 1;
+        Ok(Entered { limits: Arc::clone(self), actor: actor.clone() })
+    }
+}
+
+/// One stream, as long as it is open.
+struct Entered {
+    limits: Arc<Limits>,
+    actor: Actor,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut open = self.limits.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = open.get_mut(&self.actor).map(|n| {
+            *n -= 1;
+            *n
+        });
+        if left == Some(0) {
+            open.remove(&self.actor);
+        }
+    }
+}
+
+/// What a reader reads.
+pub struct Stream {
+    items: mpsc::Receiver<Item>,
+    cut: Arc<AtomicBool>,
+    ended: bool,
+    _entered: Entered,
+    _present: Option<Present>,
+}
+
+impl tokio_stream::Stream for Stream {
+    type Item = Result<Item, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = std::task::ready!(self.items.poll_recv(context));
+        Poll::Ready(Some(next.ok_or_else(|| {
+            self.ended = true;
+            match self.cut.load(Relaxed) {
+                true => Status::resource_exhausted("too slow: go on at the cursor of the last item"),
+                false => Status::unavailable("the stream ended: go on at the cursor of the last item"),
+            }
+        })))
+    }
+}
+
+impl Watching {
+    pub fn open(&self, actor: Actor, cursor: &[u8]) -> Result<Stream, Status> {
+        let viewer = Viewer::of(&actor, &self.center);
+        let viewer = Arc::new(viewer.ok_or_else(|| Status::permission_denied("the configuration no longer has you"))?);
+        let entered = self.limits.enter(&actor)?;
+        let (items, stream) = mpsc::channel(self.hub.waiting);
+        let cut = Arc::<AtomicBool>::default();
+        let subscriber = Subscriber { viewer, items, cut: Arc::clone(&cut), unseen: 0 };
+        if cursor.is_empty() {
+            self.begin(subscriber);
+        } else {
+            self.resume(subscriber, cursor)?;
+        }
+        let present = match actor {
+            Actor::Agent(agent) => Some(self.presence.enter(agent)),
+            _ => None,
+        };
+        Ok(Stream { items: stream, cut, ended: false, _entered: entered, _present: present })
+    }
+
+    /// The snapshot, and from there on live: both of one moment.
+    fn begin(&self, subscriber: Subscriber) {
+        let mut state = self.hub.lock();
+        let snapshot = cti::snapshot(&state.view, &subscriber.viewer, &self.center);
+        let item = Item { cursor: state.at.to_bytes(), what: Some(item::What::Snapshot(snapshot)) };
+        if subscriber.items.try_send(item).is_ok() {
+            state.subscribers.push(subscriber);
+        }
+    }
+
+    fn resume(&self, subscriber: Subscriber, cursor: &[u8]) -> Result<(), Status> {
+        let foreign = || Status::out_of_range("the cursor is not one of this log; begin without one");
+        let cursor = Cursor::from_bytes(cursor).ok_or_else(foreign)?;
+        let failed = |why: anyhow::Error| Status::unavailable(format!("the log cannot be read: {why:#}"));
+        let reader = Reader::open(&self.data).and_then(|reader| reader.context("there is none")).map_err(failed)?;
+        let known = cursor.seq == 0 || reader.at(cursor.seq).map_err(failed)? == Some(cursor.at);
+        if !known {
+            return Err(foreign());
+        }
+        let (hub, turns) = (Arc::clone(&self.hub), Arc::clone(&self.limits.catching_up));
+        tokio::spawn(async move {
+            let Ok(_turn) = turns.acquire_owned().await else { return };
+            let runtime = tokio::runtime::Handle::current();
+            let caught_up = tokio::task::spawn_blocking(move || {
+                let catching_up = CatchingUp { reader, hub, subscriber, view: View::default(), at: cursor, runtime };
+                catching_up.run()
+            });
+            if let Ok(Err(why)) = caught_up.await {
+                eprintln!("tierline: a desktop that resumes hears nothing: {why:#}");
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A reader on his way from his cursor to now.
+struct CatchingUp {
+    reader: Reader,
+    hub: Arc<Hub>,
+    subscriber: Subscriber,
+    view: View,
+    at: Cursor,
+    runtime: tokio::runtime::Handle,
+}
+
+impl CatchingUp {
+    fn run(mut self) -> Result<()> {
+        loop {
+            let until = {
+                let mut state = self.hub.lock();
+                if state.at.seq <= self.at.seq {
+                    state.subscribers.push(self.subscriber);
+                    return Ok(());
+                }
+                state.at.seq
+            };
+            let events = self.reader.after(self.at.seq, PORTION)?;
+            for event in events.iter().filter(|event| event.seq <= until) {
+                if !self.take(event)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// False if he is gone or too slow.
+    fn take(&mut self, event: &Event) -> Result<bool> {
+        hub::acquaint(&mut self.view, &self.reader, event)?;
+        self.at = Cursor { seq: event.seq, at: event.at };
+        let told = hub::tell(&mut self.view, event);
+        let item = hub::item_for(&self.subscriber.viewer, told.as_ref(), self.at, &mut self.subscriber.unseen);
+        let Some(item) = item else { return Ok(!self.subscriber.items.is_closed()) };
+        let sending = tokio::time::timeout(STALLED, self.subscriber.items.send(item));
+        match self.runtime.block_on(sending) {
+            Ok(sent) => Ok(sent.is_ok()),
+            Err(_) => {
+                self.subscriber.cut.store(true, Relaxed);
+                Ok(false)
+            }
+        }
+    }
+}

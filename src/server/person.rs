@@ -1,0 +1,28 @@
+//! `tierline person erase`: a person's number, and what was keyed and noted in the person's calls, leave the log.
+//!
+//! Texts are overwritten where they are (`store` says why that leaves no copy), on a connection of its own beside a
+//! running server, and the write-ahead log is emptied. A call that runs has its dialog in the log until it ends, and a
+//! running server may hold its texts in memory: such a call is left, and told.
+
+use super::store;
+use anyhow::{Result, bail};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Erases, and says what was erased.
+///
+/// # Errors
+/// There is no log, it cannot be written, or somebody reads it for so long that copies remain.
+pub fn erase(data: &Path, number: &str) -> Result<String> {
+    if number.trim().is_empty() {
+        bail!("say which number");
+    }
+    let erased = store::erase_person(data, number.trim())?;
+    let mut text = String::new();
+    writeln!(text, "erased {} texts of {} calls", erased.texts, erased.calls)?;
+    if erased.running > 0 {
+        writeln!(text, "{} calls of this person still run; erase again when they have ended", erased.running)?;
+    }
+    writeln!(text, "not touched: the ticketing system, recordings of inputs (`serve --record`), backups")?;
+    Ok(text)
+}

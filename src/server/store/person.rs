@@ -1,0 +1,140 @@
+//! Erasing what is kept of one person.
+
+use super::{reader, schema, writer};
+use crate::event::{Event, PersonalKind, What};
+use crate::ids::CallId;
+use crate::log::{self, OpenKey};
+use anyhow::{Context, Result, ensure};
+use rusqlite::{Connection, TransactionBehavior, params};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErasedPerson {
+    pub calls: u64,
+    pub texts: u64,
+    /// Calls that still run: left as they are.
+    pub running: u64,
+}
+
+/// Rows looked at in one go, so that a writer does not wait long.
+const PORTION: i64 = 2_000;
+
+/// Erases the texts of all calls from `number`, also while a server writes.
+///
+/// # Errors
+/// There is no log, it cannot be written, or its write-ahead log cannot be emptied because somebody reads it.
+pub fn erase_person(dir: &Path, number: &str) -> Result<ErasedPerson> {
+    let path = schema::file(dir);
+    ensure!(path.try_exists()?, "there is no log in `{}`", dir.display());
+    let mut conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    conn.pragma_update(None, "secure_delete", true)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    schema::check_version(&conn)?;
+    let handles = handles_of(&conn, number)?;
+    let open: BTreeSet<CallId> = reader::open_events(&conn)?
+        .iter()
+        .filter_map(|event| match log::open_change(event) {
+            Some(log::OpenChange::Open(OpenKey::Call(call))) => Some(call),
+            _ => None,
+        })
+        .collect();
+    let mut erased = ErasedPerson::default();
+    for call in calls_of(&conn, &handles)? {
+        if open.contains(&call) {
+            erased.running += 1;
+            continue;
+        }
+        erased.calls += 1;
+        erased.texts += erase_call(&mut conn, call)?;
+    }
+    // Numbers that stand in no call's beginning, such as one that a call was sent on to.
+    if erased.running == 0 {
+        erased.texts += erase_texts(&mut conn, &handles)?;
+    }
+    ensure!(
+        writer::truncate_log(&conn),
+        "all is erased, but somebody reads the log: copies remain in `{}-wal` until the next hour or stop",
+        path.display()
+    );
+    Ok(erased)
+}
+
+/// Handles of texts that are this number, written in whatever way.
+fn handles_of(conn: &Connection, number: &str) -> Result<BTreeSet<u64>> {
+    let kinds = [PersonalKind::Number, PersonalKind::Text].map(schema::kind);
+    let mut query = conn.prepare("SELECT handle, text FROM personal WHERE kind IN (?1, ?2)")?;
+    let mut handles = BTreeSet::new();
+    let mut rows = query.query(kinds)?;
+    while let Some(row) = rows.next()? {
+        let (handle, text): (i64, String) = (row.get(0)?, row.get(1)?);
+        if names(&text, number) {
+            handles.insert(handle as u64);
+        }
+    }
+    Ok(handles)
+}
+
+/// Whether `text`, a SIP or tel URI or a plain number, is `number`.
+fn names(text: &str, number: &str) -> bool {
+    text == number || crate::sip::uri::Uri::parse(text).is_ok_and(|uri| uri.user_decoded() == number)
+}
+
+/// Calls that began with one of these, oldest first.
+fn calls_of(conn: &Connection, handles: &BTreeSet<u64>) -> Result<BTreeSet<CallId>> {
+    let (mut calls, mut after) = (BTreeSet::new(), 0);
+    let sql = "SELECT seq, version, lines FROM event WHERE seq > ?1 AND call IS NOT NULL ORDER BY seq LIMIT ?2";
+    loop {
+        let mut query = conn.prepare_cached(sql)?;
+        let mut rows = query.query(params![after, PORTION])?;
+        let mut any = false;
+        while let Some(row) = rows.next()? {
+            any = true;
+            after = row.get(0)?;
+            let (version, lines): (u32, String) = (row.get(1)?, row.get(2)?);
+            for line in lines.split('\n').filter(|line| line.contains("CallArrived") || line.contains("\"Number\"")) {
+                let event: Event = log::decode(version, line).map_err(|why| anyhow::anyhow!("{why}"))?;
+                if event.what.personal().is_some_and(|personal| handles.contains(&personal.handle)) {
+                    calls.extend(event.call);
+                }
+            }
+        }
+        if !any {
+            return Ok(calls);
+        }
+    }
+}
+
+fn erase_call(conn: &mut Connection, call: CallId) -> Result<u64> {
+    let mut handles = BTreeSet::new();
+    {
+        let mut query = conn.prepare_cached("SELECT version, lines FROM event WHERE call = ?1")?;
+        let mut rows = query.query([call.0 as i64])?;
+        while let Some(row) = rows.next()? {
+            let (version, lines): (u32, String) = (row.get(0)?, row.get(1)?);
+            for line in lines.split('\n') {
+                let event: Event = log::decode(version, line).map_err(|why| anyhow::anyhow!("{why}"))?;
+                let of_call = event.call == Some(call) && !matches!(event.what, What::PhoneRegistered { .. });
+                handles.extend(event.what.personal().filter(|_| of_call).map(|personal| personal.handle));
+            }
+        }
+    }
+    erase_texts(conn, &handles)
+}
+
+fn erase_texts(conn: &mut Connection, handles: &BTreeSet<u64>) -> Result<u64> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut erased = 0;
+    {
+        let sql = "UPDATE personal SET kind = ?2, text = zeroblob(length(CAST(text AS BLOB)))
+                   WHERE handle = ?1 AND kind <> ?2";
+        let mut erase = tx.prepare_cached(sql)?;
+        for handle in handles {
+            erased += erase.execute(params![*handle as i64, schema::ERASED])? as u64;
+        }
+    }
+    tx.commit()?;
+    Ok(erased)
+}

@@ -1,0 +1,67 @@
+//! A person's texts are gone from every file, and nobody else's.
+
+use super::erased::never_wait_for_readers;
+use super::*;
+use crate::event::PersonalKind;
+
+const OTHER: &str = "sip:+4989765@example.org";
+
+/// Handles grow, as the engine's do.
+fn caller_of(call: u64, text: &str) -> What {
+    let caller = personal(PersonalKind::Number, call * 3, text);
+    What::CallArrived { leg: LegId(call), line: None, by_agent: None, language: "en".into(), caller }
+}
+
+fn note(handle: u64, text: &str) -> What {
+    let value = personal(PersonalKind::Text, handle, text);
+    What::DataAttached { agent: crate::ids::AgentId(1001), name: "summary".into(), value }
+}
+
+fn notes(handle: u64, text: &str) -> What {
+    let notes = Some(personal(PersonalKind::Text, handle, text));
+    What::Disposed { agent: crate::ids::AgentId(1001), disposition: "solved".into(), notes }
+}
+
+/// Many calls of two people, in turn, with long and short texts; some of each person's still in the write-ahead log.
+#[test]
+fn what_is_kept_of_a_person_leaves_every_file_while_a_server_writes() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    let mut seq = 0;
+    for call in 1..=200u64 {
+        let (who, mark) = if call % 2 == 0 { (OTHER, "kept") } else { ("sip:+4930123@example.org", "gone") };
+        let long = format!("{mark}-notes-{}", "x".repeat((call * 7919 % 6000) as usize));
+        let whats = [caller_of(call, who), note(call * 3 + 1, &format!("{mark}-summary")), notes(call * 3 + 2, &long)];
+        for what in whats {
+            seq += 1;
+            store.append(vec![event(seq, call, what)]);
+        }
+        seq += 1;
+        append(&store, &[ended(seq, call)]);
+    }
+    assert!(dir.hold("+4930123") && dir.hold("gone-summary") && dir.hold("gone-notes"), "the check would find them");
+    let erased = erase_person(&dir.0, "+4930123").unwrap();
+    assert_eq!(erased, ErasedPerson { calls: 100, texts: 300, running: 0 });
+    assert!(!dir.hold("+4930123") && !dir.hold("gone-summary") && !dir.hold("gone-notes"), "a file still holds it");
+    assert!(dir.hold(OTHER) && dir.hold("kept-summary") && dir.hold("kept-notes"));
+    append(&store, &[event(seq + 1, 500, caller_of(500, OTHER)), ended(seq + 2, 500)]);
+    let reader = Reader::open(&dir.0).unwrap().unwrap();
+    let mut events = reader.events(CallId(1)).unwrap();
+    reader.join_texts(&mut events).unwrap();
+    assert_eq!(events.len(), 4, "no event is gone");
+    assert!(events.iter().all(|event| event.what.personal().is_none_or(|personal| personal.text.is_none())));
+    assert_eq!(erase_person(&dir.0, "+4930123").unwrap(), ErasedPerson::default(), "nothing is left to erase");
+}
+
+#[test]
+fn a_call_that_runs_is_left_and_told_and_a_reader_in_the_way_too() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    never_wait_for_readers(&store);
+    append(&store, &[event(1, 1, caller_of(1, "tel:+4930123"))]);
+    assert_eq!(erase_person(&dir.0, "+4930123").unwrap(), ErasedPerson { calls: 0, texts: 0, running: 1 });
+    append(&store, &[ended(2, 1)]);
+    assert_eq!(erase_person(&dir.0, "+4930123").unwrap(), ErasedPerson { calls: 1, texts: 1, running: 0 });
+    assert!(!dir.hold("+4930123"));
+    assert!(erase_person(&dir.0.join("nowhere"), "1").is_err());
+}

@@ -1,0 +1,335 @@
+//! The ticketing system's client: carries what the outbox ([`crate::ticketing`]) wants said, and writes down what was
+//! said. A thread of its own reads the log and the answers; requests run side by side on tokio.
+//!
+//! `ticketing.db` in the data directory holds where in the log a start must begin, and the keys of what is done since.
+//! No personal data: requests are made anew from the log.
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+pub mod example;
+
+use super::clock;
+use super::store::{Reader, Store};
+use crate::config::TicketingSettings;
+use crate::ids::CallId;
+use crate::proto::{self, ticketing_client::TicketingClient};
+use crate::ticketing::{Failure, Input, Numbers, Outbox, Output, Request, Response, Settings};
+use crate::time::Wall;
+use anyhow::{Context, Result};
+use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
+
+/// Events read at once.
+const PORTION: usize = 256;
+/// How long the thread sleeps at most.
+const NAP: Duration = Duration::from_secs(60);
+
+/// What wakes the thread.
+enum News {
+    Committed,
+    Answered(CallId, Result<Response, Failure>),
+    Stop,
+}
+
+/// The client as it runs.
+pub struct Ticketing {
+    news: Sender<News>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    numbers: Arc<Mutex<Numbers>>,
+    pub line: Line,
+}
+
+impl Ticketing {
+    /// `next`: the first event of this start, where a first start begins.
+    ///
+    /// # Errors
+    /// Its own file or the token's cannot be read.
+    pub fn start(settings: &TicketingSettings, data: &Path, store: &Store, next: u64) -> Result<Ticketing> {
+        let runtime = tokio::runtime::Handle::current();
+        let line = Line::new(settings)?;
+        let (news, heard) = channel();
+        let committed = news.clone();
+        store.on_commit(Box::new(move |_| _ = committed.send(News::Committed)));
+        let memory = Memory::open(data, next).context("cannot open ticketing.db")?;
+        let outbox = Outbox::new(
+            Settings {
+                pop_expires: settings.pop_expires,
+                retry: settings.retry,
+                retry_most: settings.retry_most,
+                parallel: settings.parallel as usize,
+            },
+            memory.done()?,
+            memory.low,
+        );
+        let reader = Reader::open(data)?.context("there is no log")?;
+        let numbers = Arc::<Mutex<Numbers>>::default();
+        let at = memory.low - 1;
+        let clerk = Clerk {
+            outbox,
+            memory,
+            reader,
+            at,
+            line: line.clone(),
+            runtime,
+            news: news.clone(),
+            numbers: Arc::clone(&numbers),
+        };
+        let thread = std::thread::Builder::new().name("ticketing".into()).spawn(move || clerk.run(&heard))?;
+        Ok(Ticketing { news, thread: Some(thread), numbers, line })
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        *self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Ticketing {
+    fn drop(&mut self) {
+        _ = self.news.send(News::Stop);
+        self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// The thread's own.
+struct Clerk {
+    outbox: Outbox,
+    memory: Memory,
+    reader: Reader,
+    /// The last event that was read.
+    at: u64,
+    line: Line,
+    runtime: tokio::runtime::Handle,
+    news: Sender<News>,
+    numbers: Arc<Mutex<Numbers>>,
+}
+
+impl Clerk {
+    fn run(mut self, heard: &Receiver<News>) {
+        loop {
+            if let Err(why) = self.read().and_then(|()| self.carry_out()) {
+                eprintln!("tierline: the ticketing system is told later: {why:#}");
+            }
+            *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.numbers();
+            let wait = self.outbox.deadline().map_or(NAP, |at| until(at).min(NAP));
+            match heard.recv_timeout(wait) {
+                Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(News::Answered(call, result)) => {
+                    self.outbox.handle(clock::wall(), Input::Answered { call, result });
+                }
+                Ok(News::Committed) => {}
+                Err(RecvTimeoutError::Timeout) => self.outbox.handle(clock::wall(), Input::Timeout),
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<()> {
+        while self.outbox.wants_more() {
+            let events = self.reader.after(self.at, PORTION)?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            for event in events {
+                self.at = event.seq;
+                self.outbox.handle(clock::wall(), Input::Event(Box::new(event)));
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self) -> Result<()> {
+        let mut notes = Vec::new();
+        while let Some(output) = self.outbox.poll() {
+            match output {
+                Output::Send { call, request } => {
+                    let (line, news) = (self.line.clone(), self.news.clone());
+                    self.runtime.spawn(async move {
+                        let result = line.say(request).await;
+                        _ = news.send(News::Answered(call, result));
+                    });
+                }
+                note => notes.push(note),
+            }
+        }
+        self.memory.write(&notes, self.outbox.low())
+    }
+}
+
+fn until(at: Wall) -> Duration {
+    Duration::from_millis(u64::try_from(at.0 - clock::wall().0).unwrap_or(0).max(1))
+}
+
+/// What survives a kill.
+struct Memory {
+    conn: Connection,
+    low: u64,
+}
+
+impl Memory {
+    fn open(data: &Path, next: u64) -> Result<Memory> {
+        let conn = Connection::open(data.join("ticketing.db"))?;
+        conn.pragma_update(None, "journal_mode", "wal")?;
+        conn.pragma_update(None, "synchronous", "full")?;
+        conn.pragma_update(None, "secure_delete", true)?;
+        conn.execute_batch(
+            "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE IF NOT EXISTS done(key TEXT PRIMARY KEY, call INTEGER NOT NULL, result TEXT NOT NULL);
+             CREATE INDEX IF NOT EXISTS done_call ON done(call);",
+        )?;
+        conn.execute("INSERT OR IGNORE INTO meta VALUES ('low', ?1)", [next as i64])?;
+        let low = conn.query_row("SELECT value FROM meta WHERE key = 'low'", [], |row| row.get::<_, i64>(0))? as u64;
+        // A log that was begun anew has smaller numbers.
+        Ok(Memory { conn, low: low.min(next).max(1) })
+    }
+
+    fn done(&self) -> Result<BTreeMap<String, String>> {
+        let mut query = self.conn.prepare("SELECT key, result FROM done")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn write(&mut self, notes: &[Output], low: u64) -> Result<()> {
+        if notes.is_empty() {
+            return Ok(()); // where to begin is written with the next note
+        }
+        let tx = self.conn.transaction()?;
+        for note in notes {
+            match note {
+                Output::Done { call, key, result } => {
+                    tx.prepare_cached("INSERT OR REPLACE INTO done VALUES (?1, ?2, ?3)")?.execute(params![
+                        key,
+                        call.0 as i64,
+                        result
+                    ])?;
+                }
+                Output::Forget { call } => {
+                    tx.prepare_cached("DELETE FROM done WHERE call = ?1")?.execute([call.0 as i64])?;
+                }
+                Output::Send { .. } => {}
+            }
+        }
+        tx.execute("UPDATE meta SET value = ?1 WHERE key = 'low'", [low as i64])?;
+        tx.commit()?;
+        self.low = low;
+        Ok(())
+    }
+}
+
+/// The way to the ticketing system. Connects when it is needed, again and again.
+#[derive(Clone)]
+pub struct Line {
+    client: TicketingClient<Channel>,
+    token: Option<MetadataValue<Ascii>>,
+    timeout: Duration,
+}
+
+impl Line {
+    /// # Errors
+    /// The address, the token's file or the roots cannot be used.
+    pub fn new(settings: &TicketingSettings) -> Result<Line> {
+        let mut endpoint = Endpoint::from_shared(settings.address.clone())?
+            .connect_timeout(settings.timeout)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_while_idle(true);
+        if settings.address.starts_with("https://") {
+            let mut tls = ClientTlsConfig::new();
+            let roots = match &settings.trust {
+                Some(file) => vec![std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?],
+                None => system_roots(),
+            };
+            tls = tls.ca_certificates(roots.into_iter().map(Certificate::from_pem));
+            endpoint = endpoint.tls_config(tls)?;
+        }
+        let token = settings.token_file.as_deref().map(token).transpose()?;
+        let client = TicketingClient::new(endpoint.connect_lazy());
+        Ok(Line { client, token, timeout: settings.timeout })
+    }
+
+    fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(self.timeout);
+        self.token.iter().for_each(|token| _ = request.metadata_mut().insert("authorization", token.clone()));
+        request
+    }
+
+    async fn say(&self, request: Request) -> Result<Response, Failure> {
+        let mut client = self.client.clone();
+        let answer = async move {
+            Ok(match request {
+                Request::Find(it) => Response::Found(client.find_caller(self.request(it)).await?.into_inner()),
+                Request::Open(it) => Response::Opened(client.open_ticket(self.request(it)).await?.into_inner()),
+                Request::Pop(it) => client.screen_pop(self.request(it)).await.map(|_| Response::Taken)?,
+                Request::Follow(it) => client.follow_call(self.request(it)).await.map(|_| Response::Taken)?,
+            })
+        };
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(said) => said.map_err(|status: Status| failure(&status)),
+            Err(_) => Err(Failure::Later),
+        }
+    }
+
+    /// The status of a ticket; none: there is no such ticket.
+    ///
+    /// # Errors
+    /// Nobody answers in time.
+    pub async fn status(&self, ticket: String, number: String) -> Result<Option<proto::TicketStatusResponse>, Failure> {
+        let request = self.request(proto::TicketStatusRequest { ticket, number });
+        let mut client = self.client.clone();
+        match tokio::time::timeout(self.timeout, client.ticket_status(request)).await {
+            Ok(Ok(answer)) => Ok(Some(answer.into_inner()).filter(|answer| answer.found)),
+            Ok(Err(status)) => Err(failure(&status)),
+            Err(_) => Err(Failure::Later),
+        }
+    }
+}
+
+/// The proto file says which codes mean "never".
+fn failure(status: &Status) -> Failure {
+    match status.code() {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented => Failure::Never,
+        _ => Failure::Later,
+    }
+}
+
+fn token(file: &Path) -> Result<MetadataValue<Ascii>> {
+    super::accounts::check_mode(file)?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let first = text.lines().next().unwrap_or_default().trim();
+    format!("Bearer {first}").parse().with_context(|| format!("{} holds no usable token", file.display()))
+}
+
+/// The system's roots, as PEM.
+fn system_roots() -> Vec<Vec<u8>> {
+    let pem = |der: &[u8]| {
+        let text = base64(der);
+        format!("-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n").into_bytes()
+    };
+    rustls_native_certs::load_native_certs().certs.iter().map(|der| pem(der.as_ref())).collect()
+}
+
+/// Base64 in lines (RFC 7468).
+fn base64(der: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for (number, three) in der.chunks(3).enumerate() {
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= three.len() { char::from(letter) } else { '=' });
+        }
+        if number % 16 == 15 {
+            text.push('\n');
+        }
+    }
+    text + "\n"
+}

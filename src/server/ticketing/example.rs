@@ -1,0 +1,185 @@
+//! A small ticketing system, to try things with and to read before writing a real one: tickets, screen-pops and
+//! histories in SQLite. What came with a key that is known is answered as before and changes nothing.
+
+use crate::proto::ticketing_server::{Ticketing, TicketingServer};
+use crate::proto::{self, follow_call_request::What as Follow};
+use anyhow::{Context, Result};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status};
+
+/// What a ticket is, and what is remembered of calls.
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS caller(number TEXT PRIMARY KEY, name TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS ticket(id INTEGER PRIMARY KEY AUTOINCREMENT, number TEXT, title TEXT, category TEXT,
+        impact TEXT, urgency TEXT, status TEXT NOT NULL, keys TEXT, call TEXT, agent INTEGER);
+    CREATE TABLE IF NOT EXISTS pop(id INTEGER PRIMARY KEY AUTOINCREMENT, agent INTEGER, call TEXT, text TEXT);
+    CREATE TABLE IF NOT EXISTS history(id INTEGER PRIMARY KEY AUTOINCREMENT, call TEXT, ticket TEXT, text TEXT);
+    CREATE TABLE IF NOT EXISTS told(key TEXT PRIMARY KEY, answer TEXT NOT NULL);
+";
+
+/// The first ticket's number.
+const FIRST: i64 = 1000;
+
+/// Serves until Ctrl-C.
+///
+/// # Errors
+/// The port or the file cannot be had.
+pub fn serve(listen: SocketAddr, data: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let example = Example::open(data)?;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        println!("tickets are kept in {}; Tierline finds them at http://{listen}", data.join("tickets.db").display());
+        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTION)
+            .build_v1()?;
+        let server = tonic::transport::Server::builder()
+            .add_service(reflection)
+            .add_service(TicketingServer::new(example))
+            .serve_with_incoming(incoming);
+        tokio::select! {
+            served = server => served.context("gRPC has ended"),
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        }
+    })
+}
+
+#[derive(Clone)]
+struct Example(Arc<Mutex<Connection>>);
+
+impl Example {
+    fn open(data: &Path) -> Result<Example> {
+        std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+        let conn = Connection::open(data.join("tickets.db"))?;
+        conn.pragma_update(None, "journal_mode", "wal")?;
+        conn.execute_batch(TABLES)?;
+        let begin = "INSERT OR IGNORE INTO sqlite_sequence(name, seq)
+                     SELECT 'ticket', ?1 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'ticket')";
+        conn.execute(begin, [FIRST])?;
+        Ok(Example(Arc::new(Mutex::new(conn))))
+    }
+
+    /// Does `change` once for `key`, and gives the same answer again.
+    fn once(&self, key: &str, change: impl Fn(&Connection) -> rusqlite::Result<String>) -> Result<String, Status> {
+        let mut conn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = || {
+            let tx = conn.transaction()?;
+            let known = tx.query_row("SELECT answer FROM told WHERE key = ?1", [key], |row| row.get(0)).optional()?;
+            if let Some(answer) = known {
+                return Ok(answer);
+            }
+            let answer = change(&tx)?;
+            tx.execute("INSERT INTO told VALUES (?1, ?2)", params![key, answer])?;
+            tx.commit()?;
+            Ok(answer)
+        };
+        done().map_err(|why: rusqlite::Error| Status::unavailable(format!("the file of tickets: {why}")))
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Status> {
+        let conn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        look(&conn).map_err(|why| Status::unavailable(format!("the file of tickets: {why}")))
+    }
+}
+
+#[tonic::async_trait]
+impl Ticketing for Example {
+    async fn find_caller(
+        &self,
+        request: Request<proto::FindCallerRequest>,
+    ) -> Result<Response<proto::FindCallerResponse>, Status> {
+        let number = request.into_inner().number;
+        self.look(|conn| {
+            let name = conn.query_row("SELECT name FROM caller WHERE number = ?1", [&number], |row| row.get(0));
+            let sql = "SELECT id, title, status FROM ticket WHERE number = ?1 AND number <> '' AND status <> 'closed'
+                       ORDER BY id DESC LIMIT 10";
+            let mut query = conn.prepare(sql)?;
+            let tickets = query.query_map([&number], |row| {
+                Ok(proto::Ticket { number: row.get::<_, i64>(0)?.to_string(), title: row.get(1)?, status: row.get(2)? })
+            })?;
+            let (name, tickets) = (name.optional()?.unwrap_or_default(), tickets.collect::<rusqlite::Result<_>>()?);
+            Ok(Response::new(proto::FindCallerResponse { name, tickets }))
+        })
+    }
+
+    async fn open_ticket(
+        &self,
+        request: Request<proto::OpenTicketRequest>,
+    ) -> Result<Response<proto::OpenTicketResponse>, Status> {
+        let it = request.into_inner();
+        let ticket = self.once(&it.key, |conn| {
+            let sql = "INSERT INTO ticket(number, title, category, impact, urgency, status, keys, call, agent)
+                       VALUES (?1, ?2, ?3, ?4, ?5, 'open', ?6, ?7, ?8)";
+            let title = if it.summary.is_empty() { "a call" } else { &it.summary };
+            let values = params![it.number, title, it.category, it.impact, it.urgency, it.keys, it.call, it.agent];
+            conn.execute(sql, values)?;
+            let id = conn.last_insert_rowid();
+            if let Some(name) = it.data.get("name").filter(|_| !it.number.is_empty()) {
+                conn.execute("INSERT OR REPLACE INTO caller VALUES (?1, ?2)", params![it.number, name])?;
+            }
+            Ok(id.to_string())
+        })?;
+        println!("ticket {ticket} opened for {}: {}", it.call, it.summary);
+        Ok(Response::new(proto::OpenTicketResponse { ticket }))
+    }
+
+    async fn screen_pop(
+        &self,
+        request: Request<proto::ScreenPopRequest>,
+    ) -> Result<Response<proto::ScreenPopResponse>, Status> {
+        let it = request.into_inner();
+        let who = if it.name.is_empty() { &it.number } else { &it.name };
+        let data: Vec<String> = it.data.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let tickets: Vec<&str> = it.tickets.iter().map(|ticket| ticket.number.as_str()).collect();
+        let text = format!("{who} on {}; tickets {}; {}", it.line, tickets.join(" "), data.join(" "));
+        self.once(&it.key, |conn| {
+            let sql = "INSERT INTO pop(agent, call, text) VALUES (?1, ?2, ?3)";
+            conn.execute(sql, params![it.agent, it.call, text])?;
+            Ok(String::new())
+        })?;
+        println!("agent {}: {} {text}", it.agent, it.call);
+        Ok(Response::new(proto::ScreenPopResponse {}))
+    }
+
+    async fn follow_call(
+        &self,
+        request: Request<proto::FollowCallRequest>,
+    ) -> Result<Response<proto::FollowCallResponse>, Status> {
+        let it = request.into_inner();
+        let text = match it.what {
+            Some(Follow::Answered(it)) => format!("answered by {} after {} ms", it.agent, it.waited_ms),
+            Some(Follow::Transferred(it)) => format!("{} sent it on to {}", it.agent, it.to),
+            Some(Follow::Attached(it)) => format!("{} noted {}: {}", it.agent, it.name, it.value),
+            Some(Follow::Disposed(it)) => format!("{} coded it as {}: {}", it.agent, it.disposition, it.notes),
+            Some(Follow::Ended(it)) => format!("ended: {}", it.why),
+            None => return Err(Status::invalid_argument("nothing is told")),
+        };
+        self.once(&it.key, |conn| {
+            let sql = "INSERT INTO history(call, ticket, text) VALUES (?1, ?2, ?3)";
+            conn.execute(sql, params![it.call, it.ticket, text])?;
+            if text.contains("coded it as solved") {
+                conn.execute("UPDATE ticket SET status = 'solved' WHERE id = ?1", [&it.ticket])?;
+            }
+            Ok(String::new())
+        })?;
+        Ok(Response::new(proto::FollowCallResponse {}))
+    }
+
+    async fn ticket_status(
+        &self,
+        request: Request<proto::TicketStatusRequest>,
+    ) -> Result<Response<proto::TicketStatusResponse>, Status> {
+        let ticket = request.into_inner().ticket;
+        let status: Option<String> = self.look(|conn| {
+            conn.query_row("SELECT status FROM ticket WHERE id = ?1", [&ticket], |row| row.get(0)).optional()
+        })?;
+        let (found, status) = (status.is_some(), status.unwrap_or_default());
+        let text = if found { format!("Your ticket is {status}.") } else { String::new() };
+        Ok(Response::new(proto::TicketStatusResponse { found, status, text }))
+    }
+}

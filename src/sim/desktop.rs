@@ -1,0 +1,75 @@
+//! Agents at their desktops: what they do there in a talk, and how it is asked of the engine.
+
+use super::people::{Act, Thought};
+use super::place::FIRST_AGENT;
+use crate::command::{Ask, Verb};
+use crate::ids::{AgentId, QueueId, Rng};
+use std::time::Duration;
+
+/// What an agent asks for at the desktop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeskAct {
+    Hold,
+    Retrieve,
+    Attach,
+    Dispatch(&'static str),
+    /// To the agent of this place, who may not exist.
+    Transfer(u32),
+    Dispose,
+    HangUp,
+}
+
+/// What an agent does at the desktop in a talk of this length.
+pub fn at_desktop(rng: &mut Rng, length: Duration) -> Vec<Act> {
+    let queue = ["sales", "support"][rng.below(2) as usize];
+    let other = rng.below(12) as u32;
+    let plan: &[(f64, DeskAct)] = match rng.below(5) {
+        0 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Retrieve)],
+        1 => &[(0.2, DeskAct::Hold), (0.3, DeskAct::Hold), (0.5, DeskAct::Transfer(other))],
+        2 => &[(0.3, DeskAct::Attach), (0.5, DeskAct::Dispatch(queue)), (0.6, DeskAct::Dispose)],
+        3 => &[(0.4, DeskAct::Attach), (0.5, DeskAct::Transfer(other))],
+        _ => &[(0.4, DeskAct::Dispose), (0.5, DeskAct::HangUp)],
+    };
+    plan.iter().map(|(at, act)| Act::Later(length.mul_f64(*at), Thought::Desk(*act))).collect()
+}
+
+/// The same as a command.
+pub fn asked_at_desk(agent: AgentId, act: DeskAct) -> Ask {
+    let verb = match act {
+        DeskAct::Hold => Verb::Hold,
+        DeskAct::Retrieve => Verb::Retrieve,
+        DeskAct::Attach => Verb::Attach([("name".to_owned(), "Jo of the desktop".to_owned())].into()),
+        DeskAct::Dispatch(queue) => {
+            Verb::Dispatch { queue: QueueId::new(queue), skills: Default::default(), priority: 0 }
+        }
+        DeskAct::Transfer(place) => Verb::ToAgent(AgentId(FIRST_AGENT + place)),
+        DeskAct::Dispose => Verb::Dispose { disposition: "solved".to_owned(), notes: "Jo was glad".to_owned() },
+        DeskAct::HangUp => Verb::HangUp,
+    };
+    Ask::Serve { agent, call: None, verb }
+}
+
+/// What an agent asks for, as a ladder shows it.
+pub fn in_words(ask: &Ask) -> String {
+    let Ask::Serve { verb, .. } = ask else {
+        return match ask {
+            Ask::LogIn { .. } => "log in",
+            Ask::LogOut { .. } => "log out",
+            Ask::DeskLost { .. } => "lost",
+            Ask::DeskBack { .. } => "back",
+            _ => "ready",
+        }
+        .to_owned();
+    };
+    match verb {
+        Verb::HangUp => "hang up".to_owned(),
+        Verb::Hold => "hold".to_owned(),
+        Verb::Retrieve => "retrieve".to_owned(),
+        Verb::Attach(_) => "attach".to_owned(),
+        Verb::Dispatch { queue, .. } => format!("dispatch to {queue}"),
+        Verb::ToAgent(other) => format!("transfer to {other}"),
+        Verb::ToNumber(_) => "transfer outside".to_owned(),
+        Verb::Dispose { disposition, .. } => format!("dispose {disposition}"),
+        Verb::Answer => "answer".to_owned(),
+    }
+}

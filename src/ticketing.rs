@@ -1,0 +1,330 @@
+//! What the ticketing system is to be told: an outbox, fed from the durable log.
+//!
+//! [`Outbox`] is a plain struct with three verbs, `handle(now, input)`, `poll()`, `deadline()`. Its time is wall time,
+//! since a request may be as old as the events in the log.
+//!
+//! **In order per call.** A call's requests form a line; the next is sent when the one before has been answered, has
+//! expired or was refused for ever. Calls do not wait for each other, but for [`Settings::parallel`].
+//!
+//! **Once.** Each request that changes something has a key made of ids in the log. After a kill the same events make the
+//! same requests with the same keys; those that were answered are left out ([`Output::Done`] is written down), and the
+//! one that was under way comes again: the ticketing system knows it by its key.
+//!
+//! **Nothing waits for it.** The engine knows nothing of it. While much waits here nothing more is read
+//! ([`Outbox::wants_more`]): the log keeps it. A screen-pop whose offer is over, or that is too old, is dropped and
+//! counted; everything else is tried until it is answered.
+
+mod case;
+
+pub use case::{Request, Response};
+
+use crate::cti::{View, view};
+use crate::event::{Event, OfferOutcome, What};
+use crate::ids::{AgentId, CallId};
+use crate::proto;
+use crate::time::Wall;
+use case::{Case, Job};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Requests that may wait before no more events are read.
+pub const WAITING: usize = 10_000;
+/// A call is remembered so long after its end: agents still note things of it.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// Who calls is of use before a phone rings; after this nobody is asked any more.
+const FIND: Duration = Duration::from_secs(10);
+/// Longest number of a ticket.
+const LONGEST_TICKET: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub pop_expires: Duration,
+    pub retry: Duration,
+    pub retry_most: Duration,
+    /// Requests under way at once.
+    pub parallel: usize,
+}
+
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The next event of the log, with its texts.
+    Event(Box<Event>),
+    /// The answer to `Send`.
+    Answered { call: CallId, result: Result<Response, Failure> },
+    /// `deadline()` has come.
+    Timeout,
+}
+
+/// Why a request was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Nobody there, too slow, or in trouble.
+    Later,
+    /// Refused for what it is.
+    Never,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Answer with `Answered`.
+    Send { call: CallId, request: Request },
+    /// To be written down: the request with this key needs no more. `result` is what a restart must know of it.
+    Done { call: CallId, key: String, result: String },
+    /// To be written down: nothing of this call is needed any more.
+    Forget { call: CallId },
+}
+
+/// What happened to requests, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub answered: u64,
+    /// Attempts that failed and are made again.
+    pub failed: u64,
+    /// Requests that the ticketing system refused for ever.
+    pub refused: u64,
+    /// Screen-pops that were too late.
+    pub pops_expired: u64,
+    /// Requests that wait or are under way.
+    pub waiting: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    settings: Settings,
+    view: View,
+    cases: BTreeMap<CallId, Case>,
+    /// Calls that have requests and none under way, by when the next is to be tried.
+    line: BTreeSet<(Wall, CallId)>,
+    under_way: usize,
+    /// What an earlier run has done, with what it said.
+    done: BTreeMap<String, String>,
+    /// The next event's number at least.
+    next: u64,
+    outputs: VecDeque<Output>,
+    numbers: Numbers,
+}
+
+impl Outbox {
+    /// `done`: what was written down. Events must come from [`Outbox::low`] of the run before.
+    pub fn new(settings: Settings, done: BTreeMap<String, String>, low: u64) -> Outbox {
+        Outbox {
+            settings,
+            view: View::default(),
+            cases: BTreeMap::new(),
+            line: BTreeSet::new(),
+            under_way: 0,
+            done,
+            next: low,
+            outputs: VecDeque::new(),
+            numbers: Numbers::default(),
+        }
+    }
+
+    pub fn handle(&mut self, now: Wall, input: Input) {
+        match input {
+            Input::Event(event) => self.happened(&event),
+            Input::Answered { call, result } => self.answered(now, call, result),
+            Input::Timeout => {}
+        }
+        self.send(now);
+        self.forget(now);
+    }
+
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn deadline(&self) -> Option<Wall> {
+        let next = self.line.first().filter(|_| self.under_way < self.settings.parallel).map(|(at, _)| *at);
+        let over = self.cases.values().filter(|case| case.jobs.is_empty()).filter_map(|case| case.keep_until).min();
+        next.into_iter().chain(over).min()
+    }
+
+    pub fn wants_more(&self) -> bool {
+        self.numbers.waiting < WAITING as u64
+    }
+
+    /// The number of the first event that a restart needs.
+    pub fn low(&self) -> u64 {
+        self.cases.values().map(|case| case.first_seq).min().unwrap_or(self.next)
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        self.numbers
+    }
+
+    fn happened(&mut self, event: &Event) {
+        self.next = event.seq + 1;
+        if let (Some(call), What::CallArrived { line: Some(_), .. }) = (event.call, &event.what) {
+            self.cases.insert(call, Case::new(event.seq));
+        }
+        // What ends a call is told of it as it was.
+        let ended = matches!(event.what, What::CallEnded { .. }).then(|| event.call).flatten();
+        let last = ended.and_then(|call| self.view.calls.get(&call).cloned());
+        self.view.apply(event);
+        let Some(call) = event.call else { return };
+        let Some(case) = self.cases.get_mut(&call) else { return };
+        if let Some(row) = last.as_ref().or(self.view.calls.get(&call)) {
+            case.row = row.clone();
+        }
+        case.note_late(event);
+        let requests = self.requests(call, event);
+        requests.into_iter().for_each(|job| self.add(call, job));
+        if let (Some(case), What::CallEnded { .. }) = (self.cases.get_mut(&call), &event.what) {
+            case.keep_until = Some(event.at + REMEMBERED);
+        }
+    }
+
+    /// What is to be told because of `event`.
+    fn requests(&mut self, call: CallId, event: &Event) -> Vec<Job> {
+        let case = self.cases.get_mut(&call).expect("the case that has just been looked up");
+        let follow =
+            |what| vec![Job::new(format!("follow-{}", event.seq), event.at, Request::follow(call, event, what))];
+        use proto::follow_call_request::What as Follow;
+        match &event.what {
+            What::CallArrived { .. } => {
+                let job = Job::new(format!("find-{call}"), event.at, case.find(call));
+                vec![Job { expires: Some(event.at + FIND), ..job }]
+            }
+            What::Delivered { reservation, agent, .. } => {
+                let job = Job::new(format!("pop-{reservation}"), event.at, case.pop(call, event, *reservation, *agent));
+                vec![Job { expires: Some(event.at + self.settings.pop_expires), offer: Some(*reservation), ..job }]
+            }
+            What::OfferEnded { reservation, outcome, .. } if *outcome != OfferOutcome::Accepted => {
+                let dropped = case.drop_pop(*reservation);
+                self.numbers.pops_expired += dropped;
+                self.numbers.waiting -= dropped;
+                self.tidy_line(call);
+                Vec::new()
+            }
+            What::Established { agent, waited, .. } => {
+                case.talked = Some(*agent);
+                let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+                follow(Follow::Answered(proto::FollowAnswered { agent: agent.0, waited_ms }))
+            }
+            What::Transferred { agent, to } => {
+                let mut jobs = self.open(call, event, *agent);
+                let to = view::transferred_to(to);
+                jobs.extend(follow(Follow::Transferred(proto::FollowTransferred { agent: agent.0, to })));
+                jobs
+            }
+            What::DataAttached { agent, name, value } => {
+                let (name, value) = (name.clone(), value.text.as_deref().unwrap_or_default().to_owned());
+                follow(Follow::Attached(proto::FollowAttached { agent: agent.0, name, value }))
+            }
+            What::Disposed { agent, disposition, notes } => {
+                let notes = notes.as_ref().and_then(|notes| notes.text.as_deref()).unwrap_or_default().to_owned();
+                let disposition = disposition.clone();
+                follow(Follow::Disposed(proto::FollowDisposed { agent: agent.0, disposition, notes }))
+            }
+            What::CallEnded { cause, .. } => {
+                let mut jobs = case.talked.map(|agent| self.open(call, event, agent)).unwrap_or_default();
+                jobs.extend(follow(Follow::Ended(proto::FollowEnded { why: cause.text().to_owned() })));
+                jobs
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A ticket, once for a call, unless the call has one.
+    fn open(&mut self, call: CallId, event: &Event, agent: AgentId) -> Vec<Job> {
+        let case = self.cases.get_mut(&call).expect("the case that has just been looked up");
+        if std::mem::replace(&mut case.opened, true) || case.row.data.get("ticket").is_some_and(|t| !t.is_empty()) {
+            return Vec::new();
+        }
+        vec![Job::new(format!("open-{call}"), event.at, case.open(call, agent))]
+    }
+
+    fn add(&mut self, call: CallId, job: Job) {
+        let case = self.cases.get_mut(&call).expect("jobs are made for cases");
+        if let Some(result) = self.done.remove(&job.key) {
+            case.learned(&job.request, &result);
+            return;
+        }
+        self.numbers.waiting += 1;
+        if case.jobs.is_empty() {
+            self.line.insert((job.not_before, call));
+        }
+        case.jobs.push_back(job);
+    }
+
+    /// A case without requests stands in no line.
+    fn tidy_line(&mut self, call: CallId) {
+        let Some(case) = self.cases.get(&call) else { return };
+        if !case.under_way {
+            self.line.retain(|(_, of)| *of != call);
+            case.jobs.front().into_iter().for_each(|job| _ = self.line.insert((job.not_before, call)));
+        }
+    }
+
+    fn send(&mut self, now: Wall) {
+        while self.under_way < self.settings.parallel {
+            let Some((at, call)) = self.line.first().copied().filter(|(at, _)| *at <= now) else { return };
+            self.line.remove(&(at, call));
+            let case = self.cases.get_mut(&call).expect("who stands in the line has a case");
+            let expired = case.jobs.front().is_some_and(|job| job.expires.is_some_and(|at| at <= now));
+            if expired {
+                self.finish(call, None);
+                continue;
+            }
+            let Some(request) = case.next_request() else { continue };
+            case.under_way = true;
+            self.under_way += 1;
+            self.outputs.push_back(Output::Send { call, request });
+        }
+    }
+
+    fn answered(&mut self, now: Wall, call: CallId, result: Result<Response, Failure>) {
+        let Some(case) = self.cases.get_mut(&call).filter(|case| case.under_way) else { return };
+        (case.under_way, self.under_way) = (false, self.under_way - 1);
+        let result = result.and_then(|response| match &response {
+            Response::Opened(it) if !(1..=LONGEST_TICKET).contains(&it.ticket.chars().count()) => Err(Failure::Later),
+            _ => Ok(response),
+        });
+        match result {
+            Ok(response) => {
+                self.numbers.answered += 1;
+                let result = case.heard(response);
+                self.finish(call, Some(result));
+            }
+            Err(Failure::Never) => {
+                self.numbers.refused += 1;
+                self.finish(call, Some(String::new()));
+            }
+            Err(Failure::Later) => {
+                self.numbers.failed += 1;
+                let Some(job) = case.jobs.front_mut() else { return };
+                let pause = self.settings.retry.saturating_mul(1 << job.attempts.min(16));
+                job.attempts += 1;
+                job.not_before = now + pause.min(self.settings.retry_most);
+                self.line.insert((job.not_before, call));
+            }
+        }
+    }
+
+    /// The call's first request needs no more: it was answered, or has expired.
+    fn finish(&mut self, call: CallId, result: Option<String>) {
+        let case = self.cases.get_mut(&call).expect("what is finished belongs to a case");
+        let Some(job) = case.jobs.pop_front() else { return };
+        self.numbers.waiting -= 1;
+        if result.is_none() && job.offer.is_some() {
+            self.numbers.pops_expired += 1;
+        }
+        if !matches!(job.request, Request::Find(_)) {
+            self.outputs.push_back(Output::Done { call, key: job.key, result: result.unwrap_or_default() });
+        }
+        case.jobs.front().into_iter().for_each(|next| _ = self.line.insert((next.not_before, call)));
+    }
+
+    fn forget(&mut self, now: Wall) {
+        let over = |case: &Case| case.jobs.is_empty() && case.keep_until.is_some_and(|at| at <= now);
+        let gone: Vec<CallId> = self.cases.iter().filter(|(_, case)| over(case)).map(|(call, _)| *call).collect();
+        for call in gone {
+            self.cases.remove(&call);
+            self.outputs.push_back(Output::Forget { call });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

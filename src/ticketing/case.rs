@@ -1,0 +1,204 @@
+//! One call, as the ticketing system is told of it: what is known, and what is still to be said.
+
+use crate::cti::{self, CallRow};
+use crate::event::{Event, What};
+use crate::ids::{AgentId, CallId, ReservationId};
+use crate::proto;
+use crate::time::Wall;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What is asked or told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    Find(proto::FindCallerRequest),
+    Open(proto::OpenTicketRequest),
+    Pop(proto::ScreenPopRequest),
+    Follow(proto::FollowCallRequest),
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    Found(proto::FindCallerResponse),
+    Opened(proto::OpenTicketResponse),
+    Taken,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub key: String,
+    pub request: Request,
+    pub not_before: Wall,
+    pub expires: Option<Wall>,
+    /// The screen-pop's.
+    pub offer: Option<ReservationId>,
+    pub attempts: u32,
+}
+
+impl Job {
+    pub fn new(key: String, at: Wall, request: Request) -> Job {
+        Job { key, request, not_before: at, expires: None, offer: None, attempts: 0 }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub first_seq: u64,
+    pub row: CallRow,
+    pub jobs: VecDeque<Job>,
+    pub under_way: bool,
+    /// Who talked with the caller last.
+    pub talked: Option<AgentId>,
+    /// A ticket was asked for, or need not be.
+    pub opened: bool,
+    /// Set at the call's end.
+    pub keep_until: Option<Wall>,
+    found: Option<proto::FindCallerResponse>,
+    ticket: Option<String>,
+}
+
+impl Request {
+    pub fn follow(call: CallId, event: &Event, what: proto::follow_call_request::What) -> Request {
+        Request::Follow(proto::FollowCallRequest {
+            key: format!("follow-{}", event.seq),
+            call: call.to_string(),
+            ticket: String::new(),
+            at_ms: event.at.0,
+            what: Some(what),
+        })
+    }
+}
+
+impl Case {
+    pub fn new(first_seq: u64) -> Case {
+        Case {
+            first_seq,
+            row: CallRow::default(),
+            jobs: VecDeque::new(),
+            under_way: false,
+            talked: None,
+            opened: false,
+            keep_until: None,
+            found: None,
+            ticket: None,
+        }
+    }
+
+    /// After its end a call is in no view any more; what is noted then is kept here.
+    pub fn note_late(&mut self, event: &Event) {
+        if let (Some(_), What::DataAttached { name, value, .. }) = (self.keep_until, &event.what) {
+            self.row.data.insert(name.clone(), value.text.clone().unwrap_or_else(|| "".into()));
+        }
+    }
+
+    pub fn find(&self, call: CallId) -> Request {
+        let (number, line) = (cti::number(self.row.caller.as_ref()), self.line());
+        Request::Find(proto::FindCallerRequest { call: call.to_string(), number, line })
+    }
+
+    pub fn pop(&self, call: CallId, event: &Event, offer: ReservationId, agent: AgentId) -> Request {
+        let queue = self.row.queue.as_ref().map(ToString::to_string).unwrap_or_default();
+        let waited_ms = self.row.waiting.map_or(0, |since| (event.at.0 - since.0).max(0));
+        Request::Pop(proto::ScreenPopRequest {
+            key: format!("pop-{offer}"),
+            agent: agent.0,
+            call: call.to_string(),
+            offer: offer.to_string(),
+            number: cti::number(self.row.caller.as_ref()),
+            line: self.line(),
+            queue,
+            menu_path: self.row.path.iter().cloned().collect(),
+            keys: self.row.keys.clone(),
+            waited_ms,
+            data: self.data(),
+            ..Default::default() // name and tickets: as they are known when it is sent
+        })
+    }
+
+    pub fn open(&self, call: CallId, agent: AgentId) -> Request {
+        let named = |name: &str| self.row.data.get(name).map(ToString::to_string).unwrap_or_default();
+        Request::Open(proto::OpenTicketRequest {
+            key: format!("open-{call}"),
+            call: call.to_string(),
+            number: cti::number(self.row.caller.as_ref()),
+            line: self.line(),
+            category: named("category"),
+            impact: named("impact"),
+            urgency: named("urgency"),
+            summary: named("summary"),
+            keys: self.row.keys.clone(),
+            menu_path: self.row.path.iter().cloned().collect(),
+            data: self.data(),
+            agent: agent.0,
+        })
+    }
+
+    /// Takes the pop of an offer that is over out, if it waits; says how many that were.
+    pub fn drop_pop(&mut self, offer: ReservationId) -> u64 {
+        let (before, mut place) = (self.jobs.len(), 0);
+        let busy = self.under_way;
+        self.jobs.retain(|job| {
+            place += 1;
+            job.offer != Some(offer) || busy && place == 1
+        });
+        (before - self.jobs.len()) as u64
+    }
+
+    /// The first request, with what is known by now.
+    pub fn next_request(&mut self) -> Option<Request> {
+        let mut request = self.jobs.front()?.request.clone();
+        match &mut request {
+            Request::Pop(pop) => {
+                pop.name = self.found.as_ref().map(|found| found.name.clone()).unwrap_or_default();
+                pop.tickets = self.tickets();
+            }
+            Request::Follow(follow) => follow.ticket = self.ticket(),
+            Request::Find(_) | Request::Open(_) => {}
+        }
+        Some(request)
+    }
+
+    /// Takes what came back; returns what a restart must know of it.
+    pub fn heard(&mut self, response: Response) -> String {
+        match response {
+            Response::Found(found) => {
+                self.found = Some(found);
+                String::new()
+            }
+            Response::Opened(opened) => {
+                self.ticket = Some(opened.ticket.clone());
+                opened.ticket
+            }
+            Response::Taken => String::new(),
+        }
+    }
+
+    /// The same from what was written down.
+    pub fn learned(&mut self, request: &Request, result: &str) {
+        if let (Request::Open(_), false) = (request, result.is_empty()) {
+            self.ticket = Some(result.to_owned());
+        }
+    }
+
+    fn ticket(&self) -> String {
+        let named = self.row.data.get("ticket").map(ToString::to_string);
+        self.ticket.clone().or(named).unwrap_or_default()
+    }
+
+    /// What FindCaller said, and first the call's own.
+    fn tickets(&self) -> Vec<proto::Ticket> {
+        let found = self.found.as_ref().map(|found| found.tickets.clone()).unwrap_or_default();
+        let own = self.ticket();
+        let new = !own.is_empty() && found.iter().all(|ticket| ticket.number != own);
+        let own = new.then(|| proto::Ticket { number: own, ..Default::default() });
+        own.into_iter().chain(found).collect()
+    }
+
+    fn data(&self) -> BTreeMap<String, String> {
+        self.row.data.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+    }
+
+    fn line(&self) -> String {
+        self.row.line.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}

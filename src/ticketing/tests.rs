@@ -1,0 +1,276 @@
+//! Scenes: what happens in the log and at the ticketing system, and what is said.
+
+use super::*;
+use crate::event::{Cause, Party, Personal, PersonalKind, Phase, TransferTo};
+use crate::ids::{LegId, LineId, QueueId, ReservationId, WorkId};
+
+const CALL: CallId = CallId(1);
+const SETTINGS: Settings = Settings {
+    pop_expires: Duration::from_secs(20),
+    retry: Duration::from_secs(1),
+    retry_most: Duration::from_secs(8),
+    parallel: 2,
+};
+
+/// An outbox with its log and a clock in milliseconds.
+struct Scene {
+    outbox: Outbox,
+    log: Vec<Event>,
+    now: i64,
+}
+
+fn personal(handle: u64, text: &str) -> Personal {
+    Personal { kind: PersonalKind::Text, handle, text: Some(text.into()) }
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene { outbox: Outbox::new(SETTINGS, BTreeMap::new(), 1), log: Vec::new(), now: 0 }
+    }
+
+    fn event(&mut self, call: CallId, what: What) {
+        let event = Event { seq: self.log.len() as u64 + 1, at: Wall(self.now), call: Some(call), what };
+        self.log.push(event.clone());
+        self.outbox.handle(Wall(self.now), Input::Event(Box::new(event)));
+    }
+
+    fn arrives(&mut self, call: CallId) {
+        let caller = personal(call.0, "sip:+4930123@example.org");
+        let line = Some(LineId::new("support"));
+        self.event(call, What::CallArrived { leg: LegId(call.0), line, by_agent: None, language: "en".into(), caller });
+    }
+
+    fn rings(&mut self, offer: u64, agent: u32) {
+        let (work, reservation) = (WorkId(offer), ReservationId(offer));
+        let queue = QueueId::new("general");
+        self.event(CALL, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: false });
+        let (agent, leg) = (AgentId(agent), LegId(100 + offer));
+        self.event(CALL, What::Delivered { work, reservation, agent, leg, why: String::new() });
+    }
+
+    fn answered(&mut self, offer: u64, agent: u32) {
+        let (work, reservation, agent) = (WorkId(offer), ReservationId(offer), AgentId(agent));
+        self.event(CALL, What::OfferEnded { work, reservation, agent, outcome: OfferOutcome::Accepted });
+        let (queue, leg, waited) = (QueueId::new("general"), LegId(100 + offer), Duration::from_secs(3));
+        self.event(CALL, What::Established { work, queue, agent, leg, waited });
+    }
+
+    fn attaches(&mut self, agent: u32, name: &str, value: &str) {
+        let value = personal(1000 + self.log.len() as u64, value);
+        self.event(CALL, What::DataAttached { agent: AgentId(agent), name: name.into(), value });
+    }
+
+    fn ends(&mut self) {
+        self.event(CALL, What::ConnectionCleared { leg: LegId(1), party: Party::Caller, cause: Cause::CallerHungUp });
+        self.event(CALL, What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected });
+    }
+
+    fn sent(&mut self) -> Vec<(CallId, Request)> {
+        let outputs = std::iter::from_fn(|| self.outbox.poll());
+        let sent = outputs.filter_map(|output| match output {
+            Output::Send { call, request } => Some((call, request)),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    /// The one request that is under way, in short.
+    fn says(&mut self) -> String {
+        self.sent().iter().map(|(_, request)| short(request)).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn hears(&mut self, result: Result<Response, Failure>) -> String {
+        self.outbox.handle(Wall(self.now), Input::Answered { call: CALL, result });
+        self.says()
+    }
+
+    fn later(&mut self, ms: i64) -> String {
+        self.now += ms;
+        self.outbox.handle(Wall(self.now), Input::Timeout);
+        self.says()
+    }
+}
+
+fn short(request: &Request) -> String {
+    match request {
+        Request::Find(it) => format!("find {}", it.number),
+        Request::Open(it) => format!("{} {:?}", it.key, it.data),
+        Request::Pop(it) => {
+            let tickets: Vec<&str> = it.tickets.iter().map(|ticket| ticket.number.as_str()).collect();
+            format!("{} to {} of {} {:?} {tickets:?}", it.key, it.agent, it.name, it.data)
+        }
+        Request::Follow(it) => format!("{} [{}]", it.key, it.ticket),
+    }
+}
+
+fn found() -> Result<Response, Failure> {
+    let ticket = proto::Ticket { number: "7".into(), title: "old".into(), status: "open".into() };
+    Ok(Response::Found(proto::FindCallerResponse { name: "Jo".into(), tickets: vec![ticket] }))
+}
+
+fn opened(ticket: &str) -> Result<Response, Failure> {
+    Ok(Response::Opened(proto::OpenTicketResponse { ticket: ticket.into() }))
+}
+
+#[test]
+fn a_screeners_notes_reach_the_ticket_and_the_next_pop_in_order() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    assert_eq!(scene.says(), "find +4930123");
+    scene.rings(1, 1001);
+    assert_eq!(scene.says(), "", "one after the other");
+    assert_eq!(scene.hears(found()), "pop-r0-0-1 to 1001 of Jo {} [\"7\"]");
+    scene.answered(1, 1001);
+    assert_eq!(scene.hears(Ok(Response::Taken)), "follow-5 []");
+    scene.attaches(1001, "category", "vpn");
+    scene.event(CALL, What::Transferred { agent: AgentId(1001), to: TransferTo::Queue(QueueId::new("level-1")) });
+    scene.rings(2, 1002);
+    assert_eq!(scene.hears(Ok(Response::Taken)), "follow-6 []");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "open-c0-0-1 {\"category\": \"vpn\"}");
+    assert_eq!(scene.hears(opened("1001")), "follow-7 [1001]");
+    let pop = "pop-r0-0-2 to 1002 of Jo {\"category\": \"vpn\"} [\"1001\", \"7\"]";
+    assert_eq!(scene.hears(Ok(Response::Taken)), pop);
+    scene.answered(2, 1002);
+    scene.ends();
+    assert_eq!(scene.hears(Ok(Response::Taken)), "follow-11 [1001]");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "follow-13 [1001]", "no second ticket");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "");
+    assert_eq!(scene.outbox.low(), 1, "agents may still note something");
+    scene.attaches(1002, "cause", "cable");
+    assert_eq!(scene.says(), "follow-14 [1001]");
+    scene.hears(Ok(Response::Taken));
+    scene.later(60_000);
+    assert_eq!((scene.outbox.low(), scene.outbox.deadline()), (15, None), "all is said and nothing is kept");
+}
+
+#[test]
+fn a_pop_that_is_too_late_is_dropped_and_counted_and_the_rest_arrives() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    assert_eq!(scene.hears(Err(Failure::Later)), "");
+    scene.rings(1, 1001);
+    // The offer ends before anybody could be told of it.
+    let (work, reservation, agent) = (WorkId(1), ReservationId(1), AgentId(1001));
+    scene.event(CALL, What::OfferEnded { work, reservation, agent, outcome: OfferOutcome::NoAnswer });
+    assert_eq!(scene.outbox.numbers().pops_expired, 1);
+    scene.rings(2, 1002);
+    scene.answered(2, 1002);
+    assert_eq!(scene.later(1_000), "find +4930123");
+    assert_eq!(scene.hears(Err(Failure::Later)), "");
+    // After ten seconds nobody asks who called; after twenty the pop is stale; what remains is told.
+    assert_eq!(scene.later(20_000), "follow-8 []");
+    assert_eq!(scene.outbox.numbers().pops_expired, 2);
+    let pauses: Vec<String> = [1_000, 2_000, 4_000, 8_000, 8_000]
+        .into_iter()
+        .map(|pause| {
+            assert_eq!(scene.hears(Err(Failure::Later)), "");
+            assert_eq!(scene.later(pause - 1), "");
+            scene.later(1)
+        })
+        .collect();
+    assert!(pauses.iter().all(|said| said == "follow-8 []"), "{pauses:?}");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "");
+    assert_eq!(scene.outbox.numbers().waiting, 0);
+}
+
+#[test]
+fn a_refusal_for_ever_is_counted_and_a_wrong_answer_is_asked_again() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    scene.hears(found());
+    scene.rings(1, 1001);
+    scene.answered(1, 1001);
+    scene.says();
+    assert_eq!(scene.hears(Err(Failure::Never)), "follow-5 []");
+    scene.ends();
+    assert_eq!(scene.hears(Ok(Response::Taken)), "open-c0-0-1 {}");
+    assert_eq!(scene.hears(opened("")), "", "no number");
+    assert_eq!(scene.later(1_000), "open-c0-0-1 {}");
+    assert_eq!(scene.hears(opened("1001")), "follow-7 [1001]");
+    let numbers = scene.outbox.numbers();
+    assert_eq!((numbers.refused, numbers.failed), (1, 1));
+}
+
+/// At every point of a run: a kill, and the run begins anew from what was written down. What the ticketing system
+/// does for each key is done once, and in the same order.
+#[test]
+fn a_kill_at_any_point_repeats_no_key_that_was_answered_and_loses_none() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.rings(1, 1001);
+    scene.answered(1, 1001);
+    scene.attaches(1001, "category", "vpn");
+    scene.ends();
+    let log = scene.log;
+    let whole = killed_after(&log, usize::MAX).0;
+    assert_eq!(whole.iter().filter(|key| key.starts_with("open")).count(), 1);
+    for answers in 0..=whole.len() {
+        let (mut keys, done, low) = killed_after(&log, answers);
+        let outbox = Outbox::new(SETTINGS, done, low);
+        let mut scene = Scene { outbox, log: Vec::new(), now: 0 };
+        keys.truncate(answers); // one more may have been under way: it comes again
+        for event in log.iter().filter(|event| event.seq >= low) {
+            scene.outbox.handle(Wall(0), Input::Event(Box::new(event.clone())));
+        }
+        keys.extend(drain(&mut scene, usize::MAX).0);
+        assert_eq!(keys, whole, "killed after {answers} answers");
+    }
+}
+
+type Written = (Vec<String>, BTreeMap<String, String>, u64);
+
+fn killed_after(log: &[Event], answers: usize) -> Written {
+    let mut scene = Scene::new();
+    for event in log {
+        scene.outbox.handle(Wall(0), Input::Event(Box::new(event.clone())));
+    }
+    let (keys, done) = drain(&mut scene, answers);
+    let low = scene.outbox.low();
+    (keys, done, low)
+}
+
+/// Answers up to so many requests that have keys; says which came, and what was written down.
+fn drain(scene: &mut Scene, answers: usize) -> (Vec<String>, BTreeMap<String, String>) {
+    let (mut keys, mut done) = (Vec::new(), BTreeMap::new());
+    while let Some(output) = scene.outbox.poll() {
+        match output {
+            Output::Send { call, request } => {
+                let answer = match &request {
+                    Request::Find(_) => found().unwrap(),
+                    Request::Open(it) => {
+                        keys.push(it.key.clone());
+                        opened("1001").unwrap()
+                    }
+                    Request::Pop(proto::ScreenPopRequest { key, .. })
+                    | Request::Follow(proto::FollowCallRequest { key, .. }) => {
+                        keys.push(key.clone());
+                        Response::Taken
+                    }
+                };
+                if keys.len() > answers {
+                    break; // the kill comes before its answer
+                }
+                scene.outbox.handle(Wall(0), Input::Answered { call, result: Ok(answer) });
+            }
+            Output::Done { key, result, .. } => _ = done.insert(key, result),
+            Output::Forget { .. } => {}
+        }
+    }
+    (keys, done)
+}
+
+#[test]
+fn calls_do_not_wait_for_each_other_but_for_the_limit() {
+    let mut scene = Scene::new();
+    (1..=3).for_each(|call| scene.arrives(CallId(call)));
+    let sent: Vec<CallId> = scene.sent().into_iter().map(|(call, _)| call).collect();
+    assert_eq!(sent, [CallId(1), CallId(2)]);
+    scene.outbox.handle(Wall(0), Input::Answered { call: CallId(2), result: found() });
+    assert_eq!(scene.sent().len(), 1);
+    // While much waits nothing more is read.
+    assert!(scene.outbox.wants_more());
+    (4..=WAITING as u64 + 3).for_each(|call| scene.arrives(CallId(call)));
+    assert!(!scene.outbox.wants_more());
+}

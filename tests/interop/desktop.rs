@@ -1,0 +1,288 @@
+//! Desktops and a ticketing system in Python (grpcio), which know the proto files and nothing else of us.
+
+use super::harness::{Ground, Program, SECOND, talk_for, wait_for, wait_until};
+use super::peers::{Sipp, event, phone_agent};
+use super::server::{DIRECT, Server, TIERLINE, Wishes};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn python() -> PathBuf {
+    // Where tests/install.sh puts it.
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/python/bin/python")
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/desktop").join(name)
+}
+
+/// A center with a desk, and perhaps a ticketing system.
+struct Office<'g> {
+    ground: &'g Ground,
+    server: Server<'g>,
+    grpc: String,
+    generated: PathBuf,
+}
+
+impl<'g> Office<'g> {
+    fn open(ground: &'g Ground, tickets: Option<u16>) -> Office<'g> {
+        let grpc = ground.address().to_string();
+        let generated = ground.file("generated");
+        std::fs::create_dir_all(&generated).expect("a folder");
+        let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+        let mut protoc = Command::new(python());
+        protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(&proto).args(["--python_out", "generated"]);
+        protoc.args(["--grpc_python_out", "generated"]);
+        protoc.args(["tierline/v1/desk.proto", "tierline/v1/ticketing.proto"].map(|file| proto.join(file)));
+        assert_eq!(ground.run("protoc", &mut protoc).wait(60 * SECOND), 0, "protoc failed: make tools");
+        let tickets = tickets.map(|port| {
+            format!(
+                "[ticketing]\naddress = \"http://127.0.0.1:{port}\"\ntimeout = \"1s\"\nretry = \"200ms\"\n\
+                 retry_most = \"500ms\"\npop_expires = \"3s\"\n"
+            )
+        });
+        let tables = format!("[server.cti]\nbind = \"{grpc}\"\n{}", tickets.unwrap_or_default());
+        let wishes = Wishes { wrap_up: "5m", sip: tables, ..Wishes::agents(&["ada", "ben"]) };
+        Office { ground, server: Server::start(ground, &wishes), grpc, generated }
+    }
+
+    fn token(&self, user: &str) -> String {
+        let tokens = std::fs::read_to_string(self.server.data.join("tokens")).expect("tokens made at first start");
+        let line = tokens.lines().find_map(|line| line.strip_prefix(&format!("{user}:")));
+        line.expect("a token").to_owned()
+    }
+
+    fn desk(&self, token: &str, what: &str, rest: &str) -> Command {
+        let mut command = Command::new(python());
+        command.arg(script("desk.py")).arg(&self.generated).args([what, &self.grpc, token, rest]);
+        command
+    }
+
+    /// Begins to watch, or goes on where the file ends.
+    fn watch(&self, user: &str, run: u32) -> Program {
+        let file = self.ground.file(&format!("{user}.jsonl")).to_string_lossy().into_owned();
+        self.ground.run(&format!("watch-{user}-{run}"), &mut self.desk(&self.token(user), "watch", &file))
+    }
+
+    fn asks_key(&self, user: &str, key: &str, ask: Value) -> Value {
+        let mut command = ask;
+        command["key"] = key.into();
+        let output = self.desk(&self.token(user), "do", &command.to_string()).output().expect("python runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_str(&said).unwrap_or_else(|why| panic!("{command}: {why}: {said}{errors}"))
+    }
+
+    /// Asks, and it is done.
+    fn asks(&self, user: &str, key: &str, ask: Value) {
+        let outcome = self.asks_key(user, key, ask.clone());
+        assert!(outcome.get("done").is_some(), "{ask} of {user}: {outcome}");
+    }
+
+    fn seen(&self, user: &str) -> Vec<Value> {
+        lines(&self.ground.file(&format!("{user}.jsonl")))
+    }
+
+    /// Waits until the desktop has seen an event of this name, the `n`th.
+    fn sees(&self, user: &str, name: &str, n: usize) -> Value {
+        wait_for(&format!("{user} sees {name}"), 20 * SECOND, || {
+            let seen = self.seen(user);
+            seen.iter().filter_map(|item| item["event"].get(name)).nth(n - 1).cloned()
+        })
+    }
+
+    /// No item twice, whatever was killed.
+    fn each_once(&self, user: &str) {
+        let seen = self.seen(user);
+        let cursors: BTreeSet<&str> = seen.iter().filter_map(|item| item["cursor"].as_str()).collect();
+        assert_eq!(cursors.len(), seen.len(), "{user} has seen something twice");
+        assert_eq!(seen.iter().filter(|item| item.get("snapshot").is_some()).count(), 1, "one snapshot: the first");
+    }
+}
+
+fn lines(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    // The last line may be under way.
+    text.split_inclusive('\n').filter(|l| l.ends_with('\n')).filter_map(|l| serde_json::from_str(l).ok()).collect()
+}
+
+fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
+    let mut command = Command::new(python());
+    command.arg(script("tickets.py")).arg(office).arg(port.to_string());
+    command.arg(ground.file("tickets.jsonl")).arg(ground.file("mode"));
+    let program = ground.run(&format!("tickets-{run}"), &mut command);
+    program.says("serves", 20 * SECOND);
+    program
+}
+
+fn is(ground: &Ground, mode: &str) {
+    std::fs::write(ground.file("mode"), mode).expect("a file");
+}
+
+#[test]
+fn a_screeners_notes_reach_the_analyst_and_each_event_is_seen_once_though_both_sides_are_killed() {
+    let ground = Ground::new("desktop");
+    let mut office = Office::open(&ground, None);
+    let _ada = phone_agent(&ground, &office.server, "ada", 1000.0, &["--answer", "0"]);
+    let (mut watch_ada, mut watch_ben) = (office.watch("ada", 1), office.watch("ben", 1));
+    wait_until("both have their snapshot", 20 * SECOND, || {
+        ["ada", "ben"].iter().all(|user| office.seen(user).iter().any(|item| item.get("snapshot").is_some()))
+    });
+    office.asks("ada", "in", json!({ "log_in": {} }));
+    let mut caller =
+        Sipp { seconds: 40.0, from: "guest", number: DIRECT, ..Sipp::default() }.start(&ground, &office.server);
+    office.sees("ada", "established", 1);
+    let _ben = phone_agent(&ground, &office.server, "ben", 800.0, &["--answer", "0"]);
+    // What is asked is done once, however often it is asked.
+    for _ in 0..2 {
+        office.asks("ada", "note", json!({ "attach": { "data": { "name": "Jo", "category": "vpn" } } }));
+    }
+    let reused = office.asks_key("ada", "note", json!({ "hold": {} }));
+    assert_eq!(reused["refused"]["why"], "KEY_REUSED");
+    assert_eq!(office.asks_key("ben", "not-his", json!({ "hang_up": {} }))["refused"]["why"], "NO_SUCH_CALL");
+    assert_eq!(
+        office.asks_key("ben", "for-ada", json!({ "agent": 1001, "ready": {} }))["refused"]["why"],
+        "NOT_ALLOWED"
+    );
+    office.asks("ada", "hold", json!({ "hold": {} }));
+    assert_eq!(office.asks_key("ada", "again", json!({ "hold": {} }))["refused"]["why"], "WRONG_STATE");
+    office.asks("ada", "retrieve", json!({ "retrieve": {} }));
+    let call = office.sees("ada", "established", 1);
+    assert_eq!(call["agent"], 1001);
+    // The desktop of the one who will be rung dies, and comes back after the call was sent on.
+    watch_ben.kill();
+    office.asks("ada", "send", json!({ "dispatch": { "queue": "technical" } }));
+    watch_ben = office.watch("ben", 2);
+    let pop = office.sees("ben", "delivered", 1);
+    assert_eq!(pop["call"]["data"], json!({ "name": "Jo", "category": "vpn" }), "{pop}");
+    office.sees("ben", "established", 1);
+    // The engine dies in mid-call; both desktops come back by themselves.
+    office.server.program.kill();
+    office.server.start_again();
+    office.sees("ben", "call_ended", 1);
+    office.sees("ada", "restarted", 1);
+    watch_ada.kill();
+    watch_ada = office.watch("ada", 2);
+    _ = caller.wait(60 * SECOND);
+    let second = Sipp { name: "second", seconds: 3.0, ..Sipp::default() }.start(&ground, &office.server);
+    let ends = |user| office.seen(user).iter().filter(|item| item["event"].get("call_ended").is_some()).count();
+    wait_until("the end of the second call, whoever took it", 30 * SECOND, || ends("ada") + ends("ben") == 2);
+    drop((second, watch_ada, watch_ben));
+    ["ada", "ben"].iter().for_each(|user| office.each_once(user));
+    let attached = office.seen("ada").iter().filter(|item| item["event"].get("data_attached").is_some()).count();
+    assert_eq!(attached, 2, "each name once");
+    let foreign = office.seen("ben").iter().filter(|item| item["event"].get("data_attached").is_some()).count();
+    assert_eq!(foreign, 0, "what happened before it was his call is in the pop, and nowhere else");
+}
+
+#[test]
+fn without_a_token_nothing_is_told_and_nothing_done() {
+    let ground = Ground::new("desktop_token");
+    let office = Office::open(&ground, None);
+    let file = ground.file("nobody.jsonl").to_string_lossy().into_owned();
+    for (name, token) in [("none", ""), ("wrong", "0123456789abcdef")] {
+        let program = ground.run(name, &mut office.desk(token, "watch", &file));
+        program.says("UNAUTHENTICATED", 20 * SECOND);
+        let output = office.desk(token, "do", "{\"key\": \"k\", \"ready\": {}}").output().expect("python runs");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("UNAUTHENTICATED"));
+    }
+    assert!(lines(&ground.file("nobody.jsonl")).is_empty());
+}
+
+#[test]
+fn a_ticketing_system_that_is_slow_wrong_killed_and_back_opens_each_ticket_once_and_pops_come_in_order() {
+    let ground = Ground::new("tickets");
+    let port = ground.port();
+    is(&ground, "ok");
+    let mut office = Office::open(&ground, Some(port));
+    let mut system = tickets(&ground, &office.generated, port, 1);
+    let ada = phone_agent(&ground, &office.server, "ada", 1000.0, &["--answer", "0"]);
+    let taken = || lines(&ground.file("tickets.jsonl"));
+    let count = |rpc: &str| taken().iter().filter(|taken| taken["rpc"] == rpc).count();
+    let call = |office: &Office, n: usize| {
+        let name = format!("caller-{n}");
+        let mut caller = Sipp { name: &name, seconds: 2.0, ..Sipp::default() }.start(&ground, &office.server);
+        assert_eq!(caller.wait(30 * SECOND), 0, "call {n}: nothing of ticketing may be heard in a call");
+        office.asks(
+            "ada",
+            &format!("disposed-{n}"),
+            json!({ "dispose": { "disposition": "solved", "notes": "cable" } }),
+        );
+        wait_until("the end of the call", 10 * SECOND, || office.server.calls().len() >= n);
+    };
+    call(&office, 1);
+    event(&ada, "Ended", 10 * SECOND);
+    wait_until("a ticket", 10 * SECOND, || count("open") == 1 && count("pop") == 1 && count("follow") >= 3);
+    let pop = taken().into_iter().find(|taken| taken["rpc"] == "pop").expect("a pop");
+    assert_eq!((&pop["name"], &pop["tickets"][0]["number"]), (&json!("Jo"), &json!("7")), "{pop}");
+    is(&ground, "slow");
+    call(&office, 2);
+    is(&ground, "wrong");
+    call(&office, 3);
+    system.kill();
+    call(&office, 4);
+    // Ours dies too, with much unsaid.
+    office.server.program.kill();
+    office.server.start_again();
+    talk_for(SECOND / 2);
+    is(&ground, "ok");
+    system = tickets(&ground, &office.generated, port, 2);
+    wait_until("all tickets", 30 * SECOND, || count("open") == 4);
+    wait_until("all that follows", 30 * SECOND, || {
+        let ended = taken().iter().filter(|taken| taken.get("ended").is_some()).count();
+        ended == 4 && taken().iter().filter(|taken| taken.get("disposed").is_some()).count() == 4
+    });
+    drop(system);
+    let taken = taken();
+    let keys: BTreeSet<&str> = taken.iter().filter_map(|taken| taken["key"].as_str()).collect();
+    assert_eq!(keys.len(), taken.len(), "something was done twice");
+    // In order within each call: the pop, if it was in time, before what follows; the ticket before the end.
+    let calls: BTreeSet<&str> = taken.iter().filter_map(|taken| taken["call"].as_str()).collect();
+    assert_eq!(calls.len(), 4);
+    for call in calls {
+        let of_call: Vec<&Value> = taken.iter().filter(|taken| taken["call"] == call).collect();
+        let place = |found: &dyn Fn(&Value) -> bool| of_call.iter().position(|taken| found(taken));
+        let opened = place(&|taken| taken["rpc"] == "open").expect("a ticket");
+        let ended = place(&|taken| taken.get("ended").is_some()).expect("an end");
+        assert!(opened < ended && place(&|taken| taken["rpc"] == "pop").is_none_or(|pop| pop < opened), "{of_call:?}");
+    }
+}
+
+#[test]
+fn a_screener_works_with_a_phone_and_the_command_line() {
+    let ground = Ground::new("command_line");
+    let port = ground.port();
+    let office = Office::open(&ground, Some(port));
+    let listen = format!("127.0.0.1:{port}");
+    let mut example = Command::new(TIERLINE);
+    let example = ground.run("ticketing", example.args(["ticketing", "--listen", &listen, "--data", "tickets"]));
+    example.says("tickets are kept", 20 * SECOND);
+    let _ada = phone_agent(&ground, &office.server, "ada", 1000.0, &["--answer", "1"]);
+    let url = format!("http://{}", office.grpc);
+    let mut command = Command::new(TIERLINE);
+    command.args(["agent", "--user", "ada", "--server", &url, "--json", "--data"]).arg(&office.server.data);
+    for line in
+        ["login", "ready", "wait delivered", "wait established", "attach name=Jo summary=vpn", "hold", "retrieve"]
+    {
+        command.args(["--do", line]);
+    }
+    command.args(["--do", "dispatch technical", "--do", "dispose sent", "--do", "wait call_ended"]);
+    let mut agent = ground.run("agent", &mut command);
+    agent.says("snapshot", 20 * SECOND);
+    let mut caller = Sipp { seconds: 8.0, ..Sipp::default() }.start(&ground, &office.server);
+    agent.says("\"delivered\"", 20 * SECOND);
+    agent.says("\"transferred\"", 20 * SECOND);
+    // After disposing she is ready again, and the same caller, whom nobody else serves, comes back to her.
+    assert_eq!(caller.wait(40 * SECOND), 0);
+    assert_eq!(agent.wait(30 * SECOND), 0, "{}", agent.output());
+    example.says("ticket 1001 opened", 20 * SECOND);
+    // A person can be erased, and no file holds the number.
+    let said = office.server.tierline(&["person", "erase", "guest"]);
+    assert!(said.contains("of 1 calls"), "{said}");
+    for file in std::fs::read_dir(&office.server.data).expect("the data directory").flatten() {
+        let bytes = std::fs::read(file.path()).unwrap_or_default();
+        let holds = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+        assert!(!holds(b"guest@") && !holds(b"sip:guest"), "{} holds the caller", file.path().display());
+    }
+}

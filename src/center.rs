@@ -3,7 +3,11 @@
 //! Nothing here decides. A value of [`Center`] has been checked as a whole: every name that it mentions
 //! exists, every range holds.
 
-use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, SkillId};
+mod routing;
+
+pub use routing::{Ageing, Agent, Membership, NotReadyReason, Queue, Relaxation, RingPlan, Selection, Skills, WrapUp};
+
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +26,9 @@ pub struct Center {
     pub lines: BTreeMap<LineId, Line>,
     pub queues: BTreeMap<QueueId, Queue>,
     pub agents: BTreeMap<AgentId, Agent>,
+    /// Why an agent may be not ready, by name; with none any text will do.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, NotReadyReason>,
     /// Who may ask for the agents of these queues, and see their calls.
     pub leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
     pub codes: ShortCodes,
@@ -37,41 +44,6 @@ pub struct Line {
     pub flow: FlowId,
     pub time_zone: String,
     pub language: String,
-}
-
-/// Where work waits for an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Queue {
-    pub id: QueueId,
-    /// How long one agent's phone rings before the next agent is tried (1 s … 5 min).
-    pub ring_timeout: Duration,
-    /// The agent's time for notes after a call of this queue (0 … 1 h); 0 is none.
-    pub wrap_up: Duration,
-    /// How many may wait (1 … 100,000); one more is refused by the flow's `full` branch.
-    pub max_waiting: u32,
-    /// How long a caller may wait (10 s … 24 h) before the flow's `timeout` branch.
-    pub max_wait: Duration,
-    /// Points added to each work of this queue (−1,000 … 1,000); a point is worth one minute of waiting.
-    pub priority: i32,
-    /// The same agent is not offered the same work again before this has passed (0 … 1 h).
-    pub retry_same_agent: Duration,
-    /// Name of the sound heard while waiting and while the agent's phone rings.
-    pub music: String,
-    /// Waits shorter than this count as short abandons when the caller hangs up (0 … 5 min).
-    pub short_abandon: Duration,
-}
-
-/// Somebody who takes calls.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Agent {
-    pub id: AgentId,
-    /// The user name the phone registers with.
-    pub user: String,
-    /// Personal: shown to people, never logged.
-    pub name: String,
-    pub queues: BTreeSet<QueueId>,
-    /// Skill → level 1 (lowest) … 10.
-    pub skills: BTreeMap<SkillId, u8>,
 }
 
 /// Numbers that agents dial from their phones.

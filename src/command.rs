@@ -161,7 +161,7 @@ impl Command {
 /// Whether the agent serves a queue of the lead.
 pub fn leads(center: &Center, lead: &LeadId, agent: AgentId) -> bool {
     let (queues, agent) = (center.leads.get(lead), center.agents.get(&agent));
-    queues.zip(agent).is_some_and(|(queues, agent)| !queues.is_disjoint(&agent.queues))
+    queues.zip(agent).is_some_and(|(queues, agent)| agent.queues.keys().any(|queue| queues.contains(queue)))
 }
 
 impl Verb {
@@ -198,14 +198,14 @@ fn is_data_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::center::{Agent, Limits, ShortCodes};
+    use crate::center::{Agent, Limits, Membership, ShortCodes};
     use std::collections::BTreeSet;
     use std::time::Duration;
 
     /// Ada (1) does `general`, Ben (2) `technical`; Lena leads `general`.
     fn center() -> Center {
         let agent = |id: u32, queue: &str| {
-            let (user, queues) = (id.to_string(), BTreeSet::from([QueueId::new(queue)]));
+            let (user, queues) = (id.to_string(), [(QueueId::new(queue), Membership::default())].into());
             Agent { id: AgentId(id), name: user.clone(), user, queues, skills: BTreeMap::new() }
         };
         let text = String::new;
@@ -218,6 +218,7 @@ mod tests {
             queues: BTreeMap::new(),
             agents: [agent(1, "general"), agent(2, "technical")].map(|agent| (agent.id, agent)).into(),
             leads: BTreeMap::from([(LeadId::new("lena"), BTreeSet::from([QueueId::new("general")]))]),
+            reasons: BTreeMap::new(),
             codes: ShortCodes { ready: text(), not_ready: text(), ready_sound: text(), not_ready_sound: text() },
             limits: Limits { calls: 1, silence: Duration::ZERO, drain: Duration::ZERO },
         }

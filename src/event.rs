@@ -134,6 +134,10 @@ pub enum DivertReason {
     Full,
     MaxWait,
     Refused,
+    /// Nobody was at work in the queue.
+    NoStaff,
+    /// The expected wait was longer than the queue allows.
+    LongWait,
 }
 
 /// Where an agent sends a caller.

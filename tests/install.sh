@@ -8,6 +8,7 @@ needed=(
   cc=build-essential   # SQLite is compiled in
   sipp=sip-tester      # callers and agents by the dozen, and its recordings of keys
   baresip=baresip-core # a softphone
+  svcrack=sipvicious   # attacks: guessed passwords and users
   kamailio=kamailio    # a SIP edge that callers and agents are behind
   tcpdump=tcpdump      # what was on the wire, and when
   ip=iproute2          # networks of their own for the commands that the guides show

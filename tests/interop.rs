@@ -34,6 +34,8 @@ mod first_call;
 mod flow;
 #[path = "interop/flows.rs"]
 mod flows;
+#[path = "interop/guarding.rs"]
+mod guarding;
 #[path = "interop/heard.rs"]
 mod heard;
 #[path = "interop/home.rs"]
@@ -42,6 +44,8 @@ mod home;
 mod keys;
 #[path = "interop/leaving.rs"]
 mod leaving;
+#[path = "interop/listeners.rs"]
+mod listeners;
 #[path = "interop/pairs.rs"]
 mod pairs;
 #[path = "interop/rights.rs"]

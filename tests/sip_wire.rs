@@ -1,13 +1,24 @@
 //! The SIP wire layer against messages that other people made: every message of RFC 4475 has a row here, and
-//! seeded mutations of them and of ordinary messages must neither panic nor change when written and read again.
+//! seeded mutations of them and of ordinary messages must neither panic nor change when written and read again, in
+//! memory that is bounded by their length. Other parsers are put through what the fuzz targets (tests/fuzz) do.
 
-use std::collections::BTreeMap;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use tierline::ids::Rng;
-use tierline::sip::digest::{Challenge, Credentials};
-use tierline::sip::frame::{Frame, Framer, Limits};
-use tierline::sip::header::{Contacts, Name, NameAddr, Via};
+use tierline::sip::digest::Credentials;
+use tierline::sip::frame::Limits;
+use tierline::sip::header::{Contacts, Name};
 use tierline::sip::message::{Message, Misbehavior as M, Request, Response};
-use tierline::sip::uri::Uri;
+
+#[path = "fuzz/bodies/flow.rs"]
+mod flow_body;
+#[path = "fuzz/bodies/packets.rs"]
+mod packets_body;
+#[path = "fuzz/bodies/sdp.rs"]
+mod sdp_body;
+#[path = "fuzz/bodies/sip.rs"]
+mod sip_body;
 
 fn torture() -> BTreeMap<String, Vec<u8>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/torture");
@@ -297,7 +308,60 @@ fn another_parser_reads_what_we_write() {
     assert_eq!((auth.username, auth.response), (ours.username, ours.response));
 }
 
-const MUTATIONS: u32 = 200_000;
+/// Of SIP messages, in all; by threads side by side.
+const MUTATIONS: u32 = 1_000_000;
+const THREADS: u32 = 4;
+/// Bytes of memory that one input may need at once: so many, and so many for each of its own.
+const ROOM: usize = 64 << 10;
+const ROOM_PER_BYTE: usize = 64;
+
+/// The system's allocator, which also knows how much each thread holds, and has held at most.
+struct Counting;
+
+thread_local!(static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) });
+
+fn hold(bytes: isize) {
+    // A thread that is ending has no counters any more.
+    _ = HELD.try_with(|held| {
+        let now = held.get().0 + bytes;
+        held.set((now, held.get().1.max(now)));
+    });
+}
+
+// SAFETY: everything is the system's allocator's; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        hold(layout.size() as isize);
+        // SAFETY: the caller's promise is ours.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        hold(-(layout.size() as isize));
+        // SAFETY: the caller's promise is ours.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `work` returns, and the most memory that it held at once, in bytes.
+fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get().0;
+    HELD.set((before, before));
+    let result = work();
+    (result, usize::try_from(HELD.get().1 - before).expect("a peak"))
+}
+
+#[test]
+fn the_peak_of_memory_is_seen() {
+    let (kept, bytes) = peak(|| {
+        drop(vec![0u8; 100_000]);
+        vec![0u8; 10]
+    });
+    assert!((100_000..101_000).contains(&bytes) && kept.len() == 10, "{bytes}");
+}
 
 /// One to three small accidents.
 fn mutate(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
@@ -351,71 +415,60 @@ fn mutate(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Everything a machine may ask of a message; what is written must read back as the same.
-fn exercise(message: &Message, wide: &Limits) {
-    let bytes = message.to_bytes();
-    let again = Message::parse(&bytes, wide);
-    assert_eq!(again.as_ref(), Ok(message), "{}", String::from_utf8_lossy(&bytes));
-    let headers = message.headers();
-    for address in [headers.from(), headers.to()] {
-        let address = address.expect("parse has checked it");
-        assert_eq!(NameAddr::parse(&address.to_string()).as_ref(), Some(&address));
-        assert!(address.uri.equivalent(&address.uri), "{}", address.uri);
-        assert_eq!(Uri::parse(&address.uri.to_string()), Ok(address.uri));
-    }
-    let via = headers.top_via().expect("parse has checked it");
-    assert_eq!(Via::parse(&via.to_string()), Some(via));
-    assert_eq!(headers.from().unwrap().tag(), headers.from_tag());
-    let _ = (headers.vias(), headers.contacts(), headers.routes(), headers.record_routes());
-    let _ = (headers.expires(), headers.retry_after(), headers.content_type());
-    for value in headers.all(&Name::Authorization) {
-        Credentials::parse(value).iter().for_each(|c| assert_eq!(Credentials::parse(&c.to_string()).as_ref(), Ok(c)));
-    }
-    for value in headers.all(&Name::WwwAuthenticate) {
-        Challenge::parse(value).iter().for_each(|c| assert_eq!(Challenge::parse(&c.to_string()).as_ref(), Ok(c)));
-    }
-}
-
-fn feed(framer: &mut Framer, bytes: &[u8], rng: &mut Rng) {
-    for chunk in bytes.chunks(1 + rng.below(200) as usize) {
-        framer.push(chunk);
-        loop {
-            match framer.poll() {
-                Ok(Some(Frame::Message(message))) => drop(parse(&message)),
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => *framer = Framer::new(Limits::default()),
-            }
-        }
-    }
-}
-
 #[test]
-fn mutated_messages_neither_panic_nor_change() {
+fn a_million_mutated_messages_neither_panic_nor_change_nor_need_much_memory() {
     let mut seeds: Vec<Vec<u8>> = torture().into_values().filter(|m| m.len() < 2_000).collect();
     for _ in 0..12 {
         seeds.extend([INVITE, REGISTER, CHALLENGED].map(|m| m.as_bytes().to_vec()));
     }
-    let wide = Limits { message_bytes: 1 << 20, headers: 4_096, header_bytes: 65_535, uri_bytes: 8_192 };
-    let mut refusals: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut read = 0;
-    let mut rng = Rng::from_number(4475);
-    let mut framer = Framer::new(Limits::default());
-    for _ in 0..MUTATIONS {
-        let bytes = mutate(&mut rng, &seeds);
-        match Message::parse(&bytes, &Limits::default()) {
-            Ok(message) => {
-                read += 1;
-                exercise(&message, &wide);
-            }
-            Err(refusal) => {
-                *refusals.entry(refusal.why.name()).or_default() += 1;
-                refusal.answer.iter().for_each(|answer| drop(answer.to_bytes()));
+    let run = |thread: u32| {
+        let (mut rng, mut read, mut refusals) = (Rng::from_number(4475 + u64::from(thread)), 0, BTreeSet::new());
+        for _ in 0..MUTATIONS / THREADS {
+            let bytes = mutate(&mut rng, &seeds);
+            let (outcome, held) = peak(|| sip_body::run(&bytes));
+            let allowed = ROOM + ROOM_PER_BYTE * bytes.len();
+            assert!(held < allowed, "{held} bytes of memory for {}", bytes.escape_ascii());
+            match outcome {
+                Ok(()) => read += 1,
+                Err(why) => _ = refusals.insert(why.name()),
             }
         }
-        feed(&mut framer, &bytes, &mut rng);
-    }
+        (read, refusals)
+    };
+    let results: Vec<(u32, BTreeSet<&str>)> = std::thread::scope(|scope| {
+        let run = &run;
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || run(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
     // The mutations reach everywhere: many still read, and nearly every fault that a datagram can have occurs.
-    assert!(read > MUTATIONS / 10, "{read} read");
-    assert!(refusals.len() > 22, "{refusals:?}");
+    for (read, refusals) in results {
+        assert!(read > MUTATIONS / THREADS / 10, "{read} read");
+        assert!(refusals.len() > 22, "{refusals:?}");
+    }
+}
+
+/// Mutations of the other parsers here; their own tests have a million each.
+const OTHERS: u32 = 20_000;
+
+#[test]
+fn what_the_other_fuzz_targets_do_holds_for_mutations() {
+    let flow = include_bytes!("../ivr-flows/support.toml").to_vec();
+    let offer =
+        b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+            .to_vec();
+    let mut rtp = vec![0x80, 0, 0, 1, 0, 0, 0, 160, 1, 2, 3, 4];
+    rtp.extend([0xff; 160]);
+    let mut rtcp = vec![0x80, 200, 0, 6];
+    rtcp.extend([7; 24]);
+    let mut rng = Rng::from_number(3550);
+    let mut talk = packets_body::Talk::new();
+    let mut each = |seed: &Vec<u8>, run: &mut dyn FnMut(&[u8])| {
+        run(seed);
+        (0..OTHERS).for_each(|_| run(&mutate(&mut rng, std::slice::from_ref(seed))));
+    };
+    each(&flow, &mut flow_body::run);
+    each(&offer, &mut sdp_body::run);
+    each(&rtp, &mut |bytes| talk.rtp(bytes));
+    each(&rtcp, &mut |bytes| talk.rtcp(bytes));
 }

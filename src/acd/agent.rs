@@ -8,8 +8,9 @@
 //! his first one, his sign-in. A break, a refusal, wrap-up and a short sign-out do not touch it, so nobody loses
 //! his turn by taking a break or by a phone that registers anew.
 
+use super::queue::Rank;
 use super::{MAX_REASON, Refusal, Skills};
-use crate::center;
+use crate::center::{self, Membership, WrapUp};
 use crate::ids::{AgentId, QueueId, ReservationId, WorkId};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub const REFUSALS_IN_A_ROW: u32 = 3;
 pub const PENALTY: Duration = Duration::from_secs(60);
 /// Who signs in again within this keeps his idle time: a phone that changes networks costs nobody his turn.
 pub const SIGN_OUT_FORGIVEN: Duration = Duration::from_secs(15 * 60);
+
+/// The longest wrap-up that may be asked for, from the moment of asking.
+pub const MAX_WRAP_UP: Duration = Duration::from_secs(3_600);
 
 /// What an agent is doing. Every change is told by [`super::Output::State`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,7 +73,7 @@ pub enum AgentChange {
     SignIn,
     /// The last binding of his phone is gone. During an offer or call: taken when it ends.
     SignOut,
-    /// Ends wrap-up early and lifts a penalty. During an offer or call: taken when it ends.
+    /// Lifts a penalty, and ends wrap-up early where he may. During an offer or call: taken when it ends.
     Ready,
     /// A break, with a reason (cut to [`super::MAX_REASON`] characters). During an offer, call or wrap-up: taken
     /// when it ends.
@@ -78,7 +82,11 @@ pub enum AgentChange {
     BreakOver,
     /// Whether his phone answers (OPTIONS, keepalive). Who is not reachable gets no offers.
     Reachable(bool),
+    /// The call is coded: ends wrap-up, also one that must be used.
     WrapUpDone,
+    /// More time for notes, up to [`MAX_WRAP_UP`] from now: asked for during a call where wrap-up is on request
+    /// (zero: the queue's time), or during wrap-up that he could end himself.
+    MoreWrapUp(Duration),
 }
 
 /// A rest that an agent did not ask for. Visible as [`AgentState::NotReady`]; ends by itself; lifted by
@@ -89,11 +97,20 @@ pub struct Penalty {
     pub why: Refusal,
 }
 
+/// Time for notes after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Notes {
+    /// None: until the call is coded.
+    pub(super) until: Option<Instant>,
+    /// Only coding the call ends it early.
+    pub(super) mandatory: bool,
+}
+
 /// One agent. Read it with the methods; only the router changes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Agent {
     pub(super) id: AgentId,
-    pub(super) queues: BTreeSet<QueueId>,
+    pub(super) queues: BTreeMap<QueueId, Membership>,
     pub(super) skills: Skills,
     pub(super) signed_in: bool,
     pub(super) reachable: bool,
@@ -103,13 +120,28 @@ pub struct Agent {
     /// Refusals since he last answered.
     pub(super) refusals: u32,
     pub(super) reservation: Option<ReservationId>,
-    /// In a conversation from a queue.
-    pub(super) conversation: bool,
+    /// Since when he is in a conversation from a queue.
+    pub(super) conversation: Option<Instant>,
     /// In a call outside the queues.
     pub(super) outside: bool,
-    pub(super) wrap_up: Option<Instant>,
+    pub(super) wrap_up: Option<Notes>,
+    /// The wrap-up that he asked for during the conversation.
+    pub(super) notes_wished: Option<Duration>,
+    /// The queue whose work he handles, from the offer to the end of wrap-up, and since when.
+    pub(super) handling: Option<(QueueId, Instant)>,
     pub(super) idle_since: Instant,
     pub(super) signed_out_at: Option<Instant>,
+    /// Since he signed in, as `idle_since` understands it.
+    pub(super) conversations: u32,
+    pub(super) talked: Duration,
+    /// How much he talked of late (see `merit`).
+    pub(super) occupancy: Option<i64>,
+    /// Serial of his last offer.
+    pub(super) last_offer: u64,
+    /// His lots in queues that choose so.
+    pub(super) drawn: BTreeMap<QueueId, i64>,
+    /// Work that waits for him alone.
+    pub(super) awaited: BTreeSet<Rank>,
     /// Work he refused lately, and until when it is not offered to him again.
     pub(super) refused: BTreeMap<WorkId, Instant>,
     pub(super) state: AgentState,
@@ -132,11 +164,19 @@ impl Agent {
             penalty: None,
             refusals: 0,
             reservation: None,
-            conversation: false,
+            conversation: None,
             outside: false,
             wrap_up: None,
+            notes_wished: None,
+            handling: None,
             idle_since: Instant::ZERO,
             signed_out_at: None,
+            conversations: 0,
+            talked: Duration::ZERO,
+            occupancy: None,
+            last_offer: 0,
+            drawn: BTreeMap::new(),
+            awaited: BTreeSet::new(),
             refused: BTreeMap::new(),
             state: AgentState::LoggedOut,
             since: Instant::ZERO,
@@ -194,7 +234,7 @@ impl Agent {
     pub(super) fn derived(&self) -> AgentState {
         if self.reservation.is_some() {
             AgentState::Reserved
-        } else if self.conversation || self.outside {
+        } else if self.conversation.is_some() || self.outside {
             AgentState::Busy
         } else if !self.signed_in {
             AgentState::LoggedOut
@@ -215,7 +255,8 @@ impl Agent {
             AgentChange::SignIn => self.sign_in(now),
             AgentChange::SignOut => self.sign_out(now),
             AgentChange::Ready => {
-                (self.pause, self.penalty, self.wrap_up, self.refusals) = (None, None, None, 0);
+                (self.pause, self.penalty, self.refusals) = (None, None, 0);
+                self.wrap_up.take_if(|notes| !notes.mandatory);
                 StateReason::Asked
             }
             AgentChange::NotReady(reason) => {
@@ -231,6 +272,10 @@ impl Agent {
                 self.reachable = false;
                 StateReason::Asked
             }
+            AgentChange::MoreWrapUp(time) => {
+                self.more_wrap_up(now, time.min(MAX_WRAP_UP));
+                StateReason::Asked
+            }
             AgentChange::WrapUpDone => {
                 self.wrap_up = None;
                 StateReason::WrapUpEnded
@@ -243,7 +288,7 @@ impl Agent {
         if !self.signed_in {
             self.signed_in = true;
             if self.signed_out_at.is_none_or(|at| now.since(at) > SIGN_OUT_FORGIVEN) {
-                self.idle_since = now;
+                (self.idle_since, self.conversations, self.talked) = (now, 0, Duration::ZERO);
             }
         }
         StateReason::SignedIn
@@ -262,6 +307,33 @@ impl Agent {
         self.reachable = true;
         self.penalty.take_if(|penalty| penalty.why == Refusal::Unreachable);
         StateReason::PenaltyEnded
+    }
+
+    /// His conversation is over: what follows is the queue's to say, or what he asked for.
+    pub(super) fn finish(&mut self, now: Instant, mode: WrapUp) {
+        if let Some(since) = self.conversation.take() {
+            self.talked_until(now, since);
+        }
+        self.idle_since = now;
+        let wished = self.notes_wished.take();
+        let free = |time: Duration| Notes { until: Some(now + time), mandatory: false };
+        self.wrap_up = match mode {
+            WrapUp::None => None,
+            WrapUp::Optional(time) => Some(time.max(wished.unwrap_or_default())).filter(|t| !t.is_zero()).map(free),
+            WrapUp::Mandatory => Some(Notes { until: None, mandatory: true }),
+            WrapUp::Limited(time) => Some(Notes { until: Some(now + time), mandatory: true }),
+            WrapUp::OnRequest(time) => wished.map(|wished| free(if wished.is_zero() { time } else { wished })),
+        };
+    }
+
+    fn more_wrap_up(&mut self, now: Instant, time: Duration) {
+        match &mut self.wrap_up {
+            _ if self.conversation.is_some() => self.notes_wished = Some(time),
+            Some(Notes { until: Some(until), mandatory: false }) => {
+                *until = (*until + time).min(now + MAX_WRAP_UP);
+            }
+            _ => {}
+        }
     }
 
     /// Notes that he did not take `work`, and whether he must rest now.

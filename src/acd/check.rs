@@ -4,9 +4,10 @@
 //! an accepted work is in no table, a reservation is spent by value, and every reservation has a waiting work.
 
 use super::agent::Agent;
-use super::queue::{Class, Idle, Queue, Work, lacking};
-use super::{Router, Skills, Timer};
-use crate::ids::QueueId;
+use super::queue::{Class, Need, Queue, Work};
+use super::{Merit, Router, Timer};
+use crate::center::Skills;
+use crate::ids::{AgentId, QueueId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The first rule that is broken, as a sentence.
@@ -17,8 +18,8 @@ type Verdict = Result<(), String>;
 struct Census {
     works: usize,
     seeking: usize,
-    staffed: u32,
-    ready: BTreeSet<Idle>,
+    staff: BTreeSet<AgentId>,
+    ready: BTreeSet<Merit>,
 }
 
 fn must(holds: bool, broken: impl FnOnce() -> String) -> Verdict {
@@ -60,23 +61,31 @@ impl Router {
     }
 
     fn check_work(&self, work: &Work) -> Verdict {
-        let Some(queue) = self.queues.get(&work.queue) else {
-            return Err(format!("{} waits in {}, which is no queue", work.id, work.queue));
+        let (id, name) = (work.id(), &work.place.queue);
+        let Some(queue) = self.queues.get(name) else {
+            return Err(format!("{id} waits in {name}, which is no queue"));
         };
-        must(queue.line.contains(&work.rank) && queue.arrivals.contains(&(work.arrived, work.id)), || {
-            format!("{} is not in the line of {}", work.id, work.queue)
+        must(queue.line.contains(&work.rank) && queue.arrivals.contains(&(work.place.arrived, id)), || {
+            format!("{id} is not in the line of {name}")
         })?;
-        must(work.rank == queue.rank(work.id, work.arrived, work.priority), || {
-            format!("{} stands where its priority does not put it", work.id)
+        must(work.place.position.is_some() || work.rank == queue.rank(work), || {
+            format!("{id} stands where its points do not put it")
         })?;
-        let seeks = queue.classes.get(&work.skills).is_some_and(|class| class.waiting.contains(&work.rank));
-        must(seeks == work.offers.is_empty(), || {
-            format!("{} seeks: {seeks}, but has {} offers", work.id, work.offers.len())
+        let class = queue.classes.get(&work.need);
+        let seeks = class.is_some_and(|class| class.waiting.contains(&work.rank));
+        must(seeks == work.seeks(), || format!("{id} seeks: {seeks}, but has {} offers", work.offers.len()))?;
+        let more = class.is_some_and(|class| class.more.contains(&work.rank));
+        must(more == work.wants_more(), || format!("{id} wants more phones: {more}, should: {}", work.wants_more()))?;
+        let awaits = work.held.is_none_or(|(agent, _)| self.agents[&agent].awaited.contains(&work.rank));
+        must(awaits, || format!("{id} waits for {:?}, who does not know it", work.held))?;
+        must(self.timers.at(&Timer::Attend(id)) == work.deadline(queue), || {
+            format!(
+                "{id} should be looked at {:?}, will be {:?}",
+                work.deadline(queue),
+                self.timers.at(&Timer::Attend(id))
+            )
         })?;
-        must(self.timers.is_set(&Timer::MaxWait(work.id)) != work.overdue, || {
-            format!("{} is overdue: {}, but its deadline says otherwise", work.id, work.overdue)
-        })?;
-        must(!work.overdue || !work.offers.is_empty(), || format!("{} should have expired", work.id))
+        must(!work.offers.is_empty() || !work.overdue && !queue.deserted, || format!("{id} should have left"))
     }
 
     fn check_agent(&self, agent: &Agent) -> Verdict {
@@ -88,10 +97,15 @@ impl Router {
             format!("agent {id} is listed as ready: {}, available: {}", agent.listed, agent.available())
         })?;
         must(agent.counted == agent.staffs(), || format!("agent {id} is counted wrongly as staff"))?;
-        let wrap_up = self.timers.at(&Timer::WrapUp(id)) == agent.wrap_up;
+        let wrap_up = self.timers.at(&Timer::WrapUp(id)) == agent.wrap_up.and_then(|notes| notes.until);
         must(wrap_up, || format!("agent {id}: the deadline of wrap-up is wrong"))?;
         let penalty = self.timers.at(&Timer::Penalty(id)) == agent.penalty.map(|penalty| penalty.until);
         must(penalty, || format!("agent {id}: the deadline of the penalty is wrong"))?;
+        let holds = |work: &&Work| work.held.is_some_and(|(agent, _)| agent == id);
+        let held = agent.awaited.iter().filter(|rank| self.works.get(&rank.work).as_ref().is_some_and(holds)).count();
+        must(held == agent.awaited.len() && (held == 0 || agent.staffs() && !agent.available()), || {
+            format!("agent {id} is waited for by {} work, {held} of it waits for him", agent.awaited.len())
+        })?;
         let retry = |(work, until): (&_, &_)| self.timers.at(&Timer::Retry(id, *work)) == Some(*until);
         must(agent.refused.iter().all(retry), || format!("agent {id}: a refusal has no deadline"))
     }
@@ -100,17 +114,19 @@ impl Router {
     fn census(&self) -> BTreeMap<&QueueId, Census> {
         let mut all: BTreeMap<&QueueId, Census> = self.queues.keys().map(|id| (id, Census::default())).collect();
         for work in self.works.values() {
-            if let Some(census) = all.get_mut(&work.queue) {
+            if let Some(census) = all.get_mut(&work.place.queue) {
                 census.works += 1;
-                census.seeking += usize::from(work.offers.is_empty());
+                census.seeking += usize::from(work.seeks());
             }
         }
         for agent in self.agents.values() {
-            for queue in &agent.queues {
+            for queue in agent.queues.keys() {
                 let Some(census) = all.get_mut(queue) else { continue };
-                census.staffed += u32::from(agent.staffs());
+                if agent.staffs() {
+                    census.staff.insert(agent.id);
+                }
                 if agent.available() {
-                    census.ready.insert((agent.idle_since, agent.id));
+                    census.ready.insert(agent.merit(&self.queues[queue].settings, &Skills::new()));
                 }
             }
         }
@@ -124,21 +140,32 @@ impl Router {
         })?;
         let seeking: usize = queue.classes.values().map(|class| class.waiting.len()).sum();
         must(seeking == census.seeking, || format!("{id}: {seeking} seek, {} should", census.seeking))?;
-        must(queue.staffed == census.staffed, || {
-            format!("{id} counts {} agents at work, {} are", queue.staffed, census.staffed)
+        must(queue.staff == census.staff, || {
+            format!("{id} counts {} agents at work, {} are", queue.staff.len(), census.staff.len())
         })?;
+        must(queue.staff.is_empty() == queue.unstaffed_since.is_some(), || {
+            format!("{id} is without staff since {:?}, with {}", queue.unstaffed_since, queue.staff.len())
+        })?;
+        let deserted = self.timers.at(&Timer::NoStaff(id.clone())) == queue.deserted_at();
+        must(deserted, || format!("{id}: the deadline of being without staff is wrong"))?;
         must(queue.ready == census.ready, || format!("{id}: its list of ready agents is wrong"))?;
-        queue.classes.iter().try_for_each(|(skills, class)| self.check_class(queue, skills, class))
+        queue.classes.iter().try_for_each(|(need, class)| self.check_class(queue, need, class))
     }
 
     /// Its agents are those who meet it; and nobody eligible waits while an agent is available.
-    fn check_class(&self, queue: &Queue, skills: &Skills, class: &Class) -> Verdict {
-        let id = &queue.settings.id;
-        let meets = queue.ready.iter().filter(|idle| lacking(skills, &self.agents[&idle.1].skills).is_none());
-        must(class.ready.iter().eq(meets), || format!("{id}: ready agents for {skills:?} are wrong"))?;
-        let mut pairs = class.ready.iter().flat_map(|idle| class.waiting.iter().map(move |rank| (idle.1, rank.work)));
-        match pairs.find(|(agent, work)| !self.agents[agent].refused.contains_key(work)) {
-            Some((agent, work)) => Err(format!("{work} waits in {id} while agent {agent} could take it")),
+    fn check_class(&self, queue: &Queue, need: &Need, class: &Class) -> Verdict {
+        let (id, settings) = (&queue.settings.id, &queue.settings);
+        let all = queue.ready.iter().map(|(_, _, agent)| &self.agents[agent]);
+        let meets = all.filter(|agent| need.unmet(settings, agent).is_none());
+        let meets: BTreeSet<Merit> = meets.map(|agent| agent.merit(settings, &need.skills)).collect();
+        must(class.ready == meets, || format!("{id}: ready agents for {need:?} are wrong"))?;
+        let works = || class.waiting.iter().chain(&class.more).map(|rank| &self.works[&rank.work]);
+        let mut pairs = class.ready.iter().flat_map(|(_, _, agent)| works().map(|work| (&self.agents[agent], work)));
+        let free = |(agent, work): &(&Agent, &Work)| {
+            !agent.refused.contains_key(&work.id()) && !work.place.excluded.contains(&agent.id)
+        };
+        match pairs.find(free) {
+            Some((agent, work)) => Err(format!("{} waits in {id} while agent {} could take it", work.id(), agent.id)),
             None => Ok(()),
         }
     }
@@ -146,10 +173,12 @@ impl Router {
     /// No deadline without the thing it is for.
     fn check_timers(&self) -> Verdict {
         let refusals: usize = self.agents.values().map(|agent| agent.refused.len()).sum();
-        let waits = self.works.values().filter(|work| !work.overdue).count();
-        let wrap_ups = self.agents.values().filter(|agent| agent.wrap_up.is_some()).count();
+        let waits = self.works.values().filter(|work| work.deadline(&self.queues[&work.place.queue]).is_some()).count();
+        let deserted = self.queues.values().filter(|queue| queue.deserted_at().is_some()).count();
+        let notes = self.agents.values().filter_map(|agent| agent.wrap_up);
+        let wrap_ups = notes.filter(|notes| notes.until.is_some()).count();
         let penalties = self.agents.values().filter(|agent| agent.penalty.is_some()).count();
-        let expected = self.reservations.len() + waits + wrap_ups + penalties + refusals;
+        let expected = self.reservations.len() + waits + deserted + wrap_ups + penalties + refusals;
         must(self.timers.len() == expected, || {
             format!("{} deadlines are set, {expected} have a reason", self.timers.len())
         })

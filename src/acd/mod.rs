@@ -13,57 +13,64 @@
 //! **Always true** after every input ([`Router::check`]): no eligible pair of work and agent waits; a reserved
 //! agent has exactly one reservation and every reservation one reserved agent, one work and one deadline.
 //!
-//! **Rules**: order and classes in `queue`, states and idle time in `agent`, the choice in `matching`, the life of
-//! a reservation in `offer`. A refused work keeps its place and is not offered to the same agent again before
+//! **Rules**: order and classes in `queue`, what changes with waiting in `waiting`, states, wrap-up and idle time in
+//! `agent`, what agents are chosen by in `merit`, the choice in `matching`, the life of a reservation in `offer`,
+//! expected waits in `forecast`. A refused work keeps its place and is not offered to the same agent again before
 //! the queue's `retry_same_agent`. [`REFUSALS_IN_A_ROW`] refusals, or a phone that cannot be reached, give the
 //! agent a rest of [`PENALTY`] that is visible, ends by itself and is lifted by `Ready`. A work whose `max_wait`
-//! ends while a phone rings for it expires when that offer ends unanswered, so nobody is cut off at "hello".
+//! ends while phones ring for it expires when the last of those offers ends unanswered, so nobody is cut off at
+//! "hello".
 //!
-//! **Cost**, with Q queues per agent, C classes of requirement per queue and R refusals that still count:
-//! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` is linear in the place.
+//! **Cost**, with Q queues per agent, C classes of need per queue and R refusals that still count:
+//! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` is linear in the place, a
+//! step of relaxation that might be skipped in the agents at work in the queue.
 //!
-//! Left out so far: offer plans that ring several agents (the tables hold several reservations per work),
-//! relaxation of requirements, ageing, strict classes of priority (and with them the requested position of
-//! peers), overflow and expected wait.
+//! Left out so far: announced waits are not compared with what became of them.
 
 mod agent;
 mod check;
+mod forecast;
 mod matching;
+mod merit;
 mod offer;
 mod output;
+mod place;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
-pub use agent::{Agent, AgentChange, AgentState, PENALTY, Penalty, REFUSALS_IN_A_ROW, SIGN_OUT_FORGIVEN, StateReason};
+pub use agent::{
+    Agent, AgentChange, AgentState, MAX_WRAP_UP, PENALTY, Penalty, REFUSALS_IN_A_ROW, SIGN_OUT_FORGIVEN, StateReason,
+};
+pub use forecast::{Forecast, Method, Told};
 pub use matching::{Candidate, ChosenBy, Explanation, PassedOver, WhyNot};
+use merit::Merit;
 pub use output::{Output, QueueView, Rejection, Stats, Withdrawal};
+pub use place::{Place, own_skill};
 
-use crate::center::Center;
-use crate::ids::{AgentId, IdCounter, QueueId, ReservationId, SkillId, WorkId};
+pub use crate::center::Skills;
+use crate::center::{Center, WrapUp};
+use crate::ids::{AgentId, IdCounter, QueueId, ReservationId, Rng, WorkId};
 use crate::time::{Instant, Timers};
 use offer::Reservations;
 use queue::{Queue, Work};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 /// Longest reason of a break, in characters; more is cut.
 pub const MAX_REASON: usize = 64;
 /// How many passed-over candidates an [`Explanation`] names.
 pub const EXPLAINED: usize = 4;
 
-/// What a work needs, or an agent has: skill → level 1 … 10. A work needs at least that level of each.
-pub type Skills = BTreeMap<SkillId, u8>;
-
 /// What the engine tells the router. Inputs about what does not exist (any more) change nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
     /// An agent's wish, or news about his phone.
     Agent { agent: AgentId, change: AgentChange },
-    /// Lets `work` wait. `arrived` may lie before now (a transfer or callback keeps the wait already served); the
+    /// Lets a work wait. `arrived` may lie before now (a transfer or callback keeps the wait already served); the
     /// queue's `max_wait` counts from now. For a work that waits already: moves it, re-keyed at once.
-    Enqueue { work: WorkId, queue: QueueId, priority: i32, skills: Skills, arrived: Instant },
+    Enqueue(Place),
     /// The caller left or the flow took the work back: its reservations are withdrawn.
     Dequeue { work: WorkId },
     /// The agent's phone answered.
@@ -109,12 +116,14 @@ impl Refusal {
 }
 
 /// The router's deadlines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Timer {
     /// When to stop ringing.
     Ring(ReservationId),
-    /// When to give the work back to the flow.
-    MaxWait(WorkId),
+    /// When something about a waiting work changes by itself: points, need, whom it waits for, its longest wait.
+    Attend(WorkId),
+    /// When to lead elsewhere who waits where nobody is at work.
+    NoStaff(QueueId),
     /// When to end an agent's wrap-up.
     WrapUp(AgentId),
     /// When to end an agent's penalty.
@@ -133,28 +142,40 @@ pub struct Router {
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     counted: Stats,
+    /// Serial of offers, for those who take turns.
+    offers_made: u64,
+    rng: Rng,
 }
 
 impl Router {
     /// `reservation_ids` must not have been used for reservations before.
-    pub fn new(center: &Center, reservation_ids: IdCounter) -> Router {
+    pub fn new(center: &Center, reservation_ids: IdCounter, rng: Rng) -> Router {
+        let mut router = Router { rng, ..Router::empty(reservation_ids) };
+        router.queues = center.queues.iter().map(|(id, q)| (id.clone(), Queue::new(q, Instant::ZERO))).collect();
+        router.agents = center.agents.iter().map(|(id, agent)| (*id, Agent::new(agent))).collect();
+        router.note_delays();
+        router.watch_staff();
+        router
+    }
+
+    fn empty(reservation_ids: IdCounter) -> Router {
         Router {
-            queues: center.queues.iter().map(|(id, queue)| (id.clone(), Queue::new(queue))).collect(),
-            agents: center.agents.iter().map(|(id, agent)| (*id, Agent::new(agent))).collect(),
+            queues: BTreeMap::new(),
+            agents: BTreeMap::new(),
             works: BTreeMap::new(),
             reservations: Reservations::new(reservation_ids),
             timers: Timers::default(),
             outputs: VecDeque::new(),
             counted: Stats::default(),
+            offers_made: 0,
+            rng: Rng::new([0; 32]),
         }
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Agent { agent, change } => self.change(now, agent, change),
-            Input::Enqueue { work, queue, priority, skills, arrived } => {
-                self.enqueue(now, Entry { work, queue, priority, skills, arrived: arrived.min(now) });
-            }
+            Input::Enqueue(place) => self.enqueue(now, Place { arrived: place.arrived.min(now), ..place }),
             Input::Dequeue { work } => self.dequeue(now, work),
             Input::Accept { reservation } => self.accept(now, reservation),
             Input::Refuse { reservation, why } => self.refuse(now, reservation, why),
@@ -192,7 +213,7 @@ impl Router {
     /// work of more points arrives: who announces it keeps the least so far. Linear in the place.
     pub fn position(&self, work: WorkId) -> Option<u32> {
         let work = self.works.get(&work)?;
-        Some(self.queues[&work.queue].line.range(..=work.rank).count() as u32)
+        Some(self.queues[&work.place.queue].line.range(..=work.rank).count() as u32)
     }
 
     pub fn stats(&self) -> Stats {
@@ -206,12 +227,13 @@ impl Router {
 
     /// Why the router is not quiet: what waits, rings, talks, or has a deadline.
     pub fn pending(&self) -> Option<String> {
-        let busy = self.agents.values().filter(|agent| agent.conversation || agent.outside).count();
+        let busy = self.agents.values().filter(|agent| agent.conversation.is_some() || agent.outside).count();
         let counts = [
             (self.works.len(), "work waiting"),
             (self.reservations.len(), "reservations open"),
             (busy, "agents busy"),
-            (self.timers.len(), "deadlines set"),
+            // That a queue is without staff for long is no unrest.
+            (self.timers.keys().filter(|timer| !matches!(timer, Timer::NoStaff(_))).count(), "deadlines set"),
             (self.outputs.len(), "outputs not taken"),
         ];
         let open = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
@@ -242,103 +264,25 @@ impl Router {
             self.counted.ignored += 1;
             return;
         };
-        agent.conversation = true;
+        agent.conversation = Some(now);
         self.settle(now, id, StateReason::Answered);
     }
 
     fn finish(&mut self, now: Instant, id: AgentId, queue: &QueueId) {
-        let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.conversation) else {
+        let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.conversation.is_some()) else {
             self.counted.ignored += 1;
             return;
         };
-        let wrap_up = self.queues.get(queue).map_or(Duration::ZERO, |queue| queue.settings.wrap_up);
-        agent.conversation = false;
-        agent.idle_since = now;
-        agent.wrap_up = (!wrap_up.is_zero()).then_some(now + wrap_up);
+        let wrap_up = self.queues.get(queue).map_or(WrapUp::None, |queue| queue.settings.wrap_up);
+        agent.finish(now, wrap_up);
         self.settle(now, id, StateReason::ConversationEnded);
-    }
-
-    fn enqueue(&mut self, now: Instant, entry: Entry) {
-        if self.moved(&entry) {
-            return;
-        }
-        self.end_work(now, entry.work);
-        let Some(queue) = self.queues.get_mut(&entry.queue) else {
-            return self.reject(entry.work, Rejection::UnknownQueue);
-        };
-        if queue.is_full() {
-            return self.reject(entry.work, Rejection::Full);
-        }
-        let Entry { work: id, queue: _, priority, skills, arrived } = entry;
-        let rank = queue.rank(id, arrived, priority);
-        let work = Work {
-            id,
-            queue: entry.queue,
-            priority,
-            skills,
-            arrived,
-            rank,
-            offers: Default::default(),
-            overdue: false,
-        };
-        queue.join(&work);
-        self.timers.set(Timer::MaxWait(id), now + queue.settings.max_wait);
-        self.works.insert(id, work);
-        self.counted.enqueued += 1;
-        self.seek(now, id);
-    }
-
-    /// A work that waits in this queue for these skills already gets its new place at once and keeps what rings.
-    fn moved(&mut self, entry: &Entry) -> bool {
-        let work = self.works.get_mut(&entry.work);
-        let Some(work) = work.filter(|work| work.queue == entry.queue && work.skills == entry.skills) else {
-            return false;
-        };
-        let queue = self.queues.get_mut(&entry.queue).expect("a waiting work has its queue");
-        queue.rekey(work, entry.arrived, entry.priority);
-        true
-    }
-
-    fn reject(&mut self, work: WorkId, why: Rejection) {
-        self.counted.rejected += 1;
-        self.outputs.push_back(Output::Rejected { work, why });
-    }
-
-    fn dequeue(&mut self, now: Instant, work: WorkId) {
-        match self.end_work(now, work) {
-            true => self.counted.dequeued += 1,
-            false => self.counted.ignored += 1,
-        }
-    }
-
-    /// Takes a work out, if it waits, and stops what rings for it.
-    fn end_work(&mut self, now: Instant, work: WorkId) -> bool {
-        let Some(work) = self.take_out(work) else { return false };
-        for id in work.offers {
-            let agent = self.release(id, Withdrawal::WorkGone);
-            self.settle(now, agent, StateReason::OfferEnded);
-        }
-        true
-    }
-
-    /// Removes a work from every table but the reservations; its open offers are the caller's to end.
-    fn take_out(&mut self, id: WorkId) -> Option<Work> {
-        let work = self.works.remove(&id)?;
-        self.queues.get_mut(&work.queue).expect("a waiting work has its queue").leave(&work);
-        self.timers.cancel(&Timer::MaxWait(id));
-        Some(work)
     }
 
     fn fire(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Ring(reservation) => self.ring_out(now, reservation),
-            Timer::MaxWait(id) => {
-                let work = self.works.get_mut(&id).expect("MaxWait is set for waiting work only");
-                work.overdue = true;
-                if work.offers.is_empty() {
-                    self.expire(id);
-                }
-            }
+            Timer::Attend(work) => self.attend(now, work),
+            Timer::NoStaff(queue) => self.desert(now, &queue),
             Timer::WrapUp(id) => {
                 self.agents.get_mut(&id).expect("WrapUp is set for known agents only").wrap_up = None;
                 self.settle(now, id, StateReason::WrapUpEnded);
@@ -353,19 +297,4 @@ impl Router {
             }
         }
     }
-
-    fn expire(&mut self, id: WorkId) {
-        self.take_out(id);
-        self.counted.expired += 1;
-        self.outputs.push_back(Output::Expired { work: id });
-    }
-}
-
-/// What `Enqueue` says.
-struct Entry {
-    work: WorkId,
-    queue: QueueId,
-    priority: i32,
-    skills: Skills,
-    arrived: Instant,
 }

@@ -4,11 +4,11 @@
 
 use super::agent::{Agent, AgentState, StateReason};
 use super::matching::{self, Choice};
-use super::queue::Queue;
+use super::queue::{Queue, Work};
 use super::{Output, Refusal, Rejection, Router, Timer, Withdrawal};
-use crate::center::Center;
+use crate::center::{Center, RingPlan};
 use crate::ids::{AgentId, IdCounter, QueueId, ReservationId, WorkId};
-use crate::time::Instant;
+use crate::time::{Instant, Timers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,44 +66,68 @@ impl Reservations {
 }
 
 impl Router {
-    /// Looks for an agent for a work that nobody is rung for; without one the work waits, or expires if overdue.
+    /// Looks for agents for a work until as many are rung as its queue's plan says; without one the work waits, or
+    /// leaves if its time is over.
     pub(super) fn seek(&mut self, now: Instant, id: WorkId) {
-        let Some(work) = self.works.get(&id).filter(|work| work.offers.is_empty()) else { return };
-        if work.overdue {
-            return self.expire(id);
-        }
-        let queue = self.queues.get_mut(&work.queue).expect("a waiting work has its queue");
-        queue.class(&work.skills, &self.agents).waiting.insert(work.rank);
-        if let Some(choice) = matching::agent_for(now, work, queue, &self.agents) {
+        loop {
+            let Some(work) = self.works.get(&id) else { return };
+            let queue = self.queues.get_mut(&work.place.queue).expect("a waiting work has its queue");
+            if work.offers.is_empty() && work.overdue {
+                return self.expire(id);
+            }
+            if work.offers.is_empty() && queue.deserted {
+                self.take_out(id);
+                return self.reject(id, Rejection::NoStaff);
+            }
+            let Some(choice) = matching::agent_for(now, work, queue, &self.agents) else { return };
             self.offer(now, choice);
         }
     }
 
     /// Holds the agent for the work and has his phone rung.
     pub(super) fn offer(&mut self, now: Instant, choice: Choice) {
+        self.take_up(choice.work);
         let work = self.works.get_mut(&choice.work).expect("the choice is among waiting work");
         let agent = self.agents.get_mut(&choice.agent).expect("the choice is among known agents");
-        let queue = self.queues.get_mut(&work.queue).expect("a waiting work has its queue");
         assert!(agent.available(), "an agent who cannot be rung was chosen");
-        let reservation = self.reservations.make(work.id, agent.id, work.queue.clone());
-        let until = now + queue.settings.ring_timeout;
-        queue.stop_seeking(work);
+        let (queue, settings) = (work.place.queue.clone(), &self.queues[&work.place.queue].settings);
+        let reservation = self.reservations.make(work.id(), agent.id, queue.clone());
+        let until = now + settings.ring_timeout;
+        if let (RingPlan::Progressive { every, most }, true) = (settings.ring, work.offers.is_empty()) {
+            work.more_at = work.more_at.or((work.may_ring < most).then_some(now + every));
+        }
         work.offers.insert(reservation);
-        agent.reservation = Some(reservation);
-        let queue = work.queue.clone();
-        self.timers.set(Timer::Ring(reservation), until);
+        work.held = None;
+        self.put(choice.work);
+        self.wind(choice.work);
         self.counted.offered += 1;
+        self.hold(now, choice.agent, reservation, &queue);
+        self.timers.set(Timer::Ring(reservation), until);
         self.settle(now, choice.agent, StateReason::Offered);
         let Choice { work, agent, explanation } = choice;
         self.outputs.push_back(Output::Offered { reservation, work, queue, agent, until, explanation });
+    }
+
+    /// He is rung for this reservation. Off the lists first: an offer changes what his merit is made of.
+    fn hold(&mut self, now: Instant, id: AgentId, reservation: ReservationId, queue: &QueueId) {
+        self.unlist(id);
+        self.offers_made += 1;
+        let agent = self.agents.get_mut(&id).expect("the choice is among known agents");
+        agent.reservation = Some(reservation);
+        agent.handling = Some((queue.clone(), now));
+        agent.last_offer = self.offers_made;
+        let queue = self.queues.get_mut(queue).expect("a waiting work has its queue");
+        queue.drawn = agent.drawn.get(&queue.settings.id).copied().unwrap_or_default().max(queue.drawn);
     }
 
     /// Takes a reservation out of every table; its work and agent are the caller's to move on.
     fn spend(&mut self, id: ReservationId) -> Option<Reservation> {
         let reservation = self.reservations.spend(id)?;
         self.timers.cancel(&Timer::Ring(id));
-        if let Some(work) = self.works.get_mut(&reservation.work) {
-            work.offers.remove(&id);
+        if self.works.contains_key(&reservation.work) {
+            self.take_up(reservation.work);
+            self.works.get_mut(&reservation.work).into_iter().for_each(|work| _ = work.offers.remove(&id));
+            self.put(reservation.work);
         }
         let agent = self.agents.get_mut(&reservation.agent).expect("a reservation has its agent");
         agent.reservation = None;
@@ -125,11 +149,11 @@ impl Router {
         };
         let taken = self.take_out(work).expect("a reservation has its work");
         let winner = self.agents.get_mut(&agent).expect("a reservation has its agent");
-        winner.conversation = true;
+        winner.conversation = Some(now);
         winner.refusals = 0;
         self.counted.accepted += 1;
         self.settle(now, agent, StateReason::Answered);
-        let waited = now.since(taken.arrived);
+        let waited = now.since(taken.place.arrived);
         self.outputs.push_back(Output::Accepted { reservation, work, agent, queue, waited });
         for other in taken.offers {
             let loser = self.release(other, Withdrawal::AcceptedElsewhere);
@@ -172,9 +196,18 @@ impl Router {
     /// work if he can be rung. Every change of an agent ends here.
     pub(super) fn settle(&mut self, now: Instant, id: AgentId, reason: StateReason) {
         let agent = self.agents.get_mut(&id).expect("only known agents are settled");
-        let deadlines =
-            [(Timer::WrapUp(id), agent.wrap_up), (Timer::Penalty(id), agent.penalty.map(|penalty| penalty.until))];
+        let deadlines = [
+            (Timer::WrapUp(id), agent.wrap_up.and_then(|notes| notes.until)),
+            (Timer::Penalty(id), agent.penalty.map(|penalty| penalty.until)),
+        ];
         let (from, to) = (agent.state.clone(), agent.derived());
+        let at_it = matches!(to, AgentState::Reserved | AgentState::Busy | AgentState::WrapUp);
+        if let Some((queue, since)) = agent.handling.take_if(|_| !at_it)
+            && matches!(from, AgentState::Busy | AgentState::WrapUp)
+            && let Some(queue) = self.queues.get_mut(&queue)
+        {
+            queue.handled(now.since(since));
+        }
         if from != to {
             (agent.state, agent.since) = (to.clone(), now);
             self.outputs.push_back(Output::State { agent: id, from, to, reason });
@@ -186,7 +219,7 @@ impl Router {
                 None => _ = self.timers.cancel(&timer),
             }
         }
-        self.relist(id);
+        self.relist(now, id);
         let agent = &self.agents[&id];
         if let Some(choice) = agent.available().then(|| matching::work_for(now, agent, &self.queues, &self.works)) {
             match choice {
@@ -194,27 +227,56 @@ impl Router {
                 None => self.list(id),
             }
         }
+        if !self.agents[&id].counted {
+            self.release_awaiting(now, id);
+        }
     }
 
     /// Takes an agent who cannot be rung, or whose place may have changed, off the ready lists; counts the staff.
-    fn relist(&mut self, id: AgentId) {
+    fn relist(&mut self, now: Instant, id: AgentId) {
+        self.unlist(id);
         let agent = self.agents.get_mut(&id).expect("only known agents are listed");
-        let (unlist, count) = (std::mem::take(&mut agent.listed), agent.staffs());
-        let before = std::mem::replace(&mut agent.counted, count);
-        for queue in agent.queues.iter() {
-            let queue = self.queues.get_mut(queue).expect("an agent's queues exist");
-            if unlist {
-                queue.unlist((agent.idle_since, id));
+        let at_work = agent.staffs();
+        if std::mem::replace(&mut agent.counted, at_work) == at_work {
+            return;
+        }
+        for name in agent.queues.keys() {
+            let queue = self.queues.get_mut(name).expect("an agent's queues exist");
+            queue.count(now, id, at_work);
+            watch(queue, &mut self.timers);
+        }
+    }
+
+    fn unlist(&mut self, id: AgentId) {
+        let agent = self.agents.get_mut(&id).expect("only known agents are listed");
+        if std::mem::take(&mut agent.listed) {
+            for queue in agent.queues.keys() {
+                self.queues.get_mut(queue).expect("an agent's queues exist").unlist(agent);
             }
-            queue.staffed = queue.staffed + u32::from(count) - u32::from(before);
         }
     }
 
     fn list(&mut self, id: AgentId) {
+        self.draw(id);
         let agent = self.agents.get_mut(&id).expect("only known agents are listed");
         agent.listed = true;
-        for queue in &agent.queues {
+        for queue in agent.queues.keys() {
             self.queues.get_mut(queue).expect("an agent's queues exist").list(agent);
+        }
+    }
+
+    /// Sets the deadlines of queues that nobody is at work in.
+    pub(super) fn watch_staff(&mut self) {
+        self.queues.values().for_each(|queue| watch(queue, &mut self.timers));
+    }
+
+    /// Notes after which delays agents come in.
+    pub(super) fn note_delays(&mut self) {
+        self.queues.values_mut().for_each(|queue| queue.delays.clear());
+        for (id, member) in self.agents.values().flat_map(|agent| &agent.queues) {
+            if let Some(queue) = self.queues.get_mut(id).filter(|_| !member.delay.is_zero()) {
+                queue.delays.insert(member.delay);
+            }
         }
     }
 
@@ -225,15 +287,29 @@ impl Router {
             (agent.listed, agent.counted) = (false, false);
         }
         let gone = self.update_agents(center);
-        self.update_queues(center);
+        self.update_queues(now, center);
         for id in gone {
             self.remove_agent(now, id);
         }
+        self.note_delays();
+        self.update_works(now);
         let mut order: Vec<_> = self.agents.values().map(|agent| (agent.idle_since, agent.id)).collect();
         order.sort();
         for (_, id) in order {
             self.settle(now, id, StateReason::Configured);
         }
+        for id in self.works.keys().copied().collect::<Vec<_>>() {
+            self.attend(now, id);
+        }
+        for queue in self.queues.values_mut() {
+            (queue.unstaffed_since, queue.deserted) = match queue.staff.is_empty() {
+                true => {
+                    (queue.unstaffed_since.or(Some(now)), queue.deserted && queue.settings.no_staff_after.is_some())
+                }
+                false => (None, false),
+            };
+        }
+        self.watch_staff();
     }
 
     /// Returns the agents that `center` no longer has.
@@ -246,32 +322,41 @@ impl Router {
     }
 
     /// Leaves every queue without ready agents and staff: settling the agents brings them back.
-    fn update_queues(&mut self, center: &Center) {
+    fn update_queues(&mut self, now: Instant, center: &Center) {
         for (id, new) in &center.queues {
-            let queue = self.queues.entry(id.clone()).or_insert_with(|| Queue::new(new));
+            let queue = self.queues.entry(id.clone()).or_insert_with(|| Queue::new(new, now));
             queue.settings = new.clone();
-            (queue.ready, queue.staffed) = Default::default();
-            queue.classes.values_mut().for_each(|class| class.ready.clear());
+            queue.forget_agents();
+            queue.staff.clear();
         }
-        let ids: Vec<_> = self.works.keys().copied().collect();
-        for id in ids {
-            self.update_work(center, id);
+        let homeless = self.works.values().filter(|work| !center.queues.contains_key(&work.place.queue));
+        for id in homeless.map(Work::id).collect::<Vec<_>>() {
+            let work = self.take_out(id).expect("the id is from the table");
+            for reservation in work.offers {
+                self.release(reservation, Withdrawal::WorkGone);
+            }
+            self.reject(id, Rejection::UnknownQueue);
         }
-        self.queues.retain(|id, _| center.queues.contains_key(id));
+        let gone = self.queues.keys().filter(|id| !center.queues.contains_key(id)).cloned().collect::<Vec<_>>();
+        for id in gone {
+            self.timers.cancel(&Timer::NoStaff(id.clone()));
+            self.queues.remove(&id);
+        }
     }
 
-    /// Gives a work back if its queue is gone; else its place by the queue's new priority.
-    fn update_work(&mut self, center: &Center, id: WorkId) {
-        let work = self.works.get_mut(&id).expect("the id is from the table");
-        if center.queues.contains_key(&work.queue) {
-            let queue = self.queues.get_mut(&work.queue).expect("a waiting work has its queue");
-            return queue.rekey(work, work.arrived, work.priority);
+    /// By the queues' new rules, from the beginning: points, need, and whom they wait for.
+    fn update_works(&mut self, now: Instant) {
+        for id in self.works.keys().copied().collect::<Vec<_>>() {
+            self.take_up(id);
+            let work = self.works.get_mut(&id).expect("the id is from the table");
+            let queue = &self.queues[&work.place.queue];
+            let renewed = Work::new(work.place.clone(), queue, now);
+            let (until, offers, overdue, told) =
+                (work.until, std::mem::take(&mut work.offers), work.overdue, work.told);
+            *work = Work { until, offers, overdue, told, ..renewed };
+            work.rank = queue.rank(work);
+            self.put(id);
         }
-        let work = self.take_out(id).expect("the id is from the table");
-        for reservation in work.offers {
-            self.release(reservation, Withdrawal::WorkGone);
-        }
-        self.reject(id, Rejection::UnknownQueue);
     }
 
     fn remove_agent(&mut self, now: Instant, id: AgentId) {
@@ -290,5 +375,14 @@ impl Router {
             let (from, to, reason) = (agent.state, AgentState::LoggedOut, StateReason::Configured);
             self.outputs.push_back(Output::State { agent: id, from, to, reason });
         }
+    }
+}
+
+fn watch(queue: &Queue, timers: &mut Timers<Timer>) {
+    let timer = Timer::NoStaff(queue.settings.id.clone());
+    match queue.deserted_at() {
+        Some(at) if timers.at(&timer) == Some(at) => {}
+        Some(at) => timers.set(timer, at),
+        None => _ = timers.cancel(&timer),
     }
 }

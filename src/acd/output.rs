@@ -71,6 +71,10 @@ pub enum Rejection {
     Full,
     /// No such queue, or the new configuration no longer has it.
     UnknownQueue,
+    /// Nobody has been at work in the queue for as long as it waits for somebody.
+    NoStaff,
+    /// The expected wait is longer than the queue allows.
+    LongWait,
 }
 
 /// One queue, as shown to flows and people.

@@ -1,11 +1,16 @@
-//! The router's scenarios as short scripts, the peers' traps among them; seeded crowds in `crowd`.
+//! The router's scenarios as short scripts; the peers' traps in `traps`, what queues may be told in `rules`, seeded
+//! crowds in `crowd`.
 //!
 //! A script is commands separated by `;`. `@S` moves the clock to second S, firing what is due on the way.
 
 mod crowd;
+mod rules;
+mod traps;
 
 use super::*;
 use crate::center;
+use crate::ids::SkillId;
+use std::time::Duration;
 
 fn seconds(s: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(s)
@@ -18,15 +23,15 @@ pub(super) fn skills(text: &str) -> Skills {
 
 fn queue(name: &str, wrap_up: u64, priority: i32) -> center::Queue {
     center::Queue {
-        id: QueueId::new(name),
         ring_timeout: Duration::from_secs(20),
-        wrap_up: Duration::from_secs(wrap_up),
+        wrap_up: WrapUp::Optional(Duration::from_secs(wrap_up)),
         max_waiting: 4,
         max_wait: Duration::from_secs(600),
         priority,
         retry_same_agent: Duration::from_secs(30),
         music: String::new(),
         short_abandon: Duration::ZERO,
+        ..center::Queue::named(QueueId::new(name))
     }
 }
 
@@ -35,7 +40,7 @@ fn agent(id: u32, queues: &str, has: &str) -> center::Agent {
         id: AgentId(id),
         user: id.to_string(),
         name: String::new(),
-        queues: queues.split_whitespace().map(QueueId::new).collect(),
+        queues: queues.split_whitespace().map(|name| (QueueId::new(name), center::Membership::default())).collect(),
         skills: skills(has),
     }
 }
@@ -60,6 +65,7 @@ pub(super) fn center() -> Center {
         queues: queues.into_iter().map(|queue| (queue.id.clone(), queue)).collect(),
         leads: Default::default(),
         agents: agents.into_iter().map(|agent| (agent.id, agent)).collect(),
+        reasons: BTreeMap::new(),
         codes: center::ShortCodes {
             ready: "*1".into(),
             not_ready: "*2".into(),
@@ -79,7 +85,12 @@ struct Desk {
 
 impl Desk {
     fn new() -> Desk {
-        Desk { router: Router::new(&center(), IdCounter::new(0, 0)), now: Instant::ZERO, outputs: Vec::new() }
+        Desk::of(&center())
+    }
+
+    fn of(center: &Center) -> Desk {
+        let router = Router::new(center, IdCounter::new(0, 0), Rng::from_number(0));
+        Desk { router, now: Instant::ZERO, outputs: Vec::new() }
     }
 
     fn handle(&mut self, input: Input) {
@@ -122,6 +133,9 @@ impl Desk {
             "pause" => self.change(who, AgentChange::NotReady(rest.join(" "))),
             "alive" => self.change(who, AgentChange::Reachable(true)),
             "silent" => self.change(who, AgentChange::Reachable(false)),
+            "more" => {
+                self.change(who, AgentChange::MoreWrapUp(Duration::from_secs(rest[0].parse().unwrap())));
+            }
             "done" => self.change(who, AgentChange::WrapUpDone),
             "occupy" => self.handle(Input::Occupy { agent }),
             "vacate" => self.handle(Input::Vacate { agent }),
@@ -135,13 +149,18 @@ impl Desk {
         }
     }
 
-    /// `options`: `+POINTS`, `at=SECOND`, `SKILL=LEVEL`.
+    /// `options`: `+POINTS`, `at=SECOND`, `pref=AGENT`, `not=AGENT`, `pos=PLACE`, `SKILL=LEVEL`.
     fn call(&mut self, work: WorkId, queue: QueueId, options: &str) {
         let mut skills = skills(options);
-        let arrived = skills.remove(&SkillId::new("at")).map_or(self.now, |second| seconds(second.into()));
+        let mut option = |name| skills.remove(&SkillId::new(name)).map(u32::from);
+        let arrived = option("at").map_or(self.now, |second| seconds(second.into()));
+        let (preferred, excluded) = (option("pref").map(AgentId), option("not").map(AgentId).into_iter().collect());
+        let position = option("pos");
         let points = options.split_whitespace().find_map(|option| option.strip_prefix('+'));
         let priority = points.map_or(0, |points| points.parse().unwrap());
-        self.handle(Input::Enqueue { work, queue, priority, skills, arrived });
+        let place =
+            Place { priority, skills, arrived, preferred, excluded, position, ..Place::new(work, queue, self.now) };
+        self.handle(Input::Enqueue(place));
     }
 
     /// States or all the rest, with `@S` before what is told at a later second than the one before.
@@ -227,107 +246,6 @@ fn a_work_meets_an_agent() {
         ),
         ("nobody arrives in the future", "call 1 support at=99; call 2 support; in 11", "ring1 1>11"),
         ("unknown ids", "in 99; leave 7; accept 7; decline 7; finish 11 support; finish 99 support; occupy 99", ""),
-    ];
-    rows.into_iter().for_each(|(name, script, expect)| check(name, script, expect));
-}
-
-#[test]
-fn traps_of_the_peers() {
-    let rows = [
-        (
-            "1 one call, never two answers",
-            "in 11; in 12; call 1 support; accept 1; accept 1",
-            "ring1 1>11; talk 1>11 after 0",
-        ),
-        (
-            "1 an answer after the ring time is no answer",
-            "in 11; in 12; call 1 support; @20; accept 1; accept 2",
-            "ring1 1>11; @20; stop1 TimedOut; ring2 1>12; talk 1>12 after 20",
-        ),
-        (
-            "2 the head of the queue blocks nobody",
-            "call 1 support french=9; @1; call 2 support; in 12",
-            "@1; ring1 2>12",
-        ),
-        ("2 nor does the longest idle agent", "in 11; @1; in 12; @2; in 14; call 1 support french=6", "@2; ring1 1>14"),
-        ("3 work is compared, not queues", "call 1 sales; @1; call 2 support; @2; in 12", "@2; ring1 1>12"),
-        ("3 five points are five minutes", "call 1 sales; @299; call 2 vip; in 13", "@299; ring1 2>13"),
-        ("3 and no more", "call 1 sales; @301; call 2 vip; in 13", "@301; ring1 1>13"),
-        (
-            "6 one agent, one wrap-up, over all queues",
-            "in 12; call 1 support; accept 1; finish 12 support; call 2 sales; @9; @10",
-            "ring1 1>12; talk 1>12 after 0; @10; ring2 2>12",
-        ),
-        (
-            "8 who did not answer gets the same call again after a time",
-            "in 11; call 1 support; @20; @49; @50",
-            "ring1 1>11; @20; stop1 TimedOut; @50; ring2 1>11",
-        ),
-        (
-            "8 after three refusals he rests, and then is back by himself",
-            "in 13; call 1 sales; decline 1; decline 2; decline 3; @59; @60",
-            "ring1 1>13; ring2 1>13; ring3 1>13; @60; ring4 1>13",
-        ),
-        (
-            "8 the rest is lifted with one command",
-            "in 13; call 1 sales; decline 1; decline 2; decline 3; @5; ready 13",
-            "ring1 1>13; ring2 1>13; ring3 1>13; @5; ring4 1>13",
-        ),
-        (
-            "8 an answer is a new beginning",
-            "in 13; call 1 sales; decline 1; decline 2; accept 3; finish 13 sales; call 1 sales; decline 4; decline 5",
-            "ring1 1>13; ring2 1>13; ring3 1>13; talk 1>13 after 0; ring4 1>13; ring5 1>13; ring6 1>13",
-        ),
-        (
-            "8 so is the rest",
-            "in 13; call 1 sales; decline 1; decline 2; decline 3; @60; decline 4; decline 5",
-            "ring1 1>13; ring2 1>13; ring3 1>13; @60; ring4 1>13; ring5 1>13; ring6 1>13",
-        ),
-        (
-            "8 so is the command",
-            "in 13; call 1 sales; decline 1; pause 13 tea; decline 2; ready 13; decline 3; decline 4",
-            "ring1 1>13; ring2 1>13; ring3 1>13; ring4 1>13; ring5 1>13",
-        ),
-        (
-            "9 a break wished for while it rings stops no ring",
-            "in 11; call 1 support; pause 11 lunch; @20; @60",
-            "ring1 1>11; @20; stop1 TimedOut",
-        ),
-        ("9 nor does a sign-out", "in 11; call 1 support; out 11; @9; accept 1", "ring1 1>11; @9; talk 1>11 after 9"),
-        (
-            "10 a new priority moves the caller at once",
-            "call 1 support; @9; call 2 support; call 2 support +1 at=9; in 11",
-            "@9; ring1 2>11",
-        ),
-        ("10 and leaves alone what rings", "in 11; call 1 support; call 1 support +9", "ring1 1>11"),
-        (
-            "10 a new queue does not",
-            "in 11; call 1 support; call 1 sales; in 12",
-            "ring1 1>11; stop1 WorkGone; ring2 1>12",
-        ),
-        ("13 a silent phone is not rung", "in 11; silent 11; call 1 support; @3; alive 11", "@3; ring1 1>11"),
-        (
-            "13 a dead phone rests",
-            "in 11; call 1 support; dead 1; call 2 support; @59; @60",
-            "ring1 1>11; @60; ring2 1>11",
-        ),
-        (
-            "13 until it shows life",
-            "in 11; call 1 support; dead 1; call 2 support; @9; alive 11",
-            "ring1 1>11; @9; ring2 2>11",
-        ),
-        ("13 who is in another call is not rung", "in 11; occupy 11; call 1 support; @3; vacate 11", "@3; ring1 1>11"),
-        (
-            "14 a refused call keeps its place",
-            "call 1 support; @1; call 2 support; in 11; decline 1; in 12",
-            "@1; ring1 1>11; ring2 2>11; ring3 1>12",
-        ),
-        (
-            "19 queue, agent, queue, three times",
-            "in 12; call 1 sales; accept 1; finish 12 sales; call 1 support; accept 2; finish 12 support; @10; \
-             call 1 sales; accept 3; finish 12 sales; call 1 support",
-            "ring1 1>12; talk 1>12 after 0; ring2 1>12; talk 1>12 after 0; @10; ring3 1>12; talk 1>12 after 0; ring4 1>12",
-        ),
     ];
     rows.into_iter().for_each(|(name, script, expect)| check(name, script, expect));
 }
@@ -471,7 +389,12 @@ fn a_new_configuration_keeps_what_it_can() {
             "an agent gets a queue",
             "call 4 support",
             |center| {
-                center.agents.get_mut(&AgentId(13)).unwrap().queues.insert(QueueId::new("support"));
+                center
+                    .agents
+                    .get_mut(&AgentId(13))
+                    .unwrap()
+                    .queues
+                    .insert(QueueId::new("support"), center::Membership::default());
             },
             "in 13",
             "ring1 4>13",
@@ -523,14 +446,14 @@ fn planted_bugs_are_caught() {
         ("a ghost reservation", |r| agent_of(r, 12).reservation = None, "reservations are open"),
         ("a stuck agent", |r| agent_of(r, 11).reservation = Some(ReservationId(9)), "agents are reserved"),
         ("a ring without end", |r| _ = r.timers.cancel(&Timer::Ring(ReservationId(2))), "no deadline"),
-        ("an endless wait", |r| _ = r.timers.cancel(&Timer::MaxWait(WorkId(3))), "its deadline says otherwise"),
+        ("an endless wait", |r| _ = r.timers.cancel(&Timer::Attend(WorkId(3))), "should be looked at"),
         ("an endless wrap-up", |r| _ = r.timers.cancel(&Timer::WrapUp(AgentId(11))), "deadline of wrap-up"),
         ("a deadline for nothing", |r| r.timers.set(Timer::WrapUp(AgentId(99)), seconds(9)), "have a reason"),
         ("a state that was not told", |r| agent_of(r, 14).pause = Some("tea".into()), "but should be"),
         ("a lost caller", |r| r.queues.values_mut().for_each(|q| q.line.clear()), "is not in the line"),
         ("a caller nobody looks for", |r| r.queues.values_mut().for_each(|q| q.classes.clear()), "seeks: false"),
         ("a forgotten agent", |r| r.queues.values_mut().for_each(|q| q.ready.clear()), "list of ready agents"),
-        ("wrong staff", |r| r.queues.values_mut().for_each(|q| q.staffed += 1), "agents at work"),
+        ("wrong staff", |r| r.queues.values_mut().for_each(|q| q.staff.clear()), "agents at work"),
         ("an eligible pair", |r| agent_of(r, 14).refused.clear(), "could take it"),
     ];
     let mut desk = Desk::new();
@@ -557,6 +480,9 @@ fn of_two_agents_rung_for_one_work_one_gets_it() {
     desk.run("in 11; call 1 support; in 12");
     let explanation = Explanation {
         chosen_by: ChosenBy::Arrival,
+        selection: center::Selection::LongestIdle,
+        relaxed: 0,
+        ringing: 1,
         idle: Duration::ZERO,
         waited: Duration::ZERO,
         points: 0,

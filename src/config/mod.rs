@@ -7,7 +7,9 @@
 mod audio;
 mod cti;
 mod passwords;
+mod protocol;
 mod read;
+mod routing;
 mod sip;
 mod sounds;
 mod source;
@@ -22,6 +24,7 @@ pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
 pub use cti::{CtiSettings, TicketingSettings};
 pub use passwords::passwords;
+pub use protocol::Protocol;
 use read::Written;
 pub use sip::{ConnectionSettings, SipListener, SipSettings, TlsSettings};
 use sounds::Recordings;

@@ -1,8 +1,8 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, cti, sip};
-use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
+use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, cti, routing, sip};
+use crate::center::{Agent, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, counted, language};
@@ -69,6 +69,7 @@ pub fn read(page: &Page<'_>) -> Written {
     let agents = reader.agents(root.section("agent"));
     let agents_known = page.told() == told && !root.misspells("agent");
     let (codes, code_texts) = reader.codes(root.section("codes"));
+    let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
     let limits = limits(root.section("limits"));
     let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
     server.ticketing = cti::ticketing(&mut root);
@@ -77,7 +78,7 @@ pub fn read(page: &Page<'_>) -> Written {
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
     let leads = std::mem::take(&mut reader.leads);
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, leads, codes, limits };
+    let center = Center { name, domains, time_zone, language, lines, queues, agents, leads, reasons, codes, limits };
     Written { center, server, needs, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -110,17 +111,17 @@ impl<'p> Reader<'p> {
         // The default's file is looked for as if it had been written at the queue.
         let (music, at) = music.unwrap_or(("hold-music".into(), place.clone()));
         self.music.entry(music.clone()).or_insert(at);
-        let it = Queue {
-            id: QueueId::new(id),
+        let mut it = Queue {
             ring_timeout: table.duration("ring_timeout", second..=5 * MINUTE, 20 * second),
-            wrap_up: table.duration("wrap_up", none..=HOUR, 10 * second),
             max_waiting: table.whole("max_waiting", 1..=100_000, 1000) as u32,
             max_wait: table.duration("max_wait", 10 * second..=DAY, 30 * MINUTE),
             priority: table.whole("priority", -1000..=1000, 0) as i32,
             retry_same_agent: table.duration("retry_same_agent", none..=HOUR, MINUTE),
             music,
             short_abandon: table.duration("short_abandon", none..=5 * MINUTE, 5 * second),
+            ..Queue::named(QueueId::new(id))
         };
+        self.warnings.extend(routing::rules(&mut table, &mut it, &place));
         table.finish();
         Said { it, place }
     }
@@ -197,7 +198,10 @@ impl<'p> Reader<'p> {
             true => "a list of queues; write a table such as [queue.support] for each".to_owned(),
             false => format!("a list of queues ({})", names.join(", ")),
         };
-        let queues = list(table.take("queues"), &allowed, |value| self.queue_named(value, &allowed));
+        let queues = list(table.take("queues"), &allowed, |value| {
+            let (queue, member) = routing::membership(value);
+            Some((self.queue_named(&queue?, &allowed)?, member))
+        });
         let skills = table.take("skills").map(skills).unwrap_or_default();
         table.finish();
         let (user, place) = user?;
@@ -233,6 +237,18 @@ impl<'p> Reader<'p> {
         let codes =
             ShortCodes { ready, not_ready, ready_sound: READY_SOUND.into(), not_ready_sound: NOT_READY_SOUND.into() };
         (codes, texts)
+    }
+
+    /// Each digit makes a code of its own, behind the one for "not ready".
+    fn reasons(&mut self, section: Section<'p>, code: &str) -> BTreeMap<String, NotReadyReason> {
+        let mut reasons = BTreeMap::new();
+        for (name, (reason, place)) in routing::reasons(section) {
+            if let Some(digit) = reason.digit {
+                self.claim(&format!("{code}{digit}"), &place, &format!("the reason `{name}`"));
+            }
+            reasons.insert(name, reason);
+        }
+        reasons
     }
 
     fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, Needs, Said<String>) {
@@ -299,7 +315,7 @@ impl<'p> Reader<'p> {
     }
 
     fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {
-        for (id, queue) in queues.iter().filter(|(id, _)| !agents.values().any(|agent| agent.queues.contains(id))) {
+        for (id, queue) in queues.iter().filter(|(id, _)| !agents.values().any(|agent| agent.queues.contains_key(id))) {
             self.warnings.push(self.page.problem(&queue.place, format!("no agent serves the queue `{id}`")));
         }
     }

@@ -1,7 +1,9 @@
 //! `[server.sip]`: where SIP is spoken, what connections may cost, which certificates count.
 
+use super::protocol::{self, Protocol};
 use super::values::{address, local, public};
 use crate::sip::Transport;
+use crate::sip::digest::Algorithm;
 use crate::written::{Place, Section, Value};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ pub struct SipSettings {
     pub connections: ConnectionSettings,
     /// Name servers for RFC 3263; none: the system's.
     pub name_servers: Vec<SocketAddr>,
+    pub protocol: Protocol,
 }
 
 /// Where SIP is spoken over one transport.
@@ -26,6 +29,8 @@ pub struct SipListener {
     pub bind: SocketAddr,
     /// What peers are told (Via, Contact). Default: `bind`; needed where that is unspecified (`0.0.0.0`).
     pub advertised: SocketAddr,
+    /// With what phones prove who they are here. Default MD5, which all of them know.
+    pub digest: Algorithm,
     /// Line and column of `bind` in the configuration; 0 if nothing is written.
     pub place: (usize, usize),
 }
@@ -96,6 +101,7 @@ const MAX_NAME_SERVERS: usize = 8;
 /// Reads the section. `has_passwords`: agents' passwords are not those made up at first start.
 pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
     let (bind, advertised) = (section.take("bind"), section.take("advertised"));
+    let digest = digest(&mut section);
     let more = section.take("listen").map(|v| v.list("a list of tables [[server.sip.listen]]")).unwrap_or_default();
     let mut listeners = Vec::new();
     if bind.is_some() || advertised.is_some() || more.is_empty() {
@@ -106,7 +112,7 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
             check(&section, &place, bind, told, has_passwords);
             let both = [Transport::Udp, Transport::Tcp];
             let (advertised, place) = (told.unwrap_or(bind), section.page.line_and_column(&place));
-            listeners.extend(both.map(|transport| SipListener { transport, bind, advertised, place }));
+            listeners.extend(both.map(|transport| SipListener { transport, bind, advertised, digest, place }));
         }
     }
     for value in more.into_iter().take(MAX_LISTENERS) {
@@ -118,8 +124,9 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
     let servers = "a list of addresses of name servers such as [\"192.0.2.53\"]";
     let name_servers = section.take("name_servers").map(|v| v.list(servers)).unwrap_or_default();
     let name_servers = name_servers.iter().take(MAX_NAME_SERVERS).filter_map(name_server).collect();
+    let protocol = protocol::read(&mut section);
     section.finish();
-    SipSettings { listeners, tls, connections, name_servers }
+    SipSettings { listeners, tls, connections, name_servers, protocol }
 }
 
 fn listener(value: Value<'_>, has_passwords: bool) -> Option<SipListener> {
@@ -132,10 +139,22 @@ fn listener(value: Value<'_>, has_passwords: bool) -> Option<SipListener> {
     if let Some(bind) = bind {
         check(&table, &place, bind, told, has_passwords);
     }
+    let digest = digest(&mut table);
     let place = table.page.line_and_column(&place);
     table.finish();
     let (transport, bind) = (transport?, bind?);
-    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind), place })
+    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind), digest, place })
+}
+
+fn digest(section: &mut Section<'_>) -> Algorithm {
+    let one = |value: Value<'_>| {
+        value.parsed("\"md5\" or \"sha-256\"", |s| match s {
+            "md5" => Some(Algorithm::Md5),
+            "sha-256" => Some(Algorithm::Sha256),
+            _ => None,
+        })
+    };
+    section.take("digest").and_then(one).unwrap_or(Algorithm::Md5)
 }
 
 fn transport(value: &Value<'_>) -> Option<Transport> {

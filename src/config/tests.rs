@@ -1,6 +1,7 @@
 //! Configurations that are right and wrong, on disk and built in.
 
 use super::*;
+use crate::center::{Ageing, Membership, NotReadyReason, RingPlan, Selection, WrapUp};
 use crate::ids::{AgentId, QueueId, Rng};
 use crate::media::{Codec, Protection};
 use crate::written::mangled;
@@ -186,6 +187,67 @@ fn listeners_certificates_and_limits_of_connections() {
     check(bind, &format!("{bind}\nname_servers = [\"dns\"]"), &[("\"dns\"", "an IP address")]);
 }
 
+/// The rare settings of SIP stand in the demo as comments: what they say is what holds without them.
+#[test]
+fn what_the_demo_writes_as_comments_are_the_defaults_too() {
+    let names = ["sessions", "timers", "limits"];
+    let mut inside = false;
+    let uncommented = DEMO.lines().map(|line| {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        inside = match bare.strip_prefix("[server.sip.").and_then(|rest| rest.split_once(']')) {
+            Some((name, _)) => names.contains(&name),
+            None => inside && line.starts_with('#'),
+        };
+        let rare = ["most = 50000", "nonce_life", "digest = \"md5\""].iter().any(|key| bare.starts_with(key));
+        if inside || rare { bare } else { line }
+    });
+    let text = uncommented.collect::<Vec<_>>().join("\n");
+    let written = ["on = true", "interval", "t1", "t4", "message = 65535", "queries", "nonce_life", "digest"];
+    assert!(written.iter().all(|key| text.contains(&format!("\n{key}"))), "{text}");
+    let protocol = |text: &str| Demo::new("comments", text).load().unwrap().server.sip.protocol;
+    assert_eq!((protocol(&text), protocol(DEMO)), (Protocol::default(), Protocol::default()));
+}
+
+#[test]
+fn timers_registration_guard_and_limits_of_sip() {
+    let more = "[server.sip.timers]\nt1 = \"1s\"\n[server.sip.sessions]\non = false\ninterval = \"10m\"\n\
+        [server.sip.limits]\nmessage = 4096\ntransactions = 500\n[server.http]";
+    let config = DEMO
+        .replace("[server.http]", more)
+        .replace("keepalive = \"30s\"", "keepalive = \"off\"")
+        .replace("phones = 8", "phones = 2")
+        .replace("\"127.0.0.0/8\", ", "\"198.51.100.0/24\", ")
+        .replace("# digest = \"md5\"", "digest = \"sha-256\"");
+    let sip = Demo::new("protocol", &config).load().unwrap().server.sip;
+    assert!(sip.listeners.iter().all(|listener| listener.digest == crate::sip::digest::Algorithm::Sha256));
+    let mut endpoint = crate::sip::Config::new(Vec::new(), "x");
+    sip.protocol.apply(&mut endpoint);
+    assert_eq!((endpoint.timing.t1, endpoint.timing.t2), (Duration::from_secs(1), Duration::from_secs(4)));
+    assert_eq!((endpoint.sessions.on, endpoint.sessions.interval.as_secs()), (false, 600));
+    assert_eq!((endpoint.keepalive, endpoint.capacity.bindings_per_user), (None, 2));
+    assert_eq!((endpoint.limits.message_bytes, endpoint.capacity.transactions), (4_096, 500));
+    let trusts = ["198.51.100.7", "127.0.0.1", "::1"].map(|ip| endpoint.guard.trusts(ip.parse().unwrap()));
+    assert_eq!(trusts, [true, false, true]);
+
+    let table = |text: &str| format!("[server.sip.{text}\n[server.http]");
+    let http = "[server.http]";
+    check(
+        http,
+        &table("timers]\nt1 = \"4s\"\nt2 = \"2s\""),
+        &[("\"4s\"", "`t1` is \"4s\", above `t2`, which is \"2s\"")],
+    );
+    check(http, &table("timers]\nt1 = \"1ms\""), &[("\"1ms\"", "\"50ms\" to \"5s\"")]);
+    check(http, &table("sessions]\nmin = \"30s\""), &[("\"30s\"", "\"1m30s\" to \"1h\"")]);
+    check(http, &table("sessions]\ninterval = \"2m\"\nmin = \"3m\""), &[("\"3m\"", "above `interval`")]);
+    check(http, &table("limits]\nheaders = 5"), &[("5", "16 to 4096")]);
+    check("min = \"1m\"", "min = \"10m\"", &[("\"5m\"", "`min` is \"10m\", above `default`")]);
+    check("default = \"5m\"  ", "default = \"2h\"  ", &[("\"2h\"", "above `max`")]);
+    check("keepalive = \"30s\"", "keepalive = \"on\"", &[("\"on\"", "\"5s\" to \"1h\"")]);
+    check("limit = 10 ", "limit = 0 ", &[("0", "1 to 10000")]);
+    check("\"127.0.0.0/8\"", "\"127.0.0.1/8\"", &[("\"127", "did you mean 127.0.0.0/8?")]);
+    check("# digest = \"md5\"", "digest = \"sha1\"", &[("\"sha1\"", "\"md5\" or \"sha-256\"")]);
+}
+
 /// The demo with `from` replaced by `to`. Each problem or warning is expected as the text at which it points (or the
 /// file, if it points nowhere) and a part of its message.
 fn check(from: &str, to: &str, expect: &[(&str, &str)]) {
@@ -267,6 +329,65 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     );
     let unread = "cannot be read: No such file";
     check("# password_file = \"passwords\"", "password_file = \"none\"", &[("deploy/none", unread)]);
+}
+
+#[test]
+fn rules_of_routing_are_read_and_checked() {
+    let config = DEMO
+        .replace("selection = \"longest_idle\"", "selection = \"round_robin\"")
+        .replace("ring = \"one\"", "ring = \"progressive\"\nring_most = 3\nring_every = \"7s\"")
+        .replace("wrap_up_mode = \"optional\"", "wrap_up_mode = \"limited\"")
+        .replace("# max_expected_wait", "max_expected_wait")
+        .replace("# no_staff_after", "no_staff_after")
+        .replace("# ageing", "ageing")
+        .replace("# relax", "relax")
+        .replace("# [reason.lunch]\n# digit", "[reason.lunch]\ndigit")
+        .replace(
+            "queues = [\"general\"]",
+            "queues = [{ queue = \"general\", order = 2, delay = \"30s\", weight = 3 }]",
+        );
+    let center = Demo::new("rules", &config).load().unwrap().center;
+    let general = &center.queues[&QueueId::new("general")];
+    let seconds = Duration::from_secs;
+    assert_eq!(general.selection, Selection::RoundRobin);
+    assert_eq!(general.ring, RingPlan::Progressive { every: seconds(7), most: 3 });
+    assert_eq!(general.wrap_up, WrapUp::Limited(seconds(10)));
+    assert_eq!((general.max_expected_wait, general.no_staff_after), (Some(seconds(600)), Some(seconds(60))));
+    assert_eq!(general.ageing, [Ageing { after: seconds(300), points: 2 }]);
+    let network = crate::ids::SkillId::new("network");
+    assert_eq!((general.relax[0].lower[&network], &general.relax[1].remove[0]), (3, &network));
+    assert_eq!(center.reasons["lunch"], NotReadyReason { digit: Some('1'), productive: false });
+    let member = Membership { order: 2, delay: seconds(30), weight: 3 };
+    assert_eq!(center.agents[&AgentId(1002)].queues[&QueueId::new("general")], member);
+
+    let ring = "ring = \"one\"";
+    check(ring, "ring = \"once\"", &[("\"once\"", "allowed: one, several, all, progressive; did you mean \"one\"?")]);
+    let late = "the second begins (`ring_every`)";
+    check(ring, "ring = \"progressive\"\nring_every = \"20s\"", &[("general]", late)]);
+    let ageing = "# ageing = [{ after = \"5m\", points = 2 }]";
+    check(ageing, "ageing = [{ points = 2 }]", &[("ageing", "`ageing` lacks `after`")]);
+    check(ageing, "ageing = [{ after = \"5m\", points = 2000 }]", &[("2000", "from -1000 to 1000")]);
+    let twice = "ageing = [{ after = \"5m\", points = 2 }, { after = \"5m\", points = 2 }]";
+    check(ageing, twice, &[("{ after = \"5m\", points = 2 }]", "allowed: rising times")]);
+    check(ageing, "ageing = [{ after = \"31m\", points = 2 }]", &[("{ after", "nobody waits so long")]);
+    check(ageing, "relax = [{ after = \"30s\" }]", &[("relax", "this step relaxes nothing")]);
+    // Trap 20: a good agent's phone has not rung to its end when the requirement is relaxed.
+    check(
+        ageing,
+        "relax = [{ after = \"9s\", remove = [\"x\"] }]",
+        &[("{ after", "before one phone has rung to its end")],
+    );
+    let general = "queues = [\"general\"]";
+    check(general, "queues = [{ order = 2 }]", &[("queues", "`queues` lacks `queue`")]);
+    check(general, "queues = [{ queue = \"generl\" }]", &[("\"generl\"", "did you mean \"general\"?")]);
+    let limits = "[limits]";
+    check(
+        limits,
+        "[reason.a]\ndigit = 10\n[limits]",
+        &[("10\n", "`digit` is 10; allowed: a whole number from 0 to 9")],
+    );
+    let same = "[reason.a]\ndigit = 1\n[reason.b]\ndigit = 1\n[limits]";
+    check(limits, same, &[("1\n[limits", "*01 belongs to the reason `a`")]);
 }
 
 #[test]

@@ -102,6 +102,8 @@ fn seeking(event: &Event, what: &What, row: Option<&CallRow>) -> Option<Told> {
                 event::DivertReason::Full => "full",
                 event::DivertReason::MaxWait => "max_wait",
                 event::DivertReason::Refused => "refused",
+                event::DivertReason::NoStaff => "no_staff",
+                event::DivertReason::LongWait => "long_wait",
             };
             Told::Diverted(proto::Diverted { queue: queue.to_string(), why: why.to_owned() })
         }

@@ -74,7 +74,9 @@ impl Viewer {
     /// None for somebody whom the configuration does not have.
     pub fn of(actor: &Actor, center: &Center) -> Option<Viewer> {
         Some(match actor {
-            Actor::Agent(agent) => Viewer::Agent { agent: *agent, queues: center.agents.get(agent)?.queues.clone() },
+            Actor::Agent(agent) => {
+                Viewer::Agent { agent: *agent, queues: center.agents.get(agent)?.queues.keys().cloned().collect() }
+            }
             Actor::Lead(lead) => Viewer::Lead {
                 queues: center.leads.get(lead)?.clone(),
                 agents: center.agents.keys().copied().filter(|agent| command::leads(center, lead, *agent)).collect(),

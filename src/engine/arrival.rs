@@ -20,6 +20,8 @@ use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
 const RETRY_AFTER: u32 = 10;
+/// The reason of a break that was asked for by the code alone.
+pub(super) const UNNAMED_BREAK: &str = "short code";
 /// Flows of the short codes; `@` cannot be part of a flow file's name.
 const READY: &str = "@ready";
 const NOT_READY: &str = "@not-ready";
@@ -27,7 +29,11 @@ const NOT_READY: &str = "@not-ready";
 /// What a number leads to.
 enum Destination {
     Line(LineId),
-    Code { agent: AgentId, ready: bool },
+    /// `not_ready` is the reason of a break; without one he wants calls.
+    Code {
+        agent: AgentId,
+        not_ready: Option<String>,
+    },
 }
 
 impl Engine {
@@ -60,9 +66,23 @@ impl Engine {
         }
         let codes = &self.config.center.codes;
         match agent {
-            Some(agent) if number == codes.ready => Some(Destination::Code { agent, ready: true }),
-            Some(agent) if number == codes.not_ready => Some(Destination::Code { agent, ready: false }),
-            _ => None,
+            Some(agent) if number == codes.ready => Some(Destination::Code { agent, not_ready: None }),
+            Some(agent) => {
+                let reason = self.reason_dialed(number.strip_prefix(codes.not_ready.as_str())?)?;
+                Some(Destination::Code { agent, not_ready: Some(reason) })
+            }
+            None => None,
+        }
+    }
+
+    /// What stands behind the code for "not ready": nothing, or the digit of a reason.
+    fn reason_dialed(&self, rest: &str) -> Option<String> {
+        let mut reasons = self.config.center.reasons.iter();
+        match rest {
+            "" => Some(UNNAMED_BREAK.to_owned()),
+            digit => {
+                reasons.find(|(_, r)| r.digit.is_some_and(|d| *digit == *d.to_string())).map(|(name, _)| name.clone())
+            }
         }
     }
 
@@ -105,24 +125,24 @@ impl Engine {
         if let Some(agent) = by_agent {
             self.router_do(acd::Input::Occupy { agent }); // his phone is in use, be it for a short code
         }
-        if let Destination::Code { agent, ready } = to {
-            self.dialed_code(agent, ready);
+        if let Destination::Code { agent, not_ready } = to {
+            self.dialed_code(agent, not_ready);
         }
     }
 
     fn run_for(&self, to: &Destination) -> Option<Run> {
         let flow = match to {
             Destination::Line(line) => self.config.center.lines[line].flow.clone(),
-            Destination::Code { ready: true, .. } => FlowId::new(READY),
-            Destination::Code { ready: false, .. } => FlowId::new(NOT_READY),
+            Destination::Code { not_ready: None, .. } => FlowId::new(READY),
+            Destination::Code { not_ready: Some(_), .. } => FlowId::new(NOT_READY),
         };
         self.index.flows.get(&flow).map(|flow| Run::new(flow))
     }
 
-    fn dialed_code(&mut self, agent: AgentId, ready: bool) {
-        let ask = match ready {
-            true => Ask::Ready { agent },
-            false => Ask::NotReady { agent, reason: "short code".to_owned() },
+    fn dialed_code(&mut self, agent: AgentId, not_ready: Option<String>) {
+        let ask = match not_ready {
+            None => Ask::Ready { agent },
+            Some(reason) => Ask::NotReady { agent, reason },
         };
         let asked = self.command(Command { actor: Actor::Agent(agent), ask });
         assert!(asked.is_ok(), "an agent may always change his own state");

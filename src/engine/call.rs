@@ -3,8 +3,9 @@
 //! A flow run, seeking and a conversation may run side by side. What people call the phase of the call is
 //! derived from them, never stored.
 
+use crate::acd::Place;
 use crate::event::Phase;
-use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
+use crate::ids::{AgentId, CallId, LegId, LineId, ReservationId};
 use crate::ivr::Run;
 use crate::sip::header::NameAddr;
 use crate::time::Instant;
@@ -40,39 +41,14 @@ pub struct Seeking {
     pub alerting: BTreeMap<ReservationId, LegId>,
 }
 
-/// A place in a queue: what it takes to wait there, and to wait there again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Place {
-    pub work: WorkId,
-    pub queue: QueueId,
-    pub priority: i32,
-    pub skills: BTreeMap<SkillId, u8>,
-    /// Since when the caller waits; kept when he has to wait again.
-    pub arrived: Instant,
-    /// For this agent alone, who is rung at once; for all when the phone is not answered.
-    pub only: Option<AgentId>,
-}
-
-/// A skill that nobody has but this agent: how a work asks for one person. `@` cannot be part of a configured skill.
-pub fn own_skill(agent: AgentId) -> SkillId {
-    SkillId::new(&format!("@{agent}"))
-}
-
-impl Place {
-    /// What the router is asked for.
-    pub fn needs(&self) -> BTreeMap<SkillId, u8> {
-        let own = self.only.map(|agent| (own_skill(agent), 1));
-        self.skills.clone().into_iter().chain(own).collect()
-    }
-}
-
 /// Caller and agent talk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Conversation {
     pub agent: AgentId,
     pub leg: LegId,
     pub place: Place,
-    /// What the caller had waited when the agent answered, with earlier waits.
+    /// What the caller had waited when the agent answered: counts on if he is passed on to another queue
+    /// ([`Place::dispatched`]).
     pub waited: Duration,
     /// The party that has put the other one on hold.
     pub held_by: Option<LegId>,

@@ -5,7 +5,7 @@
 //! can retrieve.
 //!
 //! **A transfer** ends the agent's part of the call and lets the caller wait anew, with the wait that he has served
-//! already (not the talk). To one agent it is a work that only this agent can take ([`super::call::own_skill`]): the
+//! already (not the talk). To one agent it is a work that only this agent can take ([`acd::own_skill`]): the
 //! router stays the one writer of who is rung for what. If that phone is not answered the work is for all of the queue.
 
 use super::{Engine, Place, SILENCE};
@@ -139,7 +139,8 @@ impl Engine {
         let id = self.talk_of(agent, call)?;
         let Some(settings) = self.config.center.agents.get(&other) else { return Err(Refusal::NoSuchAgent) };
         let from = self.calls[&id].conversation.as_ref().map(|talk| &talk.place.queue);
-        let queue = from.filter(|queue| settings.queues.contains(*queue)).or(settings.queues.first()).cloned();
+        let queue =
+            from.filter(|queue| settings.queues.contains_key(*queue)).or(settings.queues.keys().next()).cloned();
         let free = self.router.agent(other).is_some_and(acd::Agent::available);
         let Some(queue) = queue.filter(|_| free) else { return Err(Refusal::AgentNotAvailable) };
         let place = Place { only: Some(other), ..self.place_in(queue) };
@@ -149,7 +150,7 @@ impl Engine {
 
     fn place_in(&mut self, queue: QueueId) -> Place {
         let work = WorkId(self.ids.works.take());
-        Place { work, queue, priority: 0, skills: BTreeMap::new(), arrived: self.now, only: None }
+        Place::new(work, queue, self.now)
     }
 
     /// Ends the agent's part of the call and lets the caller wait at `place`.
@@ -176,8 +177,8 @@ impl Engine {
         let place = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut()).map(|seeking| &mut seeking.place);
         let Some(place) = place.filter(|place| place.only.is_some()) else { return };
         place.only = None;
-        let Place { work, queue, priority, skills, arrived, .. } = place.clone();
-        self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
+        let place = place.asked();
+        self.router_do(acd::Input::Enqueue(place));
     }
 
     fn dispose(

@@ -3,7 +3,7 @@
 //! The caller's leg is the call: when it goes, all goes. An agent who hangs up ends the call. An agent's leg
 //! that fails never ends it: the caller waits again, with the wait he has already served.
 
-use super::{Call, Deadline, Engine, LegState, Place};
+use super::{Call, Deadline, Engine, LegState};
 use crate::acd;
 use crate::event::{Cause, OfferOutcome, Party, Phase, What};
 use crate::ids::{CallId, LegId, WorkId};
@@ -73,7 +73,7 @@ impl Engine {
         self.talking.remove(&talk.agent);
         self.clear(talk.leg, cause);
         self.router_do(acd::Input::Finish { agent: talk.agent, queue: talk.place.queue.clone() });
-        let place = Place { work: WorkId(self.ids.works.take()), ..talk.place };
+        let place = talk.place.again(WorkId(self.ids.works.take()));
         self.wait(id, place, true);
     }
 

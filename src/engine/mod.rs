@@ -34,7 +34,8 @@ mod seeking;
 mod service;
 mod treatment;
 
-pub use call::{Call, Conversation, Place, Seeking};
+pub use crate::acd::Place;
+pub use call::{Call, Conversation, Seeking};
 pub use leg::{Leg, LegState};
 pub use planted::Bug;
 pub use treatment::SILENCE;
@@ -234,7 +235,7 @@ impl Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
-            router: Router::new(&routed(&config.center), counter()),
+            router: Router::new(&routed(&config.center), counter(), rng.fork("router")),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports: BTreeMap::new(),
@@ -474,7 +475,7 @@ impl Engine {
 fn routed(center: &Center) -> Center {
     let mut center = center.clone();
     for agent in center.agents.values_mut() {
-        agent.skills.insert(call::own_skill(agent.id), 1);
+        agent.skills.insert(acd::own_skill(agent.id), 1);
     }
     center
 }

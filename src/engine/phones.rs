@@ -16,7 +16,7 @@ impl Engine {
     /// A phone registered, or refreshed its registration.
     pub(super) fn bound(&mut self, user: String, binding: Binding) {
         let Some(agent) = self.index.users.get(&user).copied() else { return };
-        let key = (user, binding.contact.uri.to_string());
+        let key = (user, binding.place());
         if self.phones.get(&key).is_some_and(|phone| phone.flow == binding.flow) {
             return; // refreshed: nothing that a restart would need to know is new
         }
@@ -33,10 +33,10 @@ impl Engine {
 
     /// A phone that registers its address in another spelling replaces its binding without a word.
     fn forget_respelled(&mut self, user: &str) {
-        let live: BTreeSet<String> = self.sip.bindings(user).map(|binding| binding.contact.uri.to_string()).collect();
+        let live: BTreeSet<String> = self.sip.bindings(user).map(Binding::place).collect();
         let of_user = (user.to_owned(), String::new())..;
         let keys = self.phones.range(of_user).map(|(key, _)| key).take_while(|(of, _)| of == user);
-        let gone: Vec<_> = keys.filter(|(_, contact)| !live.contains(contact)).cloned().collect();
+        let gone: Vec<_> = keys.filter(|(_, place)| !live.contains(place)).cloned().collect();
         gone.iter().for_each(|key| _ = self.phone_gone(key));
     }
 
@@ -49,7 +49,7 @@ impl Engine {
     pub(super) fn unbound(&mut self, user: String, binding: Binding) {
         let last = self.sip.bindings(&user).next().is_none();
         let configured = self.index.users.get(&user).copied();
-        let known = self.phone_gone(&(user, binding.contact.uri.to_string()));
+        let known = self.phone_gone(&(user, binding.place()));
         if let Some(agent) = known.or(configured).filter(|_| last) {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut });
         }

@@ -7,7 +7,7 @@ use super::Engine;
 use super::seeking::mode;
 use crate::acd::{self, AgentChange, Router};
 use crate::event::{AgentMode, Cause, OfferOutcome, What};
-use crate::ids::{AgentId, CallId, IdCounter, WorkId};
+use crate::ids::{AgentId, CallId, IdCounter, Rng, WorkId};
 use crate::sip;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,7 +41,7 @@ impl Engine {
         for agent in self.config.center.agents.keys().copied().collect::<Vec<_>>() {
             let busy = self.router.agent(agent).is_some_and(|agent| *agent.state() == acd::AgentState::Busy);
             if busy && !self.talking.contains_key(&agent) && !self.calls_himself(agent) {
-                let queue = self.config.center.agents[&agent].queues.first().cloned();
+                let queue = self.config.center.agents[&agent].queues.keys().next().cloned();
                 queue.into_iter().for_each(|queue| self.router_do(acd::Input::Finish { agent, queue }));
             }
         }
@@ -91,16 +91,15 @@ impl Engine {
         let told = self.states_told(&states);
         // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
         let ids: IdCounter = self.router.reservation_ids();
-        self.router = Router::new(&super::routed(&self.config.center), ids);
+        let rng = Rng::new(self.start.seed).fork(&format!("router after {}", ids.clone().take()));
+        self.router = Router::new(&super::routed(&self.config.center), ids, rng);
         for (agent, state) in states {
             self.restore_agent(agent, &state);
         }
         let waiting: Vec<_> =
             self.calls.values().filter_map(|c| Some((c.id, c.seeking.as_ref()?.place.clone()))).collect();
         for (_, place) in waiting {
-            let skills = place.needs();
-            let super::Place { work, queue, priority, arrived, .. } = place;
-            self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
+            self.router_do(acd::Input::Enqueue(place.asked()));
         }
         self.tell_new_states(told);
     }

@@ -26,14 +26,13 @@ impl Engine {
         call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new() });
         self.works.insert(place.work, id);
         self.play_music(caller, &place.queue);
-        let needs = place.needs();
-        let Place { work, queue, priority, skills, arrived, .. } = place;
-        self.emit(Some(id), What::Queued { work, queue: queue.clone(), priority, skills, again });
-        let skills = match self.planted(super::Bug::AsksTooMuch) {
-            true => BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]),
-            false => needs,
-        };
-        self.router_do(acd::Input::Enqueue { work, queue, priority, skills, arrived });
+        let Place { work, queue, priority, skills, .. } = place.clone();
+        self.emit(Some(id), What::Queued { work, queue, priority, skills, again });
+        let mut place = place.asked();
+        if self.planted(super::Bug::AsksTooMuch) {
+            place.skills = BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]);
+        }
+        self.router_do(acd::Input::Enqueue(place));
     }
 
     pub(super) fn router_said(&mut self, output: acd::Output) {
@@ -48,6 +47,8 @@ impl Engine {
             O::Expired { work } => self.diverted(work, DivertReason::MaxWait),
             O::Rejected { work, why: Rejection::Full } => self.diverted(work, DivertReason::Full),
             O::Rejected { work, why: Rejection::UnknownQueue } => self.diverted(work, DivertReason::Refused),
+            O::Rejected { work, why: Rejection::NoStaff } => self.diverted(work, DivertReason::NoStaff),
+            O::Rejected { work, why: Rejection::LongWait } => self.diverted(work, DivertReason::LongWait),
         }
     }
 
@@ -70,6 +71,8 @@ impl Engine {
             DivertReason::Full => QueueResult::Full,
             DivertReason::MaxWait => QueueResult::TimedOut,
             DivertReason::Refused => QueueResult::Refused,
+            DivertReason::NoStaff => QueueResult::NoStaff,
+            DivertReason::LongWait => QueueResult::LongWait,
         };
         self.run(id, ivr::Input::QueueResult(result));
     }

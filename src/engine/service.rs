@@ -13,6 +13,9 @@ impl Engine {
         command.allowed(&self.config.center)?;
         match command.ask {
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
+            Ask::NotReady { reason, .. } if !self.is_reason(&reason) => {
+                Err(Refusal::Invalid("this is none of the configured reasons"))
+            }
             Ask::NotReady { agent, reason } => {
                 // As the router cuts it: a break that a restart restores is the same.
                 let reason: String = reason.chars().take(acd::MAX_REASON).collect();
@@ -37,6 +40,12 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Any text will do where no reasons are configured.
+    fn is_reason(&self, reason: &str) -> bool {
+        let reasons = &self.config.center.reasons;
+        reasons.is_empty() || reasons.contains_key(reason) || reason == super::arrival::UNNAMED_BREAK
     }
 
     pub(super) fn tell_agent(&mut self, agent: AgentId, change: AgentChange) -> Result<(), Refusal> {

@@ -129,7 +129,7 @@ impl Engine {
 
     fn queue(&mut self, id: CallId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>) {
         let work = WorkId(self.ids.works.take());
-        let place = Place { work, queue, priority, skills, arrived: self.now, only: None };
+        let place = Place { priority, skills, ..Place::new(work, queue, self.now) };
         self.wait(id, place, false);
     }
 

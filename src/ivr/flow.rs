@@ -89,6 +89,10 @@ pub struct QueueStep {
     pub timeout: String,
     /// Where to go when the queue does not take the caller for another reason.
     pub refused: String,
+    /// Where to go when nobody is at work in the queue.
+    pub no_staff: String,
+    /// Where to go when the expected wait is longer than the queue allows.
+    pub long_wait: String,
 }
 
 /// Says something, if it has prompts, and ends the call.

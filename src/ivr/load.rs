@@ -25,6 +25,8 @@
 //! skills = { french = 3 }      # lowest level, 1 to 10
 //! full = "busy"                # as many wait as may
 //! timeout = "busy"             # waited for too long
+//! no_staff = "busy"            # nobody is at work in the queue. Default: as refused
+//! long_wait = "busy"           # the expected wait is longer than the queue allows. Default: as refused
 //! otherwise = "busy"           # for those of full, timeout, refused that are not given
 //!
 //! [step.busy]
@@ -220,20 +222,18 @@ impl<'p> Reader<'p> {
             false => None,
         };
         let (full, timeout, refused) = (branch("full", false), branch("timeout", true), branch("refused", false));
-        if missing.is_empty() && !section.has("otherwise") {
-            return Some(QueueStep {
-                queue: queue?,
-                priority,
-                skills,
-                full: full?,
-                timeout: timeout?,
-                refused: refused?,
-            });
-        }
-        // Only where it stands for nothing but `timeout` has the caller waited before it is taken.
-        let otherwise = self.way(section, "otherwise", missing == ["timeout"])?;
-        let or = |branch: Option<String>| branch.unwrap_or_else(|| otherwise.clone());
-        Some(QueueStep { queue: queue?, priority, skills, full: or(full), timeout: or(timeout), refused: or(refused) })
+        let (no_staff, long_wait) = (branch("no_staff", false), branch("long_wait", false));
+        let otherwise = match missing.is_empty() && !section.has("otherwise") {
+            true => None,
+            // Only where it stands for nothing but `timeout` has the caller waited before it is taken.
+            false => Some(self.way(section, "otherwise", missing == ["timeout"])?),
+        };
+        let or = |branch: Option<String>| branch.or_else(|| otherwise.clone());
+        let refused = or(refused);
+        // A queue that does not take the caller refuses him, unless the flow says more about it.
+        let (no_staff, long_wait) = (no_staff.or(refused.clone())?, long_wait.or(refused.clone())?);
+        let (full, timeout, refused) = (or(full)?, or(timeout)?, refused?);
+        Some(QueueStep { queue: queue?, priority, skills, full, timeout, refused, no_staff, long_wait })
     }
 
     fn known_queue(&self, value: &Value<'p>) -> Option<QueueId> {

@@ -53,6 +53,10 @@ pub enum QueueResult {
     TimedOut,
     /// The queue does not take the caller for another reason, such as being unknown by now: `refused`.
     Refused,
+    /// Nobody is at work in the queue: `no_staff`.
+    NoStaff,
+    /// The expected wait is longer than the queue allows: `long_wait`.
+    LongWait,
     /// An agent and the caller talk. The run is over.
     Answered,
 }
@@ -316,6 +320,8 @@ impl Run {
             QueueResult::Full => self.enter(flow, step.full.clone()),
             QueueResult::TimedOut => self.enter(flow, step.timeout.clone()),
             QueueResult::Refused => self.enter(flow, step.refused.clone()),
+            QueueResult::NoStaff => self.enter(flow, step.no_staff.clone()),
+            QueueResult::LongWait => self.enter(flow, step.long_wait.clone()),
             QueueResult::Answered => self.phase = Phase::Over,
         }
     }

@@ -143,7 +143,8 @@ impl Accounts {
         Ok(Accounts { realm: realm.to_owned(), secrets, nobody: both("", &make_up()?) })
     }
 
-    /// Whether the credentials prove the user that they name. Unknown users take as long as known ones.
+    /// Whether the credentials prove the user that they name. Unknown users cost the same work as known ones: a
+    /// secret that nobody knows is checked in place of theirs, and everything is looked at before anything is said.
     pub fn verify(&self, credentials: &Credentials, method: &Method) -> bool {
         let known = self.secrets.get(&credentials.username);
         let (md5, sha256) = known.unwrap_or(&self.nobody);
@@ -151,6 +152,40 @@ impl Accounts {
             Algorithm::Md5 => md5,
             Algorithm::Sha256 => sha256,
         };
-        credentials.verify(secret, method) && known.is_some() && credentials.realm == self.realm
+        credentials.verify(secret, method) & known.is_some() & (credentials.realm == self.realm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::digest::{Challenge, Login, work};
+
+    #[test]
+    fn unknown_users_cost_the_work_of_known_ones() {
+        let passwords = BTreeMap::from([("ada".to_owned(), "ada-knows-it".to_owned())]);
+        let accounts = Accounts::new("r", &passwords).unwrap();
+        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
+            let claim = |user, password, realm| {
+                let mut proof = Challenge::new(realm, "n", algorithm).answer(
+                    Login { user, password },
+                    &Method::Register,
+                    "sip:r",
+                    1,
+                    "c",
+                );
+                proof.realm = "r".to_owned();
+                let mut ok = false;
+                let hashed = work::of(|| ok = accounts.verify(&proof, &Method::Register));
+                (ok, hashed)
+            };
+            let (right, cost) = claim("ada", "ada-knows-it", "r");
+            assert!(right && cost > 0);
+            for (user, password) in [("ada", "wrong"), ("eve", "ada-knows-it"), ("", ""), ("nobody-of-that-name", "x")]
+            {
+                assert_eq!(claim(user, password, "r"), (false, cost), "{user}");
+            }
+            assert_eq!(claim("ada", "ada-knows-it", "other"), (false, cost));
+        }
     }
 }

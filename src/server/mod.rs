@@ -319,17 +319,19 @@ fn engine_settings(
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
     let listener = |listener: &config::SipListener| {
-        let config::SipListener { transport, bind, advertised, .. } = *listener;
-        Listener { transport, advertised, ..Listener::udp(bind) }
+        let config::SipListener { transport, bind, advertised, digest: algorithm, .. } = *listener;
+        Listener { bind, advertised, transport, algorithm }
     };
     let listeners = loaded.server.sip.listeners.iter().map(listener).collect();
+    let mut sip = sip::Config::new(listeners, concat!("Tierline/", env!("CARGO_PKG_VERSION")));
+    loaded.server.sip.protocol.apply(&mut sip);
     let start = Start {
         node: loaded.server.node,
         epoch: store.epoch,
         next_seq: store.next_seq,
         wall: clock::wall(),
         seed,
-        sip: sip::Config::new(listeners, concat!("Tierline/", env!("CARGO_PKG_VERSION"))),
+        sip,
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
         terms: loaded.server.media.terms.clone(),
@@ -406,7 +408,7 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
     if accounts.made_up {
         println!("  agents with passwords made at first start ({}):", accounts.file.display());
         for agent in loaded.center.agents.values() {
-            let queues: Vec<&str> = agent.queues.iter().map(|queue| queue.as_str()).collect();
+            let queues: Vec<&str> = agent.queues.keys().map(|queue| queue.as_str()).collect();
             println!(
                 "         {} {:<8} {}  {}",
                 agent.id,

@@ -101,7 +101,6 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
             stats.retransmissions_received,
         ),
         counter("tierline_sip_retransmissions_sent_total", "Messages that we sent again.", stats.retransmissions_sent),
-        counter("tierline_sip_auth_failures_total", "Wrong passwords and unknown users.", stats.auth_failures),
         counter("tierline_sip_overloads_total", "Requests refused for lack of room.", stats.overloads),
         gauge("tierline_sip_bindings", "Registered phones.", stats.bindings),
         gauge("tierline_sip_legs", "Legs with an INVITE or a dialog.", stats.legs),
@@ -122,11 +121,34 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
     };
     samples.extend(answers("tierline_sip_responses_received_total", "Responses that came.", &stats.responses_received));
     samples.extend(answers("tierline_sip_responses_sent_total", "Responses that we sent.", &stats.responses_sent));
+    samples.extend(of_guard(stats));
     let refusals = stats.refusals.iter().map(|(why, n)| {
         let help = "Messages that could not be read, by reason.";
         Sample::counter("tierline_sip_refusals_total", help, &[("reason", why.clone())], *n)
     });
     samples.extend(refusals);
+    samples
+}
+
+/// Those who failed to prove who they are, and what became of them.
+fn of_guard(stats: &sip::Stats) -> Vec<Sample> {
+    let by = |name, help, key, table: &BTreeMap<String, u64>| {
+        let one = |(value, n): (&String, &u64)| Sample::counter(name, help, &[(key, value.clone())], *n);
+        table.iter().map(one).collect::<Vec<_>>()
+    };
+    let help = "Proofs of identity that were worth nothing, by reason.";
+    let mut samples = by("tierline_sip_auth_failures_total", help, "reason", &stats.auth_failures);
+    let help = "Bindings of phones that were made or renewed (bound), refused, or ended, by reason.";
+    samples.extend(by("tierline_sip_registrations_total", help, "outcome", &stats.registrations));
+    for (of, bans) in ["address", "user"].into_iter().zip(stats.bans) {
+        let label = [("of", of.to_owned())];
+        samples.push(Sample::gauge("tierline_sip_banned", "Banned at present.", &label, bans.now as f64));
+        samples.push(Sample::counter("tierline_sip_bans_total", "Bans since start.", &label, bans.total));
+    }
+    let help = "Messages from banned addresses, dropped unread.";
+    samples.push(Sample::counter("tierline_sip_banned_messages_total", help, &[], stats.banned));
+    let help = "Proofs with a nonce that was too old or used before.";
+    samples.push(Sample::counter("tierline_sip_stale_nonces_total", help, &[], stats.stale_nonces));
     samples
 }
 

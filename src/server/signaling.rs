@@ -15,8 +15,8 @@ use super::net::datagrams::{self, Datagrams};
 use super::net::{self, Epoll};
 use crate::config::SipSettings;
 use crate::ids::Rng;
+use crate::sip::Flow;
 use crate::sip::uri::Uri;
-use crate::sip::{Flow, Limits};
 use anyhow::{Context, Result};
 use counters::Counters;
 use resolve::Names;
@@ -112,7 +112,7 @@ pub fn start(
     let setup = streams::Setup {
         listeners: settings.listeners.clone(),
         settings: settings.connections.clone(),
-        limits: Limits::default(),
+        limits: settings.protocol.limits.clone(),
         tls,
         first: u64::from(epoch) << 32,
     };

@@ -1,11 +1,11 @@
 //! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
 
-use crate::center::{Agent, Center, Limits, Line, Queue, ShortCodes};
+use crate::center::{Agent, Center, Limits, Line, Membership, Queue, ShortCodes, WrapUp};
 use crate::engine::{Configuration, SILENCE};
 use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
 use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
 use crate::media::SoundId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What callers dial.
@@ -44,6 +44,7 @@ pub fn configuration(agents: u32) -> Configuration {
         queues: ["sales", "support"].into_iter().map(|name| (QueueId::new(name), queue(name))).collect(),
         leads: Default::default(),
         agents: (0..agents).map(|n| (AgentId(FIRST_AGENT + n), agent(n))).collect(),
+        reasons: BTreeMap::new(),
         codes: ShortCodes {
             ready: READY.to_owned(),
             not_ready: NOT_READY.to_owned(),
@@ -80,13 +81,14 @@ fn queue(name: &str) -> Queue {
     Queue {
         id: QueueId::new(name),
         ring_timeout: RING,
-        wrap_up: WRAP_UP,
+        wrap_up: WrapUp::Optional(WRAP_UP),
         max_waiting: 2_000,
         max_wait: Duration::from_secs(1_200),
         priority: i32::from(name == "sales"),
         retry_same_agent: Duration::from_secs(20),
         music: "music".to_owned(),
         short_abandon: Duration::from_secs(5),
+        ..Queue::named(QueueId::new(name))
     }
 }
 
@@ -98,7 +100,7 @@ fn agent(n: u32) -> Agent {
         id: AgentId(FIRST_AGENT + n),
         user: (FIRST_AGENT + n).to_string(),
         name: format!("Agent {n}"),
-        queues: queues.iter().map(|name| QueueId::new(name)).collect::<BTreeSet<_>>(),
+        queues: queues.iter().map(|name| (QueueId::new(name), Membership::default())).collect(),
         skills: BTreeMap::from([(SkillId::new("expert"), level)]),
     }
 }
@@ -113,6 +115,8 @@ fn flow() -> Flow {
             full: "busy".to_owned(),
             timeout: "busy".to_owned(),
             refused: "busy".to_owned(),
+            no_staff: "busy".to_owned(),
+            long_wait: "busy".to_owned(),
         })
     };
     let menu = Step::Menu(MenuStep {

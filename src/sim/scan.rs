@@ -68,7 +68,7 @@ impl Scan {
                     let skilled = place.skills.iter().all(|(skill, level)| agent.skills.get(skill) >= Some(level));
                     let refused = self.refused.get(&(place.work, agent.id)).is_some_and(|at| now.since(*at) <= pause);
                     let meant = place.only.is_none_or(|only| only == agent.id);
-                    agent.queues.contains(&place.queue) && skilled && meant && !refused
+                    agent.queues.contains_key(&place.queue) && skilled && meant && !refused
                 });
                 able.map(|agent| (place.work, agent.id))
             });

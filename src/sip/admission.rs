@@ -1,14 +1,22 @@
 //! Who gets in: is there room for a call, has a user proven himself, and what his REGISTER then does.
+//!
+//! A REGISTER tells nobody who exists. An INVITE does: who calls under a user's name at our address is asked to prove it,
+//! and who calls under another is let in as a stranger, since strangers may call. Left out: hiding that.
 
-use super::api::{Flow, Output, Source};
+use super::api::{Flow, Source};
 use super::auth::Proof;
 use super::digest::Credentials;
+use super::guard::Verdict;
 use super::header::{Method, Name};
-use super::message::Request;
+use super::instance::Manner;
+use super::message::{Misbehavior, Request};
+use super::registrar::Refused;
+use super::stats::Unproven;
 use super::transaction::ServerKey;
 use super::uas::FULL_RETRY;
-use super::{Endpoint, Query, Serving};
+use super::{Endpoint, Query, Serving, stats};
 use crate::time::Instant;
+use std::net::IpAddr;
 
 impl Endpoint {
     /// A new call: is there room, and who is it?
@@ -23,16 +31,16 @@ impl Endpoint {
         }
         let claimed = self.claimed_user(&request);
         match self.proof(now, &request, flow) {
-            Proof::Malformed(why) => self.refuse(now, key, &request, why.status()),
+            Proof::Malformed(why) => self.refuse_malformed(now, key, &request, why),
             Proof::Stale => self.challenge_stale(now, key, &request, flow),
-            Proof::Claimed(credentials) if claimed.as_ref().is_none_or(|user| *user == credentials.username) => {
-                let query = Query::Caller { server: key, request: Box::new(request), flow, proof: credentials.clone() };
-                let number = self.ask(query, credentials, Method::Invite);
-                self.serving.insert(key, Serving::Query(number));
-            }
-            Proof::Claimed(_) => {
-                self.stats.auth_failures += 1;
-                self.challenge(now, key, &request, flow, false);
+            Proof::Claimed(credentials) => {
+                let about = claimed.unwrap_or_else(|| credentials.username.clone());
+                if self.may_prove(now, key, &request, flow, &credentials, &about) {
+                    let (request, proof) = (Box::new(request), credentials.clone());
+                    let query = Query::Caller { server: key, request, flow, proof };
+                    let number = self.ask(query, credentials, Method::Invite);
+                    self.serving.insert(key, Serving::Query(number));
+                }
             }
             Proof::Missing if claimed.is_some() => self.challenge(now, key, &request, flow, false),
             Proof::Missing => self.invited(now, (key, flow), request, Source::Stranger),
@@ -45,18 +53,61 @@ impl Endpoint {
         let user = request.headers.to().map(|to| to.uri.user_decoded()).unwrap_or_default();
         match self.proof(now, &request, flow) {
             _ if self.queries.len() >= self.config.capacity.queries => self.refuse(now, key, &request, 503),
-            Proof::Malformed(why) => self.refuse(now, key, &request, why.status()),
+            Proof::Malformed(why) => self.refuse_malformed(now, key, &request, why),
             Proof::Missing => self.challenge(now, key, &request, flow, false),
             Proof::Stale => self.challenge_stale(now, key, &request, flow),
-            Proof::Claimed(credentials) if credentials.username == user => {
-                let query = Query::Phone { server: key, request: Box::new(request), flow, proof: credentials.clone() };
-                self.ask(query, credentials, Method::Register);
-            }
-            Proof::Claimed(_) => {
-                self.stats.auth_failures += 1;
-                self.challenge(now, key, &request, flow, false);
+            Proof::Claimed(credentials) => {
+                if self.may_prove(now, key, &request, flow, &credentials, &user) {
+                    let (request, proof) = (Box::new(request), credentials.clone());
+                    self.ask(Query::Phone { server: key, request, flow, proof }, credentials, Method::Register);
+                }
             }
         }
+    }
+
+    /// Whether a proof is worth asking the shell: it is for the user that the request is `about`, and whoever sends it
+    /// has not failed too often. If not, this has answered; the same for users that we know and that we do not.
+    fn may_prove(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: &Request,
+        flow: Flow,
+        proof: &Credentials,
+        about: &str,
+    ) -> bool {
+        let who = (flow.remote.ip(), proof.username.as_str());
+        let registered = self.registrar.is_behind(flow, who.1);
+        match self.guard.verdict(now, &self.config.guard, who, registered) {
+            Verdict::Waits(seconds) => {
+                self.count_unproven(now, Unproven::TooSoon, who);
+                let mut response = self.response(request, 503);
+                response.headers.push(Name::RetryAfter, seconds.to_string());
+                self.respond(now, key, &request.method, response);
+            }
+            Verdict::Refused => {
+                self.count_unproven(now, Unproven::Banned, who);
+                self.challenge(now, key, request, flow, false);
+            }
+            Verdict::Heard if who.1 != about => {
+                self.count_unproven(now, Unproven::OtherUser, who);
+                self.challenge(now, key, request, flow, false);
+            }
+            Verdict::Heard => return true,
+        }
+        false
+    }
+
+    fn count_unproven(&mut self, now: Instant, why: Unproven, who: (IpAddr, &str)) {
+        stats::count(&mut self.stats.auth_failures, why.name());
+        if why.is_failure() {
+            self.guard.failed(now, &self.config.guard, who);
+        }
+    }
+
+    fn refuse_malformed(&mut self, now: Instant, key: ServerKey, request: &Request, why: Misbehavior) {
+        stats::count(&mut self.stats.auth_failures, Unproven::Malformed.name());
+        self.refuse(now, key, request, why.status());
     }
 
     fn challenge_stale(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
@@ -76,10 +127,13 @@ impl Endpoint {
             None => return,
         };
         self.serving.remove(&key);
-        if !ok || !self.config.users.contains(&proof.username) {
-            self.stats.auth_failures += 1;
-            self.challenge(now, key, &request, flow, false);
-        } else if !self.auth.spend(now, self.config.nonce_life, &proof) {
+        let who = (flow.remote.ip(), proof.username.as_str());
+        if !ok || !self.config.users.contains(who.1) {
+            self.count_unproven(now, Unproven::Wrong, who);
+            return self.challenge(now, key, &request, flow, false);
+        }
+        self.guard.proved(who);
+        if !self.auth.spend((now, flow.remote.ip()), self.config.nonce_life, &proof) {
             self.challenge_stale(now, key, &request, flow);
         } else if is_call {
             self.invited(now, (key, flow), *request, Source::User(proof.username));
@@ -91,8 +145,15 @@ impl Endpoint {
     fn register(&mut self, now: Instant, key: ServerKey, flow: Flow, request: &Request, proof: Credentials) {
         let user = proof.username;
         let (times, at_most) = (&self.config.registration, self.config.capacity.bindings_per_user);
-        match self.registrar.register(now, (&user, flow), request, times, at_most) {
+        let seed = if request.headers.lists(&Name::Supported, "gruu") { self.rng.hex(16) } else { String::new() };
+        let manner = Manner::of(request, seed);
+        let done = match &manner {
+            Ok(manner) => self.registrar.register(now, (&user, flow), (request, manner), times, at_most),
+            Err(status) => Err(Refused { status: *status, min_expires: None }),
+        };
+        match done {
             Err(refused) => {
+                stats::count(&mut self.stats.registrations, "refused");
                 let mut response = self.response(request, refused.status);
                 if let Some(seconds) = refused.min_expires {
                     response.headers.push(Name::MinExpires, seconds.to_string());
@@ -101,9 +162,13 @@ impl Endpoint {
             }
             Ok(events) => {
                 let mut response = self.response(request, 200);
-                response.headers.0.extend(self.registrar.listing(now, &user));
+                let record = request.headers.to().ok().map(|to| to.uri);
+                let manner = manner.expect("what was carried out was read");
+                let record = record.as_ref().filter(|_| manner.gruu);
+                response.headers.0.extend(self.registrar.listing(now, &user, record));
+                response.headers.0.extend(self.manner_in(&manner, flow));
                 self.respond(now, key, &Method::Register, response);
-                self.out.extend(events.into_iter().map(Output::Event));
+                self.tell_of_phones(events);
                 self.begin_asking(now, &user);
             }
         }

@@ -284,6 +284,18 @@ pub enum UnboundCause {
     Replaced,
 }
 
+impl UnboundCause {
+    /// For metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            UnboundCause::Removed => "removed",
+            UnboundCause::Expired => "expired",
+            UnboundCause::Unreachable => "unreachable",
+            UnboundCause::Replaced => "replaced",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {

@@ -1,7 +1,8 @@
 //! Who must prove to be who he says, and whether a nonce is ours, alive and unspent (RFC 3261 §22, RFC 7616).
 //!
 //! Nonces are made so that they prove themselves: nothing is kept for a challenge, so strangers cannot fill the
-//! memory by asking for them. Kept is only the highest count of nonces that proved somebody.
+//! memory by asking for them. Kept is only the highest count of nonces that proved somebody. A nonce is good for the
+//! address that it was sent to (RFC 7616 §5.4): nobody can make others fail by putting their address on a datagram.
 //! Left out: comparing the credentials' `uri` with the request URI (proxies on the way may rewrite it, §22.1;
 //! the count already makes each proof good for one request), and `auth-int` (refused by `digest`).
 
@@ -17,6 +18,7 @@ use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Nonces that proved somebody and are still remembered, at most; beyond it the oldest are forgotten early, and
@@ -53,10 +55,10 @@ impl Auth {
         Auth { secret: rng.hex(32), spent: BTreeMap::new(), horizon: Instant::ZERO }
     }
 
-    /// A nonce made at `now`: time, random, and a seal over both.
-    pub fn nonce(&self, now: Instant, rng: &mut Rng) -> String {
+    /// A nonce made at `now` for `ip`: time, random, and a seal over all three.
+    pub fn nonce(&self, now: Instant, ip: IpAddr, rng: &mut Rng) -> String {
         let open = format!("{:016x}{:016x}", now.0, rng.next_u64());
-        let seal = self.seal(&open);
+        let seal = self.seal(&format!("{open} {ip}"));
         open + &seal
     }
 
@@ -70,22 +72,22 @@ impl Auth {
         self.seal(text)
     }
 
-    /// When `nonce` was made, if we made it.
-    fn made(&self, nonce: &str) -> Option<Instant> {
+    /// When `nonce` was made, if we made it for `ip`.
+    fn made(&self, nonce: &str, ip: IpAddr) -> Option<Instant> {
         let (open, seal) = nonce.split_at_checked(2 * TIME_DIGITS)?;
         let time = u64::from_str_radix(open.get(..TIME_DIGITS)?, 16).ok()?;
-        (self.seal(open) == seal).then_some(Instant(time))
+        (self.seal(&format!("{open} {ip}")) == seal).then_some(Instant(time))
     }
 
-    fn is_fresh(&self, now: Instant, life: Duration, credentials: &Credentials) -> bool {
+    fn is_fresh(&self, (now, ip): (Instant, IpAddr), life: Duration, credentials: &Credentials) -> bool {
         let alive = |made: Instant| made >= self.horizon && now.since(made) <= life;
-        self.made(&credentials.nonce).is_some_and(alive)
+        self.made(&credentials.nonce, ip).is_some_and(alive)
             && self.spent.get(&credentials.nonce).is_none_or(|highest| count(credentials) > *highest)
     }
 
     /// Spends the count of credentials that proved somebody; false if another request was faster.
-    pub fn spend(&mut self, now: Instant, life: Duration, credentials: &Credentials) -> bool {
-        if !self.is_fresh(now, life, credentials) {
+    pub fn spend(&mut self, (now, ip): (Instant, IpAddr), life: Duration, credentials: &Credentials) -> bool {
+        if !self.is_fresh((now, ip), life, credentials) {
             return false;
         }
         self.spent.insert(credentials.nonce.clone(), count(credentials));
@@ -119,7 +121,9 @@ impl Endpoint {
                 Err(_) => {}
                 Ok(credentials) if credentials.realm != self.config.realm => {}
                 Ok(credentials) if Some(credentials.algorithm) != algorithm => {}
-                Ok(credentials) if !self.auth.is_fresh(now, self.config.nonce_life, &credentials) => {
+                Ok(credentials)
+                    if !self.auth.is_fresh((now, flow.remote.ip()), self.config.nonce_life, &credentials) =>
+                {
                     return Proof::Stale;
                 }
                 Ok(credentials) => return Proof::Claimed(credentials),
@@ -130,7 +134,7 @@ impl Endpoint {
 
     /// 401 with a new challenge. The same for users that we know and that we do not.
     pub(super) fn challenge(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow, stale: bool) {
-        let nonce = self.auth.nonce(now, &mut self.rng);
+        let nonce = self.auth.nonce(now, flow.remote.ip(), &mut self.rng);
         let listener = self.config.listeners.get(usize::from(flow.listener)).unwrap_or(&self.config.listeners[0]);
         let mut challenge = Challenge::new(&self.config.realm, &nonce, listener.algorithm);
         challenge.stale = stale;
@@ -226,9 +230,11 @@ mod tests {
         let mut auth = Auth::new(&mut rng);
         let life = Duration::from_secs(300);
         let at = |seconds: u64| Instant(seconds * 1_000_000_000);
-        let nonce = auth.nonce(at(10), &mut rng);
-        let legacy = auth.nonce(at(10), &mut rng);
-        let other = Auth::new(&mut rng).nonce(at(10), &mut rng);
+        let (ip, elsewhere) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let nonce = auth.nonce(at(10), ip, &mut rng);
+        let legacy = auth.nonce(at(10), ip, &mut rng);
+        let moved = auth.nonce(at(10), elsewhere, &mut rng);
+        let other = Auth::new(&mut rng).nonce(at(10), ip, &mut rng);
         let cut = nonce[..40].to_owned();
         let rows = [
             (11, &nonce, Some(1), true),
@@ -239,14 +245,15 @@ mod tests {
             (15, &legacy, None, false), // without count: once
             (16, &other, Some(1), false),
             (17, &cut, Some(1), false),
+            (17, &moved, Some(1), false), // sent to another address
             (310, &nonce, Some(4), true),
             (311, &nonce, Some(5), false), // too old
         ];
         for (seconds, nonce, nc, expect) in rows {
-            assert_eq!(auth.spend(at(seconds), life, &credentials(nonce, nc)), expect, "at {seconds} s, {nc:?}");
+            assert_eq!(auth.spend((at(seconds), ip), life, &credentials(nonce, nc)), expect, "at {seconds} s, {nc:?}");
         }
-        let late = auth.nonce(at(400), &mut rng);
-        assert!(auth.spend(at(400), life, &credentials(&late, Some(1))));
+        let late = auth.nonce(at(400), ip, &mut rng);
+        assert!(auth.spend((at(400), ip), life, &credentials(&late, Some(1))));
         assert_eq!(auth.spent.len(), 1, "old nonces are forgotten");
     }
 }

@@ -31,7 +31,7 @@ impl Endpoint {
         self.connections.remove(&flow.connection);
         self.transactions.transport_failed(flow);
         let events = self.registrar.flow_failed(flow);
-        self.out.extend(events.into_iter().map(Output::Event));
+        self.tell_of_phones(events);
     }
 
     /// Whether `flow` leads somewhere: all do but connections that are gone.

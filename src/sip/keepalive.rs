@@ -5,7 +5,6 @@
 //! Phones that do not answer are asked on: they count again as soon as they do.
 
 use super::Endpoint;
-use super::api::Output;
 use super::header::{Method, Name, NameAddr};
 use super::message::Request;
 use super::route::Hop;
@@ -32,7 +31,7 @@ impl Endpoint {
 
     pub(super) fn registrar_timeout(&mut self, now: Instant) {
         let events = self.registrar.timeout(now);
-        self.out.extend(events.into_iter().map(Output::Event));
+        self.tell_of_phones(events);
         for number in std::mem::take(&mut self.registrar.due) {
             self.ask_phone(now, number);
         }
@@ -54,6 +53,7 @@ impl Endpoint {
         headers.push(Name::To, NameAddr::new(uri).text());
         headers.push(Name::CallId, self.rng.hex(12));
         headers.push(Name::CSeq, "1 OPTIONS");
+        self.lead_to(&mut request, flow);
         self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));
     }
 }

@@ -5,6 +5,13 @@
 //! (§8.2.6.2, RFC 4475). A request that is well formed but not for us (unknown method, extension, body type,
 //! no hops left) is read; the endpoint answers it. Responses without sense are dropped (§18.1.2).
 //! Bodies are bytes; multipart is left out.
+//!
+//! Why not `rsip`: its parser loses compact names, all Vias of a line but the first, and the cut at Content-Length; it
+//! refuses much that RFC 4475 allows, and says of no message what is wrong with it, so that 400, 405, 416, 501, 505 and
+//! 513 could not be told apart. Nor is its vocabulary ours: its methods ignore case (§7.1 does not) and know no others,
+//! its status codes have no phrases, its algorithms misspell SHA-256, its transports give WS the port of HTTP, and
+//! nothing of it can be written down (serde) or ordered. What it is right for is reading clean messages: it is the
+//! second reader of everything that our endpoints say to each other in tests (`tests/mod.rs`).
 
 use super::frame::{Limits, Lines, agreed_length, split_field, unfold};
 use super::grammar::{is_token, split_at};

@@ -9,7 +9,7 @@
 //! Command ─▶ uac, uas, turn ─▶ route ─▶ transaction ─▶ Send
 //! ```
 //!
-//! Left out: REFER and Replaces as the sending side, outbound, Path.
+//! Left out: REFER and Replaces as the sending side. 421 is never sent: there is no extension that we cannot do without.
 
 mod admission;
 pub mod api;
@@ -20,9 +20,11 @@ pub mod digest;
 pub mod frame;
 mod glare;
 mod grammar;
+pub mod guard;
 pub mod header;
 mod headers;
 mod host;
+mod instance;
 mod keepalive;
 mod leg;
 pub mod message;
@@ -53,13 +55,14 @@ pub use api::*;
 pub use dialog::DialogRecord;
 pub use frame::Limits;
 pub use registrar::Binding;
-pub use settings::{Capacity, Config, Listener, RegistrationTimes, SessionTimes, Timing};
-pub use stats::Stats;
+pub use settings::{Capacity, Config, Guarding, Listener, RegistrationTimes, SessionTimes, Timing};
+pub use stats::{Bans, Stats};
 
 use crate::ids::{IdCounter, LegId, Rng};
 use crate::time::{Instant, Timers};
 use auth::Auth;
 use digest::Credentials;
+use guard::Guard;
 use leg::{Leg, Talking};
 use message::{Message, Request, Response};
 use registrar::Registrar;
@@ -94,6 +97,7 @@ pub struct Endpoint {
     /// Connections that something came over and that have not failed since.
     connections: BTreeSet<u64>,
     auth: Auth,
+    guard: Guard,
     registration: Option<Registration>,
     /// Seconds of Retry-After while no new calls are taken.
     draining: Option<u32>,
@@ -165,6 +169,7 @@ impl Endpoint {
             last_query: 0,
             registrar: Registrar::default(),
             connections: BTreeSet::new(),
+            guard: Guard::default(),
             registration: None,
             draining: None,
             due: Timers::default(),
@@ -192,7 +197,8 @@ impl Endpoint {
 
     /// When [`Input::Timeout`] is wanted at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.transactions.deadline(), self.registrar.deadline(), self.due.deadline()].into_iter().flatten().min()
+        let (registrar, guard) = (self.registrar.deadline(), self.guard.deadline());
+        [self.transactions.deadline(), registrar, guard, self.due.deadline()].into_iter().flatten().min()
     }
 
     /// A new leg's id, for [`Command::Invite`].
@@ -231,6 +237,7 @@ impl Endpoint {
         stats.transactions = (open + lingering) as u64;
         stats.legs = self.legs.len() as u64;
         stats.bindings = self.registrar.all().count() as u64;
+        stats.bans = self.guard.bans().map(|(now, total)| Bans { now: now as u64, total });
         stats
     }
 
@@ -252,6 +259,7 @@ impl Endpoint {
         }
         self.transactions.timeout(now);
         self.drain(now);
+        self.guard.timeout(now);
         self.registrar_timeout(now);
         while let Some(due) = self.due.pop_due(now) {
             match due {
@@ -266,6 +274,10 @@ impl Endpoint {
     }
 
     fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        if self.guard.drops(flow.remote.ip()) && !self.registrar.knows(flow) {
+            self.stats.banned += 1;
+            return;
+        }
         self.heard_over(flow);
         if frame::is_keepalive(bytes) {
             return;
@@ -342,8 +354,9 @@ impl Endpoint {
     fn configure(&mut self, now: Instant, config: Config) {
         assert!(!config.listeners.is_empty(), "an endpoint needs a listener");
         self.transactions.configure(config.timing.clone(), config.capacity.transactions);
+        self.guard.keep_only(&config.users);
         let events = self.registrar.keep_only(&config.users);
-        self.out.extend(events.into_iter().map(Output::Event));
+        self.tell_of_phones(events);
         self.config = config;
         let users: Vec<String> = self.registrar.all().map(|binding| binding.user.clone()).collect();
         users.iter().for_each(|user| self.begin_asking(now, user));
@@ -351,6 +364,19 @@ impl Endpoint {
 
     fn tell(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
+    }
+
+    /// What the registrar has to say, counted.
+    fn tell_of_phones(&mut self, events: Vec<Event>) {
+        for event in events {
+            let outcome = match &event {
+                Event::Bound { .. } => Some("bound"),
+                Event::Unbound { why, .. } => Some(why.name()),
+                _ => None,
+            };
+            outcome.iter().for_each(|outcome| stats::count(&mut self.stats.registrations, outcome));
+            self.tell(event);
+        }
     }
 
     /// A tag of ours: 64 random bits (RFC 3261 §19.3 wants 32).

@@ -3,6 +3,7 @@
 use super::Endpoint;
 use super::api::Transport;
 use super::header::{Method, Name};
+use super::instance::REGISTERING;
 use super::message::{Request, Response};
 use super::uac::SUPPORTED;
 use super::uri::Scheme;
@@ -21,7 +22,9 @@ impl Endpoint {
             let status = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
             return refuse(status, Name::Allow, self.allow());
         }
-        let is_known = |tag: &str| SUPPORTED.iter().any(|known| known.eq_ignore_ascii_case(tag));
+        let registering: &[&str] = if request.method == Method::Register { &REGISTERING } else { &[] };
+        let known = || SUPPORTED.iter().chain(registering);
+        let is_known = |tag: &str| known().any(|known| known.eq_ignore_ascii_case(tag));
         let unknown: Vec<&str> = headers.all(&Name::Require).filter(|tag| !is_known(tag)).collect();
         if !unknown.is_empty() {
             return refuse(420, Name::Unsupported, unknown.join(", "));

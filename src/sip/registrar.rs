@@ -1,10 +1,12 @@
 //! Bindings of users' phones (RFC 3261 §10.3), each with the flow it came over, and whether it still answers.
 //!
-//! Authentication has happened before. Left out: Path, outbound and GRUU (the next step), and `Date` in answers.
+//! Authentication has happened before. A phone behind several flows is told apart in `instance`. Left out: `Date` in
+//! answers.
 
 use super::api::{Event, Flow, UnboundCause};
 use super::header::{Contacts, Name, NameAddr};
 use super::headers::parse_seconds;
+use super::instance::{Manner, instance_of, reg_id_of};
 use super::message::Request;
 use super::settings::RegistrationTimes;
 use super::uri::{Scheme, Uri};
@@ -31,6 +33,18 @@ pub struct Binding {
     pub expires: Instant,
     /// Whether the phone answered when it was last asked.
     pub alive: bool,
+    /// The proxies in front of the phone, first hop first, as they stand in Route (RFC 3327).
+    #[serde(default)]
+    pub path: Vec<String>,
+    /// The phone itself, a URN (RFC 5626 §4.1).
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// Which of its flows this is; none: it does not keep several.
+    #[serde(default)]
+    pub reg_id: Option<u32>,
+    /// What its temporary GRUUs are sealed with; none: it asked for none.
+    #[serde(default)]
+    pub seed: Option<String>,
 }
 
 /// What a deadline is for.
@@ -59,6 +73,9 @@ struct Wish {
     q: u16,
     /// Zero removes.
     life: Duration,
+    instance: Option<String>,
+    /// Only where flows are kept apart.
+    reg_id: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -107,7 +124,7 @@ impl Registrar {
         &mut self,
         now: Instant,
         (user, flow): (&str, Flow),
-        request: &Request,
+        (request, manner): (&Request, &Manner),
         times: &RegistrationTimes,
         at_most: usize,
     ) -> Result<Vec<Event>, Refused> {
@@ -116,10 +133,10 @@ impl Registrar {
         let expires = headers.expires();
         let wishes = match headers.contacts().map_err(|why| refused(why.status()))? {
             Contacts::Star if expires != Some(0) => return Err(refused(400)), // §10.2.2
-            Contacts::Star => self.of(user).map(|b| removal(b.contact.clone())).collect(),
-            Contacts::List(contacts) => read(contacts, expires, times)?,
+            Contacts::Star => self.of(user).map(removal).collect(),
+            Contacts::List(contacts) => read(contacts, expires, times, manner.outbound)?,
         };
-        let known: Vec<Option<u64>> = wishes.iter().map(|wish| self.find(user, &wish.contact.uri)).collect();
+        let known: Vec<Option<u64>> = wishes.iter().map(|wish| self.meant(user, wish)).collect();
         let is_old =
             |number: &u64| self.bindings[number].call_id == call_id && self.bindings[number].cseq >= cseq.number;
         if known.iter().flatten().any(is_old) {
@@ -129,7 +146,7 @@ impl Registrar {
         let mut events = Vec::new();
         for wish in wishes {
             // Looked up here again: a request may name one Contact twice.
-            let number = self.find(user, &wish.contact.uri);
+            let number = self.meant(user, &wish);
             match number {
                 Some(number) if wish.life.is_zero() => {
                     events.extend(self.remove(number, UnboundCause::Removed));
@@ -138,7 +155,12 @@ impl Registrar {
                 None if wish.life.is_zero() => continue,
                 _ => {}
             }
+            let seed = self.seed(number, call_id, &wish, manner);
             let binding = Binding {
+                path: manner.path.clone(),
+                instance: wish.instance,
+                reg_id: wish.reg_id,
+                seed,
                 user: user.to_owned(),
                 contact: wish.contact,
                 flow,
@@ -162,13 +184,29 @@ impl Registrar {
 
     /// Takes over a binding of an earlier start.
     pub fn restore(&mut self, binding: Binding) {
-        let number = self.find(&binding.user, &binding.contact.uri);
+        let number = self.find(&binding.user, &binding.contact.uri, binding.instance.as_deref(), binding.reg_id);
         self.put(number, binding);
     }
 
-    fn find(&self, user: &str, uri: &Uri) -> Option<u64> {
-        let numbers = self.by_user.get(user)?;
-        numbers.iter().copied().find(|number| self.bindings[number].contact.uri.equivalent(uri))
+    fn meant(&self, user: &str, wish: &Wish) -> Option<u64> {
+        self.find(user, &wish.contact.uri, wish.instance.as_deref(), wish.reg_id)
+    }
+
+    /// RFC 5627 §5.1: temporary GRUUs live as long as the phone registers with the same Call-ID.
+    fn seed(&self, number: Option<u64>, call_id: &str, wish: &Wish, manner: &Manner) -> Option<String> {
+        let known = number.map(|number| &self.bindings[&number]).filter(|known| known.call_id == call_id);
+        let fresh = || manner.seed.clone();
+        (manner.gruu && wish.instance.is_some())
+            .then(|| known.and_then(|known| known.seed.clone()).unwrap_or_else(fresh))
+    }
+
+    /// A binding is known by its Contact, or by the phone and which of its flows it is (RFC 5626 §6).
+    fn find(&self, user: &str, uri: &Uri, instance: Option<&str>, reg_id: Option<u32>) -> Option<u64> {
+        let is_meant = |binding: &Binding| match reg_id {
+            Some(_) => binding.reg_id == reg_id && binding.instance.as_deref() == instance,
+            None => binding.contact.uri.equivalent(uri),
+        };
+        self.by_user.get(user)?.iter().copied().find(|number| is_meant(&self.bindings[number]))
     }
 
     /// Makes room for a new binding: of those that do not answer, else of all, the oldest goes.
@@ -259,6 +297,21 @@ impl Registrar {
         self.turn(numbers, false)
     }
 
+    /// The bindings that came over this very flow.
+    pub fn over(&self, flow: Flow) -> impl Iterator<Item = &Binding> {
+        self.behind(flow).map(|number| &self.bindings[&number])
+    }
+
+    /// Whether any phone is registered over this very flow.
+    pub fn knows(&self, flow: Flow) -> bool {
+        self.behind(flow).next().is_some()
+    }
+
+    /// Whether a phone of this user is registered over this very flow.
+    pub fn is_behind(&self, flow: Flow, user: &str) -> bool {
+        self.behind(flow).any(|number| self.bindings[&number].user == user)
+    }
+
     fn behind(&self, flow: Flow) -> impl Iterator<Item = u64> {
         self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number)
     }
@@ -307,25 +360,34 @@ impl Registrar {
     }
 
     /// The Contact values of a 200 to REGISTER: every binding with what is left of its life (§10.3 step 8).
-    pub fn listing(&self, now: Instant, user: &str) -> Vec<(Name, String)> {
+    /// `record`: the user's address, if the phone asked for names that are made of it.
+    pub fn listing(&self, now: Instant, user: &str, record: Option<&Uri>) -> Vec<(Name, String)> {
         let entry = |binding: &Binding| {
             let mut contact = binding.contact.clone();
             let left = binding.expires.since(now).as_nanos().div_ceil(1_000_000_000);
             contact.params.set("expires", Some(&left.to_string()));
+            record.into_iter().for_each(|record| binding.name_to(&mut contact, record));
             (Name::Contact, contact.text())
         };
         self.of(user).map(entry).collect()
     }
 }
 
-fn removal(contact: NameAddr) -> Wish {
-    Wish { contact, q: 0, life: Duration::ZERO }
+fn removal(binding: &Binding) -> Wish {
+    let Binding { contact, instance, reg_id, .. } = binding.clone();
+    Wish { contact, q: 0, life: Duration::ZERO, instance, reg_id }
 }
 
 /// Reads all Contacts before any is used, since a REGISTER is all or nothing.
-fn read(contacts: Vec<NameAddr>, expires: Option<u32>, times: &RegistrationTimes) -> Result<Vec<Wish>, Refused> {
-    let mut wishes = Vec::new();
-    for contact in contacts {
+/// `outbound`: flows are kept apart.
+fn read(
+    contacts: Vec<NameAddr>,
+    expires: Option<u32>,
+    times: &RegistrationTimes,
+    outbound: bool,
+) -> Result<Vec<Wish>, Refused> {
+    let mut wishes: Vec<Wish> = Vec::new();
+    for mut contact in contacts {
         if !matches!(contact.uri.scheme, Scheme::Sip | Scheme::Sips) {
             return Err(refused(400)); // We could not call it.
         }
@@ -337,7 +399,13 @@ fn read(contacts: Vec<NameAddr>, expires: Option<u32>, times: &RegistrationTimes
         }
         let q = contact.params.text("q").and_then(|text| text.parse::<f32>().ok()).filter(|q| q.is_finite());
         let q = q.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0).round() as u16);
-        wishes.push(Wish { contact, q, life });
+        contact.params.remove("pub-gruu"); // ours to give (RFC 5627 §5.1)
+        contact.params.remove("temp-gruu");
+        let instance = instance_of(&contact);
+        let reg_id = reg_id_of(&contact).filter(|_| outbound && instance.is_some());
+        wishes.push(Wish { contact, q, life, instance, reg_id });
     }
-    Ok(wishes)
+    let flows = wishes.iter().filter(|wish| wish.reg_id.is_some() && !wish.life.is_zero());
+    // RFC 5626 §6: a REGISTER goes over one flow, and can tell of one.
+    if flows.count() > 1 { Err(refused(400)) } else { Ok(wishes) }
 }

@@ -171,7 +171,7 @@ impl Endpoint {
                 && may_go_elsewhere(&outcome)
             {
                 let lost = self.registrar.lost_connection(binding, |flow| !self.connections.contains(&flow.connection));
-                self.out.extend(lost.into_iter().map(Output::Event));
+                self.tell_of_phones(lost);
             }
         }
         // A call that we have hung up on is not tried again, neither elsewhere nor with a password.
@@ -247,7 +247,7 @@ impl Endpoint {
             Outcome::TransportFailed => self.registrar.all_silent(flow),
             Outcome::Timeout { heard: true } | Outcome::Unresolved => return, // That tells nothing new.
         };
-        self.out.extend(events.into_iter().map(Output::Event));
+        self.tell_of_phones(events);
     }
 
     fn call_failed(&mut self, leg: crate::ids::LegId, outcome: Outcome) {
@@ -272,7 +272,7 @@ impl Endpoint {
 /// RFC 3263 §4.3: what another address may do better.
 fn may_go_elsewhere(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Response(response) => response.status == 503,
+        Outcome::Response(response) => matches!(response.status, 503 | 430), // RFC 5626 §5.3
         Outcome::Timeout { heard } => !heard,
         Outcome::TransportFailed => true,
         Outcome::Unresolved => false,

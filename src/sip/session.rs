@@ -109,17 +109,26 @@ impl Endpoint {
     /// The fields of a first INVITE of ours (§7.1); who refreshes is the callee's to say.
     pub(super) fn ask_for_timer(&self, headers: &mut Headers) {
         let times = &self.config.sessions;
+        if !times.on {
+            return;
+        }
         headers.push(Name::SessionExpires, seconds(times.interval).to_string());
         if seconds(times.min) > MIN_SE {
             headers.push(Name::MinSe, seconds(times.min).to_string());
         }
     }
 
+    /// Whether sessions shall expire, for us or for a peer who insists.
+    fn takes_part(&self, request: &Request) -> bool {
+        self.config.sessions.on || request.headers.lists(&Name::Require, "timer")
+    }
+
     /// The Min-SE of a 422, if a request asks for less and knows what that is (§9).
     pub(super) fn too_short(&self, request: &Request) -> Option<u32> {
         let refreshes = matches!(request.method, Method::Invite | Method::Update);
         let min = seconds(self.config.sessions.min).max(MIN_SE);
-        let asked = asked(&request.headers).filter(|_| refreshes && knows_timers(&request.headers))?;
+        let takes_part = refreshes && knows_timers(&request.headers) && self.takes_part(request);
+        let asked = asked(&request.headers).filter(|_| takes_part)?;
         (asked.interval < min).then_some(min)
     }
 
@@ -133,7 +142,7 @@ impl Endpoint {
     ) -> Option<SessionTimer> {
         let knows = knows_timers(&request.headers);
         let asked = asked(&request.headers);
-        if asked.is_none() && !knows {
+        if (asked.is_none() && !knows) || !self.takes_part(request) {
             return None;
         }
         let min = min_se(&request.headers).max(current.map_or(0, |timer| timer.min)).min(MAX_SE);

@@ -3,9 +3,10 @@
 use super::api::Transport;
 use super::digest::Algorithm;
 use super::frame;
+use super::guard::Network;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Where we receive. The two addresses differ behind a NAT and where we bind to "any".
@@ -52,18 +53,22 @@ pub struct RegistrationTimes {
     pub max: Duration,
     /// For a phone that asks for nothing: `min` … `max`, default 5 min.
     pub default: Duration,
+    /// Within which a phone behind a flow of RFC 5626 sends something over it: 10 s … 1 h, default 2 min.
+    pub flow_timer: Duration,
 }
 
 impl Default for RegistrationTimes {
     fn default() -> RegistrationTimes {
         let secs = Duration::from_secs;
-        RegistrationTimes { min: secs(60), max: secs(3600), default: secs(300) }
+        RegistrationTimes { min: secs(60), max: secs(3600), default: secs(300), flow_timer: secs(120) }
     }
 }
 
 /// How long a session may live unless it is refreshed (RFC 4028).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionTimes {
+    /// Whether we ask for a timer, and grant one to who does not insist (`Require: timer`). Default: yes.
+    pub on: bool,
     /// What we ask for, and grant at most: `min` … 24 h, default 30 min. A refresh is due at half of it.
     pub interval: Duration,
     /// Less is answered 422: 90 s … 1 h, default 90 s.
@@ -72,7 +77,7 @@ pub struct SessionTimes {
 
 impl Default for SessionTimes {
     fn default() -> SessionTimes {
-        SessionTimes { interval: Duration::from_secs(1800), min: Duration::from_secs(90) }
+        SessionTimes { on: true, interval: Duration::from_secs(1800), min: Duration::from_secs(90) }
     }
 }
 
@@ -93,6 +98,40 @@ pub struct Capacity {
 impl Default for Capacity {
     fn default() -> Capacity {
         Capacity { transactions: 200_000, legs: 100_000, bindings_per_user: 8, queries: 20_000 }
+    }
+}
+
+/// What becomes of those who fail to prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarding {
+    /// Failures without consequence: 0 … 1,000, default 3.
+    pub free: u32,
+    /// The first pause after that, doubled with each further failure: 100 ms … 1 min, default 1 s.
+    pub pause: Duration,
+    /// So many failures, of an address or at a user, end in a ban: 1 … 10,000, default 10.
+    pub limit: u32,
+    /// Failures are forgotten when none has followed for so long: 10 s … 1 day, default 10 min.
+    pub window: Duration,
+    /// How long a ban lasts: 10 s … 7 days, default 10 min.
+    pub ban: Duration,
+    /// Addresses, and users, that are counted or banned at once: 100 … 1,000,000, default 50,000.
+    pub most: usize,
+    /// Networks that are never counted. Default: this machine.
+    pub trusted: Vec<Network>,
+}
+
+impl Guarding {
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(ip))
+    }
+}
+
+impl Default for Guarding {
+    fn default() -> Guarding {
+        let secs = Duration::from_secs;
+        let own = ["127.0.0.0/8", "::1"].map(|text| text.parse().expect("a network"));
+        let (pause, window, ban) = (secs(1), secs(600), secs(600));
+        Guarding { free: 3, pause, limit: 10, window, ban, most: 50_000, trusted: own.to_vec() }
     }
 }
 
@@ -120,6 +159,8 @@ pub struct Config {
     pub capacity: Capacity,
     /// How long a nonce may be used: 10 s … 1 day, default 5 min.
     pub nonce_life: Duration,
+    #[serde(default)]
+    pub guard: Guarding,
 }
 
 impl Config {
@@ -139,6 +180,7 @@ impl Config {
             limits: frame::Limits::default(),
             capacity: Capacity::default(),
             nonce_life: Duration::from_secs(300),
+            guard: Guarding::default(),
         }
     }
 }

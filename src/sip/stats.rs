@@ -21,8 +21,14 @@ pub struct Stats {
     pub stray_responses: u64,
     /// ACKs that belong to no dialog.
     pub stray_acks: u64,
-    /// Wrong passwords and unknown users.
-    pub auth_failures: u64,
+    /// Proofs that were worth nothing, by reason: see [`Unproven`].
+    pub auth_failures: BTreeMap<String, u64>,
+    /// Bans of addresses and of users.
+    pub bans: [Bans; 2],
+    /// Messages from banned addresses, dropped unread.
+    pub banned: u64,
+    /// What became of bindings: `bound` (made or renewed), `refused` (a REGISTER), or why they ended.
+    pub registrations: BTreeMap<String, u64>,
     /// Nonces that were too old or used before.
     pub stale_nonces: u64,
     /// Requests refused because the endpoint was full or draining.
@@ -30,6 +36,46 @@ pub struct Stats {
     pub bindings: u64,
     pub legs: u64,
     pub transactions: u64,
+}
+
+/// How many are banned, and were since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bans {
+    pub now: u64,
+    pub total: u64,
+}
+
+/// Why a proof was worth nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unproven {
+    /// The password is wrong, or the user unknown.
+    Wrong,
+    /// It proves another user than the one that the request is about.
+    OtherUser,
+    /// It cannot be read.
+    Malformed,
+    /// It came too soon after others that failed, and was not looked at.
+    TooSoon,
+    /// Its user is banned from where it came, and it was not looked at.
+    Banned,
+}
+
+impl Unproven {
+    pub fn name(self) -> &'static str {
+        match self {
+            Unproven::Wrong => "wrong",
+            Unproven::OtherUser => "other_user",
+            Unproven::Malformed => "malformed",
+            Unproven::TooSoon => "too_soon",
+            Unproven::Banned => "banned",
+        }
+    }
+
+    /// Whether it counts against who sent it: only what a nonce proves that he can receive. (On UDP anybody could make
+    /// others fail by their address.)
+    pub fn is_failure(self) -> bool {
+        matches!(self, Unproven::Wrong | Unproven::OtherUser)
+    }
 }
 
 /// Adds one without making a new key each time.

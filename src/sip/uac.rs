@@ -2,7 +2,7 @@
 //!
 //! A redirection (3xx) is a failure with its status: whoever called decides.
 
-use super::api::{Account, Body, Event, Flow, Output, Reason};
+use super::api::{Account, Body, Event, FailureCause, Flow, Output, Reason};
 use super::dialog::DialogRecord;
 use super::header::{Headers, Method, Name, NameAddr};
 use super::leg::{Calling, Early, Leaving, Leg, Talking};
@@ -29,10 +29,18 @@ impl Endpoint {
         &mut self,
         now: Instant,
         leg: LegId,
-        flow: Option<Flow>,
+        mut flow: Option<Flow>,
         account: Option<Account>,
         mut invitation: Invitation,
     ) {
+        if self.is_gruu(&invitation.uri) {
+            let Some(binding) = self.registrar.named(&invitation.uri) else {
+                let why = FailureCause::Status;
+                return self.tell(Event::Failed { leg, status: 480, reason: None, retry_after: None, why });
+            };
+            flow = Some(binding.flow); // RFC 5627 §5.4: the Contact takes the GRUU's place.
+            invitation.uri = binding.contact.uri.clone();
+        }
         let local_tag = self.tag();
         invitation.from.set_tag(&local_tag);
         let call_id = self.rng.hex(16);
@@ -57,6 +65,7 @@ impl Endpoint {
         let mut errand = Errand::new(Purpose::Call(leg));
         errand.account = account.map(Box::new);
         errand.pinned = flow.is_some();
+        errand.spare = flow.map(|flow| self.lead_to(&mut request, flow)).unwrap_or_default();
         let hop = flow.map_or(Hop::Toward(uri, None), Hop::Over);
         self.dispatch(now, request, hop, errand);
     }

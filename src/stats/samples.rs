@@ -55,7 +55,8 @@ const OUTCOMES: [OfferOutcome; 7] = [
     OfferOutcome::Failed,
 ];
 
-const DIVERSIONS: [DivertReason; 3] = [DivertReason::Full, DivertReason::MaxWait, DivertReason::Refused];
+const DIVERSIONS: [DivertReason; 5] =
+    [DivertReason::Full, DivertReason::MaxWait, DivertReason::Refused, DivertReason::NoStaff, DivertReason::LongWait];
 
 impl Stats {
     /// All numbers as they are now. The same state gives the same samples in the same order.

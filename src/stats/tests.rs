@@ -1,7 +1,7 @@
 //! Numbers folded from events, against sums by hand.
 
 use super::*;
-use crate::center::{Agent, Limits, Queue, ShortCodes};
+use crate::center::{Agent, Limits, Membership, Queue, ShortCodes, WrapUp};
 use crate::event::{Personal, PersonalKind};
 use crate::ids::{FlowId, ReservationId};
 
@@ -11,16 +11,17 @@ fn center() -> Center {
     let queue = Queue {
         id: id.clone(),
         ring_timeout: seconds(15),
-        wrap_up: seconds(0),
+        wrap_up: WrapUp::None,
         max_waiting: 10,
         max_wait: seconds(600),
         priority: 0,
         retry_same_agent: seconds(5),
         music: "music".into(),
         short_abandon: seconds(5),
+        ..Queue::named(id.clone())
     };
     let agent = |n: u32| {
-        let queues = [id.clone()].into();
+        let queues = [(id.clone(), Membership::default())].into();
         (AgentId(n), Agent { id: AgentId(n), user: n.to_string(), name: "Ada".into(), queues, skills: BTreeMap::new() })
     };
     Center {
@@ -32,6 +33,7 @@ fn center() -> Center {
         queues: [(id.clone(), queue)].into(),
         leads: Default::default(),
         agents: [agent(1), agent(2)].into(),
+        reasons: BTreeMap::new(),
         codes: ShortCodes {
             ready: "*1".into(),
             not_ready: "*2".into(),

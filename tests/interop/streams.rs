@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 const URI: &str = "sip:127.0.0.1";
 
-fn with_sip(sip: &str) -> Wishes {
+pub fn with_sip(sip: &str) -> Wishes {
     Wishes { sip: sip.to_owned(), ..Wishes::agents(&["ada"]) }
 }
 
@@ -121,7 +121,7 @@ fn a_flood_that_does_not_read_its_answers_is_cut_and_starves_nobody() {
 }
 
 /// A call over TCP whose caller says nothing, so that the server hangs up; until it is established.
-fn silent_call(server: &Server, contact: &str, more: &str) -> Wire<TcpStream> {
+pub fn silent_call(server: &Server, contact: &str, more: &str) -> Wire<TcpStream> {
     let mut wire = Wire::to(server.sip);
     wire.say(invite(&format!("sip:{DIRECT}@{}", server.sip), contact, more));
     let ok = wire.until("200");

@@ -1,7 +1,6 @@
 //! Seeded crowds: random inputs break no rule, and when they end the router comes to rest.
 
 use super::*;
-use crate::ids::Rng;
 use std::collections::BTreeSet;
 
 /// What the outputs so far add up to.
@@ -48,7 +47,8 @@ fn some_input(rng: &mut Rng, ledger: &mut Ledger, now: Instant) -> Input {
             ledger.waiting.insert(work);
             let skills = skills(["", "", "french=5", "french=9 german=1", "german=9"][rng.below(5) as usize]);
             let arrived = Instant(now.0.saturating_sub(rng.below(120) * 1_000_000_000));
-            Input::Enqueue { work, queue, priority: rng.below(4) as i32 - 1, skills, arrived }
+            let place = Place::new(work, queue, now);
+            Input::Enqueue(Place { priority: rng.below(4) as i32 - 1, skills, arrived, ..place })
         }
         5 => {
             ledger.waiting.remove(&work);

@@ -22,6 +22,7 @@ fn requests_that_are_not_for_us() {
     let rows = [
         (ask("OPTIONS", "1", "", ""), 200, allow.clone()),
         (ask("NEWMETHOD", "1", "", ""), 501, allow.clone()), // RFC 4475 §3.1.2.18
+        (ask("invite", "1", "", ""), 501, allow.clone()),    // Methods compare with case.
         (ask("REGISTER", "1", "", ""), 405, allow.clone()),
         (ask("SUBSCRIBE", "1", "", ""), 405, allow),
         (invite("Require: 100rel, x-new, x-newer\n", ""), 420, Some((Name::Unsupported, "x-new, x-newer"))),

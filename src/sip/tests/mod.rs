@@ -4,6 +4,9 @@ mod answers;
 mod calls;
 mod early;
 mod glare;
+mod guarding;
+mod instances;
+mod overload;
 mod phones;
 mod referrals;
 mod sessions;
@@ -106,6 +109,7 @@ impl Pair {
 
     fn carry(&mut self, side: usize, bytes: Vec<u8>) {
         let line = title(&bytes);
+        read_by_another(&bytes);
         let lost = (self.loss)(side, &line);
         self.ladder.push(format!("{}{} {line}", if lost { "x" } else { "" }, ["<", ">"][1 - side]));
         if !lost {
@@ -203,23 +207,50 @@ pub(super) fn title(bytes: &[u8]) -> String {
     }
 }
 
+/// What we write means the same to a parser that we have not written.
+fn read_by_another(bytes: &[u8]) {
+    use rsip::prelude::*;
+    let theirs = rsip::SipMessage::try_from(bytes).expect("another parser reads what we write");
+    let ours = Message::parse(bytes, &Limits::default()).expect("we read what we write");
+    let (headers, via) = (ours.headers(), ours.headers().top_via().expect("a Via"));
+    let branch = theirs.via_header().unwrap().typed().unwrap().branch().map(|branch| branch.value().to_owned());
+    assert_eq!(branch.as_deref(), via.branch());
+    assert_eq!(Some(theirs.call_id_header().unwrap().value()), headers.call_id().ok());
+    assert_eq!(Ok(theirs.cseq_header().unwrap().seq().unwrap()), headers.cseq().map(|cseq| cseq.number));
+    let tag = |tag: Option<rsip::param::Tag>| tag.map(|tag| tag.value().to_owned());
+    assert_eq!(tag(theirs.from_header().unwrap().tag().unwrap()).as_deref(), headers.from_tag());
+    assert_eq!(tag(theirs.to_header().unwrap().tag().unwrap()).as_deref(), headers.to_tag());
+    let (kind, body) = match (&theirs, &ours) {
+        (rsip::SipMessage::Request(theirs), Message::Request(ours)) => {
+            (theirs.method.to_string() == ours.method.as_str(), theirs.body == ours.body)
+        }
+        (rsip::SipMessage::Response(theirs), Message::Response(ours)) => {
+            (theirs.status_code.code() == ours.status, theirs.body == ours.body)
+        }
+        _ => (false, false),
+    };
+    assert!(kind && body, "{theirs:?}\n{ours:?}");
+}
+
 /// One endpoint and raw messages.
 pub(super) struct Raw {
     pub now: Instant,
     pub endpoint: Endpoint,
     pub from: SocketAddr,
+    /// In place of UDP from there.
+    pub over: Option<Flow>,
 }
 
 impl Raw {
     pub fn new(config: Config) -> Raw {
         let endpoint = Endpoint::new(config, Rng::from_number(3), IdCounter::new(3, 1));
-        Raw { now: at(1000), endpoint, from: THERE.parse().unwrap() }
+        Raw { now: at(1000), endpoint, from: THERE.parse().unwrap(), over: None }
     }
 
     /// Sends text (line ends are made right) and returns what comes out at once.
     pub fn send(&mut self, text: &str) -> Vec<Output> {
         let bytes = text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes();
-        let flow = Flow::udp(0, self.from);
+        let flow = self.over.unwrap_or(Flow::udp(0, self.from));
         self.input(Input::Received { flow, bytes })
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::sip::header::Name;
 
 /// A center with users 1001 and 1002, and their passwords in `Pair`.
-fn center() -> Config {
+pub(super) fn center() -> Config {
     let mut config = config(THERE);
     config.users = ["1001", "1002"].map(str::to_owned).into();
     config.domains = vec!["Center.Example".to_owned()];
@@ -79,7 +79,7 @@ fn wrong_passwords_and_unknown_users_look_alike() {
         pair.run(100);
         assert_eq!(pair.take_events(0), [Event::RegistrationFailed { status: 401 }], "{user}");
         assert_eq!(pair.take_events(1), []);
-        assert_eq!(pair.sides[1].stats().auth_failures, 1);
+        assert_eq!(pair.sides[1].stats().auth_failures, BTreeMap::from([("wrong".to_owned(), 1)]));
         answers.push(pair.take_ladder());
     }
     assert_eq!(answers[0], answers[1]);
@@ -98,44 +98,69 @@ fn too_short_registrations_are_told_the_minimum() {
     assert_eq!(pair.take_events(0), [Event::Registered { expires: 3600 }]);
 }
 
+pub(super) fn binding(user: String, contact: NameAddr, flow: Flow, call_id: String, expires: Instant) -> Binding {
+    let (path, instance, reg_id, seed) = (Vec::new(), None, None, None);
+    Binding { user, contact, flow, q: 1000, call_id, cseq: 1, expires, alive: true, path, instance, reg_id, seed }
+}
+
 /// A phone made of raw REGISTERs, to send what ours never would.
-struct Phone {
-    raw: Raw,
+pub(super) struct Phone {
+    pub raw: Raw,
     cseq: u32,
     count: u32,
     nonce: String,
+    pub call_id: &'static str,
 }
 
 impl Phone {
-    fn new() -> Phone {
+    pub fn new() -> Phone {
         let mut config = center();
         config.listeners = vec![Listener::udp(HERE.parse().unwrap())];
-        let mut phone = Phone { raw: Raw::new(config), cseq: 0, count: 0, nonce: String::new() };
+        let mut phone = Phone { raw: Raw::new(config), cseq: 0, count: 0, nonce: String::new(), call_id: "c1" };
         phone.renew();
         phone
     }
 
     /// Gets a new nonce.
-    fn renew(&mut self) {
+    pub fn renew(&mut self) {
         let outputs = self.plain("REGISTER", "", "");
         let response = responses(&outputs).pop().unwrap();
         let challenge = response.headers.get(&Name::WwwAuthenticate).unwrap();
         (self.nonce, self.count) = (digest::Challenge::parse(challenge).unwrap().nonce, 0);
     }
 
-    fn plain(&mut self, method: &str, more: &str, from: &str) -> Vec<Output> {
+    pub fn plain(&mut self, method: &str, more: &str, from: &str) -> Vec<Output> {
         self.cseq += 1;
         let branch = format!("p{}", self.cseq);
-        let to = if method == "REGISTER" { "To: <sip:1001@10.0.0.1>\n" } else { "To: <sip:100@10.0.0.1>\n" };
+        let to = match method {
+            _ if more.contains("To: ") => "",
+            "REGISTER" => "To: <sip:1001@10.0.0.1>\n",
+            _ => "To: <sip:100@10.0.0.1>\n",
+        };
         let contact =
             if more.contains("Contact:") || method == "INVITE" { "" } else { "Contact: <sip:1001@10.0.0.2:5062>\n" };
         let text = ask(method, &branch, &format!("{to}{contact}CSeq: {} {method}\n{more}", self.cseq), "");
         let from = if from.is_empty() { "sip:1001@10.0.0.1" } else { from };
-        self.raw.send(&text.replace("sip:bob@example.org", from).replace("Contact: none\n", ""))
+        self.raw.send(
+            &text
+                .replace("sip:bob@example.org", from)
+                .replace("Contact: none\n", "")
+                .replace("Call-ID: c1", &format!("Call-ID: {}", self.call_id)),
+        )
+    }
+
+    /// A REGISTER with the credentials of somebody who thinks that this is the password.
+    pub fn claim(&mut self, user: &str, password: &str) -> Vec<Output> {
+        self.count += 1;
+        let challenge = digest::Challenge::new("test", &self.nonce, digest::Algorithm::Md5);
+        let login = digest::Login { user, password };
+        let credentials = challenge.answer(login, &Method::Register, "sip:100@10.0.0.1", self.count, "c");
+        let address = format!("sip:{user}@10.0.0.1");
+        self.plain("REGISTER", &format!("To: <{address}>\nAuthorization: {credentials}\n"), &address)
     }
 
     /// With credentials of `user`; `count` is added to the nonce count.
-    fn proven(&mut self, method: &str, user: &str, more: &str, count: u32) -> Vec<Output> {
+    pub fn proven(&mut self, method: &str, user: &str, more: &str, count: u32) -> Vec<Output> {
         self.count += count;
         let challenge = digest::Challenge::new("test", &self.nonce, digest::Algorithm::Md5);
         let password = format!("secret of {user}");
@@ -152,7 +177,7 @@ impl Phone {
         self.raw.input(Input::Verified { query, ok: credentials.verify(&ha1, &method) })
     }
 
-    fn contacts(&self) -> Vec<String> {
+    pub fn contacts(&self) -> Vec<String> {
         self.raw.endpoint.bindings("1001").map(|binding| binding.contact.uri.to_string()).collect()
     }
 }
@@ -201,19 +226,17 @@ fn a_late_register_changes_nothing() {
     phone.cseq = 1;
     let outputs = phone.proven("REGISTER", "1001", "", 1);
     assert_eq!(statuses(&outputs), [200], "a repetition gets the old answer");
-    let late = phone.raw.endpoint.registrar.register(
-        phone.raw.now,
-        ("1001", Flow::udp(0, THERE.parse().unwrap())),
-        &match Message::parse(ask("REGISTER", "z", "", "").replace('\n', "\r\n").as_bytes(), &Limits::default()) {
+    let request =
+        match Message::parse(ask("REGISTER", "z", "", "").replace('\n', "\r\n").as_bytes(), &Limits::default()) {
             Ok(Message::Request(mut request)) => {
                 request.headers.set(Name::Contact, format!("<sip:1001@{THERE}>;expires=0"));
                 request
             }
             other => panic!("{other:?}"),
-        },
-        &RegistrationTimes::default(),
-        8,
-    );
+        };
+    let manner = instance::Manner::of(&request, String::new()).unwrap();
+    let (user, times) = (("1001", Flow::udp(0, THERE.parse().unwrap())), RegistrationTimes::default());
+    let late = phone.raw.endpoint.registrar.register(phone.raw.now, user, (&request, &manner), &times, 8);
     assert_eq!(late.unwrap_err().status, 500);
     assert_eq!(phone.contacts().len(), 1);
 }
@@ -234,7 +257,7 @@ fn proofs_are_good_once_and_not_forever() {
     phone.renew();
     // 1002's password does not move 1001's phones: To and user name must agree.
     assert_eq!(stale(&phone.proven("REGISTER", "1002", "", 1)), (401, false));
-    assert_eq!(phone.raw.endpoint.stats().auth_failures, 1);
+    assert_eq!(phone.raw.endpoint.stats().auth_failures, BTreeMap::from([("other_user".to_owned(), 1)]));
     assert_eq!(phone.raw.endpoint.stats().stale_nonces, 2);
 }
 
@@ -384,7 +407,7 @@ fn a_silent_phone_says_nothing_of_its_neighbours() {
     for user in ["1001", "1002"] {
         let (contact, user) = (address(&format!("<sip:{user}@192.168.1.9:5060>")), user.to_owned());
         let (call_id, expires) = (user.clone(), at(3_600_000));
-        let binding = Binding { user, contact, flow, q: 1000, call_id, cseq: 1, expires, alive: true };
+        let binding = binding(user, contact, flow, call_id, expires);
         raw.input(Input::Command(Command::RestoreBinding { binding }));
     }
     let alive = |raw: &Raw| ["1001", "1002"].map(|user| raw.endpoint.bindings(user).next().unwrap().alive);

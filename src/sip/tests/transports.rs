@@ -177,16 +177,8 @@ fn a_phone_of_before_a_restart_is_called_at_its_contact_and_forgotten_if_nobody_
     let mut config = endpoint.config().clone();
     (config.keepalive, config.users) = (Some(Duration::from_secs(30)), ["b".to_owned()].into());
     endpoint.handle(at(900), Input::Command(Command::Configure(config)));
-    let binding = Binding {
-        user: "b".into(),
-        contact: address("<sip:b@10.0.0.2:5080;transport=tcp>"),
-        flow: flow(5),
-        q: 1000,
-        call_id: "c".into(),
-        cseq: 1,
-        expires: at(600_000),
-        alive: true,
-    };
+    let contact = address("<sip:b@10.0.0.2:5080;transport=tcp>");
+    let binding = phones::binding("b".into(), contact, flow(5), "c".into(), at(600_000));
     endpoint.handle(at(950), Input::Command(Command::RestoreBinding { binding }));
     invite(&mut endpoint, "sip:b@10.0.0.2:5080;transport=tcp", 100, Some(flow(5)));
     let there = Flow { remote: "10.0.0.2:5080".parse().unwrap(), ..flow(0) };

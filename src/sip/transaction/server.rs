@@ -142,10 +142,15 @@ impl Transactions {
         self.by_wire.contains_key(&wire_key(request, via, &request.method))
     }
 
-    /// Calls that are under way get twice the room of new ones: overload must not keep them from ending.
+    /// By priority: new calls have four fifths of the room, so that phones stay registered while callers are sent away;
+    /// other new work has all of it. Calls that are under way get twice as much: overload must not keep them from ending.
     fn room_for(&self, request: &Request) -> usize {
         let runs = request.headers.to_tag().is_some() || request.method == Method::Cancel;
-        if runs { self.capacity * 2 } else { self.capacity }
+        match request.method {
+            _ if runs => self.capacity * 2,
+            Method::Invite => self.capacity - self.capacity / 5,
+            _ => self.capacity,
+        }
     }
 
     fn open(&mut self, reply: Flow, request: &Request, wire: String) -> Arrival {

@@ -1,0 +1,150 @@
+//! Who guesses passwords: slowed, banned, dropped unread; and whom that must not touch.
+
+use super::phones::Phone;
+use super::*;
+use crate::sip::header::Name;
+
+const ATTACKER: &str = "198.51.100.7:5060";
+
+/// A REGISTER of `user` from `from` with a password that is wrong; the statuses that answer it.
+fn guess(phone: &mut Phone, from: &str, user: &str) -> Vec<u16> {
+    phone.raw.from = from.parse().unwrap();
+    phone.renew();
+    statuses(&wrong(phone, user))
+}
+
+fn wrong(phone: &mut Phone, user: &str) -> Vec<Output> {
+    let outputs = phone.claim(user, "wrong");
+    let asked = outputs.iter().find_map(|output| match output {
+        Output::Verify { query, .. } => Some(*query),
+        _ => None,
+    });
+    match asked {
+        Some(query) => phone.raw.input(Input::Verified { query, ok: false }),
+        None => outputs,
+    }
+}
+
+/// Twelve guesses in a row, half a minute apart where nothing else is said.
+fn guesses(phone: &mut Phone, user: &str, pause_ms: u64) -> Vec<Vec<u16>> {
+    let mut said = Vec::new();
+    for _ in 0..12 {
+        phone.raw.from = ATTACKER.parse().unwrap();
+        let challenged = statuses(&phone.plain("REGISTER", "", ""));
+        if challenged.is_empty() {
+            said.push(challenged);
+            continue;
+        }
+        said.push(guess(phone, ATTACKER, user));
+        phone.raw.run(pause_ms);
+    }
+    said
+}
+
+#[test]
+fn who_guesses_is_slowed_then_dropped_unread_and_heard_again_later() {
+    let mut phone = Phone::new();
+    let said = guesses(&mut phone, "1001", 0);
+    assert_eq!(said[..4], vec![vec![401]; 4], "the first are heard at once");
+    assert_eq!(said[4..], vec![vec![503]; 8], "the next must wait");
+    let stats = phone.raw.endpoint.stats();
+    assert_eq!((stats.auth_failures["wrong"], stats.auth_failures["too_soon"]), (4, 8));
+
+    let mut phone = Phone::new();
+    let said = guesses(&mut phone, "1001", 65_000);
+    assert_eq!(said[..10], vec![vec![401]; 10]);
+    assert_eq!(said[10..], vec![Vec::<u16>::new(); 2], "banned");
+    let stats = phone.raw.endpoint.stats();
+    assert_eq!(stats.bans, [Bans { now: 1, total: 1 }; 2]);
+    assert_eq!(stats.banned, 2);
+    // What is dropped is not even read: bytes that are no SIP are not counted as such.
+    let flow = Flow::udp(0, ATTACKER.parse().unwrap());
+    assert_eq!(phone.raw.input(Input::Received { flow, bytes: b"garbage".to_vec() }), []);
+    assert_eq!(phone.raw.endpoint.stats().refusals, BTreeMap::new());
+    phone.raw.run(600_000);
+    assert_eq!(phone.raw.endpoint.stats().bans, [Bans { now: 0, total: 1 }; 2]);
+    assert_eq!(guess(&mut phone, ATTACKER, "1001"), [401]);
+}
+
+#[test]
+fn an_unknown_user_meets_the_same() {
+    for pause_ms in [0, 900, 65_000] {
+        let run = |user: &str| {
+            let mut phone = Phone::new();
+            (guesses(&mut phone, user, pause_ms), phone.raw.endpoint.stats().auth_failures)
+        };
+        assert_eq!(run("1001"), run("7777"), "{pause_ms} ms");
+    }
+}
+
+#[test]
+fn who_must_wait_is_told_how_long_and_may_then_come_in() {
+    let mut phone = Phone::new();
+    for _ in 0..4 {
+        assert_eq!(guess(&mut phone, ATTACKER, "1001"), [401]);
+    }
+    let outputs = phone.proven("REGISTER", "1001", "", 1);
+    assert_eq!(statuses(&outputs), [503]);
+    assert_eq!(responses(&outputs)[0].headers.get(&Name::RetryAfter), Some("1"));
+    phone.raw.run(1_000);
+    assert_eq!(statuses(&phone.proven("REGISTER", "1001", "", 1)), [200], "he had only mistyped it");
+}
+
+#[test]
+fn a_working_phone_is_not_locked_out_by_an_attack_from_elsewhere_or_beside_it() {
+    let mut phone = Phone::new();
+    let (own, beside) = ("192.0.2.1:5060", "192.0.2.1:40000");
+    phone.raw.from = own.parse().unwrap();
+    phone.renew();
+    assert_eq!(statuses(&phone.proven("REGISTER", "1001", "Expires: 3600\n", 1)), [200]);
+    // From many addresses at once: no address is banned, the user is, for all but his own place.
+    for n in 1..=12 {
+        guess(&mut phone, &format!("198.51.100.{n}:5060"), "1001");
+        phone.raw.run(40_000);
+    }
+    assert_eq!(phone.raw.endpoint.stats().bans, [Bans { now: 0, total: 0 }, Bans { now: 1, total: 1 }]);
+    phone.raw.from = "203.0.113.9:5060".parse().unwrap();
+    phone.renew();
+    assert_eq!(statuses(&phone.proven("REGISTER", "1001", "", 1)), [401], "the right password from a new place");
+    assert!(phone.raw.endpoint.stats().auth_failures.contains_key("banned"));
+    phone.raw.from = own.parse().unwrap();
+    phone.renew();
+    assert_eq!(statuses(&phone.proven("REGISTER", "1001", "Expires: 3600\n", 1)), [200], "his own phone");
+    // From behind his own NAT: the address is banned, the registered flow goes on.
+    for _ in 0..10 {
+        guess(&mut phone, beside, "1002");
+        phone.raw.run(40_000);
+    }
+    assert_eq!(phone.raw.endpoint.stats().bans[0].now, 1);
+    phone.raw.from = beside.parse().unwrap();
+    assert_eq!(phone.plain("REGISTER", "", ""), [], "the neighbour");
+    phone.raw.from = own.parse().unwrap();
+    phone.renew();
+    assert_eq!(statuses(&phone.proven("REGISTER", "1001", "", 1)), [200]);
+}
+
+#[test]
+fn nobody_can_be_made_to_fail_by_his_address() {
+    let mut phone = Phone::new();
+    let victim = "192.0.2.1:5060".parse().unwrap();
+    for _ in 0..20 {
+        // The attacker fetches a nonce himself and puts the victim's address on what follows.
+        phone.raw.from = ATTACKER.parse().unwrap();
+        phone.renew();
+        phone.raw.from = victim;
+        let outputs = wrong(&mut phone, "1001");
+        assert_eq!(statuses(&outputs), [401]);
+        phone.plain("REGISTER", "Authorization: Digest nonsense\n", "");
+    }
+    let stats = phone.raw.endpoint.stats();
+    assert_eq!((stats.bans, stats.stale_nonces), ([Bans::default(); 2], 20));
+    assert_eq!(stats.auth_failures, BTreeMap::from([("malformed".to_owned(), 20)]));
+}
+
+#[test]
+fn a_trusted_network_may_fail_as_it_likes() {
+    let mut phone = Phone::new();
+    phone.raw.endpoint.config.guard.trusted = vec!["198.51.100.0/24".parse().unwrap()];
+    assert_eq!(guesses(&mut phone, "1001", 0), vec![vec![401]; 12]);
+    assert_eq!(phone.raw.endpoint.stats().bans, [Bans::default(); 2]);
+}

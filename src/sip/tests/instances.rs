@@ -1,0 +1,222 @@
+//! Phones behind proxies, behind several flows, and called by their own names: Path, outbound, GRUU.
+
+use super::phones::Phone;
+use super::*;
+use crate::sip::header::Name;
+
+const INSTANCE: &str = "+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000a95a0e128>\"";
+const URN: &str = "urn:uuid:00000000-0000-1000-8000-000a95a0e128";
+
+/// A phone over TCP.
+fn phone() -> Phone {
+    let mut phone = Phone::new();
+    phone.raw.endpoint.config.listeners[0].transport = Transport::Tcp;
+    move_to(&mut phone, 1);
+    phone
+}
+
+fn flow(connection: u64) -> Flow {
+    Flow { listener: 0, transport: Transport::Tcp, remote: THERE.parse().unwrap(), connection }
+}
+
+fn move_to(phone: &mut Phone, connection: u64) {
+    phone.raw.over = Some(flow(connection));
+    phone.renew();
+}
+
+/// A REGISTER that is let in; its answer.
+fn register(phone: &mut Phone, more: &str) -> Response {
+    let outputs = phone.proven("REGISTER", "1001", more, 1);
+    responses(&outputs).pop().expect("an answer")
+}
+
+fn outbound(reg_id: u32, contact: &str) -> String {
+    format!("Supported: outbound, path\nContact: <{contact}>;reg-id={reg_id};{INSTANCE}\n")
+}
+
+/// Calls a URI; the INVITEs that go out, each with its flow, and what else is told.
+fn call(phone: &mut Phone, uri: &str, over: Option<Flow>) -> (Vec<(Flow, Request)>, Vec<Output>) {
+    let leg = phone.raw.endpoint.next_leg();
+    let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:1001@10.0.0.1>"));
+    let (uri, flow) = (Uri::parse(uri).unwrap(), over);
+    let invite = Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None };
+    let outputs = phone.raw.input(Input::Command(invite));
+    (invites(&outputs), outputs)
+}
+
+fn invites(outputs: &[Output]) -> Vec<(Flow, Request)> {
+    let invite = |output: &Output| match output {
+        Output::Send { flow, bytes } => match Message::parse(bytes, &Limits::default()).unwrap() {
+            Message::Request(request) if request.method == Method::Invite => Some((*flow, request)),
+            _ => None,
+        },
+        _ => None,
+    };
+    outputs.iter().filter_map(invite).collect()
+}
+
+#[test]
+fn calls_and_questions_take_the_path_that_the_register_came() {
+    let mut phone = Phone::new();
+    phone.raw.endpoint.config.keepalive = Some(Duration::from_secs(30));
+    let hops = ["<sip:p2.example.com;lr>", "<sip:p1@192.0.2.1;lr;ob>"];
+    let answer = register(&mut phone, &format!("Path: {}\nPath: {}\n", hops[0], hops[1]));
+    assert_eq!((answer.status, answer.headers.all(&Name::Path).collect::<Vec<_>>()), (200, hops.to_vec()));
+    let asked = requests(&phone.raw.run(31_000)).remove(0);
+    assert_eq!(asked.method, Method::Options);
+    assert_eq!(asked.headers.all(&Name::Route).collect::<Vec<_>>(), hops);
+    let binding = phone.raw.endpoint.bindings("1001").next().unwrap().clone();
+    let (sent, _) = call(&mut phone, "sip:1001@10.0.0.2:5062", Some(binding.flow));
+    assert_eq!(sent[0].0, binding.flow, "the proxy that the REGISTER came from");
+    assert_eq!(sent[0].1.headers.all(&Name::Route).collect::<Vec<_>>(), hops);
+    assert_eq!(sent[0].1.uri, binding.contact.uri);
+    for wrong in ["nonsense <", &["<sip:p;lr>"; 9].join(", "), &format!("<sip:{}>", "p".repeat(600))] {
+        assert_eq!(register(&mut phone, &format!("Path: {wrong}\n")).status, 400, "{wrong}");
+    }
+    assert_eq!(phone.raw.endpoint.bindings("1001").next(), Some(&binding), "and nothing has changed");
+}
+
+#[test]
+fn a_phone_keeps_several_flows_and_is_called_over_the_newest_that_works() {
+    let mut phone = phone();
+    let contact = "sip:1001@192.168.1.2:5062;transport=tcp";
+    let answer = register(&mut phone, &outbound(1, contact));
+    assert_eq!(answer.status, 200);
+    assert!(answer.headers.lists(&Name::Require, "outbound"));
+    assert_eq!(answer.headers.get(&Name::from("Flow-Timer")), Some("120"));
+    phone.raw.run(1_000);
+    move_to(&mut phone, 2);
+    register(&mut phone, &outbound(2, contact));
+    let flows = |phone: &Phone| {
+        let of = |binding: &Binding| (binding.reg_id, binding.flow.connection);
+        phone.raw.endpoint.bindings("1001").map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(flows(&phone), [(Some(1), 1), (Some(2), 2)], "one Contact, two flows");
+    // The second fails after the INVITE has left: the first is taken.
+    let (sent, _) = call(&mut phone, contact, Some(flow(2)));
+    assert_eq!(sent.iter().map(|(flow, _)| flow.connection).collect::<Vec<_>>(), [2]);
+    let outputs = phone.raw.input(Input::TransportFailed { flow: flow(2) });
+    assert_eq!(invites(&outputs)[0].0, flow(1));
+    let gone = |output: &Output| matches!(output, Output::Event(Event::Unbound { why: UnboundCause::Unreachable, .. }));
+    assert!(outputs.iter().any(gone), "{outputs:?}");
+    assert_eq!(flows(&phone), [(Some(1), 1)]);
+    // A proxy says that this flow is gone (430).
+    move_to(&mut phone, 3);
+    register(&mut phone, &outbound(2, contact));
+    let (sent, _) = call(&mut phone, contact, Some(flow(1)));
+    let failed = Response::to_request(&sent[0].1, 430, Some("t")).to_bytes();
+    let outputs = phone.raw.input(Input::Received { flow: flow(1), bytes: failed });
+    assert_eq!(invites(&outputs)[0].0, flow(3));
+    // The flow is replaced whatever its Contact, and taken away by its number.
+    move_to(&mut phone, 4);
+    register(&mut phone, &outbound(2, "sip:1001@192.168.1.99;transport=tcp"));
+    assert_eq!(flows(&phone), [(Some(1), 1), (Some(2), 4)]);
+    let removal = outbound(2, "sip:1001@192.168.1.99;transport=tcp").replace("reg-id", "expires=0;reg-id");
+    register(&mut phone, &removal);
+    assert_eq!(flows(&phone), [(Some(1), 1)]);
+}
+
+#[test]
+fn what_a_register_with_flows_gets() {
+    let own = "sip:1001@192.168.1.2";
+    let two = format!("Supported: outbound\nContact: <{own}>;reg-id=1;{INSTANCE}, <{own}>;reg-id=2;{INSTANCE}\n");
+    let via = "Via: SIP/2.0/TCP 192.168.1.2;branch=z9hG4bKq\n";
+    // Fields, status, whether the flow is kept apart.
+    let rows = [
+        (outbound(1, own), 200, true),
+        (outbound(1, own).replace("outbound, ", ""), 200, false),
+        (outbound(1, own).replace(INSTANCE, "x=y"), 200, false),
+        (outbound(1, own).replace("<urn:", "urn:"), 200, false),
+        (outbound(0, own), 200, false),
+        (two, 400, false),
+        (outbound(1, own) + via, 439, false),
+        (outbound(1, own) + via + "Path: <sip:p.example.com;lr>\n", 439, false),
+        (outbound(1, own) + via + "Path: <sip:p.example.com;lr;ob>\n", 200, true),
+        (outbound(1, own).replace("outbound, ", "") + via, 200, false),
+        (format!("Require: outbound\n{}", outbound(1, own)), 200, true),
+        (format!("Require: unheard-of\n{}", outbound(1, own)), 420, false),
+    ];
+    for (more, status, apart) in rows {
+        let mut phone = phone();
+        assert_eq!(register(&mut phone, &more).status, status, "{more}");
+        let binding = phone.raw.endpoint.bindings("1001").next();
+        assert_eq!(binding.is_some(), status == 200, "{more}");
+        assert_eq!(binding.is_some_and(|binding| binding.reg_id == Some(1)), apart, "{more}");
+    }
+    let mut phone = Phone::new();
+    let answer = register(&mut phone, &outbound(1, own));
+    assert_eq!((answer.status, answer.headers.get(&Name::from("Flow-Timer"))), (200, None), "UDP has no such flow");
+}
+
+/// The `pub-gruu` and `temp-gruu` of an answer.
+fn names(answer: &Response) -> [String; 2] {
+    let contact = answer.headers.contact().unwrap().unwrap();
+    ["pub-gruu", "temp-gruu"].map(|name| header::unquote(contact.params.text(name).unwrap()).unwrap())
+}
+
+#[test]
+fn a_phone_is_called_by_its_own_names() {
+    let mut phone = phone();
+    let asks = |contact: &str| format!("Supported: gruu\nContact: <{contact}>;{INSTANCE}\n");
+    let (first, second) = ("sip:1001@192.168.1.2;transport=tcp", "sip:1001@192.168.1.3;transport=tcp");
+    let [public, temporary] = names(&register(&mut phone, &asks(first)));
+    assert_eq!(public, format!("sip:1001@10.0.0.1;gr={URN}"));
+    assert!(temporary.starts_with("sip:tgruu.") && temporary.ends_with("@10.0.0.1;gr"), "{temporary}");
+    let reaches = |phone: &mut Phone, name: &str| {
+        let (sent, outputs) = call(phone, name, None);
+        let failed = outputs.iter().any(|o| matches!(o, Output::Event(Event::Failed { status: 480, .. })));
+        assert_eq!(sent.is_empty(), failed, "{outputs:?}");
+        sent.first().map(|(flow, invite)| (invite.uri.to_string(), flow.connection))
+    };
+    let here = Some((first.to_owned(), 1));
+    assert_eq!((reaches(&mut phone, &public), reaches(&mut phone, &temporary)), (here.clone(), here));
+    // Refreshed: a new temporary name, and the old one still means this phone.
+    let [_, later] = names(&register(&mut phone, &asks(first)));
+    assert_ne!(later, temporary);
+    assert_eq!(reaches(&mut phone, &temporary), reaches(&mut phone, &later));
+    // The phone has moved and begun anew: the public name follows, the temporary ones are over.
+    phone.raw.run(1_000);
+    move_to(&mut phone, 2);
+    phone.call_id = "c2";
+    phone.proven("REGISTER", "1001", &format!("Contact: <{first}>;expires=0\n"), 1);
+    let [same, new] = names(&register(&mut phone, &asks(second)));
+    let there = Some((second.to_owned(), 2));
+    assert_eq!((same == public, reaches(&mut phone, &public)), (true, there.clone()));
+    assert_eq!((reaches(&mut phone, &new), reaches(&mut phone, &later)), (there, None));
+    // A restart keeps them.
+    let binding = phone.raw.endpoint.bindings("1001").next().unwrap().clone();
+    let written: Binding = serde_json::from_str(&serde_json::to_string(&binding).unwrap()).unwrap();
+    assert_eq!(written, binding);
+    let mut fresh = Phone::new();
+    fresh.raw.endpoint.config.listeners[0].transport = Transport::Tcp;
+    fresh.raw.input(Input::Command(Command::RestoreBinding { binding: written }));
+    for name in [&public, &new] {
+        let (sent, _) = call(&mut fresh, name, None);
+        assert_eq!(sent[0].1.uri.to_string(), second, "{name}");
+    }
+    // Made up, or of nobody who is there.
+    let forged = temporary.replace("sip:tgruu.0", "sip:tgruu.1");
+    let other = public.replace("a95a0e128", "a95a0e129");
+    for name in [
+        forged.as_str(),
+        &other,
+        "sip:tgruu.x@10.0.0.1;gr",
+        "sip:tgruu.0000000%C3%BC@h;gr",
+        &public.replace("1001", "1002"),
+    ] {
+        assert_eq!(reaches(&mut phone, name), None, "{name}");
+    }
+    phone.proven("REGISTER", "1001", "Contact: *\nExpires: 0\n", 1);
+    assert_eq!((reaches(&mut phone, &public), reaches(&mut phone, &new)), (None, None));
+    // Who does not ask gets none.
+    let answer = register(&mut phone, &format!("Contact: <{first}>;{INSTANCE};pub-gruu=\"sip:x\"\n"));
+    assert!(!answer.headers.get(&Name::Contact).unwrap().contains("gruu"), "{answer:?}");
+}
+
+#[test]
+fn a_binding_that_was_written_before_these_fields_were_is_read() {
+    let old = "{\"user\":\"1001\",\"contact\":\"<sip:1001@10.0.0.2>\",\"flow\":{\"listener\":0,\"transport\":\"Udp\",\
+        \"remote\":\"10.0.0.2:5060\",\"connection\":0},\"q\":1000,\"call_id\":\"c\",\"cseq\":1,\"expires\":7,\"alive\":true}";
+    let binding: Binding = serde_json::from_str(old).unwrap();
+    assert_eq!((binding.path, binding.instance, binding.reg_id, binding.seed), (vec![], None, None, None));
+}

@@ -1,0 +1,6 @@
+//! Fuzz target: flow files. What one input is put through stands in `bodies`.
+#![no_main]
+#[path = "../bodies/flow.rs"]
+mod flow_body;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| _ = flow_body::run(bytes));

@@ -1,0 +1,138 @@
+//! Several listeners: what each advertises, IPv6 on real sockets, old TLS refused, and whom we trust when we connect.
+
+use super::harness::{Ground, SECOND, wait_until};
+use super::server::{DIRECT, Server, Wishes};
+use super::streams::{silent_call, tls_listener, with_sip};
+use super::wire::{Wire, answer, invite, options};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Sends over UDP from a socket of the same family until an answer of this status comes.
+fn over_udp(to: SocketAddr, text: &str, status: &str) -> String {
+    let own: SocketAddr = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().expect("an address");
+    let socket = UdpSocket::bind(own).expect("a socket");
+    socket.set_read_timeout(Some(10 * SECOND)).expect("a time-out");
+    let via = format!("SIP/2.0/UDP {}", socket.local_addr().expect("an address"));
+    let text = text.replace("SIP/2.0/TCP 127.0.0.1:5999", &via).replace("SIP/2.0/UDP 127.0.0.1:5999", &via);
+    socket.send_to(text.as_bytes(), to).expect("sent");
+    let mut room = [0; 8_192];
+    loop {
+        let (count, _) = socket.recv_from(&mut room).unwrap_or_else(|why| panic!("no {status} from {to}: {why}"));
+        let said = String::from_utf8_lossy(&room[..count]).into_owned();
+        if said.starts_with(&format!("SIP/2.0 {status}")) {
+            return said;
+        }
+    }
+}
+
+#[test]
+fn each_listener_tells_its_own_address_also_over_ipv6() {
+    let ground = Ground::new("listeners");
+    let (plain, six) = (ground.address(), SocketAddr::new("::1".parse().expect("an address"), ground.port()));
+    let more = format!(
+        "[[server.sip.listen]]\ntransport = \"udp\"\nbind = \"{plain}\"\nadvertised = \"203.0.113.9:5080\"\n\
+         [[server.sip.listen]]\ntransport = \"udp\"\nbind = \"{six}\"\nadvertised = \"[2001:db8::5]:5070\"\n\
+         [[server.sip.listen]]\ntransport = \"tcp\"\nbind = \"{six}\"\n"
+    );
+    let server = Server::start(&ground, &with_sip(&more));
+    let rows =
+        [(server.sip, server.sip.to_string()), (plain, "203.0.113.9:5080".into()), (six, "[2001:db8::5]:5070".into())];
+    for (number, (at, told)) in (1..).zip(rows) {
+        over_udp(at, &options(number, "UDP", &format!("sip:{at}")), "200");
+        let ok = over_udp(at, &invite(&format!("sip:{DIRECT}@{at}"), "sip:raw@127.0.0.1:9", ""), "200");
+        let contact = ok.lines().find(|line| line.starts_with("Contact: ")).expect("a Contact");
+        assert_eq!(contact, format!("Contact: <sip:{DIRECT}@{told}>"), "{at}");
+    }
+    let mut wire = Wire::to(six);
+    wire.say(options(9, "TCP", "sip:[::1]"));
+    wire.until("200");
+    wire.say("\r\n\r\n");
+    assert_eq!(wire.bytes(), b"\r\n");
+}
+
+/// A ClientHello of TLS 1.1 with the cipher suites of its time.
+fn hello_of_tls_1_1() -> Vec<u8> {
+    let mut body = vec![3, 2];
+    body.extend([7; 32]); // random
+    body.extend([0, 0, 4, 0x00, 0x2f, 0xc0, 0x14, 1, 0]); // no session; two suites; no compression
+    body.extend([0, 10, 0, 13, 0, 6, 0, 4, 4, 1, 4, 3]); // signatures that are good enough: it fails by its version only
+    let mut hello = vec![22, 3, 1, 0, 0, 1, 0, 0, 0];
+    hello[4] = u8::try_from(body.len() + 4).expect("short");
+    hello[8] = u8::try_from(body.len()).expect("short");
+    hello.extend(body);
+    hello
+}
+
+#[test]
+fn tls_1_1_is_refused() {
+    let ground = Ground::new("old_tls");
+    let at = ground.address();
+    let server = Server::start(&ground, &with_sip(&tls_listener(at)));
+    let mut wire = Wire::to(at);
+    wire.say(hello_of_tls_1_1());
+    let said = wire.bytes();
+    assert_eq!((said[0], &said[5..7]), (21, &[2, 70][..]), "a fatal alert, protocol_version (RFC 5246 §7.2): {said:?}");
+    assert!(wire.is_closed());
+    let failed = "tierline_sip_tls_handshakes_failed_total{side=\"accepting\"}";
+    wait_until("the handshake is counted as failed", 5 * SECOND, || server.metrics()[failed] == 1.0);
+}
+
+/// Makes a root and a certificate for 127.0.0.1 under it: `NAME.pem` has the root; the server's side.
+fn authority(dir: &Path, name: &str) -> Arc<ServerConfig> {
+    let mut root = CertificateParams::new(Vec::<String>::new()).expect("parameters");
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root_key = KeyPair::generate().expect("a key");
+    std::fs::write(dir.join(format!("{name}.pem")), root.self_signed(&root_key).expect("a root").pem())
+        .expect("a file");
+    let key = KeyPair::generate().expect("a key");
+    let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
+    let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key)).expect("a certificate");
+    let chain = vec![CertificateDer::from_pem_slice(leaf.pem().as_bytes()).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Arc::new(config.expect("versions").with_no_client_auth().with_single_cert(chain, key).expect("a configuration"))
+}
+
+#[test]
+fn we_connect_over_tls_to_those_whose_root_is_trusted_and_to_no_others() {
+    for trusted in [true, false] {
+        let ground = Ground::new(&format!("trust_{trusted}"));
+        let theirs = authority(&ground.dir, "theirs");
+        authority(&ground.dir, "others");
+        let root = if trusted { "theirs" } else { "others" };
+        let sip = format!("{}\n[server.sip.tls]\ntrust = \"{root}.pem\"\n", tls_listener(ground.address()));
+        let server = Server::start(&ground, &Wishes { silence: "2s", ..with_sip(&sip) });
+        let listener = TcpListener::bind(ground.address()).expect("a port");
+        let contact = format!("sip:raw@{};transport=tls", listener.local_addr().expect("an address"));
+        drop(silent_call(&server, &contact, ""));
+        // The caller says nothing and his connection is gone: the BYE goes to his Contact.
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.set_read_timeout(Some(10 * SECOND)).expect("a time-out");
+        let mut connection = ServerConnection::new(theirs).expect("a connection");
+        let greeted = loop {
+            if !connection.is_handshaking() {
+                break Ok(());
+            }
+            if let Err(why) = connection.complete_io(&mut stream) {
+                break Err(why);
+            }
+        };
+        if trusted {
+            greeted.expect("a handshake");
+            let mut wire = Wire::over(StreamOwned::new(connection, stream));
+            let bye = wire.until("BYE");
+            assert!(bye.contains("Via: SIP/2.0/TLS"), "{bye}");
+            wire.say(answer(&bye, "200 OK"));
+            server.wait_ended(1, 5 * SECOND);
+        }
+        let failed = "tierline_sip_tls_handshakes_failed_total{side=\"connecting\"}";
+        let expect = if trusted { 0.0 } else { 1.0 };
+        wait_until("the handshake is counted", 5 * SECOND, || server.metrics()[failed] == expect);
+    }
+}

@@ -94,7 +94,7 @@ const SINCE: [(u32, &str); 2] = [
         2,
         "What.NothingChosen NoChoice.NoKey NoChoice.WrongKey Cause.Stopped What.Transferred TransferTo.Queue \
          TransferTo.Agent TransferTo.Number Cause.Transferred What.DataAttached What.Disposed PersonalKind.Text \
-         What.DeskEntered What.DeskLeft",
+         What.DeskEntered What.DeskLeft DivertReason.NoStaff DivertReason.LongWait",
     ),
 ];
 

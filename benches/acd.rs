@@ -52,9 +52,11 @@ fn center(size: Size, rng: &mut Rng) -> Center {
         let skills: Skills =
             (0..SKILLS_PER_AGENT).map(|_| (skill(rng.below(SKILLS)), 1 + rng.below(10) as u8)).collect();
         let id = AgentId(n);
-        (id, Agent { id, user: n.to_string(), name: String::new(), queues: serves, skills })
+        let (number, confirm) = (None, false);
+        (id, Agent { id, user: n.to_string(), name: String::new(), queues: serves, skills, number, confirm })
     });
     Center {
+        trunks: BTreeMap::new(),
         name: "bench".to_owned(),
         domains: Vec::new(),
         time_zone: "UTC".to_owned(),
@@ -69,6 +71,7 @@ fn center(size: Size, rng: &mut Rng) -> Center {
             not_ready: "*0".to_owned(),
             ready_sound: String::new(),
             not_ready_sound: String::new(),
+            confirm_sound: String::new(),
         },
         limits: Limits { calls: 100_000, silence: Duration::from_secs(30), drain: Duration::ZERO },
     }

@@ -4,10 +4,12 @@
 //! exists, every range holds.
 
 mod routing;
+mod trunk;
 
 pub use routing::{Ageing, Agent, Membership, NotReadyReason, Queue, Relaxation, RingPlan, Selection, Skills, WrapUp};
+pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Trunk};
 
-use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub struct Center {
     pub lines: BTreeMap<LineId, Line>,
     pub queues: BTreeMap<QueueId, Queue>,
     pub agents: BTreeMap<AgentId, Agent>,
+    #[serde(default)]
+    pub trunks: BTreeMap<TrunkId, Trunk>,
     /// Why an agent may be not ready, by name; with none any text will do.
     #[serde(default)]
     pub reasons: BTreeMap<String, NotReadyReason>,
@@ -55,6 +59,9 @@ pub struct ShortCodes {
     pub ready_sound: String,
     /// Name of the sound that confirms `not_ready`.
     pub not_ready_sound: String,
+    /// Name of the sound that asks an agent on an outside number to press 1.
+    #[serde(default)]
+    pub confirm_sound: String,
 }
 
 /// Bounds of the whole engine.

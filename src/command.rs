@@ -206,10 +206,12 @@ mod tests {
     fn center() -> Center {
         let agent = |id: u32, queue: &str| {
             let (user, queues) = (id.to_string(), [(QueueId::new(queue), Membership::default())].into());
-            Agent { id: AgentId(id), name: user.clone(), user, queues, skills: BTreeMap::new() }
+            let (number, confirm, skills) = (None, false, BTreeMap::new());
+            Agent { id: AgentId(id), name: user.clone(), user, queues, skills, number, confirm }
         };
         let text = String::new;
         Center {
+            trunks: BTreeMap::new(),
             name: text(),
             domains: Vec::new(),
             time_zone: text(),
@@ -219,7 +221,13 @@ mod tests {
             agents: [agent(1, "general"), agent(2, "technical")].map(|agent| (agent.id, agent)).into(),
             leads: BTreeMap::from([(LeadId::new("lena"), BTreeSet::from([QueueId::new("general")]))]),
             reasons: BTreeMap::new(),
-            codes: ShortCodes { ready: text(), not_ready: text(), ready_sound: text(), not_ready_sound: text() },
+            codes: ShortCodes {
+                ready: text(),
+                not_ready: text(),
+                ready_sound: text(),
+                not_ready_sound: text(),
+                confirm_sound: text(),
+            },
             limits: Limits { calls: 1, silence: Duration::ZERO, drain: Duration::ZERO },
         }
     }

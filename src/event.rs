@@ -5,7 +5,7 @@
 //! travels beside it and is stored apart, so that it can be erased without breaking a fold.
 //! Counters of packets and messages are not events; machines answer `stats()`.
 
-use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, SkillId, WorkId};
+use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, SkillId, TrunkId, WorkId};
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,7 +35,16 @@ pub enum What {
     /// Other settings are in force from here on.
     Reconfigured,
     /// A caller's INVITE was admitted. Not for refused ones: hostile packets never grow the log.
-    CallArrived { leg: LegId, line: Option<LineId>, by_agent: Option<AgentId>, language: String, caller: Personal },
+    /// `trunk` brought it, if one did.
+    CallArrived {
+        leg: LegId,
+        line: Option<LineId>,
+        by_agent: Option<AgentId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trunk: Option<TrunkId>,
+        language: String,
+        caller: Personal,
+    },
     /// The engine answered the caller's leg with 200.
     CallAnswered { leg: LegId },
     /// The caller's flow came to another step.
@@ -70,6 +79,20 @@ pub enum What {
     Held { leg: LegId },
     /// … and came back (CSTA Retrieved).
     Retrieved { leg: LegId },
+    /// An outside party is being called for the caller (CSTA Originated); `number` in the form of E.164.
+    OutsideCalled { leg: LegId, number: Personal },
+    /// The leg's call left over a trunk (CSTA NetworkReached); again for each trunk that is tried.
+    NetworkReached { leg: LegId, trunk: TrunkId },
+    /// That trunk did not carry it.
+    TrunkFailed { leg: LegId, trunk: TrunkId, why: TrunkProblem },
+    /// Caller and outside party talk.
+    OutsideJoined { leg: LegId },
+    /// The caller was not transferred, and goes on in the flow.
+    TransferFailed { why: TransferProblem },
+    /// A trunk's server began or stopped to answer.
+    TrunkStateChanged { trunk: TrunkId, from: TrunkMode, to: TrunkMode },
+    /// Our registration at a trunk's server began or ceased to hold.
+    TrunkRegistered { trunk: TrunkId, holds: bool },
     /// An INVITE became a dialog; `dialog` is what a restart needs to end it properly.
     LegConfirmed { leg: LegId, party: Party, dialog: Personal },
     /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
@@ -140,6 +163,38 @@ pub enum DivertReason {
     LongWait,
 }
 
+/// Whether a trunk's server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TrunkMode {
+    Unknown,
+    Up,
+    Down,
+}
+
+/// Why a trunk did not carry a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TrunkProblem {
+    /// As many calls as may be, or too many in a second.
+    Full,
+    /// No answer, no address, no connection.
+    Unreachable,
+    /// 503.
+    Overloaded,
+    /// Another answer that is the trunk's own.
+    Refused,
+}
+
+/// Why a caller was not transferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TransferProblem {
+    Busy,
+    NoAnswer,
+    /// The called party refused, or does not exist.
+    Refused,
+    /// No trunk may, or could, carry it.
+    NoTrunk,
+}
+
 /// Where an agent sends a caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TransferTo {
@@ -154,6 +209,8 @@ pub enum TransferTo {
 pub enum Party {
     Caller,
     Agent(AgentId),
+    /// Somebody on an outside number whom a flow has called.
+    Outside,
 }
 
 /// How far the call had come. Derived from its activities, never stored in a call.
@@ -173,6 +230,8 @@ pub enum Cause {
     CallerHungUp,
     /// The agent hung up.
     AgentHungUp,
+    /// The outside party hung up.
+    OutsideHungUp,
     /// The flow came to its end.
     FlowEnded,
     /// Somebody with the right to do so ended it.
@@ -205,7 +264,8 @@ impl Cause {
     /// The Q.850 cause number.
     pub fn q850(self) -> u16 {
         match self {
-            Cause::CallerHungUp | Cause::AgentHungUp | Cause::FlowEnded | Cause::Commanded | Cause::Transferred => 16,
+            Cause::CallerHungUp | Cause::AgentHungUp | Cause::OutsideHungUp | Cause::FlowEnded => 16,
+            Cause::Commanded | Cause::Transferred => 16,
             Cause::Declined => 21,
             Cause::NoAnswer => 19,
             Cause::Unreachable => 20,
@@ -224,6 +284,7 @@ impl Cause {
         match self {
             Cause::CallerHungUp => "caller hung up",
             Cause::AgentHungUp => "agent hung up",
+            Cause::OutsideHungUp => "outside party hung up",
             Cause::FlowEnded => "end of the flow",
             Cause::Commanded => "ended by command",
             Cause::Transferred => "sent on",
@@ -279,6 +340,7 @@ macro_rules! personal_of {
     ($what:expr) => {
         match $what {
             What::CallArrived { caller: p, .. }
+            | What::OutsideCalled { number: p, .. }
             | What::DigitKeyed { digit: p, .. }
             | What::LegConfirmed { dialog: p, .. }
             | What::PhoneRegistered { binding: p, .. }
@@ -324,6 +386,13 @@ impl What {
             What::Diverted { .. } => "Diverted",
             What::Held { .. } => "Held",
             What::Retrieved { .. } => "Retrieved",
+            What::OutsideCalled { .. } => "OutsideCalled",
+            What::NetworkReached { .. } => "NetworkReached",
+            What::TrunkFailed { .. } => "TrunkFailed",
+            What::OutsideJoined { .. } => "OutsideJoined",
+            What::TransferFailed { .. } => "TransferFailed",
+            What::TrunkStateChanged { .. } => "TrunkStateChanged",
+            What::TrunkRegistered { .. } => "TrunkRegistered",
             What::LegConfirmed { .. } => "LegConfirmed",
             What::ConnectionCleared { .. } => "ConnectionCleared",
             What::CallEnded { .. } => "CallEnded",

@@ -93,6 +93,7 @@ given_name!(/** A queue, by its name in the configuration. */ QueueId);
 given_name!(/** A line (a number that callers dial), by its name in the configuration. */ LineId);
 given_name!(/** A flow, by its name: the flow file's stem. */ FlowId);
 given_name!(/** A skill, by its name. */ SkillId);
+given_name!(/** A trunk, by its name in the configuration. */ TrunkId);
 given_name!(/** Somebody who leads agents of some queues, by the name in the configuration. */ LeadId);
 
 /// An agent, by the number he has at the desk (1 … 99,999,999).

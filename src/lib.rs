@@ -25,7 +25,7 @@
 //! # Reading order
 //!
 //! [`event`] (what happens), [`engine`] (how an input becomes events), [`acd`] (who takes the next call),
-//! [`ivr`] (what a caller is led through), [`sip`] and [`media`] (the wire), [`server::driver`] (the one loop),
+//! [`ivr`] (what a caller is led through), [`trunk`] (which carrier takes the next call out), [`sip`] and [`media`] (the wire), [`server::driver`] (the one loop),
 //! [`sim`] (how all of it is tested).
 //!
 //! # Who must not know whom
@@ -34,9 +34,9 @@
 //! |---|---|---|
 //! | [`time`], [`ids`] | std | – |
 //! | [`center`] | `time`, `ids` | everything else |
-//! | [`sip`], [`media`], [`ivr`], [`acd`] | `time`, `ids`, `center`; `ivr` also `written` | each other, `event`, `command`, `engine`, tokio, sockets |
+//! | [`sip`], [`media`], [`ivr`], [`acd`], [`trunk`] | `time`, `ids`, `center`; `ivr` also `written` | each other, `event`, `command`, `engine`, tokio, sockets |
 //! | [`event`], [`command`] | `time`, `ids`, `center` (`command` also `event`) | the cores, `engine`, `server` |
-//! | [`engine`] | the four cores, `event`, `command` | `config`, `server`, `sim`, tokio |
+//! | [`engine`] | the five cores, `event`, `command` | `config`, `server`, `sim`, tokio |
 //! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder` | `server`, `engine` |
 //! | [`cti`], [`ticketing`] | `event`, `command`, `proto` (`ticketing` also `cti`) | `server`, `engine` |
 //! | [`ladder`], [`written`], [`proto`] | std; `proto` also tonic | everything else |
@@ -81,4 +81,5 @@ pub mod sip;
 pub mod stats;
 pub mod ticketing;
 pub mod time;
+pub mod trunk;
 pub mod written;

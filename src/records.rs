@@ -16,7 +16,7 @@ pub use drawing::ladder_of;
 pub use intervals::{Agents, Interval};
 
 use crate::event::{Cause, DivertReason, Event, OfferOutcome, Party, Personal, Phase, What};
-use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, WorkId};
+use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, TrunkId, WorkId};
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +37,10 @@ pub struct CallRecord {
     pub ended: Option<Wall>,
     pub phase: Option<Phase>,
     pub cause: Option<Cause>,
+    /// The trunk that brought it, if one did.
+    pub trunk: Option<TrunkId>,
+    /// When caller and an outside party began to talk.
+    pub transferred: Option<Wall>,
     /// One for each wait in a queue, with the talk that followed, in order.
     pub segments: Vec<Segment>,
     /// One for each agent's phone that was rung, in order.
@@ -89,6 +93,8 @@ pub enum Outcome {
     Running,
     /// Talked with an agent last.
     Served,
+    /// Talked with an outside party last.
+    Transferred,
     /// The caller left while waiting for an agent.
     Abandoned,
     /// The caller left the flow without having waited, or after a diversion.
@@ -103,6 +109,7 @@ impl Outcome {
         match self {
             Outcome::Running => "running",
             Outcome::Served => "served",
+            Outcome::Transferred => "transferred",
             Outcome::Abandoned => "abandoned",
             Outcome::LeftFlow => "left the flow",
             Outcome::FlowEnded => "flow ended",
@@ -114,6 +121,9 @@ impl Outcome {
 impl CallRecord {
     pub fn outcome(&self) -> Outcome {
         let Some(cause) = self.cause else { return Outcome::Running };
+        if self.transferred.is_some() {
+            return Outcome::Transferred;
+        }
         match (self.segments.last().map(|s| s.wait), cause) {
             (Some(Wait::Answered), _) => Outcome::Served,
             (Some(Wait::Waiting | Wait::Ended(_)), Cause::CallerHungUp | Cause::Silent) => Outcome::Abandoned,
@@ -136,6 +146,7 @@ impl CallRecord {
 
     fn apply(&mut self, event: &Event) {
         match &event.what {
+            What::OutsideJoined { .. } => self.transferred = Some(event.at),
             What::CallAnswered { .. } => self.answered = Some(event.at),
             What::Queued { work, queue, again, .. } => self.queued(event.at, *work, queue, *again),
             What::Delivered { reservation, agent, .. } => {
@@ -225,8 +236,9 @@ impl Calls {
     /// Takes the next event; returns the call's record when this was its end.
     pub fn apply(&mut self, event: &Event) -> Option<CallRecord> {
         let call = event.call?;
-        if let What::CallArrived { line, by_agent, caller, .. } = &event.what {
-            self.running.insert(call, arrived(event.at, call, line, *by_agent, caller));
+        if let What::CallArrived { line, by_agent, trunk, caller, .. } = &event.what {
+            let record = CallRecord { trunk: trunk.clone(), ..arrived(event.at, call, line, *by_agent, caller) };
+            self.running.insert(call, record);
             return None;
         }
         self.running.get_mut(&call)?.apply(event);
@@ -253,6 +265,8 @@ fn arrived(at: Wall, call: CallId, line: &Option<LineId>, by_agent: Option<Agent
         ended: None,
         phase: None,
         cause: None,
+        trunk: None,
+        transferred: None,
         segments: Vec::new(),
         offers: Vec::new(),
     }

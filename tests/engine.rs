@@ -2,13 +2,14 @@
 //! comes out is looked at.
 
 use std::collections::BTreeMap;
-use tierline::engine::{Engine, Input, Output, Start};
+use tierline::engine::{Configuration, Engine, Input, Output, Start};
 use tierline::event::{AgentMode, Event, What};
-use tierline::ids::PortId;
+use tierline::ids::{PortId, TrunkId};
 use tierline::media;
 use tierline::sim::{ENGINE, place};
 use tierline::sip::{self, Flow, Listener};
 use tierline::time::{Instant, Wall};
+use tierline::trunk::Way;
 
 const MS: u64 = 1_000_000;
 
@@ -23,6 +24,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::of(place::configuration(1))
+    }
+
+    fn of(configuration: Configuration) -> Bench {
         let start = Start {
             node: 0,
             epoch: 1,
@@ -34,7 +39,7 @@ impl Bench {
             media_address: ENGINE.ip(),
             terms: media::Terms::default(),
         };
-        let engine = Engine::new(start, place::configuration(1));
+        let engine = Engine::new(start, configuration);
         let (events, sent, opened) = (Vec::new(), Vec::new(), Vec::new());
         let mut bench = Bench { engine, now: Instant(MS), events, sent, opened };
         bench.tell(Input::Restored(Vec::new()));
@@ -261,4 +266,66 @@ fn transfers_by_the_phone_are_declined_and_the_call_goes_on() {
     assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 0, "the call goes on");
     bench.after(20).datagram(&bye.replace("CSeq: 3", "CSeq: 4"));
     assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 1);
+}
+
+/// A center with a trunk at the bench's address, of two calls at once, and a line with a number in the form of E.164.
+fn with_trunk() -> Configuration {
+    let mut configuration = place::configuration(1);
+    let trunk = place::trunk("carrier", &["192.0.2.9"], 2);
+    configuration.center.trunks.insert(trunk.id.clone(), trunk);
+    configuration.center.lines.values_mut().for_each(|line| line.numbers.push("+4930123456".to_owned()));
+    configuration
+}
+
+fn trunk_invite(call: &str, number: &str, fields: &str) -> String {
+    format!(
+        "INVITE sip:{number}@192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK{call};rport\n\
+         From: <sip:0309999999@192.0.2.9>;tag={call}\nTo: <sip:{number}@192.0.2.1>\nCall-ID: {call}\n\
+         CSeq: 1 INVITE\nMax-Forwards: 70\nContact: <sip:192.0.2.9:5062>\n{fields}Content-Length: 0\n\n"
+    )
+}
+
+#[test]
+fn a_trunk_s_call_reaches_its_line_by_any_form_of_the_number() {
+    let trunk = Some(TrunkId::new("carrier"));
+    for number in ["+4930123456", "030123456", "004930123456", "100"] {
+        let mut bench = Bench::of(with_trunk());
+        bench.datagram(&trunk_invite("a", number, "P-Asserted-Identity: <tel:+4940555>\nPrivacy: id\n"));
+        let arrived = bench.events.iter().find_map(|what| match what {
+            What::CallArrived { trunk, caller, .. } => Some((trunk.clone(), caller.text.as_deref().map(str::to_owned))),
+            _ => None,
+        });
+        assert_eq!(arrived, Some((trunk.clone(), Some("sip:+4940555@192.0.2.9".to_owned()))), "{number}");
+    }
+    // The same from somebody else: only what a line is called by, and he is who he says.
+    for (number, reached) in [("030123456", 0), ("+4930123456", 1), ("+49409999999", 0)] {
+        let mut configuration = with_trunk();
+        configuration.center.trunks.values_mut().for_each(|trunk| trunk.peers.clear());
+        let mut bench = Bench::of(configuration);
+        bench.datagram(&trunk_invite("a", number, "P-Asserted-Identity: <tel:+4940555>\n"));
+        assert_eq!(bench.count(|what| matches!(what, What::CallArrived { trunk: None, .. })), reached, "{number}");
+        assert_eq!(bench.sent.iter().filter(|sent| sent.starts_with("SIP/2.0 404")).count(), 1 - reached);
+    }
+}
+
+#[test]
+fn a_trunk_takes_what_it_may_and_no_more() {
+    let mut bench = Bench::of(with_trunk());
+    for call in ["a", "b", "c"] {
+        bench.after(1000).datagram(&trunk_invite(call, "100", ""));
+    }
+    let carrier = TrunkId::new("carrier");
+    assert_eq!(bench.engine.trunks().in_use(&carrier, Way::In), 2);
+    let refused = bench.sent.iter().find(|sent| sent.starts_with("SIP/2.0 503")).expect("a refusal");
+    assert!(refused.contains("Retry-After: 10\r\n"), "{refused}");
+    // One that leaves makes room for one.
+    let cancel = trunk_invite("a", "100", "").replace("INVITE", "CANCEL");
+    bench.after(100).datagram(&cancel);
+    assert_eq!(bench.engine.trunks().in_use(&carrier, Way::In), 1);
+    bench.after(1000).datagram(&trunk_invite("d", "100", ""));
+    assert_eq!(bench.engine.trunks().in_use(&carrier, Way::In), 2);
+    assert_eq!(bench.count(|what| matches!(what, What::CallArrived { trunk: Some(_), .. })), 3);
+    // From another address no number of outside is reached, not even by who names himself as the trunk does.
+    bench.after(1000).datagram(&trunk_invite("e", "+4940123456", ""));
+    assert_eq!(bench.sent.iter().filter(|sent| sent.starts_with("SIP/2.0 404")).count(), 1);
 }

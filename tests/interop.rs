@@ -54,6 +54,8 @@ mod rights;
 mod running;
 #[path = "interop/streams.rs"]
 mod streams;
+#[path = "interop/trunks.rs"]
+mod trunks;
 #[path = "interop/wire.rs"]
 mod wire;
 #[path = "interop/zone.rs"]

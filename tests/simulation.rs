@@ -147,6 +147,7 @@ mod planted {
             (Bug::ForgetsRefusal, 1, Check::ReservedRings),
             (Bug::BelievesTheDead, 1, Check::DeadNotRung),
             (Bug::AsksTooMuch, 1, Check::NobodyWaits),
+            (Bug::ForgetsTrunk, 1, Check::TrunksAgree),
             (Bug::ForgetsToQueue, NEVER, Check::SentOnWaits),
             (Bug::LosesWait, 1, Check::WaitKept),
             (Bug::HoldsNothing, 1, Check::BridgesMatch),

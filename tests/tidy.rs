@@ -26,6 +26,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("media", CORE),
     ("ivr", &["time", "ids", "center", "written"]),
     ("acd", CORE),
+    ("trunk", CORE),
     ("event", CORE),
     ("command", &["time", "ids", "center", "event"]),
     ("ladder", &[]),
@@ -33,7 +34,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("cti", &["time", "ids", "center", "event", "command", "proto"]),
     ("ticketing", &["time", "ids", "event", "cti", "proto"]),
     ("written", &[]),
-    ("engine", &["time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command"]),
+    ("engine", &["time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command"]),
     ("log", READER),
     ("records", READER),
     ("stats", READER),
@@ -53,6 +54,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "media",
             "ivr",
             "acd",
+            "trunk",
             "event",
             "command",
             "engine",
@@ -72,8 +74,8 @@ const CORE: &[&str] = &["time", "ids", "center"];
 /// Readers of events; what machines count reaches `stats` as plain numbers.
 const READER: &[&str] = &["time", "ids", "center", "event", "command", "ladder", "log"];
 const PURE: &[&str] = &[
-    "time", "ids", "center", "sip", "media", "ivr", "acd", "event", "command", "engine", "phone", "ladder", "log",
-    "records", "stats", "config",
+    "time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command", "engine", "phone", "ladder",
+    "log", "records", "stats", "config",
 ];
 
 /// Words that code that decides must not say, each with what to do instead.

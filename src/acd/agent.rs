@@ -193,6 +193,11 @@ impl Agent {
         &self.state
     }
 
+    /// A phone of his is registered, or he is reached without one.
+    pub fn signed_in(&self) -> bool {
+        self.signed_in
+    }
+
     /// When the state began.
     pub fn since(&self) -> Instant {
         self.since

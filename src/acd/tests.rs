@@ -42,6 +42,8 @@ fn agent(id: u32, queues: &str, has: &str) -> center::Agent {
         name: String::new(),
         queues: queues.split_whitespace().map(|name| (QueueId::new(name), center::Membership::default())).collect(),
         skills: skills(has),
+        number: None,
+        confirm: false,
     }
 }
 
@@ -57,6 +59,7 @@ pub(super) fn center() -> Center {
         agent(14, "support sales vip", "french=9 german=3"),
     ];
     Center {
+        trunks: BTreeMap::new(),
         name: "test".into(),
         domains: Vec::new(),
         time_zone: "UTC".into(),
@@ -71,6 +74,7 @@ pub(super) fn center() -> Center {
             not_ready: "*2".into(),
             ready_sound: "ready".into(),
             not_ready_sound: "not-ready".into(),
+            confirm_sound: String::new(),
         },
         limits: center::Limits { calls: 100, silence: Duration::from_secs(30), drain: Duration::ZERO },
     }

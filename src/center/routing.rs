@@ -177,6 +177,12 @@ pub struct Agent {
     pub name: String,
     pub queues: BTreeMap<QueueId, Membership>,
     pub skills: Skills,
+    /// Where he is called over a trunk while none of his phones is there, in the form of E.164. He counts as signed in.
+    #[serde(default)]
+    pub number: Option<String>,
+    /// Whether he must press 1 before a call that reached his number is his: a voicemail presses nothing.
+    #[serde(default)]
+    pub confirm: bool,
 }
 
 /// How an agent serves one of his queues.

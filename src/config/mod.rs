@@ -13,10 +13,11 @@ mod routing;
 mod sip;
 mod sounds;
 mod source;
+mod trunk;
 mod values;
 
 use crate::center::Center;
-use crate::ids::FlowId;
+use crate::ids::{FlowId, TrunkId};
 use crate::ivr::load::{self, Surroundings};
 use crate::ivr::{Flow, PromptText};
 use crate::media::{Terms, TonesHeard};
@@ -95,6 +96,8 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
     pub password_file: Option<PathBuf>,
+    /// Files with the password of one trunk each.
+    pub trunk_passwords: BTreeMap<TrunkId, PathBuf>,
 }
 
 /// Where audio is spoken.
@@ -192,6 +195,7 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     let tls = server.sip.tls.paths().chain(needs.tls.paths());
     tls.chain(server.password_file.as_mut())
         .chain(needs.password_file.as_mut())
+        .chain(server.trunk_passwords.values_mut())
         .for_each(|file| *file = base.join(&*file));
     let cti = server.cti.iter_mut().flat_map(|cti| {
         cti.token_file.iter_mut().chain(cti.tls.iter_mut().flat_map(|(certificate, key)| [certificate, key]))
@@ -247,7 +251,7 @@ impl Gathering {
     fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
         let queues: BTreeSet<_> = written.center.queues.keys().cloned().collect();
         let (queues_known, language) = (written.queues_known, written.center.language.as_str());
-        let around = Surroundings { queues: &queues, queues_known, language };
+        let around = Surroundings { queues: &queues, queues_known, language, trunks: &written.center.trunks };
         let mut flows = BTreeMap::new();
         for (id, place) in &written.flows {
             let path = self.flows_dir.join(format!("{id}.toml"));
@@ -305,9 +309,9 @@ impl Gathering {
     }
 
     fn code_texts(&mut self, page: &Page<'_>, written: &Written) {
-        for (name, said) in [read::READY_SOUND, read::NOT_READY_SOUND].into_iter().zip(&written.code_texts) {
+        for (name, said) in &written.code_texts {
             let language = written.center.language.clone();
-            let prompt = PromptText { name: name.into(), text: said.it.clone(), language };
+            let prompt = PromptText { name: (*name).into(), text: said.it.clone(), language };
             self.prompt(&prompt, page.problem(&said.place, String::new()));
         }
     }

@@ -1,7 +1,7 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, cti, routing, sip};
+use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, cti, routing, sip, trunk};
 use crate::center::{Agent, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
@@ -19,6 +19,8 @@ const MAX_TEXT: usize = 2_000;
 /// Sounds that confirm the short codes.
 pub const READY_SOUND: &str = "agent-ready";
 pub const NOT_READY_SOUND: &str = "agent-not-ready";
+/// … and the one that asks who answers on an agent's number to press 1.
+pub const CONFIRM_SOUND: &str = "agent-confirm";
 /// Ports of one leg: RTP and, above it, RTCP.
 const PORTS_PER_LEG: u32 = 2;
 
@@ -38,8 +40,8 @@ pub struct Written {
     pub flows: BTreeMap<FlowId, Place>,
     /// Each music that a queue names, and where the first does.
     pub music: BTreeMap<String, Place>,
-    /// The texts of [`READY_SOUND`] and [`NOT_READY_SOUND`], with their places.
-    pub code_texts: [Said<String>; 2],
+    /// The texts of [`READY_SOUND`], [`NOT_READY_SOUND`] and, where it is needed, [`CONFIRM_SOUND`], with their places.
+    pub code_texts: Vec<(&'static str, Said<String>)>,
     pub warnings: Vec<Problem>,
 }
 
@@ -58,6 +60,7 @@ pub fn read(page: &Page<'_>) -> Written {
         flows: BTreeMap::new(),
         music: BTreeMap::new(),
         warnings: Vec::new(),
+        called: Vec::new(),
         leads: BTreeMap::new(),
     };
     let name = about.require("name", "the center's name").and_then(|v| v.text(MAX_NAME)).unwrap_or_default();
@@ -68,17 +71,24 @@ pub fn read(page: &Page<'_>) -> Written {
     let told = page.told();
     let agents = reader.agents(root.section("agent"));
     let agents_known = page.told() == told && !root.misspells("agent");
-    let (codes, code_texts) = reader.codes(root.section("codes"));
+    let trunk::Trunks { trunks, passwords } = trunk::read(root.section("trunk"), &agents);
+    for number in reader.called.iter().filter(|number| !trunks.values().any(|trunk| trunk.allows(&number.it))) {
+        page.report(&number.place, format!("no trunk may call {}; `allowed` of a [trunk] says what may", number.it));
+    }
+    let confirms = agents.values().any(|agent| agent.number.is_some() && agent.confirm);
+    let (codes, code_texts) = reader.codes(root.section("codes"), confirms);
     let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
     let limits = limits(root.section("limits"));
     let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
+    server.trunk_passwords = passwords;
     server.ticketing = cti::ticketing(&mut root);
     root.finish();
     reader.check_staffing(&queues, &agents);
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
     let leads = std::mem::take(&mut reader.leads);
-    let center = Center { name, domains, time_zone, language, lines, queues, agents, leads, reasons, codes, limits };
+    let center =
+        Center { name, domains, time_zone, language, lines, queues, agents, leads, trunks, reasons, codes, limits };
     Written { center, server, needs, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
@@ -93,6 +103,8 @@ struct Reader<'p> {
     flows: BTreeMap<FlowId, Place>,
     music: BTreeMap<String, Place>,
     warnings: Vec<Problem>,
+    /// Agents' outside numbers.
+    called: Vec<Said<String>>,
     leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
 }
 
@@ -203,10 +215,19 @@ impl<'p> Reader<'p> {
             Some((self.queue_named(&queue?, &allowed)?, member))
         });
         let skills = table.take("skills").map(skills).unwrap_or_default();
+        let number = table.take("number").and_then(|v| Some(Said { it: trunk::e164(&v)?, place: v.place }));
+        let confirm = table.take("confirm").and_then(|v| v.flag()).unwrap_or(true);
         table.finish();
+        let number = number.map(|said| {
+            self.called.push(said.clone());
+            said.it
+        });
         let (user, place) = user?;
         let name = name.unwrap_or(user.clone());
-        Some(Said { it: Agent { id, user, name, queues: queues.into_iter().collect(), skills }, place })
+        Some(Said {
+            it: Agent { id, user, name, queues: queues.into_iter().collect(), skills, number, confirm },
+            place,
+        })
     }
 
     /// A queue that exists, as far as it is known which do.
@@ -219,7 +240,7 @@ impl<'p> Reader<'p> {
         value.one_of(allowed, self.queue_names.iter().map(QueueId::as_str)).map(QueueId::new)
     }
 
-    fn codes(&mut self, mut section: Section<'p>) -> (ShortCodes, [Said<String>; 2]) {
+    fn codes(&mut self, mut section: Section<'p>, confirms: bool) -> (ShortCodes, Vec<(&'static str, Said<String>)>) {
         let mut code = |key, default: &str| match section.take(key) {
             Some(value) => self.number(&value, &format!("the code `{key}`")).unwrap_or_default(),
             None => {
@@ -232,10 +253,15 @@ impl<'p> Reader<'p> {
             let written = section.take(key).and_then(|v| Some(Said { it: v.text(MAX_TEXT)?, place: v.place }));
             written.unwrap_or(Said { it: default.into(), place: section.place.clone() })
         };
-        let texts = [text("ready_text", "You are ready."), text("not_ready_text", "You are not ready.")];
+        let mut texts = vec![
+            (READY_SOUND, text("ready_text", "You are ready.")),
+            (NOT_READY_SOUND, text("not_ready_text", "You are not ready.")),
+        ];
+        let confirm = text("confirm_text", "A caller is waiting for you. Press 1 to take the call.");
+        texts.extend(confirms.then_some((CONFIRM_SOUND, confirm)));
         section.finish();
-        let codes =
-            ShortCodes { ready, not_ready, ready_sound: READY_SOUND.into(), not_ready_sound: NOT_READY_SOUND.into() };
+        let (ready_sound, not_ready_sound) = (READY_SOUND.into(), NOT_READY_SOUND.into());
+        let codes = ShortCodes { ready, not_ready, ready_sound, not_ready_sound, confirm_sound: CONFIRM_SOUND.into() };
         (codes, texts)
     }
 
@@ -274,7 +300,9 @@ impl<'p> Reader<'p> {
             password_file: password_file.clone(),
         };
         let (http, ticketing) = (http.unwrap_or(local(8080)), None);
-        let server = ServerSettings { node, sip, http, http_place, media, cti, ticketing, data, password_file };
+        let trunk_passwords = BTreeMap::new();
+        let server =
+            ServerSettings { node, sip, http, http_place, media, cti, ticketing, data, password_file, trunk_passwords };
         (server, needs, flows_dir)
     }
 

@@ -187,6 +187,39 @@ fn listeners_certificates_and_limits_of_connections() {
     check(bind, &format!("{bind}\nname_servers = [\"dns\"]"), &[("\"dns\"", "an IP address")]);
 }
 
+#[test]
+fn trunks_are_read_and_their_mistakes_are_told() {
+    let with = |table: &str| format!("[trunk.carrier]\n{table}\n[codes]");
+    let good = "addresses = [\"192.0.2.7\", \"198.51.100.0/24\"]\nserver = \"sip.carrier.example;transport=tls\"\n\
+        user = \"account\"\npassword_file = \"carrier.password\"\nregister = \"10m\"\ncountry = \"49\"\n\
+        allowed = [\"+49\", \"112\"]\noutgoing = { calls = 3 }\noptions = \"0s\"";
+    let loaded = Demo::new("trunks", &DEMO.replacen("[codes]", &with(good), 1)).load().unwrap();
+    let trunk = loaded.center.trunks.values().next().unwrap();
+    assert_eq!((trunk.peers.len(), trunk.outgoing.calls, trunk.incoming.calls, trunk.options), (2, 3, 100, None));
+    assert!(trunk.allows("+4930123456") && trunk.allows("112") && !trunk.allows("+33123"));
+    assert!(loaded.server.trunk_passwords.values().all(|file| file.ends_with("deploy/carrier.password")));
+
+    let check = |table: &str, expect: &[(&str, &str)]| super::tests::check("[codes]", &with(table), expect);
+    check("", &[("carrier]", "has no `addresses` that calls come from and no `server`")]);
+    check("addresses = [\"carrier\"]\nserver = \"x\"", &[("\"carrier\"", "allowed: an IP address, a network")]);
+    check("server = \"a@b\"\naddresses = [\"192.0.2.7\"]", &[("\"a@b\"", "a name or address, with or without")]);
+    check("server = \"x;transport=sctp\"\naddresses = [\"192.0.2.7\"]", &[("\"x;", "(udp, tcp, tls)")]);
+    check("server = \"x\"\nuser = \"u\"", &[("carrier]", "only one of `user` and `password_file`")]);
+    check("server = \"x\"\nregister = \"10m\"", &[("carrier]", "has `register`; that needs")]);
+    check("server = \"x\"\naccept_digest = true", &[("carrier]", "no `user` that could be proven")]);
+    check("addresses = [\"192.0.2.7\"]\nallowed = [\"+49\"]", &[("carrier]", "has `allowed` and no `server`")]);
+    check("server = \"x\"\noptions = \"2s\"", &[("\"2s\"", "\"0s\" for none, or \"5s\" to \"1h\"")]);
+    check("server = \"x\"\nnumber = \"030123\"", &[("\"030123\"", "a number in the form of E.164")]);
+    check("server = \"x\"\nallowed = [\"*\"]", &[("\"*\"", "with +, what numbers begin with")]);
+    check("server = \"x\"\nadresses = []", &[("adresses", "did you mean \"addresses\"?")]);
+}
+
+#[test]
+fn an_agent_s_number_must_be_one_that_a_trunk_may_call() {
+    check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"+4930123\"", &[("\"+4930123\"", "no trunk may call +4930123")]);
+    check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"112\"", &[("\"112\"", "a number in the form of E.164")]);
+}
+
 /// The rare settings of SIP stand in the demo as comments: what they say is what holds without them.
 #[test]
 fn what_the_demo_writes_as_comments_are_the_defaults_too() {

@@ -1,20 +1,22 @@
 //! Who may come in, and where he gets to.
 //!
-//! Strangers reach lines only. An agent's phone, which has proven who it is, reaches lines and short codes.
+//! Strangers and trunks reach lines only. An agent's phone, which has proven who it is, reaches lines and short codes.
 //! Nobody reaches an outside number through here.
 
+use super::identity::{self, Caller};
 use super::{Call, Engine, Leg, LegState};
 use crate::acd;
-use crate::center::ShortCodes;
+use crate::center::{ShortCodes, Trunk};
 use crate::command::{Actor, Ask, Command};
-use crate::event::{Cause, Party, PersonalKind, What};
+use crate::event::{Cause, Party, PersonalKind, TransferProblem, What};
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId};
 use crate::ivr::{Flow, HangUpStep, Run, Step};
 use crate::media;
 use crate::sip::header::NameAddr;
-use crate::sip::uri::{Params, Uri};
+use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
 use crate::time::Instant;
+use crate::trunk::{Full, Way};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -36,21 +38,45 @@ enum Destination {
     },
 }
 
+/// An INVITE from outside a dialog.
+pub(super) struct Arrival {
+    pub from: NameAddr,
+    pub called: Uri,
+    pub offer: Option<Body>,
+    pub headers: Vec<(String, String)>,
+}
+
 impl Engine {
-    pub(super) fn invited(&mut self, leg: LegId, source: Source, caller: NameAddr, called: Uri, offer: Option<Body>) {
+    pub(super) fn invited(&mut self, leg: LegId, source: Source, arrival: Arrival) {
         let full = self.calls.len() >= self.config.center.limits.calls as usize;
         if self.draining || !self.log_healthy || full {
-            let headers = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
-            return self.sip_do(sip::Command::Refuse { leg, status: 503, headers });
+            return self.come_later(leg, RETRY_AFTER);
         }
-        let agent = match &source {
-            Source::User(user) => self.index.users.get(user).copied(),
-            Source::Stranger => None,
+        let (agent, trunk) = match source {
+            Source::User(user) => (self.index.users.get(&user).copied(), None),
+            Source::Trunk(trunk) => (None, self.config.center.trunks.get(&trunk)),
+            Source::Stranger => (None, None),
         };
-        match self.destination(agent, &called.user_decoded()) {
-            Some(destination) => self.admit(leg, agent, destination, caller, offer),
-            None => self.sip_do(sip::Command::Refuse { leg, status: 404, headers: Vec::new() }),
+        let caller = Caller::new(arrival.from, &arrival.headers, trunk);
+        let number = match trunk {
+            Some(trunk) => identity::called(trunk, &arrival.called, &arrival.headers),
+            None => arrival.called.user_decoded(),
+        };
+        let Some(to) = self.destination((agent, trunk), &number) else {
+            return self.sip_do(sip::Command::Refuse { leg, status: 404, headers: Vec::new() });
+        };
+        if let Some(trunk) = caller.origin.trunk.clone()
+            && let Err(full) = self.trunks.seize(self.now, &trunk, Way::In)
+        {
+            return self.come_later(leg, if full == Full::Rate { 1 } else { RETRY_AFTER });
         }
+        self.admit(leg, agent, to, caller, arrival.offer);
+    }
+
+    /// 503: whoever calls may try elsewhere, or again after so many seconds.
+    fn come_later(&mut self, leg: LegId, seconds: u32) {
+        let headers = vec![("Retry-After".to_owned(), seconds.to_string())];
+        self.sip_do(sip::Command::Refuse { leg, status: 503, headers });
     }
 
     /// Somebody wants to take the place of a party (RFC 3891). No party changes its phone in mid-call here: an agent is
@@ -60,8 +86,12 @@ impl Engine {
         self.sip_do(sip::Command::Refuse { leg, status, headers: Vec::new() });
     }
 
-    fn destination(&self, agent: Option<AgentId>, number: &str) -> Option<Destination> {
-        if let Some(line) = self.index.lines.get(number) {
+    /// A trunk's number reaches a line also in the form of E.164.
+    fn destination(&self, from: (Option<AgentId>, Option<&Trunk>), number: &str) -> Option<Destination> {
+        let (agent, trunk) = from;
+        let lines = &self.index.lines;
+        let line = lines.get(number).or_else(|| lines.get(&trunk?.numbers.read(number)));
+        if let Some(line) = line {
             return Some(Destination::Line(line.clone()));
         }
         let codes = &self.config.center.codes;
@@ -86,7 +116,7 @@ impl Engine {
         }
     }
 
-    fn admit(&mut self, leg: LegId, by_agent: Option<AgentId>, to: Destination, from: NameAddr, offer: Option<Body>) {
+    fn admit(&mut self, leg: LegId, by_agent: Option<AgentId>, to: Destination, from: Caller, offer: Option<Body>) {
         let id = CallId(self.ids.calls.take());
         self.current = Some(id);
         let line = match &to {
@@ -95,28 +125,36 @@ impl Engine {
         };
         let language = line.as_ref().map_or(&self.config.center.language, |l| &self.config.center.lines[l].language);
         let language = language.clone();
+        let Caller { told: number, shown: caller_shown, origin } = from;
+        let trunk = origin.trunk.clone();
         let Some(run) = self.run_for(&to) else {
+            trunk.into_iter().for_each(|trunk| self.release(trunk, Way::In));
             return self.sip_do(sip::Command::Refuse { leg, status: 480, headers: Vec::new() });
         };
         let plane = (id.0 % u64::from(self.start.planes)) as u16;
         let port = self.open_port(plane, leg);
         let manner = self.manner(false);
-        self.legs.insert(leg, Leg::new(leg, id, Party::Caller, port, manner).offered(offer));
-        let caller = self.personal(PersonalKind::Number, from.uri.to_string());
-        let told = if self.planted(super::Bug::LogsNumber) { from.uri.to_string() } else { language.clone() };
-        let arrived = What::CallArrived { leg, line: line.clone(), by_agent, language: told, caller };
-        let caller_shown = shown(from);
-        let (seeking, conversation, last_key, attached) = (None, None, Instant::ZERO, BTreeSet::new());
+        let mut new = Leg::new(leg, id, Party::Caller, port, manner).offered(offer);
+        new.trunk = trunk.clone().map(|trunk| (trunk, Way::In));
+        self.legs.insert(leg, new);
+        let caller = self.personal(PersonalKind::Number, number.clone());
+        let told = if self.planted(super::Bug::LogsNumber) { number } else { language.clone() };
+        let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, language: told, caller };
+        let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
+        let attached = BTreeSet::new();
+        let caller = leg;
         let call = Call {
             id,
             line,
             language,
-            caller: leg,
+            caller,
             caller_shown,
+            origin,
             by_agent,
             run,
             seeking,
             conversation,
+            outside,
             attached,
             last_key,
         };
@@ -159,6 +197,7 @@ impl Engine {
         match leg.party {
             Party::Caller => self.negotiate(id, offer),
             Party::Agent(agent) => self.ring(id, agent),
+            Party::Outside => self.dial(id),
         }
     }
 
@@ -191,10 +230,12 @@ impl Engine {
         let Some(leg) = self.legs.get(&id) else { return };
         let (call, offered) = (leg.call, leg.reservation.is_some());
         self.current = Some(call);
+        if (leg.party, &leg.state) == (Party::Outside, &LegState::Opening { offer: None }) {
+            return self.not_reached(id, TransferProblem::NoTrunk, Cause::Exhausted);
+        }
         match (offered, &leg.state) {
             (false, LegState::Opening { .. }) => {
-                let headers = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
-                self.sip_do(sip::Command::Refuse { leg: id, status: 503, headers });
+                self.come_later(id, RETRY_AFTER);
                 self.clear(id, Cause::Exhausted);
                 self.finish(call, Cause::Exhausted);
             }
@@ -213,12 +254,14 @@ impl Engine {
         let Some(leg) = self.legs.get(&id) else { return };
         self.current = Some(leg.call);
         let (call, party) = (leg.call, leg.party);
+        self.trunk_carries(id);
         let text = serde_json::to_string(&dialog).expect("a dialog consists of plain values");
         let dialog = self.personal(PersonalKind::Dialog, text);
         self.emit(Some(call), What::LegConfirmed { leg: id, party, dialog });
         match party {
             Party::Caller => self.caller_confirmed(id, body),
             Party::Agent(_) => self.agent_answered(id, body),
+            Party::Outside => self.outside_answered(id, body),
         }
     }
 
@@ -233,14 +276,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// What an agent's phone shows of a caller: his address as he gave it, without what belongs to his own dialog. His
-/// host stays his: a stranger must not look like a colleague.
-fn shown(from: NameAddr) -> NameAddr {
-    let mut shown = NameAddr::new(Uri { params: Params::default(), headers: String::new(), ..from.uri });
-    shown.display = from.display;
-    shown
 }
 
 /// The flows of the two short codes: each says so and hangs up.

@@ -3,6 +3,7 @@
 //! A flow run, seeking and a conversation may run side by side. What people call the phase of the call is
 //! derived from them, never stored.
 
+use super::identity::Origin;
 use crate::acd::Place;
 use crate::event::Phase;
 use crate::ids::{AgentId, CallId, LegId, LineId, ReservationId};
@@ -22,12 +23,14 @@ pub struct Call {
     pub caller: LegId,
     /// What an agent's phone shows of the caller.
     pub caller_shown: NameAddr,
+    pub origin: Origin,
     /// The agent whose phone this call came from, if it came from one.
     pub by_agent: Option<AgentId>,
     /// What the caller is led through. It stays at its queue step while he waits and talks.
     pub run: Run,
     pub seeking: Option<Seeking>,
     pub conversation: Option<Conversation>,
+    pub outside: Option<Outside>,
     /// Names of what agents have attached.
     pub attached: BTreeSet<String>,
     /// When the flow took a key last.
@@ -56,8 +59,21 @@ pub struct Conversation {
     pub by_desk: bool,
 }
 
+/// An outside party whom the flow has called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    pub leg: LegId,
+    /// He has answered: caller and he hear each other.
+    pub talking: bool,
+}
+
 impl Call {
     pub fn phase(&self, answered: bool) -> Phase {
+        match self.outside {
+            Some(Outside { talking: true, .. }) => return Phase::Connected,
+            Some(Outside { talking: false, .. }) => return Phase::Alerting,
+            None => {}
+        }
         match (&self.conversation, &self.seeking) {
             (Some(_), _) => Phase::Connected,
             (None, Some(seeking)) if !seeking.alerting.is_empty() => Phase::Alerting,

@@ -1,5 +1,6 @@
 //! Who leaves, and what remains of the others.
 //!
+//! An outside party who hangs up ends the call too, and one who is lost: nobody would take the caller back.
 //! The caller's leg is the call: when it goes, all goes. An agent who hangs up ends the call. An agent's leg
 //! that fails never ends it: the caller waits again, with the wait he has already served.
 
@@ -33,6 +34,7 @@ impl Engine {
         let cause = match (why, leg.party) {
             (EndCause::Bye, Party::Caller) => Cause::CallerHungUp,
             (EndCause::Bye, Party::Agent(_)) => Cause::AgentHungUp,
+            (EndCause::Bye, Party::Outside) => Cause::OutsideHungUp,
             (EndCause::NoAck | EndCause::DialogGone | EndCause::Expired, _) => Cause::Protocol,
         };
         self.leave(leg.call, id, cause);
@@ -55,7 +57,7 @@ impl Engine {
     fn leave(&mut self, id: CallId, leg: LegId, cause: Cause) {
         self.current = Some(id);
         let Some(call) = self.calls.get(&id) else { return };
-        if call.caller == leg {
+        if call.caller == leg || call.outside.is_some_and(|outside| outside.leg == leg) {
             return self.end_call_phase(id, cause, |engine| engine.clear(leg, cause));
         }
         let talking = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg);
@@ -88,7 +90,8 @@ impl Engine {
         first(self);
         self.stop_seeking(id);
         let call = &self.calls[&id];
-        let legs = [Some(call.caller), call.conversation.as_ref().map(|talk| talk.leg)];
+        let talking = call.conversation.as_ref().map(|talk| talk.leg);
+        let legs = [Some(call.caller), talking, call.outside.map(|outside| outside.leg)];
         for leg in legs.into_iter().flatten().filter(|leg| self.legs.contains_key(leg)).collect::<Vec<_>>() {
             if !self.planted(super::Bug::ForgetsBye) {
                 self.sip_do(sip::Command::HangUp { leg, reason: Some(reason(cause)) });
@@ -142,7 +145,9 @@ impl Engine {
     /// Forgets a leg whose SIP side is over: closes its port and says so.
     pub(super) fn clear(&mut self, id: LegId, cause: Cause) {
         let Some(leg) = self.legs.remove(&id) else { return };
+        leg.trunk.into_iter().for_each(|(trunk, way)| self.release(trunk, way));
         self.timers.cancel(&Deadline::NoReaction(id));
+        self.timers.cancel(&Deadline::RingsInVain(id));
         if let Some(owner) = self.ports.get_mut(&leg.port) {
             *owner = None;
             if !self.planted(super::Bug::LeaksPort) {

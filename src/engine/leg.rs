@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!  caller:  Opening ──port──▶ Negotiated ──Answer──▶ Answered ──ACK──▶ Confirmed
-//!  agent:   Opening ──port──▶ Inviting ────────200────────────────────▶ Confirmed
+//!  agent, outside party:  Opening ──port──▶ Inviting ──200───────────▶ Confirmed
 //! ```
 
 use super::keys::Keys;
+use super::outside::Hunt;
 use crate::event::Party;
-use crate::ids::{CallId, LegId, PortId, ReservationId};
+use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId};
 use crate::media::{self, Direction, Local, Protection, Secret, Terms, sdp};
 use crate::sip::Body;
+use crate::trunk::Way;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -21,6 +23,10 @@ pub struct Leg {
     pub port: PortId,
     /// The offer of work that this leg rings for; none for callers.
     pub reservation: Option<ReservationId>,
+    /// The trunk that this leg takes a share of.
+    pub trunk: Option<(TrunkId, Way)>,
+    /// Where it is called on an outside number, and what is left to try.
+    pub hunt: Option<Hunt>,
     pub state: LegState,
     /// Where we take audio, as the peer is told; none until the port is open.
     pub address: Option<SocketAddr>,
@@ -40,7 +46,7 @@ pub struct Manner {
     pub confidential: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LegState {
     /// The port is being opened. A caller's INVITE waits with its offer, if it had one.
     Opening { offer: Option<Body> },
@@ -57,8 +63,8 @@ pub enum LegState {
 impl Leg {
     pub fn new(id: LegId, call: CallId, party: Party, port: PortId, manner: Manner) -> Leg {
         let (state, keys) = (LegState::Opening { offer: None }, Keys::default());
-        let (reservation, address, session, version) = (None, None, None, 0);
-        Leg { id, call, party, port, reservation, state, address, session, keys, manner, version }
+        let (reservation, trunk, hunt, address, session, version) = (None, None, None, None, None, 0);
+        Leg { id, call, party, port, reservation, trunk, hunt, state, address, session, keys, manner, version }
     }
 
     /// A caller's, with what he offers.

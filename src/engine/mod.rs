@@ -10,6 +10,10 @@
 //! | `leg` | one party: from port to offer to dialog |
 //! | `keys` | which reports are one key |
 //! | `arrival` | who may come in, and where he gets to |
+//! | `identity` | who a caller is, and who is told what of him |
+//! | `trunks` | calls by trunk, and what the trunks' machine wants done |
+//! | `outside` | calling outside numbers over trunks |
+//! | `wire` | what the SIP endpoint says, and to whom it goes |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `service` | what a connected call can do; commands |
@@ -24,8 +28,10 @@ mod arrival;
 mod call;
 mod desk;
 mod ending;
+mod identity;
 mod keys;
 mod leg;
+mod outside;
 mod pairs;
 mod phones;
 mod planted;
@@ -33,10 +39,14 @@ mod repair;
 mod seeking;
 mod service;
 mod treatment;
+mod trunks;
+mod wire;
 
 pub use crate::acd::Place;
-pub use call::{Call, Conversation, Seeking};
+pub use call::{Call, Conversation, Outside, Seeking};
+pub use identity::Origin;
 pub use leg::{Leg, LegState};
+pub use outside::{Hunt, RINGING};
 pub use planted::Bug;
 pub use treatment::SILENCE;
 
@@ -44,11 +54,12 @@ use crate::acd::{self, Router};
 use crate::center::Center;
 use crate::command::{self, Command};
 use crate::event::{Event, Personal, PersonalKind, What};
-use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, WorkId};
+use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, TrunkId, WorkId};
 use crate::ivr::Flow;
 use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
 use crate::time::{Instant, Timers, Wall};
+use crate::trunk::{self, Trunks};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -118,6 +129,17 @@ pub enum Output {
         credentials: sip::digest::Credentials,
         method: sip::header::Method,
     },
+    /// Answer with `sip::Input::Proven`.
+    Prove {
+        query: u64,
+        /// Whose password it is: a trunk's name.
+        held: String,
+        user: String,
+        challenge: sip::digest::Challenge,
+        method: sip::header::Method,
+        uri: String,
+        cnonce: String,
+    },
     /// Answer with `sip::Input::Resolved`.
     Resolve {
         query: u64,
@@ -139,6 +161,8 @@ enum Deadline {
     NoKey(CallId),
     /// When to give up on a phone that has not reacted to our INVITE at all.
     NoReaction(LegId),
+    /// When to stop calling an outside party for a caller.
+    RingsInVain(LegId),
     /// When to end the calls that still run although we drain.
     DrainOver,
 }
@@ -152,6 +176,7 @@ pub struct Engine {
     index: Index,
     sip: Endpoint,
     router: Router,
+    trunks: Trunks,
     calls: BTreeMap<CallId, Call>,
     legs: BTreeMap<LegId, Leg>,
     /// Every port that a plane may still have, with its leg while there is one.
@@ -161,6 +186,8 @@ pub struct Engine {
     works: BTreeMap<WorkId, CallId>,
     /// The leg that rings for an offer.
     offers: BTreeMap<ReservationId, LegId>,
+    /// OPTIONS that are under way, by their numbers.
+    probes: BTreeMap<u64, TrunkId>,
     /// The call that an agent talks in.
     talking: BTreeMap<AgentId, CallId>,
     /// The call that an agent talked in last.
@@ -181,6 +208,8 @@ pub struct Engine {
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
+    /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
+    begun: bool,
 }
 
 /// A registered phone, as the log knows it.
@@ -198,6 +227,7 @@ struct Ids {
     works: IdCounter,
     handles: IdCounter,
     ports: u64,
+    probes: u64,
     seq: u64,
 }
 
@@ -227,20 +257,23 @@ impl Index {
 impl Engine {
     pub fn new(start: Start, config: Configuration) -> Engine {
         let counter = || IdCounter::new(start.node, start.epoch);
-        let ids = Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, seq: start.next_seq };
+        let ids =
+            Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, probes: 0, seq: start.next_seq };
         let rng = Rng::new(start.seed);
         let mut sip_config = start.sip.clone();
-        configure_sip(&mut sip_config, &config.center);
+        trunks::configure_sip(&mut sip_config, &config.center);
         let mut engine = Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
             router: Router::new(&routed(&config.center), counter(), rng.fork("router")),
+            trunks: Trunks::new(rng.fork("trunks")),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             ports: BTreeMap::new(),
             works: BTreeMap::new(),
             offers: BTreeMap::new(),
+            probes: BTreeMap::new(),
             talking: BTreeMap::new(),
             last_calls: BTreeMap::new(),
             desks: BTreeSet::new(),
@@ -253,6 +286,7 @@ impl Engine {
             current: None,
             outputs: VecDeque::new(),
             planted: None,
+            begun: false,
             config,
             start,
         };
@@ -264,6 +298,9 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         self.guarded(|engine| engine.route(input));
+        if !std::mem::replace(&mut self.begun, true) {
+            self.guarded(Engine::configure_trunks);
+        }
         self.settle();
     }
 
@@ -272,7 +309,8 @@ impl Engine {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        [self.sip.deadline(), self.router.deadline(), self.timers.deadline()].into_iter().flatten().min()
+        let cores = [self.sip.deadline(), self.router.deadline(), self.trunks.deadline()];
+        cores.into_iter().chain([self.timers.deadline()]).flatten().min()
     }
 
     /// Whether a drain has come to its end: no call is left.
@@ -304,6 +342,10 @@ impl Engine {
 
     pub fn router(&self) -> &Router {
         &self.router
+    }
+
+    pub fn trunks(&self) -> &Trunks {
+        &self.trunks
     }
 
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
@@ -340,6 +382,8 @@ impl Engine {
                 self.guarded(|engine| engine.sip_said(output));
             } else if let Some(output) = self.router.poll() {
                 self.guarded(|engine| engine.router_said(output));
+            } else if let Some(output) = self.trunks.poll() {
+                self.guarded(|engine| engine.trunk_said(output));
             } else {
                 return;
             }
@@ -354,45 +398,16 @@ impl Engine {
         if self.router.deadline().is_some_and(|at| at <= now) {
             self.router.handle(now, acd::Input::Timeout);
         }
+        if self.trunks.deadline().is_some_and(|at| at <= now) {
+            self.trunks.handle(now, trunk::Input::Timeout);
+        }
         while let Some(deadline) = self.timers.pop_due(now) {
             self.guarded(|engine| match deadline {
                 Deadline::NoKey(call) => engine.no_key(call),
                 Deadline::NoReaction(leg) => engine.no_reaction(leg),
+                Deadline::RingsInVain(leg) => engine.rings_in_vain(leg),
                 Deadline::DrainOver => engine.end_all(crate::event::Cause::Stopped),
             });
-        }
-    }
-
-    fn sip_said(&mut self, output: sip::Output) {
-        match output {
-            sip::Output::Send { flow, bytes } => self.outputs.push_back(Output::Sip { flow, bytes }),
-            sip::Output::Verify { query, credentials, method } => {
-                self.outputs.push_back(Output::Verify { query, credentials, method });
-            }
-            sip::Output::Resolve { query, uri } => self.outputs.push_back(Output::Resolve { query, uri }),
-            sip::Output::Event(event) => self.sip_happened(event),
-        }
-    }
-
-    fn sip_happened(&mut self, event: sip::Event) {
-        use sip::Event as E;
-        match event {
-            E::Invited { leg, source, replaces: Some(_), .. } => self.replacing(leg, &source),
-            E::Invited { leg, source, caller, called, offer, .. } => self.invited(leg, source, caller, called, offer),
-            E::Provisional { leg, .. } => self.reacted(leg),
-            E::Established { leg, body, dialog } => self.established(leg, body, dialog),
-            E::Failed { leg, status, why, .. } => self.failed(leg, status, why),
-            E::Cancelled { leg, .. } => self.cancelled(leg),
-            E::Offered { leg, body } => self.offered(leg, body),
-            E::OfferAnswered { leg, body } => self.offer_answered(leg, body),
-            E::Ended { leg, why, .. } => self.ended(leg, why),
-            E::Bound { user, binding } => self.bound(user, binding),
-            E::Unbound { user, binding, .. } => self.unbound(user, binding),
-            E::Alive { user, alive } => self.alive(user, alive),
-            E::Info { leg, body } => self.informed(leg, body),
-            // We make no offers of our own in a running call, and an engine registers nowhere.
-            E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
-            E::OfferRefused { .. } | E::OfferOutdated { .. } | E::Registered { .. } | E::RegistrationFailed { .. } => {}
         }
     }
 
@@ -428,9 +443,10 @@ impl Engine {
         self.index = Index::new(&config);
         self.router.handle(self.now, acd::Input::Configure(routed(&config.center)));
         let mut sip_config = self.start.sip.clone();
-        configure_sip(&mut sip_config, &config.center);
+        trunks::configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
         self.config = config;
+        self.configure_trunks();
         self.emit(None, What::Reconfigured);
     }
 
@@ -478,11 +494,4 @@ fn routed(center: &Center) -> Center {
         agent.skills.insert(acd::own_skill(agent.id), 1);
     }
     center
-}
-
-/// Puts the center's people and names into the endpoint's settings.
-fn configure_sip(sip: &mut sip::Config, center: &Center) {
-    sip.realm.clone_from(&center.name);
-    sip.domains.clone_from(&center.domains);
-    sip.users = center.agents.values().map(|agent| agent.user.clone()).collect();
 }

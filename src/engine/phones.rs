@@ -50,7 +50,7 @@ impl Engine {
         let last = self.sip.bindings(&user).next().is_none();
         let configured = self.index.users.get(&user).copied();
         let known = self.phone_gone(&(user, binding.place()));
-        if let Some(agent) = known.or(configured).filter(|_| last) {
+        if let Some(agent) = known.or(configured).filter(|agent| last && !self.has_number(*agent)) {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut });
         }
     }
@@ -61,14 +61,15 @@ impl Engine {
             return;
         }
         self.emit(None, What::PhoneReachable { agent, reachable });
+        let reachable = reachable || self.number_reached(agent);
         self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });
         if !reachable {
-            self.rings_in_vain(agent);
+            self.end_dead_offer(agent);
         }
     }
 
     /// Nobody can hear the agent's phone ring any more: the caller need not wait for the end of the ring time.
-    fn rings_in_vain(&mut self, agent: AgentId) {
+    fn end_dead_offer(&mut self, agent: AgentId) {
         let reservation = self.router.agent(agent).and_then(acd::Agent::reservation);
         let leg = reservation.and_then(|reservation| self.offers.get(&reservation).copied());
         let invited = |leg: &LegId| matches!(self.legs[leg].state, LegState::Inviting { .. });
@@ -103,6 +104,7 @@ impl Engine {
                     }
                     self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
                 }
+                What::OutsideCalled { leg, .. } => self.forget_leg(call, leg, Party::Outside, &confirmed),
                 What::PhoneRegistered { agent, binding } => self.restore_phone(agent, binding.handle, text),
                 What::DeskEntered { agent } => _ = self.desks.insert(agent),
                 // The break is still open in the log: nothing is to be told again.
@@ -146,8 +148,8 @@ fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
     for (event, _) in open {
         let phase = match event.what {
             What::LegConfirmed { party: Party::Caller, .. } => Phase::InFlow,
-            What::Delivered { .. } => Phase::Alerting,
-            What::LegConfirmed { party: Party::Agent(_), .. } => Phase::Connected,
+            What::Delivered { .. } | What::OutsideCalled { .. } => Phase::Alerting,
+            What::LegConfirmed { party: Party::Agent(_) | Party::Outside, .. } => Phase::Connected,
             _ => continue,
         };
         if let Some(call) = event.call {

@@ -48,6 +48,8 @@ pub enum Bug {
     BelievesTheDead,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
+    /// A call over a trunk is over, its share of the trunk stays taken.
+    ForgetsTrunk,
     /// An agent sends the caller on, and he waits nowhere.
     ForgetsToQueue,
     /// Who is sent on begins to wait anew.
@@ -57,7 +59,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 23] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -77,6 +79,7 @@ impl Bug {
         Bug::ForgetsRefusal,
         Bug::BelievesTheDead,
         Bug::AsksTooMuch,
+        Bug::ForgetsTrunk,
         Bug::ForgetsToQueue,
         Bug::LosesWait,
         Bug::HoldsNothing,

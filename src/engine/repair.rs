@@ -134,7 +134,7 @@ impl Engine {
         if let acd::AgentState::NotReady(reason) = state {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason.clone()) });
         }
-        if self.sip.bindings(&user).next().is_some() {
+        if self.sip.bindings(&user).next().is_some() || self.has_number(agent) {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn });
         }
         if self.calls_himself(agent) {

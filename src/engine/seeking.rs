@@ -11,12 +11,13 @@ use crate::ivr::{self, QueueResult};
 use crate::media;
 use crate::sip::header::NameAddr;
 use crate::sip::{self, Body, FailureCause};
+use crate::trunk::Failure;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A phone that has not even sent a 100 after three retransmissions (RFC 3261 §17.1.1.2: 0.5, 1.5, 3.5 s) is taken
 /// for dead, and the next agent's is rung.
-const REACTION_TIME: Duration = Duration::from_secs(4);
+pub(super) const REACTION_TIME: Duration = Duration::from_secs(4);
 
 impl Engine {
     /// Lets the caller wait at `place`, with music.
@@ -101,9 +102,7 @@ impl Engine {
             let phones = self.sip.bindings(&agent.user).filter(|binding| binding.alive);
             phones.max_by_key(|binding| (binding.q, binding.expires)).cloned()
         });
-        let Some(binding) = binding else {
-            return self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable);
-        };
+        let Some(binding) = binding else { return self.ring_number(id, agent) };
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
         let headers = vec![
@@ -131,6 +130,7 @@ impl Engine {
     }
 
     pub(super) fn reacted(&mut self, id: LegId) {
+        self.trunk_carries(id);
         self.timers.cancel(&Deadline::NoReaction(id));
         if let Some(LegState::Inviting { reacted, .. }) = self.legs.get_mut(&id).map(|leg| &mut leg.state) {
             *reacted = true;
@@ -140,12 +140,21 @@ impl Engine {
     pub(super) fn no_reaction(&mut self, id: LegId) {
         if self.legs.contains_key(&id) {
             self.sip_do(sip::Command::HangUp { leg: id, reason: None });
-            self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable);
+            match self.legs[&id].hunt.is_some() {
+                true => self.trunk_failed(id, Failure::Unreachable),
+                false => self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable),
+            }
         }
     }
 
-    /// An agent's phone did not answer our INVITE with 2xx.
-    pub(super) fn failed(&mut self, id: LegId, status: u16, why: FailureCause) {
+    /// Our INVITE was not answered with 2xx.
+    pub(super) fn failed(&mut self, id: LegId, status: u16, why: FailureCause, retry_after: Option<u32>) {
+        if self.tries_next_trunk(id, status, why, retry_after) {
+            return;
+        }
+        if self.legs.get(&id).is_some_and(|leg| leg.party == Party::Outside) {
+            return self.outside_refused(id, status, why);
+        }
         let reacted =
             matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Inviting { reacted: true, .. }));
         let (refusal, cause) = match (why, status) {
@@ -184,7 +193,7 @@ impl Engine {
     pub(super) fn agent_answered(&mut self, id: LegId, body: Option<Body>) {
         self.timers.cancel(&Deadline::NoReaction(id));
         let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
-        let (port, reservation) = (leg.port, leg.reservation);
+        let (port, reservation, party) = (leg.port, leg.reservation, leg.party);
         let LegState::Inviting { offer, .. } = std::mem::replace(&mut leg.state, LegState::Confirmed { offer: None })
         else {
             return;
@@ -194,6 +203,11 @@ impl Engine {
         match agreed.map_or_else(|| leg.accept(&offer, body.as_ref()), Ok) {
             Ok(session) => {
                 self.media_do(media::Command::Connect { port, session });
+                if let Party::Agent(agent) = party
+                    && self.asks_to_confirm(id, agent)
+                {
+                    return;
+                }
                 let reservation = reservation.expect("an agent's leg rings for a reservation");
                 self.router_do(acd::Input::Accept { reservation });
             }

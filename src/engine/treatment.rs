@@ -17,7 +17,7 @@ const KEY_PAUSE: Duration = Duration::from_millis(40);
 /// Name of the sound that is silence; `@` cannot be part of a configured one.
 pub const SILENCE: &str = "@silence";
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
-const ENDLESS: u64 = 0;
+pub(super) const ENDLESS: u64 = 0;
 
 impl Engine {
     pub(super) fn start_flow(&mut self, call: CallId) {
@@ -34,6 +34,9 @@ impl Engine {
     pub(super) fn key_pressed(&mut self, leg: LegId, digit: char, way: media::Way) {
         let now = self.now;
         if !self.legs.get_mut(&leg).is_some_and(|leg| leg.keys.is_new(now, digit, way)) {
+            return;
+        }
+        if self.confirmed_by(leg, digit) {
             return;
         }
         let Some(call) = self.call_of_caller(leg) else { return };
@@ -105,6 +108,7 @@ impl Engine {
                 self.media_do(media::Command::Stop { port });
             }
             ivr::Output::Queue { queue, priority, skills } => self.queue(id, queue, priority, skills),
+            ivr::Output::Transfer { number, ring } => self.transfer(id, &number, ring),
             ivr::Output::HangUp { .. } => self.end_call(id, Cause::FlowEnded),
         }
     }

@@ -43,6 +43,7 @@ pub enum Step {
     Play(PlayStep),
     Menu(MenuStep),
     Queue(QueueStep),
+    Transfer(TransferStep),
     HangUp(HangUpStep),
 }
 
@@ -93,6 +94,19 @@ pub struct QueueStep {
     pub no_staff: String,
     /// Where to go when the expected wait is longer than the queue allows.
     pub long_wait: String,
+}
+
+/// Lets the caller talk with an outside party, called over a trunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferStep {
+    /// In the form of E.164, or a short number that a trunk allows.
+    pub number: String,
+    /// How long the other side may ring (5 s … 5 min).
+    pub ring: Duration,
+    /// Where to go when the called party is busy.
+    pub busy: String,
+    /// Where to go when he does not answer, refuses, or no trunk carries the call.
+    pub failed: String,
 }
 
 /// Says something, if it has prompts, and ends the call.

@@ -5,7 +5,7 @@
 //! start = "welcome"            # the first step
 //! language = "en"              # of the texts; without it, the center's
 //!
-//! [step.welcome]               # what a step does is the one of play, menu, queue, hang_up that it has
+//! [step.welcome]               # what a step does is the one of play, menu, queue, transfer, hang_up that it has
 //! play = "Welcome."            # a text, { text = "…", sound = "name" }, or a list of these
 //! interruptible = true         # default: a key stops it and counts in the next menu
 //! next = "menu"
@@ -29,15 +29,23 @@
 //! long_wait = "busy"           # the expected wait is longer than the queue allows. Default: as refused
 //! otherwise = "busy"           # for those of full, timeout, refused that are not given
 //!
+//! [step.vendor]
+//! transfer = "+4930123456"     # an outside number that a trunk may call
+//! ring = "30s"                 # 5s to 5m: how long it may ring
+//! busy = "busy"                # default: the same as `failed`
+//! failed = "busy"              # no answer, refused, or no trunk carries it
+//!
 //! [step.busy]
 //! hang_up = "Please call again later."   # or true, to say nothing
 //! ```
 
 mod texts;
+mod transfer;
 mod ways;
 
 use super::flow::{Flow, HangUpStep, MenuStep, PlayStep, PromptText, QueueStep, Step, is_key};
-use crate::ids::{FlowId, QueueId, SkillId};
+use crate::center::Trunk;
+use crate::ids::{FlowId, QueueId, SkillId, TrunkId};
 use crate::written::{A_NAME, Page, Place, Problem, Said, Section, Value, is_name, language};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -64,6 +72,8 @@ pub struct Surroundings<'a> {
     pub queues_known: bool,
     /// For flows that name none.
     pub language: &'a str,
+    /// What outside numbers may be called.
+    pub trunks: &'a BTreeMap<TrunkId, Trunk>,
 }
 
 /// A flow that was read, and what is worth telling about it.
@@ -155,10 +165,12 @@ impl<'p> Reader<'p> {
     }
 
     fn step(&mut self, mut section: Section<'p>) -> Option<Step> {
-        let kinds: Vec<&str> = ["play", "menu", "queue", "hang_up"].into_iter().filter(|k| section.has(k)).collect();
+        let kinds: Vec<&str> =
+            ["play", "menu", "queue", "transfer", "hang_up"].into_iter().filter(|k| section.has(k)).collect();
         let [kind] = kinds[..] else {
             let has = if kinds.is_empty() { "none of them".into() } else { kinds.join(" and ") };
-            let message = format!("a step has one of play, menu, queue, hang_up; `{}` has {has}", section.label);
+            let message =
+                format!("a step has one of play, menu, queue, transfer, hang_up; `{}` has {has}", section.label);
             self.page.report(&section.place, message);
             return None;
         };
@@ -166,6 +178,7 @@ impl<'p> Reader<'p> {
             "play" => self.play(&mut section).map(Step::Play),
             "menu" => self.menu(&mut section).map(Step::Menu),
             "queue" => self.queue(&mut section).map(Step::Queue),
+            "transfer" => self.transfer(&mut section).map(Step::Transfer),
             _ => Some(Step::HangUp(self.hang_up(&mut section))),
         };
         section.finish();

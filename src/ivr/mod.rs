@@ -11,6 +11,7 @@
 //!                            ▲  └──────────Digit (stops the prompt)──────▶    "
 //!                            └── again: no key, or a wrong one, up to `retries` times; then `otherwise`
 //!                     queue ──Full, TimedOut, Refused──▶ its branches;   Answered ──▶ (over)
+//!                     transfer ──Busy, Failed──▶ its branches
 //!                     hang_up ──PlayFinished──▶ (over)
 //! ```
 //!
@@ -22,12 +23,13 @@
 pub mod flow;
 pub mod load;
 
-pub use flow::{Flow, HangUpStep, MenuStep, PlayStep, PromptText, QueueStep, Step};
+pub use flow::{Flow, HangUpStep, MenuStep, PlayStep, PromptText, QueueStep, Step, TransferStep};
 
 use crate::ids::{FlowId, QueueId, SkillId};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// What a run is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +42,17 @@ pub enum Input {
     Digit(char),
     /// How the waiting that [`Output::Queue`] asked for went on.
     QueueResult(QueueResult),
+    /// The outside party that [`Output::Transfer`] asked for was not reached.
+    TransferResult(TransferResult),
     /// The deadline has come.
     Timeout,
+}
+
+/// Why a transfer came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferResult {
+    Busy,
+    Failed,
 }
 
 /// How waiting in a queue ended for the flow.
@@ -76,6 +87,9 @@ pub enum Output {
     StopPlaying,
     /// Put the caller into this queue; then say [`Input::QueueResult`]. Skills are the lowest levels that will do.
     Queue { queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8> },
+    /// Call this outside number for the caller, ringing no longer than `ring`, and let them talk; if that fails say
+    /// [`Input::TransferResult`].
+    Transfer { number: String, ring: Duration },
     /// End the call. The run is over.
     HangUp { cause: Cause },
 }
@@ -105,6 +119,7 @@ enum Phase {
     Playing { token: u64 },
     Listening { until: Instant },
     Queued,
+    Transferring,
     Over,
 }
 
@@ -159,7 +174,7 @@ impl Run {
                 matches!(step, Some(Step::Menu(_)) | Some(Step::Play(PlayStep { interruptible: true, .. })))
             }
             Phase::Listening { .. } => true,
-            Phase::New | Phase::Queued | Phase::Over => false,
+            Phase::New | Phase::Queued | Phase::Transferring | Phase::Over => false,
         }
     }
 
@@ -190,6 +205,7 @@ impl Run {
                 self.pressed(flow, key);
             }
             (Input::QueueResult(result), Phase::Queued) => self.queue_said(flow, result),
+            (Input::TransferResult(result), Phase::Transferring) => self.transfer_failed(flow, result),
             (Input::Timeout, Phase::Listening { until }) if *until <= now => self.silent(flow),
             _ => {}
         }
@@ -217,6 +233,7 @@ impl Run {
                 None => self.play(menu.prompts.clone(), true),
             },
             Some(Step::Queue(step)) => self.queue(step),
+            Some(Step::Transfer(step)) => self.transfer(step),
             Some(Step::HangUp(step)) if !step.prompts.is_empty() => self.play(step.prompts.clone(), false),
             Some(Step::HangUp(_)) => self.hang_up(Cause::FlowEnded),
             None => self.hang_up(Cause::StepGone),
@@ -237,6 +254,20 @@ impl Run {
         self.outputs.push_back(Output::Queue { queue, priority: step.priority, skills });
     }
 
+    fn transfer(&mut self, step: &TransferStep) {
+        self.ahead = None;
+        self.phase = Phase::Transferring;
+        self.outputs.push_back(Output::Transfer { number: step.number.clone(), ring: step.ring });
+    }
+
+    fn transfer_failed(&mut self, flow: &Flow, result: TransferResult) {
+        match flow.steps.get(&self.step) {
+            Some(Step::Transfer(step)) if result == TransferResult::Busy => self.enter(flow, step.busy.clone()),
+            Some(Step::Transfer(step)) => self.enter(flow, step.failed.clone()),
+            _ => self.hang_up(Cause::StepGone),
+        }
+    }
+
     fn hang_up(&mut self, cause: Cause) {
         self.phase = Phase::Over;
         self.outputs.push_back(Output::HangUp { cause });
@@ -250,6 +281,7 @@ impl Run {
             Some(Step::HangUp(_)) => self.hang_up(Cause::FlowEnded),
             // A changed flow has made a queue of the step that was playing.
             Some(Step::Queue(step)) => self.queue(step),
+            Some(Step::Transfer(step)) => self.transfer(step),
             None => self.hang_up(Cause::StepGone),
         }
     }

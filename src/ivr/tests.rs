@@ -1,7 +1,9 @@
 //! Callers led through flows, word by word.
 
 use super::*;
+use crate::center::{Server, Trunk};
 use crate::ids::Rng;
+use crate::ids::TrunkId;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -37,7 +39,11 @@ hang_up = { text = "Bye.", sound = "bye" }
 
 fn flow(text: &str) -> Flow {
     let queues = BTreeSet::from([QueueId::new("general")]);
-    let around = load::Surroundings { queues: &queues, queues_known: true, language: "en" };
+    let mut trunk = Trunk::new(TrunkId::new("carrier"));
+    trunk.server = Some(Server { host: "carrier.example".into(), port: None, transport: None });
+    trunk.allowed = vec!["+49".into()];
+    let trunks = BTreeMap::from([(trunk.id.clone(), trunk)]);
+    let around = load::Surroundings { queues: &queues, queues_known: true, language: "en", trunks: &trunks };
     load::load(FlowId::new("f"), "f.toml", text, &around).unwrap().flow
 }
 
@@ -51,6 +57,8 @@ fn tell(run: &mut Run, now: &mut Instant, flow: &Flow, word: &str) {
         "full" => Input::QueueResult(QueueResult::Full),
         "late" => Input::QueueResult(QueueResult::TimedOut),
         "refused" => Input::QueueResult(QueueResult::Refused),
+        "busy" => Input::TransferResult(TransferResult::Busy),
+        "failed" => Input::TransferResult(TransferResult::Failed),
         "agent" => Input::QueueResult(QueueResult::Answered),
         key if key.chars().count() == 1 => Input::Digit(key.chars().next().unwrap()),
         time => {
@@ -69,6 +77,7 @@ fn asked(run: &mut Run) -> String {
         Output::StopPlaying => "stop".into(),
         Output::NothingChosen { why, again } => format!("{why:?}:{}", if again { "again" } else { "last" }),
         Output::Queue { queue, priority, skills } => format!("queue({queue},{priority},{})", skills.len()),
+        Output::Transfer { number, ring } => format!("transfer({number},{})", ring.as_secs()),
         Output::HangUp { cause } => format!("{cause:?}"),
     };
     std::iter::from_fn(|| run.poll()).map(word).collect::<Vec<String>>().join(" ")
@@ -90,6 +99,18 @@ fn check_in(text: &str, inputs: &str, expect: &str) {
         run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
     }
     assert_eq!(last, expect, "{inputs}");
+}
+
+#[test]
+fn a_transfer_that_fails_leads_on() {
+    let text = "version = 1\nstart = \"vendor\"\n[step.vendor]\ntransfer = \"+4930123\"\nring = \"20s\"\nbusy = \"a\"\n\
+                failed = \"b\"\n[step.a]\nhang_up = true\n[step.b]\nplay = \"Nobody.\"\nnext = \"a\"\n";
+    check_in(text, "go", "answer @vendor transfer(+4930123,20)");
+    check_in(text, "go busy", "@a FlowEnded");
+    check_in(text, "go failed heard", "@a FlowEnded");
+    check_in(text, "go 1", "");
+    check_in(text, "go full", "");
+    check_in(text, "go busy failed", "");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::event::{
-    AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, TransferTo,
+    AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, TransferProblem,
+    TransferTo, TrunkMode, TrunkProblem,
 };
 use crate::time::Wall;
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ fn a_line_holds_no_personal_text_and_reads_back() {
         leg: LegId(2),
         line: None,
         by_agent: None,
+        trunk: None,
         language: "en".into(),
         caller: number.clone(),
     });
@@ -93,8 +95,13 @@ const SINCE: [(u32, &str); 2] = [
     (
         2,
         "What.NothingChosen NoChoice.NoKey NoChoice.WrongKey Cause.Stopped What.Transferred TransferTo.Queue \
-         TransferTo.Agent TransferTo.Number Cause.Transferred What.DataAttached What.Disposed PersonalKind.Text \
-         What.DeskEntered What.DeskLeft DivertReason.NoStaff DivertReason.LongWait",
+         TransferTo.Agent TransferTo.Number Cause.Transferred What.DataAttached What.Disposed \
+         PersonalKind.Text What.DeskEntered What.DeskLeft DivertReason.NoStaff DivertReason.LongWait \
+         What.OutsideCalled What.NetworkReached What.TrunkFailed What.OutsideJoined What.TransferFailed \
+         What.TrunkStateChanged What.TrunkRegistered TrunkMode.Unknown TrunkMode.Up TrunkMode.Down \
+         TrunkProblem.Full TrunkProblem.Unreachable TrunkProblem.Overloaded TrunkProblem.Refused \
+         TransferProblem.Busy TransferProblem.NoAnswer TransferProblem.Refused TransferProblem.NoTrunk \
+         Party.Outside Cause.OutsideHungUp",
     ),
 ];
 
@@ -118,6 +125,9 @@ fn a_new_word_raises_the_version() {
         words::<DivertReason>("DivertReason"),
         words::<Party>("Party"),
         words::<TransferTo>("TransferTo"),
+        words::<TransferProblem>("TransferProblem"),
+        words::<TrunkMode>("TrunkMode"),
+        words::<TrunkProblem>("TrunkProblem"),
         words::<Phase>("Phase"),
         words::<Cause>("Cause"),
         words::<PersonalKind>("PersonalKind"),

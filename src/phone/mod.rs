@@ -140,10 +140,11 @@ impl Phone {
         match ask {
             Ask::Register { registrar, expires } => {
                 if let Some(user) = self.settings.account.clone() {
-                    self.sip_do(sip::Command::Register { user, registrar, expires });
+                    let name = String::new();
+                    self.sip_do(sip::Command::Register { name, user, registrar, expires, persists: false });
                 }
             }
-            Ask::Unregister => self.sip_do(sip::Command::Unregister),
+            Ask::Unregister => self.sip_do(sip::Command::Unregister { name: String::new() }),
             Ask::Dial { to, flow } if self.call.is_none() => {
                 let leg = self.sip.next_leg();
                 self.begin(leg, State::Opening { to, flow });
@@ -323,6 +324,10 @@ impl Phone {
             sip::Output::Verify { query, .. } => {
                 self.sip.handle(self.now, sip::Input::Verified { query, ok: false });
             }
+            // A phone holds its own password.
+            sip::Output::Prove { query, .. } => {
+                self.sip.handle(self.now, sip::Input::Proven { query, credentials: None });
+            }
             sip::Output::Event(event) => self.sip_happened(event),
         }
     }
@@ -341,12 +346,12 @@ impl Phone {
             E::Ended { reason, .. } => self.ended(true, reason),
             E::Offered { leg, body } => self.offered(leg, body),
             E::OfferAnswered { body, .. } => self.offer_answered(body.as_ref()),
-            E::Registered { expires } => self.tell(Event::Registered { expires }),
-            E::RegistrationFailed { status } => self.tell(Event::RegistrationFailed { status }),
+            E::Registered { expires, .. } => self.tell(Event::Registered { expires }),
+            E::RegistrationFailed { status, .. } => self.tell(Event::RegistrationFailed { status }),
             E::OfferRefused { .. } => self.offer_refused(),
             E::OfferOutdated { .. } => self.offer_anew(),
             E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
-            E::Info { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
+            E::Info { .. } | E::Probed { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
         }
     }
 

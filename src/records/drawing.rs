@@ -10,6 +10,7 @@ use std::time::Duration;
 
 const CALLER: usize = 0;
 const US: usize = 1;
+const OUTSIDE: &str = "Outside";
 
 /// The events of one call as a ladder: caller, Tierline, and each agent who was rung. Times count from the
 /// arrival. Numbers and keys are shown where the events carry their texts. Empty without events.
@@ -44,6 +45,9 @@ impl Drawing {
                 if let Some(number) = &caller.text {
                     self.ladder.note(time, CALLER, &format!("from {number}"));
                 }
+                if let What::CallArrived { trunk: Some(trunk), .. } = &event.what {
+                    self.ladder.note(time, CALLER, &format!("over trunk {trunk}"));
+                }
             }
             What::CallAnswered { leg } => {
                 self.confirmed.insert(*leg);
@@ -58,6 +62,17 @@ impl Drawing {
                 self.legs.insert(*leg, at);
                 self.ladder.arrow(time, US, at, "INVITE");
                 self.ladder.note(time, US, why);
+            }
+            What::OutsideCalled { leg, number } => {
+                let at = self.ladder.column(OUTSIDE);
+                self.legs.insert(*leg, at);
+                if let Some(number) = &number.text {
+                    self.ladder.note(time, at, &format!("is {number}"));
+                }
+            }
+            What::NetworkReached { leg, trunk } => {
+                let at = self.legs.get(leg).copied().unwrap_or(US);
+                self.ladder.arrow(time, US, at, &format!("INVITE over {trunk}"));
             }
             What::OfferEnded { agent, outcome, .. } => self.offer_ended(time, *agent, *outcome),
             What::Held { leg } => self.says(time, *leg, "hold"),
@@ -116,11 +131,17 @@ impl Drawing {
         let at = match party {
             Party::Caller => CALLER,
             Party::Agent(agent) => self.agent(agent),
+            Party::Outside => self.ladder.column(OUTSIDE),
         };
         let confirmed = self.confirmed.contains(&leg);
         match (party, cause) {
             // How the offer ended says it all.
             (Party::Agent(_), _) if !confirmed => {}
+            (Party::Outside, Cause::NoAnswer | Cause::CallerHungUp) if !confirmed => {
+                self.ladder.arrow(time, US, at, &format!("CANCEL ({})", cause.text()));
+            }
+            (Party::Outside, _) if !confirmed => {}
+            (Party::Outside, Cause::OutsideHungUp) => self.ladder.arrow(time, at, US, "BYE"),
             (Party::Caller, Cause::CallerHungUp) => {
                 self.ladder.arrow(time, at, US, if confirmed { "BYE" } else { "CANCEL" });
             }
@@ -163,6 +184,9 @@ fn remark(what: &What) -> Option<String> {
         What::Established { agent, waited, .. } => {
             format!("talk with agent {agent} (waited {:.1} s)", waited.as_secs_f64())
         }
+        What::TrunkFailed { trunk, why, .. } => format!("trunk {trunk} does not carry it ({why:?})"),
+        What::OutsideJoined { .. } => "talks with the outside party".to_owned(),
+        What::TransferFailed { why } => format!("transfer failed ({why:?})"),
         What::Diverted { queue, why, .. } => format!("leaves queue {queue} ({why:?})"),
         What::CallEnded { cause, phase } => format!("ended: {} ({phase:?})", cause.text()),
         What::Repaired { what } => format!("repaired: {what}"),

@@ -6,6 +6,7 @@
 
 use crate::center::Center;
 use crate::config;
+use crate::ids::TrunkId;
 use crate::sip::digest::{Algorithm, Credentials, ha1};
 use crate::sip::header::Method;
 use anyhow::{Context, Result, bail};
@@ -28,6 +29,8 @@ pub struct Accounts {
     secrets: BTreeMap<String, (String, String)>,
     /// Checked in place of an unknown user's, so that the answer takes as long.
     nobody: (String, String),
+    /// What challenges of carriers are answered with, by trunk.
+    trunks: BTreeMap<String, String>,
 }
 
 /// Accounts with what people must be told about them.
@@ -45,7 +48,11 @@ pub fn default_file(data: &Path) -> PathBuf {
 }
 
 /// Reads, and where it is ours to do so completes, the passwords of all agents.
-pub fn load(center: &Center, file: Option<&Path>, data: &Path) -> Result<Loaded> {
+pub fn load(
+    center: &Center,
+    (file, trunks): (Option<&Path>, &BTreeMap<TrunkId, PathBuf>),
+    data: &Path,
+) -> Result<Loaded> {
     let made_up = file.is_none();
     let file = file.map_or_else(|| default_file(data), Path::to_path_buf);
     let passwords = match made_up {
@@ -55,7 +62,8 @@ pub fn load(center: &Center, file: Option<&Path>, data: &Path) -> Result<Loaded>
             config::passwords(&file, center)?
         }
     };
-    let accounts = Accounts::new(&center.name, &passwords)?;
+    let mut accounts = Accounts::new(&center.name, &passwords)?;
+    accounts.add_trunks(center, trunks)?;
     Ok(Loaded { accounts, file, made_up, passwords })
 }
 
@@ -114,6 +122,19 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
     Ok(passwords)
 }
 
+/// The first line of a trunk's file.
+///
+/// # Errors
+/// It cannot be read, others may read it, or its first line is empty.
+pub fn trunk_password(file: &Path) -> Result<String> {
+    check_mode(file)?;
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read a password from {}", file.display()))?;
+    match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+        Some(line) => Ok(line.to_owned()),
+        None => bail!("{}: the first line must be the trunk's password", file.display()),
+    }
+}
+
 fn write(file: &Path, what: &str, passwords: &BTreeMap<String, String>) -> Result<()> {
     let unfinished = file.with_extension("new");
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -140,7 +161,27 @@ impl Accounts {
             (of(Algorithm::Md5), of(Algorithm::Sha256))
         };
         let secrets = passwords.iter().map(|(user, password)| (user.clone(), both(user, password))).collect();
-        Ok(Accounts { realm: realm.to_owned(), secrets, nobody: both("", &make_up()?) })
+        let (realm, nobody, trunks) = (realm.to_owned(), both("", &make_up()?), BTreeMap::new());
+        Ok(Accounts { realm, secrets, nobody, trunks })
+    }
+
+    /// Takes the passwords of trunks. One that must prove itself to us has the same one there.
+    fn add_trunks(&mut self, center: &Center, files: &BTreeMap<TrunkId, PathBuf>) -> Result<()> {
+        for (id, file) in files {
+            let password = trunk_password(file)?;
+            let Some(user) = center.trunks.get(id).and_then(|trunk| trunk.user.as_deref()) else { continue };
+            if center.trunks[id].accepts_digest {
+                let of = |algorithm| ha1(algorithm, user, &self.realm, &password);
+                self.secrets.insert(user.to_owned(), (of(Algorithm::Md5), of(Algorithm::Sha256)));
+            }
+            self.trunks.insert(id.to_string(), password);
+        }
+        Ok(())
+    }
+
+    /// The password that challenges for this trunk are answered with.
+    pub fn of_trunk(&self, trunk: &str) -> Option<&str> {
+        self.trunks.get(trunk).map(String::as_str)
     }
 
     /// Whether the credentials prove the user that they name. Unknown users cost the same work as known ones: a

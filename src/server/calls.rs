@@ -203,6 +203,12 @@ struct Written {
     code: Option<Code>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<String>,
+    /// The trunk that brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trunk: Option<String>,
+    /// When an outside party and the caller began to talk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transferred: Option<String>,
     arrived: String,
     answered: Option<String>,
     ended: Option<String>,
@@ -241,6 +247,8 @@ impl From<&(CallRecord, Option<Code>)> for Written {
             by_agent: record.by_agent,
             code: *code,
             caller: record.caller.text.as_deref().map(str::to_string),
+            trunk: record.trunk.as_ref().map(ToString::to_string),
+            transferred: record.transferred.map(|at| at.to_string()),
             arrived: record.arrived.to_string(),
             answered: record.answered.map(|at| at.to_string()),
             ended: record.ended.map(|at| at.to_string()),

@@ -17,6 +17,7 @@ use super::store::Store;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
 use crate::sip;
+use crate::sip::digest::Login;
 use crate::stats::Stats;
 use crate::time::Instant;
 use anyhow::Context;
@@ -196,6 +197,14 @@ impl Driver {
                     self.log(std::mem::take(&mut events)); // the answer makes events of its own
                     let ok = self.outlets.accounts.verify(&credentials, &method);
                     self.door(Input::Sip(sip::Input::Verified { query, ok }));
+                }
+                Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
+                    self.log(std::mem::take(&mut events));
+                    let password = self.outlets.accounts.of_trunk(&held);
+                    let answer =
+                        |password| challenge.answer(Login { user: &user, password }, &method, &uri, 1, &cnonce);
+                    let credentials = password.map(answer);
+                    self.door(Input::Sip(sip::Input::Proven { query, credentials }));
                 }
                 Output::Resolve { query, uri } => (self.outlets.resolve)(query, uri),
                 Output::Reply { id, result } => self.outlets.replies.tell(id, result, self.last_seq),

@@ -32,7 +32,7 @@ pub mod web;
 
 use crate::command::{Actor, Ask, Command};
 use crate::config::{self, Loaded};
-use crate::engine::{Configuration, Engine, Input, SILENCE, Start};
+use crate::engine::{Configuration, Engine, Input, RINGING, SILENCE, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
@@ -115,6 +115,8 @@ pub fn check(config: Option<&Path>) -> Result<bool> {
         Some(by) => println!("note: process {by} serves from {}; ports were not tried", loaded.server.data.display()),
         None => wrong.extend(opening::lacking(&loaded.file, &loaded.needs(), runtime.handle())),
     }
+    let trunks = loaded.server.trunk_passwords.values().filter_map(|file| accounts::trunk_password(file).err());
+    wrong.extend(trunks.map(|why| format!("{why:#}")));
     if !wrong.is_empty() {
         eprintln!("{}", wrong.join("\n"));
         return Ok(false);
@@ -126,8 +128,9 @@ pub fn check(config: Option<&Path>) -> Result<bool> {
 fn good(loaded: &Loaded) -> String {
     let center = &loaded.center;
     let counts = [(center.lines.len(), "line"), (center.queues.len(), "queue"), (center.agents.len(), "agent")];
-    let counts = counts.map(|(n, what)| counted(n, what)).join(", ");
-    format!("{}: {} can be served: {counts}", loaded.file, center.name)
+    let trunks = Some((center.trunks.len(), "trunk")).filter(|(n, _)| *n > 0);
+    let counts: Vec<_> = counts.into_iter().chain(trunks).map(|(n, what)| counted(n, what)).collect();
+    format!("{}: {} can be served: {}", loaded.file, center.name, counts.join(", "))
 }
 
 fn refuse(why: &dyn std::fmt::Display) -> Outcome {
@@ -336,7 +339,7 @@ fn engine_settings(
         media_address: loaded.server.media.advertised,
         terms: loaded.server.media.terms.clone(),
     };
-    let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE]);
+    let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE, RINGING]);
     let names = names.filter_map(|name| Some((name.to_owned(), sounds.find(name)?)));
     let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
     Ok((start, Configuration { center, flows, sounds: names.collect() }))

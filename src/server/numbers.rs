@@ -11,9 +11,11 @@ use super::signaling::streams::Streams;
 use super::store::Store;
 use crate::acd;
 use crate::engine::Engine;
+use crate::ids::TrunkId;
 use crate::media;
 use crate::sip;
 use crate::stats::{Sample, Stats};
+use crate::trunk::{self, TrunkState};
 use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,13 +64,14 @@ impl Exporter {
         let (answer, said) = channel();
         let look = move |engine: &Engine| {
             let sip = engine.sip().stats().clone();
-            _ = answer.send((sip, engine.router().stats(), engine.is_draining()));
+            let trunks = engine.trunks().numbers().map(|(id, numbers)| (id.clone(), numbers)).collect();
+            _ = answer.send((sip, engine.router().stats(), engine.is_draining(), trunks));
         };
         let sent = self.inbox.send(Message::Look(Box::new(look))).is_ok();
         match said.recv_timeout(PATIENCE) {
-            Ok((sip, router, draining)) if sent => {
+            Ok((sip, router, draining, trunks)) if sent => {
                 let drain = Sample::gauge("tierline_draining", "1 while no new calls are taken.", &[], flag(draining));
-                [of_sip(&sip), of_router(&router), vec![drain]].concat()
+                [of_sip(&sip), of_router(&router), of_trunks(trunks), vec![drain]].concat()
             }
             _ => Vec::new(),
         }
@@ -127,6 +130,40 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
         Sample::counter("tierline_sip_refusals_total", help, &[("reason", why.clone())], *n)
     });
     samples.extend(refusals);
+    samples
+}
+
+fn of_trunks(trunks: Vec<(TrunkId, trunk::Numbers)>) -> Vec<Sample> {
+    trunks.iter().flat_map(|(id, numbers)| of_trunk(id.as_str(), numbers)).collect()
+}
+
+fn of_trunk(trunk: &str, numbers: &trunk::Numbers) -> Vec<Sample> {
+    let label = || [("trunk", trunk.to_owned())];
+    let mut samples = Vec::new();
+    for (state, name) in [(TrunkState::Unknown, "unknown"), (TrunkState::Up, "up"), (TrunkState::Down, "down")] {
+        let labels = [("trunk", trunk.to_owned()), ("state", name.to_owned())];
+        let help = "1 for the state of the trunk's server, as OPTIONS and calls tell.";
+        samples.push(Sample::gauge("tierline_trunk_state", help, &labels, flag(numbers.state == state)));
+    }
+    if let Some(holds) = numbers.registered {
+        let help = "1 while our registration at the trunk holds.";
+        samples.push(Sample::gauge("tierline_trunk_registered", help, &label(), flag(holds)));
+    }
+    let help = "Calls that went on to another trunk, or to none, because this one did not carry them.";
+    samples.push(Sample::counter("tierline_trunk_failures_total", help, &label(), numbers.failures));
+    for (way, counted) in [("in", numbers.incoming), ("out", numbers.outgoing)] {
+        let labels = [("trunk", trunk.to_owned()), ("direction", way.to_owned())];
+        let running = f64::from(counted.calls);
+        samples.push(Sample::gauge("tierline_trunk_calls", "Calls over the trunk that run.", &labels, running));
+        let help = "Calls that the trunk's limits let through.";
+        samples.push(Sample::counter("tierline_trunk_calls_total", help, &labels, counted.seized));
+        for (reason, n) in [("calls", counted.refused_calls), ("rate", counted.refused_rate)] {
+            let [of, direction] = labels.clone();
+            let labels = [of, direction, ("reason", reason.to_owned())];
+            let help = "Calls that the trunk's limits refused.";
+            samples.push(Sample::counter("tierline_trunk_refused_total", help, &labels, n));
+        }
+    }
     samples
 }
 

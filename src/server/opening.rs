@@ -4,7 +4,7 @@
 use super::signaling::tls::Tls;
 use super::{accounts, cti, signaling, speech, store};
 use crate::config::{Loaded, Needs};
-use crate::engine::SILENCE;
+use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
 use crate::written::Problem;
@@ -38,7 +38,8 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let store = missing.unless(store::Store::open(&server.data, server.node));
     // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
-    let accounts = (ours || file.is_some()).then(|| accounts::load(&loaded.center, file, &server.data));
+    let accounts =
+        (ours || file.is_some()).then(|| accounts::load(&loaded.center, (file, &server.trunk_passwords), &server.data));
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
     let cti = open_cti(loaded, ours, runtime, &mut missing);
     let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
@@ -160,9 +161,19 @@ fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
     }
     let (mut sounds, mut missing) = (media::Sounds::default(), Missing::default());
     sounds.add_samples(SILENCE, &[0; 160]);
+    sounds.add_samples(RINGING, &ringing());
     for (name, wav) in &gathered.wavs {
         let added = sounds.add_wav(name, wav);
         missing.unless(added.map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}")));
     }
     if missing.0.is_empty() { Ok(sounds) } else { bail!(missing.0.join("\n")) }
+}
+
+/// The ringing tone of Europe (ITU-T E.180): 425 Hz, a second of it and four of silence.
+fn ringing() -> Vec<i16> {
+    let sample = |n: u32| match n {
+        0..8_000 => ((f64::from(n) * 425.0 / 8_000.0 * std::f64::consts::TAU).sin() * 4_000.0) as i16,
+        _ => 0,
+    };
+    (0..40_000).map(sample).collect()
 }

@@ -111,7 +111,7 @@ impl Desk {
         sip_config.keepalive = None;
         let mut identity = NameAddr::new(Uri::sip(&user, Host::from(server.ip()), None));
         identity.display.clone_from(&settings.caller);
-        let account = settings.password.clone().map(|password| Account { user, password });
+        let account = settings.password.as_deref().map(|password| Account::new(&user, password));
         let phone_settings = phone::Settings {
             sip: sip_config,
             identity,

@@ -141,6 +141,10 @@ impl Books {
                 let new = call.offers.insert(*reservation);
                 tally.must(Check::OfferEndsOnce, new, || format!("{reservation} is delivered twice"));
             }
+            What::OutsideCalled { leg, .. } => {
+                let new = call.legs.insert(*leg);
+                tally.must(Check::LegClearedOnce, new, || format!("{leg} of an outside party is called twice"));
+            }
             What::OfferEnded { reservation, outcome, work, .. } => {
                 let open = call.offers.remove(reservation);
                 tally

@@ -52,6 +52,8 @@ pub enum Check {
     PeerHangsUp,
     /// No phone rings for ever.
     RingingEnds,
+    /// What a trunk has in use are the legs that run over it, no more than it may; an outside party is in one call.
+    TrunksAgree,
     /// No phone that has left a request unanswered is offered a call.
     DeadNotRung,
     /// In the end there are no calls, timers, ports or dialogs left.
@@ -59,7 +61,7 @@ pub enum Check {
 }
 
 impl Check {
-    pub const ALL: [Check; 22] = [
+    pub const ALL: [Check; 23] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -80,6 +82,7 @@ impl Check {
         Check::TalkersHear,
         Check::PeerHangsUp,
         Check::RingingEnds,
+        Check::TrunksAgree,
         Check::DeadNotRung,
         Check::Quiet,
     ];

@@ -98,6 +98,12 @@ impl World {
         match output {
             Output::Sip { flow, bytes } => self.send(ENGINE, flow.remote, bytes),
             Output::Verify { query, credentials, method } => self.verify(query, &credentials, &method),
+            Output::Prove { query, user, challenge, method, uri, cnonce, .. } => {
+                let password = parties::password(&user);
+                let login = digest::Login { user: &user, password: &password };
+                let credentials = Some(challenge.answer(login, &method, &uri, 1, &cnonce));
+                self.engine_gets(Input::Sip(sip::Input::Proven { query, credentials }));
+            }
             Output::Resolve { query, .. } => {
                 self.engine_gets(Input::Sip(sip::Input::Resolved { query, flows: Vec::new() }));
             }

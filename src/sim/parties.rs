@@ -89,7 +89,7 @@ impl World {
         let settings = phone::Settings {
             sip,
             identity: NameAddr::new(Uri::sip(&user, Host::from(host), None)),
-            account: agent.then(|| Account { user: user.clone(), password: secret }),
+            account: agent.then(|| Account::new(&user, &secret)),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             manner,
             plane: 0,
@@ -341,6 +341,9 @@ impl World {
             What::Disposed { disposition, .. } => format!("disposed: {disposition}"),
             What::PhoneReachable { agent, reachable: false } => format!("agent {agent}: the phone does not answer"),
             What::PhoneReachable { agent, reachable: true } => format!("agent {agent}: the phone answers again"),
+            What::TrunkFailed { trunk, why, .. } => format!("{trunk} does not carry it: {why:?}"),
+            What::OutsideJoined { .. } => "joins caller and outside party".to_owned(),
+            What::TransferFailed { why } => format!("transfer failed: {why:?}"),
             What::DrainStarted => "drains".to_owned(),
             _ => return,
         };

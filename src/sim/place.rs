@@ -1,15 +1,21 @@
 //! The support center that is simulated: one line, a menu, two queues, as many agents as wanted.
 
-use crate::center::{Agent, Center, Limits, Line, Membership, Queue, ShortCodes, WrapUp};
-use crate::engine::{Configuration, SILENCE};
-use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId};
-use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step};
+use crate::center::{
+    Agent, Center, Form, Identity, Limits, Line, Membership, NumberPlan, Queue, Server, Share, ShortCodes, Trunk,
+    WrapUp,
+};
+use crate::engine::{Configuration, RINGING, SILENCE};
+use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId, TrunkId};
+use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, QueueStep, Step, TransferStep};
 use crate::media::SoundId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What callers dial.
 pub const LINE: &str = "100";
+/// What callers dial to be put through to an outside party, where there are carriers for that, and his number.
+pub const VENDOR_LINE: &str = "300";
+pub const VENDOR: &str = "+4940123456";
 /// What agents dial to take calls, and to take none.
 pub const READY: &str = "*50";
 pub const NOT_READY: &str = "*51";
@@ -21,7 +27,7 @@ pub const RING: Duration = Duration::from_secs(18);
 pub const WRAP_UP: Duration = Duration::from_secs(15);
 
 /// Every sound, with its length in milliseconds.
-const SOUNDS: [(&str, u64); 9] = [
+const SOUNDS: [(&str, u64); 10] = [
     ("welcome", 3_000),
     ("menu", 5_000),
     ("wrong-key", 1_500),
@@ -31,11 +37,13 @@ const SOUNDS: [(&str, u64); 9] = [
     ("ready", 1_200),
     ("not-ready", 1_200),
     (SILENCE, 20),
+    (RINGING, 5_000),
 ];
 
 /// The configuration of a center with so many agents.
 pub fn configuration(agents: u32) -> Configuration {
     let center = Center {
+        trunks: BTreeMap::new(),
         name: "tierline".to_owned(),
         domains: Vec::new(),
         time_zone: "UTC".to_owned(),
@@ -50,9 +58,14 @@ pub fn configuration(agents: u32) -> Configuration {
             not_ready: NOT_READY.to_owned(),
             ready_sound: "ready".to_owned(),
             not_ready_sound: "not-ready".to_owned(),
+            confirm_sound: String::new(),
         },
         limits: Limits { calls: 20_000, silence: Duration::from_secs(30), drain: Duration::from_secs(300) },
     };
+    // Every second one of the first callers comes over a trunk; the very first one does not.
+    let callers = (0..64).map(|n| super::parties::address(agents + 1 + 2 * n).ip().to_string()).collect::<Vec<_>>();
+    let carrier = trunk("carrier", &callers.iter().map(String::as_str).collect::<Vec<_>>(), 50);
+    let center = Center { trunks: BTreeMap::from([(carrier.id.clone(), carrier)]), ..center };
     let sounds = SOUNDS.iter().zip(0..).map(|((name, _), id)| ((*name).to_owned(), SoundId(id)));
     Configuration { center, flows: BTreeMap::from([(FlowId::new("main"), flow())]), sounds: sounds.collect() }
 }
@@ -75,6 +88,58 @@ fn line() -> Line {
         time_zone: "UTC".to_owned(),
         language: "en".to_owned(),
     }
+}
+
+/// A carrier whose calls come from these addresses, for so many calls at once each way; it leads nowhere yet.
+pub fn trunk(name: &str, addresses: &[&str], calls: u32) -> Trunk {
+    let peers = addresses.iter().map(|address| address.parse().expect("an address"));
+    let share = Share { calls, rate: 1_000 };
+    let numbers = NumberPlan {
+        country: "49".to_owned(),
+        national: "0".to_owned(),
+        international: "00".to_owned(),
+        short: 6,
+        bare: false,
+        form: Form::E164,
+    };
+    Trunk {
+        id: TrunkId::new(name),
+        peers: peers.collect(),
+        server: None,
+        user: None,
+        accepts_digest: false,
+        register: None,
+        order: 10,
+        weight: 1,
+        incoming: share,
+        outgoing: share,
+        options: None,
+        identity: Identity { number: None, shows_caller: false, asserts: false },
+        numbers,
+        allowed: Vec::new(),
+        denied: Vec::new(),
+    }
+}
+
+/// What [`VENDOR_LINE`]'s callers are led to: an outside number, over carriers at these addresses, tried in this order.
+pub fn add_vendor(configuration: &mut Configuration, carriers: &[(String, std::net::SocketAddr)]) {
+    let Configuration { center, flows, .. } = configuration;
+    for ((name, at), order) in carriers.iter().zip(0..) {
+        let (host, port, transport) = (at.ip().to_string(), Some(at.port()), None);
+        let mut trunk = trunk(name, &[&at.to_string()], 50);
+        (trunk.server, trunk.order) = (Some(Server { host, port, transport }), order);
+        trunk.allowed = vec!["+49".to_owned()];
+        center.trunks.insert(trunk.id.clone(), trunk);
+    }
+    let (vendor, id) = (FlowId::new("vendor"), LineId::new("vendor"));
+    let transfer =
+        TransferStep { number: VENDOR.to_owned(), ring: RING, busy: "busy".to_owned(), failed: "menu".to_owned() };
+    let mut flow = flow();
+    flow.steps.insert("vendor".to_owned(), Step::Transfer(transfer));
+    (flow.id, flow.start) = (vendor.clone(), "vendor".to_owned());
+    let line = Line { id: id.clone(), numbers: vec![VENDOR_LINE.to_owned()], flow: vendor.clone(), ..line() };
+    center.lines.insert(id, line);
+    flows.insert(vendor, flow);
 }
 
 fn queue(name: &str) -> Queue {
@@ -102,6 +167,8 @@ fn agent(n: u32) -> Agent {
         name: format!("Agent {n}"),
         queues: queues.iter().map(|name| (QueueId::new(name), Membership::default())).collect(),
         skills: BTreeMap::from([(SkillId::new("expert"), level)]),
+        number: None,
+        confirm: false,
     }
 }
 

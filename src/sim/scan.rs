@@ -8,6 +8,7 @@ use crate::engine::{Engine, Leg};
 use crate::event::{Event, OfferOutcome, Party, What};
 use crate::ids::{AgentId, PortId, ReservationId, WorkId};
 use crate::time::Instant;
+use crate::trunk::Way;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Looks at everything, and remembers who refused what.
@@ -42,6 +43,7 @@ impl Scan {
         reserved_rings(engine, center, tally);
         busy_talks(engine, center, tally);
         bridges(engine, planes, tally);
+        trunks(engine, center, tally);
         let sound = engine.router().check();
         tally.must(Check::RouterSound, sound.is_ok(), || sound.err().unwrap_or_default());
     }
@@ -127,12 +129,34 @@ fn busy_talks(engine: &Engine, center: &Center, tally: &mut Tally) {
     });
 }
 
+fn trunks(engine: &Engine, center: &Center, tally: &mut Tally) {
+    let mut wrong = None;
+    for trunk in center.trunks.values() {
+        for (way, share) in [(Way::In, trunk.incoming), (Way::Out, trunk.outgoing)] {
+            let legs = engine.legs().filter(|leg| leg.trunk.as_ref() == Some(&(trunk.id.clone(), way))).count();
+            let (used, most) = (engine.trunks().in_use(&trunk.id, way) as usize, share.calls as usize);
+            if legs != used || used > most {
+                wrong = Some(format!("{} {way:?}: {legs} legs, {used} in use, {most} may be", trunk.id));
+            }
+        }
+    }
+    for leg in engine.legs().filter(|leg| leg.party == Party::Outside) {
+        let calls = engine.calls().filter(|call| call.outside.is_some_and(|outside| outside.leg == leg.id)).count();
+        if calls != 1 {
+            wrong = Some(format!("the outside party of {} is in {calls} calls", leg.id));
+        }
+    }
+    tally.must(Check::TrunksAgree, wrong.is_none(), || wrong.unwrap_or_default());
+}
+
 fn bridges(engine: &Engine, planes: &StandIn, tally: &mut Tally) {
     let ports: BTreeMap<_, PortId> = engine.legs().map(|leg| (leg.id, leg.port)).collect();
     let mut expected: BTreeMap<PortId, PortId> = BTreeMap::new();
     for call in engine.calls() {
-        let Some(talk) = call.conversation.as_ref().filter(|talk| talk.held_by.is_none()) else { continue };
-        if let (Some(a), Some(b)) = (ports.get(&call.caller), ports.get(&talk.leg)) {
+        let agent = call.conversation.as_ref().filter(|talk| talk.held_by.is_none()).map(|talk| talk.leg);
+        let outside = call.outside.filter(|outside| outside.talking).map(|outside| outside.leg);
+        let Some(other) = agent.or(outside) else { continue };
+        if let (Some(a), Some(b)) = (ports.get(&call.caller), ports.get(&other)) {
             expected.insert(*a, *b);
             expected.insert(*b, *a);
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! agents 2
 //! keepalive 20
+//! trunk first is caller2
 //! phone 1001 describes early updates early
 //! lose 1 200 OK from Tierline
 //! at 0.5 1001 registers
@@ -14,10 +15,11 @@
 //! People are `caller`, `caller2` …, and agents by number. They do nothing but what the script says.
 
 use super::ladder::{self, Trace};
-use super::parties::Party;
+use super::parties::{Party, address};
 use super::people::{Act, Person};
 use super::{Due, Options, World, place};
 use crate::command;
+use crate::engine::Input;
 use crate::ids::{AgentId, QueueId};
 use crate::phone::{Ask, Manner};
 use crate::time::Instant;
@@ -62,6 +64,8 @@ pub struct Script {
     agents: u32,
     /// The pause between two OPTIONS to a phone; none are sent without it.
     keepalive: Option<Duration>,
+    /// Carriers, in the order in which they are tried, and whose phones they are.
+    trunks: Vec<(String, u32)>,
     losses: Vec<Loss>,
     /// Phones that use SIP in their own manner, and after how many seconds their sessions expire.
     manners: Vec<(u32, Manner, Option<Duration>)>,
@@ -163,6 +167,7 @@ impl Script {
                 let (manner, expires) = manner(manners)?;
                 self.manners.push((self.person(who)?, manner, expires));
             }
+            ["trunk", name, "is", who] => self.trunks.push(((*name).to_owned(), self.person(who)?)),
             ["lose", times, label @ .., "from", who] => {
                 let times = times.parse().map_err(|_| "how many times?")?;
                 self.losses.push(Loss { times, label: label.join(" "), from_us: *who == ladder::US });
@@ -173,7 +178,7 @@ impl Script {
                 let deed = self.deed(deed)?;
                 self.deeds.push((at, deed));
             }
-            _ => return Err("expected `agents`, `keepalive`, `phone`, `lose` or `at`".to_owned()),
+            _ => return Err("expected `agents`, `keepalive`, `phone`, `trunk`, `lose` or `at`".to_owned()),
         }
         Ok(())
     }
@@ -196,6 +201,7 @@ impl Script {
             [who, "presses", keys] => (who, Did::Presses((*keys).to_owned())),
             [who, "answers"] => (who, Did::Answers),
             [who, "declines"] => (who, Did::Declines(486)),
+            [who, "declines", status] => (who, Did::Declines(status.parse().map_err(|_| "with which status?")?)),
             [who, "hangs", "up"] => (who, Did::HangsUp),
             [who, "vanishes"] => (who, Did::Vanishes),
             [who, "holds"] => (who, Did::Hold(true)),
@@ -238,6 +244,7 @@ impl World {
             Deed::Person(key, _) => Some(*key),
             _ => None,
         }));
+        people.extend(script.trunks.iter().map(|(_, key)| *key));
         people.sort_unstable();
         people.dedup();
         let (agents, callers): (Vec<u32>, Vec<u32>) = people.iter().partition(|key| **key < script.agents);
@@ -251,6 +258,12 @@ impl World {
         }
         for (place, (at, _)) in script.deeds.iter().enumerate() {
             self.at(Instant::ZERO + *at, Due::Script(place));
+        }
+        if !script.trunks.is_empty() {
+            let carriers: Vec<_> = script.trunks.iter().map(|(name, key)| (name.clone(), address(*key))).collect();
+            place::add_vendor(&mut self.configuration, &carriers);
+            self.engine_gets(Input::Configured(Box::new(self.configuration.clone())));
+            script.trunks.iter().for_each(|(_, key)| self.boot(*key, true));
         }
         self.script = Running { script };
     }
@@ -334,7 +347,7 @@ mod tests {
         check("at 1 caller sings", "line 1: nobody can do this: `at 1 caller sings`");
         check(
             "in 1 caller dials 100",
-            "line 1: expected `agents`, `keepalive`, `phone`, `lose` or `at`: `in 1 caller dials 100`",
+            "line 1: expected `agents`, `keepalive`, `phone`, `trunk`, `lose` or `at`: `in 1 caller dials 100`",
         );
     }
 }

@@ -29,7 +29,8 @@ impl Endpoint {
             response.headers.push(Name::RetryAfter, seconds.to_string());
             return self.respond(now, key, &Method::Invite, response);
         }
-        let claimed = self.claimed_user(&request);
+        let trunk = self.trunk_at(flow);
+        let claimed = self.claimed_user(&request).filter(|_| trunk.is_none());
         match self.proof(now, &request, flow) {
             Proof::Malformed(why) => self.refuse_malformed(now, key, &request, why),
             Proof::Stale => self.challenge_stale(now, key, &request, flow),
@@ -41,6 +42,9 @@ impl Endpoint {
                     let number = self.ask(query, credentials, Method::Invite);
                     self.serving.insert(key, Serving::Query(number));
                 }
+            }
+            Proof::Missing if let Some(trunk) = trunk => {
+                self.invited(now, (key, flow), request, Source::Trunk(trunk));
             }
             Proof::Missing if claimed.is_some() => self.challenge(now, key, &request, flow, false),
             Proof::Missing => self.invited(now, (key, flow), request, Source::Stranger),
@@ -127,8 +131,9 @@ impl Endpoint {
             None => return,
         };
         self.serving.remove(&key);
+        let trunk = self.config.trunk_users.get(&proof.username).filter(|_| is_call).cloned();
         let who = (flow.remote.ip(), proof.username.as_str());
-        if !ok || !self.config.users.contains(who.1) {
+        if !ok || trunk.is_none() && !self.config.users.contains(who.1) {
             self.count_unproven(now, Unproven::Wrong, who);
             return self.challenge(now, key, &request, flow, false);
         }
@@ -136,7 +141,8 @@ impl Endpoint {
         if !self.auth.spend((now, flow.remote.ip()), self.config.nonce_life, &proof) {
             self.challenge_stale(now, key, &request, flow);
         } else if is_call {
-            self.invited(now, (key, flow), *request, Source::User(proof.username));
+            let source = trunk.map_or(Source::User(proof.username), Source::Trunk);
+            self.invited(now, (key, flow), *request, source);
         } else {
             self.register(now, key, flow, &request, proof);
         }

@@ -16,12 +16,12 @@
 //! A command for a leg that is no more does nothing: its end and the command crossed.
 
 use super::dialog::DialogRecord;
-use super::digest::Credentials;
+use super::digest::{Challenge, Credentials};
 use super::header::{Method, NameAddr};
 use super::registrar::Binding;
 use super::settings::Config;
 use super::uri::Uri;
-use crate::ids::LegId;
+use crate::ids::{LegId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -110,6 +110,11 @@ pub enum Input {
         query: u64,
         ok: bool,
     },
+    /// The answer to [`Output::Prove`]; none if nothing is held under that name.
+    Proven {
+        query: u64,
+        credentials: Option<Credentials>,
+    },
     /// The answer to [`Output::Resolve`], best first; empty if there is none.
     Resolved {
         query: u64,
@@ -132,6 +137,16 @@ pub enum Output {
         query: u64,
         credentials: Credentials,
         method: Method,
+    },
+    /// What answers this challenge for `user`, whose password is held under `held`?
+    Prove {
+        query: u64,
+        held: String,
+        user: String,
+        challenge: Challenge,
+        method: Method,
+        uri: String,
+        cnonce: String,
     },
     /// Where is this (RFC 3263)? Asked only of host names.
     Resolve {
@@ -160,6 +175,8 @@ impl Body {
 pub enum Source {
     /// One of [`Config::users`], proven by Digest.
     User(String),
+    /// One of our trunks, known by its address or proven by Digest.
+    Trunk(TrunkId),
     /// Anybody.
     Stranger,
 }
@@ -174,11 +191,26 @@ pub struct Reason {
     pub text: String,
 }
 
-/// A name and password to answer challenges with.
+/// A name and what answers challenges for it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     pub user: String,
-    pub password: String,
+    pub secret: Secret,
+}
+
+/// Where a password is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Secret {
+    /// Here: a phone knows its own.
+    Password(String),
+    /// With the shell, under this name: it is asked for each answer ([`Output::Prove`]).
+    Held(String),
+}
+
+impl Account {
+    pub fn new(user: &str, password: &str) -> Account {
+        Account { user: user.to_owned(), secret: Secret::Password(password.to_owned()) }
+    }
 }
 
 impl std::fmt::Debug for Account {
@@ -229,11 +261,13 @@ pub enum Command {
     RefuseOffer { leg: LegId, status: u16 },
     /// What becomes of the call that `Referred` asked for: `status` 100 … 699, a final one ends the matter.
     ReferProgress { leg: LegId, status: u16 },
-    /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration at a time.
-    /// `expires` in seconds.
-    Register { user: Account, registrar: Uri, expires: u32 },
-    /// `Registered { expires: 0 }` follows, or `RegistrationFailed`; nothing if there is no registration.
-    Unregister,
+    /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration of each `name`.
+    /// `expires` in seconds. `persists`: it is never given up, whatever the registrar says.
+    Register { name: String, user: Account, registrar: Uri, expires: u32, persists: bool },
+    /// `Registered { expires: 0 }` follows, or `RegistrationFailed`; nothing if there is no such registration.
+    Unregister { name: String },
+    /// One OPTIONS outside of any call; `Probed` with `id` answers.
+    Probe { id: u64, uri: Uri },
     /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE. The CSeq leaves a gap,
     /// since requests may have followed what was written down.
     Restore { leg: LegId, dialog: DialogRecord },
@@ -312,8 +346,8 @@ pub enum Event {
         call_id: String,
         /// The caller wants to take the place of this leg's peer (RFC 3891): if he may, end that leg after `Answer`.
         replaces: Option<LegId>,
-        /// Identity and routing fields that came along: P-Asserted-Identity, Privacy, Diversion, History-Info,
-        /// Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
+        /// Identity and routing fields that came along: To, P-Asserted-Identity, Privacy, Diversion,
+        /// History-Info, Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
     },
     /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit. An
@@ -405,10 +439,18 @@ pub enum Event {
     },
     /// Our registration holds for `expires` seconds; 0 after `Unregister`.
     Registered {
+        name: String,
         expires: u32,
     },
-    /// 408 if nobody answered. After 408 and 5xx it is tried again by itself, after other codes it is given up.
+    /// 408 if nobody answered. After 408 and 5xx, and if it persists, it is tried again by itself; after other codes it
+    /// is given up.
     RegistrationFailed {
+        name: String,
         status: u16,
+    },
+    /// The answer to `Probe`: any, or none.
+    Probed {
+        id: u64,
+        answered: bool,
     },
 }

@@ -155,7 +155,7 @@ impl Endpoint {
         let from = request.headers.from().ok()?.uri;
         let user = from.user_decoded();
         let here = self.is_ours(&from.host) || from.host == request.uri.host;
-        (self.config.users.contains(&user) && here).then_some(user)
+        (self.config.users.contains(&user) && here).then_some(user).or_else(|| self.claimed_trunk(request))
     }
 
     /// Whether a host name or address means this endpoint.
@@ -172,15 +172,8 @@ impl Endpoint {
     }
 }
 
-/// A second try with credentials, if `response` is a challenge that `account` can answer. The CSeq is one higher;
-/// the Via is left to the transaction.
-pub(super) fn answered(
-    mut request: Request,
-    response: &Response,
-    account: &super::Account,
-    attempt: u8,
-    rng: &mut Rng,
-) -> Option<Request> {
+/// The challenge in `response`, if it is one that can be answered, and the field for the answer.
+pub(super) fn challenge_in(request: &Request, response: &Response, attempt: u8) -> Option<(Challenge, Name)> {
     let (asks, answers) = match response.status {
         401 => (Name::WwwAuthenticate, Name::Authorization),
         407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
@@ -191,9 +184,11 @@ pub(super) fn answered(
     if attempt >= MAX_ATTEMPTS || (request.headers.has(&answers) && !challenge.stale) {
         return None;
     }
-    let login = super::digest::Login { user: &account.user, password: &account.password };
-    let cnonce = rng.hex(8);
-    let credentials = challenge.answer(login, &request.method, &request.uri.text(), 1, &cnonce);
+    Some((challenge, answers))
+}
+
+/// A second try with credentials. The CSeq is one higher; the Via is left to the transaction.
+pub(super) fn answered(mut request: Request, answers: Name, credentials: &Credentials) -> Option<Request> {
     request.headers.remove_top_via();
     request.headers.remove(&answers);
     request.headers.push(answers, credentials.to_string());

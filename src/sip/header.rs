@@ -30,6 +30,11 @@ pub struct NameAddr {
     pub params: Params,
 }
 
+/// The values of a field that is a list, as they stand in it.
+pub fn list(field: &str) -> impl Iterator<Item = &str> {
+    super::grammar::pieces(field, b',')
+}
+
 impl NameAddr {
     pub fn new(uri: Uri) -> NameAddr {
         NameAddr { display: None, uri, params: Params::default() }

@@ -11,6 +11,7 @@ use super::route::Hop;
 use super::transaction::{Errand, Purpose};
 use super::uri::Uri;
 use crate::time::Instant;
+use std::net::SocketAddr;
 
 impl Endpoint {
     /// Begins to ask phones of this user that are not asked yet, each at its own moment of the period.
@@ -43,7 +44,18 @@ impl Endpoint {
         }
         let Some(binding) = self.registrar.by_number(number) else { return };
         let (uri, flow) = (binding.contact.uri.clone(), binding.flow);
-        let at = self.advertised(flow);
+        let mut request = self.options(uri, self.advertised(flow));
+        self.lead_to(&mut request, flow);
+        self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));
+    }
+
+    /// `Command::Probe`.
+    pub(super) fn probe(&mut self, now: Instant, id: u64, uri: Uri) {
+        let request = self.options(uri.clone(), self.config.listeners[0].advertised);
+        self.dispatch(now, request, Hop::Toward(uri, None), Errand::new(Purpose::Probe(id)));
+    }
+
+    fn options(&mut self, uri: Uri, at: SocketAddr) -> Request {
         let mut from = NameAddr::new(Uri::sip("", at.ip().into(), Some(at.port())));
         from.set_tag(&self.tag());
         let mut request = Request::new(Method::Options, uri.clone());
@@ -53,7 +65,6 @@ impl Endpoint {
         headers.push(Name::To, NameAddr::new(uri).text());
         headers.push(Name::CallId, self.rng.hex(12));
         headers.push(Name::CSeq, "1 OPTIONS");
-        self.lead_to(&mut request, flow);
-        self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));
+        request
     }
 }

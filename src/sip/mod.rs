@@ -45,6 +45,7 @@ mod status;
 mod tests;
 mod text;
 mod transaction;
+mod trunks;
 mod turn;
 mod uac;
 mod uas;
@@ -63,10 +64,11 @@ use crate::time::{Instant, Timers};
 use auth::Auth;
 use digest::Credentials;
 use guard::Guard;
+use header::Name;
 use leg::{Leg, Talking};
 use message::{Message, Request, Response};
 use registrar::Registrar;
-use registration::Registration;
+use registration::Registrations;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use transaction::{ClientKey, Errand, Notice, ServerKey, Transactions};
@@ -98,7 +100,7 @@ pub struct Endpoint {
     connections: BTreeSet<u64>,
     auth: Auth,
     guard: Guard,
-    registration: Option<Registration>,
+    registrations: Registrations,
     /// Seconds of Retry-After while no new calls are taken.
     draining: Option<u32>,
     due: Timers<Deadline>,
@@ -116,6 +118,8 @@ enum Query {
     Caller { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
     /// A REGISTER whose credentials are being verified.
     Phone { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
+    /// A request that was challenged, and the field for the answer.
+    Proof { request: Box<Request>, response: Box<Response>, flow: Flow, errand: Errand, answers: Name },
     /// A request whose next hop is a name.
     Place { request: Box<Request>, errand: Errand, known: Option<Flow>, uri: Uri },
 }
@@ -138,7 +142,7 @@ struct Ack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Deadline {
     /// When to register again.
-    Refresh,
+    Refresh(u64),
     /// When to send a reliable provisional response again, or to give its INVITE up.
     Unproven(LegId),
     /// When to tell the peer that it will hear no more of its REFER.
@@ -170,7 +174,7 @@ impl Endpoint {
             registrar: Registrar::default(),
             connections: BTreeSet::new(),
             guard: Guard::default(),
-            registration: None,
+            registrations: Registrations::default(),
             draining: None,
             due: Timers::default(),
             out: VecDeque::new(),
@@ -182,8 +186,12 @@ impl Endpoint {
         self.timeout(now);
         match input {
             Input::Received { flow, bytes } => self.received(now, flow, &bytes),
-            Input::TransportFailed { flow } => self.broken(flow),
+            Input::TransportFailed { flow } => {
+                self.broken(flow);
+                self.registration_lost(now, flow);
+            }
             Input::Verified { query, ok } => self.verified(now, query, ok),
+            Input::Proven { query, credentials } => self.proof_given(now, query, credentials),
             Input::Resolved { query, flows } => self.resolved(now, query, flows),
             Input::Command(command) => self.command(now, command),
             Input::Timeout => {}
@@ -263,7 +271,7 @@ impl Endpoint {
         self.registrar_timeout(now);
         while let Some(due) = self.due.pop_due(now) {
             match due {
-                Deadline::Refresh => self.send_register(now),
+                Deadline::Refresh(number) => self.send_register(now, number),
                 Deadline::Unproven(leg) => self.unproven(now, leg),
                 Deadline::Referral(leg) => self.referral_due(now, leg),
                 Deadline::Reoffer(leg) => self.reoffer_due(now, leg),
@@ -334,8 +342,11 @@ impl Endpoint {
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
             Command::ReferProgress { leg, status } => self.refer_progress(now, leg, status),
-            Command::Register { user, registrar, expires } => self.begin_registration(now, user, registrar, expires),
-            Command::Unregister => self.end_registration(now),
+            Command::Register { name, user, registrar, expires, persists } => {
+                self.begin_registration(now, name, (user, persists), registrar, expires);
+            }
+            Command::Unregister { name } => self.end_registration(now, &name),
+            Command::Probe { id, uri } => self.probe(now, id, uri),
             Command::Restore { leg, mut dialog } => {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);

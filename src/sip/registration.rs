@@ -1,8 +1,10 @@
-//! Our own registration at a registrar, refreshed before it expires (RFC 3261 §10.2).
+//! Our own registrations at registrars, refreshed before they expire (RFC 3261 §10.2): a phone's one, or one for each
+//! trunk that wants it.
 //!
-//! One at a time: a phone, or the simulator's person. Carriers' trunks need several; that is the next step.
+//! A registration that persists (a trunk's) is tried again whatever the registrar says: carriers refuse for a while
+//! what they take again later.
 
-use super::api::{Account, Event};
+use super::api::{Account, Event, Flow};
 use super::header::{Contacts, Method, Name, NameAddr};
 use super::headers::parse_seconds;
 use super::message::{Request, Response};
@@ -12,6 +14,7 @@ use super::uri::Uri;
 use super::{Deadline, Endpoint};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The first pause after a failure; it doubles up to [`MAX_PAUSE`].
@@ -20,10 +23,12 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Registration {
+    name: String,
     account: Account,
     registrar: Uri,
     /// Seconds asked for; 0 once we are leaving.
     expires: u32,
+    persists: bool,
     call_id: String,
     tag: String,
     cseq: u32,
@@ -32,58 +37,107 @@ pub(super) struct Registration {
     /// A REGISTER is on its way; what comes to be wanted meanwhile is sent after it.
     sending: bool,
     changed: bool,
+    /// The way over which it holds.
+    flow: Option<Flow>,
+}
+
+/// All registrations of ours, by numbers of their own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Registrations {
+    all: BTreeMap<u64, Registration>,
+    last: u64,
+}
+
+impl Registrations {
+    fn number(&self, name: &str) -> Option<u64> {
+        self.all.iter().find(|(_, registration)| registration.name == name).map(|(number, _)| *number)
+    }
+
+    /// The registration that a request over this flow comes through: its registrar's own connection, or address.
+    pub fn over(&self, flow: Flow) -> Option<&str> {
+        let found = self.all.values().find(|registration| registration.is_over(flow));
+        found.map(|registration| registration.name.as_str())
+    }
 }
 
 impl Endpoint {
     /// `Command::Register`.
-    pub(super) fn begin_registration(&mut self, now: Instant, account: Account, registrar: Uri, expires: u32) {
-        let sending = self.registration.as_ref().is_some_and(|old| old.sending);
-        let (cseq, call_id) = match self.registration.take() {
+    pub(super) fn begin_registration(
+        &mut self,
+        now: Instant,
+        name: String,
+        (account, persists): (Account, bool),
+        registrar: Uri,
+        expires: u32,
+    ) {
+        let number = self.registrations.number(&name).unwrap_or(self.registrations.last + 1);
+        self.registrations.last = self.registrations.last.max(number);
+        let old = self.registrations.all.remove(&number);
+        let sending = old.as_ref().is_some_and(|old| old.sending);
+        let (cseq, call_id) = match old {
             Some(old) => (old.cseq, old.call_id), // §10.2: all of one phone's REGISTERs share the Call-ID.
             None => (0, self.rng.hex(16)),
         };
-        let tag = self.tag();
-        let changed = sending;
-        let fresh = Registration { account, registrar, expires, call_id, tag, cseq, failures: 0, sending, changed };
-        self.registration = Some(fresh);
-        self.send_register(now);
+        let fresh = Registration {
+            name,
+            account,
+            registrar,
+            expires,
+            persists,
+            call_id,
+            tag: self.tag(),
+            cseq,
+            failures: 0,
+            sending,
+            changed: sending,
+            flow: None,
+        };
+        self.registrations.all.insert(number, fresh);
+        self.send_register(now, number);
     }
 
     /// `Command::Unregister`.
-    pub(super) fn end_registration(&mut self, now: Instant) {
-        if let Some(registration) = &mut self.registration {
+    pub(super) fn end_registration(&mut self, now: Instant, name: &str) {
+        let Some(number) = self.registrations.number(name) else { return };
+        if let Some(registration) = self.registrations.all.get_mut(&number) {
             registration.expires = 0;
             registration.changed = registration.sending;
-            self.send_register(now);
+            self.send_register(now, number);
         }
     }
 
-    pub(super) fn send_register(&mut self, now: Instant) {
-        let Some(registration) = self.registration.as_mut().filter(|registration| !registration.sending) else {
-            return;
-        };
+    pub(super) fn send_register(&mut self, now: Instant, number: u64) {
+        let registration = self.registrations.all.get_mut(&number);
+        let Some(registration) = registration.filter(|registration| !registration.sending) else { return };
         registration.sending = true;
         registration.cseq += 1;
-        self.due.cancel(&Deadline::Refresh);
+        self.due.cancel(&Deadline::Refresh(number));
         let request = registration.request();
-        let mut errand = Errand::new(Purpose::Register);
+        let mut errand = Errand::new(Purpose::Register(number));
         errand.account = Some(Box::new(registration.account.clone()));
-        let hop = Hop::Toward(registration.registrar.clone(), None);
+        // Refreshed the way it was made: a connection stays the registrar's way to us.
+        let hop = Hop::Toward(registration.registrar.clone(), registration.flow);
         self.dispatch(now, request, hop, errand);
     }
 
     /// A challenge was answered with this CSeq.
-    pub(super) fn registered_with(&mut self, number: u32) {
-        if let Some(registration) = &mut self.registration {
-            registration.cseq = registration.cseq.max(number);
+    pub(super) fn registered_with(&mut self, number: u64, cseq: u32) {
+        if let Some(registration) = self.registrations.all.get_mut(&number) {
+            registration.cseq = registration.cseq.max(cseq);
         }
     }
 
-    pub(super) fn registration_ended(&mut self, now: Instant, request: &Request, outcome: Outcome) {
-        let Some(registration) = &mut self.registration else { return };
+    pub(super) fn registration_ended(
+        &mut self,
+        now: Instant,
+        (number, at): (u64, Option<Flow>),
+        request: &Request,
+        outcome: Outcome,
+    ) {
+        let Some(registration) = self.registrations.all.get_mut(&number) else { return };
         registration.sending = false;
         if std::mem::take(&mut registration.changed) {
-            return self.send_register(now);
+            return self.send_register(now, number);
         }
         let status = match &outcome {
             Outcome::Response(response) => response.status,
@@ -92,42 +146,69 @@ impl Endpoint {
             Outcome::Unresolved => 404,
         };
         match &outcome {
-            Outcome::Response(response) if status < 300 => self.registered(now, request, response),
-            Outcome::Response(response) if status == 423 && raise(registration, response) => self.send_register(now),
-            _ => self.register_failed(now, status),
+            Outcome::Response(response) if status < 300 => {
+                registration.flow = at;
+                self.registered(now, number, request, response);
+            }
+            Outcome::Response(response) if status == 423 && raise(registration, response) => {
+                self.send_register(now, number);
+            }
+            _ => self.register_failed(now, number, status),
         }
     }
 
-    fn registered(&mut self, now: Instant, request: &Request, response: &Response) {
-        let Some(registration) = &mut self.registration else { return };
+    fn registered(&mut self, now: Instant, number: u64, request: &Request, response: &Response) {
+        let Some(registration) = self.registrations.all.get_mut(&number) else { return };
+        let name = registration.name.clone();
         if registration.expires == 0 {
-            self.registration = None;
-            return self.tell(Event::Registered { expires: 0 });
+            self.registrations.all.remove(&number);
+            return self.tell(Event::Registered { name, expires: 0 });
         }
         registration.failures = 0;
         let expires = granted(request, response).unwrap_or(registration.expires);
         // Early enough for one failed try: a fifth of the time, but at most a minute, before the end.
         let early = (expires / 5).min(60).max(u32::from(expires > 1));
         let wait = Duration::from_secs(u64::from(expires.saturating_sub(early).max(1)));
-        self.due.set(Deadline::Refresh, now + wait);
-        self.tell(Event::Registered { expires });
+        self.due.set(Deadline::Refresh(number), now + wait);
+        self.tell(Event::Registered { name, expires });
     }
 
-    fn register_failed(&mut self, now: Instant, status: u16) {
-        let Some(registration) = &mut self.registration else { return };
+    fn register_failed(&mut self, now: Instant, number: u64, status: u16) {
+        let Some(registration) = self.registrations.all.get_mut(&number) else { return };
+        let name = registration.name.clone();
         registration.failures += 1;
-        let may_pass = status == 408 || (500..600).contains(&status);
+        registration.flow = None;
+        let may_pass = status == 408 || (500..600).contains(&status) || registration.persists;
         if registration.expires == 0 || !may_pass {
-            self.registration = None;
+            self.registrations.all.remove(&number);
         } else {
             let pause = FIRST_PAUSE * 2u32.pow((registration.failures - 1).min(5));
-            self.due.set(Deadline::Refresh, now + pause.min(MAX_PAUSE));
+            self.due.set(Deadline::Refresh(number), now + pause.min(MAX_PAUSE));
         }
-        self.tell(Event::RegistrationFailed { status });
+        self.tell(Event::RegistrationFailed { name, status });
+    }
+
+    /// The connection that a registration held over is gone: it is made again over another one.
+    pub(super) fn registration_lost(&mut self, now: Instant, flow: Flow) {
+        let over = |registration: &Registration| flow.transport.is_reliable() && registration.is_over(flow);
+        let lost: Vec<u64> =
+            self.registrations.all.iter().filter(|(_, one)| over(one)).map(|(number, _)| *number).collect();
+        for number in lost {
+            self.registrations.all.get_mut(&number).into_iter().for_each(|registration| registration.flow = None);
+            self.send_register(now, number);
+        }
     }
 }
 
 impl Registration {
+    /// A connection of ours has a number only once something has come over it.
+    fn is_over(&self, flow: Flow) -> bool {
+        self.flow.is_some_and(|way| {
+            let same = if way.connection == 0 { way.remote == flow.remote } else { way.connection == flow.connection };
+            same && way.transport == flow.transport
+        })
+    }
+
     /// §10.2: Request-URI without user, To and From our address of record. The Contact is added on the way.
     fn request(&self) -> Request {
         let registrar = &self.registrar;

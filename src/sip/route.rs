@@ -2,8 +2,10 @@
 //!
 //! Left out: NAPTR and SRV are the shell's; `maddr` is ignored (it lets strangers point us at others).
 
-use super::api::{Event, FailureCause, Flow, Output, Place, Transport};
+use super::api::{Account, Event, FailureCause, Flow, Output, Place, Secret, Transport};
+use super::digest::{Credentials, Login};
 use super::header::{Method, Name, NameAddr, Via};
+use super::leg::Leg;
 use super::message::Request;
 use super::session::longer_session;
 use super::stats;
@@ -82,7 +84,7 @@ impl Endpoint {
         let via = self.via(flow);
         let key = self.transactions.start(now, (flow, via), request, errand, &mut self.rng);
         if let Purpose::Call(leg) = purpose {
-            self.calls_with(leg, key);
+            self.calls_with(leg, Some(key));
         }
     }
 
@@ -166,6 +168,11 @@ impl Endpoint {
     ) {
         if let Some((key, flow)) = at {
             self.cancelling.remove(&key);
+            if let Purpose::Call(leg) = errand.purpose
+                && matches!(self.legs.get(&leg), Some(Leg::Calling(calling)) if calling.client != Some(key))
+            {
+                return; // The leg has hung up on this INVITE and calls anew.
+            }
             self.note_life(flow, &request.uri, &outcome);
             if let Purpose::Keepalive(binding) = errand.purpose
                 && may_go_elsewhere(&outcome)
@@ -193,7 +200,55 @@ impl Endpoint {
                 errand.attempt += 1;
                 return self.try_again(now, flow, second, errand);
             }
+            if let Some((_, flow)) = at
+                && self.ask_for_proof(flow, &errand, &request, &outcome)
+            {
+                return;
+            }
         }
+        self.conclude(now, at.map(|(_, flow)| flow), errand, request, outcome);
+    }
+
+    /// A challenge whose answer only the shell can give: true if it is asked, and the rest follows in `proof_given`.
+    fn ask_for_proof(&mut self, flow: Flow, errand: &Errand, request: &Request, outcome: &Outcome) -> bool {
+        let Some(Account { user, secret: Secret::Held(held) }) = errand.account.as_deref() else { return false };
+        let Outcome::Response(response) = outcome else { return false };
+        let Some((challenge, answers)) = super::auth::challenge_in(request, response, errand.attempt) else {
+            return false;
+        };
+        if let Purpose::Call(leg) = errand.purpose {
+            self.calls_with(leg, None);
+        }
+        let (request, response) = (Box::new(request.clone()), Box::new(response.clone()));
+        let (method, uri) = (request.method.clone(), request.uri.text());
+        let query = self.next_query(Query::Proof { request, response, flow, errand: errand.clone(), answers });
+        let (held, user, cnonce) = (held.clone(), user.clone(), self.rng.hex(8));
+        self.out.push_back(Output::Prove { query, held, user, challenge, method, uri, cnonce });
+        true
+    }
+
+    /// `Input::Proven`.
+    pub(super) fn proof_given(&mut self, now: Instant, query: u64, credentials: Option<Credentials>) {
+        let Some(asked) = self.queries.remove(&query) else { return };
+        let Query::Proof { request, response, flow, mut errand, answers } = asked else {
+            self.queries.insert(query, asked);
+            return;
+        };
+        if matches!(errand.purpose, Purpose::Call(leg) if !self.legs.contains_key(&leg)) {
+            return; // We have hung up meanwhile.
+        }
+        let second = credentials.and_then(|proof| super::auth::answered((*request).clone(), answers, &proof));
+        match second {
+            Some(second) => {
+                errand.attempt += 1;
+                self.try_again(now, flow, second, errand);
+            }
+            None => self.conclude(now, Some(flow), errand, request, Outcome::Response(*response)),
+        }
+    }
+
+    /// Tells who sent a request how it ended.
+    fn conclude(&mut self, now: Instant, at: Option<Flow>, errand: Errand, request: Box<Request>, outcome: Outcome) {
         match errand.purpose {
             Purpose::Call(leg) => self.call_failed(leg, outcome),
             Purpose::Reoffer(leg) => self.reoffer_failed(now, leg, outcome),
@@ -201,7 +256,12 @@ impl Endpoint {
             Purpose::Update(leg) => self.updated(now, leg, &request, outcome),
             Purpose::Refresh(leg) => self.refreshed(now, leg, &request, outcome),
             Purpose::Keepalive(binding) => self.asked(now, binding),
-            Purpose::Register => self.registration_ended(now, &request, outcome),
+            Purpose::Register(number) => self.registration_ended(now, (number, at), &request, outcome),
+            Purpose::Probe(id) => {
+                // What is overloaded takes no calls, but it is there; so is who does not know OPTIONS.
+                let answered = matches!(&outcome, Outcome::Response(_) | Outcome::Timeout { heard: true });
+                self.tell(Event::Probed { id, answered });
+            }
             // A PRACK that fails changes nothing: the INVITE's own end will say what became of it.
             Purpose::Prack(_) | Purpose::Bye | Purpose::Cancel => {}
         }
@@ -211,8 +271,13 @@ impl Endpoint {
         match outcome {
             Outcome::Response(response) if response.status == 422 => longer_session(request, response, errand.attempt),
             Outcome::Response(response) if matches!(response.status, 401 | 407) => {
-                let account = errand.account.as_deref()?;
-                super::auth::answered(request.clone(), response, account, errand.attempt, &mut self.rng)
+                let Account { user, secret: Secret::Password(password) } = errand.account.as_deref()? else {
+                    return None;
+                };
+                let (challenge, answers) = super::auth::challenge_in(request, response, errand.attempt)?;
+                let (login, cnonce) = (Login { user, password }, self.rng.hex(8));
+                let proof = challenge.answer(login, &request.method, &request.uri.text(), 1, &cnonce);
+                super::auth::answered(request.clone(), answers, &proof)
             }
             _ => None,
         }
@@ -233,7 +298,7 @@ impl Endpoint {
                     None => return,
                 }
             }
-            Purpose::Register => self.registered_with(number),
+            Purpose::Register(registration) => self.registered_with(registration, number),
             _ => {}
         }
         self.launch(now, flow, request, errand);

@@ -4,8 +4,10 @@ use super::api::Transport;
 use super::digest::Algorithm;
 use super::frame;
 use super::guard::Network;
+use crate::center::Peer;
+use crate::ids::TrunkId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -146,6 +148,10 @@ pub struct Config {
     pub domains: Vec<String>,
     /// Who must prove to be who he says (user parts, plain text).
     pub users: BTreeSet<String>,
+    /// Whose calls are which trunk's, by where they come from.
+    pub trunk_peers: Vec<(TrunkId, Peer)>,
+    /// Who proves by Digest to be which trunk.
+    pub trunk_users: BTreeMap<String, TrunkId>,
     pub timing: Timing,
     pub registration: RegistrationTimes,
     pub sessions: SessionTimes,
@@ -171,6 +177,8 @@ impl Config {
             realm: server_name.to_owned(),
             domains: Vec::new(),
             users: BTreeSet::new(),
+            trunk_peers: Vec::new(),
+            trunk_users: BTreeMap::new(),
             timing: Timing::default(),
             registration: RegistrationTimes::default(),
             sessions: SessionTimes::default(),

@@ -70,11 +70,16 @@ impl Endpoint {
         self.dispatch(now, request, hop, errand);
     }
 
-    /// The INVITE of `leg` now runs in this transaction.
-    pub(super) fn calls_with(&mut self, leg: LegId, key: ClientKey) {
+    /// The INVITE of `leg` now runs in this transaction, or waits to be sent again in another one.
+    pub(super) fn calls_with(&mut self, leg: LegId, key: Option<ClientKey>) {
         if let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) {
-            calling.client = Some(key);
+            calling.client = key;
         }
+    }
+
+    /// Whether the leg's INVITE runs in this transaction: a leg may have hung up on an earlier one and call anew.
+    fn is_current(&self, leg: LegId, key: ClientKey) -> bool {
+        matches!(self.legs.get(&leg), Some(Leg::Calling(calling)) if calling.client == Some(key))
     }
 
     pub(super) fn provisional(&mut self, now: Instant, key: ClientKey, purpose: Purpose, response: Response) {
@@ -82,7 +87,7 @@ impl Endpoint {
             self.transactions.cancel(now, key, reason); // §9.1: now there is something to cancel.
         } else if let Purpose::Call(leg) = purpose
             && response.status > 100
-            && self.legs.contains_key(&leg)
+            && self.is_current(leg, key)
         {
             self.progressed(now, key, leg, response);
         }
@@ -110,7 +115,7 @@ impl Endpoint {
         let mut dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
         match errand.purpose {
             Purpose::Reoffer(leg) => self.reoffer_accepted(now, key, leg, (dialog, response)),
-            Purpose::Call(leg) if is_first && matches!(self.legs.get(&leg), Some(Leg::Calling(_))) => {
+            Purpose::Call(leg) if is_first && self.is_current(leg, key) => {
                 let early = self.end_early(leg, &mut dialog);
                 let mut talking = Talking::new(dialog, errand.account);
                 talking.owner = true;

@@ -17,7 +17,8 @@ use crate::time::Instant;
 use std::net::SocketAddr;
 
 /// Fields of an INVITE that are told in `Event::Invited`, beside all that begin with `X-`.
-const TOLD: [Name; 9] = [
+const TOLD: [Name; 10] = [
+    Name::To,
     Name::PAssertedIdentity,
     Name::Privacy,
     Name::Diversion,

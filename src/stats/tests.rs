@@ -22,9 +22,11 @@ fn center() -> Center {
     };
     let agent = |n: u32| {
         let queues = [(id.clone(), Membership::default())].into();
-        (AgentId(n), Agent { id: AgentId(n), user: n.to_string(), name: "Ada".into(), queues, skills: BTreeMap::new() })
+        let (number, confirm, skills) = (None, false, BTreeMap::new());
+        (AgentId(n), Agent { id: AgentId(n), user: n.to_string(), name: "Ada".into(), queues, skills, number, confirm })
     };
     Center {
+        trunks: BTreeMap::new(),
         name: "demo".into(),
         domains: Vec::new(),
         time_zone: "UTC".into(),
@@ -39,6 +41,7 @@ fn center() -> Center {
             not_ready: "*2".into(),
             ready_sound: "ready".into(),
             not_ready_sound: "not-ready".into(),
+            confirm_sound: String::new(),
         },
         limits: Limits { calls: 10, silence: seconds(60), drain: seconds(60) },
     }
@@ -66,7 +69,10 @@ impl Play {
         self.at += 1_000_000;
         let caller = Personal { kind: PersonalKind::Number, handle: 1, text: Some("+4930123456".into()) };
         let line = Some(LineId::new("support"));
-        self.event(0, What::CallArrived { leg: LegId(1), line, by_agent: None, language: "en".into(), caller })
+        self.event(
+            0,
+            What::CallArrived { leg: LegId(1), line, by_agent: None, trunk: None, language: "en".into(), caller },
+        )
     }
 
     fn queued(&mut self, ms: i64, again: bool) -> &mut Play {

@@ -37,7 +37,10 @@ impl Scene {
     fn arrives(&mut self, call: CallId) {
         let caller = personal(call.0, "sip:+4930123@example.org");
         let line = Some(LineId::new("support"));
-        self.event(call, What::CallArrived { leg: LegId(call.0), line, by_agent: None, language: "en".into(), caller });
+        self.event(
+            call,
+            What::CallArrived { leg: LegId(call.0), line, by_agent: None, trunk: None, language: "en".into(), caller },
+        );
     }
 
     fn rings(&mut self, offer: u64, agent: u32) {

@@ -28,6 +28,10 @@ pub struct Wishes {
     pub ip: Ipv4Addr,
     /// Further lines of `[server.sip]` and tables below it.
     pub sip: String,
+    /// Further tables at the end of the configuration.
+    pub more: String,
+    /// Further flows: name and text.
+    pub flows: Vec<(&'static str, String)>,
     /// Further lines of `[server.media]`.
     pub media: String,
 }
@@ -43,6 +47,8 @@ impl Wishes {
             drain: "1m",
             ip: Ipv4Addr::LOCALHOST,
             sip: String::new(),
+            more: String::new(),
+            flows: Vec::new(),
             media: String::new(),
         }
     }
@@ -160,6 +166,9 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
     let direct = "version = 1\nstart = \"wait\"\n[step.wait]\nqueue = \"general\"\notherwise = \"later\"\n\
                   [step.later]\nhang_up = \"You are ready.\"\n";
     std::fs::write(flows.join("direct.toml"), direct).expect("a flow");
+    for (name, text) in &wishes.flows {
+        std::fs::write(flows.join(format!("{name}.toml")), text).expect("a flow");
+    }
     let (first, last) = ground.audio_ports();
     let mut text = format!(
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
@@ -172,6 +181,7 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);
         writeln!(text, "[queue.{queue}]\nring_timeout = \"{ring}\"\nwrap_up = \"{wrap}\"").expect("text");
     }
+    text.push_str(&wishes.more);
     let mut passwords = String::new();
     for (number, user) in (1001..).zip(&wishes.agents) {
         writeln!(text, "[agent.{number}]\nuser = \"{user}\"\nqueues = [\"general\", \"technical\"]").expect("text");

@@ -6,7 +6,12 @@ use crate::written::mangled;
 
 fn read(text: &str) -> Result<Read, Vec<Problem>> {
     let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("technical")]);
-    load(FlowId::new("f"), "f.toml", text, &Surroundings { queues: &queues, queues_known: true, language: "en" })
+    load(
+        FlowId::new("f"),
+        "f.toml",
+        text,
+        &Surroundings { queues: &queues, queues_known: true, language: "en", trunks: &BTreeMap::new() },
+    )
 }
 
 const GOOD: &str = r#"version = 1

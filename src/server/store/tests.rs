@@ -74,7 +74,11 @@ fn personal(kind: PersonalKind, handle: u64, text: &str) -> Personal {
 fn arrived(seq: u64, call: u64, line: Option<&str>) -> Event {
     let caller = personal(PersonalKind::Number, u64::MAX - seq, NUMBER);
     let line = line.map(crate::ids::LineId::new);
-    event(seq, call, What::CallArrived { leg: LegId(call), line, by_agent: None, language: "en".into(), caller })
+    event(
+        seq,
+        call,
+        What::CallArrived { leg: LegId(call), line, by_agent: None, trunk: None, language: "en".into(), caller },
+    )
 }
 
 fn confirmed(seq: u64, call: u64) -> Event {

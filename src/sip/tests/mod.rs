@@ -12,6 +12,7 @@ mod referrals;
 mod sessions;
 mod storm;
 mod transports;
+mod trunks;
 
 use super::header::{Method, NameAddr};
 use super::message::{Message, Request, Response};
@@ -38,7 +39,7 @@ pub(super) fn address(text: &str) -> NameAddr {
 }
 
 pub(super) fn account(user: &str) -> Account {
-    Account { user: user.to_owned(), password: format!("secret of {user}") }
+    Account::new(user, &format!("secret of {user}"))
 }
 
 /// What the wire does with a message: its sender (0 or 1) and first line → whether it gets lost.
@@ -98,6 +99,12 @@ impl Pair {
                     let ha1 = digest::ha1(credentials.algorithm, &credentials.username, realm, &password);
                     let ok = credentials.verify(&ha1, &method);
                     self.sides[side].handle(self.now, Input::Verified { query, ok });
+                }
+                Output::Prove { query, user, challenge, method, uri, cnonce, .. } => {
+                    let password = format!("secret of {user}");
+                    let login = digest::Login { user: &user, password: &password };
+                    let credentials = Some(challenge.answer(login, &method, &uri, 1, &cnonce));
+                    self.sides[side].handle(self.now, Input::Proven { query, credentials });
                 }
                 Output::Resolve { query, .. } => {
                     let flows = self.names.clone();

@@ -12,7 +12,13 @@ pub(super) fn center() -> Config {
 }
 
 fn register(expires: u32) -> Command {
-    Command::Register { user: account("1001"), registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(), expires }
+    Command::Register {
+        name: String::new(),
+        user: account("1001"),
+        registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(),
+        expires,
+        persists: false,
+    }
 }
 
 fn registered(center: Config) -> Pair {
@@ -27,7 +33,7 @@ fn a_phone_registers_refreshes_and_leaves() {
     let mut pair = registered(center());
     let once = ["> REGISTER", "< 401 REGISTER", "> REGISTER", "< 200 REGISTER"];
     assert_eq!(pair.take_ladder(), once);
-    assert_eq!(pair.take_events(0), [Event::Registered { expires: 600 }]);
+    assert_eq!(pair.take_events(0), [Event::Registered { name: String::new(), expires: 600 }]);
     let events = pair.take_events(1);
     assert!(
         matches!(&events[..], [Event::Bound { user, binding }]
@@ -42,9 +48,9 @@ fn a_phone_registers_refreshes_and_leaves() {
     assert!(matches!(&pair.take_events(1)[..], [Event::Bound { .. }]));
     assert_eq!(pair.sides[1].bindings("1001").count(), 1);
     pair.take_events(0);
-    pair.tell(0, Command::Unregister);
+    pair.tell(0, Command::Unregister { name: String::new() });
     pair.run(100);
-    assert_eq!(pair.take_events(0), [Event::Registered { expires: 0 }]);
+    assert_eq!(pair.take_events(0), [Event::Registered { name: String::new(), expires: 0 }]);
     assert!(matches!(&pair.take_events(1)[..], [Event::Unbound { why: UnboundCause::Removed, .. }]));
     pair.assert_quiet();
 }
@@ -60,7 +66,7 @@ fn a_registration_that_is_not_refreshed_expires() {
     assert!(
         matches!(&pair.take_events(1)[..], [Event::Unbound { user, why: UnboundCause::Expired, .. }] if user == "1001")
     );
-    let failed = Event::RegistrationFailed { status: 408 };
+    let failed = Event::RegistrationFailed { name: String::new(), status: 408 };
     assert!(pair.take_events(0).contains(&failed));
     // The network is back: the phone comes back by itself.
     pair.loss = Box::new(|_, _| false);
@@ -73,11 +79,11 @@ fn wrong_passwords_and_unknown_users_look_alike() {
     let mut answers = Vec::new();
     for user in ["1002", "7777"] {
         let mut pair = Pair::with(config(HERE), center());
-        let wrong = Account { user: user.to_owned(), password: "wrong".to_owned() };
+        let wrong = Account::new(user, "wrong");
         let registrar = Uri::parse(&format!("sip:{THERE}")).unwrap();
-        pair.tell(0, Command::Register { user: wrong, registrar, expires: 600 });
+        pair.tell(0, Command::Register { name: String::new(), user: wrong, registrar, expires: 600, persists: false });
         pair.run(100);
-        assert_eq!(pair.take_events(0), [Event::RegistrationFailed { status: 401 }], "{user}");
+        assert_eq!(pair.take_events(0), [Event::RegistrationFailed { name: String::new(), status: 401 }], "{user}");
         assert_eq!(pair.take_events(1), []);
         assert_eq!(pair.sides[1].stats().auth_failures, BTreeMap::from([("wrong".to_owned(), 1)]));
         answers.push(pair.take_ladder());
@@ -91,11 +97,11 @@ fn too_short_registrations_are_told_the_minimum() {
     let mut pair = Pair::with(config(HERE), center());
     pair.tell(0, register(20));
     pair.run(200);
-    assert_eq!(pair.take_events(0), [Event::Registered { expires: 60 }]);
+    assert_eq!(pair.take_events(0), [Event::Registered { name: String::new(), expires: 60 }]);
     assert!(pair.take_ladder().contains(&"< 423 REGISTER".to_owned()));
     pair.tell(0, register(100_000));
     pair.run(200);
-    assert_eq!(pair.take_events(0), [Event::Registered { expires: 3600 }]);
+    assert_eq!(pair.take_events(0), [Event::Registered { name: String::new(), expires: 3600 }]);
 }
 
 pub(super) fn binding(user: String, contact: NameAddr, flow: Flow, call_id: String, expires: Instant) -> Binding {
@@ -455,7 +461,7 @@ fn a_restored_binding_lives_on() {
     assert_eq!(fresh.endpoint.bindings("1001").count(), 1);
     let outputs = fresh.run(30_000);
     assert!(matches!(&outputs[..], [Output::Event(Event::Unbound { why: UnboundCause::Expired, .. })]), "{outputs:?}");
-    pair.tell(0, Command::Unregister);
+    pair.tell(0, Command::Unregister { name: String::new() });
 }
 
 #[test]
@@ -477,7 +483,7 @@ fn a_bound_phone_is_called_over_its_flow_and_may_ask_for_proof() {
         to: address("<sip:1001@10.0.0.2>"),
         offer: Some(Body::sdp("offer")),
         headers: vec![],
-        account: Some(Account { user: "0".into(), password: "secret of 0".into() }),
+        account: Some(Account::new("0", "secret of 0")),
     };
     pair.tell(1, command);
     pair.run(100);

@@ -53,7 +53,10 @@ pub(super) enum Purpose {
     Cancel,
     /// OPTIONS to the phone of the binding with this number.
     Keepalive(u64),
-    Register,
+    /// OPTIONS that our user wants.
+    Probe(u64),
+    /// The REGISTER of the registration with this number.
+    Register(u64),
 }
 
 /// What the core must know again when a request has come to its end.

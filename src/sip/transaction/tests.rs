@@ -69,7 +69,7 @@ impl Bench {
     fn start(&mut self, method: &str) {
         let request = self.request(method, None);
         let via = Via::new("UDP", "10.0.0.1".parse::<std::net::IpAddr>().unwrap().into(), Some(5060), "");
-        let errand = Errand::new(Purpose::Register);
+        let errand = Errand::new(Purpose::Register(1));
         let key = self.transactions.start(self.now, (self.flow, via), request, errand, &mut self.rng);
         let sent = self.transactions.sent(key).unwrap().clone();
         self.started = Some((key, sent));

@@ -1,0 +1,208 @@
+//! `[trunk.NAME]`: carriers, what they may bring and what may be called over them.
+
+use super::values::{list, named};
+use crate::center::{Agent, Form, Identity, NumberPlan, Peer, Server, Share, Trunk};
+use crate::ids::{AgentId, TrunkId};
+use crate::written::{Place, Section, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Characters of a user or a file's name.
+const MAX_TEXT: usize = 1_000;
+const A_NUMBER: &str = "a number in the form of E.164, such as \"+4930123456\"";
+
+/// What the configuration says of trunks.
+#[derive(Debug, Default)]
+pub struct Trunks {
+    pub trunks: BTreeMap<TrunkId, Trunk>,
+    /// Whose password is in which file, as written.
+    pub passwords: BTreeMap<TrunkId, PathBuf>,
+}
+
+/// Reads all of them. `agents`: nobody else may have a user that proves a trunk.
+pub fn read(section: Section<'_>, agents: &BTreeMap<AgentId, Agent>) -> Trunks {
+    let (mut read, mut peers) = (Trunks::default(), BTreeMap::new());
+    for (name, place, table) in named(section, "trunk") {
+        let id = TrunkId::new(&name);
+        let (trunk, password) = trunk(&id, place, table, &mut peers, agents);
+        read.passwords.extend(password.map(|file| (id.clone(), file)));
+        read.trunks.insert(id, trunk);
+    }
+    read
+}
+
+type Peers = BTreeMap<String, TrunkId>;
+
+fn trunk(
+    id: &TrunkId,
+    place: Place,
+    mut table: Section<'_>,
+    known: &mut Peers,
+    agents: &BTreeMap<AgentId, Agent>,
+) -> (Trunk, Option<PathBuf>) {
+    let page = table.page;
+    let allowed = "a list of addresses such as [\"192.0.2.7\", \"198.51.100.0/24\", \"203.0.113.5:5060\"]";
+    let peers = list(table.take("addresses"), allowed, |value| peer(value, id, known));
+    let server = table.take("server").and_then(|value| server(&value));
+    let user = table.take("user").and_then(|value| user(&value));
+    let password = table.take("password_file").and_then(|value| value.text(MAX_TEXT)).map(PathBuf::from);
+    let accepts_digest = table.take("accept_digest").and_then(|value| value.flag()).unwrap_or(false);
+    let register = table.take("register").and_then(|value| value.duration(MINUTE..=DAY));
+    let order = table.whole("order", 0..=65_535, 10) as u16;
+    let weight = table.whole("weight", 1..=65_535, 1) as u16;
+    let incoming = share(table.section("incoming"));
+    let outgoing = share(table.section("outgoing"));
+    let options = table.take("options").map_or(Some(30 * SECOND), |value| options(&value));
+    let identity = identity(&mut table);
+    let numbers = numbers(&mut table);
+    let prefixes = "a list such as [\"+49\", \"112\"]: with +, what numbers begin with; without, whole numbers";
+    let allowed = list(table.take("allowed"), prefixes, |value| prefix(value, prefixes));
+    let denied = list(table.take("denied"), prefixes, |value| prefix(value, prefixes));
+    table.finish();
+    let report = |message: &str| page.report(&place, format!("the trunk `{id}` {message}"));
+    if user.is_some() != password.is_some() {
+        report("has only one of `user` and `password_file`; write both, or neither");
+    }
+    if accepts_digest && user.is_none() {
+        report("has `accept_digest` and no `user` that could be proven");
+    }
+    if accepts_digest && agents.values().any(|agent| Some(&agent.user) == user.as_ref()) {
+        report("has an agent's `user`; with `accept_digest` it needs one of its own");
+    }
+    if register.is_some() && (server.is_none() || user.is_none()) {
+        report("has `register`; that needs `server`, `user` and `password_file`");
+    }
+    if server.is_none() && peers.is_empty() && !accepts_digest {
+        report("has no `addresses` that calls come from and no `server` that they go to");
+    }
+    if server.is_none() && !allowed.is_empty() {
+        report("has `allowed` and no `server` that calls would go to");
+    }
+    let id = id.clone();
+    let trunk = Trunk {
+        id,
+        peers,
+        server,
+        user,
+        accepts_digest,
+        register,
+        order,
+        weight,
+        incoming,
+        outgoing,
+        options,
+        identity,
+        numbers,
+        allowed,
+        denied,
+    };
+    (trunk, password)
+}
+
+fn peer(value: &Value<'_>, id: &TrunkId, known: &mut Peers) -> Option<Peer> {
+    let allowed = "an IP address, a network such as \"198.51.100.0/24\", or an address and a port";
+    let peer = value.parsed(allowed, |s| s.parse::<Peer>().ok())?;
+    let text = value.text_as_written().unwrap_or_default();
+    if let Some(other) = known.insert(text.to_owned(), id.clone()) {
+        value.page.report(&value.place, format!("{text} belongs to the trunk `{other}` already"));
+    }
+    Some(peer)
+}
+
+/// `carrier.example`, `carrier.example:5070`, `192.0.2.7:5060;transport=tcp`.
+fn server(value: &Value<'_>) -> Option<Server> {
+    let allowed = "a name or address, with or without a port, such as \"sip.carrier.example\", \
+                   \"192.0.2.7:5060\" or \"sip.carrier.example;transport=tls\" (udp, tcp, tls)";
+    value.parsed(allowed, |text| {
+        let (place, rest) = text.split_once(';').map_or((text, None), |(place, rest)| (place, Some(rest)));
+        let transport = match rest {
+            None => None,
+            Some(rest) => {
+                let name = rest.strip_prefix("transport=")?;
+                Some(["udp", "tcp", "tls"].into_iter().find(|known| *known == name)?.to_owned())
+            }
+        };
+        let uri = crate::sip::uri::Uri::parse(&format!("sip:{place}")).ok()?;
+        let plain = uri.user.is_none() && uri.headers.is_empty() && uri.port != Some(0);
+        plain.then(|| Server { host: uri.host.to_string(), port: uri.port, transport })
+    })
+}
+
+fn user(value: &Value<'_>) -> Option<String> {
+    value.parsed("1 to 100 characters without spaces, quotes and colons", |s| {
+        let good = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ':' | '<' | '>' | ';' | ',');
+        ((1..=100).contains(&s.len()) && s.chars().all(good)).then(|| s.to_owned())
+    })
+}
+
+fn share(mut table: Section<'_>) -> Share {
+    let calls = table.whole("calls", 0..=100_000, 100) as u32;
+    let rate = table.whole("rate", 1..=1_000, 10) as u32;
+    table.finish();
+    Share { calls, rate }
+}
+
+fn options(value: &Value<'_>) -> Option<Duration> {
+    let pause = value.duration(Duration::ZERO..=HOUR)?;
+    if !pause.is_zero() && pause < 5 * SECOND {
+        value.wrong("\"0s\" for none, or \"5s\" to \"1h\"");
+    }
+    Some(pause).filter(|pause| !pause.is_zero())
+}
+
+fn identity(table: &mut Section<'_>) -> Identity {
+    let number = table.take("number").and_then(|value| e164(&value));
+    let shows = "\"own\" or \"caller\"";
+    let shows_caller = table.take("shows").and_then(|value| {
+        value.parsed(shows, |s| match s {
+            "own" => Some(false),
+            "caller" => Some(true),
+            _ => None,
+        })
+    });
+    let asserts = table.take("asserted_identity").and_then(|value| value.flag()).unwrap_or(false);
+    Identity { number, shows_caller: shows_caller.unwrap_or(false), asserts }
+}
+
+/// A number with its country.
+pub fn e164(value: &Value<'_>) -> Option<String> {
+    value.parsed(A_NUMBER, |s| {
+        let digits = s.strip_prefix('+')?;
+        ((3..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then(|| s.to_owned())
+    })
+}
+
+fn numbers(table: &mut Section<'_>) -> NumberPlan {
+    let mut digits = |key, most: usize, usual: &str| {
+        let allowed = format!("up to {most} digits");
+        let good = |s: &str| (s.len() <= most && s.bytes().all(|b| b.is_ascii_digit())).then(|| s.to_owned());
+        table.take(key).and_then(|value| value.parsed(&allowed, good)).unwrap_or(usual.to_owned())
+    };
+    let country = digits("country", 3, "");
+    let national = digits("national_prefix", 4, "0");
+    let international = digits("international_prefix", 6, "00");
+    let short = table.whole("short", 0..=10, 6) as u8;
+    let bare = table.take("bare").and_then(|value| value.flag()).unwrap_or(false);
+    let form = table.take("form").and_then(|value| {
+        value.parsed("\"e164\", \"bare\", \"international\" or \"national\"", |s| match s {
+            "e164" => Some(Form::E164),
+            "bare" => Some(Form::Bare),
+            "international" => Some(Form::International),
+            "national" => Some(Form::National),
+            _ => None,
+        })
+    });
+    NumberPlan { country, national, international, short, bare, form: form.unwrap_or(Form::E164) }
+}
+
+fn prefix(value: &Value<'_>, allowed: &str) -> Option<String> {
+    value.parsed(allowed, |s| {
+        let digits = s.strip_prefix('+').unwrap_or(s);
+        ((1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then(|| s.to_owned())
+    })
+}

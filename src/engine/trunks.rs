@@ -1,0 +1,138 @@
+//! Calls by trunk, what the trunks' machine wants done, and agents who are reached on numbers.
+//!
+//! An agent with a number counts as signed in without a phone, and as reachable while a trunk could carry a call to
+//! his number. What he rests or pauses from is as for any other agent: a number that nobody answers costs a penalty
+//! that ends by itself.
+
+use super::{Engine, outside};
+use crate::acd::{self, AgentChange};
+use crate::center::Center;
+use crate::event::{TrunkMode, What};
+use crate::ids::{AgentId, TrunkId};
+use crate::sip::uri::Uri;
+use crate::sip::{self, Account, Secret};
+use crate::trunk::{self, Output, TrunkState, Way};
+
+impl Engine {
+    pub(super) fn configure_trunks(&mut self) {
+        let trunks = self.config.center.trunks.clone();
+        self.trunks.handle(self.now, trunk::Input::Configure(trunks));
+        for agent in self.config.center.agents.keys().copied().collect::<Vec<_>>() {
+            let has_phone = self.sip.bindings(&self.config.center.agents[&agent].user).next().is_some();
+            let signed_in = self.router.agent(agent).is_some_and(acd::Agent::signed_in);
+            match self.has_number(agent) {
+                true => self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn }),
+                false if signed_in && !has_phone => {
+                    self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut });
+                }
+                false => {}
+            }
+        }
+        self.look_at_numbers();
+    }
+
+    pub(super) fn has_number(&self, agent: AgentId) -> bool {
+        self.config.center.agents.get(&agent).is_some_and(|agent| agent.number.is_some())
+    }
+
+    /// Whether a trunk could carry a call to the agent's number.
+    pub(super) fn number_reached(&self, agent: AgentId) -> bool {
+        let number = self.config.center.agents.get(&agent).and_then(|agent| agent.number.as_deref());
+        number.is_some_and(|number| self.trunks.reaches(number))
+    }
+
+    /// A trunk has become usable, or is so no more.
+    fn look_at_numbers(&mut self) {
+        for agent in self.config.center.agents.keys().copied().collect::<Vec<_>>() {
+            if !self.has_number(agent) {
+                continue;
+            }
+            let user = &self.config.center.agents[&agent].user;
+            let phone = self.sip.bindings(user).any(|binding| binding.alive);
+            let reachable = phone || self.number_reached(agent);
+            if self.router.agent(agent).is_some_and(|known| known.reachable() != reachable) {
+                self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });
+            }
+        }
+    }
+
+    /// Gives back a leg's share of a trunk.
+    pub(super) fn release(&mut self, trunk: TrunkId, way: Way) {
+        if !self.planted(super::Bug::ForgetsTrunk) {
+            self.trunks.handle(self.now, trunk::Input::Released { trunk, way });
+        }
+    }
+
+    pub(super) fn trunk_said(&mut self, output: Output) {
+        match output {
+            Output::Probe { trunk } => self.probe(trunk),
+            Output::Register { trunk } => self.register_at(&trunk),
+            Output::Unregister { trunk } => self.sip_do(sip::Command::Unregister { name: trunk.to_string() }),
+            Output::State { trunk, from, to } => {
+                self.emit(None, What::TrunkStateChanged { trunk, from: mode(from), to: mode(to) });
+                self.look_at_numbers();
+            }
+            Output::Registration { trunk, holds } => {
+                self.emit(None, What::TrunkRegistered { trunk, holds });
+                self.look_at_numbers();
+            }
+        }
+    }
+
+    fn server_of(&self, trunk: &TrunkId) -> Option<Uri> {
+        let server = self.config.center.trunks.get(trunk)?.server.as_ref()?;
+        let mut uri = outside::server_uri("", server);
+        uri.user = None;
+        Some(uri)
+    }
+
+    fn probe(&mut self, trunk: TrunkId) {
+        let Some(uri) = self.server_of(&trunk) else { return };
+        self.probes.retain(|_, other| *other != trunk);
+        self.ids.probes += 1;
+        let id = self.ids.probes;
+        self.probes.insert(id, trunk);
+        self.sip_do(sip::Command::Probe { id, uri });
+    }
+
+    pub(super) fn trunk_probed(&mut self, id: u64, answered: bool) {
+        if let Some(trunk) = self.probes.remove(&id) {
+            self.trunks.handle(self.now, trunk::Input::Probed { trunk, answered });
+        }
+    }
+
+    fn register_at(&mut self, trunk: &TrunkId) {
+        let settings = &self.config.center.trunks[trunk];
+        let (Some(user), Some(expires)) = (settings.user.clone(), settings.register) else { return };
+        let Some(registrar) = self.server_of(trunk) else { return };
+        let name = trunk.to_string();
+        let user = Account { user, secret: Secret::Held(name.clone()) };
+        let expires = u32::try_from(expires.as_secs()).unwrap_or(u32::MAX);
+        self.sip_do(sip::Command::Register { name, user, registrar, expires, persists: true });
+    }
+
+    pub(super) fn trunk_registered(&mut self, name: &str, holds: bool) {
+        let trunk = TrunkId::new(name);
+        self.trunks.handle(self.now, trunk::Input::Registered { trunk, holds });
+    }
+}
+
+/// Puts the center's people and names into the endpoint's settings.
+pub(super) fn configure_sip(sip: &mut sip::Config, center: &Center) {
+    sip.realm.clone_from(&center.name);
+    sip.domains.clone_from(&center.domains);
+    sip.users = center.agents.values().map(|agent| agent.user.clone()).collect();
+    let trunks = center.trunks.values();
+    let peers = trunks.clone().flat_map(|trunk| trunk.peers.iter().map(|peer| (trunk.id.clone(), *peer)));
+    sip.trunk_peers = peers.collect();
+    let proven = trunks.filter(|trunk| trunk.accepts_digest);
+    sip.trunk_users = proven.filter_map(|trunk| Some((trunk.user.clone()?, trunk.id.clone()))).collect();
+}
+
+fn mode(state: TrunkState) -> TrunkMode {
+    match state {
+        TrunkState::Unknown => TrunkMode::Unknown,
+        TrunkState::Up => TrunkMode::Up,
+        TrunkState::Down => TrunkMode::Down,
+    }
+}

@@ -1,0 +1,147 @@
+//! Trunks: SIPp as carriers whose calls come and to whom calls go, heard on both sides.
+
+use super::harness::{Ground, SECOND, wait_until};
+use super::heard::{assert_no_gap, assert_talk, heard_by};
+use super::peers::Sipp;
+use super::server::{Server, Wishes};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// The line whose flow calls [`VENDOR`], as carriers write it.
+const LINE: &str = "+4930100";
+const VENDOR: &str = "+4940123456";
+const KNOWS: &str = "carrier-knows-it";
+
+/// A carrier at this port of the ground.
+struct Carrier {
+    name: &'static str,
+    port: u16,
+    more: String,
+}
+
+/// A center whose line leads to an outside number.
+fn wishes(ground: &Ground, carriers: &[Carrier]) -> Wishes {
+    let flow = format!(
+        "version = 1\nstart = \"vendor\"\n[step.vendor]\ntransfer = \"{VENDOR}\"\nring = \"20s\"\nfailed = \"nobody\"\n\
+         [step.nobody]\nhang_up = \"You are not ready.\"\n"
+    );
+    let mut more = format!("[line.vendor]\nnumbers = [\"{LINE}\"]\nflow = \"vendor\"\n");
+    for (order, Carrier { name, port, more: rules }) in carriers.iter().enumerate() {
+        writeln!(
+            more,
+            "[trunk.{name}]\naddresses = [\"127.0.0.1:{port}\"]\nserver = \"127.0.0.1:{port}\"\norder = {order}\n\
+             country = \"49\"\nallowed = [\"+4940\"]\nnumber = \"+4930100\"\n{rules}"
+        )
+        .expect("text");
+    }
+    let secret = ground.file("carrier.password");
+    std::fs::write(&secret, format!("{KNOWS}\n")).expect("a password");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    Wishes { more, flows: vec![("vendor", flow)], ..Wishes::agents(&["ada"]) }
+}
+
+fn at(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
+#[test]
+fn a_transfer_leaves_by_the_second_carrier_when_the_first_is_overloaded() {
+    let ground = Ground::new("trunks_fail_over");
+    let (first, second) = (ground.port(), ground.port());
+    let carrier = |name, port, more: &str| Carrier { name, port, more: format!("options = \"0s\"\n{more}") };
+    let carriers = [
+        carrier("first", first, ""),
+        carrier("second", second, "form = \"national\"\nshows = \"caller\"\nasserted_identity = true\n"),
+    ];
+    let server = Server::start(&ground, &wishes(&ground, &carriers));
+    let capture = ground.capture();
+    let refuses = Sipp { name: "first", scenario: "agent_refuses", at: Some(first), status: 503, ..Sipp::default() };
+    let _first = refuses.start(&ground, &server);
+    let answers = Sipp { name: "second", scenario: "agent_answers", at: Some(second), says: 700.0, ..Sipp::default() };
+    let _second = answers.start(&ground, &server);
+    // Somebody who calls by the second carrier's address would be its call: this one is a stranger, and reaches a line.
+    let mut caller = Sipp { number: LINE, seconds: 5.0, says: 600.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!((call["cause"].as_str(), call["phase"].as_str()), (Some("CallerHungUp"), Some("Connected")), "{call}");
+    let metrics = server.metrics();
+    assert_eq!(metrics["tierline_trunk_failures_total{trunk=\"first\"}"], 1.0);
+    assert_eq!(metrics["tierline_trunk_calls_total{trunk=\"second\",direction=\"out\"}"], 1.0);
+    assert_eq!(metrics["tierline_trunk_calls{trunk=\"second\",direction=\"out\"}"], 0.0);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 3, "{legs:?}");
+    let (caller, first_leg, second_leg) = (&legs[0], &legs[1], &legs[2]);
+    assert_eq!((first_leg.sides.unwrap().1, first_leg.finals.as_slice()), (at(first), &[503][..]));
+    assert_eq!((second_leg.sides.unwrap().1, second_leg.to.as_str()), (at(second), "040123456"));
+    // What a stranger says of himself is no number that we would vouch for.
+    assert_eq!(second_leg.from, "030100");
+    let talk = (second_leg.talk().0, caller.talk().1);
+    assert!(talk.1 - talk.0 > 2.0, "they talked for {:.1} s only", talk.1 - talk.0);
+    let to_caller = heard_by(&capture, caller, &server);
+    assert_no_gap(&capture, "the caller", to_caller, (caller.talk().0, talk.0));
+    assert_talk(&capture, &server, (caller, second_leg), 700.0, talk);
+    assert_talk(&capture, &server, (second_leg, caller), 600.0, second_leg.talk());
+}
+
+#[test]
+fn a_carrier_challenges_our_registration_and_our_calls() {
+    let ground = Ground::new("trunks_digest");
+    let port = ground.port();
+    let more =
+        "options = \"0s\"\nuser = \"account\"\npassword_file = \"carrier.password\"\nregister = \"10m\"\n".to_owned();
+    let wishes = wishes(&ground, &[Carrier { name: "carrier", port, more }]);
+    let server = Server::start(&ground, &wishes);
+    let capture = ground.capture();
+    let challenges = Sipp {
+        name: "carrier",
+        scenario: "carrier_challenges",
+        at: Some(port),
+        says: 700.0,
+        calls: 10,
+        ..Sipp::default()
+    };
+    let _carrier = challenges.start(&ground, &server);
+    wait_until("we are registered", 30 * SECOND, || {
+        server.metrics().get("tierline_trunk_registered{trunk=\"carrier\"}") == Some(&1.0)
+    });
+    let mut caller = Sipp { number: LINE, seconds: 5.0, says: 600.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!((call["cause"].as_str(), call["phase"].as_str()), (Some("CallerHungUp"), Some("Connected")), "{call}");
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (caller, outside) = (&legs[0], &legs[1]);
+    assert_eq!(outside.finals, [401, 200]);
+    assert_talk(&capture, &server, (caller, outside), 700.0, (outside.talk().0, caller.talk().1));
+    assert_talk(&capture, &server, (outside, caller), 600.0, outside.talk());
+    let log = server.tierline(&["calls", call["call"].as_str().expect("a call")]);
+    assert!(log.contains("INVITE over carrier"), "{log}");
+    for file in ["serve-1.out", "serve-1.err"] {
+        let said = std::fs::read_to_string(ground.file(file)).unwrap_or_default();
+        assert!(!said.contains(KNOWS), "the password stands in {file}");
+    }
+}
+
+#[test]
+fn a_carrier_that_is_killed_is_down_and_up_again_when_it_is_back() {
+    let ground = Ground::new("trunks_health");
+    let port = ground.port();
+    let wishes = wishes(&ground, &[Carrier { name: "carrier", port, more: "options = \"5s\"\n".to_owned() }]);
+    let server = Server::start(&ground, &wishes);
+    let is = |state: &str| {
+        server.metrics().get(&format!("tierline_trunk_state{{trunk=\"carrier\",state=\"{state}\"}}")) == Some(&1.0)
+    };
+    let there = Sipp { name: "carrier", scenario: "agent_answers", at: Some(port), calls: 1000, ..Sipp::default() };
+    let mut carrier = there.start(&ground, &server);
+    wait_until("the carrier is up", 40 * SECOND, || is("up"));
+    carrier.kill();
+    wait_until("the carrier is down", 60 * SECOND, || is("down"));
+    let mut caller = Sipp { number: LINE, seconds: 10.0, ..Sipp::default() }.start(&ground, &server);
+    caller.wait(30 * SECOND);
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!(call["cause"].as_str(), Some("FlowEnded"), "without a carrier the flow goes on: {call}");
+    let _again = Sipp { name: "carrier-again", ..there }.start(&ground, &server);
+    wait_until("the carrier is up again", 60 * SECOND, || is("up"));
+}

@@ -15,7 +15,7 @@ const FILE_LINES: usize = 400;
 /// Functions that are longer: `path name`.
 const LONG_FUNCTIONS: &[&str] = &[
     // Tables: a row more is a line more.
-    "src/acd/tests.rs traps_of_the_peers",
+    "src/acd/tests.rs a_new_configuration_keeps_what_it_can",
 ];
 /// Files that are longer.
 const LONG_FILES: &[&str] = &[];

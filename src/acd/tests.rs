@@ -393,12 +393,8 @@ fn a_new_configuration_keeps_what_it_can() {
             "an agent gets a queue",
             "call 4 support",
             |center| {
-                center
-                    .agents
-                    .get_mut(&AgentId(13))
-                    .unwrap()
-                    .queues
-                    .insert(QueueId::new("support"), center::Membership::default());
+                let queues = &mut center.agents.get_mut(&AgentId(13)).unwrap().queues;
+                queues.insert(QueueId::new("support"), center::Membership::default());
             },
             "in 13",
             "ring1 4>13",
@@ -406,9 +402,7 @@ fn a_new_configuration_keeps_what_it_can() {
         (
             "an agent gets a skill",
             "in 12; call 1 support french=9",
-            |center| {
-                center.agents.get_mut(&AgentId(12)).unwrap().skills = skills("french=9");
-            },
+            |center| center.agents.get_mut(&AgentId(12)).unwrap().skills = skills("french=9"),
             "",
             "ring1 1>12",
         ),

@@ -6,11 +6,7 @@
 //! alone with what it sets off. `agent free → next offer` is the time from the end of an agent's wrap-up to the offer
 //! of his next call, with 1,000 agents and 10,000 waiting.
 
-<<<<<<< HEAD
-#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-=======
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock")]
->>>>>>> main
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant as Clock};

@@ -6,6 +6,8 @@
 //! alone with what it sets off. `agent free → next offer` is the time from the end of an agent's wrap-up to the offer
 //! of his next call, with 1,000 agents and 10,000 waiting.
 
+#![allow(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant as Clock};
 use tierline::acd::{AgentChange, Input, Output, Place, Refusal, Router, Skills};

@@ -18,7 +18,7 @@ use crate::event::{AgentMode, Cause, DivertReason, Event, OfferOutcome, Party, P
 use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, WorkId};
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// T of the service level: waits up to this count as short.
@@ -32,6 +32,8 @@ pub const WAIT_BUCKETS_S: [u64; 12] = [5, 10, 20, 30, 45, 60, 90, 120, 180, 300,
 pub struct Stats {
     queues: BTreeMap<QueueId, QueueNumbers>,
     agents: BTreeMap<AgentId, AgentMode>,
+    /// Agents whose phones stopped to answer.
+    unreachable: BTreeSet<AgentId>,
     /// `None`: an agent's short code.
     arrived: BTreeMap<Option<LineId>, u64>,
     ended: BTreeMap<(Phase, Cause), u64>,
@@ -132,6 +134,7 @@ impl Stats {
             self.queues.entry(id.clone()).or_default().short_abandon = queue.short_abandon;
         }
         self.agents.retain(|id, _| center.agents.contains_key(id));
+        self.unreachable.retain(|id| center.agents.contains_key(id));
         for id in center.agents.keys() {
             self.agents.entry(*id).or_insert(AgentMode::LoggedOut);
         }
@@ -143,18 +146,17 @@ impl Stats {
     /// Takes the next event.
     pub fn apply(&mut self, event: &Event) {
         match &event.what {
-            What::AgentStateChanged { .. } => self.agent_changed(&event.what),
+            What::AgentStateChanged { agent, to, .. } => _ = self.agents.insert(*agent, *to),
+            What::PhoneReachable { agent, reachable: false } => _ = self.unreachable.insert(*agent),
+            // A phone that has just registered was heard.
+            What::PhoneReachable { agent, reachable: true } | What::PhoneRegistered { agent, .. } => {
+                self.unreachable.remove(agent);
+            }
             What::Repaired { .. } => self.repairs += 1,
             _ => {}
         }
         if let Some(call) = event.call {
             self.apply_to(call, event.at, &event.what);
-        }
-    }
-
-    fn agent_changed(&mut self, what: &What) {
-        if let What::AgentStateChanged { agent, to, .. } = what {
-            self.agents.insert(*agent, *to);
         }
     }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tierline::ids::{PortId, Rng};
-use tierline::media::{self, Codec, Direction, Plane, Session, Settings, Sounds, Source};
+use tierline::media::{self, Codec, Plane, Session, Settings, Sounds, Source};
 use tierline::sip::frame::Limits;
 use tierline::sip::message::Message;
 use tierline::time::Instant;
@@ -87,19 +87,7 @@ fn plane(sounds: Sounds) -> Plane {
     let mut plane = Plane::new(Settings::default(), Arc::new(sounds), Rng::from_number(1));
     for (i, port) in PORTS.into_iter().enumerate() {
         let local = SocketAddr::from(([192, 0, 2, 9], 5000 + 2 * i as u16));
-        let session = Session {
-            remote: peer(i),
-            remote_control: SocketAddr::from(([192, 0, 2, 1], 4001 + 2 * i as u16)),
-            codec: Codec::Pcmu,
-            send_payload: 0,
-            receive: vec![(0, Codec::Pcmu)],
-            noise: None,
-            send_events: None,
-            receive_events: None,
-            direction: Direction::SendRecv,
-            agreed: Default::default(),
-            security: None,
-        };
+        let session = Session::plain(peer(i), Codec::Pcmu);
         plane.handle(Instant::ZERO, media::Input::Command(media::Command::Open { port }));
         plane.handle(Instant::ZERO, media::Input::Bound { port, local, previous: None });
         plane.handle(Instant::ZERO, media::Input::Command(media::Command::Connect { port, session }));

@@ -396,8 +396,8 @@ fn a_new_configuration_keeps_what_it_can() {
             "an agent gets a queue",
             "call 4 support",
             |center| {
-                let agent = center.agents.get_mut(&AgentId(13)).unwrap();
-                agent.queues.insert(QueueId::new("support"), Default::default());
+                let queues = &mut center.agents.get_mut(&AgentId(13)).unwrap().queues;
+                queues.insert(QueueId::new("support"), center::Membership::default());
             },
             "in 13",
             "ring1 4>13",
@@ -405,9 +405,7 @@ fn a_new_configuration_keeps_what_it_can() {
         (
             "an agent gets a skill",
             "in 12; call 1 support french=9",
-            |center| {
-                center.agents.get_mut(&AgentId(12)).unwrap().skills = skills("french=9");
-            },
+            |center| center.agents.get_mut(&AgentId(12)).unwrap().skills = skills("french=9"),
             "",
             "ring1 1>12",
         ),
@@ -436,7 +434,8 @@ fn a_new_configuration_keeps_what_it_can() {
         change(&mut center);
         desk.handle(Input::Configure(center));
         desk.run(after);
-        assert_eq!(desk.told(false), expect, "{name}");
+        let told = desk.told(false);
+        assert_eq!(told, expect, "{name}");
     }
 }
 

@@ -51,6 +51,9 @@ pub struct TlsSettings {
     pub own: Option<(PathBuf, PathBuf)>,
     /// Roots that servers we connect to must have; none: the system's.
     pub trust: Option<PathBuf>,
+    /// Line and column of `certificate` and of `trust` in the configuration; 0 where nothing is written.
+    pub own_place: (usize, usize),
+    pub trust_place: (usize, usize),
 }
 
 impl TlsSettings {
@@ -195,9 +198,13 @@ fn tls(mut section: Section<'_>) -> TlsSettings {
     if let (Some((place, _)), None) | (None, Some((place, _))) = (&certificate, &key) {
         section.page.report(place, "`certificate` and `key` belong together; write both, or neither".to_owned());
     }
+    let place = |written: &Option<(Place, _)>| {
+        written.as_ref().map_or((0, 0), |(place, _)| section.page.line_and_column(place))
+    };
+    let (own_place, trust_place) = (place(&certificate), place(&trust));
     section.finish();
     let path = |written: Option<(_, Option<String>)>| written.and_then(|(_, text)| text).map(PathBuf::from);
-    TlsSettings { own: path(certificate).zip(path(key)), trust: path(trust) }
+    TlsSettings { own: path(certificate).zip(path(key)), trust: path(trust), own_place, trust_place }
 }
 
 fn connections(mut section: Section<'_>) -> ConnectionSettings {

@@ -1,7 +1,7 @@
 //! Agents' phones: registered, reachable, and what a restart does with them and with calls left open.
 
-use super::{Engine, Phone};
-use crate::acd::{self, AgentChange};
+use super::{Engine, LegState, Phone};
+use crate::acd::{self, AgentChange, Refusal};
 use crate::event::{Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What};
 use crate::ids::{AgentId, CallId, LegId};
 use crate::sip::{self, Binding, DialogRecord};
@@ -63,6 +63,20 @@ impl Engine {
         self.emit(None, What::PhoneReachable { agent, reachable });
         let reachable = reachable || self.number_reached(agent);
         self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });
+        if !reachable {
+            self.end_dead_offer(agent);
+        }
+    }
+
+    /// Nobody can hear the agent's phone ring any more: the caller need not wait for the end of the ring time.
+    fn end_dead_offer(&mut self, agent: AgentId) {
+        let reservation = self.router.agent(agent).and_then(acd::Agent::reservation);
+        let leg = reservation.and_then(|reservation| self.offers.get(&reservation).copied());
+        let invited = |leg: &LegId| matches!(self.legs[leg].state, LegState::Inviting { .. });
+        if let Some(leg) = leg.filter(invited) {
+            self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(Cause::Unreachable)) });
+            self.offer_failed(leg, Refusal::Unreachable, Cause::Unreachable);
+        }
     }
 
     /// After a restart. Phones and breaks are as they were; calls that were open get their end, and their peers

@@ -58,6 +58,26 @@ pub struct Session {
     pub security: Option<Security>,
 }
 
+impl Session {
+    /// The plainest there is: one codec both ways in the clear, no keys, RTCP on the next port. What a test or a
+    /// measurement needs that is about something else; calls have theirs from [`super::sdp`].
+    pub fn plain(remote: SocketAddr, codec: Codec) -> Session {
+        Session {
+            remote,
+            remote_control: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
+            codec,
+            send_payload: codec.static_payload(),
+            receive: vec![(codec.static_payload(), codec)],
+            send_events: None,
+            receive_events: None,
+            noise: None,
+            direction: Direction::SendRecv,
+            agreed: Agreed::default(),
+            security: None,
+        }
+    }
+}
+
 /// Whether a leg's audio is encrypted (SRTP with keys in the description, RFC 4568).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -50,17 +50,11 @@ fn peer(n: u64) -> SocketAddr {
 
 fn session(n: u64, codec: Codec) -> Session {
     Session {
-        remote: peer(n),
         remote_control: SocketAddr::new(peer(n).ip(), 4001),
-        codec,
-        send_payload: codec.static_payload(),
         receive: vec![(0, Codec::Pcmu), (8, Codec::Pcma), (9, Codec::G722)],
         send_events: Some(100 + (n % 20) as u8),
         receive_events: Some(101),
-        noise: None,
-        direction: Direction::SendRecv,
-        agreed: Default::default(),
-        security: None,
+        ..Session::plain(peer(n), codec)
     }
 }
 

@@ -43,7 +43,10 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
     let cti = open_cti(loaded, ours, runtime, &mut missing);
     let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
-    let tls = (ours || server.sip.tls.own.is_some()).then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
+    // One for trying out is made in the data directory: only if it is ours, too.
+    let usable = tls_files(&loaded.file, &loaded.needs(), &mut missing);
+    let tls = usable && (ours || server.sip.tls.own.is_some());
+    let tls = tls.then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
     match (http, store, accounts, sounds, tls) {
         (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) if missing.0.is_empty() => {
             Ok(Opened { udp, tcp, tls, http, cti, store, accounts, sounds })
@@ -74,10 +77,19 @@ pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> V
     // One that cannot be read has been told with the configuration.
     let passwords = needs.password_file.as_deref().filter(|file| std::fs::File::open(file).is_ok());
     passwords.into_iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
-    if needs.listeners.iter().any(|listener| listener.transport == Transport::Tls) {
-        missing.unless(Tls::check(&needs.tls));
-    }
+    tls_files(file, needs, &mut missing);
     missing.0
+}
+
+/// Whether the certificates can be used that a listener of TLS needs.
+fn tls_files(file: &str, needs: &Needs, missing: &mut Missing) -> bool {
+    let is_spoken = needs.listeners.iter().any(|listener| listener.transport == Transport::Tls);
+    let wrong = if is_spoken { Tls::check(&needs.tls) } else { Vec::new() };
+    let usable = wrong.is_empty();
+    for (place, why) in wrong {
+        missing.unless_at::<()>(file, place, Err(why));
+    }
+    usable
 }
 
 struct Ports {
@@ -90,18 +102,18 @@ fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &
     let (mut udp, mut tcp) = (BTreeMap::new(), Vec::new());
     for (number, listener) in (0u16..).zip(&needs.listeners) {
         if listener.transport == Transport::Udp {
-            let bound = missing.unless_at(file, listener.place, signaling::Udp::bind(number, listener.bind));
+            let bound = missing.unless_bound(file, listener.place, signaling::Udp::bind(number, listener.bind));
             udp.extend(bound.map(|bound| (u64::from(number), bound)));
         } else {
             let bound = runtime.block_on(TcpListener::bind(listener.bind));
             let what = listener.transport.as_str().to_ascii_lowercase();
             let bound = bound.with_context(|| format!("cannot listen on {what} {}", listener.bind));
-            tcp.extend(missing.unless_at(file, listener.place, bound).map(|bound| (number, bound)));
+            tcp.extend(missing.unless_bound(file, listener.place, bound).map(|bound| (number, bound)));
         }
     }
     let http = needs.http.and_then(|(address, place)| {
         let bound = runtime.block_on(TcpListener::bind(address));
-        missing.unless_at(file, place, bound.with_context(|| format!("cannot listen on http {address}")))
+        missing.unless_bound(file, place, bound.with_context(|| format!("cannot listen on http {address}")))
     });
     Ports { udp, tcp, http }
 }
@@ -115,13 +127,16 @@ impl Missing {
         had.map_err(|why| self.0.push(format!("{why:#}"))).ok()
     }
 
-    /// The same for an address to listen on, with its place in the configuration.
+    /// The same for what the configuration names, with its place there.
     fn unless_at<T>(&mut self, file: &str, (line, column): (usize, usize), had: Result<T>) -> Option<T> {
-        let told = had.map_err(|why| {
-            let message = format!("{why:#}; write another address in `bind`, or stop what listens there");
-            anyhow::anyhow!("{}", Problem { file: file.to_owned(), line, column, message })
-        });
-        self.unless(told)
+        let problem = |message| Problem { file: file.to_owned(), line, column, message };
+        self.unless(had.map_err(|why| anyhow::anyhow!("{}", problem(format!("{why:#}")))))
+    }
+
+    /// The same for an address to listen on.
+    fn unless_bound<T>(&mut self, file: &str, place: (usize, usize), had: Result<T>) -> Option<T> {
+        let hint = |why| anyhow::anyhow!("{why:#}; write another address in `bind`, or stop what listens there");
+        self.unless_at(file, place, had.map_err(hint))
     }
 }
 

@@ -203,7 +203,7 @@ impl Store {
             commits: self.shared.commits.load(Relaxed),
             failures: self.shared.failures.load(Relaxed),
             lost: self.shared.lost.load(Relaxed),
-            committed_seq: self.shared.committed_seq.load(Relaxed),
+            committed_seq: self.shared.committed_seq.load(SeqCst),
         }
     }
 

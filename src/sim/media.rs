@@ -365,7 +365,7 @@ impl Due {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{Codec, Direction};
+    use crate::media::Codec;
 
     const ENGINE: Owner = Owner::Engine;
     const SILENCE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(90)];
@@ -421,19 +421,7 @@ mod tests {
     }
 
     fn session(remote: SocketAddr) -> Session {
-        Session {
-            remote,
-            remote_control: remote,
-            codec: Codec::Pcmu,
-            send_payload: 0,
-            receive: vec![(0, Codec::Pcmu)],
-            noise: None,
-            send_events: None,
-            receive_events: None,
-            direction: Direction::SendRecv,
-            agreed: Default::default(),
-            security: None,
-        }
+        Session::plain(remote, Codec::Pcmu)
     }
 
     #[test]

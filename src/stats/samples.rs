@@ -2,6 +2,7 @@
 
 use super::{QueueNumbers, Stats, THRESHOLD, Times, WAIT_BUCKETS_S};
 use crate::event::{AgentMode, DivertReason, OfferOutcome, Phase};
+use crate::ids::AgentId;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -86,10 +87,11 @@ impl Stats {
             let now = phases.get(&phase).copied().unwrap_or(0) as f64;
             out.push(Sample::gauge("tierline_calls", "Calls that run now.", &[("phase", snake(&phase))], now));
         }
-        let modes = count(self.agents.values().copied());
-        for mode in MODES {
-            let now = modes.get(&mode).copied().unwrap_or(0) as f64;
-            out.push(Sample::gauge("tierline_agents", "Agents by state now.", &[("state", snake(&mode))], now));
+        let states = count(self.agents.iter().map(|(id, mode)| self.presence(*id, *mode)));
+        for state in MODES.map(Some).into_iter().chain([None]) {
+            let now = states.get(&state).copied().unwrap_or(0) as f64;
+            let label = state.map_or("unreachable".to_owned(), |mode| snake(&mode));
+            out.push(Sample::gauge("tierline_agents", "Agents by state now.", &[("state", label)], now));
         }
         for outcome in OUTCOMES {
             let count = self.offers.get(&outcome).copied().unwrap_or(0);
@@ -98,6 +100,15 @@ impl Stats {
         }
         let help = "Times that an inner error ended a call or made the engine rebuild a machine.";
         out.push(Sample::counter("tierline_repairs_total", help, &[], self.repairs));
+    }
+}
+
+impl Stats {
+    /// `None`: he would be at work, but his phone does not answer, so that no caller may be promised to him. Who is
+    /// on a break or logged out is that first.
+    fn presence(&self, agent: AgentId, mode: AgentMode) -> Option<AgentMode> {
+        let away = matches!(mode, AgentMode::LoggedOut | AgentMode::NotReady);
+        Some(mode).filter(|_| away || !self.unreachable.contains(&agent))
     }
 }
 

@@ -197,6 +197,40 @@ fn agents_are_counted_by_state_from_the_start() {
     assert_eq!(play.value("agents{ready}"), 0.0);
 }
 
+/// Who waits for a dead phone waits for nobody: he is not ready, whatever his state says.
+#[test]
+fn an_agent_whose_phone_does_not_answer_is_not_at_work() {
+    let mut play = Play::new();
+    let agent = AgentId(1);
+    let state = |play: &mut Play, from, to| {
+        play.event(0, What::AgentStateChanged { agent, from, to, reason: "test".into() });
+    };
+    let check = |play: &Play, expect: &str| {
+        for state in ["not_ready", "ready", "busy", "unreachable"] {
+            let label = format!("agents{{{state}}}");
+            assert_eq!(play.value(&label), f64::from(u8::from(state == expect)), "{state}, expected {expect}");
+        }
+    };
+    state(&mut play, AgentMode::LoggedOut, AgentMode::Ready);
+    check(&play, "ready");
+    play.event(1, What::PhoneReachable { agent, reachable: false });
+    check(&play, "unreachable");
+    state(&mut play, AgentMode::Ready, AgentMode::NotReady); // his penalty
+    check(&play, "not_ready");
+    state(&mut play, AgentMode::NotReady, AgentMode::Ready);
+    check(&play, "unreachable");
+    play.event(2, What::PhoneReachable { agent, reachable: true });
+    check(&play, "ready");
+    play.event(3, What::PhoneReachable { agent, reachable: false });
+    state(&mut play, AgentMode::Ready, AgentMode::Busy);
+    check(&play, "unreachable");
+    let binding = Personal { kind: PersonalKind::Binding, handle: 9, text: None };
+    play.event(4, What::PhoneRegistered { agent, binding });
+    check(&play, "busy");
+    play.event(5, What::PhoneReachable { agent: AgentId(2), reachable: false });
+    check(&play, "busy"); // the other one is logged out, and that first
+}
+
 #[test]
 fn calls_from_before_the_start_disturb_nothing() {
     let mut play = Play::new();

@@ -77,6 +77,45 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
 }
 
 #[test]
+fn a_certificate_that_cannot_be_used_is_told() {
+    let ground = Ground::new("no_certificate");
+    let made = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        std::fs::write(ground.file(&format!("{name}.pem")), made.cert.pem()).expect("a file");
+        std::fs::write(ground.file(&format!("{name}-key.pem")), made.signing_key.serialize_pem()).expect("a file");
+    };
+    made("one");
+    made("two");
+    std::fs::write(ground.file("text.pem"), "no certificate").expect("a file");
+    let center = "version = 1\n[center]\nname = \"x\"\n[line.a]\nnumbers = [\"100\"]\nflow = \"f\"\n\
+                  [queue.q]\n[agent.1001]\nname = \"Ada\"\nuser = \"ada\"\nqueues = [\"q\"]\n";
+    let flow = "version = 1\nstart = \"a\"\n[step.a]\nhang_up = 1\n";
+    std::fs::create_dir_all(ground.file("flows")).expect("a directory");
+    std::fs::write(ground.file("flows/f.toml"), flow).expect("a flow");
+    let tell = |tls: &str| {
+        let config = ground.file("tls.toml");
+        let listen = format!("[[server.sip.listen]]\ntransport = \"tls\"\nbind = \"{}\"\n", ground.address());
+        std::fs::write(&config, format!("{center}{listen}[server.sip.tls]\n{tls}\n")).expect("a configuration");
+        let check = Command::new(TIERLINE).arg("check").arg("--config").arg(&config).output().expect("tierline runs");
+        let mut start = ground.run("start", &mut serve(&config, &ground.file("data")));
+        assert_eq!((start.wait(15 * SECOND), check.status.code()), (2, Some(2)), "{tls}");
+        [start.errors(), String::from_utf8_lossy(&check.stderr).into_owned()]
+    };
+    for (tls, line, expect) in [
+        ("certificate = \"none.pem\"\nkey = \"one-key.pem\"", 16, "none.pem: "),
+        ("certificate = \"text.pem\"\nkey = \"one-key.pem\"", 16, "text.pem holds no certificate; allowed: "),
+        ("certificate = \"one.pem\"\nkey = \"none.pem\"", 16, "no private key in PEM can be read from "),
+        ("certificate = \"one.pem\"\nkey = \"two-key.pem\"", 16, "two-key.pem cannot be used together"),
+        ("trust = \"text.pem\"", 16, "text.pem holds no certificate; allowed: "),
+    ] {
+        for said in tell(tls) {
+            let place = format!("tls.toml:{line}:");
+            assert!(said.contains(&place) && said.contains(expect), "{tls}: {place} … {expect}: {said}");
+        }
+    }
+}
+
+#[test]
 fn a_drain_lets_calls_end_and_takes_no_new_ones() {
     let ground = Ground::new("drain");
     let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));

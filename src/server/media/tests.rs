@@ -1,7 +1,7 @@
 //! Planes with their threads and real sockets, on loopback.
 
 use super::*;
-use crate::media::{Codec, Direction, Law, Session, SoundId, Source};
+use crate::media::{Codec, Law, Session, SoundId, Source};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -91,19 +91,8 @@ fn phone() -> (UdpSocket, Session) {
     let socket = UdpSocket::bind((HERE, 0)).unwrap();
     socket.set_read_timeout(Some(LONG)).unwrap();
     let remote = socket.local_addr().unwrap();
-    let session = Session {
-        remote,
-        remote_control: SocketAddr::from((HERE, 9)), // its reports are thrown away
-        codec: Codec::Pcmu,
-        send_payload: 0,
-        receive: vec![(0, Codec::Pcmu)],
-        noise: None,
-        send_events: None,
-        receive_events: None,
-        direction: Direction::SendRecv,
-        agreed: Default::default(),
-        security: None,
-    };
+    let reports = SocketAddr::from((HERE, 9)); // thrown away
+    let session = Session { remote_control: reports, ..Session::plain(remote, Codec::Pcmu) };
     (socket, session)
 }
 

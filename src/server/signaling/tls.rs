@@ -57,15 +57,13 @@ impl Tls {
         Ok(Tls { files, current })
     }
 
-    /// Whether the files that are configured can be used.
-    ///
-    /// # Errors
-    /// As [`Tls::open`].
-    pub fn check(settings: &TlsSettings) -> Result<()> {
-        if let Some((certificate, key)) = settings.own.clone() {
-            Files { certificate, key, trust: None }.server()?;
-        }
-        roots(settings.trust.as_deref()).map(drop)
+    /// Whether the files that are configured can be used; what cannot, with its place in the configuration.
+    pub fn check(settings: &TlsSettings) -> Vec<((usize, usize), anyhow::Error)> {
+        let own = settings.own.clone().map(|(certificate, key)| Files { certificate, key, trust: None });
+        let own = own.map_or(Ok(()), |files| files.server().map(drop));
+        let trust = roots(settings.trust.as_deref()).map(drop);
+        let all = [(settings.own_place, own), (settings.trust_place, trust)];
+        all.into_iter().filter_map(|(place, had)| Some((place, had.err()?))).collect()
     }
 
     fn current(&self) -> Current {
@@ -132,7 +130,7 @@ impl Files {
     fn server(&self) -> Result<ServerConfig> {
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
-            .with_context(|| format!("no private key can be read from {}", self.key.display()))?;
+            .with_context(|| format!("no private key in PEM can be read from {}", self.key.display()))?;
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(rustls::ALL_VERSIONS)?
             .with_no_client_auth()
@@ -167,7 +165,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => bail!("{} holds no certificate", file.display()),
-        Err(why) => bail!("no certificate can be read from {}: {why}", file.display()),
+        Ok(_) => bail!("{} holds no certificate; allowed: a PEM file with one", file.display()),
+        Err(why) => bail!("no certificate can be read from {}: {why}; allowed: a PEM file with one", file.display()),
     }
 }

@@ -7,6 +7,7 @@ use super::writer::{GROUP_ROWS, GROUP_TIME};
 use super::*;
 use crate::event::{Cause, Party, Personal, Phase, What};
 use crate::ids::{CallId, LegId};
+use crate::log;
 use rusqlite::Connection;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -418,6 +419,14 @@ fn what_cannot_be_opened_is_refused_in_words() {
             sql(dir, "UPDATE event SET lines = 'x'");
         },
         "event 1 cannot be read",
+    );
+    let newer = format!("event 1 cannot be read: written in log version {}; this program reads up", log::VERSION + 1);
+    check(
+        &|dir| {
+            append(&open(dir).store, &[arrived(1, 1, None)]);
+            sql(dir, "UPDATE event SET version = version + 1");
+        },
+        &newer,
     );
 }
 

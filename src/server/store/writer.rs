@@ -229,10 +229,11 @@ impl Writer {
         }
         let last = self.batch.last().map_or(0, |event| event.seq);
         self.shared.failing.store(false, Relaxed);
-        self.shared.committed_seq.fetch_max(last, Relaxed);
-        self.shared.on_commit.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|told| told(last));
         self.shared.commits.fetch_add(1, Relaxed);
         self.shared.lost.fetch_add(lost, Relaxed);
+        // After the counts: who sees the number sees them, too.
+        self.shared.committed_seq.fetch_max(last, SeqCst);
+        self.shared.on_commit.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|told| told(last));
         self.shared.done.fetch_add(self.batch.len() as u64, SeqCst);
         self.batch.clear();
     }

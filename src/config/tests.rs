@@ -413,7 +413,7 @@ fn rules_of_routing_are_read_and_checked() {
         "relax = [{ after = \"9s\", remove = [\"x\"] }]",
         &[("{ after", "before one phone has rung to its end")],
     );
-    let general = "queues = [\"general\"]";
+    let general = "queues = [\"general\", \"level1\"]";
     check(general, "queues = [{ order = 2 }]", &[("queues", "`queues` lacks `queue`")]);
     check(general, "queues = [{ queue = \"generl\" }]", &[("\"generl\"", "did you mean \"general\"?")]);
     let limits = "[limits]";

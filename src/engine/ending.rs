@@ -76,7 +76,6 @@ impl Engine {
         self.clear(talk.leg, cause);
         self.router_do(acd::Input::Finish { agent: talk.agent, queue: talk.place.queue.clone() });
         let place = talk.place.again(WorkId(self.ids.works.take()));
-        self.run(id, crate::ivr::Input::WaitsAgain);
         self.wait(id, place, true);
     }
 

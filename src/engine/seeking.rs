@@ -25,6 +25,7 @@ impl Engine {
         let call = self.calls.get_mut(&id).expect("only a call that lives is queued");
         call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new() });
         self.works.insert(place.work, id);
+        self.run(id, ivr::Input::WaitsAgain { queue: place.queue.clone() }); // who comes from an agent hears music again
         let Place { work, queue, priority, skills, .. } = place.clone();
         self.emit(Some(id), What::Queued { work, queue, priority, skills, again });
         let mut place = place.asked();

@@ -63,8 +63,8 @@ pub enum Input {
     Digit(char),
     /// How the waiting that [`Output::Queue`] asked for went on.
     QueueResult(QueueResult),
-    /// The agent is gone, the caller waits in the same queue again.
-    WaitsAgain,
+    /// The agent is gone or has sent the caller on: he waits again, in this queue.
+    WaitsAgain { queue: QueueId },
     /// The caller has a place in the queue: the treatment begins.
     Waits,
     /// The answer to the [`Output::LookUp`] with this number. Other numbers are ignored.
@@ -349,7 +349,7 @@ impl Run {
                 self.pressed(now, scene, key);
             }
             (Input::QueueResult(result), phase) if *phase != Phase::Talking => self.queue_said(now, scene, result),
-            (Input::WaitsAgain, Phase::Talking) => self.waits_again(scene),
+            (Input::WaitsAgain { queue }, Phase::Talking) => self.waits_again(scene, queue),
             (Input::Waits, Phase::Queued) => {
                 let treatment = self.treatment(scene).cloned();
                 treatment.into_iter().for_each(|step| self.enter(now, scene, step));

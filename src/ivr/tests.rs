@@ -119,7 +119,8 @@ fn tell(run: &mut Run, now: &mut Instant, stage: &Stage, word: &str) {
         "busy" => Input::TransferResult(TransferResult::Busy),
         "unreached" => Input::TransferResult(TransferResult::Failed),
         "agent" => Input::QueueResult(QueueResult::Answered),
-        "again" => Input::WaitsAgain,
+        "again" => Input::WaitsAgain { queue: QueueId::new("general") },
+        "sent-on" => Input::WaitsAgain { queue: QueueId::new("other") },
         "waits" => Input::Waits,
         "nothing" => Input::LookedUp { id: looked_up(run), found: Found::Nothing },
         "failed" => Input::LookedUp { id: looked_up(run), found: Found::Failed },
@@ -190,6 +191,13 @@ fn check_on(stage: &Stage, inputs: &str, expect: &str) {
         run = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
     }
     assert_eq!(last, expect, "{inputs}");
+}
+
+#[test]
+fn who_was_sent_on_hears_the_other_queues_music() {
+    check("go 1 agent again", "music(general)");
+    check("go 1 agent sent-on", "music(other)");
+    check("go 1 sent-on", "");
 }
 
 #[test]

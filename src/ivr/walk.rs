@@ -4,7 +4,7 @@ use super::flow::{BannerStep, BranchStep, Flow, HoursStep, MusicStep, Prompt, Qu
 use super::{Cause, Music, Output, Phase, QueueResult, Run, Scene, TransferResult, Way, numerals};
 use crate::center::hours::Opening;
 use crate::expr::Value;
-use crate::ids::FlowId;
+use crate::ids::{FlowId, QueueId};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
@@ -288,8 +288,10 @@ impl Run {
         }
     }
 
-    pub(super) fn waits_again(&mut self, scene: &Scene<'_>) {
-        let Some((_, queue)) = self.waiting.clone() else { return };
+    /// The caller waits as his queue step says, also where an agent has sent him to another queue.
+    pub(super) fn waits_again(&mut self, scene: &Scene<'_>, queue: QueueId) {
+        let Some((_, waits_in)) = &mut self.waiting else { return };
+        waits_in.clone_from(&queue);
         self.phase = Phase::Queued;
         if self.treatment(scene).is_none() {
             self.outputs.push_back(Output::Music(Music::Of(queue)));

@@ -226,6 +226,7 @@ fn a_treatment_is_heard_while_waiting() {
     check_on(&stage, "go waits heard agent 20s", "");
     check_on(&stage, "go waits agent heard", "");
     check_on(&stage, "go waits agent again", "");
+    check_on(&stage, "go waits agent sent-on", "");
     check_on(&stage, "go waits agent again waits", "@b Otherwise @c place+say-en-3");
     check_on(&stage, "go waits heard agent again waits heard late", "stop @no n!");
     check_on(&stage, "go waits heard 2 full", "@no n!");

@@ -142,6 +142,12 @@ pub fn add_vendor(configuration: &mut Configuration, carriers: &[(String, std::n
     flows.insert(vendor, flow);
 }
 
+/// The agent is called at [`VENDOR`], and must confirm there.
+pub fn reach_on_number(configuration: &mut Configuration, agent: AgentId) {
+    let agent = configuration.center.agents.get_mut(&agent).expect("an agent of the script");
+    (agent.number, agent.confirm) = (Some(VENDOR.to_owned()), true);
+}
+
 fn queue(name: &str) -> Queue {
     Queue {
         id: QueueId::new(name),

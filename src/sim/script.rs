@@ -4,6 +4,7 @@
 //! agents 2
 //! keepalive 20
 //! trunk first is caller2
+//! number 1001
 //! phone 1001 describes early updates early
 //! lose 1 200 OK from Tierline
 //! at 0.5 1001 registers
@@ -67,6 +68,8 @@ pub struct Script {
     /// Carriers, in the order in which they are tried, and whose phones they are.
     trunks: Vec<(String, u32)>,
     losses: Vec<Loss>,
+    /// Agents who are reached on the outside number, and must confirm.
+    numbers: Vec<u32>,
     /// Phones that use SIP in their own manner, and after how many seconds their sessions expire.
     manners: Vec<(u32, Manner, Option<Duration>)>,
     deeds: Vec<(Duration, Deed)>,
@@ -168,6 +171,7 @@ impl Script {
                 self.manners.push((self.person(who)?, manner, expires));
             }
             ["trunk", name, "is", who] => self.trunks.push(((*name).to_owned(), self.person(who)?)),
+            ["number", who] => self.numbers.push(self.person(who)?),
             ["lose", times, label @ .., "from", who] => {
                 let times = times.parse().map_err(|_| "how many times?")?;
                 self.losses.push(Loss { times, label: label.join(" "), from_us: *who == ladder::US });
@@ -262,6 +266,8 @@ impl World {
         if !script.trunks.is_empty() {
             let carriers: Vec<_> = script.trunks.iter().map(|(name, key)| (name.clone(), address(*key))).collect();
             place::add_vendor(&mut self.configuration, &carriers);
+            let reached = script.numbers.iter().map(|key| place::FIRST_AGENT + key);
+            reached.for_each(|agent| place::reach_on_number(&mut self.configuration, AgentId(agent)));
             self.engine_gets(Input::Configured(Box::new(self.configuration.clone())));
             script.trunks.iter().for_each(|(_, key)| self.boot(*key, true));
         }

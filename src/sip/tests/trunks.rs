@@ -60,7 +60,7 @@ fn a_registration_that_persists_is_tried_again_after_any_refusal() {
     pair.tell(0, register("a"));
     pair.run(100);
     let failed = Event::RegistrationFailed { name: "a".to_owned(), status: 401 };
-    assert_eq!(pair.take_events(0), [failed.clone()]);
+    assert_eq!(pair.take_events(0), [failed]);
     let known = registrar(&["a"]);
     pair.tell(1, Command::Configure(known));
     pair.run(10_000);

@@ -75,12 +75,7 @@ impl Place {
 
     /// Another queue for a caller who had waited for `served` when an agent took him and passes him on now: what he
     /// has waited counts, what he has talked does not. The new requirement stands from now on. Skills, priority and
-    /// whom to leave out are the caller's to add:
-    ///
-    /// ```ignore
-    /// let next = talk.place.dispatched(new_work, queue, talk.waited, now);
-    /// let next = Place { priority, skills, excluded: [screener].into(), ..next };
-    /// ```
+    /// whom to leave out are the caller's to add: `Place { priority, skills, excluded, ..place.dispatched(…) }`.
     pub fn dispatched(&self, work: WorkId, queue: QueueId, served: Duration, now: Instant) -> Place {
         let arrived = Instant(now.0.saturating_sub(u64::try_from(served.as_nanos()).unwrap_or(u64::MAX)));
         Place { arrived, ..Place::new(work, queue, now) }

@@ -1,6 +1,7 @@
 //! Seeded crowds: random inputs break no rule, and when they end the router comes to rest.
 
 use super::*;
+use crate::center::{Ageing, Membership, Relaxation, RingPlan, Selection};
 use std::collections::BTreeSet;
 
 /// What the outputs so far add up to.
@@ -47,7 +48,10 @@ fn some_input(rng: &mut Rng, ledger: &mut Ledger, now: Instant) -> Input {
             ledger.waiting.insert(work);
             let skills = skills(["", "", "french=5", "french=9 german=1", "german=9"][rng.below(5) as usize]);
             let arrived = Instant(now.0.saturating_sub(rng.below(120) * 1_000_000_000));
-            let place = Place::new(work, queue, now);
+            let mut some_agent = |p| rng.chance(p).then(|| AgentId(11 + rng.below(5) as u32));
+            let (preferred, excluded) = (some_agent(0.2), some_agent(0.1).into_iter().collect());
+            let position = rng.chance(0.1).then(|| rng.below(5) as u32);
+            let place = Place { preferred, excluded, position, ..Place::new(work, queue, now) };
             Input::Enqueue(Place { priority: rng.below(4) as i32 - 1, skills, arrived, ..place })
         }
         5 => {
@@ -62,7 +66,10 @@ fn some_input(rng: &mut Rng, ledger: &mut Ledger, now: Instant) -> Input {
         }
         12..15 => Input::Finish { agent, queue },
         15 => change(AgentChange::SignIn),
-        16 => change([AgentChange::SignOut, AgentChange::WrapUpDone][rng.below(2) as usize].clone()),
+        16 => {
+            let more = AgentChange::MoreWrapUp(Duration::from_secs(rng.below(20)));
+            change([AgentChange::SignOut, AgentChange::WrapUpDone, more][rng.below(3) as usize].clone())
+        }
         17 if rng.chance(0.3) => change(AgentChange::NotReady("tea".into())),
         17 => change(AgentChange::Ready),
         18 => change(AgentChange::Reachable(rng.chance(0.8))),
@@ -71,9 +78,50 @@ fn some_input(rng: &mut Rng, ledger: &mut Ledger, now: Instant) -> Input {
     }
 }
 
+/// Rules of every kind.
+fn some_rules(rng: &mut Rng, queue: &mut center::Queue) {
+    let seconds = |rng: &mut Rng, most| Duration::from_secs(1 + rng.below(most));
+    let time = seconds(rng, 20);
+    queue.selection = Selection::NAMES[rng.below(8) as usize].1;
+    queue.strict = rng.chance(0.2);
+    let plans = [RingPlan::One, RingPlan::Several(2), RingPlan::All, RingPlan::Progressive { every: time, most: 3 }];
+    queue.ring = plans[rng.below(4) as usize];
+    let modes =
+        [WrapUp::None, WrapUp::Optional(time), WrapUp::Mandatory, WrapUp::Limited(time), WrapUp::OnRequest(time)];
+    queue.wrap_up = modes[rng.below(5) as usize];
+    queue.preferred_for = seconds(rng, 60);
+    queue.no_staff_after = rng.chance(0.2).then(|| seconds(rng, 60));
+    queue.max_expected_wait = rng.chance(0.1).then(|| seconds(rng, 300));
+    if rng.chance(0.5) {
+        queue.ageing = vec![Ageing { after: time, points: 2 }, Ageing { after: time * 3, points: 1 }];
+        let step = |after, lower: &str, remove: &str| Relaxation {
+            after,
+            if_expected_wait: None,
+            remove: remove.split_whitespace().map(SkillId::new).collect(),
+            lower: skills(lower),
+        };
+        queue.relax = vec![step(time, "french=5", ""), step(time * 2, "german=2", "french")];
+        queue.relax[1].if_expected_wait = rng.chance(0.3).then(|| seconds(rng, 100));
+    }
+}
+
+fn some_member(rng: &mut Rng) -> Membership {
+    let delay = Duration::from_secs([0, 0, 9, 30][rng.below(4) as usize]);
+    Membership { order: 1 + rng.below(2) as u8, delay, weight: 1 + rng.below(3) as u8 }
+}
+
+/// A center with rules of every kind.
+fn ruled(rng: &mut Rng) -> Center {
+    let mut center = center();
+    center.queues.values_mut().for_each(|queue| some_rules(rng, queue));
+    let members = center.agents.values_mut().flat_map(|agent| agent.queues.values_mut());
+    members.for_each(|member| *member = some_member(rng));
+    center
+}
+
 /// A configuration with something missing or changed.
 fn some_center(rng: &mut Rng) -> Center {
-    let mut center = center();
+    let mut center = if rng.chance(0.5) { center() } else { ruled(rng) };
     let vip = QueueId::new("vip");
     match rng.below(5) {
         0 => _ = center.agents.remove(&AgentId(12)),
@@ -95,6 +143,7 @@ fn close(desk: &mut Desk, ledger: &mut Ledger) {
     }
     for agent in (11..15).map(AgentId) {
         desk.handle(Input::Finish { agent, queue: QueueId::new("support") });
+        desk.change(&agent.to_string(), AgentChange::WrapUpDone);
         desk.handle(Input::Vacate { agent });
     }
     desk.advance(desk.now + Duration::from_secs(3600));
@@ -106,7 +155,8 @@ fn crowds_of_random_inputs_break_no_rule_and_come_to_rest() {
     let mut accepted = 0;
     for seed in 0..400 {
         let mut rng = Rng::from_number(seed);
-        let (mut desk, mut ledger) = (Desk::new(), Ledger::default());
+        let center = if seed % 4 == 0 { center() } else { ruled(&mut rng) };
+        let (mut desk, mut ledger) = (Desk::of(&center), Ledger::default());
         for _ in 0..200 {
             desk.advance(desk.now + Duration::from_secs(rng.below(12)));
             if rng.chance(0.02) {

@@ -329,3 +329,39 @@ fn a_trunk_takes_what_it_may_and_no_more() {
     bench.after(1000).datagram(&trunk_invite("e", "+4940123456", ""));
     assert_eq!(bench.sent.iter().filter(|sent| sent.starts_with("SIP/2.0 404")).count(), 1);
 }
+
+/// Whoever can reach the port can send what he likes: none of it is an event, so that nobody fills the log from outside.
+#[test]
+fn hostile_packets_never_grow_the_log() {
+    let mut bench = Bench::new();
+    let before = bench.events.len();
+    let torture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture");
+    let files = std::fs::read_dir(torture).expect("messages").map(|file| file.expect("a message").path());
+    let mut messages: Vec<Vec<u8>> = files.map(|file| std::fs::read(file).expect("a message")).collect();
+    assert!(messages.len() > 40, "only {} messages", messages.len());
+    let ours = |text: String| text.replace('\n', "\r\n").into_bytes();
+    for (id, number) in [("own", "1001"), ("code", "*0"), ("outside", "+4930123456")] {
+        let elsewhere = format!("{number}@");
+        messages.push(ours(invite(id, 1, "sip:guest@192.0.2.9", "").replace("100@", &elsewhere)));
+    }
+    messages.push(ours(invite("liar", 1, "sip:1001@192.0.2.1", "")));
+    messages.push(ours(register(1, "sip:1001@192.0.2.9:5062", "")));
+    messages.extend(["OPTIONS", "BYE", "CANCEL", "ACK", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "NONSENSE"].map(
+        |method| {
+            ours(
+                register(7, "sip:a@192.0.2.9", "")
+                    .replace("REGISTER", method)
+                    .replace("Call-ID: r", &format!("Call-ID: {method}")),
+            )
+        },
+    ));
+    let flow = Flow::udp(0, "192.0.2.66:5062".parse().unwrap());
+    for bytes in messages {
+        for cut in [bytes.len(), bytes.len() / 2, bytes.len() / 3] {
+            let bytes = bytes[..cut].to_vec();
+            bench.after(100).tell(Input::Sip(sip::Input::Received { flow, bytes }));
+        }
+    }
+    assert_eq!(bench.events[before..], [], "{:#?}", bench.events);
+    assert!(bench.sent.len() > 20, "only {} answers: not much was understood", bench.sent.len());
+}

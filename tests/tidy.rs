@@ -139,6 +139,33 @@ fn clocks_sockets_and_chance_stay_in_the_shell() {
     report(&wrong);
 }
 
+/// What a machine waits for is read where its deadlines are listed: each is documented "When to …".
+#[test]
+fn every_deadline_says_when() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for source in sources().iter().filter(|source| source.path.starts_with("src/")) {
+        let lists =
+            |line: &&str| ["enum Deadline {", "enum Timer {", "enum Due {"].iter().any(|list| line.ends_with(list));
+        let lines: Vec<&str> = source.text.lines().collect();
+        for start in (0..lines.len()).filter(|line| lists(&lines[*line])) {
+            seen += 1;
+            let entries = (start + 1..lines.len()).take_while(|line| lines[*line] != "}");
+            let starts = |line: &usize| {
+                lines[*line].starts_with("    ") && lines[*line].trim_start().starts_with(char::is_uppercase)
+            };
+            for entry in entries.filter(starts) {
+                let says = (start + 1..entry).rev().map(|line| lines[line].trim_start());
+                let first = says.take_while(|line| line.starts_with("///")).last();
+                if !first.is_some_and(|line| line.starts_with("/// When ")) {
+                    wrong.push(format!("{}:{}: `{}` does not say when", source.path, entry + 1, lines[entry].trim()));
+                }
+            }
+        }
+    }
+    assert!(seen >= 8, "only {seen} lists of deadlines found: this check would check nothing");
+    report(&wrong);
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let sources = sources();

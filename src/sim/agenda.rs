@@ -8,20 +8,35 @@ use std::net::SocketAddr;
 /// What comes to pass at a time.
 #[derive(Clone, Debug)]
 pub enum Due {
+    /// When a datagram or a piece of a stream arrives.
     Packet { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    /// When the engine's deadline comes.
     EngineWake,
+    /// When a deadline of the stand-in for the planes comes.
     PlanesWake,
+    /// When a phone's deadline comes.
     PhoneWake(u32),
+    /// When a person does what he has planned.
     Remember(u32, Plan),
+    /// When the verdict on credentials reaches the engine that asked.
     Verified { query: u64, ok: bool, epoch: u32 },
+    /// When the log is on disk as far as it was written.
     Commit,
+    /// When the next caller decides to call.
     Arrival,
+    /// When the engine is killed.
     Crash,
+    /// When it is started again.
     Restart,
+    /// When nobody calls any more, and all must become quiet.
     Closing,
+    /// When a line of the script has its turn.
     Script(usize),
+    /// When both who have been joined must hear each other.
     TalkersHear { call: CallId, leg: LegId, epoch: u32 },
+    /// When the peer of a call that has ended must have hung up.
     PeerHangsUp { phone: u32, boots: u32, port: PortId, epoch: u32 },
+    /// When a phone whose offer is over must not ring any more.
     RingingEnds { phone: u32, call: u32, epoch: u32 },
 }
 

@@ -136,6 +136,10 @@ fn a_drain_lets_calls_end_and_takes_no_new_ones() {
     assert!(refusal.header("Retry-After").parse::<u32>().is_ok_and(|s| s > 0), "{}", refusal.text);
     let talk = capture.legs()[0].talk();
     assert!(talk.1 - talk.0 > 6.5, "the call lasted {:.1} s", talk.1 - talk.0);
+    // Ctrl-C asks for the same: who is not heard dies of it, with another code.
+    server.start_again();
+    server.program.signal(libc::SIGINT);
+    assert_eq!(server.program.wait(10 * SECOND), 0, "the server did not stop by Ctrl-C");
 }
 
 #[test]

@@ -252,7 +252,9 @@ impl Gathering {
     fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
         let queues: BTreeSet<_> = written.center.queues.keys().cloned().collect();
         let (queues_known, language) = (written.queues_known, written.center.language.as_str());
-        let (hours, banners, trunks) = (&written.hours, &written.banners, &written.center.trunks);
+        let center = &written.center;
+        let (hours, banners) = (center.hours.keys().cloned().collect(), center.banners.keys().cloned().collect());
+        let (hours, banners, trunks) = (&hours, &banners, &center.trunks);
         let around = Surroundings { queues: &queues, queues_known, language, hours, banners, trunks };
         let mut flows = BTreeMap::new();
         let mut wanted: Vec<(FlowId, Problem)> = Vec::new();

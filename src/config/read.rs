@@ -42,9 +42,6 @@ pub struct Written {
     pub music: BTreeMap<String, Place>,
     /// The texts of [`READY_SOUND`], [`NOT_READY_SOUND`] and, where it is needed, [`CONFIRM_SOUND`], with their places.
     pub code_texts: Vec<(&'static str, Said<String>)>,
-    /// Names of calendars and announcements.
-    pub hours: BTreeSet<String>,
-    pub banners: BTreeSet<String>,
     pub warnings: Vec<Problem>,
 }
 
@@ -53,19 +50,7 @@ pub fn read(page: &Page<'_>) -> Written {
     let mut root = page.root();
     check_version(&mut root);
     let mut about = root.section("center");
-    let mut reader = Reader {
-        page,
-        time_zone: about.take("time_zone").and_then(|v| time_zone(&v)).unwrap_or("UTC".into()),
-        language: about.take("language").and_then(|v| language(&v)).unwrap_or("en".into()),
-        numbers: BTreeMap::new(),
-        queue_names: BTreeSet::new(),
-        queues_known: true,
-        flows: BTreeMap::new(),
-        music: BTreeMap::new(),
-        warnings: Vec::new(),
-        called: Vec::new(),
-        leads: BTreeMap::new(),
-    };
+    let mut reader = Reader::new(page, &mut about);
     let name = about.require("name", "the center's name").and_then(|v| v.text(MAX_NAME)).unwrap_or_default();
     let domains = list(about.take("domains"), "a list of domains such as [\"example.org\"]", domain);
     about.finish();
@@ -94,7 +79,6 @@ pub fn read(page: &Page<'_>) -> Written {
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
     let zones = lines.values().map(|line| &line.time_zone).chain([&time_zone]);
     let zones = zones.map(|name| (name.clone(), calendar::zone(name))).collect();
-    let (hour_names, banner_names) = (hours.keys().cloned().collect(), banners.keys().cloned().collect());
     let center = Center {
         name,
         domains,
@@ -112,20 +96,7 @@ pub fn read(page: &Page<'_>) -> Written {
         zones,
         banners,
     };
-    Written {
-        center,
-        server,
-        needs,
-        flows_dir,
-        queues_known,
-        agents_known,
-        flows,
-        music,
-        code_texts,
-        hours: hour_names,
-        banners: banner_names,
-        warnings,
-    }
+    Written { center, server, needs, flows_dir, queues_known, agents_known, flows, music, code_texts, warnings }
 }
 
 struct Reader<'p> {
@@ -145,6 +116,22 @@ struct Reader<'p> {
 }
 
 impl<'p> Reader<'p> {
+    fn new(page: &'p Page<'p>, about: &mut Section<'p>) -> Reader<'p> {
+        Reader {
+            page,
+            time_zone: about.take("time_zone").and_then(|v| time_zone(&v)).unwrap_or("UTC".into()),
+            language: about.take("language").and_then(|v| language(&v)).unwrap_or("en".into()),
+            numbers: BTreeMap::new(),
+            queue_names: BTreeSet::new(),
+            queues_known: true,
+            flows: BTreeMap::new(),
+            music: BTreeMap::new(),
+            warnings: Vec::new(),
+            called: Vec::new(),
+            leads: BTreeMap::new(),
+        }
+    }
+
     fn queues(&mut self, root: &mut Section<'p>) -> BTreeMap<QueueId, Said<Queue>> {
         let told = self.page.told();
         let tables = named(root.section("queue"), "queue");

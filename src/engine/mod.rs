@@ -289,7 +289,7 @@ impl Engine {
             now: Instant::ZERO,
             index: Index::new(&config),
             sip: Endpoint::new(sip_config, rng.fork("sip"), counter()),
-            router: Router::new(&routed(&config.center), counter(), rng.fork("router")),
+            router: Router::new(&seeking::routed(&config.center), counter(), rng.fork("router")),
             trunks: Trunks::new(rng.fork("trunks")),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
@@ -467,7 +467,7 @@ impl Engine {
 
     fn configure(&mut self, config: Configuration) {
         self.index = Index::new(&config);
-        self.router.handle(self.now, acd::Input::Configure(routed(&config.center)));
+        self.router.handle(self.now, acd::Input::Configure(seeking::routed(&config.center)));
         let mut sip_config = self.start.sip.clone();
         trunks::configure_sip(&mut sip_config, &config.center);
         self.sip.handle(self.now, sip::Input::Command(sip::Command::Configure(sip_config)));
@@ -512,13 +512,4 @@ impl Engine {
         self.media_do(media::Command::Open { port });
         port
     }
-}
-
-/// The center as the router sees it: a work may ask for one agent.
-fn routed(center: &Center) -> Center {
-    let mut center = center.clone();
-    for agent in center.agents.values_mut() {
-        agent.skills.insert(acd::own_skill(agent.id), 1);
-    }
-    center
 }

@@ -92,7 +92,7 @@ impl Engine {
         // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
         let ids: IdCounter = self.router.reservation_ids();
         let rng = Rng::new(self.start.seed).fork(&format!("router after {}", ids.clone().take()));
-        self.router = Router::new(&super::routed(&self.config.center), ids, rng);
+        self.router = Router::new(&super::seeking::routed(&self.config.center), ids, rng);
         for (agent, state) in states {
             self.restore_agent(agent, &state);
         }

@@ -5,6 +5,7 @@
 
 use super::{Conversation, Deadline, Engine, Leg, LegState, Place, Seeking};
 use crate::acd::{self, Explanation, Refusal, Rejection, Withdrawal};
+use crate::center::Center;
 use crate::event::{AgentMode, Cause, DivertReason, OfferOutcome, Party, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
 use crate::ivr::{self, QueueResult};
@@ -289,4 +290,13 @@ pub(super) fn mode(state: &acd::AgentState) -> AgentMode {
         acd::AgentState::Busy => AgentMode::Busy,
         acd::AgentState::WrapUp => AgentMode::WrapUp,
     }
+}
+
+/// The center as the router sees it: a work may ask for one agent.
+pub(super) fn routed(center: &Center) -> Center {
+    let mut center = center.clone();
+    for agent in center.agents.values_mut() {
+        agent.skills.insert(acd::own_skill(agent.id), 1);
+    }
+    center
 }

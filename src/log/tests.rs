@@ -101,7 +101,8 @@ const SINCE: [(u32, &str); 2] = [
          What.TrunkStateChanged What.TrunkRegistered TrunkMode.Unknown TrunkMode.Up TrunkMode.Down \
          TrunkProblem.Full TrunkProblem.Unreachable TrunkProblem.Overloaded TrunkProblem.Refused \
          TransferProblem.Busy TransferProblem.NoAnswer TransferProblem.Refused TransferProblem.NoTrunk \
-         Party.Outside Cause.OutsideHungUp",
+         Party.Outside Cause.OutsideHungUp What.StepDecided What.PersonAsked What.FlowAttached \
+         What.BannerSwitched DivertReason.Left",
     ),
 ];
 

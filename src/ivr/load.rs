@@ -62,7 +62,7 @@
 //!
 //! [step.status]
 //! lookup = "ticket-status"     # what the ticketing system is asked
-//! with = { number = "ticket" } # parameter → expression
+//! with = { ticket = "ticket", caller = "caller" }   # parameter → expression
 //! into = "status"              # default: the step's name
 //! fields = { state = "text" }  # the answer's, as status.state: text, number or flag
 //! timeout = "3s"               # 500ms to 30s for each answer

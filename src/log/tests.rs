@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::event::{
-    AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, TransferProblem,
-    TransferTo, TrunkMode, TrunkProblem,
+    AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, StepWay,
+    TransferProblem, TransferTo, TrunkMode, TrunkProblem,
 };
 use crate::time::Wall;
 use std::collections::BTreeSet;
@@ -102,7 +102,8 @@ const SINCE: [(u32, &str); 2] = [
          TrunkProblem.Full TrunkProblem.Unreachable TrunkProblem.Overloaded TrunkProblem.Refused \
          TransferProblem.Busy TransferProblem.NoAnswer TransferProblem.Refused TransferProblem.NoTrunk \
          Party.Outside Cause.OutsideHungUp What.StepDecided What.PersonAsked What.FlowAttached \
-         What.BannerSwitched DivertReason.Left",
+         What.BannerSwitched DivertReason.Left StepWay.Open StepWay.Closed StepWay.Holiday StepWay.Case \
+         StepWay.Otherwise StepWay.Collected StepWay.Found StepWay.NotFound StepWay.Failed StepWay.Announced StepWay.Left",
     ),
 ];
 
@@ -124,6 +125,7 @@ fn a_new_word_raises_the_version() {
         words::<OfferOutcome>("OfferOutcome"),
         words::<NoChoice>("NoChoice"),
         words::<DivertReason>("DivertReason"),
+        words::<StepWay>("StepWay"),
         words::<Party>("Party"),
         words::<TransferTo>("TransferTo"),
         words::<TransferProblem>("TransferProblem"),

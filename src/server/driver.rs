@@ -14,9 +14,9 @@ use super::record::Recorder;
 use super::signaling::Udp;
 use super::signaling::streams::Streams;
 use super::store::Store;
+use super::ticketing::look_up::Question;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
-use crate::ivr::Found;
 use crate::sip;
 use crate::sip::digest::Login;
 use crate::stats::Stats;
@@ -42,6 +42,8 @@ pub struct Outlets {
     pub streams: Streams,
     /// Resolves a host name and answers through the channel.
     pub resolve: Box<dyn Fn(u64, sip::uri::Uri) + Send>,
+    /// Asks the ticketing system for a flow and answers through the channel.
+    pub look_up: Box<dyn Fn(Question) + Send>,
     pub store: Arc<Store>,
     pub accounts: Accounts,
     /// Who waits for what a command did.
@@ -178,7 +180,7 @@ impl Driver {
     }
 
     fn drain(&mut self) {
-        let (mut events, mut failed) = (Vec::new(), Vec::new());
+        let mut events = Vec::new();
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Sip { flow, bytes } if flow.transport.is_reliable() => self.outlets.streams.send(flow, bytes),
@@ -208,16 +210,14 @@ impl Driver {
                     self.door(Input::Sip(sip::Input::Proven { query, credentials }));
                 }
                 Output::Resolve { query, uri } => (self.outlets.resolve)(query, uri),
-                // Look-ups are not asked of the ticketing system yet: the flow goes where its look-up fails.
-                Output::LookUp { call, id, .. } => failed.push((call, id)),
+                Output::LookUp { call, id, query, with, timeout } => {
+                    (self.outlets.look_up)(Question { call, id, query, with, timeout });
+                }
                 Output::Reply { id, result } => self.outlets.replies.tell(id, result, self.last_seq),
             }
         }
         self.outlets.media.flush();
         self.log(events);
-        for (call, id) in failed {
-            self.door(Input::LookedUp { call, id, found: Found::Failed });
-        }
     }
 
     /// What one step made goes to the log as one.

@@ -176,10 +176,12 @@ impl Running {
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
         let replies = cti::Replies::default();
+        let line = ticketing_line(loaded, &runtime)?;
         let outlets = Outlets {
             media: planes.sender(),
             streams: streams.clone(),
             resolve,
+            look_up: ticketing::look_up::asker(line.clone(), runtime.clone(), inbox.clone()),
             store: Arc::clone(&store_writer),
             accounts: accounts.accounts,
             replies: replies.clone(),
@@ -211,7 +213,7 @@ impl Running {
             desks,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
-        let ticketing = start_ticketing(loaded, &store_writer, before + 1, &runtime)?;
+        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
         let drain_limit = loaded.center.limits.drain;
         let (store, drained) = (store_writer, Some(when_drained));
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, ticketing, streams, drain_limit })
@@ -284,15 +286,21 @@ fn start_cti(
     })))
 }
 
+/// The way to the ticketing system, if there is one.
+fn ticketing_line(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Option<ticketing::Line>> {
+    let _in_runtime = runtime.enter();
+    loaded.server.ticketing.as_ref().map(ticketing::Line::new).transpose()
+}
+
 fn start_ticketing(
     loaded: &Loaded,
-    store: &Store,
-    next: u64,
+    line: Option<ticketing::Line>,
+    log: (&Store, u64),
     runtime: &tokio::runtime::Handle,
 ) -> Result<Option<ticketing::Ticketing>> {
-    let Some(settings) = &loaded.server.ticketing else { return Ok(None) };
+    let (Some(settings), Some(line)) = (&loaded.server.ticketing, line) else { return Ok(None) };
     let _in_runtime = runtime.enter();
-    ticketing::Ticketing::start(settings, &loaded.server.data, store, next).map(Some)
+    ticketing::Ticketing::start(settings, line, &loaded.server.data, log).map(Some)
 }
 
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {

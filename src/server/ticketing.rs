@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 pub mod example;
+pub mod look_up;
 
 use super::clock;
 use super::store::{Reader, Store};
@@ -42,17 +43,20 @@ pub struct Ticketing {
     news: Sender<News>,
     thread: Option<std::thread::JoinHandle<()>>,
     numbers: Arc<Mutex<Numbers>>,
-    pub line: Line,
 }
 
 impl Ticketing {
     /// `next`: the first event of this start, where a first start begins.
     ///
     /// # Errors
-    /// Its own file or the token's cannot be read.
-    pub fn start(settings: &TicketingSettings, data: &Path, store: &Store, next: u64) -> Result<Ticketing> {
+    /// Its own file cannot be read.
+    pub fn start(
+        settings: &TicketingSettings,
+        line: Line,
+        data: &Path,
+        (store, next): (&Store, u64),
+    ) -> Result<Ticketing> {
         let runtime = tokio::runtime::Handle::current();
-        let line = Line::new(settings)?;
         let (news, heard) = channel();
         let committed = news.clone();
         store.on_commit(Box::new(move |_| _ = committed.send(News::Committed)));
@@ -70,18 +74,10 @@ impl Ticketing {
         let reader = Reader::open(data)?.context("there is no log")?;
         let numbers = Arc::<Mutex<Numbers>>::default();
         let at = memory.low - 1;
-        let clerk = Clerk {
-            outbox,
-            memory,
-            reader,
-            at,
-            line: line.clone(),
-            runtime,
-            news: news.clone(),
-            numbers: Arc::clone(&numbers),
-        };
+        let clerk =
+            Clerk { outbox, memory, reader, at, line, runtime, news: news.clone(), numbers: Arc::clone(&numbers) };
         let thread = std::thread::Builder::new().name("ticketing".into()).spawn(move || clerk.run(&heard))?;
-        Ok(Ticketing { news, thread: Some(thread), numbers, line })
+        Ok(Ticketing { news, thread: Some(thread), numbers })
     }
 
     pub fn numbers(&self) -> Numbers {

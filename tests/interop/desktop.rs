@@ -1,7 +1,7 @@
 //! Desktops and a ticketing system in Python (grpcio), which know the proto files and nothing else of us.
 
 use super::harness::{Ground, Program, SECOND, talk_for, wait_for, wait_until};
-use super::peers::{Sipp, event, phone_agent};
+use super::peers::{Sipp, event, phone, phone_agent};
 use super::server::{DIRECT, Server, TIERLINE, Wishes};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -27,6 +27,10 @@ struct Office<'g> {
 
 impl<'g> Office<'g> {
     fn open(ground: &'g Ground, tickets: Option<u16>) -> Office<'g> {
+        Office::furnished(ground, tickets, Wishes::agents(&["ada", "ben"]))
+    }
+
+    fn furnished(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes) -> Office<'g> {
         let grpc = ground.address().to_string();
         let generated = ground.file("generated");
         std::fs::create_dir_all(&generated).expect("a folder");
@@ -43,7 +47,7 @@ impl<'g> Office<'g> {
             )
         });
         let tables = format!("[server.cti]\nbind = \"{grpc}\"\n{}", tickets.unwrap_or_default());
-        let wishes = Wishes { wrap_up: "5m", sip: tables, ..Wishes::agents(&["ada", "ben"]) };
+        let wishes = Wishes { wrap_up: "5m", sip: tables, ..wishes };
         Office { ground, server: Server::start(ground, &wishes), grpc, generated }
     }
 
@@ -285,4 +289,59 @@ fn a_screener_works_with_a_phone_and_the_command_line() {
         let holds = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
         assert!(!holds(b"guest@") && !holds(b"sip:guest"), "{} holds the caller", file.path().display());
     }
+}
+
+/// Tier 0: a number is keyed, and what the ticketing system says of it is heard.
+const STATUS: &str = r#"version = 1
+start = "ticket"
+[step.ticket]
+collect = "Your ticket, please."
+into = "ticket"
+next = "status"
+retries = 0
+otherwise = "nothing"
+[step.status]
+lookup = "ticket-status"
+with = { ticket = "ticket", caller = "caller" }
+fields = { state = "text" }
+timeout = "1s"
+retries = 0
+found = "tell"
+not_found = "unknown"
+failed = "broken"
+[step.tell]
+branch = [{ when = 'status.state == "open"', go = "open" }]
+otherwise = "nothing"
+[step.open]
+hang_up = "Your ticket is open."
+[step.unknown]
+hang_up = "There is no such ticket."
+[step.broken]
+hang_up = "The tickets cannot be seen now."
+[step.nothing]
+hang_up = true
+"#;
+
+#[test]
+fn a_caller_keys_a_ticket_number_and_hears_what_the_ticketing_system_says_of_it() {
+    let ground = Ground::new("ticket_status");
+    let port = ground.port();
+    is(&ground, "ok");
+    let more = "[line.tickets]\nnumbers = [\"300\"]\nflow = \"tickets\"\n".to_owned();
+    let flows = vec![("tickets", STATUS.to_owned())];
+    let office = Office::furnished(&ground, Some(port), Wishes { more, flows, ..Wishes::agents(&["ada", "ben"]) });
+    let mut system = tickets(&ground, &office.generated, port, 1);
+    let steps = |n: usize, keys: &str| {
+        let mut caller = phone(&ground, &office.server, &format!("caller-{n}"), &["--dial", "300", "--press", keys]);
+        assert_eq!(caller.wait(30 * SECOND), 0, "{}", caller.output());
+        wait_until("the end of the call", 10 * SECOND, || office.server.calls().len() >= n);
+        office.server.tierline(&["calls", office.server.calls()[0]["call"].as_str().expect("an id")])
+    };
+    for (n, keys, expect) in [(1, ",,7#", "step open"), (2, ",,8#", "step unknown")] {
+        let drawn = steps(n, keys);
+        assert!(drawn.contains(expect), "{keys}: {drawn}");
+    }
+    system.kill();
+    let drawn = steps(3, ",,7#");
+    assert!(drawn.contains("step broken"), "{drawn}");
 }

@@ -180,6 +180,6 @@ impl Ticketing for Example {
         })?;
         let (found, status) = (status.is_some(), status.unwrap_or_default());
         let text = if found { format!("Your ticket is {status}.") } else { String::new() };
-        Ok(Response::new(proto::TicketStatusResponse { found, status, text }))
+        Ok(Response::new(proto::TicketStatusResponse { found, status, text, ..Default::default() }))
     }
 }

@@ -119,7 +119,13 @@ impl Engine {
         match (holds, talk.held_by) {
             (true, None) => self.hold(call_id, id, other),
             (true, Some(holder)) if holder == id => self.held_by_phone_too(call_id),
-            (false, Some(holder)) if holder == id && !talk.by_desk => self.retrieve(call_id, id, other),
+            (false, Some(holder)) if holder == id && !talk.by_desk => {
+                self.retrieve(call_id, id, other);
+                // The other one may have put him on hold meanwhile, and still does.
+                if self.legs[&other].holds_us() {
+                    self.hold(call_id, other, id);
+                }
+            }
             _ => {}
         }
     }

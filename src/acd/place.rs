@@ -68,9 +68,10 @@ impl Place {
         Place { skills: self.skills.clone().into_iter().chain(own).collect(), ..self.clone() }
     }
 
-    /// The same place for the same caller, whose agent was lost: wait and relaxation go on as if he had never left.
+    /// The same place for the same caller, whose agent was lost: wait and relaxation go on as if he had never left. Who
+    /// was sent to that one agent is for all of the queue now.
     pub fn again(self, work: WorkId) -> Place {
-        Place { work, position: None, ..self }
+        Place { work, position: None, only: None, ..self }
     }
 
     /// Another queue for a caller who had waited for `served` when an agent took him and passes him on now: what he

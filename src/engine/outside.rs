@@ -39,14 +39,18 @@ pub struct Hunt {
     pub confirming: bool,
 }
 
+impl Hunt {
+    fn next(&mut self) -> Option<(TrunkId, String)> {
+        Some((self.left.pop()?, self.number.clone()))
+    }
+}
+
 impl Engine {
     /// A flow wants the caller to talk with an outside party.
     pub(super) fn transfer(&mut self, id: CallId, number: &str, ring: Duration) {
         let call = &self.calls[&id];
-        // Whoever calls one of our own lines through the public network calls himself, over and over.
-        let turns_back = self.index.lines.contains_key(number) || call.origin.hops <= 1;
-        let hunt = if turns_back { None } else { self.hunt(number) };
-        let Some(hunt) = hunt else {
+        let hops = call.origin.hops;
+        let Some(hunt) = self.hunt(number, hops) else {
             return self.transfer_failed(id, TransferProblem::NoTrunk);
         };
         let leg = self.sip.next_leg();
@@ -66,7 +70,12 @@ impl Engine {
         }
     }
 
-    fn hunt(&mut self, number: &str) -> Option<Hunt> {
+    /// None where the call would come back to us: to one of our own lines through the public network, or for the
+    /// last time that it may be passed on (RFC 3261 §16.3).
+    fn hunt(&mut self, number: &str, hops: u8) -> Option<Hunt> {
+        if hops <= 1 || self.index.lines.contains_key(number) {
+            return None;
+        }
         let mut left = self.trunks.route(self.now, number);
         left.reverse();
         (!left.is_empty()).then(|| Hunt { number: number.to_owned(), left, confirming: false })
@@ -75,7 +84,8 @@ impl Engine {
     /// An agent without a phone that is there, but with a number.
     pub(super) fn ring_number(&mut self, id: LegId, agent: AgentId) {
         let number = self.config.center.agents.get(&agent).and_then(|agent| agent.number.clone());
-        let hunt = number.and_then(|number| self.hunt(&number));
+        let hops = self.legs.get(&id).and_then(|leg| self.calls.get(&leg.call)).map_or(0, |call| call.origin.hops);
+        let hunt = number.and_then(|number| self.hunt(&number, hops));
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.hunt = hunt;
         }
@@ -86,7 +96,11 @@ impl Engine {
     pub(super) fn dial(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let call = leg.call;
-        while let Some(trunk) = self.legs.get_mut(&id).and_then(|leg| leg.hunt.as_mut()?.left.pop()) {
+        while let Some((trunk, number)) = self.legs.get_mut(&id).and_then(|leg| leg.hunt.as_mut()?.next()) {
+            // A new configuration may have closed the way since the hunt began.
+            if !self.config.center.trunks.get(&trunk).is_some_and(|trunk| trunk.allows(&number)) {
+                continue;
+            }
             if self.trunks.seize(self.now, &trunk, Way::Out).is_ok() {
                 self.emit(Some(call), What::NetworkReached { leg: id, trunk: trunk.clone() });
                 return self.invite_over(id, trunk);
@@ -102,7 +116,7 @@ impl Engine {
         let call = &self.calls[&self.legs[&id].call];
         let (from, mut headers) = identity::outgoing(&settings, &call.origin);
         // RFC 3261 §16.6 step 3: a call that goes round for ever is counted down by each who passes it on.
-        headers.push(("Max-Forwards".to_owned(), (call.origin.hops - 1).to_string()));
+        headers.push(("Max-Forwards".to_owned(), call.origin.hops.saturating_sub(1).to_string()));
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let leg = self.legs.get_mut(&id).expect("the leg that dials");
         leg.trunk = Some((trunk.clone(), Way::Out));

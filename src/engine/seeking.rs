@@ -139,6 +139,10 @@ impl Engine {
     }
 
     pub(super) fn no_reaction(&mut self, id: LegId) {
+        // A 100 makes no event. From here on it is a matter of how long it may ring.
+        if self.sip.is_under_way(id) {
+            return self.reacted(id);
+        }
         if self.legs.contains_key(&id) {
             self.sip_do(sip::Command::HangUp { leg: id, reason: None });
             match self.legs[&id].hunt.is_some() {

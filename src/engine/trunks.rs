@@ -9,7 +9,6 @@ use crate::acd::{self, AgentChange};
 use crate::center::Center;
 use crate::event::{TrunkMode, What};
 use crate::ids::{AgentId, TrunkId};
-use crate::sip::guard::Network;
 use crate::sip::uri::Uri;
 use crate::sip::{self, Account, Secret};
 use crate::trunk::{self, Output, TrunkState, Way};
@@ -126,9 +125,6 @@ pub(super) fn configure_sip(sip: &mut sip::Config, center: &Center) {
     let trunks = center.trunks.values();
     let peers = trunks.clone().flat_map(|trunk| trunk.peers.iter().map(|peer| (trunk.id.clone(), *peer)));
     sip.trunk_peers = peers.collect();
-    // Nobody who guesses passwords behind a carrier, or in its name, may cut all of its calls.
-    let carriers = trunks.clone().flat_map(|trunk| &trunk.peers).map(|peer| Network::of(peer.ip, peer.prefix));
-    sip.guard.trusted.extend(carriers);
     let proven = trunks.filter(|trunk| trunk.accepts_digest);
     sip.trunk_users = proven.filter_map(|trunk| Some((trunk.user.clone()?, trunk.id.clone()))).collect();
 }
@@ -138,25 +134,5 @@ fn mode(state: TrunkState) -> TrunkMode {
         TrunkState::Unknown => TrunkMode::Unknown,
         TrunkState::Up => TrunkMode::Up,
         TrunkState::Down => TrunkMode::Down,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::center::Peer;
-    use crate::ids::TrunkId;
-
-    #[test]
-    fn a_carrier_is_never_banned() {
-        let center = include_str!("../ivr/tests/center.json");
-        let mut center: Center = serde_json::from_str(center).unwrap();
-        let mut trunk = crate::center::Trunk::new(TrunkId::new("carrier"));
-        trunk.peers = vec![Peer { ip: "192.0.2.77".parse().unwrap(), prefix: 24, port: None }];
-        center.trunks.insert(trunk.id.clone(), trunk);
-        let mut sip = sip::Config::new(vec![sip::Listener::udp("127.0.0.1:5060".parse().unwrap())], "t");
-        configure_sip(&mut sip, &center);
-        let trusts = |ip: &str| sip.guard.trusted.iter().any(|network| network.contains(ip.parse().unwrap()));
-        assert_eq!(["192.0.2.1", "192.0.3.1", "127.0.0.1"].map(trusts), [true, false, true]);
     }
 }

@@ -232,6 +232,8 @@ pub struct Run {
     /// The queue step, and the queue that the caller waits in.
     waiting: Option<(String, QueueId)>,
     told: Told,
+    /// When a step was entered last, and how often in that very moment.
+    entered: (Instant, u32),
     last_token: u64,
     outputs: VecDeque<Output>,
 }
@@ -252,6 +254,7 @@ impl Run {
             ahead: None,
             waiting: None,
             told: Told::default(),
+            entered: (Instant::ZERO, 0),
             last_token: 0,
             outputs: VecDeque::new(),
         }
@@ -307,7 +310,14 @@ impl Run {
         match flow.and_then(|flow| flow.steps.get(&self.step)) {
             // A key pressed ahead may be a secret's first.
             Some(Step::Play(play)) => {
-                flow.is_some_and(|flow| walk::asked_behind(flow, &play.next).is_some_and(collects))
+                let secret = |step: &Step| matches!(step, Step::Collect(c) if c.secret);
+                let asked = flow.and_then(|flow| walk::asked_behind(flow, &play.next));
+                match asked.and_then(|asked| flow?.steps.get(asked)) {
+                    Some(Step::Menu(_) | Step::Queue(_) | Step::HangUp(_)) | None => false,
+                    Some(Step::Collect(collect)) => collect.secret,
+                    // Where it leads is not known yet: to any question of any flow.
+                    Some(_) => flows.values().any(|flow| flow.steps.values().any(secret)),
+                }
             }
             _ => collects(&self.step),
         }

@@ -83,7 +83,10 @@ impl Rehearsal<'_> {
         match self.run.phase.clone() {
             Phase::Playing { token } => match self.keys.front().copied().filter(|key| listens && *key != ',') {
                 Some(_) => self.press(),
-                None => Some(Input::PlayFinished { token }),
+                None => {
+                    self.now = Instant(self.now.0 + 1); // what is heard takes its time
+                    Some(Input::PlayFinished { token })
+                }
             },
             Phase::Listening { until } => match self.keys.front() {
                 Some(',') | None => {

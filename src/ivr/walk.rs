@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// Steps that one input may lead through. A checked flow needs far fewer: more are only met where two flows lead to each
 /// other, or where a new form of a flow has been put under the caller.
 const MAX_STEPS: u32 = 1_000;
+/// Inputs of one moment that lead to another step. Nobody hears or presses anything in no time: two full queues that flow
+/// into each other would go on for ever.
+const MAX_TURNS: u32 = 100;
 /// Characters of one remembered text.
 const MAX_TEXT: usize = 2_000;
 
@@ -31,6 +34,11 @@ pub(super) fn asked_behind<'f>(flow: &'f Flow, step: &'f str) -> Option<&'f str>
 
 impl Run {
     pub(super) fn enter(&mut self, now: Instant, scene: &Scene<'_>, step: String) {
+        let again = if self.entered.0 == now { self.entered.1 + 1 } else { 1 };
+        self.entered = (now, again);
+        if again > MAX_TURNS {
+            return self.hang_up(Cause::StepGone); // also when each turn was another input's: a queue that refuses, a silent text
+        }
         let mut next = Some(step);
         for _ in 0..MAX_STEPS {
             let Some(step) = next else { return };

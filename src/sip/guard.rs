@@ -30,11 +30,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of `address` that its first `bits` make.
-    pub fn of(address: IpAddr, bits: u8) -> Network {
-        Network { address: masked(address, bits), bits }
-    }
-
     pub fn contains(&self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.address.is_ipv4() && masked(ip, self.bits) == self.address
     }

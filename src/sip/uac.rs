@@ -82,6 +82,14 @@ impl Endpoint {
         matches!(self.legs.get(&leg), Some(Leg::Calling(calling)) if calling.client == Some(key))
     }
 
+    /// Whether the called party, or a server on the way to it, has reacted to the leg's INVITE, be it by a 100.
+    pub fn is_under_way(&self, leg: LegId) -> bool {
+        match self.legs.get(&leg) {
+            Some(Leg::Calling(calling)) => calling.client.is_some_and(|key| self.transactions.is_answered(key)),
+            _ => false,
+        }
+    }
+
     pub(super) fn provisional(&mut self, now: Instant, key: ClientKey, purpose: Purpose, response: Response) {
         if let Some(reason) = self.cancelling.remove(&key) {
             self.transactions.cancel(now, key, reason); // §9.1: now there is something to cancel.

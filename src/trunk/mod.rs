@@ -309,7 +309,10 @@ impl Trunks {
         let to = match (carrier.state, answered) {
             (TrunkState::Unknown, true) => TrunkState::Up,
             (TrunkState::Down, true) if enough(ANSWERS) => TrunkState::Up,
-            (TrunkState::Unknown | TrunkState::Up, false) if enough(FAILURES) => TrunkState::Down,
+            // Who is never asked could never come back: it only rests.
+            (TrunkState::Unknown | TrunkState::Up, false) if enough(FAILURES) && carrier.settings.options.is_some() => {
+                TrunkState::Down
+            }
             (state, _) => state,
         };
         if answered && carrier.state != TrunkState::Down {

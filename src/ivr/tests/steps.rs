@@ -301,6 +301,49 @@ fn two_flows_cannot_throw_a_caller_to_and_fro() {
     assert!(run.is_over() && asked(&mut run).ends_with("StepGone"));
 }
 
+#[test]
+fn two_full_queues_that_flow_into_each_other_come_to_an_end() {
+    let to = |queue: &str, other: &str| {
+        format!(
+            "version = 1\nstart = \"a\"\n[step.a]\nqueue = \"{queue}\"\notherwise = \"b\"\n[step.b]\nflow = \"{other}\"\n"
+        )
+    };
+    let mut stage = Stage::new(flow(&to("general", "g")));
+    stage.replace(&flow_called("g", &to("other", "f")));
+    let (mut run, mut now) = (stage.run(), Instant(1));
+    tell(&mut run, &mut now, &stage, "go");
+    let rounds = (0..1_000).take_while(|_| {
+        tell(&mut run, &mut now, &stage, "full");
+        !run.is_over()
+    });
+    assert!(rounds.count() < 200 && asked(&mut run).ends_with("StepGone"), "it goes on for ever");
+    // With time between them a caller may try as often as he has patience.
+    let mut run = stage.run();
+    tell(&mut run, &mut now, &stage, "go");
+    for _ in 0..1_000 {
+        tell(&mut run, &mut now, &stage, "1s");
+        tell(&mut run, &mut now, &stage, "full");
+    }
+    assert!(!run.is_over());
+}
+
+#[test]
+fn a_key_ahead_of_a_secret_is_one_whatever_lies_between() {
+    for between in [
+        "hours = \"desk\"\nopen = \"pin\"\nclosed = \"pin\"",
+        "branch = [{ when = \"line == 'x'\", go = \"pin\" }]\notherwise = \"pin\"",
+    ] {
+        let text = format!(
+            "version = 1\nstart = \"hello\"\n[step.hello]\nplay = \"Hello.\"\nnext = \"between\"\n[step.between]\n{between}\n\
+             [step.pin]\ncollect = \"PIN\"\ninto = \"pin\"\nsecret = true\nnext = \"bye\"\notherwise = \"bye\"\n[step.bye]\nhang_up = true\n"
+        );
+        let stage = Stage::new(flow(&text));
+        let (mut run, mut now) = (stage.run(), Instant(1));
+        tell(&mut run, &mut now, &stage, "go");
+        assert!(run.keeps_secret(&stage.flows), "{between}");
+    }
+}
+
 /// Any inputs in any order, with every kind of step: it asks for nothing after the end, leaves what it entered, and
 /// waits for something as long as it goes on.
 #[test]

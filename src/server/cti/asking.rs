@@ -51,15 +51,21 @@ impl Replies {
 type Answer = Arc<OnceCell<proto::Outcome>>;
 
 pub struct Asking {
+    door: Door,
+    keys: Mutex<Keys<Actor, Answer>>,
+}
+
+/// The way to the engine and back.
+#[derive(Clone)]
+struct Door {
     inbox: Inbox,
     replies: Replies,
     committed: watch::Receiver<u64>,
-    keys: Mutex<Keys<Actor, Answer>>,
 }
 
 impl Asking {
     pub fn new(inbox: Inbox, replies: Replies, committed: watch::Receiver<u64>) -> Asking {
-        Asking { inbox, replies, committed, keys: Mutex::default() }
+        Asking { door: Door { inbox, replies, committed }, keys: Mutex::default() }
     }
 
     pub async fn ask(&self, actor: Actor, asked: proto::Command) -> proto::Outcome {
@@ -83,20 +89,27 @@ impl Asking {
                 }
             }
         };
-        let outcome = answer.get_or_init(|| self.carry_out(command)).await.clone();
+        // A task of its own: who does not wait for the answer has asked all the same, and asks again with his key.
+        let (door, waiting) = (self.door.clone(), Arc::clone(&answer));
+        let done = tokio::spawn(async move { waiting.get_or_init(|| door.carry_out(command)).await.clone() });
+        let Ok(outcome) = done.await else {
+            return refused(proto::Refusal::NotWritten, "it is not known whether it was carried out");
+        };
         if is_unavailable(&outcome) {
             self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(&actor, &asked.key);
         }
         outcome
     }
+}
 
+impl Door {
     async fn carry_out(&self, command: Command) -> proto::Outcome {
         let (id, told) = self.replies.expect();
         if self.inbox.send(Message::Input(Input::Command { id, command })).is_err() {
             return refused(proto::Refusal::Unavailable, "Tierline stops");
         }
         let Ok(Ok((result, seq))) = tokio::time::timeout(PATIENCE, told).await else {
-            return refused(proto::Refusal::Unavailable, "the engine does not answer");
+            return refused(proto::Refusal::NotWritten, "the engine has not answered yet, and may still carry it out");
         };
         if let Err(why) = result {
             return proto::Outcome { result: Some(outcome::Result::Refused(cti::refused(why))) };

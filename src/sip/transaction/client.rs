@@ -45,6 +45,11 @@ pub(super) struct Client {
 const UNHEARD: u32 = 7;
 
 impl Transactions {
+    /// Whether the peer has said anything yet, be it 100.
+    pub fn is_answered(&self, key: ClientKey) -> bool {
+        self.clients.get(&key).is_some_and(|client| client.state != ClientState::Waiting)
+    }
+
     /// Sends `request`, which has no Via yet, over `flow`. `sent_by` is our own Via without branch.
     pub fn start(
         &mut self,

@@ -42,6 +42,9 @@ pub enum What {
         by_agent: Option<AgentId>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trunk: Option<TrunkId>,
+        /// The caller does not want agents to see his number (RFC 3323).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        private: bool,
         language: String,
         caller: Personal,
     },

@@ -24,9 +24,9 @@ fn what(event: &Event, row: Option<&CallRow>) -> Option<Told> {
     let holder = |leg| row.and_then(|row| row.agent_of(leg)).map_or(0, |agent| agent.0);
     Some(match &event.what {
         What::EngineStarted { .. } => Told::Restarted(proto::Restarted {}),
-        What::CallArrived { line, language, caller, .. } => Told::CallArrived(proto::CallArrived {
+        What::CallArrived { line, private, language, caller, .. } => Told::CallArrived(proto::CallArrived {
             line: line.as_ref().map(ToString::to_string).unwrap_or_default(),
-            caller: number(caller.text.as_ref()),
+            caller: number(caller.text.as_ref().filter(|_| !private)),
             language: language.clone(),
         }),
         What::StepEntered { flow, step } => {

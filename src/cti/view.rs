@@ -163,10 +163,10 @@ impl View {
             }
             What::DeskEntered { agent } => _ = self.desks.insert(*agent),
             What::DeskLeft { agent } => _ = self.desks.remove(agent),
-            What::CallArrived { line, caller, .. } => {
+            What::CallArrived { line, private, caller, .. } => {
                 let row = CallRow {
                     line: line.clone(),
-                    caller: caller.text.clone(),
+                    caller: caller.text.clone().filter(|_| !private),
                     arrived: event.at,
                     ..CallRow::default()
                 };
@@ -300,6 +300,7 @@ mod tests {
             line: None,
             by_agent: None,
             trunk: None,
+            private: false,
             language: "en".into(),
             caller: text("7"),
         };
@@ -335,11 +336,35 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_who_asked_for_privacy_has_no_number_at_desktops() {
+        for (private, expect) in [(false, "+4930123"), (true, "")] {
+            let text = Some("+4930123".into());
+            let caller = Personal { kind: PersonalKind::Number, handle: 1, text };
+            let language = "en".into();
+            let what =
+                What::CallArrived { leg: LegId(1), line: None, by_agent: None, trunk: None, private, language, caller };
+            let arrived = Event { seq: 1, at: Wall(0), call: Some(CALL), what };
+            let mut view = View::default();
+            view.apply(&arrived);
+            assert_eq!(crate::cti::told::call(CALL, &view.calls[&CALL]).caller, expect);
+            let told = crate::cti::told::event(&arrived, &view);
+            assert!(format!("{told:?}").contains("+4930123") != private, "{told:?}");
+        }
+    }
+
+    #[test]
     fn what_is_kept_of_a_menu_is_bounded() {
         let mut view = View::default();
         let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
-        let arrived =
-            What::CallArrived { leg: LegId(1), line: None, by_agent: None, trunk: None, language: "en".into(), caller };
+        let arrived = What::CallArrived {
+            leg: LegId(1),
+            line: None,
+            by_agent: None,
+            trunk: None,
+            private: false,
+            language: "en".into(),
+            caller,
+        };
         view.apply(&Event { seq: 1, at: Wall(0), call: Some(CALL), what: arrived });
         for n in 0..100 {
             let digit = Personal { kind: PersonalKind::Digit, handle: n, text: Some((n % 10).to_string().into()) };

@@ -134,7 +134,7 @@ impl Engine {
             language: language.clone(),
             time_zone: time_zone.clone(),
         };
-        let trunk = origin.trunk.clone();
+        let (trunk, private) = (origin.trunk.clone(), origin.private);
         let Some(run) = self.run_for(&to, facts) else {
             trunk.into_iter().for_each(|trunk| self.release(trunk, Way::In));
             return self.sip_do(sip::Command::Refuse { leg, status: 480, headers: Vec::new() });
@@ -147,7 +147,7 @@ impl Engine {
         self.legs.insert(leg, new);
         let caller = self.personal(PersonalKind::Number, number.clone());
         let told = if self.planted(super::Bug::LogsNumber) { number } else { language.clone() };
-        let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, language: told, caller };
+        let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, private, language: told, caller };
         let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
         let attached = BTreeSet::new();
         let caller = leg;

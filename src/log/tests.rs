@@ -20,6 +20,7 @@ fn a_line_holds_no_personal_text_and_reads_back() {
         line: None,
         by_agent: None,
         trunk: None,
+        private: false,
         language: "en".into(),
         caller: number.clone(),
     });

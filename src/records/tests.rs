@@ -19,7 +19,7 @@ fn personal(kind: PersonalKind, text: Option<&str>) -> Personal {
 fn arrives(number: Option<&str>) -> What {
     let line = Some(LineId::new("support"));
     let caller = personal(PersonalKind::Number, number);
-    What::CallArrived { leg: CALLER, line, by_agent: None, trunk: None, language: "en".into(), caller }
+    What::CallArrived { leg: CALLER, line, by_agent: None, trunk: None, private: false, language: "en".into(), caller }
 }
 
 fn keyed(text: Option<&str>) -> What {

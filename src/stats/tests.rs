@@ -74,7 +74,15 @@ impl Play {
         let line = Some(LineId::new("support"));
         self.event(
             0,
-            What::CallArrived { leg: LegId(1), line, by_agent: None, trunk: None, language: "en".into(), caller },
+            What::CallArrived {
+                leg: LegId(1),
+                line,
+                by_agent: None,
+                trunk: None,
+                private: false,
+                language: "en".into(),
+                caller,
+            },
         )
     }
 

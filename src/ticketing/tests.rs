@@ -39,7 +39,15 @@ impl Scene {
         let line = Some(LineId::new("support"));
         self.event(
             call,
-            What::CallArrived { leg: LegId(call.0), line, by_agent: None, trunk: None, language: "en".into(), caller },
+            What::CallArrived {
+                leg: LegId(call.0),
+                line,
+                by_agent: None,
+                trunk: None,
+                private: false,
+                language: "en".into(),
+                caller,
+            },
         );
     }
 

@@ -25,7 +25,15 @@ fn dir(name: &str) -> Dir {
 fn arrives(call: u64) -> What {
     let caller = Personal { kind: PersonalKind::Number, handle: call, text: Some("+4930123456".into()) };
     let line = Some(LineId::new("support"));
-    What::CallArrived { leg: LegId(call), line, by_agent: None, trunk: None, language: "en".into(), caller }
+    What::CallArrived {
+        leg: LegId(call),
+        line,
+        by_agent: None,
+        trunk: None,
+        private: false,
+        language: "en".into(),
+        caller,
+    }
 }
 
 /// Three calls: one served, one that failed, one that waits.
@@ -170,8 +178,15 @@ fn a_break_is_seen_in_the_list() {
     let code = |call, flow| {
         let caller = Personal { kind: PersonalKind::Number, handle: call, text: None };
         let by_agent = Some(AgentId(1001));
-        let arrived =
-            What::CallArrived { leg: LegId(call), line: None, by_agent, trunk: None, language: "en".into(), caller };
+        let arrived = What::CallArrived {
+            leg: LegId(call),
+            line: None,
+            by_agent,
+            trunk: None,
+            private: false,
+            language: "en".into(),
+            caller,
+        };
         let step = What::StepEntered { flow: FlowId::new(flow), step: "say".into() };
         let ended = What::CallEnded { cause: Cause::FlowEnded, phase: Phase::InFlow };
         [arrived, step, ended].map(|what| (call, call as i64, what))

@@ -77,7 +77,15 @@ fn arrived(seq: u64, call: u64, line: Option<&str>) -> Event {
     event(
         seq,
         call,
-        What::CallArrived { leg: LegId(call), line, by_agent: None, trunk: None, language: "en".into(), caller },
+        What::CallArrived {
+            leg: LegId(call),
+            line,
+            by_agent: None,
+            trunk: None,
+            private: false,
+            language: "en".into(),
+            caller,
+        },
     )
 }
 

@@ -100,8 +100,15 @@ fn numbers_leave_no_copy_when_they_are_erased_among_others() {
     let Opened { store, .. } = open(&dir);
     for n in 1..=3000 {
         let caller = personal(PersonalKind::Number, n, &format!("number-{n:04}{}", "9".repeat((n % 40) as usize)));
-        let arrived =
-            What::CallArrived { leg: LegId(n), line: None, by_agent: None, trunk: None, language: "en".into(), caller };
+        let arrived = What::CallArrived {
+            leg: LegId(n),
+            line: None,
+            by_agent: None,
+            trunk: None,
+            private: false,
+            language: "en".into(),
+            caller,
+        };
         store.append(vec![event(n, n, arrived)]);
         if n % 500 == 0 {
             store.flush().unwrap();

@@ -9,7 +9,15 @@ const OTHER: &str = "sip:+4989765@example.org";
 /// Handles grow, as the engine's do.
 fn caller_of(call: u64, text: &str) -> What {
     let caller = personal(PersonalKind::Number, call * 3, text);
-    What::CallArrived { leg: LegId(call), line: None, by_agent: None, trunk: None, language: "en".into(), caller }
+    What::CallArrived {
+        leg: LegId(call),
+        line: None,
+        by_agent: None,
+        trunk: None,
+        private: false,
+        language: "en".into(),
+        caller,
+    }
 }
 
 fn note(handle: u64, text: &str) -> What {

@@ -413,21 +413,18 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
         println!("  gRPC   {} for desktops, with tokens from {}", cti.bind, tokens.display());
     }
     println!("  log    {} (start {epoch})", server.data.display());
-    for line in loaded.center.lines.values() {
+    let mut lines: Vec<_> = loaded.center.lines.values().collect();
+    lines.sort_by_key(|line| &line.numbers[0]); // the first is the one to try
+    for line in &lines {
         println!("  line   {}: dial {}", line.id, line.numbers.join(", "));
     }
     let codes = &loaded.center.codes;
     if accounts.made_up {
         println!("  agents with passwords made at first start ({}):", accounts.file.display());
         for agent in loaded.center.agents.values() {
-            let queues: Vec<&str> = agent.queues.keys().map(|queue| queue.as_str()).collect();
-            println!(
-                "         {} {:<8} {}  {}",
-                agent.id,
-                agent.user,
-                accounts.passwords[&agent.user],
-                queues.join(", ")
-            );
+            let queues = agent.queues.keys().map(|queue| queue.as_str()).collect::<Vec<_>>().join(", ");
+            let password = &accounts.passwords[&agent.user];
+            println!("         {} {:<8} {password}  {queues}", agent.id, agent.user);
         }
     } else {
         println!("  agents {} with passwords from {}", loaded.center.agents.len(), accounts.file.display());
@@ -436,7 +433,7 @@ fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
         "An agent's phone is ready while it is registered; it dials {} for a break and {} to be ready again.",
         codes.not_ready, codes.ready
     );
-    if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), loaded.center.lines.values().next()) {
+    if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), lines.first()) {
         print_hints(server, &agent.user, &line.numbers[0]);
     }
 }

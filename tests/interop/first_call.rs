@@ -46,6 +46,7 @@ fn the_first_call_works_with_three_terminals() {
         assert!(line.len() >= 12 && said.contains(line), "{user}'s password is not shown:\n{said}");
     }
     assert!(said.contains("tierline phone"), "nothing to try next:\n{said}");
+    assert!(said.contains("--dial 100 "), "not the README's first call:\n{said}");
 
     audio::write_wav(&ground.file("hello.wav"), &audio::tone(1000.0, 2.0), 8000);
     audio::write_wav(&ground.file("question.wav"), &audio::tone(600.0, 2.0), 8000);

@@ -20,6 +20,7 @@ mod closing;
 mod desk;
 mod desktop;
 mod host;
+mod journeys;
 pub mod ladder;
 pub mod media;
 pub mod network;
@@ -34,6 +35,7 @@ pub mod script;
 pub mod summary;
 
 pub use checks::{Check, Failure};
+pub use desk::steps as steps_of_the_desk;
 pub use options::Options;
 pub use report::Report;
 
@@ -185,6 +187,9 @@ impl World {
             self.after(after, Due::Crash);
         }
         self.after(Duration::from_secs(20), Due::Arrival);
+        if !self.options.banners.is_zero() {
+            self.after(self.options.banners, Due::Banner { on: true });
+        }
         self.after(self.options.duration, Due::Closing);
     }
 
@@ -243,6 +248,11 @@ impl World {
                 self.engine_gets(Input::Sip(sip::Input::Verified { query, ok }));
             }
             Due::Verified { .. } => {}
+            Due::LookedUp { call, id, found, epoch } if epoch == self.epoch => {
+                self.engine_gets(Input::LookedUp { call, id, found });
+            }
+            Due::LookedUp { .. } => {}
+            Due::Banner { on } => self.banner(on),
             Due::Commit => self.commit(self.now),
             Due::Arrival => self.caller_arrives(),
             Due::Crash => self.crash(),

@@ -30,6 +30,7 @@ pub mod people;
 pub mod place;
 mod promises;
 mod report;
+mod rules;
 mod scan;
 pub mod script;
 pub mod summary;
@@ -108,7 +109,10 @@ pub struct World {
 impl World {
     pub fn new(options: Options) -> World {
         let rng = Rng::from_number(options.seed);
-        let configuration = place::configuration(options.agents);
+        let mut configuration = place::configuration(options.agents);
+        if options.rules {
+            rules::draw(&mut configuration.center, &mut rng.fork("rules"));
+        }
         let silence = [configuration.center.limits.silence, Duration::from_secs(90)];
         let planes = StandIn::new(place::lengths(), silence, options.port_failures, rng.fork("planes"));
         let network = Network::new(options.conditions.clone(), rng.fork("network"));

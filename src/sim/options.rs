@@ -19,6 +19,8 @@ pub struct Options {
     pub habits: Habits,
     /// Share of the phones that use 100rel, UPDATE or short session timers, each by itself.
     pub odd_phones: f64,
+    /// Whether queues select, ring, age, relax and wrap up each in a drawn way, and not all in the default one.
+    pub rules: bool,
     /// How often the engine is killed, at random times.
     pub crashes: u32,
     /// Share of the engine's ports that cannot be opened.
@@ -50,6 +52,7 @@ impl Options {
             },
             habits: Habits::usual(),
             odd_phones: 0.1,
+            rules: false,
             crashes: 1,
             port_failures: 0.0,
             ticketing: Duration::from_millis(200),
@@ -74,6 +77,7 @@ impl Options {
             conditions: Conditions::drawn(&mut rng),
             habits: Habits::drawn(&mut rng),
             odd_phones: 0.3,
+            rules: rng.chance(0.6),
             crashes: rng.below(4).saturating_sub(1) as u32,
             port_failures: if rng.chance(0.2) { 0.05 } else { 0.0 },
             ticketing: Duration::from_millis(rng.below(3_000)),

@@ -62,7 +62,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream) {
     }
 }
 
-/// The caller hears no gap from the answer until the agent who took him answered, and then that agent, and he him.
+/// The caller and the agent who was next hear each other.
 fn judge_next(capture: &Capture, server: &Server) {
     let legs = capture.legs();
     let (caller, next) = (&legs[0], legs.last().expect("the next agent's leg"));
@@ -86,8 +86,10 @@ fn judge_music(capture: &Capture, server: &Server, lost: &Leg) {
 fn accepted_by_the_second(server: &Server, first: &[&str]) {
     let call = server.wait_ended(1, GENEROUS).remove(0);
     let offers = offers(&call);
-    assert!(offers.len() == 2 && offers[1] == (1002, "Accepted".to_owned()), "{offers:?}");
-    assert!(first.contains(&offers[0].1.as_str()), "{offers:?}");
+    assert!(offers.last() == Some(&(1002, "Accepted".to_owned())), "{offers:?}");
+    assert!(offers[0].0 == 1001 && first.contains(&offers[0].1.as_str()), "{offers:?}");
+    // Who was lost in a talk may be there again; her phone is rung once more at most.
+    assert!(offers.len() <= 3, "{offers:?}");
     assert_eq!(call["cause"], "CallerHungUp");
 }
 
@@ -197,9 +199,10 @@ fn whose_connection_breaks_while_he_talks_talks_on_and_is_missed_when_he_is_gone
     let caller = &legs[0];
     let lost = legs.iter().find(|leg| leg.to.starts_with("ada") && leg.answered.is_some()).expect("her leg");
     let (_, last) = said_by(&capture, lost, &server).time();
-    assert!(last - lost.talk().0 > 3.0, "they talked for {:.1} s", last - lost.talk().0);
-    assert_talk(&capture, &server, (caller, lost), LOST, (lost.talk().0, last - 0.1));
-    assert_talk(&capture, &server, (lost, caller), CALLER, (lost.talk().0, last - 0.1));
+    let time = (lost.answered.expect("she answered"), last - 0.1);
+    assert!(time.1 - time.0 > 3.0, "they talked for {:.1} s", time.1 - time.0);
+    assert_talk(&capture, &server, (caller, lost), LOST, time);
+    assert_talk(&capture, &server, (lost, caller), CALLER, time);
     judge_music(&capture, &server, lost);
     judge_next(&capture, &server);
 }

@@ -228,6 +228,21 @@ fn who_gives_an_agent_s_name_without_proof_is_a_stranger() {
     }
 }
 
+/// What agents' phones will show of a caller who gives our host as his: the name he has proven, or where he calls from.
+#[test]
+fn nobody_looks_like_a_colleague_without_proof() {
+    let shown = |bench: &Bench| bench.engine.calls().last().map(|call| call.caller_shown.uri.to_string());
+    let mut bench = Bench::new();
+    bench.datagram(&invite("stranger", 1, "sip:1002@192.0.2.1:5060", ""));
+    assert_eq!(shown(&bench).as_deref(), Some("sip:1002@192.0.2.9"));
+    bench.datagram(&invite("foreign", 1, "sip:1002@elsewhere.example", ""));
+    assert_eq!(shown(&bench).as_deref(), Some("sip:1002@elsewhere.example"));
+    bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+    let proof = authorization(&bench);
+    bench.datagram(&invite("agent", 1, "sip:chief@192.0.2.1", &proof));
+    assert_eq!(shown(&bench).as_deref(), Some("sip:1001@192.0.2.1"));
+}
+
 /// Each key is an event in the log: keys faster than any finger (40 ms apart) are dropped, others count.
 #[test]
 fn keys_at_inhuman_speed_do_not_fill_the_log() {

@@ -6,6 +6,7 @@
 //! | `engine` | reads and sends SIP over UDP, waits, handles, drains ([`driver`]) |
 //! | `plane-N` | audio: waits for many sockets at once, sends as it plays and forwards ([`media`]) |
 //! | `event-log` | group commit of events ([`store`]) |
+//! | `records` | folds the log into tables ([`records`]) |
 //! | tokio's | SIP over TCP and TLS ([`signaling`]), HTTP, names, signals |
 
 pub mod accounts;
@@ -24,6 +25,7 @@ pub mod opening;
 pub mod person;
 pub mod phone;
 pub mod record;
+pub mod records;
 pub mod signaling;
 pub mod simulate;
 pub mod speech;
@@ -154,6 +156,7 @@ struct Running {
     cti: Option<tokio::task::JoinHandle<()>>,
     /// The ticketing system's client, if there is one.
     ticketing: Option<ticketing::Ticketing>,
+    records: records::Follower,
     streams: Streams,
     drain_limit: Duration,
 }
@@ -215,8 +218,22 @@ impl Running {
         let cti = start_cti(loaded, cti, ground, &runtime)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
         let drain_limit = loaded.center.limits.drain;
+        let records = records::Follower::start(&loaded.server.data, &store_writer)?;
         let (store, drained) = (store_writer, Some(when_drained));
-        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, ticketing, streams, drain_limit })
+        Ok(Running {
+            inbox,
+            drained,
+            engine,
+            engine_ended,
+            planes,
+            store,
+            http,
+            cti,
+            ticketing,
+            records,
+            streams,
+            drain_limit,
+        })
     }
 
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
@@ -233,6 +250,7 @@ impl Running {
         self.planes.stop();
         drop(self.ticketing);
         let written = self.store.flush();
+        drop(self.records);
         ended??;
         asked?;
         written?;

@@ -212,6 +212,10 @@ impl Outbox {
                 let (name, value) = (name.clone(), value.text.as_deref().unwrap_or_default().to_owned());
                 follow(Follow::Attached(proto::FollowAttached { agent: agent.0, name, value }))
             }
+            What::FlowAttached { name, value, .. } => {
+                let (name, value) = (name.clone(), value.text.as_deref().unwrap_or_default().to_owned());
+                follow(Follow::Attached(proto::FollowAttached { agent: 0, name, value }))
+            }
             What::Disposed { agent, disposition, notes } => {
                 let notes = notes.as_ref().and_then(|notes| notes.text.as_deref()).unwrap_or_default().to_owned();
                 let disposition = disposition.clone();

@@ -42,6 +42,10 @@ fn what(event: &Event, row: Option<&CallRow>) -> Option<Told> {
             name: name.clone(),
             value: text(value.text.as_ref()),
         }),
+        // No agent has the number 0.
+        What::FlowAttached { name, value, .. } => {
+            Told::DataAttached(proto::DataAttached { agent: 0, name: name.clone(), value: text(value.text.as_ref()) })
+        }
         What::Transferred { agent, to } => {
             Told::Transferred(proto::Transferred { agent: agent.0, to: Some(transferred(to)) })
         }

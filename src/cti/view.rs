@@ -226,7 +226,7 @@ impl CallRow {
             What::Diverted { .. } => self.waiting = None,
             What::Held { .. } => self.held = true,
             What::Retrieved { .. } => self.held = false,
-            What::DataAttached { name, value, .. } => {
+            What::DataAttached { name, value, .. } | What::FlowAttached { name, value, .. } => {
                 let text = value.text.clone().unwrap_or_else(|| "".into());
                 self.data.insert(name.clone(), text);
             }
@@ -306,8 +306,11 @@ mod tests {
         };
         let sent = What::Transferred { agent: AgentId(1), to: TransferTo::Queue(technical.clone()) };
         let ended = What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected };
+        let by_flow =
+            What::FlowAttached { flow: crate::ids::FlowId::new("main"), name: "topic".into(), value: text("v") };
         let rows = [
             (arrived, "operator"),
+            (by_flow.clone(), "operator"),
             (queued(&general), "1 operator"),
             (rings(1, 1), "1 operator"),
             (over(1, 1, OfferOutcome::Accepted), "1 operator"),
@@ -316,6 +319,7 @@ mod tests {
             (sent, "1 operator"),
             (queued(&technical), "2 3 lead operator"),
             (rings(2, 2), "2 lead operator"),
+            (by_flow, "2 lead operator"),
             (over(2, 2, OfferOutcome::Declined), "2 lead operator"),
             (rings(3, 3), "3 lead operator"),
             (over(3, 3, OfferOutcome::Accepted), "3 lead operator"),
@@ -333,6 +337,21 @@ mod tests {
             assert_eq!(seen.join(" "), expect, "{:?}", event.what);
         }
         assert!(view.calls.is_empty());
+    }
+
+    /// What the flow has attached is told as it happens, with no agent's number, and stands in the call's row.
+    #[test]
+    fn what_a_flow_attaches_is_shown_at_desktops() {
+        let mut view = View { calls: [(CALL, CallRow::default())].into(), ..View::default() };
+        let value = Personal { kind: PersonalKind::Digit, handle: 2, text: Some("vpn".into()) };
+        let what = What::FlowAttached { flow: crate::ids::FlowId::new("main"), name: "topic".into(), value };
+        let event = Event { seq: 1, at: Wall(0), call: Some(CALL), what };
+        view.apply(&event);
+        let row = crate::cti::told::call(CALL, &view.calls[&CALL]);
+        assert_eq!(row.data, [("topic".to_owned(), "vpn".to_owned())].into());
+        let told = crate::cti::told::event(&event, &view).and_then(|told| told.what);
+        let expect = crate::proto::DataAttached { agent: 0, name: "topic".into(), value: "vpn".into() };
+        assert_eq!(told, Some(crate::proto::event::What::DataAttached(expect)));
     }
 
     #[test]

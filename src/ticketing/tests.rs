@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{Cause, Party, Personal, PersonalKind, Phase, TransferTo};
-use crate::ids::{LegId, LineId, QueueId, ReservationId, WorkId};
+use crate::ids::{FlowId, LegId, LineId, QueueId, ReservationId, WorkId};
 
 const CALL: CallId = CallId(1);
 const SETTINGS: Settings = Settings {
@@ -35,6 +35,10 @@ impl Scene {
     }
 
     fn arrives(&mut self, call: CallId) {
+        self.arrives_with(call, false);
+    }
+
+    fn arrives_with(&mut self, call: CallId, private: bool) {
         let caller = personal(call.0, "sip:+4930123@example.org");
         let line = Some(LineId::new("support"));
         self.event(
@@ -44,7 +48,7 @@ impl Scene {
                 line,
                 by_agent: None,
                 trunk: None,
-                private: false,
+                private,
                 language: "en".into(),
                 caller,
             },
@@ -69,6 +73,11 @@ impl Scene {
     fn attaches(&mut self, agent: u32, name: &str, value: &str) {
         let value = personal(1000 + self.log.len() as u64, value);
         self.event(CALL, What::DataAttached { agent: AgentId(agent), name: name.into(), value });
+    }
+
+    fn flow_attaches(&mut self, name: &str, value: &str) {
+        let value = personal(1000 + self.log.len() as u64, value);
+        self.event(CALL, What::FlowAttached { flow: FlowId::new("main"), name: name.into(), value });
     }
 
     fn ends(&mut self) {
@@ -152,6 +161,48 @@ fn a_screeners_notes_reach_the_ticket_and_the_next_pop_in_order() {
     scene.hears(Ok(Response::Taken));
     scene.later(60_000);
     assert_eq!((scene.outbox.low(), scene.outbox.deadline()), (15, None), "all is said and nothing is kept");
+}
+
+/// Neither the question who calls, nor the pop, nor the ticket names the number of a caller who withholds it.
+#[test]
+fn a_caller_who_asked_for_privacy_has_no_number_at_the_ticketing_system() {
+    for private in [false, true] {
+        let mut scene = Scene::new();
+        scene.arrives_with(CALL, private);
+        let mut said = scene.sent();
+        scene.rings(1, 1001);
+        scene.answered(1, 1001);
+        scene.ends();
+        for result in [found(), Ok(Response::Taken), Ok(Response::Taken), opened("1001")] {
+            scene.outbox.handle(Wall(0), Input::Answered { call: CALL, result });
+            said.extend(scene.sent());
+        }
+        let numbers = said.iter().filter_map(|(_, request)| match request {
+            Request::Find(it) => Some(it.number.as_str()),
+            Request::Pop(it) => Some(&it.number),
+            Request::Open(it) => Some(&it.number),
+            Request::Follow(_) => None,
+        });
+        let expect = if private { "" } else { "+4930123" };
+        assert_eq!(numbers.collect::<Vec<_>>(), [expect; 3]);
+        assert_eq!(format!("{said:?}").contains("4930123"), !private);
+    }
+}
+
+/// What the flow has attached stands in the pop and in the ticket, and follows.
+#[test]
+fn a_flows_notes_reach_the_pop_and_the_ticket() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    scene.flow_attaches("topic", "vpn");
+    scene.rings(1, 1001);
+    assert_eq!(scene.hears(found()), "follow-2 []");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "pop-r0-0-1 to 1001 of Jo {\"topic\": \"vpn\"} [\"7\"]");
+    scene.answered(1, 1001);
+    scene.hears(Ok(Response::Taken));
+    scene.ends();
+    assert_eq!(scene.hears(Ok(Response::Taken)), "open-c0-0-1 {\"topic\": \"vpn\"}");
 }
 
 #[test]

@@ -376,7 +376,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             let text = match what {
                 RecordsWhat::Rebuild { data } => server::records::rebuild(&data)?,
                 RecordsWhat::Status { data } => server::records::status(&data)?,
-                RecordsWhat::Schema => tierline::records::schema::reference(),
+                RecordsWhat::Schema => server::records::described(),
             };
             print!("{text}");
             Ok(ExitCode::SUCCESS)

@@ -93,7 +93,7 @@ impl Paths {
             What::StepEntered { flow, step } => self.entered(at, flow, step),
             What::PersonAsked { .. } => {
                 self.reached = true;
-                self.current.map(|(place, _)| self.paths[place].person = true);
+                self.current.iter().for_each(|(place, _)| self.paths[*place].person = true);
             }
             What::StepDecided { flow, step, way: way @ (StepWay::Found | StepWay::NotFound | StepWay::Failed) } => {
                 let (asked, took) = (self.step_at, between(self.step_at, at));
@@ -120,7 +120,9 @@ impl Paths {
             self.leave(at, Exit::Flow(flow.clone()));
             self.enter(at, flow);
         }
-        self.current.map(|(place, _)| self.paths[place].steps.push(step.to_owned()));
+        if let Some((place, _)) = self.current {
+            self.paths[place].steps.push(step.to_owned());
+        }
     }
 
     fn enter(&mut self, at: Wall, flow: &FlowId) {

@@ -256,5 +256,10 @@ pub fn status(data: &Path) -> Result<String> {
     Ok(told)
 }
 
+/// `tierline records schema`: the tables, described.
+pub fn described() -> String {
+    crate::records::schema::reference()
+}
+
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,8 @@ mod running;
 mod streams;
 #[path = "interop/trunks.rs"]
 mod trunks;
+#[path = "interop/vanishing.rs"]
+mod vanishing;
 #[path = "interop/wire.rs"]
 mod wire;
 #[path = "interop/zone.rs"]

@@ -111,6 +111,7 @@ fn what_the_demo_writes_are_the_defaults() {
     let (demo, bare) = (Demo::new("full", DEMO).load().unwrap(), Demo::new("bare", bare).load().unwrap());
     let without_places = |server: &ServerSettings| {
         let mut server = ServerSettings { http_place: (0, 0), ..server.clone() };
+        server.media.place = (0, 0);
         server.cti = None; // none without its table
         server.sip.listeners.iter_mut().for_each(|listener| listener.place = (0, 0));
         server

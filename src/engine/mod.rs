@@ -343,6 +343,11 @@ impl Engine {
         self.draining && self.calls.is_empty()
     }
 
+    /// Whether no call is left, and nobody owes us an answer: all BYEs have arrived.
+    pub fn is_silent(&self) -> bool {
+        self.calls.is_empty() && self.sip.pending().is_none()
+    }
+
     /// Why the engine is not quiet: a call, port, reservation, dialog or transaction that is still open.
     pub fn pending(&self) -> Option<String> {
         if let Some(call) = self.calls.values().next() {

@@ -202,8 +202,17 @@ impl Running {
         let dropped = udp.values().map(signaling::Udp::dropped).collect();
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
         let (inbox_end, drained) = (messages, Some(drained));
-        let driver =
-            Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
+        let driver = Driver {
+            engine,
+            clock,
+            udp,
+            inbox: inbox_end,
+            outlets,
+            drained,
+            log_healthy: true,
+            last_seq: before,
+            ends: None,
+        };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic

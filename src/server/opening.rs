@@ -115,6 +115,13 @@ fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &
         let bound = runtime.block_on(TcpListener::bind(address));
         missing.unless_bound(file, place, bound.with_context(|| format!("cannot listen on http {address}")))
     });
+    // An address that cannot be had for SIP, which is told already, cannot be had for audio either.
+    let is_told =
+        |ip| udp.len() + tcp.len() < needs.listeners.len() && needs.listeners.iter().any(|l| l.bind.ip() == ip);
+    if let Some((bind, range, place)) = needs.media.filter(|(bind, ..)| !is_told(*bind)) {
+        let audio = super::media::try_ports(bind, range).context("no call could have audio");
+        missing.unless_at(file, place, audio);
+    }
     Ports { udp, tcp, http }
 }
 

@@ -115,7 +115,7 @@ impl Endpoint {
         if acks.len() >= MAX_FORKS {
             return;
         }
-        self.cancelling.remove(&key);
+        let reason = self.cancelling.remove(&key).flatten().or(errand.reason);
         let sent = self.transactions.sent(key);
         let alive = sent.map(|sent| self.registrar.heard(flow, &sent.uri, true));
         self.out.extend(alive.into_iter().flatten().map(Output::Event));
@@ -134,7 +134,8 @@ impl Endpoint {
             }
             _ => {
                 self.acknowledge(key, &dialog, None);
-                let bye = dialog.request(Method::Bye);
+                let mut bye = dialog.request(Method::Bye);
+                reason.into_iter().for_each(|reason| bye.headers.push(Name::Reason, reason));
                 self.end(now, bye, &dialog, errand.account);
             }
         }

@@ -71,11 +71,14 @@ pub(super) struct Errand {
     pub pinned: bool,
     /// What challenges are answered with.
     pub account: Option<Box<Account>>,
+    /// Why the request was cancelled: the same for the BYE, should it have been accepted meanwhile.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 impl Errand {
     pub fn new(purpose: Purpose) -> Errand {
-        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None }
+        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None, reason: None }
     }
 }
 

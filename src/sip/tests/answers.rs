@@ -117,7 +117,10 @@ fn peers_of_rfc_2543_have_no_branch() {
     let invite = old("INVITE", "");
     assert_eq!(statuses(&raw.send(&invite)), [100]);
     assert_eq!(statuses(&raw.send(&invite)), [100]);
-    assert_eq!(statuses(&raw.send(&old("CANCEL", "CSeq: 1 CANCEL\n"))), [200, 487]);
+    let cancelled = raw.send(&old("CANCEL", "CSeq: 1 CANCEL\n"));
+    assert_eq!(statuses(&cancelled), [200, 487]);
+    let tags: Vec<_> = responses(&cancelled).iter().map(|r| r.headers.to_tag().map(str::to_owned)).collect();
+    assert_eq!(tags[0], tags[1], "RFC 3261 §9.2: the same tag in both");
     let tag = responses(&raw.send(&invite))[0].headers.to_tag().unwrap().to_owned();
     let ack = old("ACK", &format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: 1 ACK\n"));
     assert_eq!(raw.send(&ack), []);

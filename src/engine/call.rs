@@ -42,6 +42,9 @@ pub struct Call {
 pub struct Seeking {
     pub place: Place,
     pub alerting: BTreeMap<ReservationId, LegId>,
+    /// How long the caller will go on waiting, and when that was asked; for flows that want to know.
+    #[serde(default)]
+    pub expected: Option<(Instant, Option<Duration>)>,
 }
 
 /// Caller and agent talk.

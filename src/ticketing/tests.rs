@@ -67,7 +67,7 @@ impl Scene {
         let (work, reservation, agent) = (WorkId(offer), ReservationId(offer), AgentId(agent));
         self.event(CALL, What::OfferEnded { work, reservation, agent, outcome: OfferOutcome::Accepted });
         let (queue, leg, waited) = (QueueId::new("general"), LegId(100 + offer), Duration::from_secs(3));
-        self.event(CALL, What::Established { work, queue, agent, leg, waited });
+        self.event(CALL, What::Established { work, queue, agent, leg, waited, told: None });
     }
 
     fn attaches(&mut self, agent: u32, name: &str, value: &str) {

@@ -251,6 +251,26 @@ fn what_a_caller_is_told_never_gets_worse() {
     assert_eq!(told[3..], ["minutes+say-en-2"; 3]);
 }
 
+/// The first wait that is said counts, with what has been waited by then; another queue begins anew.
+#[test]
+fn what_a_caller_is_told_of_his_wait_is_kept() {
+    let mut stage = Stage::new(flow(&steps(WAITING)));
+    let (mut run, mut now) = (stage.run(), Instant(1));
+    let seconds = Duration::from_secs;
+    tell(&mut run, &mut now, &stage, "go");
+    for (expected, waited, words, told) in [
+        (None, 0, "waits", None),
+        (Some(100), 25, "heard 20s", Some(145)),
+        (Some(10), 50, "heard 20s", Some(145)),
+        (Some(10), 70, "heard 2", None),
+    ] {
+        stage.wait = Some(Wait { position: 1, expected: expected.map(seconds), waited: seconds(waited) });
+        words.split(' ').for_each(|word| tell(&mut run, &mut now, &stage, word));
+        assert_eq!(run.wait_told(), told.map(seconds), "{words} after {waited} s");
+    }
+    assert_eq!([WAITING, COLLECT].map(|text| flow(&steps(text)).asks(EXPECTED)), [true, false]);
+}
+
 #[test]
 fn languages_persons_and_other_flows() {
     let text = r#"version = 1

@@ -220,6 +220,16 @@ fn trunks_are_read_and_their_mistakes_are_told() {
 #[test]
 fn an_agent_s_number_must_be_one_that_a_trunk_may_call() {
     check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"+4930123\"", &[("\"+4930123\"", "no trunk may call +4930123")]);
+    check(
+        "[queue.technical]",
+        "[queue.technical]\ntransfers = [\"0\"]",
+        &[("[queue.technical]", "no trunk may call that")],
+    );
+    check(
+        "[queue.technical]",
+        "[queue.technical]\ntransfers = [\"x\"]",
+        &[("\"x\"", "with +, what numbers begin with")],
+    );
     check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"112\"", &[("\"112\"", "a number in the form of E.164")]);
 }
 

@@ -17,7 +17,7 @@ use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
 use crate::time::Instant;
 use crate::trunk::{Full, Way};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
@@ -149,7 +149,6 @@ impl Engine {
         let told = if self.planted(super::Bug::LogsNumber) { number } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, private, language: told, caller };
         let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
-        let attached = BTreeSet::new();
         let caller = leg;
         let call = Call {
             id,
@@ -163,7 +162,6 @@ impl Engine {
             seeking,
             conversation,
             outside,
-            attached,
             last_key,
         };
         self.calls.insert(id, call);

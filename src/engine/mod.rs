@@ -213,6 +213,7 @@ pub struct Engine {
     talking: BTreeMap<AgentId, CallId>,
     /// The call that an agent talked in last.
     last_calls: BTreeMap<AgentId, CallId>,
+    noted: BTreeMap<CallId, desk::Noted>,
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
     /// Agents' registered phones, by user and contact.
@@ -312,6 +313,7 @@ impl Engine {
             switched: BTreeMap::new(),
             banners: banners::on(&config.center, &BTreeMap::new()),
             forecasts: Default::default(),
+            noted: BTreeMap::new(),
             timers: Timers::default(),
             ids,
             secrets: rng.fork("srtp"),

@@ -235,9 +235,8 @@ impl Engine {
         let call = self.calls.get_mut(&id).expect("work belongs to a call that lives");
         let place = call.seeking.take().expect("who is answered was waiting").place;
         let (caller, queue) = (call.caller, place.queue.clone());
-        self.talking.insert(agent, id);
-        self.last_calls.insert(agent, id);
         call.conversation = Some(Conversation { agent, leg, place, waited, held_by: None, by_desk: false });
+        self.talks_in(agent, id);
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.reservation = None;
         }

@@ -1,6 +1,9 @@
 //! What the engine makes of raw bytes and keys that no phone of ours would send: inputs go in at its one door, and what
 //! comes out is looked at.
 
+#[path = "engine/outside.rs"]
+mod outside;
+
 use std::collections::BTreeMap;
 use tierline::engine::{Configuration, Engine, Input, Output, Start};
 use tierline::event::{AgentMode, Event, What};

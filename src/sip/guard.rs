@@ -86,7 +86,8 @@ pub(super) enum Verdict {
     Heard,
     /// Too soon after he failed: seconds still to wait.
     Waits(u32),
-    /// His user is under attack, and he has never been proven there: as if the proof were wrong.
+    /// His user is under attack, and he has never been proven there; or his address is banned, and is heard only because
+    /// a carrier or a phone is there too: as if the proof were wrong.
     Refused,
 }
 
@@ -116,7 +117,7 @@ impl Guard {
         }
         let (place, user) = (subscriber(ip), countable(user));
         let known = self.proven.get(user).is_some_and(|places| places.contains(&place));
-        if !known && self.users.banned.contains(user) {
+        if self.addresses.banned.contains(&place) || (!known && self.users.banned.contains(user)) {
             return Verdict::Refused;
         }
         let of_user = if known { Duration::ZERO } else { self.users.pause(now, settings, user) };

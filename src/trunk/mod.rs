@@ -271,7 +271,18 @@ impl Trunks {
         }
         match settings.options.filter(|_| settings.server.is_some()) {
             Some(_) => self.timers.set(Timer::Probe(trunk), now),
-            None => _ = self.timers.cancel(&Timer::Probe(trunk)),
+            None => self.asked_no_more(trunk),
+        }
+    }
+
+    /// Who is not asked cannot answer: he is as unknown as a new one.
+    fn asked_no_more(&mut self, trunk: TrunkId) {
+        self.timers.cancel(&Timer::Probe(trunk.clone()));
+        let Some(carrier) = self.carriers.get_mut(&trunk) else { return };
+        (carrier.asked, carrier.run) = (false, 0);
+        let from = std::mem::replace(&mut carrier.state, TrunkState::Unknown);
+        if from != TrunkState::Unknown {
+            self.outputs.push_back(Output::State { trunk, from, to: TrunkState::Unknown });
         }
     }
 

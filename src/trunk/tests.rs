@@ -169,3 +169,39 @@ fn a_trunk_in_doubt_is_asked_more_often() {
     let gaps: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps.contains(&5) && gaps.contains(&30), "{asked:?}");
 }
+
+/// A trunk that is never asked cannot come back by answers: it rests, however often it fails, and is tried again. One
+/// that is down and shall not be asked any more is as unknown as a new one.
+#[test]
+fn a_trunk_that_is_never_asked_is_never_down_for_good() {
+    let quiet = Trunk { options: None, ..trunk("a", 1, 1) };
+    let a = TrunkId::new("a");
+    let mut machine = with([quiet.clone()]);
+    for now in [10, 30, 50, 70] {
+        machine.handle(at(now), Input::Failed { trunk: a.clone(), why: Failure::Unreachable });
+        assert_eq!(names(&machine.route(at(now + 9), "112")), Vec::<&str>::new());
+        assert_eq!(names(&machine.route(at(now + 10), "112")), ["a"]);
+        assert!(machine.reaches("112"));
+    }
+    assert_eq!(said(&mut machine), []);
+
+    let mut machine = with([trunk("a", 1, 1)]);
+    for now in [2, 3] {
+        machine.handle(at(now), Input::Probed { trunk: a.clone(), answered: false });
+    }
+    assert_eq!(machine.state(&a), Some(TrunkState::Down));
+    said(&mut machine);
+    machine.handle(at(4), Input::Configure(BTreeMap::from([(a.clone(), quiet)])));
+    let back = Output::State { trunk: a.clone(), from: TrunkState::Down, to: TrunkState::Unknown };
+    assert_eq!(said(&mut machine), [back]);
+    assert_eq!(names(&machine.route(at(5), "112")), ["a"]);
+    // Asked again later: what was open then does not count as a silence now.
+    machine.handle(at(6), Input::Configure(BTreeMap::from([(a.clone(), trunk("a", 1, 1))])));
+    machine.handle(at(6), Input::Timeout);
+    assert_eq!(said(&mut machine), [Output::Probe { trunk: a.clone() }]);
+    machine.handle(at(11), Input::Timeout);
+    assert_eq!(
+        (said(&mut machine), machine.state(&a)),
+        (vec![Output::Probe { trunk: a.clone() }], Some(TrunkState::Unknown))
+    );
+}

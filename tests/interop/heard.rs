@@ -18,19 +18,18 @@ pub fn sound(name: &str) -> Vec<i16> {
 }
 
 /// What the leg's peer says.
-pub fn said_by(capture: &Capture, leg: &Leg, server: &Server) -> Stream {
+pub fn said_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
     let (offered, answered) = leg.audio();
     let (caller, _) = leg.sides.expect("an INVITE has two sides");
-    let (from, to) = if caller == server.sip { (answered, offered) } else { (offered, answered) };
-    capture.stream_of(leg, from, to)
+    if caller == server.sip { capture.stream(answered, offered) } else { capture.stream(offered, answered) }
 }
 
 /// The stream that the leg's peer hears, checked to be one unbroken line.
-pub fn heard_by(capture: &Capture, leg: &Leg, server: &Server) -> Stream {
+pub fn heard_by<'c>(capture: &'c Capture, leg: &Leg, server: &Server) -> &'c Stream {
     let (offered, answered) = leg.audio();
     let (caller, _) = leg.sides.expect("an INVITE has two sides");
     let (from, to) = if caller == server.sip { (offered, answered) } else { (answered, offered) };
-    let stream = capture.stream_of(leg, from, to);
+    let stream = capture.stream(from, to);
     stream.assert_one_line(&format!("what {} → {} heard", leg.from, leg.to));
     stream
 }
@@ -39,9 +38,9 @@ pub fn heard_by(capture: &Capture, leg: &Leg, server: &Server) -> Stream {
 pub fn assert_talk(capture: &Capture, server: &Server, (hearing, saying): (&Leg, &Leg), hz: f64, time: (f64, f64)) {
     let (heard, said) = (heard_by(capture, hearing, server), said_by(capture, saying, server));
     let who = format!("{}→{}", hearing.from, hearing.to);
-    let share = heard.tone_of(&said, hz, time.0, time.1);
+    let share = heard.tone_of(said, hz, time.0, time.1);
     assert!(share >= HEARD, "{who}: {hz} Hz was heard in {share:.1} % of {:.1} s", time.1 - time.0);
-    assert_gap(capture, &who, heard.gap_made_after(&said, time.0, time.1), time);
+    assert_gap(capture, &who, heard.gap_made_after(said, time.0, time.1), time);
 }
 
 /// No gap in what the server plays by itself.
@@ -97,10 +96,9 @@ fn a_sipp_caller_hears_the_menu_presses_1_waits_and_talks_with_a_baresip_agent()
     let (caller, agent) = (&legs[0], &legs[1]);
     let to_caller = heard_by(&capture, caller, &server);
     let (all, talk) = (caller.talk(), (agent.talk().0, caller.talk().1));
-    assert_no_gap(&capture, "the caller", &to_caller, (all.0, talk.0));
+    assert_no_gap(&capture, "the caller", to_caller, (all.0, talk.0));
     // When the key was pressed and let go, a busy SIPp decides.
-    let said = said_by(&capture, caller, &server);
-    let key = said.0.iter().filter(|packet| packet.payload_type == 101);
+    let key = said_by(&capture, caller, &server).0.iter().filter(|packet| packet.payload_type == 101);
     let key: Vec<f64> = key.map(|packet| packet.at).collect();
     assert!(!key.is_empty(), "no key was pressed: the test proves nothing");
     let (pressed, let_go) = (key[0], key[key.len() - 1]);
@@ -140,7 +138,7 @@ fn a_baresip_caller_talks_with_a_sipp_agent() {
     let to_caller = heard_by(&capture, caller_leg, &server);
     let (all, talk) = (caller_leg.talk(), (agent_leg.talk().0, caller_leg.talk().1));
     assert!(talk.1 - talk.0 > 4.0, "they talked for {:.1} s only", talk.1 - talk.0);
-    assert_no_gap(&capture, "the caller", &to_caller, (all.0, talk.0));
+    assert_no_gap(&capture, "the caller", to_caller, (all.0, talk.0));
     assert_sounds(&to_caller.samples(all.0, talk.0 - 0.1), &[&music_from(&to_caller.samples(all.0, talk.0))]);
     assert_talk(&capture, &server, (caller_leg, agent_leg), 700.0, talk);
     assert_talk(&capture, &server, (agent_leg, caller_leg), 1100.0, agent_leg.talk());

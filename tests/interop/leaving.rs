@@ -117,7 +117,7 @@ fn who_refuses_or_does_not_answer_is_followed_by_the_next_agent() {
     assert_no_gap(
         &capture,
         "the waiting caller",
-        &heard_by(&capture, caller, &server),
+        heard_by(&capture, caller, &server),
         (caller.talk().0, taker.talk().0),
     );
 }

@@ -2,6 +2,7 @@
 
 use super::phones::Phone;
 use super::*;
+use crate::ids::TrunkId;
 use crate::sip::header::Name;
 
 const ATTACKER: &str = "198.51.100.7:5060";
@@ -147,4 +148,67 @@ fn a_trusted_network_may_fail_as_it_likes() {
     phone.raw.endpoint.config.guard.trusted = vec!["198.51.100.0/24".parse().unwrap()];
     assert_eq!(guesses(&mut phone, "1001", 0), vec![vec![401]; 12]);
     assert_eq!(phone.raw.endpoint.stats().bans, [Bans::default(); 2]);
+}
+
+/// Whoever guesses beside a carrier must not cut its calls, and must not guess on for that.
+#[test]
+fn a_carrier_is_heard_although_its_address_is_banned_and_who_guesses_beside_it_is_not() {
+    let carrier = TrunkId::new("carrier");
+    let mut phone = Phone::new();
+    let call = |phone: &mut Phone, id: &str| {
+        let asked = ask("INVITE", id, SDP, "offer").replace("Call-ID: c1", &format!("Call-ID: {id}"));
+        let outputs = phone.raw.send(&asked);
+        outputs.into_iter().find_map(|output| match output {
+            Output::Event(Event::Invited { source, .. }) => Some(source),
+            _ => None,
+        })
+    };
+    // Whose address it is decides: a network, one address, nobody.
+    for (peer, heard) in [("198.51.100.0/24", true), ("198.51.100.7", true), ("203.0.113.0/24", false)] {
+        phone = Phone::new();
+        phone.raw.endpoint.config.trunk_peers = vec![(carrier.clone(), peer.parse().unwrap())];
+        let said = guesses(&mut phone, "1001", 65_000);
+        assert_eq!(said[..10], vec![vec![401]; 10], "{peer}");
+        assert_eq!(phone.raw.endpoint.stats().bans[0].now, 1, "{peer}");
+        phone.raw.from = ATTACKER.parse().unwrap();
+        let source = call(&mut phone, "one");
+        assert_eq!(source, heard.then(|| Source::Trunk(carrier.clone())), "{peer}");
+        if heard {
+            let banned = |phone: &Phone| phone.raw.endpoint.stats().auth_failures["banned"];
+            let before = banned(&phone);
+            phone.renew();
+            let outputs = phone.proven("REGISTER", "1002", "To: <sip:1002@10.0.0.1>\n", 1);
+            assert_eq!(statuses(&outputs), [401], "{peer}: not even the right password counts from there");
+            assert_eq!(banned(&phone), before + 1, "{peer}");
+        }
+    }
+    phone.raw.run(600_000);
+    assert!(call(&mut phone, "two").is_some(), "a stranger again");
+}
+
+/// The flow that we have registered over is heard: the carrier's calls come over it.
+#[test]
+fn our_own_registration_is_heard_although_its_address_is_banned() {
+    let mut pair = Pair::with(config(HERE), Config { users: ["a".to_owned()].into(), ..config(THERE) });
+    pair.tell(
+        0,
+        Command::Register {
+            name: "carrier".to_owned(),
+            user: account("a"),
+            registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(),
+            expires: 600,
+            persists: true,
+        },
+    );
+    pair.run(100);
+    let there: SocketAddr = THERE.parse().unwrap();
+    let (now, limit) = (pair.now, pair.sides[0].config.guard.limit);
+    let settings = pair.sides[0].config.guard.clone();
+    (0..limit).for_each(|_| pair.sides[0].guard.failed(now, &settings, (there.ip(), "x")));
+    for (from, heard) in [(there, true), (SocketAddr::new(there.ip(), 40_000), false)] {
+        let bytes = ask("OPTIONS", &from.port().to_string(), "", "").replace('\n', "\r\n").into_bytes();
+        pair.sides[0].handle(now, Input::Received { flow: Flow::udp(0, from), bytes });
+        let answered = std::iter::from_fn(|| pair.sides[0].poll()).count();
+        assert_eq!(answered > 0, heard, "from {from}");
+    }
 }

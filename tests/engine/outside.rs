@@ -1,0 +1,134 @@
+//! Calls to outside numbers: what leaves over which carrier, and what a new configuration changes in mid-hunt.
+
+use super::*;
+use std::net::SocketAddr;
+use tierline::event::TransferProblem;
+use tierline::ids::{AgentId, LineId};
+
+const FIRST: &str = "192.0.2.21:5060";
+const SECOND: &str = "192.0.2.22:5060";
+
+/// A line that leads to an outside number, over two carriers that are tried in this order.
+fn with_carriers() -> Configuration {
+    let mut configuration = place::configuration(1);
+    let at = |name: &str, address: &str| (name.to_owned(), address.parse().expect("an address"));
+    place::add_vendor(&mut configuration, &[at("first", FIRST), at("second", SECOND)]);
+    configuration
+}
+
+/// The plane opens every port that was asked for and is not open yet.
+fn open_all(bench: &mut Bench) {
+    while !bench.opened.is_empty() {
+        let port = bench.opened.remove(0);
+        let local = SocketAddr::new(ENGINE.ip(), 20_000 + 2 * u16::try_from(port.number).expect("few ports"));
+        bench.after(2).tell(Input::Media(media::Event::Opened { port, local }));
+    }
+}
+
+/// A call to the line that leads outside, with this field in place of `Max-Forwards: 70`.
+fn call_outside(bench: &mut Bench, hops: &str) {
+    let text = invite("out", 1, "sip:guest@192.0.2.9", "").replace("sip:100@", "sip:300@");
+    bench.datagram(&text.replace("Max-Forwards: 70\n", hops));
+    open_all(bench);
+}
+
+fn sent_out(bench: &Bench) -> Vec<&String> {
+    bench.sent.iter().filter(|sent| sent.starts_with("INVITE ")).collect()
+}
+
+/// What a carrier answers to the last INVITE.
+fn answer(bench: &mut Bench, from: &str, status: &str) {
+    let asked = sent_out(bench).pop().expect("an INVITE").clone();
+    let field = |name: &str| asked.lines().find(|line| line.starts_with(name)).expect("a field").to_owned();
+    let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(field).join("\r\n");
+    let bytes = format!("SIP/2.0 {status}\r\n{copied};tag=c\r\nContent-Length: 0\r\n\r\n");
+    let bytes = bytes.replacen(&format!("{};tag=c", field("CSeq:")), &field("CSeq:"), 1);
+    let bytes = bytes.replacen(&field("To:"), &format!("{};tag=c", field("To:")), 1).into_bytes();
+    let flow = Flow::udp(0, from.parse().expect("an address"));
+    bench.after(20).tell(Input::Sip(sip::Input::Received { flow, bytes }));
+}
+
+/// RFC 3261 §16.3 and §16.6 step 3: each who passes a call on counts it down, and what has no hop left stays. A loop
+/// through the public network ends so.
+#[test]
+fn a_call_is_counted_down_where_it_is_passed_on_and_never_leaves_with_nothing_left() {
+    let rows = [
+        ("Max-Forwards: 70\n", Some("69")),
+        ("Max-Forwards: 2\n", Some("1")),
+        ("Max-Forwards: 1\n", None),
+        ("Max-Forwards: 0\n", None),
+        ("", Some("69")),
+    ];
+    for (hops, expect) in rows {
+        let mut bench = Bench::of(with_carriers());
+        call_outside(&mut bench, hops);
+        let left =
+            sent_out(&bench).first().and_then(|sent| sent.lines().find_map(|l| l.strip_prefix("Max-Forwards: ")));
+        assert_eq!(left, expect, "{hops}");
+        let failed = bench.count(|what| matches!(what, What::TransferFailed { why: TransferProblem::NoTrunk }));
+        assert_eq!(failed, usize::from(expect.is_none()), "{hops}");
+    }
+    // The same for an agent who is reached on a number.
+    for (hops, expect) in rows {
+        let mut configuration = with_carriers();
+        place::reach_on_number(&mut configuration, AgentId(place::FIRST_AGENT));
+        let mut bench = Bench::of(configuration);
+        bench.datagram(&invite("in", 1, "sip:guest@192.0.2.9", "").replace("Max-Forwards: 70\n", hops));
+        let port = bench.opened[0];
+        open_all(&mut bench);
+        bench.after(4000).tell(Input::Media(media::Event::Digit {
+            port,
+            digit: '2',
+            duration_ms: 100,
+            way: media::Way::Event,
+        }));
+        open_all(&mut bench);
+        assert_eq!(bench.count(|what| matches!(what, What::Delivered { .. })), 1, "{hops}");
+        let left =
+            sent_out(&bench).first().and_then(|sent| sent.lines().find_map(|l| l.strip_prefix("Max-Forwards: ")));
+        assert_eq!(left, expect, "{hops}");
+    }
+}
+
+/// A number that is one of our own lines would come back to us through the public network.
+#[test]
+fn one_of_our_own_numbers_is_not_called_outside() {
+    let mut configuration = with_carriers();
+    let main = configuration.center.lines.get_mut(&LineId::new("main")).expect("the main line");
+    main.numbers.push(place::VENDOR.to_owned());
+    let mut bench = Bench::of(configuration);
+    call_outside(&mut bench, "Max-Forwards: 70\n");
+    assert_eq!(sent_out(&bench), Vec::<&String>::new());
+    assert_eq!(bench.count(|what| matches!(what, What::TransferFailed { .. })), 1);
+}
+
+/// While the first carrier is tried, a new configuration closes the second one: it is not called over any more.
+#[test]
+fn a_new_configuration_closes_the_ways_that_a_hunt_has_left() {
+    let second = TrunkId::new("second");
+    type Change = fn(&mut tierline::center::Trunk);
+    let rows: [(&str, Change, usize); 4] = [
+        ("nothing", |_| {}, 1),
+        ("the numbers", |trunk| trunk.allowed = vec!["+33".to_owned()], 0),
+        ("denied numbers", |trunk| trunk.denied = vec![place::VENDOR.to_owned()], 0),
+        ("the server", |trunk| trunk.server = None, 0),
+    ];
+    for (what, change, expect) in rows {
+        let mut bench = Bench::of(with_carriers());
+        call_outside(&mut bench, "Max-Forwards: 70\n");
+        let mut configuration = with_carriers();
+        change(configuration.center.trunks.get_mut(&second).expect("the second carrier"));
+        bench.after(20).tell(Input::Configured(Box::new(configuration)));
+        answer(&mut bench, FIRST, "503 Service Unavailable");
+        assert_eq!(sent_out(&bench).len() - 1, expect, "{what}");
+        assert_eq!(bench.count(|what| matches!(what, What::TransferFailed { .. })), 1 - expect, "{what}");
+        assert_eq!(bench.count(|what| matches!(what, What::Repaired { .. })), 0, "{what}");
+    }
+    // Both are gone, and the one that is being tried gives its share back to nobody.
+    let mut bench = Bench::of(with_carriers());
+    call_outside(&mut bench, "Max-Forwards: 70\n");
+    bench.after(20).tell(Input::Configured(Box::new(place::configuration(1))));
+    answer(&mut bench, FIRST, "503 Service Unavailable");
+    assert_eq!(bench.count(|what| matches!(what, What::TransferFailed { .. })), 1);
+    assert_eq!(bench.count(|what| matches!(what, What::Repaired { .. })), 0);
+}

@@ -129,7 +129,11 @@ impl Engine {
         let Caller { told: number, shown: caller_shown, origin } = from;
         let facts = Facts {
             line: line.clone(),
-            caller: origin.number.clone().unwrap_or_else(|| caller_shown.uri.user_decoded()),
+            // Who withholds his number does so in flows too: what they attach and ask leaves Tierline.
+            caller: match origin.private {
+                true => String::new(),
+                false => origin.number.clone().unwrap_or_else(|| caller_shown.uri.user_decoded()),
+            },
             is_agent: by_agent.is_some(),
             language: language.clone(),
             time_zone: time_zone.clone(),

@@ -129,6 +129,20 @@ impl Step {
         }
     }
 
+    /// The steps of this flow that a caller comes to from here who presses nothing and has waited for nobody.
+    pub fn unearned(&self) -> Vec<&str> {
+        match self {
+            Step::Menu(menu) => vec![&menu.repeats.otherwise],
+            Step::Collect(step) => vec![&step.repeats.otherwise],
+            Step::Music(_) => Vec::new(),
+            Step::Queue(step) => {
+                let ends = [&step.full, &step.refused, &step.no_staff, &step.long_wait];
+                step.treatment.iter().chain(ends).map(String::as_str).collect()
+            }
+            _ => self.ways().into_iter().map(|(_, to)| to).collect(),
+        }
+    }
+
     /// Every way out of it: when it is taken, and the step that it leads to.
     pub fn ways(&self) -> Vec<(String, &str)> {
         match self {

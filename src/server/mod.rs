@@ -199,8 +199,10 @@ impl Running {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
             driver.run()
         })?;
+        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
         let exporter =
             numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
+        let exporter = exporter.with_ticketing(ticketing.as_ref().map(ticketing::Ticketing::counts));
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let ground = cti::Ground {
@@ -213,7 +215,6 @@ impl Running {
             desks,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
-        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
         let drain_limit = loaded.center.limits.drain;
         let (store, drained) = (store_writer, Some(when_drained));
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, ticketing, streams, drain_limit })

@@ -118,6 +118,7 @@ fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
         ["is", "lost"] => return Ok(Ask::DeskLost { agent }),
         ["is", "back"] => return Ok(Ask::DeskBack { agent }),
         ["ready"] => return Ok(Ask::Ready { agent }),
+        ["not", "ready", reason] => return Ok(Ask::NotReady { agent, reason: (*reason).to_owned() }),
         ["hang", "up"] => Verb::HangUp,
         ["hold"] => Verb::Hold,
         ["retrieve"] => Verb::Retrieve,

@@ -251,6 +251,22 @@ fn what_a_caller_is_told_never_gets_worse() {
     assert_eq!(told[3..], ["minutes+say-en-2"; 3]);
 }
 
+#[test]
+fn a_queue_without_staff_and_a_long_wait_have_ways_of_their_own() {
+    let queue = "[step.a]\nqueue = \"general\"\notherwise = \"no\"\n";
+    for (more, deserted, long) in [
+        ("", "@no n!", "@no n!"),
+        ("no_staff = \"yes\"\n", "@yes y!", "@no n!"),
+        ("long_wait = \"yes\"\n", "@no n!", "@yes y!"),
+        ("refused = \"yes\"\n", "@yes y!", "@yes y!"),
+        ("refused = \"yes\"\nno_staff = \"no\"\n", "@no n!", "@yes y!"),
+    ] {
+        let stage = Stage::new(flow(&steps(&format!("{queue}{more}"))));
+        check_on(&stage, "go deserted", deserted);
+        check_on(&stage, "go too-long", long);
+    }
+}
+
 /// The first wait that is said counts, with what has been waited by then; another queue begins anew.
 #[test]
 fn what_a_caller_is_told_of_his_wait_is_kept() {

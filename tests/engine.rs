@@ -209,7 +209,8 @@ fn an_agent_dials_why_he_takes_a_break() {
     bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
     let proof = authorization(&bench);
     bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
-    for (dialed, id, reason) in [("*511", "lunch", Some("lunch")), ("*512", "none", None), ("*51", "any", Some("code"))]
+    for (dialed, id, reason) in
+        [("*511", "lunch", Some("lunch")), ("*512", "none", None), ("*51", "any", Some("short code"))]
     {
         bench.events.clear();
         let from = "sip:1001@192.0.2.1";
@@ -240,6 +241,7 @@ fn nobody_at_work_and_too_long_a_wait_have_branches_of_their_own() {
         let port = call(&mut bench);
         let digit = Input::Media(media::Event::Digit { port, digit: '2', duration_ms: 40, way: media::Way::Event });
         bench.after(200).tell(digit);
+        bench.after(1).tell(Input::Timeout);
         let away = |what: &What| matches!(what, What::Diverted { why: DivertReason::NoStaff, .. });
         assert_eq!(bench.count(away), usize::from(no_staff), "{:#?}", bench.events);
         let steps = bench.events.iter().filter_map(|what| match what {

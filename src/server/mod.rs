@@ -6,10 +6,12 @@
 //! | `engine` | reads and sends SIP over UDP, waits, handles, drains ([`driver`]) |
 //! | `plane-N` | audio: waits for many sockets at once, sends as it plays and forwards ([`media`]) |
 //! | `event-log` | group commit of events ([`store`]) |
+//! | `records` | folds the log into tables ([`records`]) |
 //! | tokio's | SIP over TCP and TLS ([`signaling`]), HTTP, names, signals |
 
 pub mod accounts;
 pub mod agent;
+mod banner;
 pub mod calls;
 pub mod clock;
 pub mod cti;
@@ -24,6 +26,7 @@ pub mod opening;
 pub mod person;
 pub mod phone;
 pub mod record;
+pub mod records;
 pub mod signaling;
 pub mod simulate;
 pub mod speech;
@@ -152,10 +155,16 @@ struct Running {
     http: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Desktops, if any may connect.
     cti: Option<tokio::task::JoinHandle<()>>,
-    /// The ticketing system's client, if there is one.
-    ticketing: Option<ticketing::Ticketing>,
+    followers: Followers,
     streams: Streams,
     drain_limit: Duration,
+}
+
+/// Who reads the log and goes on with it.
+struct Followers {
+    /// The ticketing system's client, if there is one.
+    _ticketing: Option<ticketing::Ticketing>,
+    _records: records::Follower,
 }
 
 impl Running {
@@ -172,7 +181,7 @@ impl Running {
         let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, before) = (Arc::new(store.store), store.next_seq - 1);
-        print_banner(loaded, &accounts, store.epoch);
+        banner::print(loaded, &accounts, store.epoch);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
         let replies = cti::Replies::default();
@@ -215,9 +224,12 @@ impl Running {
             desks,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
-        let drain_limit = loaded.center.limits.drain;
-        let (store, drained) = (store_writer, Some(when_drained));
-        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, ticketing, streams, drain_limit })
+        let followers = Followers {
+            _ticketing: ticketing,
+            _records: records::Follower::start(&loaded.server.data, &store_writer)?,
+        };
+        let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
+        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
     }
 
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
@@ -232,8 +244,8 @@ impl Running {
         self.cti.inspect(|cti| cti.abort());
         self.streams.flush(FAREWELL).await;
         self.planes.stop();
-        drop(self.ticketing);
         let written = self.store.flush();
+        drop(self.followers);
         ended??;
         asked?;
         written?;
@@ -396,67 +408,4 @@ async fn stop_signal() -> Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-/// Where it listens, who may register, and what to try next.
-fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
-    let server = &loaded.server;
-    println!("Tierline {} serves {} from {}", env!("CARGO_PKG_VERSION"), loaded.center.name, loaded.file);
-    for listener in &server.sip.listeners {
-        println!("  SIP    {} {}", listener.transport.as_str().to_ascii_lowercase(), listener.bind);
-    }
-    if server.sip.tls.own.is_none() && server.sip.listeners.iter().any(|l| l.transport == sip::Transport::Tls) {
-        println!("         its certificate is for trying out; phones trust it by {}/tls/ca.pem", server.data.display());
-    }
-    println!("  HTTP   http://{}/  metrics, healthz, readyz", server.http);
-    if let Some(cti) = &server.cti {
-        let tokens = cti.token_file.clone().unwrap_or_else(|| cti::tokens::default_file(&server.data));
-        println!("  gRPC   {} for desktops, with tokens from {}", cti.bind, tokens.display());
-    }
-    println!("  log    {} (start {epoch})", server.data.display());
-    let mut lines: Vec<_> = loaded.center.lines.values().collect();
-    lines.sort_by_key(|line| &line.numbers[0]); // the first is the one to try
-    for line in &lines {
-        println!("  line   {}: dial {}", line.id, line.numbers.join(", "));
-    }
-    let codes = &loaded.center.codes;
-    if accounts.made_up {
-        println!("  agents with passwords made at first start ({}):", accounts.file.display());
-        for agent in loaded.center.agents.values() {
-            let queues = agent.queues.keys().map(|queue| queue.as_str()).collect::<Vec<_>>().join(", ");
-            let password = &accounts.passwords[&agent.user];
-            println!("         {} {:<8} {password}  {queues}", agent.id, agent.user);
-        }
-    } else {
-        println!("  agents {} with passwords from {}", loaded.center.agents.len(), accounts.file.display());
-    }
-    println!(
-        "An agent's phone is ready while it is registered; it dials {} for a break and {} to be ready again.",
-        codes.not_ready, codes.ready
-    );
-    if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), lines.first()) {
-        print_hints(server, &agent.user, &line.numbers[0]);
-    }
-}
-
-/// A recording of the demo's that a phone may play, so that its caller hears something.
-const FOR_TRYING: &str = "ivr-flows/sounds/agent-ready.wav";
-
-/// Two commands that make a call, as they are to be typed here.
-fn print_hints(server: &config::ServerSettings, agent: &str, line: &str) {
-    let program = own_name();
-    let udp = server.sip.listeners.iter().find(|listener| listener.transport == sip::Transport::Udp);
-    let elsewhere = udp.filter(|listener| listener.advertised.to_string() != "127.0.0.1:5060");
-    let to = elsewhere.map(|listener| format!(" --server {}", listener.advertised)).unwrap_or_default();
-    let play = if Path::new(FOR_TRYING).exists() { format!(" --play {FOR_TRYING}") } else { String::new() };
-    let usual = server.data == Path::new("data");
-    let data = if usual { String::new() } else { format!(" --data {}", server.data.display()) };
-    println!("Try, in a second and a third terminal (each comma waits half a second before the key):");
-    println!("  {program} phone --user {agent} --answer{play}{to}{data}");
-    println!("  {program} phone --dial {line} --press ,,,,,,,,,,,,1 --record heard.wav --hang-up 15{to}");
-}
-
-/// How this program was called, for commands that people copy.
-fn own_name() -> String {
-    std::env::args().next().unwrap_or_else(|| "tierline".to_owned())
 }

@@ -3,7 +3,7 @@
 use super::agenda::Due;
 use super::media::Owner;
 use super::promises::{HANG_UP_WITHIN, HEAR_WITHIN};
-use super::{ENGINE, Options, World, books, ladder, parties, place};
+use super::{ENGINE, Options, World, books, ladder, parties, people, place};
 use crate::engine::{Engine, Input, Output, Start};
 use crate::event::{Event, What};
 use crate::ids::Rng;
@@ -110,7 +110,8 @@ impl World {
             Output::Media(command) => self.planes_get(command),
             Output::LookUp { call, id, with, .. } => {
                 if let Some(found) = super::desk::ticketing(&with) {
-                    self.engine_gets(Input::LookedUp { call, id, found });
+                    let (after, epoch) = (people::exponential(&mut self.rng, self.options.ticketing), self.epoch);
+                    self.after(after, Due::LookedUp { call, id, found, epoch });
                 }
             }
             Output::Reply { id, result } => self.replied(id, result),
@@ -174,9 +175,7 @@ impl World {
     }
 
     pub(super) fn commit(&mut self, until: Instant) {
-        let until = Instant(until.0.saturating_sub(books::COMMIT.as_nanos() as u64));
-        let summary = &mut self.summary;
-        self.books.commit(until, &mut self.tally, |event| summary.fold(event));
+        self.make_safe(Instant(until.0.saturating_sub(books::COMMIT.as_nanos() as u64)));
         if let Some(at) = self.books.deadline() {
             self.at(at.max(self.now), Due::Commit);
         }
@@ -184,8 +183,15 @@ impl World {
 
     /// Makes all of the log safe: nothing dies any more.
     pub fn settle(&mut self) {
-        let summary = &mut self.summary;
-        self.books.commit(self.now, &mut self.tally, |event| summary.fold(event));
+        self.make_safe(self.now);
+    }
+
+    fn make_safe(&mut self, until: Instant) {
+        let (summary, journal) = (&mut self.summary, &mut self.journal);
+        self.books.commit(until, &mut self.tally, |event| {
+            summary.fold(event);
+            journal.iter_mut().for_each(|journal| journal.push(event.clone()));
+        });
     }
 }
 

@@ -192,7 +192,7 @@ impl Memory {
         match meta("log")? {
             Some(known) if known == log => {}
             // What is known is of a log that was begun anew since.
-            Some(_) => _ = conn.execute_batch("DELETE FROM done; DELETE FROM meta")?,
+            Some(_) => conn.execute_batch("DELETE FROM done; DELETE FROM meta")?,
             // Keys did not name their log before there was an id.
             None => _ = conn.execute("UPDATE done SET key = ?1 || '-' || key", [log_name(log)])?,
         }

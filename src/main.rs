@@ -452,9 +452,8 @@ fn agent(AgentArgs { user, grpc: way, asks, json }: AgentArgs) -> anyhow::Result
 }
 
 fn banner(BannerArgs { state, name, user, grpc: way }: BannerArgs) -> anyhow::Result<ExitCode> {
-    let ask = tierline::proto::SwitchBanner { banner: name, on: state == Switch::On };
-    let ask = tierline::proto::command::Ask::SwitchBanner(ask);
-    let done = server::agent::once(&grpc(way, Some(&user))?, "banner", ask)?;
+    let state = if state == Switch::On { "on" } else { "off" };
+    let done = server::agent::once(&grpc(way, Some(&user))?, &format!("banner {state} {name}"))?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

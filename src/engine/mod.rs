@@ -51,6 +51,7 @@ pub use call::{Call, Conversation, Outside, Seeking};
 pub use identity::Origin;
 pub use leg::{Leg, LegState};
 pub use outside::{Hunt, RINGING};
+use phones::Phone;
 pub use planted::Bug;
 pub use treatment::SILENCE;
 
@@ -237,15 +238,6 @@ pub struct Engine {
     planted: Option<Bug>,
     /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
     begun: bool,
-}
-
-/// A registered phone, as the log knows it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Phone {
-    agent: AgentId,
-    /// Of the binding in its `PhoneRegistered`.
-    handle: u64,
-    flow: sip::Flow,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -83,7 +83,9 @@ pub fn run(settings: Settings) -> Result<bool> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn once(settings: &Settings, line: &str, ask: Ask) -> Result<bool> {
+pub fn once(settings: &Settings, line: &str) -> Result<bool> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let ask = asked(verb, rest).with_context(|| format!("`{line}` is not understood"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let desk = connect(settings).await?;

@@ -244,12 +244,12 @@ fn nobody_at_work_and_too_long_a_wait_have_branches_of_their_own() {
         bench.after(1).tell(Input::Timeout);
         let away = |what: &What| matches!(what, What::Diverted { why: DivertReason::NoStaff, .. });
         assert_eq!(bench.count(away), usize::from(no_staff), "{:#?}", bench.events);
-        let steps = bench.events.iter().filter_map(|what| match what {
+        let mut steps = bench.events.iter().filter_map(|what| match what {
             What::StepEntered { step, .. } => Some(step.as_str()),
             _ => None,
         });
         let expect = if no_staff { "menu" } else { "support" };
-        assert_eq!(steps.last(), Some(expect), "{:#?}", bench.events);
+        assert_eq!(steps.next_back(), Some(expect), "{:#?}", bench.events);
     }
 }
 

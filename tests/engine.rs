@@ -7,9 +7,10 @@ mod outside;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tierline::center::NotReadyReason;
+use tierline::command::{Actor, Ask, Command};
 use tierline::engine::{Configuration, Engine, Input, Output, Start};
 use tierline::event::{AgentMode, DivertReason, Event, What};
-use tierline::ids::{FlowId, PortId, QueueId, TrunkId};
+use tierline::ids::{AgentId, FlowId, PortId, QueueId, TrunkId};
 use tierline::ivr::Step;
 use tierline::media;
 use tierline::sim::{ENGINE, place};
@@ -473,4 +474,17 @@ fn hostile_packets_never_grow_the_log() {
     }
     assert_eq!(bench.events[before..], [], "{:#?}", bench.events);
     assert!(bench.sent.len() > 20, "only {} answers: not much was understood", bench.sent.len());
+}
+
+/// What stands in the log stays there: a reason is a code, not what somebody has to tell.
+#[test]
+fn a_break_has_a_reason_that_is_a_code() {
+    let mut bench = Bench::new();
+    for (reason, is_taken) in [("lunch", true), ("", true), ("dentist, back at two", false), ("Müller", false)] {
+        let ask = Ask::NotReady { agent: AgentId(1001), reason: reason.to_owned() };
+        let before = bench.count(|what| matches!(what, What::BreakBegan { .. }));
+        bench.tell(Input::Command { id: 7, command: Command { actor: Actor::Operator, ask } });
+        let begun = bench.count(|what| matches!(what, What::BreakBegan { .. })) - before;
+        assert_eq!(begun == 1, is_taken, "`{reason}`");
+    }
 }

@@ -60,7 +60,7 @@ pub struct Driver {
     pub inbox: Messages,
     pub outlets: Outlets,
     /// What the engine was told last about the log.
-    pub log_healthy: bool,
+    pub healthy: bool,
     /// The last event that the engine made.
     pub last_seq: u64,
     /// Told once, when a drain has come to its end.
@@ -166,8 +166,8 @@ impl Driver {
 
     fn look_at_log(&mut self) {
         let healthy = self.outlets.store.healthy();
-        if healthy != self.log_healthy {
-            self.log_healthy = healthy;
+        if healthy != self.healthy {
+            self.healthy = healthy;
             self.door(Input::LogHealthy(healthy));
         }
     }

@@ -181,8 +181,7 @@ impl Running {
         let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
         let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
-        let (store_writer, before) = (Arc::new(store.store), store.next_seq - 1);
-        banner::print(loaded, &accounts, store.epoch);
+        let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
         let replies = cti::Replies::default();
@@ -193,7 +192,7 @@ impl Running {
             resolve,
             look_up: ticketing::look_up::asker(line.clone(), runtime.clone(), inbox.clone()),
             store: Arc::clone(&store_writer),
-            accounts: accounts.accounts,
+            accounts: accounts.accounts.clone(),
             replies: replies.clone(),
             stats: Arc::clone(&stats),
             record,
@@ -201,24 +200,15 @@ impl Running {
         let (drained, when_drained) = channel();
         let dropped = udp.values().map(signaling::Udp::dropped).collect();
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
-        let (inbox_end, drained) = (messages, Some(drained));
-        let driver = Driver {
-            engine,
-            clock,
-            udp,
-            inbox: inbox_end,
-            outlets,
-            drained,
-            log_healthy: true,
-            last_seq: before,
-            ends: None,
-        };
+        let drained = Some(drained);
+        let driver =
+            Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
             driver.run()
         })?;
-        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
+        let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
         let exporter =
             numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
         let exporter = exporter.with_ticketing(ticketing.as_ref().map(ticketing::Ticketing::counts));
@@ -230,7 +220,7 @@ impl Running {
             inbox: inbox.clone(),
             replies,
             store: Arc::clone(&store_writer),
-            before,
+            before: last_seq,
             desks,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
@@ -238,6 +228,7 @@ impl Running {
             _ticketing: ticketing,
             _records: records::Follower::start(&loaded.server.data, &store_writer)?,
         };
+        banner::print(loaded, &accounts, store.epoch); // nothing refuses any more
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
     }

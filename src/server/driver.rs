@@ -10,6 +10,7 @@ use super::cti::Replies;
 use super::inbox::{Message, Messages};
 use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
+use super::pulse::Pulse;
 use super::record::Recorder;
 use super::signaling::Udp;
 use super::signaling::streams::Streams;
@@ -65,6 +66,7 @@ pub struct Driver {
     pub last_seq: u64,
     /// Told once, when a drain has come to its end.
     pub drained: Option<Sender<()>>,
+    pub pulse: Arc<Pulse>,
 }
 
 /// The token of the inbox; listeners have their numbers.
@@ -103,6 +105,7 @@ impl Driver {
                     && udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())))
                 {}
             }
+            self.pulse.waiting(waiting.len());
             // Before what came is handled: a new call must not be taken when its events cannot be written.
             self.look_at_log();
             if let Some(end) = self.messages(first) {
@@ -168,6 +171,7 @@ impl Driver {
         self.record(now, &input);
         self.engine.handle(now, input);
         self.drain();
+        self.pulse.step(self.clock.now().since(now));
     }
 
     /// A recording that cannot be written ends; the calls go on.

@@ -23,6 +23,8 @@ pub mod numbers;
 pub mod opening;
 pub mod person;
 pub mod phone;
+pub mod process;
+pub mod pulse;
 pub mod record;
 pub mod signaling;
 pub mod simulate;
@@ -191,16 +193,33 @@ impl Running {
         let (drained, when_drained) = channel();
         let dropped = udp.values().map(signaling::Udp::dropped).collect();
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
-        let (inbox_end, drained) = (messages, Some(drained));
-        let driver =
-            Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
+        let (inbox_end, drained, pulse) = (messages, Some(drained), Arc::<pulse::Pulse>::default());
+        let driver = Driver {
+            engine,
+            clock,
+            udp,
+            inbox: inbox_end,
+            outlets,
+            drained,
+            log_healthy: true,
+            last_seq: before,
+            pulse: Arc::clone(&pulse),
+        };
         let (alive, engine_ended) = oneshot::channel();
         let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
             driver.run()
         })?;
-        let exporter =
-            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
+        let exporter = numbers::Exporter(numbers::Sources {
+            stats,
+            store: Arc::clone(&store_writer),
+            planes: Arc::clone(&planes),
+            inbox: inbox.clone(),
+            wire,
+            pulse,
+            data: loaded.server.data.clone(),
+            each_agent: loaded.server.agent_series,
+        });
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let ground = cti::Ground {

@@ -143,6 +143,10 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
     samples.extend(by_key(&f::SIP_REQUESTS_OUT, &stats.requests_sent));
     samples.extend(by_answer(&f::SIP_RESPONSES_IN, &stats.responses_received));
     samples.extend(by_answer(&f::SIP_RESPONSES_OUT, &stats.responses_sent));
+    // An alert watches it grow, so it is there before it does.
+    if !stats.responses_sent.contains_key("INVITE 503") {
+        samples.push(f::SIP_RESPONSES_OUT.count(["INVITE", "503"], 0));
+    }
     samples.extend(by_key(&f::SIP_REFUSALS, &stats.refusals));
     samples.extend(of_guard(stats));
     samples

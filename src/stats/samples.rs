@@ -3,12 +3,33 @@
 use super::families as f;
 use super::words::snake;
 use super::{Sample, Stats, Wait, between, tally};
-use crate::event::{OfferOutcome, Phase, TransferProblem};
+use crate::event::{Cause, OfferOutcome, Phase, TransferProblem};
 use crate::ids::QueueId;
 use crate::time::Wall;
 use std::time::Duration;
 
 const PHASES: [Phase; 5] = [Phase::Arriving, Phase::InFlow, Phase::Queued, Phase::Alerting, Phase::Connected];
+
+/// Why calls end.
+const CAUSES: [Cause; 17] = [
+    Cause::CallerHungUp,
+    Cause::AgentHungUp,
+    Cause::OutsideHungUp,
+    Cause::FlowEnded,
+    Cause::Commanded,
+    Cause::Transferred,
+    Cause::Declined,
+    Cause::NoAnswer,
+    Cause::Unreachable,
+    Cause::Withdrawn,
+    Cause::Silent,
+    Cause::NoMedia,
+    Cause::Exhausted,
+    Cause::Protocol,
+    Cause::Stopped,
+    Cause::Restart,
+    Cause::Defect,
+];
 
 const OUTCOMES: [OfferOutcome; 7] = [
     OfferOutcome::Accepted,
@@ -53,8 +74,10 @@ impl Stats {
             let line = line.as_ref().map_or("(short code)".to_owned(), ToString::to_string);
             out.push(f::CALLS_ARRIVED.count([&line], *count));
         }
-        for ((phase, cause), count) in &self.ended {
-            out.push(f::CALLS_ENDED.count([&snake(phase), &snake(cause)], *count));
+        // All of them from the start: what appears with its first call has no growth to be seen.
+        for (phase, cause) in PHASES.into_iter().flat_map(|phase| CAUSES.map(|cause| (phase, cause))) {
+            let count = self.ended.get(&(phase, cause)).copied().unwrap_or(0);
+            out.push(f::CALLS_ENDED.count([&snake(&phase), &snake(&cause)], count));
         }
         let phases = tally(self.running.values().map(|call| call.phase()));
         for phase in PHASES {

@@ -19,15 +19,19 @@ fn number(name: &str, default: u64) -> u64 {
 fn a_swarm_of_small_worlds_keeps_every_promise() {
     let (from, many) = (number("FROM", 1), number("SEEDS", 16));
     let mut ran: BTreeMap<Check, u64> = BTreeMap::new();
+    let mut steps: BTreeMap<String, u64> = BTreeMap::new();
     let mut hardships = [0; 4];
     for seed in from..from + many {
         let report = run(Options::swarm(seed));
         assert!(report.failure.is_none(), "{report}");
         report.checks.iter().for_each(|(check, times)| *ran.entry(*check).or_default() += times);
+        report.summary.at_the_desk.iter().for_each(|(step, times)| *steps.entry(step.clone()).or_default() += times);
         let Report { crashes, network, retransmissions, .. } = &report;
         let met = [u64::from(*crashes), network.lost, network.duplicated, *retransmissions];
         hardships.iter_mut().zip(met).for_each(|(sum, met)| *sum += met);
     }
+    let unseen: Vec<_> = tierline::sim::steps_of_the_desk().filter(|step| !steps.contains_key(step)).collect();
+    assert!(unseen.is_empty(), "no caller came to {unseen:?}");
     let never: Vec<_> = ran.iter().filter(|(_, times)| **times == 0).collect();
     assert!(never.is_empty(), "never ran: {never:?}");
     assert!(!hardships.contains(&0), "engine killed, datagrams lost, twice, sent again: {hardships:?}");

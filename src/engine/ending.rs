@@ -16,6 +16,11 @@ pub(super) fn reason(cause: Cause) -> sip::Reason {
     sip::Reason { protocol: "Q.850".to_owned(), cause: cause.q850(), text: cause.text().to_owned() }
 }
 
+/// The Reason for a phone whose colleague was faster: it shows no missed call (RFC 3326 §3.1).
+pub(super) fn answered_elsewhere() -> sip::Reason {
+    sip::Reason { protocol: "SIP".to_owned(), cause: 200, text: "Call completed elsewhere".to_owned() }
+}
+
 impl Engine {
     pub(super) fn phase(&self, call: &Call) -> Phase {
         let state = self.legs.get(&call.caller).map(|leg| &leg.state);

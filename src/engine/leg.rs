@@ -8,7 +8,7 @@
 use super::keys::Keys;
 use super::outside::Hunt;
 use crate::event::Party;
-use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId};
+use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId, WorkId};
 use crate::media::{self, Direction, Local, Protection, Secret, Terms, sdp};
 use crate::sip::Body;
 use crate::trunk::Way;
@@ -23,6 +23,8 @@ pub struct Leg {
     pub port: PortId,
     /// The offer of work that this leg rings for; none for callers.
     pub reservation: Option<ReservationId>,
+    /// What it was rung for.
+    pub work: Option<WorkId>,
     /// The trunk that this leg takes a share of.
     pub trunk: Option<(TrunkId, Way)>,
     /// Where it is called on an outside number, and what is left to try.
@@ -63,8 +65,8 @@ pub enum LegState {
 impl Leg {
     pub fn new(id: LegId, call: CallId, party: Party, port: PortId, manner: Manner) -> Leg {
         let (state, keys) = (LegState::Opening { offer: None }, Keys::default());
-        let (reservation, trunk, hunt, address, session, version) = (None, None, None, None, None, 0);
-        Leg { id, call, party, port, reservation, trunk, hunt, state, address, session, keys, manner, version }
+        let (reservation, work, trunk, hunt, address, session, version) = (None, None, None, None, None, None, 0);
+        Leg { id, call, party, port, reservation, work, trunk, hunt, state, address, session, keys, manner, version }
     }
 
     /// A caller's, with what he offers.

@@ -89,7 +89,7 @@ impl Engine {
         let plane = self.caller_port(id).plane;
         let port = self.open_port(plane, leg);
         let mut new = Leg::new(leg, id, Party::Agent(agent), port, self.manner(false));
-        new.reservation = Some(reservation);
+        (new.reservation, new.work) = (Some(reservation), Some(work));
         self.legs.insert(leg, new);
         self.offers.insert(reservation, leg);
         let seeking = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut());
@@ -260,7 +260,11 @@ impl Engine {
         };
         self.close_offer(reservation, outcome);
         if !self.planted(super::Bug::ForgetsCancel) {
-            self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(cause)) });
+            let reason = match why {
+                Withdrawal::AcceptedElsewhere => super::ending::answered_elsewhere(),
+                _ => super::ending::reason(cause),
+            };
+            self.sip_do(sip::Command::HangUp { leg, reason: Some(reason) });
         }
         self.clear(leg, cause);
         if why != Withdrawal::WorkGone {
@@ -271,11 +275,12 @@ impl Engine {
     /// Forgets an offer and says how it ended. The router has been told, or has told us.
     pub(super) fn close_offer(&mut self, reservation: ReservationId, outcome: OfferOutcome) {
         let Some(leg) = self.offers.remove(&reservation) else { return };
-        let Some(Leg { call, party: Party::Agent(agent), .. }) = self.legs.get(&leg) else { return };
-        let (call, agent) = (*call, *agent);
-        let Some(seeking) = self.calls.get_mut(&call).and_then(|call| call.seeking.as_mut()) else { return };
-        seeking.alerting.remove(&reservation);
-        let work = seeking.place.work;
+        let Some(Leg { call, party: Party::Agent(agent), work: Some(work), .. }) = self.legs.get(&leg) else { return };
+        let (call, agent, work) = (*call, *agent, *work);
+        // Who answered first has taken the call out of its search: the other phones' offers end all the same.
+        if let Some(seeking) = self.calls.get_mut(&call).and_then(|call| call.seeking.as_mut()) {
+            seeking.alerting.remove(&reservation);
+        }
         if self.planted(super::Bug::ForgetsOfferEnd) {
             return;
         }

@@ -18,7 +18,7 @@ pub struct Epoll {
 }
 
 /// Sockets told by one `wait` at most.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 
 impl Epoll {
     pub fn new() -> io::Result<Epoll> {

@@ -2,6 +2,7 @@
 
 use super::people::Plan;
 use crate::ids::{CallId, LegId, PortId};
+use crate::ivr::Found;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -20,6 +21,10 @@ pub enum Due {
     Remember(u32, Plan),
     /// When the verdict on credentials reaches the engine that asked.
     Verified { query: u64, ok: bool, epoch: u32 },
+    /// When the ticketing system's answer reaches the engine that asked.
+    LookedUp { call: CallId, id: u64, found: Found, epoch: u32 },
+    /// When an operator switches the announcement.
+    Banner { on: bool },
     /// When the log is on disk as far as it was written.
     Commit,
     /// When the next caller decides to call.

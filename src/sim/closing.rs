@@ -27,6 +27,14 @@ impl World {
         self.after(next, Due::Arrival);
     }
 
+    /// An operator switches the announcement, and will do so again.
+    pub(super) fn banner(&mut self, on: bool) {
+        self.operator_asks(crate::command::Ask::Banner { banner: super::desk::BANNER.to_owned(), on });
+        if self.now.since(Instant::ZERO) < self.options.duration {
+            self.after(self.options.banners, Due::Banner { on: !on });
+        }
+    }
+
     /// No calls arrive any more: the callers leave, the agents go home, then nothing may be left.
     pub(super) fn closing(&mut self) {
         if !self.going_home && !self.parties.values().any(|party| party.person.is_caller()) {

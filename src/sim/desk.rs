@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What callers of the desk dial: a line that is open, one whose day is over, one whose day is a holiday.
 pub const LINE: &str = "200";
-const CLOSED: &str = "201";
-const HOLIDAY: &str = "202";
-const FLOW: &str = "desk";
-const BANNER: &str = "outage";
+pub const CLOSED: &str = "201";
+pub const HOLIDAY: &str = "202";
+pub const FLOW: &str = "desk";
+/// An announcement that is off at first.
+pub const BANNER: &str = "outage";
 const CALENDAR: &str = "desk";
 /// How long each text of the flow is, and each piece of a number, in milliseconds.
 const TEXT: u64 = 1_000;
@@ -36,6 +37,11 @@ pub fn flow() -> Flow {
         Ok(read) => read.flow,
         Err(problems) => panic!("the simulator's own flow is wrong: {}", problems[0]),
     }
+}
+
+/// The names of its steps.
+pub fn steps() -> impl Iterator<Item = String> {
+    flow().steps.into_keys()
 }
 
 /// Every sound of the flow, with its length.

@@ -3,7 +3,7 @@
 use super::agenda::Due;
 use super::media::Owner;
 use super::promises::{HANG_UP_WITHIN, HEAR_WITHIN};
-use super::{ENGINE, Options, World, books, ladder, parties, place};
+use super::{ENGINE, Options, World, books, ladder, parties, people, place};
 use crate::engine::{Engine, Input, Output, Start};
 use crate::event::{Event, What};
 use crate::ids::Rng;
@@ -110,7 +110,8 @@ impl World {
             Output::Media(command) => self.planes_get(command),
             Output::LookUp { call, id, with, .. } => {
                 if let Some(found) = super::desk::ticketing(&with) {
-                    self.engine_gets(Input::LookedUp { call, id, found });
+                    let (after, epoch) = (people::exponential(&mut self.rng, self.options.ticketing), self.epoch);
+                    self.after(after, Due::LookedUp { call, id, found, epoch });
                 }
             }
             Output::Reply { id, result } => self.replied(id, result),

@@ -20,6 +20,7 @@ mod closing;
 mod desk;
 mod desktop;
 mod host;
+mod journeys;
 pub mod ladder;
 pub mod media;
 pub mod network;
@@ -29,11 +30,13 @@ pub mod people;
 pub mod place;
 mod promises;
 mod report;
+mod rules;
 mod scan;
 pub mod script;
 pub mod summary;
 
 pub use checks::{Check, Failure};
+pub use desk::steps as steps_of_the_desk;
 pub use options::Options;
 pub use report::Report;
 
@@ -106,7 +109,10 @@ pub struct World {
 impl World {
     pub fn new(options: Options) -> World {
         let rng = Rng::from_number(options.seed);
-        let configuration = place::configuration(options.agents);
+        let mut configuration = place::configuration(options.agents);
+        if options.rules {
+            rules::draw(&mut configuration.center, &mut rng.fork("rules"));
+        }
         let silence = [configuration.center.limits.silence, Duration::from_secs(90)];
         let planes = StandIn::new(place::lengths(), silence, options.port_failures, rng.fork("planes"));
         let network = Network::new(options.conditions.clone(), rng.fork("network"));
@@ -185,6 +191,9 @@ impl World {
             self.after(after, Due::Crash);
         }
         self.after(Duration::from_secs(20), Due::Arrival);
+        if !self.options.banners.is_zero() {
+            self.after(self.options.banners, Due::Banner { on: true });
+        }
         self.after(self.options.duration, Due::Closing);
     }
 
@@ -243,6 +252,11 @@ impl World {
                 self.engine_gets(Input::Sip(sip::Input::Verified { query, ok }));
             }
             Due::Verified { .. } => {}
+            Due::LookedUp { call, id, found, epoch } if epoch == self.epoch => {
+                self.engine_gets(Input::LookedUp { call, id, found });
+            }
+            Due::LookedUp { .. } => {}
+            Due::Banner { on } => self.banner(on),
             Due::Commit => self.commit(self.now),
             Due::Arrival => self.caller_arrives(),
             Due::Crash => self.crash(),

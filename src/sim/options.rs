@@ -19,10 +19,16 @@ pub struct Options {
     pub habits: Habits,
     /// Share of the phones that use 100rel, UPDATE or short session timers, each by itself.
     pub odd_phones: f64,
+    /// Whether queues select, ring, age, relax and wrap up each in a drawn way, and not all in the default one.
+    pub rules: bool,
     /// How often the engine is killed, at random times.
     pub crashes: u32,
     /// Share of the engine's ports that cannot be opened.
     pub port_failures: f64,
+    /// How long the ticketing system takes for an answer, on average.
+    pub ticketing: Duration,
+    /// How long the announcement is on, and off; zero: nobody switches it.
+    pub banners: Duration,
     /// The pause between two OPTIONS to a registered phone.
     pub keepalive: Option<Duration>,
     /// How many inputs the engine gets between two looks at its whole state; 1: after each.
@@ -46,8 +52,11 @@ impl Options {
             },
             habits: Habits::usual(),
             odd_phones: 0.1,
+            rules: false,
             crashes: 1,
             port_failures: 0.0,
+            ticketing: Duration::from_millis(200),
+            banners: Duration::from_secs(1_200),
             keepalive: Some(Duration::from_secs(60)),
             scan_every: (u64::from(agents) * 2).max(1),
             record: false,
@@ -68,8 +77,11 @@ impl Options {
             conditions: Conditions::drawn(&mut rng),
             habits: Habits::drawn(&mut rng),
             odd_phones: 0.3,
+            rules: rng.chance(0.6),
             crashes: rng.below(4).saturating_sub(1) as u32,
             port_failures: if rng.chance(0.2) { 0.05 } else { 0.0 },
+            ticketing: Duration::from_millis(rng.below(3_000)),
+            banners: Duration::from_secs(60 + rng.below(600)),
             keepalive: Some(Duration::from_secs(30)),
             scan_every: 1,
             record: false,
@@ -82,6 +94,8 @@ impl Options {
             conditions: Conditions::clean(),
             odd_phones: 0.0,
             crashes: 0,
+            ticketing: Duration::ZERO,
+            banners: Duration::ZERO,
             keepalive: None,
             scan_every: 1,
             duration: Duration::ZERO,

@@ -4,7 +4,7 @@
 //! ([`Act`]); the world carries that out. Plans belong to one call: those of an earlier call are forgotten.
 
 use super::desktop::{DeskAct, at_desktop};
-use super::place;
+use super::{journeys, place};
 use crate::ids::Rng;
 use crate::phone::{Ask, Event};
 use std::time::Duration;
@@ -74,6 +74,8 @@ pub struct Habits {
     pub breaks_per_hour: f64,
     /// Of agents going home.
     pub forget_to_sign_out: f64,
+    /// Of callers: dials one of the desk's lines.
+    pub desk_lines: f64,
     /// Of callers: gives up within the first second.
     pub dial_by_mistake: f64,
     /// Of callers: the phone dies some time.
@@ -96,6 +98,7 @@ impl Habits {
             wrong_password: 0.02,
             breaks_per_hour: 0.5,
             forget_to_sign_out: 0.1,
+            desk_lines: 0.2,
             dial_by_mistake: 0.01,
             caller_crash: 0.002,
             mean_patience: Duration::from_secs(180),
@@ -117,6 +120,7 @@ impl Habits {
             wrong_password: often(0.5),
             breaks_per_hour: often(8.0),
             forget_to_sign_out: often(0.5),
+            desk_lines: often(0.8),
             dial_by_mistake: often(0.3),
             caller_crash: often(0.05),
             mean_patience: Duration::from_secs_f64(20.0 + often(200.0)),
@@ -149,6 +153,7 @@ pub struct Person {
 enum Role {
     Caller {
         tries: u32,
+        line: &'static str,
     },
     Agent(Desk),
     /// Does what a script says and nothing by himself.
@@ -169,7 +174,7 @@ pub type Plan = (u32, Thought);
 
 impl Person {
     pub fn caller(habits: Habits, rng: Rng) -> Person {
-        Person { role: Role::Caller { tries: 0 }, habits, rng, call: 0, talking: false }
+        Person { role: Role::Caller { tries: 0, line: place::LINE }, habits, rng, call: 0, talking: false }
     }
 
     pub fn agent(habits: Habits, rng: Rng) -> Person {
@@ -237,10 +242,12 @@ impl Person {
     fn begin(&mut self) -> Vec<Act> {
         match &mut self.role {
             Role::Puppet => Vec::new(),
-            Role::Caller { tries } => {
+            Role::Caller { tries, line } => {
                 *tries += 1;
+                *line = journeys::line(&mut self.rng, self.habits.desk_lines);
+                let line = *line;
                 self.call += 1;
-                self.dial_line()
+                self.dial_line(line)
             }
             Role::Agent(_) => {
                 let right = !self.rng.chance(self.habits.wrong_password);
@@ -251,8 +258,8 @@ impl Person {
         }
     }
 
-    fn dial_line(&mut self) -> Vec<Act> {
-        let mut acts = vec![Act::Dial(place::LINE)];
+    fn dial_line(&mut self, line: &'static str) -> Vec<Act> {
+        let mut acts = vec![Act::Dial(line)];
         if self.rng.chance(self.habits.dial_by_mistake) {
             acts.push(Act::Later(between(&mut self.rng, 0.0, 1.0), Thought::HangUp));
         }
@@ -274,16 +281,9 @@ impl Person {
     }
 
     fn led_through_menu(&mut self) -> Vec<Act> {
+        let Role::Caller { line, .. } = self.role else { return Vec::new() };
         let rng = &mut self.rng;
-        let first = between(rng, 1.0, 9.0);
-        let keys: &[(Duration, &'static str)] = match rng.below(100) {
-            0..50 => &[(first, "2")],
-            50..75 => &[(first, "1")],
-            75..84 => &[(first, "3")],
-            84..90 => &[(first, "9"), (first + Duration::from_secs(9), "2")],
-            90..93 => &[(first, "1"), (first + Duration::from_millis(300), "2")],
-            _ => &[], // presses nothing
-        };
+        let keys = journeys::keys(rng, line);
         let mut acts: Vec<Act> = keys.iter().map(|(at, keys)| Act::Later(*at, Thought::Press(keys))).collect();
         let patience = Duration::from_secs(2) + exponential(rng, self.habits.mean_patience);
         acts.push(Act::Later(patience, Thought::LosePatience));
@@ -291,7 +291,7 @@ impl Person {
     }
 
     fn perhaps_again(&mut self, chance: f64) -> Vec<Act> {
-        let Role::Caller { tries } = self.role else { return Vec::new() };
+        let Role::Caller { tries, .. } = self.role else { return Vec::new() };
         match tries < 3 && self.rng.chance(chance) {
             true => vec![Act::Later(between(&mut self.rng, 5.0, 90.0), Thought::Begin)],
             false => vec![Act::Retire],

@@ -70,7 +70,8 @@ impl Scan {
                     let skilled = place.skills.iter().all(|(skill, level)| agent.skills.get(skill) >= Some(level));
                     let refused = self.refused.get(&(place.work, agent.id)).is_some_and(|at| now.since(*at) <= pause);
                     let meant = place.only.is_none_or(|only| only == agent.id);
-                    agent.queues.contains_key(&place.queue) && skilled && meant && !refused
+                    let comes_in = agent.queues.get(&place.queue).is_some_and(|m| now.since(place.arrived) > m.delay);
+                    comes_in && skilled && meant && !refused && !place.excluded.contains(&agent.id)
                 });
                 able.map(|agent| (place.work, agent.id))
             });

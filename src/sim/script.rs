@@ -3,6 +3,7 @@
 //! ```text
 //! agents 2
 //! keepalive 20
+//! ring all
 //! trunk first is caller2
 //! number 1001
 //! phone 1001 describes early updates early
@@ -19,6 +20,7 @@ use super::ladder::{self, Trace};
 use super::parties::{Party, address};
 use super::people::{Act, Person};
 use super::{Due, Options, World, place};
+use crate::center::RingPlan;
 use crate::command;
 use crate::engine::Input;
 use crate::ids::{AgentId, QueueId};
@@ -69,6 +71,8 @@ pub struct Script {
     agents: u32,
     /// The pause between two OPTIONS to a phone; none are sent without it.
     keepalive: Option<Duration>,
+    /// Every agent's phone rings at once.
+    ring_all: bool,
     /// Carriers, in the order in which they are tried, and whose phones they are.
     trunks: Vec<(String, u32)>,
     losses: Vec<Loss>,
@@ -170,6 +174,7 @@ impl Script {
                 let seconds = seconds.parse().map_err(|_| "how many seconds?")?;
                 self.keepalive = Some(Duration::from_secs(seconds));
             }
+            ["ring", "all"] => self.ring_all = true,
             ["phone", who, manners @ ..] => {
                 let (manner, expires) = manner(manners)?;
                 self.manners.push((self.person(who)?, manner, expires));
@@ -186,7 +191,7 @@ impl Script {
                 let deed = self.deed(deed)?;
                 self.deeds.push((at, deed));
             }
-            _ => return Err("expected `agents`, `keepalive`, `phone`, `trunk`, `lose` or `at`".to_owned()),
+            _ => return Err("expected `agents`, `keepalive`, `ring all`, `phone`, `trunk`, `lose` or `at`".to_owned()),
         }
         Ok(())
     }
@@ -269,6 +274,10 @@ impl World {
         }
         for (place, (at, _)) in script.deeds.iter().enumerate() {
             self.at(Instant::ZERO + *at, Due::Script(place));
+        }
+        if script.ring_all {
+            self.configuration.center.queues.values_mut().for_each(|queue| queue.ring = RingPlan::All);
+            self.engine_gets(Input::Configured(Box::new(self.configuration.clone())));
         }
         if !script.trunks.is_empty() {
             let carriers: Vec<_> = script.trunks.iter().map(|(name, key)| (name.clone(), address(*key))).collect();
@@ -361,7 +370,7 @@ mod tests {
         check("at 1 caller sings", "line 1: nobody can do this: `at 1 caller sings`");
         check(
             "in 1 caller dials 100",
-            "line 1: expected `agents`, `keepalive`, `phone`, `trunk`, `lose` or `at`: `in 1 caller dials 100`",
+            "line 1: expected `agents`, `keepalive`, `ring all`, `phone`, `trunk`, `lose` or `at`: `in 1 caller dials 100`",
         );
     }
 }

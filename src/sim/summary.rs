@@ -28,6 +28,8 @@ pub struct Summary {
     /// Left the queue because it was full or the wait too long.
     pub diverted: u64,
     pub longest_wait_ms: u64,
+    /// How often callers came to each step of the desk's flow.
+    pub at_the_desk: BTreeMap<String, u64>,
     waited_ms: u64,
     /// Milliseconds that all agents together spent in each state, in the order of [`AgentMode`].
     modes_ms: [u64; 6],
@@ -57,6 +59,9 @@ impl Summary {
             }
             (What::Established { .. }, Some(call)) => self.answered(call, event.at),
             (What::Diverted { .. }, Some(call)) => self.diverted += u64::from(self.waiting.remove(&call).is_some()),
+            (What::StepEntered { flow, step }, _) if flow.as_str() == super::desk::FLOW => {
+                *self.at_the_desk.entry(step.clone()).or_default() += 1;
+            }
             (What::CallEnded { phase, .. }, Some(call)) => self.ended(call, *phase, event.at),
             (What::AgentStateChanged { agent, to, .. }, _) => self.agent(*agent, *to, event.at),
             (What::EngineStarted { .. }, _) => self.agents.clear(),

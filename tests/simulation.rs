@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use tierline::engine::{Engine, Input, Output};
 use tierline::log::{self, Fingerprint};
-use tierline::sim::{Check, Options, Report, World, run};
 use tierline::records::{Calls, Segment, Wait};
+use tierline::sim::{Check, Options, Report, World, run};
 use tierline::stats::families as f;
 use tierline::stats::{Family, Stats, Value};
 use tierline::time::{Instant, Wall};

@@ -50,6 +50,7 @@ pub struct Outlets {
     /// Who waits for what a command did.
     pub replies: Replies,
     pub stats: Arc<Mutex<Stats>>,
+    pub pulse: Arc<Pulse>,
     pub record: Option<Recorder>,
 }
 
@@ -66,7 +67,6 @@ pub struct Driver {
     pub last_seq: u64,
     /// Told once, when a drain has come to its end.
     pub drained: Option<Sender<()>>,
-    pub pulse: Arc<Pulse>,
 }
 
 /// The token of the inbox; listeners have their numbers.
@@ -105,7 +105,7 @@ impl Driver {
                     && udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())))
                 {}
             }
-            self.pulse.waiting(waiting.len());
+            self.outlets.pulse.waiting(waiting.len());
             // Before what came is handled: a new call must not be taken when its events cannot be written.
             self.look_at_log();
             if let Some(end) = self.messages(first) {
@@ -171,7 +171,7 @@ impl Driver {
         self.record(now, &input);
         self.engine.handle(now, input);
         self.drain();
-        self.pulse.step(self.clock.now().since(now));
+        self.outlets.pulse.step(self.clock.now().since(now));
     }
 
     /// A recording that cannot be written ends; the calls go on.

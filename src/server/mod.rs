@@ -10,6 +10,7 @@
 
 pub mod accounts;
 pub mod agent;
+mod banner;
 pub mod calls;
 pub mod clock;
 pub mod cti;
@@ -170,11 +171,11 @@ impl Running {
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let engine = Engine::new(start, config);
-        let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
+        let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
         let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, before) = (Arc::new(store.store), store.next_seq - 1);
-        print_banner(loaded, &accounts, store.epoch);
+        banner::print(loaded, &accounts, store.epoch);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
         let replies = cti::Replies::default();
@@ -188,28 +189,16 @@ impl Running {
             accounts: accounts.accounts,
             replies: replies.clone(),
             stats: Arc::clone(&stats),
+            pulse: Arc::clone(&pulse),
             record,
         };
         let (drained, when_drained) = channel();
         let dropped = udp.values().map(signaling::Udp::dropped).collect();
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
-        let (inbox_end, drained, pulse) = (messages, Some(drained), Arc::<pulse::Pulse>::default());
-        let driver = Driver {
-            engine,
-            clock,
-            udp,
-            inbox: inbox_end,
-            outlets,
-            drained,
-            log_healthy: true,
-            last_seq: before,
-            pulse: Arc::clone(&pulse),
-        };
-        let (alive, engine_ended) = oneshot::channel();
-        let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
-            driver.run()
-        })?;
+        let (inbox_end, drained) = (messages, Some(drained));
+        let driver =
+            Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
+        let (engine, engine_ended) = start_engine(driver)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
@@ -285,6 +274,16 @@ const ENDED: &str = "the engine's thread has ended by itself";
 
 fn post(inbox: &Inbox, message: Message) -> Result<()> {
     inbox.send(message).map_err(|inbox::Ended| anyhow::anyhow!(ENDED))
+}
+
+/// The engine's thread, and what is closed when it ends, however it does.
+fn start_engine(driver: Driver) -> Result<(std::thread::JoinHandle<Result<()>>, oneshot::Receiver<()>)> {
+    let (alive, engine_ended) = oneshot::channel();
+    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+        let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
+        driver.run()
+    })?;
+    Ok((engine, engine_ended))
 }
 
 /// Desktops' door, if there is one.
@@ -414,67 +413,4 @@ async fn stop_signal() -> Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-/// Where it listens, who may register, and what to try next.
-fn print_banner(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
-    let server = &loaded.server;
-    println!("Tierline {} serves {} from {}", env!("CARGO_PKG_VERSION"), loaded.center.name, loaded.file);
-    for listener in &server.sip.listeners {
-        println!("  SIP    {} {}", listener.transport.as_str().to_ascii_lowercase(), listener.bind);
-    }
-    if server.sip.tls.own.is_none() && server.sip.listeners.iter().any(|l| l.transport == sip::Transport::Tls) {
-        println!("         its certificate is for trying out; phones trust it by {}/tls/ca.pem", server.data.display());
-    }
-    println!("  HTTP   http://{}/  metrics, healthz, readyz", server.http);
-    if let Some(cti) = &server.cti {
-        let tokens = cti.token_file.clone().unwrap_or_else(|| cti::tokens::default_file(&server.data));
-        println!("  gRPC   {} for desktops, with tokens from {}", cti.bind, tokens.display());
-    }
-    println!("  log    {} (start {epoch})", server.data.display());
-    let mut lines: Vec<_> = loaded.center.lines.values().collect();
-    lines.sort_by_key(|line| &line.numbers[0]); // the first is the one to try
-    for line in &lines {
-        println!("  line   {}: dial {}", line.id, line.numbers.join(", "));
-    }
-    let codes = &loaded.center.codes;
-    if accounts.made_up {
-        println!("  agents with passwords made at first start ({}):", accounts.file.display());
-        for agent in loaded.center.agents.values() {
-            let queues = agent.queues.keys().map(|queue| queue.as_str()).collect::<Vec<_>>().join(", ");
-            let password = &accounts.passwords[&agent.user];
-            println!("         {} {:<8} {password}  {queues}", agent.id, agent.user);
-        }
-    } else {
-        println!("  agents {} with passwords from {}", loaded.center.agents.len(), accounts.file.display());
-    }
-    println!(
-        "An agent's phone is ready while it is registered; it dials {} for a break and {} to be ready again.",
-        codes.not_ready, codes.ready
-    );
-    if let (Some(agent), Some(line)) = (loaded.center.agents.values().next(), lines.first()) {
-        print_hints(server, &agent.user, &line.numbers[0]);
-    }
-}
-
-/// A recording of the demo's that a phone may play, so that its caller hears something.
-const FOR_TRYING: &str = "ivr-flows/sounds/agent-ready.wav";
-
-/// Two commands that make a call, as they are to be typed here.
-fn print_hints(server: &config::ServerSettings, agent: &str, line: &str) {
-    let program = own_name();
-    let udp = server.sip.listeners.iter().find(|listener| listener.transport == sip::Transport::Udp);
-    let elsewhere = udp.filter(|listener| listener.advertised.to_string() != "127.0.0.1:5060");
-    let to = elsewhere.map(|listener| format!(" --server {}", listener.advertised)).unwrap_or_default();
-    let play = if Path::new(FOR_TRYING).exists() { format!(" --play {FOR_TRYING}") } else { String::new() };
-    let usual = server.data == Path::new("data");
-    let data = if usual { String::new() } else { format!(" --data {}", server.data.display()) };
-    println!("Try, in a second and a third terminal (each comma waits half a second before the key):");
-    println!("  {program} phone --user {agent} --answer{play}{to}{data}");
-    println!("  {program} phone --dial {line} --press ,,,,,,,,,,,,1 --record heard.wav --hang-up 15{to}");
-}
-
-/// How this program was called, for commands that people copy.
-fn own_name() -> String {
-    std::env::args().next().unwrap_or_else(|| "tierline".to_owned())
 }

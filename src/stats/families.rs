@@ -227,7 +227,7 @@ families! {
         BUILD gauge "tierline_build_info" ["version"] "1, with the version of the program.";
         STARTED gauge "process_start_time_seconds" [] "Time of the start, since 1970.";
         CPU counter "process_cpu_seconds_total" [] "Time of processors used by the process, user and system.";
-        MEMORY gauge "process_resident_memory_bytes" [] "Memory in use.";
+        MEMORY gauge "process_resident_memory_bytes" [] "Memory that the process has in use.";
         OPEN_FDS gauge "process_open_fds" [] "Open file descriptors.";
         MAX_FDS gauge "process_max_fds" [] "File descriptors that may be open at most.";
     }

@@ -82,7 +82,8 @@ impl Disk {
         std::fs::create_dir_all(at).expect("a folder");
         let (path, options) = (c_string(at), CString::new(format!("size={bytes}")).expect("text"));
         // SAFETY: a plain system call with texts that live on.
-        let done = unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast()) };
+        let done =
+            unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast()) };
         assert_eq!(done, 0, "a disk of one's own needs root: {}", std::io::Error::last_os_error());
         Disk(at.to_owned())
     }
@@ -132,7 +133,8 @@ fn few_files(server: &Server, prometheus: &Prometheus) {
     let limit = |most: u64| {
         let limit = libc::rlimit { rlim_cur: most, rlim_max: 1 << 16 };
         // SAFETY: a plain system call; the pointer is to a value that lives on.
-        let done = unsafe { libc::prlimit(server.program.id(), libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
+        let done =
+            unsafe { libc::prlimit(server.program.id(), libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
         assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     };
     limit(server.metrics()["process_open_fds"] as u64 + 5);
@@ -188,14 +190,17 @@ fn alerts_about_phones_and_trunks() {
     drop(phone_agent(&ground, &server, "ada", 1000.0, &[]));
     ["TrunkDown", "TrunkNotRegistered", "AgentsUnreachable"].iter().for_each(|alert| fires(&prometheus, alert));
     let _agent = phone_agent(&ground, &server, "ada", 1000.0, &[]);
-    let there = |name, scenario, at| Sipp { name, scenario, at: Some(at), calls: 1000, ..Sipp::default() }.start(&ground, &server);
+    let there = |name, scenario, at| {
+        Sipp { name, scenario, at: Some(at), calls: 1000, ..Sipp::default() }.start(&ground, &server)
+    };
     let _carriers = [there("dead", "agent_answers", dead), there("account", "carrier_challenges", account)];
     ["AgentsUnreachable", "TrunkDown", "TrunkNotRegistered"].iter().for_each(|alert| ends(&prometheus, alert));
     // A caller whose audio never comes.
     let scenario = include_str!("scenarios/caller_hangs_up.xml");
     let mute = scenario.replace("<nop><action><exec play_pcap_audio=\"said.pcap\"/></action></nop>", "");
     assert_ne!(mute, scenario);
-    let mute = Sipp { name: "mute", text: Some(&mute), number: super::server::SUPPORT, seconds: 16.0, ..Sipp::default() };
+    let mute =
+        Sipp { name: "mute", text: Some(&mute), number: super::server::SUPPORT, seconds: 16.0, ..Sipp::default() };
     assert_eq!(mute.start(&ground, &server).wait(60 * SECOND), 0);
     fires(&prometheus, "OneWayAudio");
     ends(&prometheus, "OneWayAudio");

@@ -94,12 +94,22 @@ fn what_supervisors_see_is_what_happened() {
         });
         assert_eq!(calls(name, 2.0).wait(20 * SECOND), 0);
     }
-    wait_until("the agent is ready", 10 * SECOND, || server.metrics()["tierline_agents{state=\"ready\",reason=\"none\"}"] == 1.0);
+    wait_until("the agent is ready", 10 * SECOND, || {
+        server.metrics()["tierline_agents{state=\"ready\",reason=\"none\"}"] == 1.0
+    });
     // One hears the menu and leaves; the agent goes, and the last one waits on.
-    assert_eq!(Sipp { name: "menu", number: SUPPORT, seconds: 1.0, ..Sipp::default() }.start(&ground, &server).wait(20 * SECOND), 0);
+    assert_eq!(
+        Sipp { name: "menu", number: SUPPORT, seconds: 1.0, ..Sipp::default() }
+            .start(&ground, &server)
+            .wait(20 * SECOND),
+        0
+    );
     drop(agent);
-    wait_until("the phone is found dead", 5 * GENEROUS, || server.metrics()["tierline_queue_agents{queue=\"general\",state=\"ready\"}"] == 0.0);
-    let mut last = Sipp { name: "last", number: DIRECT, scenario: "caller_waits", ..Sipp::default() }.start(&ground, &server);
+    wait_until("the phone is found dead", 5 * GENEROUS, || {
+        server.metrics()["tierline_queue_agents{queue=\"general\",state=\"ready\"}"] == 0.0
+    });
+    let mut last =
+        Sipp { name: "last", number: DIRECT, scenario: "caller_waits", ..Sipp::default() }.start(&ground, &server);
     wait_until("he waits", 10 * SECOND, || waiting(&server) == 1.0);
     wait_until("everything was scraped", 20 * SECOND, || seen(&prometheus) == PLACED);
     assert!(last.is_running());
@@ -159,7 +169,8 @@ fn seconds(duration: &Value) -> f64 {
 fn shown_in_metrics(server: &Server) -> Counted {
     let samples = server.metrics();
     let of = |name: &str| samples[&format!("tierline_queue_{name}{{queue=\"general\"}}")];
-    let diverted = samples.iter().filter(|(name, _)| name.starts_with("tierline_queue_diverted_total{queue=\"general\""));
+    let diverted =
+        samples.iter().filter(|(name, _)| name.starts_with("tierline_queue_diverted_total{queue=\"general\""));
     Counted {
         offered: of("offered_total"),
         answered: of("answered_total"),
@@ -176,7 +187,8 @@ fn seen(prometheus: &Prometheus) -> Counted {
     let dashboard = dashboard("queues");
     let column = |name: &str| {
         let expression = column_of(&dashboard, "Queues", name);
-        let found = prometheus.query(&substituted(&expression)).into_iter().find(|(labels, _)| labels["queue"] == "general");
+        let found =
+            prometheus.query(&substituted(&expression)).into_iter().find(|(labels, _)| labels["queue"] == "general");
         found.map_or(-1.0, |(_, value)| value)
     };
     Counted {
@@ -211,7 +223,13 @@ fn column_of(dashboard: &Value, panel: &str, column: &str) -> String {
 
 /// As Grafana asks it, with everything chosen.
 fn substituted(expression: &str) -> String {
-    let values = [("$__rate_interval", "10s"), ("$__range", RANGE), ("$queue", ".*"), ("$flow", ".*"), ("$formula", "A_T/(A+B-B_s)")];
+    let values = [
+        ("$__rate_interval", "10s"),
+        ("$__range", RANGE),
+        ("$queue", ".*"),
+        ("$flow", ".*"),
+        ("$formula", "A_T/(A+B-B_s)"),
+    ];
     values.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub struct Prometheus {
-    pub program: Program,
+    /// Ends with this.
+    _program: Program,
     at: SocketAddr,
 }
 
@@ -43,7 +44,7 @@ impl Prometheus {
         command.arg(format!("--config.file={}", dir.join("prometheus.yml").display()));
         command.arg(format!("--storage.tsdb.path={}", dir.join("data").display()));
         command.args([&format!("--web.listen-address={at}"), "--log.level=warn"]);
-        let prometheus = Prometheus { program: ground.run("prometheus", &mut command), at };
+        let prometheus = Prometheus { _program: ground.run("prometheus", &mut command), at };
         wait_until("Prometheus scrapes", 40 * SECOND, || prometheus.number("up{job=\"tierline\"}") == Some(1.0));
         prometheus
     }
@@ -82,5 +83,7 @@ impl Prometheus {
 }
 
 fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { (byte as char).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }

@@ -11,7 +11,7 @@
 //!  server (tokio) ────┼───┼── clock · sockets · disk · HTTP ────┼──── does I/O, decides nothing
 //!                     ▼   │                                     │
 //!           ┌──────────── engine::Engine ────────────┐  Event   ├─ log      (durable form, what is open)
-//!           │ sip::Endpoint   ivr::Run   acd::Router │ ───────▶ ├─ records  (fold: calls, ladders)
+//!           │ sip::Endpoint   ivr::Run   acd::Router │ ───────▶ ├─ records  (fold: rows of tables)
 //!           └───────┬───────────────────▲────────────┘          ├─ stats    (fold: numbers)
 //!            media::Command        media::Event                  └─ cti, ticketing (told over gRPC)
 //!           ┌───────▼───────────────────┴────────────┐

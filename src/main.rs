@@ -86,6 +86,9 @@ enum What {
         #[arg(long)]
         numbers: bool,
     },
+    /// What is made of the log: tables of calls, offers, agents, queues and flows (docs/records.md).
+    #[command(subcommand)]
+    Records(RecordsWhat),
     /// Simulate a day: the same engine, real SIP over a bad network, people with patience, habits and mistakes.
     ///
     /// Prints what callers and agents would have met, how often each check ran, and the hash of the event log: the
@@ -165,6 +168,24 @@ struct TryArgs {
     /// An announcement that is on; may be given again.
     #[arg(long, value_name = "NAME")]
     banner: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum RecordsWhat {
+    /// Make all records anew from the log. May be run while the server runs; what is missing meanwhile comes back.
+    Rebuild {
+        /// Directory of the log.
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+    /// How far the records are behind the log, and how many rows each table has.
+    Status {
+        /// Directory of the log.
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+    /// Describe the tables, a line for each column.
+    Schema,
 }
 
 #[derive(Subcommand)]
@@ -347,6 +368,15 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
                 Some(call) if json => server::calls::told(&data, &call, numbers)?,
                 Some(call) => server::calls::ladder(&data, &call, numbers)?,
                 None => server::calls::list(&data, server::calls::Show { last: last as usize, json, numbers })?,
+            };
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Records(what) => {
+            let text = match what {
+                RecordsWhat::Rebuild { data } => server::records::rebuild(&data)?,
+                RecordsWhat::Status { data } => server::records::status(&data)?,
+                RecordsWhat::Schema => server::records::described(),
             };
             print!("{text}");
             Ok(ExitCode::SUCCESS)

@@ -4,16 +4,24 @@
 //! How a call ended and how an offer to an agent ended are two things: an agent's phone that rang in vain is no
 //! missed call ([`Offer`]), and a call that was offered to three agents is one call ([`CallRecord`]).
 //!
-//! [`Calls`] and [`Agents`] hold only what is still open; what is complete is handed out by `apply`. Events of a
-//! call whose arrival was not seen are passed over, so that a fold may begin anywhere in the log.
-//!
-//! Left out: aggregates over many calls, which are in [`crate::stats`].
+//! [`Fold`] makes the rows of the tables that reports read ([`schema`] says what they hold), [`Calls`] and [`Agents`]
+//! single records. All hold only what is still open; what is complete is handed out by `apply`. Events of a call whose
+//! arrival was not seen are passed over, so that a fold may begin anywhere in the log.
 
 mod drawing;
+mod fold;
 mod intervals;
+mod parts;
+mod paths;
+mod rows;
+pub mod schema;
 
 pub use drawing::ladder_of;
-pub use intervals::{Agents, Interval};
+pub use fold::{Fold, OpenCall};
+pub use intervals::{Agents, Interval, STARTED};
+pub use parts::{Part, PartKind, Parts};
+pub use paths::{Exit, LookUp, Path, Paths};
+pub use rows::{Cell, Disposition, Row};
 
 use crate::event::{Cause, DivertReason, Event, OfferOutcome, Party, Personal, Phase, What};
 use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, TrunkId, WorkId};
@@ -31,6 +39,9 @@ pub struct CallRecord {
     pub by_agent: Option<AgentId>,
     /// With text only if the event had it.
     pub caller: Personal,
+    /// The caller does not want agents to see his number.
+    pub private: bool,
+    pub language: String,
     pub arrived: Wall,
     pub answered: Option<Wall>,
     /// `None` while it runs, like `phase` and `cause`.
@@ -52,7 +63,10 @@ pub struct CallRecord {
 pub struct Segment {
     pub work: WorkId,
     pub queue: QueueId,
+    pub priority: i32,
     pub queued_at: Wall,
+    /// `None` while the caller waits.
+    pub left: Option<Wall>,
     /// Back in the queue because the agent before was lost.
     pub again: bool,
     /// Zero while the caller waits.
@@ -79,6 +93,7 @@ pub enum Wait {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     pub reservation: ReservationId,
+    pub work: WorkId,
     pub agent: AgentId,
     pub at: Wall,
     /// Zero while it rings.
@@ -119,6 +134,30 @@ impl Outcome {
 }
 
 impl CallRecord {
+    /// That of a call that has just arrived.
+    fn of(event: &Event) -> Option<CallRecord> {
+        let What::CallArrived { line, by_agent, trunk, caller, private, language, .. } = &event.what else {
+            return None;
+        };
+        Some(CallRecord {
+            call: event.call?,
+            line: line.clone(),
+            by_agent: *by_agent,
+            caller: caller.clone(),
+            private: *private,
+            language: language.clone(),
+            arrived: event.at,
+            answered: None,
+            ended: None,
+            phase: None,
+            cause: None,
+            trunk: trunk.clone(),
+            transferred: None,
+            segments: Vec::new(),
+            offers: Vec::new(),
+        })
+    }
+
     pub fn outcome(&self) -> Outcome {
         let Some(cause) = self.cause else { return Outcome::Running };
         if self.transferred.is_some() {
@@ -144,19 +183,23 @@ impl CallRecord {
         self.segments.iter().filter_map(|s| s.talk).sum()
     }
 
+    /// Takes the call's next event.
     fn apply(&mut self, event: &Event) {
         match &event.what {
             What::OutsideJoined { .. } => self.transferred = Some(event.at),
             What::CallAnswered { .. } => self.answered = Some(event.at),
-            What::Queued { work, queue, again, .. } => self.queued(event.at, *work, queue, *again),
-            What::Delivered { reservation, agent, .. } => {
-                let (reservation, agent) = (*reservation, *agent);
-                self.offers.push(Offer { reservation, agent, at: event.at, rang: Duration::ZERO, outcome: None });
+            What::Queued { work, queue, priority, again, .. } => {
+                self.queued(event.at, *work, (queue, *priority), *again);
+            }
+            What::Delivered { reservation, work, agent, .. } => {
+                let (reservation, work, agent, rang) = (*reservation, *work, *agent, Duration::ZERO);
+                self.offers.push(Offer { reservation, work, agent, at: event.at, rang, outcome: None });
             }
             What::OfferEnded { reservation, outcome, .. } => self.offer_ended(event.at, *reservation, *outcome),
             What::Established { work, agent, leg, waited, .. } => {
                 if let Some(segment) = self.waiting(*work) {
                     (segment.wait, segment.waited) = (Wait::Answered, *waited);
+                    segment.left = Some(event.at.max(segment.queued_at));
                     (segment.agent, segment.leg, segment.talk_from) = (Some(*agent), Some(*leg), Some(event.at));
                 }
             }
@@ -177,12 +220,14 @@ impl CallRecord {
         }
     }
 
-    fn queued(&mut self, at: Wall, work: WorkId, queue: &QueueId, again: bool) {
+    fn queued(&mut self, at: Wall, work: WorkId, (queue, priority): (&QueueId, i32), again: bool) {
         self.segments.iter_mut().for_each(|s| s.talk_ends(at));
         self.segments.push(Segment {
             work,
             queue: queue.clone(),
+            priority,
             queued_at: at,
+            left: None,
             again,
             waited: Duration::ZERO,
             wait: Wait::Waiting,
@@ -216,6 +261,7 @@ impl Segment {
     fn left(&mut self, at: Wall, wait: Wait) {
         if self.wait == Wait::Waiting {
             (self.wait, self.waited) = (wait, between(self.queued_at, at));
+            self.left = Some(at.max(self.queued_at));
         }
     }
 
@@ -236,8 +282,7 @@ impl Calls {
     /// Takes the next event; returns the call's record when this was its end.
     pub fn apply(&mut self, event: &Event) -> Option<CallRecord> {
         let call = event.call?;
-        if let What::CallArrived { line, by_agent, trunk, caller, .. } = &event.what {
-            let record = CallRecord { trunk: trunk.clone(), ..arrived(event.at, call, line, *by_agent, caller) };
+        if let Some(record) = CallRecord::of(event) {
             self.running.insert(call, record);
             return None;
         }
@@ -251,24 +296,6 @@ impl Calls {
     /// The calls that run, by age.
     pub fn running(&self) -> impl Iterator<Item = &CallRecord> {
         self.running.values()
-    }
-}
-
-fn arrived(at: Wall, call: CallId, line: &Option<LineId>, by_agent: Option<AgentId>, caller: &Personal) -> CallRecord {
-    CallRecord {
-        call,
-        line: line.clone(),
-        by_agent,
-        caller: caller.clone(),
-        arrived: at,
-        answered: None,
-        ended: None,
-        phase: None,
-        cause: None,
-        trunk: None,
-        transferred: None,
-        segments: Vec::new(),
-        offers: Vec::new(),
     }
 }
 

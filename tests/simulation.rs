@@ -1,6 +1,9 @@
 //! The simulator: small worlds from seeds, each drawn differently; the same seed gives the same log; a recording
 //! replays; the engine can be written down; and for each check a planted bug that it catches.
 
+#[path = "simulation/records.rs"]
+mod records;
+
 use std::collections::BTreeMap;
 use tierline::engine::{Engine, Input, Output};
 use tierline::log::{self, Fingerprint};

@@ -1,12 +1,18 @@
 //! Agents' states as intervals without gaps: what an agent did all day.
+//!
+//! A start of the engine begins with everybody logged out, and says so of nobody. What was open before ended at the
+//! last moment of which the log knows: a server that stood still over night has nobody talking all night.
 
 use super::between;
 use crate::event::{AgentMode, Event, What};
-use crate::ids::AgentId;
+use crate::ids::{AgentId, CallId};
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// The reason of who is logged out because the engine was started anew.
+pub const STARTED: &str = "EngineStarted";
 
 /// One agent in one state from `from` to `to`; the next one begins where this one ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +21,12 @@ pub struct Interval {
     pub mode: AgentMode,
     /// What moved the agent into this state.
     pub reason: String,
+    /// The call that it belongs to.
+    pub call: Option<CallId>,
     pub from: Wall,
     pub to: Wall,
+    /// The event that began it.
+    pub seq: u64,
 }
 
 impl Interval {
@@ -26,7 +36,7 @@ impl Interval {
 }
 
 /// The fold over the log. Holds each agent's present state. An agent's first change begins the count.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agents {
     /// The open interval of each agent, `to` being its `from`.
     open: BTreeMap<AgentId, Interval>,
@@ -37,18 +47,46 @@ impl Agents {
     /// Takes the next event; returns the interval that it ended.
     pub fn apply(&mut self, event: &Event) -> Option<Interval> {
         let What::AgentStateChanged { agent, from, to, reason } = &event.what else { return None };
-        let before = self.open.remove(agent);
-        self.misfits += u64::from(before.as_ref().is_some_and(|open| open.mode != *from));
+        let before = self.open.get(agent);
+        self.misfits += u64::from(before.is_some_and(|open| open.mode != *from));
+        let (seq, call) = (event.seq, event.call);
+        let next =
+            Interval { agent: *agent, mode: *to, reason: reason.clone(), call, from: event.at, to: event.at, seq };
+        self.follow(next)
+    }
+
+    /// The engine has begun anew with the event `seq`, and the log knows of nothing after `last` before it.
+    pub fn restarted(&mut self, seq: u64, last: Wall) -> Vec<Interval> {
+        let there: Vec<AgentId> =
+            self.open.values().filter(|open| open.mode != AgentMode::LoggedOut).map(|open| open.agent).collect();
+        let out = |agent| {
+            let (mode, reason) = (AgentMode::LoggedOut, STARTED.to_owned());
+            Interval { agent, mode, reason, call: None, from: last, to: last, seq }
+        };
+        there.into_iter().filter_map(|agent| self.follow(out(agent))).collect()
+    }
+
+    fn follow(&mut self, next: Interval) -> Option<Interval> {
+        let before = self.open.remove(&next.agent);
         // A wall clock that was set back must not make time count twice.
-        let at = before.as_ref().map_or(event.at, |open| open.from.max(event.at));
-        let next = Interval { agent: *agent, mode: *to, reason: reason.clone(), from: at, to: at };
-        self.open.insert(*agent, next);
+        let at = before.as_ref().map_or(next.from, |open| open.from.max(next.from));
+        self.open.insert(next.agent, Interval { from: at, to: at, ..next });
         before.map(|open| Interval { to: at, ..open })
     }
 
     /// The intervals that are open, cut at `now`, by agent.
     pub fn open(&self, now: Wall) -> impl Iterator<Item = Interval> {
         self.open.values().map(move |open| Interval { to: now.max(open.from), ..open.clone() })
+    }
+
+    /// The open interval of one agent, as it began.
+    pub fn of(&self, agent: AgentId) -> Option<&Interval> {
+        self.open.get(&agent)
+    }
+
+    /// Goes on from an interval that was open.
+    pub fn resume(&mut self, open: Interval) {
+        self.open.insert(open.agent, open);
     }
 
     /// How many changes came from another state than the one before led to. Anything but 0 is a defect.

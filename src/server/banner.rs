@@ -1,4 +1,4 @@
-//! What `tierline serve` prints when it is there.
+//! What `serve` prints when it is up: where it listens, who may register, and what to try next.
 
 use super::{accounts, cti};
 use crate::config::{self, Loaded};

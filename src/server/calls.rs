@@ -28,6 +28,13 @@ pub struct Show {
 #[derive(Debug)]
 pub struct NoLog(PathBuf);
 
+impl NoLog {
+    /// None is in `data`.
+    pub fn in_dir(data: &Path) -> NoLog {
+        NoLog(data.to_owned())
+    }
+}
+
 impl fmt::Display for NoLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = if self.0.is_dir() { "there is no event log in" } else { "there is no directory" };
@@ -38,7 +45,7 @@ impl fmt::Display for NoLog {
 impl std::error::Error for NoLog {}
 
 fn open(data: &Path) -> Result<Reader> {
-    Ok(Reader::open(data)?.ok_or_else(|| NoLog(data.to_owned()))?)
+    Ok(Reader::open(data)?.ok_or_else(|| NoLog::in_dir(data))?)
 }
 
 const NONE_YET: &str = "No calls yet. Start `tierline serve` and dial a line.\n";

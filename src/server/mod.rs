@@ -6,6 +6,7 @@
 //! | `engine` | reads and sends SIP over UDP, waits, handles, drains ([`driver`]) |
 //! | `plane-N` | audio: waits for many sockets at once, sends as it plays and forwards ([`media`]) |
 //! | `event-log` | group commit of events ([`store`]) |
+//! | `records` | folds the log into tables ([`records`]) |
 //! | tokio's | SIP over TCP and TLS ([`signaling`]), HTTP, names, signals |
 
 pub mod accounts;
@@ -27,6 +28,7 @@ pub mod phone;
 pub mod process;
 pub mod pulse;
 pub mod record;
+pub mod records;
 pub mod signaling;
 pub mod simulate;
 pub mod speech;
@@ -155,10 +157,16 @@ struct Running {
     http: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Desktops, if any may connect.
     cti: Option<tokio::task::JoinHandle<()>>,
-    /// The ticketing system's client, if there is one.
-    ticketing: Option<ticketing::Ticketing>,
+    followers: Followers,
     streams: Streams,
     drain_limit: Duration,
+}
+
+/// Who reads the log and goes on with it.
+struct Followers {
+    /// The ticketing system's client, if there is one.
+    _ticketing: Option<ticketing::Ticketing>,
+    _records: records::Follower,
 }
 
 impl Running {
@@ -221,10 +229,12 @@ impl Running {
             desks,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
-        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
-        let drain_limit = loaded.center.limits.drain;
-        let (store, drained) = (store_writer, Some(when_drained));
-        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, ticketing, streams, drain_limit })
+        let followers = Followers {
+            _ticketing: start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?,
+            _records: records::Follower::start(&loaded.server.data, &store_writer)?,
+        };
+        let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
+        Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
     }
 
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
@@ -239,8 +249,8 @@ impl Running {
         self.cti.inspect(|cti| cti.abort());
         self.streams.flush(FAREWELL).await;
         self.planes.stop();
-        drop(self.ticketing);
         let written = self.store.flush();
+        drop(self.followers);
         ended??;
         asked?;
         written?;

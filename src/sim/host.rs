@@ -175,9 +175,7 @@ impl World {
     }
 
     pub(super) fn commit(&mut self, until: Instant) {
-        let until = Instant(until.0.saturating_sub(books::COMMIT.as_nanos() as u64));
-        let summary = &mut self.summary;
-        self.books.commit(until, &mut self.tally, |event| summary.fold(event));
+        self.make_safe(Instant(until.0.saturating_sub(books::COMMIT.as_nanos() as u64)));
         if let Some(at) = self.books.deadline() {
             self.at(at.max(self.now), Due::Commit);
         }
@@ -185,8 +183,15 @@ impl World {
 
     /// Makes all of the log safe: nothing dies any more.
     pub fn settle(&mut self) {
-        let summary = &mut self.summary;
-        self.books.commit(self.now, &mut self.tally, |event| summary.fold(event));
+        self.make_safe(self.now);
+    }
+
+    fn make_safe(&mut self, until: Instant) {
+        let (summary, journal) = (&mut self.summary, &mut self.journal);
+        self.books.commit(until, &mut self.tally, |event| {
+            summary.fold(event);
+            journal.iter_mut().for_each(|journal| journal.push(event.clone()));
+        });
     }
 }
 

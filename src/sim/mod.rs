@@ -41,6 +41,7 @@ pub use options::Options;
 pub use report::Report;
 
 use crate::engine::{Configuration, Engine, Input, Start};
+use crate::event::Event;
 use crate::ids::Rng;
 use crate::sip::{self, Flow};
 use crate::time::Instant;
@@ -98,6 +99,8 @@ pub struct World {
     steps: u32,
     retransmissions: u64,
     recording: Vec<(Instant, Input)>,
+    /// What is safe in the log, if it is kept.
+    journal: Option<Vec<Event>>,
     trace: Option<Trace>,
     script: script::Running,
     going_home: bool,
@@ -136,6 +139,7 @@ impl World {
             steps: 0,
             retransmissions: 0,
             recording: Vec::new(),
+            journal: None,
             trace: None,
             script: script::Running::default(),
             going_home: false,
@@ -230,6 +234,16 @@ impl World {
     /// engine was killed).
     pub fn recording(&self) -> (Start, Configuration, &[(Instant, Input)]) {
         (self.started.clone(), self.configuration.clone(), &self.recording)
+    }
+
+    /// Keeps the log from here on.
+    pub fn keep_journal(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// What is safe in the log, if it was kept.
+    pub fn journal(&self) -> &[Event] {
+        self.journal.as_deref().unwrap_or_default()
     }
 
     fn after(&mut self, delay: Duration, due: Due) {

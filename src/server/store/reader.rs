@@ -64,6 +64,13 @@ impl Reader {
 
     /// Up to about `most` events that follow `seq`, with the texts that are still kept. Empty at the end.
     pub fn after(&self, seq: u64, most: usize) -> Result<Vec<Event>> {
+        let mut events = self.bare_after(seq, most)?;
+        self.join_texts(&mut events)?;
+        Ok(events)
+    }
+
+    /// The same without personal texts.
+    pub fn bare_after(&self, seq: u64, most: usize) -> Result<Vec<Event>> {
         let sql = "SELECT seq, version, lines FROM event WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
         let first = lines_with(&self.conn, seq + 1)?.map_or(seq + 1, |lines| lines.first);
         let mut query = self.conn.prepare_cached(sql)?;
@@ -75,8 +82,18 @@ impl Reader {
             }
         }
         events.retain(|event| event.seq > seq);
-        self.join_texts(&mut events)?;
         Ok(events)
+    }
+
+    /// The number of the last event; 0 before the first.
+    pub fn last(&self) -> Result<u64> {
+        last_seq(&self.conn)
+    }
+
+    /// The number of the first event that is in the log; 1 before there is one.
+    pub fn first(&self) -> Result<u64> {
+        let first: Option<i64> = self.conn.query_row("SELECT min(seq) FROM event", [], |row| row.get(0))?;
+        Ok(first.map_or(1, |first| first as u64))
     }
 
     /// When the event `seq` was; none if there is none.

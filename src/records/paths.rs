@@ -1,0 +1,163 @@
+//! What callers went through in flows: one path for each flow of a call, and each look-up.
+
+use super::between;
+use crate::event::{Cause, DivertReason, Event, StepWay, What};
+use crate::ids::{FlowId, QueueId};
+use crate::time::Wall;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A caller's way through one flow. Who comes back to it (from a queue that was full) goes on in the same path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Path {
+    pub flow: FlowId,
+    /// Heard while waiting in a queue.
+    pub waiting: bool,
+    pub from: Wall,
+    /// When it was left last.
+    pub to: Wall,
+    /// The time within it, without what came between.
+    pub spent: Duration,
+    /// The steps passed, in order.
+    pub steps: Vec<String>,
+    /// The key that asks for a person was pressed.
+    pub person: bool,
+    /// How it was left last; `None` while the caller is in it.
+    pub exit: Option<Exit>,
+    /// The caller found in the flow what he wanted: the call ended here, and he neither came to a queue or an outside
+    /// party nor asked for a person.
+    pub contained: bool,
+}
+
+/// How a flow was left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    Queue(QueueId),
+    Flow(FlowId),
+    Outside,
+    /// An agent took the caller who waited.
+    Answered,
+    Diverted(DivertReason),
+    /// The flow came to its end.
+    Ended,
+    HungUp,
+    Failed,
+}
+
+impl Exit {
+    /// Its word, and what it led to where that has a name.
+    pub fn words(&self) -> (&'static str, Option<String>) {
+        match self {
+            Exit::Queue(queue) => ("queue", Some(queue.to_string())),
+            Exit::Flow(flow) => ("flow", Some(flow.to_string())),
+            Exit::Outside => ("outside", None),
+            Exit::Answered => ("answered", None),
+            Exit::Diverted(why) => ("diverted", Some(format!("{why:?}"))),
+            Exit::Ended => ("ended", None),
+            Exit::HungUp => ("hung_up", None),
+            Exit::Failed => ("failed", None),
+        }
+    }
+}
+
+/// The ticketing system was asked for something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookUp {
+    pub flow: FlowId,
+    pub step: String,
+    /// When the caller came to the step.
+    pub asked: Wall,
+    pub took: Duration,
+    /// Found, not found, or failed.
+    pub result: StepWay,
+}
+
+/// The paths of one call while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Paths {
+    pub paths: Vec<Path>,
+    pub look_ups: Vec<LookUp>,
+    /// The path that the caller is in, and since when.
+    current: Option<(usize, Wall)>,
+    /// When the present step began.
+    step_at: Wall,
+    waiting: bool,
+    /// The caller came to a queue or an outside party, or asked for a person.
+    reached: bool,
+}
+
+impl Paths {
+    /// Takes the call's next event, which was `at`.
+    pub fn apply(&mut self, at: Wall, event: &Event) {
+        match &event.what {
+            What::StepEntered { flow, step } => self.entered(at, flow, step),
+            What::PersonAsked { .. } => {
+                self.reached = true;
+                self.current.iter().for_each(|(place, _)| self.paths[*place].person = true);
+            }
+            What::StepDecided { flow, step, way: way @ (StepWay::Found | StepWay::NotFound | StepWay::Failed) } => {
+                let (asked, took) = (self.step_at, between(self.step_at, at));
+                self.look_ups.push(LookUp { flow: flow.clone(), step: step.clone(), asked, took, result: *way });
+            }
+            What::Queued { queue, .. } => {
+                self.leave(at, Exit::Queue(queue.clone()));
+                (self.waiting, self.reached) = (true, true);
+            }
+            What::OutsideCalled { .. } => {
+                self.leave(at, Exit::Outside);
+                self.reached = true;
+            }
+            What::Established { .. } => self.stop_waiting(at, Exit::Answered),
+            What::Diverted { why, .. } => self.stop_waiting(at, Exit::Diverted(*why)),
+            What::CallEnded { cause, .. } => self.ended(at, *cause),
+            _ => {}
+        }
+    }
+
+    fn entered(&mut self, at: Wall, flow: &FlowId, step: &str) {
+        self.step_at = at;
+        if self.current.is_none_or(|(place, _)| self.paths[place].flow != *flow) {
+            self.leave(at, Exit::Flow(flow.clone()));
+            self.enter(at, flow);
+        }
+        if let Some((place, _)) = self.current {
+            self.paths[place].steps.push(step.to_owned());
+        }
+    }
+
+    fn enter(&mut self, at: Wall, flow: &FlowId) {
+        let (waiting, known) = (self.waiting, self.paths.iter().rposition(|path| path.flow == *flow));
+        let place = known.unwrap_or_else(|| {
+            let (flow, spent, steps) = (flow.clone(), Duration::ZERO, Vec::new());
+            let (from, to, person, exit, contained) = (at, at, false, None, false);
+            self.paths.push(Path { flow, waiting, from, to, spent, steps, person, exit, contained });
+            self.paths.len() - 1
+        });
+        self.paths[place].exit = None;
+        self.current = Some((place, at));
+    }
+
+    fn leave(&mut self, at: Wall, exit: Exit) {
+        let Some((place, since)) = self.current.take() else { return };
+        let path = &mut self.paths[place];
+        (path.to, path.exit) = (at.max(path.from), Some(exit));
+        path.spent += between(since, at);
+    }
+
+    fn stop_waiting(&mut self, at: Wall, exit: Exit) {
+        self.leave(at, exit);
+        self.waiting = false;
+    }
+
+    fn ended(&mut self, at: Wall, cause: Cause) {
+        let exit = match cause {
+            Cause::CallerHungUp | Cause::Silent | Cause::Protocol => Exit::HungUp,
+            Cause::FlowEnded | Cause::Commanded => Exit::Ended,
+            _ => Exit::Failed,
+        };
+        if let Some((place, _)) = self.current {
+            self.paths[place].contained = !self.reached && exit != Exit::Failed;
+        }
+        self.leave(at, exit);
+    }
+}

@@ -1,0 +1,265 @@
+//! The records on disk: the log folded into the tables of `records.db`, beside `events.db`.
+//!
+//! ```text
+//!  events.db ── what is committed ──▶ records (thread) ──▶ records.db ◀── reports, each on its own connection
+//! ```
+//!
+//! **A file of its own**, filled by a follower of the log: the log's writer has to be quick and syncs each group, and a
+//! report that reads a million rows would hold up the log's own checkpoints. What is here can be made anew, so it is
+//! not synced with each transaction.
+//!
+//! **A kill never leaves records that differ from a rebuild.** The rows of a portion of the log, what is open after it,
+//! and its last event's number are one transaction. Whoever goes on begins with that number: the thread of a server, a
+//! `tierline records rebuild` beside it, or both in turn, since each first looks whether the other has moved it.
+//!
+//! Left out: retention.
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
+
+pub mod follow;
+pub mod progress;
+mod schema;
+
+pub use follow::Follower;
+pub use schema::file;
+
+use super::calls::NoLog;
+use super::store::Reader;
+use crate::event::{Event, What};
+use crate::ids::{AgentId, CallId};
+use crate::records::{Cell, Fold, Interval, OpenCall, Row};
+use crate::time::Wall;
+use anyhow::{Context, Result, ensure};
+use progress::Progress;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, ToSql, TransactionBehavior, params};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Events in one transaction. A server's thread has fewer at hand.
+const PORTION: usize = 10_000;
+
+/// The writing side.
+pub struct Records {
+    conn: Connection,
+    fold: Fold,
+    /// The last event that is folded.
+    seq: u64,
+    /// The fold is ahead of the file: a transaction failed.
+    torn: bool,
+}
+
+impl Records {
+    /// Opens or creates the records in `dir`; those of an older version are brought to this one.
+    ///
+    /// # Errors
+    /// The file cannot be written, is none of ours, or a newer Tierline wrote it.
+    pub fn open(dir: &Path) -> Result<Records> {
+        let conn = schema::open(dir)?;
+        let mut records = Records { conn, fold: Fold::default(), seq: 0, torn: true };
+        records.look()?;
+        Ok(records)
+    }
+
+    /// The last event that is in the records.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Forgets everything, to begin anew.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn clear(&mut self) -> Result<()> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for table in crate::records::schema::TABLES {
+            tx.execute_batch(&format!("DELETE FROM {}", table.name))?;
+        }
+        tx.execute_batch("DELETE FROM state; UPDATE meta SET value = 0;")?;
+        tx.commit()?;
+        self.torn = true;
+        self.look()
+    }
+
+    /// Folds what the log has, until its end or until `goes_on`, which is told after each portion how far it is and
+    /// where the end is, says no.
+    ///
+    /// # Errors
+    /// The log cannot be read, or the records not be written.
+    pub fn catch_up(&mut self, log: &Reader, goes_on: &mut dyn FnMut(u64, u64) -> bool) -> Result<()> {
+        loop {
+            let events = log.bare_after(self.seq, PORTION)?;
+            match events.is_empty() {
+                // Another process may have begun anew.
+                true if position(&self.conn, "event")? as u64 == self.seq => return Ok(()),
+                true => self.look()?,
+                false => self.take(&events)?,
+            }
+            if !goes_on(self.seq, log.last()?) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Folds `events`, which follow [`Records::seq`], in one transaction. None of them if another process has moved the
+    /// records meanwhile; then `seq` says where they are.
+    ///
+    /// # Errors
+    /// SQLite's; then nothing of it is written.
+    pub fn take(&mut self, events: &[Event]) -> Result<()> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let seq = position(&tx, "event")? as u64;
+        if self.torn || seq != self.seq {
+            let moved = seq != self.seq;
+            (self.fold, self.seq) = (read_state(&tx)?, seq);
+            self.torn = false;
+            if moved {
+                return Ok(());
+            }
+        }
+        self.torn = true;
+        let mut rows = Vec::new();
+        events.iter().for_each(|event| self.fold.apply(event, &mut rows));
+        insert(&tx, &rows)?;
+        write_state(&tx, &self.fold, events)?;
+        let last = events.last().map_or(self.seq, |event| event.seq);
+        let mut moved = tx.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
+        moved.execute(params!["event", last as i64])?;
+        moved.execute(params!["last", self.fold.last().0])?;
+        drop(moved);
+        tx.commit()?;
+        (self.seq, self.torn) = (last, false);
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<()> {
+        let tx = self.conn.transaction()?;
+        self.seq = position(&tx, "event")? as u64;
+        self.fold = read_state(&tx)?;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+fn position(conn: &Connection, key: &str) -> Result<i64> {
+    Ok(conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0))?)
+}
+
+fn insert(conn: &Connection, rows: &[Row]) -> Result<()> {
+    for row in rows {
+        let cells = row.cells();
+        let mut insert = conn.prepare_cached(schema::insert(row.table()))?;
+        insert.execute(rusqlite::params_from_iter(cells.iter()))?;
+    }
+    Ok(())
+}
+
+impl ToSql for Cell {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Cell::Null => ToSqlOutput::Owned(Value::Null),
+            Cell::Int(number) => ToSqlOutput::Owned(Value::Integer(*number)),
+            Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+        })
+    }
+}
+
+/// What is open, as far as `events` changed it.
+fn write_state(conn: &Connection, fold: &Fold, events: &[Event]) -> Result<()> {
+    let mut put = conn.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)")?;
+    let mut drop = conn.prepare_cached("DELETE FROM state WHERE key = ?1")?;
+    let calls: BTreeSet<CallId> = events.iter().filter_map(|event| event.call).collect();
+    let restarted = events.iter().any(|event| matches!(event.what, What::EngineStarted { .. }));
+    let running = fold.calls().map(|open| open.record.call).filter(|_| restarted);
+    for id in calls.into_iter().chain(running) {
+        match fold.call(id) {
+            Some(open) => put.execute(params![format!("call {id}"), serde_json::to_string(open)?])?,
+            None => drop.execute([format!("call {id}")])?,
+        };
+    }
+    let mut agents: BTreeSet<AgentId> = events.iter().filter_map(changed).collect();
+    if restarted {
+        agents.extend(fold.agents(Wall(0)).map(|open| open.agent));
+    }
+    for open in agents.into_iter().filter_map(|agent| fold.agent(agent)) {
+        put.execute(params![format!("agent {}", open.agent), serde_json::to_string(open)?])?;
+    }
+    Ok(())
+}
+
+fn changed(event: &Event) -> Option<AgentId> {
+    match &event.what {
+        What::AgentStateChanged { agent, .. } => Some(*agent),
+        _ => None,
+    }
+}
+
+fn read_state(conn: &Connection) -> Result<Fold> {
+    let (mut calls, mut agents) = (Vec::<OpenCall>::new(), Vec::<Interval>::new());
+    let mut query = conn.prepare_cached("SELECT key, value FROM state ORDER BY key")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (key, value): (String, String) = (row.get(0)?, row.get(1)?);
+        let read = match key.starts_with("call ") {
+            true => serde_json::from_str(&value).map(|open| calls.push(open)),
+            false => serde_json::from_str(&value).map(|open| agents.push(open)),
+        };
+        read.with_context(|| format!("`{key}` cannot be read; `tierline records rebuild` makes all anew"))?;
+    }
+    Ok(Fold::resume(calls, agents, Wall(position(conn, "last")?)))
+}
+
+fn log_of(data: &Path) -> Result<Reader> {
+    Ok(Reader::open(data)?.ok_or_else(|| NoLog::in_dir(data))?)
+}
+
+/// `tierline records rebuild`: makes all records anew from the log; says how many rows there are.
+///
+/// # Errors
+/// There is no log in `data` ([`NoLog`]), its beginning is missing, or something cannot be read or written.
+pub fn rebuild(data: &Path) -> Result<String> {
+    let log = log_of(data)?;
+    let first = log.first()?;
+    ensure!(
+        first <= 1,
+        "the log begins with event {first}: what is older would be lost from the records; they are left as they are"
+    );
+    let mut records = match Records::open(data) {
+        Ok(records) => records,
+        // What is open in it is of another form: it is not needed.
+        Err(_) if file(data).exists() => {
+            Records { conn: schema::open(data)?, fold: Fold::default(), seq: 0, torn: true }
+        }
+        Err(why) => return Err(why),
+    };
+    records.clear()?;
+    let mut progress = Progress::new("records: events");
+    records.catch_up(&log, &mut |done, of| progress.shows(done, of))?;
+    progress.end();
+    status(data)
+}
+
+/// `tierline records status`: how far the records are, and how many rows each table has.
+///
+/// # Errors
+/// There is no log in `data` ([`NoLog`]), or something cannot be read.
+pub fn status(data: &Path) -> Result<String> {
+    let last = log_of(data)?.last()?;
+    let Some(conn) = schema::open_to_read(data)? else {
+        return Ok(format!("no records yet; the log has {last} events\n"));
+    };
+    let seq = position(&conn, "event")?;
+    let mut told = format!("records of {seq} events; the log has {last}\n");
+    for table in crate::records::schema::TABLES {
+        let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))?;
+        told += &format!("{:<16}{count:>12}\n", table.name);
+    }
+    Ok(told)
+}
+
+/// `tierline records schema`: the tables, described.
+pub fn described() -> String {
+    crate::records::schema::reference()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+-- Version 1 of the records. Never changed: what comes later has a file of its own.
+CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE state(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('event', 0), ('last', 0);
+
+CREATE TABLE call(
+    call INTEGER PRIMARY KEY, line TEXT, by_agent INTEGER, trunk TEXT, language TEXT NOT NULL, private INTEGER NOT NULL,
+    caller INTEGER NOT NULL, arrived INTEGER NOT NULL, answered INTEGER, ended INTEGER NOT NULL, phase TEXT, cause TEXT,
+    outcome TEXT NOT NULL, queue TEXT, agent INTEGER, waited_ms INTEGER NOT NULL, talked_ms INTEGER NOT NULL,
+    held_ms INTEGER NOT NULL);
+CREATE TABLE segment(
+    call INTEGER NOT NULL, n INTEGER NOT NULL, leg INTEGER NOT NULL, party TEXT NOT NULL, kind TEXT NOT NULL,
+    agent INTEGER, queue TEXT, trunk TEXT, began INTEGER NOT NULL, ended INTEGER NOT NULL,
+    PRIMARY KEY(call, n)) WITHOUT ROWID;
+CREATE TABLE offer(
+    call INTEGER NOT NULL, n INTEGER NOT NULL, reservation INTEGER NOT NULL, work INTEGER NOT NULL, queue TEXT,
+    agent INTEGER NOT NULL, began INTEGER NOT NULL, ended INTEGER NOT NULL, result TEXT NOT NULL, outcome TEXT NOT NULL,
+    PRIMARY KEY(call, n)) WITHOUT ROWID;
+CREATE TABLE queue_interval(
+    call INTEGER NOT NULL, n INTEGER NOT NULL, work INTEGER NOT NULL, queue TEXT NOT NULL, priority INTEGER NOT NULL,
+    again INTEGER NOT NULL, began INTEGER NOT NULL, ended INTEGER NOT NULL, waited_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL, reason TEXT, agent INTEGER, talked_ms INTEGER NOT NULL, held_ms INTEGER NOT NULL,
+    PRIMARY KEY(call, n)) WITHOUT ROWID;
+CREATE TABLE agent_interval(
+    agent INTEGER NOT NULL, event INTEGER NOT NULL, mode TEXT NOT NULL, reason TEXT NOT NULL, call INTEGER,
+    began INTEGER NOT NULL, ended INTEGER NOT NULL,
+    PRIMARY KEY(agent, event)) WITHOUT ROWID;
+CREATE TABLE flow_path(
+    call INTEGER NOT NULL, n INTEGER NOT NULL, flow TEXT NOT NULL, waiting INTEGER NOT NULL, began INTEGER NOT NULL,
+    ended INTEGER NOT NULL, spent_ms INTEGER NOT NULL, steps INTEGER NOT NULL, path TEXT NOT NULL,
+    person INTEGER NOT NULL, exit TEXT NOT NULL, exit_to TEXT, contained INTEGER NOT NULL,
+    PRIMARY KEY(call, n)) WITHOUT ROWID;
+CREATE TABLE look_up(
+    call INTEGER NOT NULL, n INTEGER NOT NULL, flow TEXT NOT NULL, step TEXT NOT NULL, asked INTEGER NOT NULL,
+    result TEXT NOT NULL, took_ms INTEGER NOT NULL,
+    PRIMARY KEY(call, n)) WITHOUT ROWID;
+CREATE TABLE disposition(
+    event INTEGER PRIMARY KEY, call INTEGER NOT NULL, agent INTEGER NOT NULL, at INTEGER NOT NULL,
+    disposition TEXT NOT NULL);

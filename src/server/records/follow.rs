@@ -1,0 +1,128 @@
+//! The thread that keeps the records up with the log, off the engine's and the log's own.
+
+use super::Records;
+use super::progress::Progress;
+use crate::server::store::{Reader, Store};
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The log grows for so long before what is new is folded: one transaction for many groups.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The pause before it is tried again after it failed.
+const AGAIN: Duration = Duration::from_secs(5);
+/// A stop waits for so many events at most; the next start goes on.
+const LEFT_AT_STOP: u64 = 100_000;
+
+enum News {
+    Committed,
+    Stop,
+}
+
+/// The follower as it runs; dropping it folds what is safe and stops it.
+pub struct Follower {
+    news: Sender<News>,
+    stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Begins to follow the log in `data`. A log that has no records yet is folded from its beginning, beside the
+    /// calls, with progress.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn start(data: &Path, store: &Store) -> Result<Follower> {
+        let (news, heard) = channel();
+        let committed = news.clone();
+        store.on_commit(Box::new(move |_| _ = committed.send(News::Committed)));
+        let log = Reader::open(data)?.context("there is no log")?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut clerk = Clerk { data: data.into(), log, records: None, stopping: Arc::clone(&stopping), failed: false };
+        let thread = std::thread::Builder::new().name("records".into()).spawn(move || clerk.run(&heard))?;
+        Ok(Follower { news, stopping, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stopping.store(true, Relaxed);
+        _ = self.news.send(News::Stop);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The thread's own.
+struct Clerk {
+    data: std::path::PathBuf,
+    log: Reader,
+    records: Option<Records>,
+    stopping: Arc<AtomicBool>,
+    failed: bool,
+}
+
+impl Clerk {
+    fn run(&mut self, heard: &Receiver<News>) {
+        loop {
+            let folded = self.fold();
+            let pause = match &folded {
+                Ok(()) => PAUSE,
+                Err(_) => AGAIN,
+            };
+            self.tell(folded);
+            if self.stopping.load(Relaxed) || !rest(heard, pause) {
+                let last = self.fold();
+                return self.tell(last);
+            }
+        }
+    }
+
+    fn fold(&mut self) -> Result<()> {
+        if self.records.is_none() {
+            self.records = Some(Records::open(&self.data)?);
+        }
+        let (Some(records), stopping) = (self.records.as_mut(), &self.stopping) else { return Ok(()) };
+        let mut progress = Progress::new("tierline: records are made from the log: events");
+        let folded = records.catch_up(&self.log, &mut |done, of| {
+            progress.shows(done, of) && !(stopping.load(Relaxed) && of.saturating_sub(done) > LEFT_AT_STOP)
+        });
+        progress.end();
+        folded
+    }
+
+    /// Once when it begins to fail, and once when it does not any more.
+    fn tell(&mut self, folded: Result<()>) {
+        match folded {
+            Err(why) if !self.failed => {
+                eprintln!("tierline: the records fall behind: {why:#}; calls and the log go on");
+                self.failed = true;
+            }
+            Ok(()) if self.failed => {
+                eprintln!("tierline: the records are written again");
+                self.failed = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Waits for something new and then for `pause`; false if it is to stop.
+fn rest(heard: &Receiver<News>, pause: Duration) -> bool {
+    match heard.recv() {
+        Ok(News::Committed) => {}
+        Ok(News::Stop) | Err(_) => return false,
+    }
+    let until = Instant::now() + pause;
+    loop {
+        match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(News::Committed) => {}
+            Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => return true,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Records on a real disk: killed with -9 in a storm of calls and rebuilt, brought up from an older log, described.
+
+use super::*;
+use crate::records::schema::TABLES;
+use crate::server::store::{Keep, Store};
+use crate::sim::{Options, World};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Dir {
+        let dir = Dir(std::env::temp_dir().join(format!("tierline-records-{}-{name}", std::process::id())));
+        _ = fs::remove_dir_all(&dir.0);
+        dir
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a small world says: calls, refusals, transfers, breaks, a kill.
+fn world() -> &'static [Event] {
+    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+    EVENTS.get_or_init(|| {
+        let mut world = World::new(Options { crashes: 1, ..Options::swarm(2) });
+        world.keep_journal();
+        world.run();
+        world.journal().to_vec()
+    })
+}
+
+/// The world's `n`th repetition: other numbers, so that no two calls have the same.
+fn repeated(n: u64) -> Vec<Event> {
+    let events = world();
+    let (seq, later) = (n * events.len() as u64, Duration::from_secs(n * 86_400));
+    let again = |event: &Event| Event {
+        seq: event.seq + seq,
+        at: event.at + later,
+        call: event.call.map(|call| CallId(call.0 + (n << 36))),
+        what: event.what.clone(),
+    };
+    events.iter().map(again).collect()
+}
+
+/// Every row of every table, and what is open; the numbers that say how far it is.
+fn content(dir: &Path) -> Vec<String> {
+    let conn = schema::open_to_read(dir).unwrap().expect("there are records");
+    let mut lines = Vec::new();
+    let names = TABLES.iter().map(|table| table.name).chain(["state", "meta"]);
+    for name in names {
+        let mut query = conn.prepare(&format!("SELECT * FROM {name} ORDER BY 1, 2")).unwrap();
+        let columns = query.column_count();
+        let mut rows = query.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let cells = (0..columns).map(|i| format!("{:?}", row.get::<_, Value>(i).unwrap()));
+            lines.push(format!("{name}: {}", cells.collect::<Vec<_>>().join(" ")));
+        }
+    }
+    lines
+}
+
+fn count(dir: &Path, table: &str) -> i64 {
+    let Ok(Some(conn)) = schema::open_to_read(dir) else { return 0 };
+    conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap_or(0)
+}
+
+fn same(left: &[String], right: &[String]) {
+    let differ = left.iter().zip(right).find(|(left, right)| left != right);
+    assert!(differ.is_none() && left.len() == right.len(), "{} rows, {}: {differ:#?}", left.len(), right.len());
+}
+
+fn open(dir: &Path) -> crate::server::store::Opened {
+    Store::open_with(dir, 0, Keep::default(), Wall(0)).unwrap()
+}
+
+/// What the killed process does: a log and a follower under as many calls as they can take.
+fn storm(dir: &Path) {
+    let opened = open(dir);
+    let _follower = Follower::start(dir, &opened.store).unwrap();
+    let (mut n, mut next) = (0, opened.next_seq);
+    loop {
+        for event in repeated(n) {
+            // A start goes on with the numbers; what an earlier process has of this world is passed over.
+            if event.seq >= next {
+                next = event.seq + 1;
+                opened.store.append(vec![event]);
+            }
+        }
+        n += 1;
+        opened.store.flush().unwrap();
+    }
+}
+
+const STORM: &str = "TIERLINE_TEST_STORM";
+
+/// Not a test by itself: the process that is killed.
+#[test]
+fn a_storm_when_asked_for() {
+    if let Some(dir) = std::env::var_os(STORM) {
+        storm(Path::new(&dir));
+    }
+}
+
+fn in_a_storm(dir: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "server::records::tests::a_storm_when_asked_for"]).env(STORM, dir);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn killed_in_a_storm_of_calls_the_records_are_those_of_a_rebuild() {
+    let dir = Dir::new("killed");
+    for kill in 1..=4 {
+        let mut child = in_a_storm(&dir.0);
+        let (begun, least) = (Instant::now(), count(&dir.0, "call") + 300);
+        while count(&dir.0, "call") < least {
+            assert!(begun.elapsed() < Duration::from_secs(120), "kill {kill}: there are no records");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+    }
+    let killed = content(&dir.0);
+    let before = Reader::open(&dir.0).unwrap().unwrap().last().unwrap();
+    let seq = Records::open(&dir.0).unwrap().seq();
+    assert!(0 < seq && seq <= before, "{seq} of {before} events");
+    // The rows of a killed process are those of a fold up to its last event, none more, none less.
+    let clean = Dir::new("clean");
+    fs::create_dir_all(&clean.0).unwrap();
+    let mut anew = Records::open(&clean.0).unwrap();
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    while anew.seq() < seq {
+        let mut events = log.bare_after(anew.seq(), 777).unwrap();
+        events.retain(|event| event.seq <= seq);
+        anew.take(&events).unwrap();
+    }
+    same(&killed, &content(&clean.0));
+    // A start goes on from there, and comes to what a rebuild makes.
+    let opened = open(&dir.0);
+    drop(Follower::start(&dir.0, &opened.store).unwrap());
+    let went_on = content(&dir.0);
+    rebuild(&dir.0).unwrap();
+    same(&went_on, &content(&dir.0));
+    assert!(went_on.len() > killed.len() || seq == before, "the start had nothing to do");
+    assert!(count(&dir.0, "call") > 1_000 && count(&dir.0, "agent_interval") > 1_000);
+}
+
+/// A directory of a Tierline that kept no records: they are made when the next one starts.
+#[test]
+fn a_log_without_records_is_brought_up_at_the_start() {
+    let dir = Dir::new("older");
+    let opened = open(&dir.0);
+    opened.store.append(repeated(0));
+    opened.store.close().unwrap();
+    assert!(!file(&dir.0).exists() && status(&dir.0).unwrap().starts_with("no records yet"));
+    let opened = open(&dir.0);
+    drop(Follower::start(&dir.0, &opened.store).unwrap());
+    let last = world().len();
+    let told = status(&dir.0).unwrap();
+    assert!(told.starts_with(&format!("records of {last} events; the log has {last}\n")), "{told}");
+    let ended = world().iter().filter(|event| event.what.name() == "CallEnded").count();
+    assert_eq!(count(&dir.0, "call"), ended as i64);
+    opened.store.close().unwrap();
+}
+
+/// Two that fold the same log (a server, and a rebuild beside it) never fold an event twice.
+#[test]
+fn two_writers_take_turns() {
+    let dir = Dir::new("two");
+    let opened = open(&dir.0);
+    opened.store.append(repeated(0));
+    opened.store.flush().unwrap();
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    let [mut one, mut other] = [(); 2].map(|()| Records::open(&dir.0).unwrap());
+    loop {
+        let (a, b) = (log.bare_after(one.seq(), 50).unwrap(), log.bare_after(other.seq(), 70).unwrap());
+        if a.is_empty() && b.is_empty() {
+            break;
+        }
+        one.take(&a).unwrap();
+        other.take(&b).unwrap();
+    }
+    let shared = content(&dir.0);
+    one.clear().unwrap();
+    other.catch_up(&log, &mut |_, _| true).unwrap();
+    same(&shared, &content(&dir.0));
+}
+
+/// What the schema says is what the file has, in a new file and in one that was brought up from each older version.
+#[test]
+fn the_tables_are_as_described_from_each_version() {
+    for from in 1..=schema::MIGRATIONS.len() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn, from).unwrap();
+        schema::migrate(&mut conn, schema::MIGRATIONS.len()).unwrap();
+        for table in TABLES {
+            let sql = format!("SELECT name, type, \"notnull\" OR pk > 0 FROM pragma_table_info('{}')", table.name);
+            let mut query = conn.prepare(&sql).unwrap();
+            let has = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, !row.get::<_, bool>(2)?))).unwrap();
+            let has: Vec<(String, String, bool)> = has.collect::<Result<_, _>>().unwrap();
+            let told = table.columns.iter().map(|c| (c.name.to_owned(), c.kind.to_owned(), c.optional));
+            assert_eq!(has, told.collect::<Vec<_>>(), "{} from version {from}", table.name);
+        }
+    }
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/records.md")).unwrap_or_default();
+    let told = crate::records::schema::reference();
+    assert!(page == told, "docs/records.md is not what `tierline records schema` prints");
+}
+
+#[test]
+fn files_of_others_and_of_newer_versions_are_refused() {
+    let dir = Dir::new("foreign");
+    fs::create_dir_all(&dir.0).unwrap();
+    let refused = || format!("{:#}", Records::open(&dir.0).err().expect("it is refused"));
+    let conn = Connection::open(file(&dir.0)).unwrap();
+    conn.execute_batch("CREATE TABLE other(x)").unwrap();
+    assert!(refused().contains("none of Tierline's records"), "{}", refused());
+    drop(conn);
+    fs::remove_file(file(&dir.0)).unwrap();
+    let conn = schema::open(&dir.0).unwrap();
+    conn.pragma_update(None, "user_version", 99).unwrap();
+    assert!(refused().contains("a newer Tierline wrote them (version 99"), "{}", refused());
+}
+
+/// A number that a caller has, and the keys pressed, are nowhere in the records.
+#[test]
+fn records_hold_no_personal_text() {
+    let dir = Dir::new("personal");
+    let opened = open(&dir.0);
+    let follower = Follower::start(&dir.0, &opened.store).unwrap();
+    opened.store.append(repeated(0));
+    opened.store.flush().unwrap();
+    drop(follower);
+    let texts = world().iter().filter_map(|event| event.what.personal()?.text.clone());
+    let texts: BTreeSet<String> = texts.filter(|text| text.len() > 6).map(|text| text.to_string()).collect();
+    assert!(texts.len() > 20, "{} numbers and dialogs", texts.len());
+    let bytes = [fs::read(file(&dir.0)).unwrap(), fs::read(dir.0.join("records.db-wal")).unwrap_or_default()].concat();
+    let all = String::from_utf8_lossy(&bytes);
+    assert!(all.contains("support"), "the records are in the file");
+    let found: Vec<_> = texts.iter().filter(|text| all.contains(text.as_str())).collect();
+    assert!(found.is_empty(), "{} of {} texts, such as {}", found.len(), texts.len(), found[0]);
+}

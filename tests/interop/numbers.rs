@@ -142,7 +142,7 @@ fn recorded(calls: &[Value]) -> Counted {
     let mut counted = Counted::default();
     let segments = calls.iter().flat_map(|call| call["segments"].as_array().into_iter().flatten());
     for segment in segments.filter(|segment| segment["queue"] == "general") {
-        let waited = seconds(&segment["waited"]);
+        let waited = segment["waited_s"].as_f64().expect("a time");
         counted.offered += 1.0;
         match &segment["wait"] {
             Value::String(wait) if wait == "Waiting" => counted.waiting += 1.0,
@@ -158,11 +158,6 @@ fn recorded(calls: &[Value]) -> Counted {
         }
     }
     counted
-}
-
-fn seconds(duration: &Value) -> f64 {
-    let part = |name: &str| duration[name].as_f64().unwrap_or_else(|| panic!("no time: {duration}"));
-    part("secs") + part("nanos") / 1e9
 }
 
 /// What the program itself shows.

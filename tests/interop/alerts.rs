@@ -130,16 +130,19 @@ fn alerts_about_the_service() {
 
 /// The limit comes near what is open, and goes away again.
 fn few_files(server: &Server, prometheus: &Prometheus) {
-    let limit = |most: u64| {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: 1 << 16 };
-        // SAFETY: a plain system call; the pointer is to a value that lives on.
-        let done =
-            unsafe { libc::prlimit(server.program.id(), libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
+    let set = |new: Option<&libc::rlimit>| {
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: a plain system call; the pointers are to values that live on.
+        let done = unsafe { libc::prlimit(server.program.id(), libc::RLIMIT_NOFILE, new, &raw mut old) };
         assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        old
     };
-    limit(server.metrics()["process_open_fds"] as u64 + 5);
+    let usual = set(None);
+    let few = server.metrics()["process_open_fds"] as u64 + 5;
+    set(Some(&libc::rlimit { rlim_cur: few, ..usual }));
     fires(prometheus, "FewFileDescriptors");
-    limit(1 << 16);
+    set(Some(&usual));
     ends(prometheus, "FewFileDescriptors");
 }
 

@@ -37,7 +37,7 @@ fn every_alert_says_what_to_do_and_is_tested() {
     assert!(alerts.len() > 15, "{} alerts", alerts.len());
     for alert in alerts {
         let name = alert.lines().next().unwrap_or_default();
-        for part in ["summary: \"", "what_to_do: \"", "severity: "] {
+        for part in ["summary: ", "what_to_do: ", "severity: "] {
             assert!(alert.contains(part), "{name} has no {part}");
         }
         assert!(tests.contains(&format!("- name: {name}\n")), "promtool does not test {name}");

@@ -146,9 +146,10 @@ impl Stats {
                 *self.offers.entry(*outcome).or_default() += 1;
                 self.with(call, |c| c.ringing = c.ringing.saturating_sub(1));
             }
-            What::Established { work, queue, leg, waited, .. } => {
+            What::Established { work, queue, leg, waited, told, .. } => {
                 let talk = Talk { leg: *leg, queue: queue.clone(), since: at };
                 self.established(call, *work, talk, *waited);
+                told.iter().for_each(|told| self.queue(queue).foretold(*told, *waited));
             }
             What::Diverted { work, why, .. } => self.diverted(call, at, *work, *why),
             What::ConnectionCleared { party: Party::Caller, cause, .. } => self.caller_gone(call, at, *cause),

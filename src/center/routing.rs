@@ -1,5 +1,6 @@
 //! What the router goes by: queues, agents, and the rules between them.
 
+use super::trunk::is_meant;
 use crate::ids::{AgentId, QueueId, SkillId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +47,9 @@ pub struct Queue {
     pub short_abandon: Duration,
     /// T of the service level: who is answered within this was answered in time (1 s … 1 h).
     pub target: Duration,
+    /// Outside numbers that agents may send callers of this queue to: with +, what they begin with; without, whole numbers.
+    #[serde(default)]
+    pub transfers: Vec<String>,
 }
 
 impl Queue {
@@ -70,7 +74,13 @@ impl Queue {
             music: "hold-music".to_owned(),
             short_abandon: Duration::from_secs(5),
             target: Duration::from_secs(20),
+            transfers: Vec::new(),
         }
+    }
+
+    /// Whether an agent may send its callers to this number, as far as the queue says.
+    pub fn may_send_to(&self, number: &str) -> bool {
+        self.transfers.iter().any(|entry| is_meant(entry, number))
     }
 }
 

@@ -208,6 +208,7 @@ impl Running {
         let driver =
             Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
         let (engine, engine_ended) = start_engine(driver)?;
+        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
@@ -215,6 +216,7 @@ impl Running {
             inbox: inbox.clone(),
             wire,
             pulse,
+            ticketing: ticketing.as_ref().map(ticketing::Ticketing::counts),
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
         });
@@ -231,7 +233,7 @@ impl Running {
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
         let followers = Followers {
-            _ticketing: start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?,
+            _ticketing: ticketing,
             _records: records::Follower::start(&loaded.server.data, &store_writer)?,
         };
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);

@@ -12,6 +12,7 @@ use super::signaling::Dropped;
 use super::signaling::counters::Counters;
 use super::signaling::streams::Streams;
 use super::store::{Numbers, QUEUE_LIMIT, Store};
+use super::ticketing::{self, Counts};
 use crate::acd;
 use crate::engine::Engine;
 use crate::ids::TrunkId;
@@ -44,6 +45,8 @@ pub struct Sources {
     pub inbox: Inbox,
     pub wire: Wire,
     pub pulse: Arc<Pulse>,
+    /// Of the ticketing system's client, if there is one.
+    pub ticketing: Option<Counts>,
     pub data: PathBuf,
     /// Agents one by one, too.
     pub each_agent: bool,
@@ -55,13 +58,15 @@ pub struct Exporter(pub Sources);
 impl Exporter {
     /// Prometheus' text format.
     pub fn render(&self) -> String {
-        let Sources { stats, store, planes, wire, inbox, pulse, data, each_agent } = &self.0;
+        let Sources { stats, store, planes, wire, inbox, pulse, ticketing, data, each_agent } = &self.0;
         let mut samples = stats.lock().unwrap_or_else(PoisonError::into_inner).samples(clock::wall(), *each_agent);
         samples.extend(of_wire(wire));
         samples.extend(of_store(store));
         samples.extend(planes.figures().iter().enumerate().flat_map(|(plane, figures)| of_plane(plane, figures)));
         samples.extend(pulse.samples(inbox.waiting()));
         samples.extend(self.of_engine());
+        let ticketing = ticketing.as_ref().map(|counts| *counts.lock().unwrap_or_else(PoisonError::into_inner));
+        samples.extend(ticketing.iter().flat_map(ticketing::samples));
         samples.extend(process::samples(data));
         metrics::render(&samples)
     }

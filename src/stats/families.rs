@@ -67,6 +67,8 @@ families! {
             "Waits that ended with the call, and not by the caller: a stop, a restart, a defect.";
         QUEUE_WAIT histogram (WAITS) "tierline_queue_wait_seconds" ["queue", "outcome"]
             "Time waited, by how the wait ended: answered, abandoned or diverted.";
+        QUEUE_TOLD histogram (WAITS) "tierline_queue_told_wait_error_seconds" ["queue", "wait"]
+            "Time by which answered waits were longer, or shorter, than the flow first said (queue.expected); of waits of which it said something.";
         QUEUE_TALK histogram (TALKS) "tierline_queue_talk_seconds" ["queue"]
             "Time from an agent's answer to the end of that talk, hold included.";
         QUEUE_WRAP_UP histogram (TALKS) "tierline_queue_wrap_up_seconds" ["queue"]
@@ -107,6 +109,19 @@ families! {
             "How often the key was pressed that asks for a person.";
         FLOW_LOOKUPS counter "tierline_flow_look_ups_total" ["flow", "outcome"]
             "Look-ups in the ticketing system, repetitions included in one: found, not_found, failed.";
+    }
+    "Ticketing" "Only with [ticketing] in the configuration. What waits is kept over restarts, and nothing is given up but \
+                 screen-pops that are too late." {
+        TICKETING_ANSWERED counter "tierline_ticketing_answered_total" [] "Requests that the ticketing system answered.";
+        TICKETING_RETRIED counter "tierline_ticketing_retried_total" []
+            "Attempts to reach the ticketing system that failed and are made again.";
+        TICKETING_REFUSED counter "tierline_ticketing_refused_total" []
+            "Requests that the ticketing system refused for ever.";
+        TICKETING_EXPIRED counter "tierline_ticketing_pops_expired_total" []
+            "Screen-pops that were dropped, because they were too old or their offer was over.";
+        TICKETING_WAITING gauge "tierline_ticketing_waiting" []
+            "Requests to the ticketing system that wait or are under way.";
+        TICKETING_LAG gauge "tierline_ticketing_lag_seconds" [] "Time that the oldest request which waits has waited.";
     }
     "Calls" "Every call that was admitted ends exactly once." {
         CALLS gauge "tierline_calls" ["phase"] "Calls that run now, by how far they have come.";

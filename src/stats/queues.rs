@@ -28,6 +28,9 @@ pub(super) struct QueueNumbers {
     waits_answered: Times,
     waits_abandoned: Times,
     waits_diverted: Times,
+    /// How much longer, and shorter, answered waits were than the flow had said.
+    longer: Times,
+    shorter: Times,
     pub talks: Times,
     pub wrap_ups: Times,
     pub handles: Times,
@@ -51,6 +54,14 @@ impl QueueNumbers {
         self.answered += 1;
         self.answered_within += u64::from(waited <= self.target);
         self.waits_answered.add(&f::QUEUE_WAIT, waited);
+    }
+
+    /// The flow had said how long the wait would be.
+    pub fn foretold(&mut self, told: Duration, waited: Duration) {
+        match waited.checked_sub(told) {
+            Some(longer) => self.longer.add(&f::QUEUE_TOLD, longer),
+            None => self.shorter.add(&f::QUEUE_TOLD, told - waited),
+        }
     }
 
     pub fn diverted(&mut self, waited: Duration, why: DivertReason) {
@@ -108,6 +119,8 @@ impl QueueNumbers {
             ("diverted", &self.waits_diverted),
         ];
         out.extend(waits.map(|(outcome, times)| times.sample(&f::QUEUE_WAIT, [queue, outcome])));
+        out.push(self.longer.sample(&f::QUEUE_TOLD, [queue, "longer"]));
+        out.push(self.shorter.sample(&f::QUEUE_TOLD, [queue, "shorter"]));
         out.push(self.talks.sample(&f::QUEUE_TALK, [queue]));
         out.push(self.wrap_ups.sample(&f::QUEUE_WRAP_UP, [queue]));
         out.push(self.handles.sample(&f::QUEUE_HANDLE, [queue]));

@@ -86,6 +86,8 @@ enum What {
         #[arg(long)]
         numbers: bool,
     },
+    /// Count calls, waits and agents' times, over intervals, by queue, agent, line or flow.
+    Report(ReportArgs),
     /// What is made of the log: tables of calls, offers, agents, queues and flows (docs/records.md).
     #[command(subcommand)]
     Records(RecordsWhat),
@@ -168,6 +170,47 @@ struct TryArgs {
     /// An announcement that is on; may be given again.
     #[arg(long, value_name = "NAME")]
     banner: Vec<String>,
+}
+
+#[derive(clap::Args)]
+struct ReportArgs {
+    /// queue, agent, line or flow.
+    #[arg(value_name = "BY", default_value = "queue", value_parser = by)]
+    by: server::report::By,
+    /// Length of the intervals: 15m, 30m, 1h, day, week. Default: the whole time is one.
+    #[arg(long, value_name = "LENGTH", value_parser = server::report::step)]
+    interval: Option<server::report::Step>,
+    /// Beginning, as the clocks of the zone show it, such as 2026-03-29 or 2026-03-29T08:30. Default: today.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// End, not included. Default: now.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Time zone whose hours, days and weeks are meant.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    zone: String,
+    /// Only the queue, agent, line or flow of this name.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Of the service level: without-short A_T/(A+B-B_s), answered A_T/A, offered A_T/(A+B), offered-in-time
+    /// (A_T+B_T)/(A+B), patient A_T/(A+B-B_T), short-served (A_T+B_s)/(A+B).
+    #[arg(long, value_name = "NAME", default_value = "without-short", value_parser = server::report::formula)]
+    formula: server::report::Formula,
+    /// T of the service level.
+    #[arg(long, value_name = "SECONDS", default_value = "20", allow_negative_numbers = true, value_parser = seconds)]
+    target: Duration,
+    /// Who hangs up sooner is a short abandon.
+    #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true, value_parser = seconds)]
+    short: Duration,
+    /// Print CSV (RFC 4180).
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Print JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+    /// Directory of the log.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -315,6 +358,13 @@ fn seed(text: &str) -> Result<u64, String> {
     whole(text, 0..=u64::MAX, "(any gives a world of its own)")
 }
 
+fn by(text: &str) -> Result<server::report::By, String> {
+    use server::report::By;
+    let known = [("queue", By::Queue), ("agent", By::Agent), ("line", By::Line), ("flow", By::Flow)];
+    let found = known.into_iter().find(|(name, _)| *name == text);
+    found.map(|(_, by)| by).ok_or_else(|| "allowed: queue, agent, line, flow".to_owned())
+}
+
 /// Keys of a telephone; small letters mean the same.
 fn keys(text: &str) -> Result<String, String> {
     let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma for half a second";
@@ -372,6 +422,10 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
+        What::Report(args) => {
+            print!("{}", report(args)?);
+            Ok(ExitCode::SUCCESS)
+        }
         What::Records(what) => {
             let text = match what {
                 RecordsWhat::Rebuild { data } => server::records::rebuild(&data)?,
@@ -401,6 +455,17 @@ fn flow(what: FlowWhat) -> anyhow::Result<String> {
             server::flows::try_out(config.as_deref(), &flow, trial)
         }
     }
+}
+
+fn report(args: ReportArgs) -> anyhow::Result<String> {
+    use server::report::{Asked, Format};
+    let format = match (args.csv, args.json) {
+        (true, _) => Format::Csv,
+        (_, true) => Format::Json,
+        _ => Format::Table,
+    };
+    let ReportArgs { by, interval: step, from, to, zone, only, formula, target, short, data, .. } = args;
+    server::report::report(&data, &Asked { by, step, from, to, zone, only, formula, target, short, format })
 }
 
 fn agent(args: AgentArgs) -> anyhow::Result<ExitCode> {
@@ -462,6 +527,10 @@ mod tests {
         check("tierline phone --calls -2", "allowed: a whole number from 1 to 1000000 calls");
         check("tierline phone --server host:0", "with or without a port from 1 to 65535 (default 5060)");
         check("tierline calls --last -3", "allowed: a whole number from 0 to 1000000 calls");
+        check("tierline report month", "allowed: queue, agent, line, flow");
+        check("tierline report --interval 2h", "allowed: 15m, 30m, 1h, day, week");
+        check("tierline report --formula best", "allowed: without-short, answered, offered, offered-in-time");
+        check("tierline report --target -1", "allowed: 0 to 86400 seconds");
         check("tierline simulate --agents -5", "allowed: a whole number from 1 to 10000 agents");
         check("tierline simulate --agents 0", "allowed: a whole number from 1 to 10000 agents");
         check("tierline simulate --hours -8", "allowed: 0.05 to 1000 hours");

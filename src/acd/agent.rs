@@ -73,6 +73,8 @@ pub enum AgentChange {
     SignIn,
     /// The last binding of his phone is gone. During an offer or call: taken when it ends.
     SignOut,
+    /// As `SignIn`, but nothing was heard of a phone of his: whether he can be reached is as it was.
+    SignInUnheard,
     /// Lifts a penalty, and ends wrap-up early where he may. During an offer or call: taken when it ends.
     Ready,
     /// A break, with a reason (cut to [`super::MAX_REASON`] characters). During an offer, call or wrap-up: taken
@@ -257,7 +259,11 @@ impl Agent {
     /// Takes over what he wishes or what was learned about his phone. Says why the state changes, if it does.
     pub(super) fn change(&mut self, now: Instant, change: AgentChange) -> StateReason {
         match change {
-            AgentChange::SignIn => self.sign_in(now),
+            AgentChange::SignIn => {
+                self.alive();
+                self.sign_in(now)
+            }
+            AgentChange::SignInUnheard => self.sign_in(now),
             AgentChange::SignOut => self.sign_out(now),
             AgentChange::Ready => {
                 (self.pause, self.penalty, self.refusals) = (None, None, 0);
@@ -289,7 +295,6 @@ impl Agent {
     }
 
     fn sign_in(&mut self, now: Instant) -> StateReason {
-        self.alive();
         if !self.signed_in {
             self.signed_in = true;
             if self.signed_out_at.is_none_or(|at| now.since(at) > SIGN_OUT_FORGIVEN) {

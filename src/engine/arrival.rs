@@ -1,6 +1,7 @@
 //! Who may come in, and where he gets to.
 //!
-//! Strangers and trunks reach lines only. An agent's phone, which has proven who it is, reaches lines and short codes.
+//! Strangers and trunks reach lines only. An agent's phone, which has proven who it is, reaches lines and short codes;
+//! whoever dials a short code is asked for that proof, whatever name he gives.
 //! Nobody reaches an outside number through here.
 
 use super::identity::{self, Caller};
@@ -44,6 +45,7 @@ pub(super) struct Arrival {
     pub called: Uri,
     pub offer: Option<Body>,
     pub headers: Vec<(String, String)>,
+    pub flow: sip::Flow,
 }
 
 impl Engine {
@@ -52,17 +54,26 @@ impl Engine {
         if self.draining || !self.log_healthy || full {
             return self.come_later(leg, RETRY_AFTER);
         }
-        let (agent, trunk) = match source {
-            Source::User(user) => (self.index.users.get(&user).copied(), None),
-            Source::Trunk(trunk) => (None, self.config.center.trunks.get(&trunk)),
+        let (agent, trunk) = match &source {
+            Source::User(user) => (self.index.users.get(user).copied(), None),
+            Source::Trunk(trunk) => (None, self.config.center.trunks.get(trunk)),
             Source::Stranger => (None, None),
         };
-        let caller = Caller::new(arrival.from, &arrival.headers, trunk);
+        let here = self.sip.is_ours(&arrival.from.uri.host) || arrival.from.uri.host == arrival.called.host;
+        let mut caller = Caller::new(arrival.from, &arrival.headers, trunk);
+        match &source {
+            Source::User(user) if here => caller.is_user(user),
+            Source::Stranger if here => caller.is_none_of_ours(arrival.flow.remote.ip()),
+            _ => {}
+        }
         let number = match trunk {
             Some(trunk) => identity::called(trunk, &arrival.called, &arrival.headers),
             None => arrival.called.user_decoded(),
         };
         let Some(to) = self.destination((agent, trunk), &number) else {
+            if source == Source::Stranger && self.is_code(&number) {
+                return self.sip_do(sip::Command::Challenge { leg });
+            }
             return self.sip_do(sip::Command::Refuse { leg, status: 404, headers: Vec::new() });
         };
         if let Some(trunk) = caller.origin.trunk.clone()
@@ -103,6 +114,12 @@ impl Engine {
             }
             None => None,
         }
+    }
+
+    /// Whether a number begins like a short code: only who proves that he is an agent learns more.
+    fn is_code(&self, number: &str) -> bool {
+        let codes = &self.config.center.codes;
+        number == codes.ready || number.starts_with(codes.not_ready.as_str())
     }
 
     /// What stands behind the code for "not ready": nothing, or the digit of a reason.

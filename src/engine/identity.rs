@@ -2,7 +2,8 @@
 //!
 //! | from | number | shown to agents |
 //! |---|---|---|
-//! | a stranger or an agent | From | From, without what belongs to his own dialog |
+//! | a stranger | From | From, without what belongs to his own dialog; at the address he calls from where From names our host |
+//! | an agent | From | the same, with the name that he has proven where From names our host |
 //! | a trunk | the first P-Asserted-Identity that holds a number, else From; in the form of E.164 | the same; nothing if he asked for privacy |
 //!
 //! Where a call is passed on over a trunk, the trunk's `shows` says whose number is in From, and `asserted_identity`
@@ -15,6 +16,7 @@ use crate::ids::TrunkId;
 use crate::sip::header::{NameAddr, Params};
 use crate::sip::uri::{Host, Scheme, Uri};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Max-Forwards of a request that lacks it (RFC 3261 §16.6 step 3).
 const HOPS: u8 = 70;
@@ -59,6 +61,21 @@ impl Caller {
             told: known.uri.to_string(),
             shown: if private { anonymous() } else { shown(known) },
             origin: Origin { trunk: Some(trunk.id.clone()), number: is_number.then_some(read), private, hops },
+        }
+    }
+
+    /// He has proven to be this user, and gives our host as his.
+    pub fn is_user(&mut self, user: &str) {
+        let host = self.shown.uri.host.clone();
+        self.shown.uri = Uri::sip(user, host, None);
+    }
+
+    /// He gives our host as his and has proven nothing: he is shown at the address that he calls from, so that nobody
+    /// looks like a colleague without a password.
+    pub fn is_none_of_ours(&mut self, from: IpAddr) {
+        let uri = &mut self.shown.uri;
+        if uri.host.ip() != Some(from) {
+            (uri.host, uri.port) = (from.into(), None);
         }
     }
 }

@@ -50,8 +50,10 @@ impl Engine {
         let last = self.sip.bindings(&user).next().is_none();
         let configured = self.index.users.get(&user).copied();
         let known = self.phone_gone(&(user, binding.place()));
-        if let Some(agent) = known.or(configured).filter(|agent| last && !self.has_number(*agent)) {
-            self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut });
+        match known.or(configured).filter(|_| last) {
+            Some(agent) if self.has_number(agent) => self.look_at_reach(agent),
+            Some(agent) => self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut }),
+            None => {}
         }
     }
 

@@ -135,7 +135,8 @@ impl Engine {
             self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason.clone()) });
         }
         if self.sip.bindings(&user).next().is_some() || self.has_number(agent) {
-            self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn });
+            self.router_do(acd::Input::Agent { agent, change: AgentChange::SignInUnheard });
+            self.look_at_reach(agent);
         }
         if self.calls_himself(agent) {
             self.router_do(acd::Input::Occupy { agent });

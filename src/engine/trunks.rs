@@ -20,15 +20,14 @@ impl Engine {
         for agent in self.config.center.agents.keys().copied().collect::<Vec<_>>() {
             let has_phone = self.sip.bindings(&self.config.center.agents[&agent].user).next().is_some();
             let signed_in = self.router.agent(agent).is_some_and(acd::Agent::signed_in);
-            match self.has_number(agent) {
-                true => self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn }),
-                false if signed_in && !has_phone => {
-                    self.router_do(acd::Input::Agent { agent, change: AgentChange::SignOut });
-                }
-                false => {}
-            }
+            let change = match self.has_number(agent) {
+                true if !signed_in => Some(AgentChange::SignInUnheard),
+                false if signed_in && !has_phone => Some(AgentChange::SignOut),
+                _ => None,
+            };
+            change.into_iter().for_each(|change| self.router_do(acd::Input::Agent { agent, change }));
+            self.look_at_reach(agent);
         }
-        self.look_at_numbers();
     }
 
     pub(super) fn has_number(&self, agent: AgentId) -> bool {
@@ -44,15 +43,18 @@ impl Engine {
     /// A trunk has become usable, or is so no more.
     fn look_at_numbers(&mut self) {
         for agent in self.config.center.agents.keys().copied().collect::<Vec<_>>() {
-            if !self.has_number(agent) {
-                continue;
+            if self.has_number(agent) {
+                self.look_at_reach(agent);
             }
-            let user = &self.config.center.agents[&agent].user;
-            let phone = self.sip.bindings(user).any(|binding| binding.alive);
-            let reachable = phone || self.number_reached(agent);
-            if self.router.agent(agent).is_some_and(|known| known.reachable() != reachable) {
-                self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });
-            }
+        }
+    }
+
+    /// By a phone that answers, or by his number.
+    pub(super) fn look_at_reach(&mut self, agent: AgentId) {
+        let Some(user) = self.config.center.agents.get(&agent).map(|agent| &agent.user) else { return };
+        let reachable = self.sip.bindings(user).any(|binding| binding.alive) || self.number_reached(agent);
+        if self.router.agent(agent).is_some_and(|known| known.signed_in() && known.reachable() != reachable) {
+            self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });
         }
     }
 

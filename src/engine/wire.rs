@@ -22,8 +22,8 @@ impl Engine {
         use sip::Event as E;
         match event {
             E::Invited { leg, source, replaces: Some(_), .. } => self.replacing(leg, &source),
-            E::Invited { leg, source, caller: from, called, offer, headers, .. } => {
-                self.invited(leg, source, arrival::Arrival { from, called, offer, headers });
+            E::Invited { leg, source, caller: from, called, offer, headers, flow, .. } => {
+                self.invited(leg, source, arrival::Arrival { from, called, offer, headers, flow });
             }
             E::Provisional { leg, .. } => self.reacted(leg),
             E::Established { leg, body, dialog } => self.established(leg, body, dialog),

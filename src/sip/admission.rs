@@ -1,7 +1,9 @@
 //! Who gets in: is there room for a call, has a user proven himself, and what his REGISTER then does.
 //!
-//! A REGISTER tells nobody who exists. An INVITE does: who calls under a user's name at our address is asked to prove it,
-//! and who calls under another is let in as a stranger, since strangers may call. Left out: hiding that.
+//! Neither a REGISTER nor an INVITE tells who exists. Strangers may call, and so may who gives a user's name without
+//! proof: he is a stranger. Asked for proof is a phone that calls over the flow that it has registered over, which
+//! nobody else can, and, by `Command::Challenge`, whoever wants what strangers may not. Left out: hiding the user names
+//! of trunks that prove themselves by Digest; they are challenged, since they would be strangers otherwise.
 
 use super::api::{Flow, Source};
 use super::auth::Proof;
@@ -30,13 +32,12 @@ impl Endpoint {
             return self.respond(now, key, &Method::Invite, response);
         }
         let trunk = self.trunk_at(flow);
-        let claimed = self.claimed_user(&request).filter(|_| trunk.is_none());
+        let asked = trunk.is_none() && (self.is_own_phone(&request, flow) || self.claims_trunk(&request));
         match self.proof(now, &request, flow) {
             Proof::Malformed(why) => self.refuse_malformed(now, key, &request, why),
             Proof::Stale => self.challenge_stale(now, key, &request, flow),
             Proof::Claimed(credentials) => {
-                let about = claimed.unwrap_or_else(|| credentials.username.clone());
-                if self.may_prove(now, key, &request, flow, &credentials, &about) {
+                if self.may_prove(now, key, &request, flow, &credentials, &credentials.username) {
                     let (request, proof) = (Box::new(request), credentials.clone());
                     let query = Query::Caller { server: key, request, flow, proof };
                     let number = self.ask(query, credentials, Method::Invite);
@@ -46,7 +47,7 @@ impl Endpoint {
             Proof::Missing if let Some(trunk) = trunk => {
                 self.invited(now, (key, flow), request, Source::Trunk(trunk));
             }
-            Proof::Missing if claimed.is_some() => self.challenge(now, key, &request, flow, false),
+            Proof::Missing if asked => self.challenge(now, key, &request, flow, false),
             Proof::Missing => self.invited(now, (key, flow), request, Source::Stranger),
         }
     }
@@ -69,8 +70,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether a proof is worth asking the shell: it is for the user that the request is `about`, and whoever sends it
-    /// has not failed too often. If not, this has answered; the same for users that we know and that we do not.
+    /// Whether a proof is worth asking the shell: it is for the user that the request is `about` (a call is from whoever
+    /// proves himself), and whoever sends it has not failed too often. If not, this has answered; the same for users that we know and that we do not.
     fn may_prove(
         &mut self,
         now: Instant,

@@ -11,6 +11,7 @@ use super::api::{Flow, Output};
 use super::digest::{Challenge, Credentials};
 use super::header::{Method, Name};
 use super::message::{Misbehavior, Request, Response};
+use super::registrar::Binding;
 use super::transaction::ServerKey;
 use super::uri::Host;
 use crate::ids::Rng;
@@ -150,16 +151,21 @@ impl Endpoint {
         number
     }
 
-    /// The user that this From claims to be: one of ours, at a host that is ours.
-    pub(super) fn claimed_user(&self, request: &Request) -> Option<String> {
-        let from = request.headers.from().ok()?.uri;
-        let user = from.user_decoded();
-        let here = self.is_ours(&from.host) || from.host == request.uri.host;
-        (self.config.users.contains(&user) && here).then_some(user).or_else(|| self.claimed_trunk(request))
+    /// Whether a call comes from a phone that is registered over this very flow, in the name that it is registered by.
+    /// Behind a proxy, over whose flow others call too, it must also name the registered Contact: whom somebody else
+    /// names there is told nothing.
+    pub(super) fn is_own_phone(&self, request: &Request, flow: Flow) -> bool {
+        let Ok(from) = request.headers.from() else { return false };
+        let contact = request.headers.contact().ok().flatten();
+        let (user, place) = (from.uri.user_decoded(), contact.map(|contact| contact.uri));
+        let is_it = |binding: &Binding| {
+            binding.user == user && (binding.path.is_empty() || place.as_ref() == Some(&binding.contact.uri))
+        };
+        self.registrar.over(flow).any(is_it)
     }
 
     /// Whether a host name or address means this endpoint.
-    pub(super) fn is_ours(&self, host: &Host) -> bool {
+    pub fn is_ours(&self, host: &Host) -> bool {
         let Some(ip) = host.ip() else {
             let name = host.to_string();
             return self.config.domains.iter().any(|domain| domain.eq_ignore_ascii_case(&name));

@@ -145,8 +145,9 @@ impl Guard {
         }
     }
 
-    pub fn keep_only(&mut self, users: &BTreeSet<String>) {
-        self.proven.retain(|user, _| users.contains(user));
+    /// Forgets where users have proven themselves that are no more.
+    pub fn keep_only(&mut self, exists: impl Fn(&str) -> bool) {
+        self.proven.retain(|user, _| exists(user));
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -321,7 +322,7 @@ mod tests {
         assert_eq!(guard.verdict(at(6), &settings, (away, "ada"), true), Heard, "his own phone's flow");
         assert_eq!(guard.verdict(at(6), &settings, (away, "ben"), false), Heard);
         assert_eq!(guard.verdict(at(6), &settings, (ip("10.1.2.3"), "ada"), false), Heard, "a trusted network");
-        guard.keep_only(&BTreeSet::new());
+        guard.keep_only(|user| user != "ada");
         assert_eq!(guard.verdict(at(6), &settings, (home, "ada"), false), Refused, "a user that is gone");
     }
 

@@ -367,7 +367,7 @@ impl Endpoint {
     fn configure(&mut self, now: Instant, config: Config) {
         assert!(!config.listeners.is_empty(), "an endpoint needs a listener");
         self.transactions.configure(config.timing.clone(), config.capacity.transactions);
-        self.guard.keep_only(&config.users);
+        self.guard.keep_only(|user| config.users.contains(user) || config.trunk_users.contains_key(user));
         let events = self.registrar.keep_only(&config.users);
         self.tell_of_phones(events);
         self.config = config;

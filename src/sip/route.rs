@@ -51,12 +51,18 @@ impl Endpoint {
         }
     }
 
-    /// The shell's answer about a name; a leg that has hung up meanwhile needs it no more.
+    /// Whether a request's sender still waits for it. A leg that has hung up on an INVITE does not, not even if it calls
+    /// anew meanwhile: each attempt has a From tag of its own.
+    fn is_wanted(&self, purpose: Purpose, request: &Request) -> bool {
+        let Purpose::Call(leg) = purpose else { return true };
+        let from = request.headers.from_tag();
+        matches!(self.legs.get(&leg), Some(Leg::Calling(calling)) if Some(calling.local_tag.as_str()) == from)
+    }
+
+    /// The shell's answer about a name.
     pub(super) fn resolved(&mut self, now: Instant, query: u64, places: Vec<Place>) {
         let Some(Query::Place { request, mut errand, known, uri }) = self.queries.remove(&query) else { return };
-        if let Purpose::Call(leg) = errand.purpose
-            && !self.legs.contains_key(&leg)
-        {
+        if !self.is_wanted(errand.purpose, &request) {
             return;
         }
         let flow = |place: Place| {
@@ -168,11 +174,6 @@ impl Endpoint {
     ) {
         if let Some((key, flow)) = at {
             self.cancelling.remove(&key);
-            if let Purpose::Call(leg) = errand.purpose
-                && matches!(self.legs.get(&leg), Some(Leg::Calling(calling)) if calling.client != Some(key))
-            {
-                return; // The leg has hung up on this INVITE and calls anew.
-            }
             self.note_life(flow, &request.uri, &outcome);
             if let Purpose::Keepalive(binding) = errand.purpose
                 && may_go_elsewhere(&outcome)
@@ -181,30 +182,30 @@ impl Endpoint {
                 self.tell_of_phones(lost);
             }
         }
-        // A call that we have hung up on is not tried again, neither elsewhere nor with a password.
-        if !matches!(errand.purpose, Purpose::Call(leg) if !self.legs.contains_key(&leg)) {
-            if may_go_elsewhere(&outcome)
-                && let Some(flow) = errand.spare.pop()
+        if !self.is_wanted(errand.purpose, &request) {
+            return; // It is not tried again, neither elsewhere nor with a password.
+        }
+        if may_go_elsewhere(&outcome)
+            && let Some(flow) = errand.spare.pop()
+        {
+            request.headers.remove_top_via();
+            if let Some((_, failed)) = at
+                && request.headers.get(&Name::Contact) == Some(&self.contact_of(&request, failed))
             {
-                request.headers.remove_top_via();
-                if let Some((_, failed)) = at
-                    && request.headers.get(&Name::Contact) == Some(&self.contact_of(&request, failed))
-                {
-                    request.headers.remove(&Name::Contact); // the other way has its own
-                }
-                return self.launch(now, flow, *request, errand);
+                request.headers.remove(&Name::Contact); // the other way has its own
             }
-            if let Some((_, flow)) = at
-                && let Some(second) = self.second_try(&request, &outcome, &errand)
-            {
-                errand.attempt += 1;
-                return self.try_again(now, flow, second, errand);
-            }
-            if let Some((_, flow)) = at
-                && self.ask_for_proof(flow, &errand, &request, &outcome)
-            {
-                return;
-            }
+            return self.launch(now, flow, *request, errand);
+        }
+        if let Some((_, flow)) = at
+            && let Some(second) = self.second_try(&request, &outcome, &errand)
+        {
+            errand.attempt += 1;
+            return self.try_again(now, flow, second, errand);
+        }
+        if let Some((_, flow)) = at
+            && self.ask_for_proof(flow, &errand, &request, &outcome)
+        {
+            return;
         }
         self.conclude(now, at.map(|(_, flow)| flow), errand, request, outcome);
     }
@@ -234,8 +235,8 @@ impl Endpoint {
             self.queries.insert(query, asked);
             return;
         };
-        if matches!(errand.purpose, Purpose::Call(leg) if !self.legs.contains_key(&leg)) {
-            return; // We have hung up meanwhile.
+        if !self.is_wanted(errand.purpose, &request) {
+            return;
         }
         let second = credentials.and_then(|proof| super::auth::answered((*request).clone(), answers, &proof));
         match second {

@@ -15,11 +15,11 @@ impl Endpoint {
         known.or_else(|| self.registrations.over(flow).filter(|name| !name.is_empty()).map(TrunkId::new))
     }
 
-    /// The user of a trunk that an INVITE claims to come from, in From or Contact: callers' numbers stand in From
+    /// Whether an INVITE claims to come from a trunk's user, in From or Contact: callers' numbers stand in From
     /// otherwise.
-    pub(super) fn claimed_trunk(&self, request: &Request) -> Option<String> {
+    pub(super) fn claims_trunk(&self, request: &Request) -> bool {
         let from = request.headers.from().ok().map(|from| from.uri.user_decoded());
         let contact = request.headers.contact().ok().flatten().map(|contact| contact.uri.user_decoded());
-        [from, contact].into_iter().flatten().find(|user| self.config.trunk_users.contains_key(user))
+        [from, contact].into_iter().flatten().any(|user| self.config.trunk_users.contains_key(&user))
     }
 }

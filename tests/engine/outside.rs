@@ -16,6 +16,35 @@ fn with_carriers() -> Configuration {
     configuration
 }
 
+const AGENT: AgentId = AgentId(place::FIRST_AGENT);
+
+/// The only agent is reached at a number, over one carrier; `there`: it could take a call now.
+fn on_a_number(there: bool) -> Configuration {
+    let mut configuration = with_carriers();
+    place::reach_on_number(&mut configuration, AGENT);
+    configuration.center.trunks.remove(&TrunkId::new("second"));
+    let first = configuration.center.trunks.get_mut(&TrunkId::new("first")).expect("the first carrier");
+    if !there {
+        // A registration that nobody answers.
+        (first.register, first.user) = (Some(std::time::Duration::from_secs(600)), Some("pbx".to_owned()));
+    }
+    configuration
+}
+
+fn is_reachable(bench: &Bench) -> bool {
+    bench.engine.router().agent(AGENT).is_some_and(|agent| agent.signed_in() && agent.reachable())
+}
+
+/// A caller who waits for anybody of support.
+fn waits(bench: &mut Bench, hops: &str) {
+    bench.datagram(&invite("in", 1, "sip:guest@192.0.2.9", "").replace("Max-Forwards: 70\n", hops));
+    let port = bench.opened[0];
+    open_all(bench);
+    let two = media::Event::Digit { port, digit: '2', duration_ms: 100, way: media::Way::Event };
+    bench.after(4000).tell(Input::Media(two));
+    open_all(bench);
+}
+
 /// The plane opens every port that was asked for and is not open yet.
 fn open_all(bench: &mut Bench) {
     while !bench.opened.is_empty() {
@@ -73,16 +102,7 @@ fn a_call_is_counted_down_where_it_is_passed_on_and_never_leaves_with_nothing_le
         let mut configuration = with_carriers();
         place::reach_on_number(&mut configuration, AgentId(place::FIRST_AGENT));
         let mut bench = Bench::of(configuration);
-        bench.datagram(&invite("in", 1, "sip:guest@192.0.2.9", "").replace("Max-Forwards: 70\n", hops));
-        let port = bench.opened[0];
-        open_all(&mut bench);
-        bench.after(4000).tell(Input::Media(media::Event::Digit {
-            port,
-            digit: '2',
-            duration_ms: 100,
-            way: media::Way::Event,
-        }));
-        open_all(&mut bench);
+        waits(&mut bench, hops);
         assert_eq!(bench.count(|what| matches!(what, What::Delivered { .. })), 1, "{hops}");
         let left =
             sent_out(&bench).first().and_then(|sent| sent.lines().find_map(|l| l.strip_prefix("Max-Forwards: ")));
@@ -131,4 +151,55 @@ fn a_new_configuration_closes_the_ways_that_a_hunt_has_left() {
     answer(&mut bench, FIRST, "503 Service Unavailable");
     assert_eq!(bench.count(|what| matches!(what, What::TransferFailed { .. })), 1);
     assert_eq!(bench.count(|what| matches!(what, What::Repaired { .. })), 0);
+}
+
+/// An agent with a number whose phone leaves is reached at the number, if a carrier is there; else not at all.
+#[test]
+fn whose_phone_leaves_is_as_reachable_as_his_number() {
+    for there in [true, false] {
+        let mut bench = Bench::of(on_a_number(there));
+        assert_eq!(is_reachable(&bench), there);
+        for (number, expires) in [(1, 600), (3, 0)] {
+            let text = |number, proof: &str| {
+                register(number, "sip:1001@192.0.2.9:5062", proof)
+                    .replace("Expires: 600", &format!("Expires: {expires}"))
+            };
+            bench.after(20).datagram(&text(number, ""));
+            let proof = authorization(&bench);
+            bench.after(20).datagram(&text(number + 1, &proof));
+            assert_eq!(is_reachable(&bench), there || expires > 0, "{there} {expires}");
+        }
+        assert!(bench.engine.router().agent(AGENT).is_some_and(|agent| agent.signed_in()));
+        waits(&mut bench, "");
+        assert_eq!(bench.count(|what| matches!(what, What::Delivered { .. })), usize::from(there));
+    }
+}
+
+/// A new configuration neither lifts a rest of who has a number, nor offers him a call that cannot reach him; and whose
+/// number it takes away is as reachable as his phone.
+#[test]
+fn a_new_configuration_tells_nothing_of_whether_a_number_can_be_reached() {
+    let mode = |bench: &Bench| {
+        bench.events.iter().rev().find_map(|what| match what {
+            What::AgentStateChanged { to, .. } => Some(*to),
+            _ => None,
+        })
+    };
+    let mut bench = Bench::of(on_a_number(true));
+    waits(&mut bench, "");
+    answer(&mut bench, FIRST, "503 Service Unavailable");
+    assert_eq!(mode(&bench), Some(AgentMode::NotReady), "nobody was reached: he rests");
+    let mut changed = on_a_number(true);
+    changed.center.limits.calls += 1;
+    bench.after(20).tell(Input::Configured(Box::new(changed)));
+    assert_eq!(mode(&bench), Some(AgentMode::NotReady));
+
+    let mut bench = Bench::of(with_carriers());
+    waits(&mut bench, "");
+    bench.after(20).tell(Input::Configured(Box::new(on_a_number(false))));
+    assert_eq!((mode(&bench), is_reachable(&bench)), (Some(AgentMode::Ready), false));
+    assert_eq!(bench.count(|what| matches!(what, What::Delivered { .. })), 0, "no way leads to him");
+
+    bench.after(20).tell(Input::Configured(Box::new(with_carriers())));
+    assert_eq!((mode(&bench), is_reachable(&bench)), (Some(AgentMode::LoggedOut), false));
 }

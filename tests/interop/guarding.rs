@@ -140,7 +140,7 @@ fn a_searcher_of_users_learns_nothing() {
     let ground = Ground::new("searched");
     let server = Server::start(&ground, &guarded(3, 10));
     std::fs::write(ground.file("users"), "eve\nada\nmallory\n").expect("a file");
-    for method in ["REGISTER", "OPTIONS"] {
+    for method in ["REGISTER", "OPTIONS", "INVITE"] {
         let mut command = Command::new("svwar");
         let (port, from) = (server.sip.port().to_string(), ground.port().to_string());
         command.args([

@@ -148,3 +148,21 @@ fn who_calls_out_is_shown_by_the_trunk_s_rules() {
         assert_eq!(values(&headers, "Privacy").next(), private.then_some("id"), "row {number}");
     }
 }
+
+/// Nobody is shown as one of the house who has not proven it.
+#[test]
+fn our_own_host_is_for_who_has_proven_to_be_of_the_house() {
+    let from = |text: &str| Caller::new(NameAddr::parse(text).unwrap(), &[], None);
+    let there = "198.51.100.7".parse().unwrap();
+    for (text, expect) in [
+        ("\"Ada\" <sip:1001@center.example:5070>", "\"Ada\" <sip:1001@198.51.100.7>"),
+        ("<sip:1001@198.51.100.7:5070>", "<sip:1001@198.51.100.7:5070>"),
+    ] {
+        let mut caller = from(text);
+        caller.is_none_of_ours(there);
+        assert_eq!(caller.shown.text(), expect);
+    }
+    let mut caller = from("\"Ada\" <sip:1002@center.example:5070;x=y>");
+    caller.is_user("1001");
+    assert_eq!(caller.shown.text(), "\"Ada\" <sip:1001@center.example>");
+}

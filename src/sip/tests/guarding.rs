@@ -212,3 +212,36 @@ fn our_own_registration_is_heard_although_its_address_is_banned() {
         assert_eq!(answered > 0, heard, "from {from}");
     }
 }
+
+/// A trunk that has proven itself from its place goes on from there while others guess its password, also after a new
+/// configuration.
+#[test]
+fn a_trunk_that_proves_itself_is_not_locked_out_by_an_attack_from_elsewhere() {
+    let mut phone = Phone::new();
+    phone.raw.endpoint.config.trunk_users = BTreeMap::from([("pbx".to_owned(), TrunkId::new("carrier"))]);
+    let home = "192.0.2.1:5060".parse().unwrap();
+    let call = |phone: &mut Phone| {
+        phone.raw.from = home;
+        phone.renew();
+        let outputs = phone.proven("INVITE", "pbx", "", 1);
+        outputs.into_iter().find_map(|output| match output {
+            Output::Event(Event::Invited { source, .. }) => Some(source),
+            _ => None,
+        })
+    };
+    let trunk = Some(Source::Trunk(TrunkId::new("carrier")));
+    assert_eq!(call(&mut phone), trunk);
+    for n in 1..=12 {
+        guess(&mut phone, &format!("198.51.100.{n}:5060"), "pbx");
+        phone.raw.run(40_000);
+    }
+    assert_eq!(phone.raw.endpoint.stats().bans, [Bans { now: 0, total: 0 }, Bans { now: 1, total: 1 }]);
+    let config = phone.raw.endpoint.config.clone();
+    phone.raw.input(Input::Command(Command::Configure(config)));
+    assert_eq!(call(&mut phone), trunk);
+    // One whose account is gone is nobody any more.
+    phone.raw.endpoint.config.trunk_users.clear();
+    let config = phone.raw.endpoint.config.clone();
+    phone.raw.input(Input::Command(Command::Configure(config)));
+    assert_eq!(call(&mut phone), None);
+}

@@ -284,23 +284,34 @@ fn one_more_phone_than_allowed_replaces_the_least_useful() {
 
 #[test]
 fn who_calls_is_who_he_proves_to_be() {
-    // From, and what comes of a call without credentials.
+    const OWN: &str = "Contact: <sip:1001@10.0.0.2:5062>\n";
+    const BEHIND: &str = "Supported: path\nPath: <sip:10.0.0.2:5062;lr>\n";
+    // How 1001 registered, from which port a call without credentials comes, its From and Contact, what comes of it.
     let rows = [
-        ("sip:1001@10.0.0.1", 401),
-        ("sip:1001@10.0.0.1:9999", 401),
-        ("sip:%31001@CENTER.example", 401),
-        ("sip:1001@center.example;x=y", 401),
-        ("sip:1001@elsewhere.example", 100),
-        ("sip:7777@10.0.0.1", 100),
-        ("sip:sipp@10.0.0.2:5061", 100),
+        (None, 5062, "sip:1001@10.0.0.1", OWN, 100),
+        (None, 5062, "sip:1001@elsewhere.example", OWN, 100),
+        (Some(""), 5062, "sip:1001@10.0.0.1", OWN, 401),
+        (Some(""), 5062, "sip:%31001@elsewhere.example", "", 401),
+        (Some(""), 5062, "sip:1002@10.0.0.1", OWN, 100),
+        (Some(""), 5062, "sip:7777@10.0.0.1", OWN, 100),
+        (Some(""), 40_000, "sip:1001@10.0.0.1", OWN, 100),
+        // A proxy's flow is everybody's.
+        (Some(BEHIND), 5062, "sip:1001@10.0.0.1", OWN, 401),
+        (Some(BEHIND), 5062, "sip:1001@10.0.0.1", "Contact: <sip:1001@10.0.0.7:5062>\n", 100),
+        (Some(BEHIND), 5062, "sip:7777@10.0.0.1", OWN, 100),
     ];
-    for (from, expect) in rows {
+    for (registered, port, from, contact, expect) in rows {
         let mut phone = Phone::new();
-        let outputs = phone.plain("INVITE", "", from);
-        assert_eq!(statuses(&outputs).last(), Some(&expect), "{from}");
+        if let Some(fields) = registered {
+            assert_eq!(statuses(&phone.proven("REGISTER", "1001", fields, 1)), [200]);
+        }
+        phone.raw.from.set_port(port);
+        let text = ask("INVITE", "call", contact, "").replace("sip:bob@example.org", from);
+        let outputs = phone.raw.send(&text.replace("Call-ID: c1", "Call-ID: call"));
+        assert_eq!(statuses(&outputs).last(), Some(&expect), "{registered:?} {port} {from} {contact}");
         let invited =
             outputs.iter().any(|o| matches!(o, Output::Event(Event::Invited { source: Source::Stranger, .. })));
-        assert_eq!(invited, expect == 100, "{from}");
+        assert_eq!(invited, expect == 100, "{registered:?} {port} {from} {contact}");
     }
     let mut phone = Phone::new();
     let outputs = phone.proven("INVITE", "1001", "", 1);
@@ -315,6 +326,47 @@ fn who_calls_is_who_he_proves_to_be() {
     phone.raw.endpoint.config.users.remove("1001");
     let outputs = phone.proven("INVITE", "1001", "", 1);
     assert_eq!(statuses(&outputs), [401], "a user that is no more");
+}
+
+/// Not a byte, not a question to the shell, not a counter differs, whether a name is a user's or nobody's: without proof,
+/// with a wrong one, and once the guesses are slowed and banned.
+#[test]
+fn a_call_tells_nothing_of_who_exists() {
+    let run = |name: &str, host: &str| {
+        let mut phone = Phone::new();
+        phone.proven("REGISTER", "1001", "", 1);
+        phone.raw.from = "198.51.100.7:5060".parse().unwrap();
+        let mut said = Vec::new();
+        for _ in 0..14 {
+            phone.raw.run(20_000);
+            let from = format!("sip:{name}@{host}");
+            said.push(phone.plain("INVITE", "", &from));
+            let refused = phone.plain("REGISTER", "", &from);
+            let Some(response) = responses(&refused).pop() else { continue };
+            let nonce = digest::Challenge::parse(response.headers.get(&Name::WwwAuthenticate).unwrap()).unwrap().nonce;
+            let challenge = digest::Challenge::new("test", &nonce, digest::Algorithm::Md5);
+            let login = digest::Login { user: name, password: "wrong" };
+            let proof = challenge.answer(login, &Method::Invite, "sip:100@10.0.0.1", 1, "c");
+            let outputs = phone.plain("INVITE", &format!("Authorization: {proof}\n"), &from);
+            let asked = outputs.iter().find_map(|output| match output {
+                Output::Verify { query, .. } => Some(*query),
+                _ => None,
+            });
+            said.push(outputs);
+            said.extend(asked.map(|query| phone.raw.input(Input::Verified { query, ok: false })));
+        }
+        let sent =
+            messages(&said.concat()).into_iter().map(|m| String::from_utf8_lossy(&m.to_bytes()).replace(name, "X"));
+        let kinds: Vec<_> =
+            said.iter().map(|outputs| outputs.iter().map(std::mem::discriminant).collect::<Vec<_>>()).collect();
+        let stats = phone.raw.endpoint.stats();
+        assert!(stats.auth_failures["wrong"] > 3 && stats.bans[0].total == 1, "{:?}", stats.auth_failures);
+        (sent.collect::<Vec<_>>(), kinds, stats.auth_failures, stats.responses_sent)
+    };
+    for host in ["10.0.0.1", "center.example", "elsewhere.example"] {
+        assert_eq!(run("1001", host), run("7777", host), "{host}");
+        assert_eq!(run("1002", host), run("7777", host), "{host}");
+    }
 }
 
 #[test]
@@ -467,7 +519,7 @@ fn a_restored_binding_lives_on() {
 #[test]
 fn a_bound_phone_is_called_over_its_flow_and_may_ask_for_proof() {
     let mut first = config(HERE);
-    first.users = ["0".to_owned()].into(); // The phone challenges who calls as 0 from its own address.
+    first.users = ["0".to_owned()].into(); // Whose proof the phone takes.
     let mut pair = Pair::with(first, center());
     pair.tell(0, register(600));
     pair.run(100);
@@ -486,6 +538,11 @@ fn a_bound_phone_is_called_over_its_flow_and_may_ask_for_proof() {
         account: Some(Account::new("0", "secret of 0")),
     };
     pair.tell(1, command);
+    pair.run(20);
+    let Some(Event::Invited { leg: asked, source: Source::Stranger, .. }) = pair.take_events(0).pop() else {
+        panic!("a call from somebody")
+    };
+    pair.tell(0, Command::Challenge { leg: asked });
     pair.run(100);
     let events = pair.take_events(0);
     let Some(Event::Invited { leg: phone, source: Source::User(user), .. }) = events.last() else {

@@ -139,6 +139,77 @@ fn a_leg_that_hung_up_and_calls_anew_takes_no_answer_meant_for_the_first_call() 
     assert_eq!(body, Some(Body::sdp("answer")));
 }
 
+/// What the shell says about an attempt that was given up does not touch the next one of the same leg.
+#[test]
+fn late_answers_of_the_shell_do_not_touch_the_next_attempt() {
+    let place = |at: &str| Place { transport: Transport::Udp, remote: at.parse().unwrap(), connection: 0 };
+    let to = |host: &str| match invite("<sip:a@b>") {
+        Command::Invite { leg, flow, from, to, offer, headers, account, .. } => {
+            let uri = Uri::parse(&format!("sip:100@{host}")).unwrap();
+            Input::Command(Command::Invite { leg, uri, flow, from, to, offer, headers, account })
+        }
+        other => panic!("{other:?}"),
+    };
+    let hang_up = || Input::Command(Command::HangUp { leg: LegId(77), reason: None });
+    let asked = |outputs: &[Output]| {
+        let number = outputs.iter().find_map(|output| match output {
+            Output::Resolve { query, .. } | Output::Prove { query, .. } => Some(*query),
+            _ => None,
+        });
+        number.expect("a question")
+    };
+    let calls = |outputs: &[Output]| requests(outputs).into_iter().filter(is(Method::Invite)).count();
+    // A name that is found too late, and one that is not.
+    for flows in [vec![place("10.0.0.8:5060")], vec![]] {
+        let mut raw = Raw::new(config(HERE));
+        let first = asked(&raw.input(to("one.example")));
+        raw.input(hang_up());
+        let second = asked(&raw.input(to("two.example")));
+        assert_eq!(raw.input(Input::Resolved { query: first, flows }), [], "the first is over");
+        assert_eq!(calls(&raw.input(Input::Resolved { query: second, flows: vec![place(THERE)] })), 1);
+    }
+    // A password that is given too late, and one that we do not have.
+    for has in [true, false] {
+        let mut raw = Raw::new(config(HERE));
+        let sent = requests(&raw.input(to(THERE))).remove(0);
+        let mut refusal = Response::to_request(&sent, 401, Some("x"));
+        let challenge = digest::Challenge::new("carrier", "n", digest::Algorithm::Md5);
+        refusal.headers.push(header::Name::WwwAuthenticate, challenge.to_string());
+        let query = asked(&raw.send(&String::from_utf8(refusal.to_bytes()).unwrap()));
+        raw.input(hang_up());
+        assert_eq!(calls(&raw.input(to("10.0.0.9"))), 1);
+        let login = digest::Login { user: "pbx", password: "p" };
+        let proof = challenge.answer(login, &Method::Invite, "sip:100@x", 1, "c");
+        let late = raw.input(Input::Proven { query, credentials: Some(proof).filter(|_| has) });
+        assert_eq!(late, [], "the first is over");
+        assert_eq!(raw.endpoint.stats().legs, 1, "the second goes on");
+    }
+}
+
+/// The end of an INVITE that was given up comes when the next one has already been answered: that call goes on.
+#[test]
+fn the_late_end_of_an_attempt_does_not_end_the_call_that_followed() {
+    let mut pair = Pair::with(config(HERE), config(THERE));
+    pair.tell(0, invite("<sip:a@b>"));
+    pair.run(100);
+    pair.loss = Box::new(|_, line| line.contains("CANCEL") || line.contains("487"));
+    pair.tell(0, Command::HangUp { leg: LegId(77), reason: None });
+    pair.tell(0, invite("<sip:a@b>"));
+    pair.run(50);
+    let called = pair.take_events(1).into_iter().filter_map(|event| match event {
+        Event::Invited { leg, .. } => Some(leg),
+        _ => None,
+    });
+    let second = called.last().expect("a second call");
+    pair.tell(1, Command::Answer { leg: second, body: Body::sdp("answer") });
+    pair.run(100);
+    assert!(matches!(&pair.take_events(0)[..], [Event::Established { .. }]));
+    pair.loss = Box::new(|_, _| false);
+    pair.run(40_000);
+    assert_eq!(pair.take_events(0), []);
+    assert!(pair.sides[0].dialog(LegId(77)).is_some(), "the call goes on");
+}
+
 #[test]
 fn a_probe_is_answered_by_any_answer_and_by_none() {
     let mut pair = Pair::with(config(HERE), config(THERE));

@@ -85,6 +85,8 @@ enum What {
         /// Show callers' numbers and keyed digits (personal data).
         #[arg(long)]
         numbers: bool,
+        #[command(flatten)]
+        only: OnlyArgs,
     },
     /// Count calls, waits and agents' times, over intervals, by queue, agent, line or flow.
     Report(ReportArgs),
@@ -111,6 +113,9 @@ enum What {
         /// How often the engine is killed, at random times (0 to 10,000).
         #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = crashes)]
         crashes: u64,
+        /// Fold the log into records, and compare their sums with what was seen. Needs `--crashes 0`.
+        #[arg(long)]
+        records: bool,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -170,6 +175,38 @@ struct TryArgs {
     /// An announcement that is on; may be given again.
     #[arg(long, value_name = "NAME")]
     banner: Vec<String>,
+}
+
+/// Which calls are listed.
+#[derive(clap::Args)]
+struct OnlyArgs {
+    /// Arrived at or after this, such as 2026-03-29 or 2026-03-29T08:30.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Arrived before this.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Time zone whose clocks show these times. Default: UTC.
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Came to this line.
+    #[arg(long, value_name = "NAME")]
+    line: Option<String>,
+    /// Waited in this queue.
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// This agent was rung, talked, or made the call.
+    #[arg(long, value_name = "NUMBER")]
+    agent: Option<u32>,
+    /// Ended so, such as CallerHungUp or "no audio arrived".
+    #[arg(long, value_name = "CAUSE", value_parser = server::calls::filter::cause)]
+    cause: Option<server::calls::filter::Cause>,
+    /// Waited in queues so long or longer.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    min_wait: Option<Duration>,
+    /// Came or went over this trunk.
+    #[arg(long, value_name = "NAME")]
+    trunk: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -413,11 +450,14 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             print!("{}", server::person::erase(&data, &number)?);
             Ok(ExitCode::SUCCESS)
         }
-        What::Calls { call, data, last, json, numbers } => {
+        What::Calls { call, data, last, json, numbers, only } => {
             let text = match call {
                 Some(call) if json => server::calls::told(&data, &call, numbers)?,
                 Some(call) => server::calls::ladder(&data, &call, numbers)?,
-                None => server::calls::list(&data, server::calls::Show { last: last as usize, json, numbers })?,
+                None => {
+                    let (last, filter) = (last as usize, filter(only));
+                    server::calls::list(&data, &server::calls::Show { last, json, numbers, filter })?
+                }
             };
             print!("{text}");
             Ok(ExitCode::SUCCESS)
@@ -435,10 +475,11 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
-        What::Simulate { seed, agents, hours, calls_per_hour, crashes, json } => {
+        What::Simulate { seed, agents, hours, calls_per_hour, crashes, records, json } => {
+            anyhow::ensure!(!records || crashes == 0, "--records compares with what was seen: it needs --crashes 0");
             let day = sim::Options::day(seed, agents as u32, hours);
             let options = sim::Options { calls_per_hour, crashes: crashes as u32, ..day };
-            Ok(if server::simulate::run(options, json)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if server::simulate::run(options, records, json)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         What::Replay { recording, data } => {
             print!("{}", server::record::replay(&recording, data.as_deref())?);
@@ -455,6 +496,11 @@ fn flow(what: FlowWhat) -> anyhow::Result<String> {
             server::flows::try_out(config.as_deref(), &flow, trial)
         }
     }
+}
+
+fn filter(only: OnlyArgs) -> server::calls::filter::Filter {
+    let OnlyArgs { from, to, zone, line, queue, agent, cause, min_wait: least_wait, trunk } = only;
+    server::calls::filter::Filter { from, to, zone, line, queue, agent, cause, least_wait, trunk }
 }
 
 fn report(args: ReportArgs) -> anyhow::Result<String> {

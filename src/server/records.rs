@@ -218,7 +218,8 @@ fn log_of(data: &Path) -> Result<Reader> {
 /// There is no log in `data` ([`NoLog`]), or something cannot be read or written.
 pub fn bring_up(data: &Path) -> Result<()> {
     let log = log_of(data)?;
-    if super::store::in_use(data).is_some() && file(data).exists() {
+    // One that has just started may be about to make them.
+    if super::store::in_use(data).is_some() && schema::open_to_read(data).is_ok_and(|conn| conn.is_some()) {
         return Ok(());
     }
     let mut progress = Progress::new("records: events");
@@ -246,6 +247,16 @@ pub fn present(conn: &Connection) -> Result<(Vec<Interval>, Wall)> {
         open.push(serde_json::from_str(&value?)?);
     }
     Ok((open, Wall(position(conn, "last")?)))
+}
+
+/// The calls that run.
+///
+/// # Errors
+/// They cannot be read.
+pub fn running(conn: &Connection) -> Result<Vec<OpenCall>> {
+    let mut query = conn.prepare("SELECT value FROM state WHERE key LIKE 'call %'")?;
+    let values = query.query_map([], |row| row.get::<_, String>(0))?;
+    values.map(|value| Ok(serde_json::from_str(&value?)?)).collect()
 }
 
 /// `tierline records rebuild`: makes all records anew from the log; says how many rows there are.

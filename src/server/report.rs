@@ -82,12 +82,7 @@ pub fn formula(name: &str) -> Result<Formula, String> {
 pub fn report(data: &Path, asked: &Asked) -> Result<String> {
     records::bring_up(data)?;
     let conn = records::reading(data)?;
-    let zone = config::time_zone(&asked.zone).with_context(|| {
-        format!(
-            "there is no time zone `{}`; allowed: a name of the IANA database such as Europe/Berlin or UTC",
-            asked.zone
-        )
-    })?;
+    let zone = zone(&asked.zone)?;
     let (from, to) = range(&zone, asked, super::clock::wall())?;
     let spans = Spans::new(&zone, (from, to), asked.step).with_context(|| {
         format!("there would be more than {MOST} intervals; name a shorter time or longer intervals")
@@ -192,6 +187,13 @@ fn range(zone: &Zone, asked: &Asked, now: Wall) -> Result<(Wall, Wall)> {
     let from = time(zone, asked.from.as_deref().unwrap_or(&today))?;
     let to = asked.to.as_deref().map_or(Ok(now), |to| time(zone, to))?;
     Ok((from, to))
+}
+
+/// The time zone of this name.
+pub(super) fn zone(name: &str) -> Result<Zone> {
+    config::time_zone(name).with_context(|| {
+        format!("there is no time zone `{name}`; allowed: a name of the IANA database such as Europe/Berlin or UTC")
+    })
 }
 
 /// `2026-03-29`, `2026-03-29T08:30`, or with a blank in place of the T; with a Z at its end it is UTC.

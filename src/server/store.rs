@@ -32,7 +32,7 @@ mod slots;
 mod writer;
 
 pub use person::{ErasedPerson, erase_person};
-pub use reader::{Filter, Reader};
+pub use reader::Reader;
 pub use schema::in_use;
 pub use writer::OnCommit;
 

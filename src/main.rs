@@ -1,7 +1,9 @@
 //! The command line, nothing else.
 
+#[path = "main/values.rs"]
+mod values;
+
 use clap::{Parser, Subcommand};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use tierline::server::flows::Found;
 use tierline::server::phone::ServerName;
 use tierline::server::{self, Outcome};
 use tierline::sim;
+use values::{agents, by, calls, calls_listed, calls_per_hour, crashes, hours, keys, seconds, seed};
 
 /// SIP is many small texts: with this allocator and thin LTO a simulated day takes 51 s in place of 66 s.
 #[global_allocator]
@@ -358,68 +361,6 @@ struct PhoneArgs {
     /// Say `Silent` after so many seconds without audio.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     silence: Option<Duration>,
-}
-
-// What a value may be. A wrong one is told with its unit and range.
-
-fn number(text: &str, range: RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("allowed: {} to {} {unit}", range.start(), range.end()))
-}
-
-fn whole(text: &str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, String> {
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("allowed: a whole number from {} to {} {unit}", range.start(), range.end()))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    number(text, 0.0..=86_400.0, "seconds").map(Duration::from_secs_f64)
-}
-
-fn hours(text: &str) -> Result<f64, String> {
-    number(text, 0.05..=1_000.0, "hours")
-}
-
-fn calls_per_hour(text: &str) -> Result<f64, String> {
-    number(text, 1.0..=1_000_000.0, "calls in an hour")
-}
-
-fn calls(text: &str) -> Result<u64, String> {
-    whole(text, 1..=1_000_000, "calls")
-}
-
-fn calls_listed(text: &str) -> Result<u64, String> {
-    whole(text, 0..=1_000_000, "calls")
-}
-
-fn agents(text: &str) -> Result<u64, String> {
-    whole(text, 1..=10_000, "agents")
-}
-
-fn crashes(text: &str) -> Result<u64, String> {
-    whole(text, 0..=10_000, "times")
-}
-
-fn seed(text: &str) -> Result<u64, String> {
-    whole(text, 0..=u64::MAX, "(any gives a world of its own)")
-}
-
-fn by(text: &str) -> Result<server::report::By, String> {
-    use server::report::By;
-    let known = [("queue", By::Queue), ("agent", By::Agent), ("line", By::Line), ("flow", By::Flow)];
-    let found = known.into_iter().find(|(name, _)| *name == text);
-    found.map(|(_, by)| by).ok_or_else(|| "allowed: queue, agent, line, flow".to_owned())
-}
-
-/// Keys of a telephone; small letters mean the same.
-fn keys(text: &str) -> Result<String, String> {
-    let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma for half a second";
-    let keys = text.to_ascii_uppercase();
-    match keys.chars().find(|key| !matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | ',')) {
-        Some(other) => Err(format!("there is no key `{}`; {allowed}", other.escape_debug())),
-        None if (1..=1000).contains(&keys.len()) => Ok(keys),
-        None => Err(allowed.to_owned()),
-    }
 }
 
 fn main() -> ExitCode {

@@ -72,7 +72,11 @@ impl Crowd {
             let outcome = OfferOutcome::Accepted;
             self.add(at + waits, Some(n), What::OfferEnded { work, reservation, agent, outcome });
             self.state(at + waits, agent, AgentMode::Reserved, AgentMode::Busy);
-            self.add(at + waits, Some(n), What::Established { work, queue, agent, leg: rung, waited: waits });
+            self.add(
+                at + waits,
+                Some(n),
+                What::Established { work, queue, agent, leg: rung, waited: waits, told: None },
+            );
         }
         let cause = Cause::CallerHungUp;
         self.add(end, Some(n), What::ConnectionCleared { leg, party: Party::Caller, cause });

@@ -63,7 +63,7 @@ impl Log {
         self.add(at + s(waits), Some(n), What::OfferEnded { work, reservation, agent, outcome });
         let mut end = at + s(waits);
         if answered {
-            self.add(end, Some(n), What::Established { work, queue, agent, leg: rung, waited: s(waits) });
+            self.add(end, Some(n), What::Established { work, queue, agent, leg: rung, waited: s(waits), told: None });
             end = end + s(10);
         }
         let cause = Cause::CallerHungUp;

@@ -54,6 +54,8 @@ mod rights;
 mod running;
 #[path = "interop/streams.rs"]
 mod streams;
+#[path = "interop/tier0.rs"]
+mod tier0;
 #[path = "interop/trunks.rs"]
 mod trunks;
 #[path = "interop/vanishing.rs"]

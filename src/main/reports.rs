@@ -1,6 +1,6 @@
 //! What `tierline report` and the list of calls take.
 
-use crate::values::{by, seconds};
+use super::values::{by, seconds};
 use std::path::PathBuf;
 use std::time::Duration;
 use tierline::server;

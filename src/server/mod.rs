@@ -15,6 +15,7 @@ mod banner;
 pub mod calls;
 pub mod clock;
 pub mod cti;
+pub mod doctor;
 pub mod driver;
 pub mod flows;
 pub mod healthy;
@@ -26,8 +27,11 @@ pub mod numbers;
 pub mod opening;
 pub mod person;
 pub mod phone;
+pub mod process;
+pub mod pulse;
 pub mod record;
 pub mod records;
+pub mod report;
 pub mod signaling;
 pub mod simulate;
 pub mod speech;
@@ -178,7 +182,7 @@ impl Running {
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let engine = Engine::new(start, config);
-        let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
+        let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
         let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
@@ -195,6 +199,7 @@ impl Running {
             accounts: accounts.accounts.clone(),
             replies: replies.clone(),
             stats: Arc::clone(&stats),
+            pulse: Arc::clone(&pulse),
             record,
         };
         let (drained, when_drained) = channel();
@@ -203,15 +208,19 @@ impl Running {
         let drained = Some(drained);
         let driver =
             Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
-        let (alive, engine_ended) = oneshot::channel();
-        let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
-            driver.run()
-        })?;
+        let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
-        let exporter =
-            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
-        let exporter = exporter.with_ticketing(ticketing.as_ref().map(ticketing::Ticketing::counts));
+        let exporter = numbers::Exporter(numbers::Sources {
+            stats,
+            store: Arc::clone(&store_writer),
+            planes: Arc::clone(&planes),
+            inbox: inbox.clone(),
+            wire,
+            pulse,
+            ticketing: ticketing.as_ref().map(ticketing::Ticketing::counts),
+            data: loaded.server.data.clone(),
+            each_agent: loaded.server.agent_series,
+        });
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let ground = cti::Ground {
@@ -280,6 +289,16 @@ const ENDED: &str = "the engine's thread has ended by itself";
 
 fn post(inbox: &Inbox, message: Message) -> Result<()> {
     inbox.send(message).map_err(|inbox::Ended| anyhow::anyhow!(ENDED))
+}
+
+/// The engine's thread, and what is closed when it ends, however it does.
+fn start_engine(driver: Driver) -> Result<(std::thread::JoinHandle<Result<()>>, oneshot::Receiver<()>)> {
+    let (alive, engine_ended) = oneshot::channel();
+    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+        let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
+        driver.run()
+    })?;
+    Ok((engine, engine_ended))
 }
 
 /// Desktops' door, if there is one.

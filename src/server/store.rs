@@ -24,6 +24,7 @@
 //! Left out: retention of the events themselves (they hold no person), and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod examine;
 mod group;
 mod person;
 mod reader;
@@ -31,12 +32,16 @@ mod schema;
 mod slots;
 mod writer;
 
+pub use examine::{Examined, examine};
 pub use person::{ErasedPerson, erase_person};
-pub use reader::{Filter, Reader};
+pub use reader::Reader;
 pub use schema::in_use;
 pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};
+use crate::server::pulse::bounds;
+use crate::stats::Value;
+use crate::stats::families::LOG_COMMIT_TIME;
 use crate::time::Wall;
 use anyhow::{Context, Result, anyhow};
 use group::Written;
@@ -205,6 +210,11 @@ impl Store {
             lost: self.shared.lost.load(Relaxed),
             committed_seq: self.shared.committed_seq.load(SeqCst),
         }
+    }
+
+    /// How long commits took, for the numbers.
+    pub fn commit_times(&self) -> Value {
+        self.shared.commit_times.value(bounds(LOG_COMMIT_TIME.kind))
     }
 
     /// Writes what waits and stops.

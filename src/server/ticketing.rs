@@ -14,6 +14,7 @@ use crate::config::TicketingSettings;
 use crate::ids::CallId;
 use crate::proto::{self, ticketing_client::TicketingClient};
 use crate::stats::Sample;
+use crate::stats::families as f;
 use crate::ticketing::{Failure, Input, Numbers, Outbox, Output, Request, Response, Settings, log_name};
 use crate::time::Wall;
 use anyhow::{Context, Result};
@@ -247,19 +248,7 @@ impl Line {
     /// # Errors
     /// The address, the token's file or the roots cannot be used.
     pub fn new(settings: &TicketingSettings) -> Result<Line> {
-        let mut endpoint = Endpoint::from_shared(settings.address.clone())?
-            .connect_timeout(settings.timeout)
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_while_idle(true);
-        if settings.address.starts_with("https://") {
-            let mut tls = ClientTlsConfig::new();
-            let roots = match &settings.trust {
-                Some(file) => vec![std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?],
-                None => system_roots(),
-            };
-            tls = tls.ca_certificates(roots.into_iter().map(Certificate::from_pem));
-            endpoint = endpoint.tls_config(tls)?;
-        }
+        let endpoint = endpoint(settings)?;
         let token = settings.token_file.as_deref().map(token).transpose()?;
         let client = TicketingClient::new(endpoint.connect_lazy());
         Ok(Line { client, token, timeout: settings.timeout })
@@ -301,6 +290,32 @@ impl Line {
             Err(_) => Err(Failure::Later),
         }
     }
+}
+
+fn endpoint(settings: &TicketingSettings) -> Result<Endpoint> {
+    let endpoint = Endpoint::from_shared(settings.address.clone())?
+        .connect_timeout(settings.timeout)
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_while_idle(true);
+    if !settings.address.starts_with("https://") {
+        return Ok(endpoint);
+    }
+    let roots = match &settings.trust {
+        Some(file) => vec![std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?],
+        None => system_roots(),
+    };
+    let tls = ClientTlsConfig::new().ca_certificates(roots.into_iter().map(Certificate::from_pem));
+    Ok(endpoint.tls_config(tls)?)
+}
+
+/// Whether the ticketing system is there and takes a connection; nothing is asked of it.
+///
+/// # Errors
+/// Why it is not.
+pub async fn reach(settings: &TicketingSettings) -> Result<()> {
+    Line::new(settings)?; // its token too
+    endpoint(settings)?.connect().await?;
+    Ok(())
 }
 
 /// The proto file says which codes mean "never".
@@ -351,32 +366,14 @@ fn base64(der: &[u8]) -> String {
 
 /// The outbox's numbers under their public names.
 pub fn samples(numbers: &Numbers) -> Vec<Sample> {
-    let counter = |name, help, value| Sample::counter(name, help, &[], value);
     let lag = numbers.oldest.map_or(0, |since| (clock::wall().0 - since.0).max(0));
     vec![
-        counter("tierline_ticketing_answered_total", "Requests that the ticketing system answered.", numbers.answered),
-        counter(
-            "tierline_ticketing_retried_total",
-            "Attempts to reach the ticketing system that failed and are made again.",
-            numbers.failed,
-        ),
-        counter(
-            "tierline_ticketing_refused_total",
-            "Requests that the ticketing system refused for ever.",
-            numbers.refused,
-        ),
-        counter(
-            "tierline_ticketing_pops_expired_total",
-            "Screen-pops that were dropped, because they were too old or their offer was over.",
-            numbers.pops_expired,
-        ),
-        Sample::gauge(
-            "tierline_ticketing_waiting",
-            "Requests to the ticketing system that wait or are under way.",
-            &[],
-            numbers.waiting as f64,
-        ),
-        Sample::gauge("tierline_ticketing_lag_seconds", "Age of the oldest of them.", &[], lag as f64 / 1000.0),
+        f::TICKETING_ANSWERED.count([], numbers.answered),
+        f::TICKETING_RETRIED.count([], numbers.failed),
+        f::TICKETING_REFUSED.count([], numbers.refused),
+        f::TICKETING_EXPIRED.count([], numbers.pops_expired),
+        f::TICKETING_WAITING.count([], numbers.waiting),
+        f::TICKETING_LAG.sample([], lag as f64 / 1000.0),
     ]
 }
 

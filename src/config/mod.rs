@@ -58,6 +58,8 @@ pub struct Needs {
     pub listeners: Vec<SipListener>,
     /// With line and column of `bind`.
     pub http: Option<(SocketAddr, (usize, usize))>,
+    /// The same of desktops, if any may connect.
+    pub grpc: Option<(SocketAddr, (usize, usize))>,
     pub tls: TlsSettings,
     pub password_file: Option<PathBuf>,
 }
@@ -74,8 +76,9 @@ pub struct Refused {
 
 impl Loaded {
     pub fn needs(&self) -> Needs {
-        let ServerSettings { sip, http, http_place, password_file, .. } = self.server.clone();
-        Needs { listeners: sip.listeners, http: Some((http, http_place)), tls: sip.tls, password_file }
+        let ServerSettings { sip, http, http_place, cti, password_file, .. } = self.server.clone();
+        let grpc = cti.map(|cti| (cti.bind, cti.place));
+        Needs { listeners: sip.listeners, http: Some((http, http_place)), grpc, tls: sip.tls, password_file }
     }
 }
 

@@ -340,6 +340,7 @@ impl<'p> Reader<'p> {
         let needs = Needs {
             listeners: sip.listeners.clone(),
             http: http.map(|http| (http, http_place)),
+            grpc: cti.as_ref().map(|cti| (cti.bind, cti.place)),
             tls: sip.tls.clone(),
             password_file: password_file.clone(),
         };

@@ -258,7 +258,7 @@ fn streams_are_limited_and_a_reader_who_sleeps_is_cut() {
     office.sees("ada", "established", 1);
     let file = ground.file("operator.jsonl");
     let path = file.to_string_lossy().into_owned();
-    let mut sloth = ground.run("sloth", &mut office.desk(&office.token("operator"), "sloth", &path));
+    let sloth = ground.run("sloth", &mut office.desk(&office.token("operator"), "sloth", &path));
     sloth.says("sleeps", 20 * SECOND);
     let data: serde_json::Map<String, Value> = (0..64).map(|n| (format!("n{n}"), "x".repeat(1_000).into())).collect();
     let flood = json!({ "attach": { "data": data } }).to_string();

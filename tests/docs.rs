@@ -70,7 +70,7 @@ impl Place {
         match words.as_slice() {
             ["serve"] if self.running.is_empty() => self.start(&words, "Try, in a second"),
             ["serve"] => {} // it is running
-            ["calls" | "banner", ..] if self.running.is_empty() => {
+            ["calls" | "report" | "records" | "banner", ..] if self.running.is_empty() => {
                 self.start(&["serve"], "Try, in a second"); // what needs a server, or its log
                 self.finish(command, &words);
             }
@@ -130,6 +130,11 @@ fn the_planners_guide_can_be_followed() {
 #[test]
 fn the_integrators_guide_can_be_followed() {
     check("docs/integrators.md", 5);
+}
+
+#[test]
+fn the_supervisors_guide_can_be_followed() {
+    check("docs/supervisors.md", 9);
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::ivr::{Flow, PromptText};
 use crate::media::{Terms, TonesHeard};
 pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
+pub use calendar::time_zone;
 pub use cti::{CtiSettings, TicketingSettings};
 pub use passwords::passwords;
 pub use protocol::Protocol;

@@ -29,6 +29,7 @@ pub mod person;
 pub mod phone;
 pub mod record;
 pub mod records;
+pub mod report;
 pub mod signaling;
 pub mod simulate;
 pub mod speech;

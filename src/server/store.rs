@@ -34,7 +34,7 @@ mod writer;
 
 pub use examine::{Examined, examine};
 pub use person::{ErasedPerson, erase_person};
-pub use reader::{Filter, Reader};
+pub use reader::Reader;
 pub use schema::in_use;
 pub use writer::OnCommit;
 

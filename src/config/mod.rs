@@ -61,6 +61,8 @@ pub struct Needs {
     pub http: Option<(SocketAddr, (usize, usize))>,
     /// Where audio comes: the range of ports, and where it is written.
     pub media: Option<(IpAddr, (u16, u16), (usize, usize))>,
+    /// The same of desktops, if any may connect.
+    pub grpc: Option<(SocketAddr, (usize, usize))>,
     pub tls: TlsSettings,
     pub password_file: Option<PathBuf>,
 }
@@ -77,9 +79,10 @@ pub struct Refused {
 
 impl Loaded {
     pub fn needs(&self) -> Needs {
-        let ServerSettings { sip, http, http_place, media, password_file, .. } = self.server.clone();
-        let media = Some((media.bind, media.ports, media.place));
-        Needs { listeners: sip.listeners, http: Some((http, http_place)), media, tls: sip.tls, password_file }
+        let ServerSettings { sip, http, http_place, cti, media, password_file, .. } = self.server.clone();
+        let (media, grpc) = (Some((media.bind, media.ports, media.place)), cti.map(|cti| (cti.bind, cti.place)));
+        let (listeners, http, tls) = (sip.listeners, Some((http, http_place)), sip.tls);
+        Needs { listeners, http, grpc, media, tls, password_file }
     }
 }
 

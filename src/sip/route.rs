@@ -263,8 +263,8 @@ impl Endpoint {
                 let answered = matches!(&outcome, Outcome::Response(_) | Outcome::Timeout { heard: true });
                 self.tell(Event::Probed { id, answered });
             }
-            // A PRACK that fails changes nothing: the INVITE's own end will say what became of it.
-            Purpose::Prack(_) | Purpose::Bye | Purpose::Cancel => {}
+            // A PRACK that fails changes nothing: the INVITE's own end will say what became of it. So with `talk`.
+            Purpose::Prack(_) | Purpose::Talk(_) | Purpose::Bye | Purpose::Cancel => {}
         }
     }
 
@@ -292,7 +292,11 @@ impl Endpoint {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
             },
-            Purpose::Prack(leg) | Purpose::Refresh(leg) | Purpose::Update(leg) | Purpose::Notify(leg) => {
+            Purpose::Prack(leg)
+            | Purpose::Talk(leg)
+            | Purpose::Refresh(leg)
+            | Purpose::Update(leg)
+            | Purpose::Notify(leg) => {
                 let tag = request.headers.to_tag().unwrap_or_default();
                 match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
                     Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),

@@ -32,7 +32,8 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
     assert_eq!(start.wait(15 * SECOND), 2);
     assert!(start.errors().contains("missing.toml"), "{}", start.errors());
 
-    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let grpc = format!("[server.cti]\nbind = \"{}\"\n", ground.address());
+    let server = Server::start(&ground, &Wishes { sip: grpc, ..Wishes::agents(&["ada"]) });
     let mut second = ground.run("second", &mut serve(&server.config, &ground.file("data-2")));
     assert_eq!(second.wait(15 * SECOND), 2);
     let said = second.errors();
@@ -52,8 +53,14 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
     let mut start = ground.run("both", &mut serve(&both, &ground.file("data-4")));
     assert_eq!((start.wait(15 * SECOND), check.status.code()), (2, Some(2)));
     for said in [start.errors(), String::from_utf8_lossy(&check.stderr).into_owned()] {
-        let wanted =
-            ["`calls` is 0", "none: cannot be read", "`bind` is \"x", "cannot listen on udp", "cannot listen on tcp"];
+        let wanted = [
+            "`calls` is 0",
+            "none: cannot be read",
+            "`bind` is \"x",
+            "cannot listen on udp",
+            "cannot listen on tcp",
+            "cannot listen on grpc",
+        ];
         let missing: Vec<_> = wanted.into_iter().filter(|part| !said.contains(part)).collect();
         assert!(missing.is_empty() && !said.contains("listen on http"), "not told: {missing:?}\n{said}");
     }

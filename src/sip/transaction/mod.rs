@@ -47,6 +47,8 @@ pub(super) enum Purpose {
     Refresh(LegId),
     /// What became of the peer's REFER.
     Notify(LegId),
+    /// What tells the phone that rings for this leg to answer.
+    Talk(LegId),
     /// The PRACK of a provisional response to the INVITE of this leg.
     Prack(LegId),
     Bye,

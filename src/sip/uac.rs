@@ -66,6 +66,10 @@ impl Endpoint {
         errand.account = account.map(Box::new);
         errand.pinned = flow.is_some();
         errand.spare = flow.map(|flow| self.lead_to(&mut request, flow)).unwrap_or_default();
+        if let Some((flow, other)) = flow.and_then(|flow| Some((flow, self.wished_way(&uri, flow)?))) {
+            errand.spare.push(flow); // RFC 3263 §4.3: where he cannot be reached so, the way he came is left.
+            return self.dispatch(now, request, Hop::Over(other), errand);
+        }
         let hop = flow.map_or(Hop::Toward(uri, None), Hop::Over);
         self.dispatch(now, request, hop, errand);
     }

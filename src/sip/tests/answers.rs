@@ -361,6 +361,73 @@ fn noise_is_counted_and_never_answered_twice() {
     assert_eq!((stats.stray_acks, raw.endpoint.deadline()), (1, None));
 }
 
+/// RFC 7616 §3.7 and RFC 8760 §2.4: of several challenges the first one that we know is answered, wherever it stands.
+#[test]
+fn of_several_challenges_the_first_that_we_know_is_answered() {
+    const UNKNOWN: &str = "Digest realm=\"carrier\", qop=\"auth\", algorithm=SHA-512-256, nonce=\"n0\", userhash=true";
+    let known = |algorithm| digest::Challenge::new("carrier", "n1", algorithm).to_string();
+    let (md5, sha) = (known(digest::Algorithm::Md5), known(digest::Algorithm::Sha256));
+    let auth_int = md5.replace("\"auth\"", "\"auth-int\"");
+    let rows: &[(&[&str], Option<&str>)] = &[
+        (&[&md5], Some("algorithm=MD5")),
+        (&[UNKNOWN, &md5], Some("algorithm=MD5")),
+        (&[UNKNOWN, "Basic realm=\"carrier\"", &sha, &md5], Some("algorithm=SHA-256")),
+        (&[&auth_int, &sha], Some("algorithm=SHA-256")),
+        (&[UNKNOWN], None),
+        (&["Digest nonsense", &auth_int], None),
+    ];
+    for (challenges, expect) in rows {
+        let mut raw = Raw::new(config(HERE));
+        let leg = raw.endpoint.next_leg();
+        let command = Command::Invite {
+            leg,
+            uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
+            flow: None,
+            from: address("<sip:100@10.0.0.1>"),
+            to: address("<sip:bob@10.0.0.2>"),
+            offer: Some(Body::sdp("v=0")),
+            headers: vec![],
+            account: Some(account("100")),
+        };
+        let invite = requests(&raw.input(Input::Command(command))).remove(0);
+        let mut response = Response::to_request(&invite, 401, Some("one"));
+        challenges.iter().for_each(|value| response.headers.push(Name::WwwAuthenticate, *value));
+        let flow = Flow::udp(0, THERE.parse().unwrap());
+        let outputs = raw.input(Input::Received { flow, bytes: response.to_bytes() });
+        let again = requests(&outputs).into_iter().find(is(Method::Invite));
+        let proof = again.as_ref().and_then(|again| again.headers.get(&Name::Authorization));
+        assert_eq!(proof.is_some(), expect.is_some(), "{challenges:?}");
+        assert!(expect.is_none_or(|part| proof.unwrap().contains(part)), "{challenges:?}: {proof:?}");
+        let failed = outputs.iter().any(|o| matches!(o, Output::Event(Event::Failed { status: 401, .. })));
+        assert_eq!(failed, expect.is_none(), "{challenges:?}");
+    }
+}
+
+/// A phone that answers with an algorithm that we did not offer is asked again, not told that it is broken.
+#[test]
+fn credentials_of_another_kind_are_asked_for_again() {
+    let mut raw = Raw::new(Config { users: ["1001".to_owned()].into(), ..config(HERE) });
+    for (branch, credentials, expect) in [
+        (
+            "a",
+            "Digest username=\"x\", realm=\"test\", uri=\"sip:a\", algorithm=SHA-512-256, nonce=\"n\", response=\"0\", userhash=true",
+            401,
+        ),
+        (
+            "b",
+            "Digest username=\"x\", realm=\"test\", uri=\"sip:a\", nonce=\"n\", qop=auth-int, nc=00000001, cnonce=\"c\", response=\"0\"",
+            401,
+        ),
+        ("c", "Digest username=\"x\"", 400),
+    ] {
+        let fields = format!("To: <sip:1001@10.0.0.1>\nCall-ID: {branch}\nAuthorization: {credentials}\n");
+        let text = ask("REGISTER", branch, &fields, "").replace("Call-ID: c1\n", "");
+        assert_eq!(statuses(&raw.send(&text)), [expect], "{credentials}");
+    }
+    assert_eq!(raw.endpoint.stats().bans, [Bans::default(); 2]);
+    assert_eq!(raw.endpoint.stats().auth_failures.get("wrong"), None);
+}
+
 #[test]
 fn a_carrier_may_ask_for_proof_within_the_call() {
     let mut raw = Raw::new(config(HERE));

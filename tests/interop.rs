@@ -54,8 +54,12 @@ mod rights;
 mod running;
 #[path = "interop/streams.rs"]
 mod streams;
+#[path = "interop/tier0.rs"]
+mod tier0;
 #[path = "interop/trunks.rs"]
 mod trunks;
+#[path = "interop/vanishing.rs"]
+mod vanishing;
 #[path = "interop/wire.rs"]
 mod wire;
 #[path = "interop/zone.rs"]

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Letters and digits that nobody mistakes for one another.
@@ -95,10 +95,19 @@ pub fn completed<'n>(
 pub fn check_mode(file: &Path) -> Result<()> {
     let metadata = fs::metadata(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
     let mode = metadata.permissions().mode();
-    if mode & 0o077 != 0 {
+    // SAFETY: a plain system call.
+    let us = unsafe { libc::geteuid() };
+    if !is_private(mode, metadata.uid(), us) {
         bail!("{} can be read by others (mode {:o}); run `chmod 600` on it", file.display(), mode & 0o777);
     }
     Ok(())
+}
+
+/// Whether a file of this mode and owner is read by its owner only. One that root hands to us through a group is, too:
+/// so Kubernetes (a secret with `fsGroup`) and systemd (a credential) give secrets to who is not root.
+fn is_private(mode: u32, owner: u32, us: u32) -> bool {
+    let handed = owner == 0 && us != 0;
+    mode & if handed { 0o037 } else { 0o077 } == 0
 }
 
 /// Reads a file of lines `user:password`; empty lines and lines that begin with `#` do not count.
@@ -201,6 +210,23 @@ impl Accounts {
 mod tests {
     use super::*;
     use crate::sip::digest::{Challenge, Login, work};
+
+    #[test]
+    fn secrets_are_for_their_owner_or_handed_by_root() {
+        for (mode, owner, us, private) in [
+            (0o600, 1000, 1000, true),
+            (0o400, 1000, 1000, true),
+            (0o640, 1000, 1000, false), // its owner let a group read it
+            (0o604, 1000, 1000, false),
+            (0o440, 0, 65532, true), // Kubernetes: root's, and our group's
+            (0o400, 0, 65532, true),
+            (0o444, 0, 65532, false),
+            (0o460, 0, 65532, false), // the group could change it
+            (0o440, 0, 0, false),     // we are root: then the group are others
+        ] {
+            assert_eq!(is_private(mode | 0o100_000, owner, us), private, "{mode:o} of {owner}, read by {us}");
+        }
+    }
 
     #[test]
     fn unknown_users_cost_the_work_of_known_ones() {

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod cti;
 pub mod driver;
 pub mod flows;
+pub mod healthy;
 pub mod inbox;
 pub mod media;
 pub mod metrics;

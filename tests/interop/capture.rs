@@ -16,6 +16,8 @@ const LEAST: f64 = 0.7;
 const STILL: f64 = 0.03;
 /// Seconds that a stream's time line may differ from the clock's: a busy machine sends late.
 const OFF: f64 = 0.8;
+/// Audio may still be on its way so many seconds after the BYE.
+const AFTER_BYE: f64 = 1.0;
 
 /// One UDP datagram, or what one TCP segment carries: on loopback, each message that is sent is one. `at` in seconds.
 pub struct Datagram {
@@ -44,6 +46,8 @@ pub struct Leg {
     /// What the caller's and the called party's SDP say.
     pub offered: Option<SocketAddr>,
     pub answered_with: Option<SocketAddr>,
+    /// When its first INVITE passed.
+    pub began: f64,
     /// When the first 200 to the INVITE passed.
     pub answered: Option<f64>,
     pub ended: Option<f64>,
@@ -54,6 +58,7 @@ pub struct Leg {
 }
 
 /// A packet of RTP.
+#[derive(Clone)]
 pub struct Rtp {
     pub at: f64,
     pub sequence: u16,
@@ -122,7 +127,7 @@ impl Capture {
             match (known, message.method()) {
                 (Some(leg), _) => leg.see(message),
                 (None, Some("INVITE")) => {
-                    let mut leg = Leg { call_id: id.to_owned(), ..Leg::default() };
+                    let mut leg = Leg { call_id: id.to_owned(), began: message.at, ..Leg::default() };
                     leg.see(message);
                     legs.push(leg);
                 }
@@ -142,6 +147,12 @@ impl Capture {
         let still = self.ticks.between(before.at, after.at.next_up()).windows(2).map(|pair| pair[1].at - pair[0].at);
         let still: f64 = still.filter(|gap| *gap > STILL).sum();
         (waited(after).saturating_sub(waited(before)) as f64 / 1e6).max(still * 1000.0)
+    }
+
+    /// What went from one address to another in the time of one leg: a peer with few ports uses one again.
+    pub fn stream_of(&self, leg: &Leg, from: SocketAddr, to: SocketAddr) -> Stream {
+        let end = leg.ended.map_or(f64::INFINITY, |ended| ended + AFTER_BYE);
+        Stream(self.stream(from, to).between(leg.began, end).to_vec())
     }
 
     pub fn stream(&self, from: SocketAddr, to: SocketAddr) -> &Stream {
@@ -474,4 +485,19 @@ fn a_bad_stream_is_noticed() {
     let heard = Stream((0..100).filter(|number| !(40..45).contains(number)).map(packet).collect());
     assert!(heard.gap_made_after(&said, 0.0, 2.0).0 > 60.0, "what was said is not heard");
     assert!(heard.gap_made_after(&heard, 0.0, 2.0).0 < 21.0, "nothing was said, so nothing was lost");
+}
+
+#[test]
+fn two_calls_over_the_same_ports_are_two_streams() {
+    let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let (us, peer) = (address(40_000), address(10_000));
+    let packet = |at, ssrc| Rtp { at, sequence: 1, timestamp: 0, ssrc, payload_type: 0, payload: Vec::new() };
+    let streams = [((us, peer), Stream(vec![packet(1.0, 7), packet(5.0, 8)]))].into();
+    let capture = Capture { messages: Vec::new(), ticks: Stream(Vec::new()), streams };
+    let leg = |began, ended| Leg { began, ended: Some(ended), ..Leg::default() };
+    for (leg, ssrc) in [(leg(0.5, 2.0), 7), (leg(4.5, 6.0), 8)] {
+        let stream = capture.stream_of(&leg, us, peer);
+        stream.assert_one_line("a peer");
+        assert_eq!(stream.0.iter().map(|packet| packet.ssrc).collect::<Vec<_>>(), [ssrc]);
+    }
 }

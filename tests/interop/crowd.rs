@@ -74,5 +74,5 @@ fn check_caller(capture: &Capture, server: &Server, leg: &Leg, agents: &BTreeMap
     assert!(said >= HEARD, "{}: SIPp said {own} Hz in {said:.1} %", leg.call_id);
     let agent = agents[&(own as u64)];
     assert_talk(capture, server, (leg, agent), own, (agent.talk().0 + ECHO, to));
-    assert_no_gap(capture, &leg.call_id, heard_by(capture, leg, server), (from, agent.talk().0));
+    assert_no_gap(capture, &leg.call_id, &heard_by(capture, leg, server), (from, agent.talk().0));
 }

@@ -97,8 +97,8 @@ fn behind_a_nat_phones_are_reached_and_heard_and_nobody_else_is() {
         let time = talk(caller, agent);
         let (of_caller, of_agent) = (said_by(where_he_is, caller, &server), said_by(&at_home, agent, &server));
         let heard = (heard_by(where_he_is, caller, &server), heard_by(&at_home, agent, &server));
-        hears(where_he_is, "the caller", (heard.0, of_agent), AGENT, time);
-        hears(&at_home, "the agent", (heard.1, of_caller), CALLER, time);
+        hears(where_he_is, "the caller", (&heard.0, &of_agent), AGENT, time);
+        hears(&at_home, "the agent", (&heard.1, &of_caller), CALLER, time);
     }
     let intruded: usize =
         at_office.streams.iter().filter(|((from, _), _)| from.ip() == ELSEWHERE).map(|(_, s)| s.0.len()).sum();
@@ -171,7 +171,7 @@ fn over_a_bad_wire_calls_complete_and_both_sides_hear() {
         ];
         for (who, heard, said, hz) in ways {
             let time = (time.0, time.1 - 0.2); // what is said last does not arrive in time
-            let share = heard.tone_of(said, hz, time.0, time.1);
+            let share = heard.tone_of(&said, hz, time.0, time.1);
             let (gap, _) = heard.longest_gap(time.0, time.1);
             assert!(
                 share >= HEARD_BADLY && gap <= GAP_BADLY,
@@ -186,8 +186,9 @@ fn over_a_bad_wire_calls_complete_and_both_sides_hear() {
 }
 
 /// The stream that a leg's peer hears; what a bad wire makes of it is no unbroken line.
-fn roughly<'c>(capture: &'c Capture, leg: &Leg, server: &Server, calls_us: bool) -> &'c Stream {
+fn roughly(capture: &Capture, leg: &Leg, server: &Server, calls_us: bool) -> Stream {
     let (offered, answered) = leg.audio();
     assert_eq!(leg.sides.expect("an INVITE has two sides").0 != server.sip, calls_us);
-    if calls_us { capture.stream(answered, offered) } else { capture.stream(offered, answered) }
+    let (from, to) = if calls_us { (answered, offered) } else { (offered, answered) };
+    capture.stream_of(leg, from, to)
 }

@@ -20,7 +20,7 @@ fn pair(cause: &str, phase: &str) -> (String, String) {
 }
 
 /// Agent and outcome of every offer of a call.
-fn offers(call: &Value) -> Vec<(u64, String)> {
+pub fn offers(call: &Value) -> Vec<(u64, String)> {
     let offers = call["offers"].as_array().expect("offers").iter();
     offers
         .map(|offer| {
@@ -29,11 +29,11 @@ fn offers(call: &Value) -> Vec<(u64, String)> {
         .collect()
 }
 
-fn is_ringing(server: &Server) -> bool {
+pub fn is_ringing(server: &Server) -> bool {
     server.calls().first().is_some_and(|call| offers(call).iter().any(|(_, outcome)| outcome == "open"))
 }
 
-fn is_talking(server: &Server) -> bool {
+pub fn is_talking(server: &Server) -> bool {
     server.calls().first().is_some_and(|call| {
         call["segments"].as_array().and_then(|segments| segments.last()).is_some_and(|last| !last["agent"].is_null())
     })
@@ -117,7 +117,7 @@ fn who_refuses_or_does_not_answer_is_followed_by_the_next_agent() {
     assert_no_gap(
         &capture,
         "the waiting caller",
-        heard_by(&capture, caller, &server),
+        &heard_by(&capture, caller, &server),
         (caller.talk().0, taker.talk().0),
     );
 }

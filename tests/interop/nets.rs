@@ -175,6 +175,8 @@ fn readdress(packet: &mut [u8], ip: usize, port: usize, (address, number): End) 
 /// A wire between the office, where this thread is, and a home.
 pub struct Wire {
     pub home: Place,
+    /// From then on what is sent vanishes, and nobody is told.
+    cut: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -185,9 +187,15 @@ impl Wire {
         let ends = [office.end(OFFICE), home.end(if nat.is_some() { PRIVATE } else { HOME })];
         office.inside(|| ip(&["addr", "add", &format!("{ELSEWHERE}/24"), "dev", "wire0"]));
         let stop = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || carry(ends, trouble, nat, &until));
-        Wire { home, stop, thread: Some(thread) }
+        let (cut, until) = (Arc::<AtomicBool>::default(), Arc::clone(&stop));
+        let whether = Arc::clone(&cut);
+        let thread = std::thread::spawn(move || carry(ends, trouble, nat, (&until, &whether)));
+        Wire { home, cut, stop, thread: Some(thread) }
+    }
+
+    /// Makes a black hole of it.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
     }
 }
 
@@ -220,7 +228,7 @@ impl PartialOrd for Flying {
 }
 
 /// End 0 is the office's, end 1 the home's.
-fn carry(mut ends: [File; 2], trouble: Trouble, mut nat: Option<Nat>, stop: &AtomicBool) {
+fn carry(mut ends: [File; 2], trouble: Trouble, mut nat: Option<Nat>, (stop, cut): (&AtomicBool, &AtomicBool)) {
     // SAFETY: a plain system call; on Linux it concerns the calling thread only.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -10) };
     let rng = Rng::from_number(trouble.seed);
@@ -241,7 +249,7 @@ fn carry(mut ends: [File; 2], trouble: Trouble, mut nat: Option<Nat>, stop: &Ato
                     Some(nat) => nat.inward(packet, now),
                     None => true,
                 };
-                if passes && !is_lost {
+                if passes && !is_lost && !cut.load(Ordering::Relaxed) {
                     number += 1;
                     let at = now + trouble.delay + Duration::from_micros(off) - trouble.jitter;
                     flying.push(Flying { at, number, to: 1 - from, bytes: packet.to_vec() });

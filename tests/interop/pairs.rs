@@ -225,7 +225,7 @@ fn judge_hold(capture: &Capture, server: &Server, (holder, his): (&Leg, f64), (h
     }
     let heard = heard_by(capture, held, server);
     let quiet = (held_at + 0.1, back_at - 0.1);
-    assert_no_gap(capture, "who is held", heard, quiet);
+    assert_no_gap(capture, "who is held", &heard, quiet);
     let samples = heard.samples(quiet.0, quiet.1);
     assert_sounds(&samples, &[&music_from(&samples)]);
     assert!(heard.tone(his, quiet.0, quiet.1) < 5.0, "who is held hears the one who holds him");

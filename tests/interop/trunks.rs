@@ -79,7 +79,7 @@ fn a_transfer_leaves_by_the_second_carrier_when_the_first_is_overloaded() {
     let talk = (second_leg.talk().0, caller.talk().1);
     assert!(talk.1 - talk.0 > 2.0, "they talked for {:.1} s only", talk.1 - talk.0);
     let to_caller = heard_by(&capture, caller, &server);
-    assert_no_gap(&capture, "the caller", to_caller, (caller.talk().0, talk.0));
+    assert_no_gap(&capture, "the caller", &to_caller, (caller.talk().0, talk.0));
     assert_talk(&capture, &server, (caller, second_leg), 700.0, talk);
     assert_talk(&capture, &server, (second_leg, caller), 600.0, second_leg.talk());
 }

@@ -48,7 +48,8 @@ impl Datagrams {
         });
         let (count, none) = (BATCH as libc::c_uint, std::ptr::null_mut());
         // SAFETY: each header points to a name and to one room of `SIZE` bytes of its own, and all live through the call.
-        let read = unsafe { libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT, none) };
+        let read =
+            unsafe { libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, none) };
         let read = super::checked(read)? as usize;
         for (length, header) in self.lengths.iter_mut().zip(&headers) {
             *length = header.msg_len as usize;

@@ -1,0 +1,264 @@
+//! What is under `deploy/` is read by the programs that it is for, or by their linters; the image is built and run.
+//!
+//! The image's first stage needs another registry's image of Rust, so the test builds the program itself, for the same
+//! target, and gives it to the second stage in the first one's place.
+
+#![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
+
+use serde_json::Value;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// What Alpine's Rust builds for, too.
+const STATIC: &str = "x86_64-unknown-linux-musl";
+/// How much of a service a systemd unit may expose, in tenths; 0 is nothing, 100 all.
+const EXPOSURE: &str = "--threshold=15";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A linter that `tests/install.sh` has put into a Python of the tests' own.
+fn linter(name: &str) -> Command {
+    let path = root().join("target/deploy/python/bin").join(name);
+    assert!(path.exists(), "there is no {}: make tools", path.display());
+    Command::new(path)
+}
+
+/// What a program says that must succeed.
+fn said(command: &mut Command) -> String {
+    let shown = format!("{command:?}");
+    let Output { status, stdout, stderr } =
+        command.current_dir(root()).output().unwrap_or_else(|why| panic!("{shown}: {why}: make tools"));
+    let said = [stdout.as_slice(), stderr.as_slice()].map(String::from_utf8_lossy).concat();
+    assert!(status.success(), "{shown} fails:\n{said}");
+    said
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
+}
+
+/// The seconds behind `key` in a file.
+fn seconds(path: &str, key: &str) -> u64 {
+    let text = text(path);
+    let value = text.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap_or_else(|| panic!("{key}: {path}"));
+    let value = value.trim_matches(|c: char| !c.is_ascii_digit());
+    value.parse().unwrap_or_else(|_| panic!("{path}: {key}{value}"))
+}
+
+#[test]
+fn container_files_are_clean() {
+    said(linter("hadolint").args(["--failure-threshold", "style", "deploy/Containerfile"]));
+    said(linter("hadolint").args(["--failure-threshold", "style", "deploy/kubernetes/Containerfile"]));
+}
+
+#[test]
+fn yaml_is_clean() {
+    said(linter("yamllint").args(["-s", "-c", "deploy/.yamllint", "deploy/compose.yaml", "deploy/kubernetes"]));
+}
+
+#[test]
+fn manifests_are_what_kubernetes_takes() {
+    let told = said(linter("kubernetes-validate").args(["--strict", "deploy/kubernetes/tierline.yaml"]));
+    for resource in ["serviceaccount", "statefulset", "service"] {
+        assert!(told.contains(&format!("passed for resource {resource}/tierline")), "{told}");
+    }
+}
+
+#[test]
+fn compose_takes_its_file() {
+    said(Command::new("docker-compose").args(["-f", "deploy/compose.yaml", "config", "--quiet"]));
+}
+
+/// A unit must name a program that is there; ours is not installed where it is tested.
+fn unit() -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("units");
+    fs::create_dir_all(&dir).expect("a folder for the unit");
+    let unit = text("deploy/systemd/tierline.service");
+    assert!(unit.contains("ExecStart=/usr/bin/tierline serve "));
+    let unit = unit.replace("=/usr/bin/tierline ", concat!("=", env!("CARGO_BIN_EXE_tierline"), " "));
+    fs::write(dir.join("tierline.service"), unit).expect("the unit");
+    dir.join("tierline.service")
+}
+
+#[test]
+fn systemd_takes_the_unit_and_finds_it_tight() {
+    let unit = unit();
+    let told = said(Command::new("systemd-analyze").arg("verify").arg(&unit));
+    assert!(!told.contains("tierline.service"), "{told}");
+    said(Command::new("systemd-analyze").args(["security", "--no-pager", "--offline=true", EXPOSURE]).arg(&unit));
+    let users = root().join("deploy/systemd/tierline.sysusers");
+    said(Command::new("systemd-sysusers").arg("--dry-run").arg(users));
+}
+
+#[test]
+fn whoever_stops_it_waits_for_the_drain() {
+    assert!(text("deploy/tierline.toml").contains("drain = \"5m\""));
+    for (path, key) in [
+        ("deploy/compose.yaml", "stop_grace_period: "),
+        ("deploy/systemd/tierline.service", "TimeoutStopSec="),
+        ("deploy/kubernetes/tierline.yaml", "terminationGracePeriodSeconds: "),
+    ] {
+        // The engine's own limit, and seconds for the last BYEs and the log.
+        assert!(seconds(path, key) >= 300 + 10, "{path}");
+    }
+}
+
+/// Images in a storage of the test's own.
+struct Images(PathBuf);
+
+impl Images {
+    fn new() -> Images {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+        Images(dir)
+    }
+
+    fn buildah(&self, command: &str) -> Command {
+        let mut buildah = Command::new("buildah");
+        buildah.args(["--storage-driver", "vfs"]).arg("--root").arg(self.0.join("root"));
+        buildah.arg("--runroot").arg(self.0.join("run")).arg(command);
+        buildah
+    }
+
+    /// Builds by a file of ours; `from` stands in for its stage `build`.
+    fn build(&self, tag: &str, file: &str, from: Option<&Path>) {
+        let mut build = self.buildah("build");
+        build.args(["--isolation", "chroot", "--format", "docker", "--pull-never", "-t", tag, "-f", file]);
+        if let Some(from) = from {
+            build.arg(format!("--build-context=build={}", from.display()));
+        }
+        said(build.arg("."));
+    }
+}
+
+/// The program for the image, in a folder like the first stage's.
+fn built() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--locked", "--bin", "tierline", "--target", STATIC]);
+    // As somebody would who types it: what the outer cargo has set for this test would make some crates anew.
+    let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO"));
+    ours.filter(|(name, _)| name != "CARGO_HOME").for_each(|(name, _)| _ = cargo.env_remove(name));
+    said(&mut cargo);
+    let program = root().join("target").join(STATIC).join("debug/tierline");
+    let stage = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stage");
+    _ = fs::remove_dir_all(&stage);
+    fs::create_dir_all(stage.join("out/tierline-data")).expect("a folder like the stage's");
+    fs::create_dir_all(stage.join("etc/ssl/certs")).expect("a folder like the stage's");
+    fs::copy(program, stage.join("out/tierline")).expect("the program");
+    let roots = "etc/ssl/certs/ca-certificates.crt";
+    fs::copy(Path::new("/").join(roots), stage.join(roots)).expect("the system's roots: make tools");
+    stage
+}
+
+/// An image's files in a folder, and how it wants to be run.
+struct Unpacked<'i> {
+    images: &'i Images,
+    container: String,
+    root: PathBuf,
+    config: Value,
+}
+
+impl<'i> Unpacked<'i> {
+    fn new(images: &'i Images, tag: &str) -> Unpacked<'i> {
+        let container = said(images.buildah("from").args(["--pull-never", tag])).trim().to_owned();
+        let root = said(images.buildah("mount").arg(&container)).trim().into();
+        let told = said(images.buildah("inspect").args(["--type", "image", tag]));
+        let told: Value = serde_json::from_str(&told).expect("buildah tells in JSON");
+        Unpacked { images, container, root, config: told["Docker"]["config"].clone() }
+    }
+
+    fn words(&self, key: &str) -> Vec<String> {
+        let words = self.config[key].as_array().unwrap_or_else(|| panic!("no {key} in {}", self.config));
+        words.iter().map(|word| word.as_str().expect("a word").to_owned()).collect()
+    }
+
+    /// Runs `words` in the image: its files, its user, its folder, nothing else.
+    fn command(&self, words: &[String]) -> Command {
+        let user = self.config["User"].as_str().expect("a user");
+        let (uid, gid) = user.split_once(':').expect("a user and his group, as numbers");
+        let (uid, gid): (u32, u32) = (uid.parse().expect("a number"), gid.parse().expect("a number"));
+        assert!(uid != 0 && gid != 0, "it runs as root");
+        let folder = self.config["WorkingDir"].as_str().expect("a folder").to_owned();
+        let root = std::ffi::CString::new(self.root.to_str().expect("text")).expect("a path");
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env_clear();
+        let enter = move || {
+            // SAFETY: system calls that touch no memory but the path, which the closure owns.
+            let entered = unsafe {
+                libc::chroot(root.as_ptr()) == 0
+                    && libc::setgroups(0, std::ptr::null()) == 0
+                    && libc::setgid(gid) == 0
+                    && libc::setuid(uid) == 0
+            };
+            if entered { std::env::set_current_dir(&folder) } else { Err(std::io::Error::last_os_error()) }
+        };
+        // SAFETY: between fork and exec the closure only makes system calls.
+        unsafe { command.pre_exec(enter) };
+        command
+    }
+}
+
+impl Drop for Unpacked<'_> {
+    fn drop(&mut self) {
+        _ = self.images.buildah("rm").arg(&self.container).output();
+    }
+}
+
+/// Ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_image_serves_tells_its_health_and_drains() {
+    let images = Images::new();
+    images.build("localhost/tierline:0.1.0", "deploy/Containerfile", Some(&built()));
+    images.build("localhost/center:1", "deploy/kubernetes/Containerfile", None);
+    let image = Unpacked::new(&images, "localhost/center:1");
+    assert!(image.root.join("etc/tierline/ivr-flows/support.toml").exists());
+    // The runtime's gift.
+    fs::write(image.root.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").expect("a file");
+    // SAFETY: a plain system call; it concerns this thread and what it starts.
+    let alone = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    assert_eq!(alone, 0, "a network of one's own needs root: {}", std::io::Error::last_os_error());
+    assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip`: make tools").success());
+
+    let health = image.config["Healthcheck"]["Test"].as_array().expect("a health check");
+    assert_eq!(health[0], "CMD");
+    let health: Vec<String> = health[1..].iter().map(|word| word.as_str().expect("a word").to_owned()).collect();
+    let ask = |more: &[&str]| {
+        let words: Vec<String> = health.iter().cloned().chain(more.iter().map(|word| (*word).to_owned())).collect();
+        image.command(&words).output().expect("the health check runs")
+    };
+    assert_eq!(ask(&[]).status.code(), Some(1), "nothing serves yet");
+    let words = [image.words("Entrypoint"), image.words("Cmd")].concat();
+    let (out, err) = (image.root.with_extension("out"), image.root.with_extension("err"));
+    let outlet = |path: &Path| fs::File::create(path).expect("a file for what it says");
+    let mut serve = image.command(&words);
+    let mut serving =
+        Running(serve.stdin(Stdio::null()).stdout(outlet(&out)).stderr(outlet(&err)).spawn().expect("it starts"));
+    let errors = || fs::read_to_string(&err).unwrap_or_default();
+    let begun = Instant::now();
+    while !ask(&["--ready"]).status.success() {
+        assert!(serving.0.try_wait().expect("a child").is_none(), "it ended: {}", errors());
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is never ready: {}", errors());
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert_eq!(String::from_utf8_lossy(&ask(&[]).stdout), "ok\n");
+    assert!(image.root.join("var/lib/tierline/data/events.db").exists(), "its log is in the volume");
+
+    // SAFETY: the process is our child and not yet waited for.
+    unsafe { libc::kill(i32::try_from(serving.0.id()).expect("a process number"), libc::SIGTERM) };
+    let ended = serving.0.wait().expect("a child");
+    assert!(ended.success(), "{ended}: {}", errors());
+    assert!(errors().trim_end().ends_with("stopped"), "{}", errors());
+}

@@ -161,7 +161,8 @@ fn a_call_that_a_carrier_brings_is_heard_by_an_agent_with_baresip() {
     let capture = ground.capture();
     let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
     agent.wait_registered();
-    let caller = Sipp { number: DIRECT, from: "030555", at: Some(port), seconds: 6.0, says: 600.0, ..Sipp::default() };
+    let caller =
+        Sipp { number: DIRECT, from: "0305551234", at: Some(port), seconds: 6.0, says: 600.0, ..Sipp::default() };
     let mut caller = caller.start(&ground, &server);
     assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
     assert_hung_up(&server);
@@ -172,7 +173,7 @@ fn a_call_that_a_carrier_brings_is_heard_by_an_agent_with_baresip() {
     let legs = capture.legs();
     assert_eq!(legs.len(), 2, "{legs:?}");
     let (caller, agent) = (&legs[0], &legs[1]);
-    assert_eq!(agent.from, "+4930555", "the agent sees the number in the form of E.164");
+    assert_eq!(agent.from, "+49305551234", "the agent sees the number in the form of E.164");
     assert_talk(&capture, &server, (caller, agent), 1000.0, (agent.talk().0, caller.talk().1));
     assert_talk(&capture, &server, (agent, caller), 600.0, agent.talk());
 }

@@ -470,3 +470,106 @@ fn a_carrier_may_ask_for_proof_within_the_call() {
     let outputs = ask(&mut raw, &bye, 401, false);
     assert!(requests(&outputs)[0].headers.has(&Name::Authorization), "the BYE is proven as well");
 }
+
+fn call_bob(raw: &mut Raw) -> Request {
+    let leg = raw.endpoint.next_leg();
+    let command = Command::Invite {
+        leg,
+        uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
+        flow: None,
+        from: address("<sip:100@10.0.0.1>"),
+        to: address("<sip:bob@10.0.0.2>"),
+        offer: Some(Body::sdp("v=0")),
+        headers: vec![],
+        account: Some(account("100")),
+    };
+    requests(&raw.input(Input::Command(command))).remove(0)
+}
+
+/// RFC 3261 §17.1.3: the method in CSeq must be the request's; the branch alone is not enough.
+#[test]
+fn a_response_of_another_method_is_nobody_s() {
+    let mut raw = Raw::new(config(HERE));
+    let invite = call_bob(&mut raw);
+    let mut response = Response::to_request(&invite, 200, Some("x"));
+    response.headers.set(Name::CSeq, "1 OPTIONS");
+    let flow = Flow::udp(0, THERE.parse().unwrap());
+    assert_eq!(raw.input(Input::Received { flow, bytes: response.to_bytes() }), []);
+    assert_eq!(raw.endpoint.stats().stray_responses, 1);
+}
+
+/// RFC 3261 §22.1: the ACK of a 2xx carries the credentials of its INVITE.
+#[test]
+fn an_ack_carries_the_credentials_of_its_invite() {
+    for (status, asks, answers) in
+        [(401, Name::WwwAuthenticate, Name::Authorization), (407, Name::ProxyAuthenticate, Name::ProxyAuthorization)]
+    {
+        let mut raw = Raw::new(config(HERE));
+        let invite = call_bob(&mut raw);
+        let mut refusal = Response::to_request(&invite, status, Some("x"));
+        refusal.headers.push(asks, digest::Challenge::new("carrier", "n", digest::Algorithm::Md5).to_string());
+        let flow = Flow::udp(0, THERE.parse().unwrap());
+        let outputs = raw.input(Input::Received { flow, bytes: refusal.to_bytes() });
+        let second = requests(&outputs).into_iter().find(is(Method::Invite)).expect("a second try");
+        let acks = requests(&reply(&mut raw, &second, 200, "one"));
+        let ack = acks.into_iter().find(is(Method::Ack)).expect("an ACK");
+        assert_eq!(ack.headers.get(&answers), second.headers.get(&answers));
+        assert!(ack.headers.has(&answers));
+    }
+}
+
+/// RFC 3261 §12.1.1: the 2xx repeats the Record-Route fields as they came.
+#[test]
+fn the_2xx_repeats_the_route_that_was_recorded() {
+    let mut raw = Raw::new(config(HERE));
+    let routes = ["<sip:p2@10.0.0.9;lr>", "<sip:p1@10.0.0.8;lr>"];
+    let fields = format!("Record-Route: {}\nRecord-Route: {}\n{SDP}", routes[0], routes[1]);
+    let outputs = raw.send(&ask("INVITE", "rr", &fields, "offer"));
+    let leg = outputs.iter().find_map(|output| match output {
+        Output::Event(Event::Invited { leg, .. }) => Some(*leg),
+        _ => None,
+    });
+    let leg = leg.expect("a call");
+    let answer = Command::Answer { leg, body: Body::sdp("answer") };
+    let response = responses(&raw.input(Input::Command(answer))).pop().expect("a 200");
+    assert_eq!(response.headers.all(&Name::RecordRoute).collect::<Vec<_>>(), routes);
+}
+
+/// RFC 3891 §3: a peer without a tag is named by `0`; and whoever is being hung up on is replaced no more.
+#[test]
+fn replaces_of_a_peer_without_tag_and_of_a_call_that_is_ending() {
+    for (has_tag, from_tag, leaves, expect) in [
+        (true, "b1", false, None),
+        (false, "0", false, None),
+        (true, "0", false, Some(481)),
+        (true, "b1", true, Some(603)),
+    ] {
+        let mut raw = Raw::new(config(HERE));
+        let first = ask("INVITE", "one", SDP, "offer");
+        let outputs = raw.send(&if has_tag { first } else { first.replace(";tag=b1", "") });
+        let leg = outputs.iter().find_map(|output| match output {
+            Output::Event(Event::Invited { leg, .. }) => Some(*leg),
+            _ => None,
+        });
+        let leg = leg.expect("a call");
+        let answer = Command::Answer { leg, body: Body::sdp("answer") };
+        let response = responses(&raw.input(Input::Command(answer))).pop().expect("a 200");
+        let tag = response.headers.to_tag().expect("our tag").to_owned();
+        if leaves {
+            raw.input(Input::Command(Command::HangUp { leg, reason: None }));
+        }
+        let fields = format!("Replaces: c1;to-tag={tag};from-tag={from_tag}\nRequire: replaces\n{SDP}");
+        let second = ask("INVITE", "two", &fields, "offer").replace("Call-ID: c1", "Call-ID: c2");
+        let outputs = raw.send(&second);
+        let replaced = outputs.iter().find_map(|output| match output {
+            Output::Event(Event::Invited { replaces, .. }) => *replaces,
+            _ => None,
+        });
+        assert_eq!(replaced, Some(leg).filter(|_| expect.is_none()), "{has_tag} {from_tag} {leaves}");
+        assert_eq!(
+            statuses(&outputs).into_iter().find(|status| *status >= 300),
+            expect,
+            "{has_tag} {from_tag} {leaves}"
+        );
+    }
+}

@@ -71,8 +71,17 @@ pub enum What {
     Delivered { work: WorkId, reservation: ReservationId, agent: AgentId, leg: LegId, why: String },
     /// The offer of one agent is over; exactly one for each `Delivered`.
     OfferEnded { work: WorkId, reservation: ReservationId, agent: AgentId, outcome: OfferOutcome },
-    /// Caller and agent talk (CSTA Established). `waited` is from `Queued` to now.
-    Established { work: WorkId, queue: QueueId, agent: AgentId, leg: LegId, waited: Duration },
+    /// Caller and agent talk (CSTA Established). `waited` is from `Queued` to now. `told`: what the flow first said that
+    /// this would be, if it said so.
+    Established {
+        work: WorkId,
+        queue: QueueId,
+        agent: AgentId,
+        leg: LegId,
+        waited: Duration,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<Duration>,
+    },
     /// The agent sent the caller on (CSTA Transferred): the agent's part of the call is over, another one may begin.
     Transferred { agent: AgentId, to: TransferTo },
     /// The agent noted something with the call. A name that comes again replaces its value. May come after the

@@ -64,6 +64,8 @@ enum What {
     Phone(PhoneArgs),
     /// A desktop on the command line: what happens is printed, what is typed is asked. `help` says what.
     Agent(AgentArgs),
+    /// Switch an announcement of flows on or off in a running server, at once and over restarts.
+    Banner(BannerArgs),
     /// A small ticketing system to try things with: tickets, screen-pops and histories in SQLite.
     Ticketing {
         /// Where it listens for gRPC.
@@ -211,14 +213,12 @@ enum PersonWhat {
     },
 }
 
+/// Where to ask over gRPC, and as whom.
 #[derive(clap::Args)]
-struct AgentArgs {
+struct Grpc {
     /// Where the server listens for gRPC.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     server: String,
-    /// Who: an agent's user.
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
     /// The token. Default: looked up in the data directory of a server on this machine.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
@@ -228,6 +228,34 @@ struct AgentArgs {
     /// For https: a PEM file of the roots to trust.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct BannerArgs {
+    #[arg(value_enum)]
+    state: Switch,
+    /// The announcement: [banner.NAME] of the configuration.
+    name: String,
+    /// Who: an operator of `[server.cti]`.
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    user: String,
+    #[command(flatten)]
+    grpc: Grpc,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(clap::Args)]
+struct AgentArgs {
+    /// Who: an agent's user.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    #[command(flatten)]
+    grpc: Grpc,
     /// Ask this, as it would be typed, then the next, and end. Exit code 1 if something was refused.
     #[arg(long = "do", value_name = "LINE")]
     asks: Vec<String>,
@@ -368,6 +396,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         }
         What::Phone(args) => phone(args),
         What::Agent(args) => agent(args),
+        What::Banner(args) => banner(args),
         What::Ticketing { listen, data } => {
             server::ticketing::example::serve(listen, &data)?;
             Ok(ExitCode::SUCCESS)
@@ -416,19 +445,29 @@ fn flow(what: FlowWhat) -> anyhow::Result<String> {
     }
 }
 
-fn agent(args: AgentArgs) -> anyhow::Result<ExitCode> {
-    let token = match (args.token, &args.user) {
+fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Settings> {
+    let Grpc { server, token, data, trust } = grpc;
+    let token = match (token, user) {
         (Some(token), _) => token,
         (None, None) => anyhow::bail!("say who: --user NAME, or --token TOKEN"),
         (None, Some(user)) => {
-            let file = server::cti::tokens::default_file(&args.data);
+            let file = server::cti::tokens::default_file(&data);
             let token = server::accounts::read(&file)?.get(user).cloned();
             token.ok_or_else(|| anyhow::anyhow!("{} has no token of `{user}`", file.display()))?
         }
     };
-    let AgentArgs { server, trust, asks, json, .. } = args;
-    let settings = server::agent::Settings { server, token, trust, asks, json };
+    Ok(server::agent::Settings { server, token, trust, asks: Vec::new(), json: false })
+}
+
+fn agent(AgentArgs { user, grpc: way, asks, json }: AgentArgs) -> anyhow::Result<ExitCode> {
+    let settings = server::agent::Settings { asks, json, ..grpc(way, user.as_deref())? };
     Ok(if server::agent::run(settings)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn banner(BannerArgs { state, name, user, grpc: way }: BannerArgs) -> anyhow::Result<ExitCode> {
+    let state = if state == Switch::On { "on" } else { "off" };
+    let done = server::agent::once(&grpc(way, Some(&user))?, &format!("banner {state} {name}"))?;
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {

@@ -57,6 +57,11 @@ struct QueueNumbers {
     diverted: BTreeMap<DivertReason, u64>,
     waits_answered: Times,
     waits_abandoned: Times,
+    /// How much longer, and shorter, answered waits were than the flow had said.
+    #[serde(default)]
+    longer: Times,
+    #[serde(default)]
+    shorter: Times,
     talks: u64,
     talk: Duration,
 }
@@ -173,9 +178,10 @@ impl Stats {
                 *self.offers.entry(*outcome).or_default() += 1;
                 self.with(call, |c| c.ringing = c.ringing.saturating_sub(1));
             }
-            What::Established { work, queue, leg, waited, .. } => {
+            What::Established { work, queue, leg, waited, told, .. } => {
                 let talk = Talk { leg: *leg, queue: queue.clone(), since: at };
                 self.established(call, *work, talk, *waited);
+                told.iter().for_each(|told| self.queue(queue).foretold(*told, *waited));
             }
             What::Diverted { work, why, .. } => self.diverted(call, *work, *why),
             What::ConnectionCleared { party: Party::Caller, cause, .. } => self.caller_gone(call, at, *cause),
@@ -258,6 +264,14 @@ impl Stats {
 }
 
 impl QueueNumbers {
+    /// The flow had said how long the wait would be.
+    fn foretold(&mut self, told: Duration, waited: Duration) {
+        match waited.checked_sub(told) {
+            Some(longer) => self.longer.add(longer),
+            None => self.shorter.add(told - waited),
+        }
+    }
+
     /// The call ended while it waited.
     fn given_up(&mut self, waited: Duration, cause: Cause) {
         // A caller whose phone or network died is a caller who is gone; everything else was our doing.

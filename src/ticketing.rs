@@ -6,9 +6,10 @@
 //! **In order per call.** A call's requests form a line; the next is sent when the one before has been answered, has
 //! expired or was refused for ever. Calls do not wait for each other, but for [`Settings::parallel`].
 //!
-//! **Once.** Each request that changes something has a key made of ids in the log. After a kill the same events make the
-//! same requests with the same keys; those that were answered are left out ([`Output::Done`] is written down), and the
-//! one that was under way comes again: the ticketing system knows it by its key.
+//! **Once.** Each request that changes something has a key made of the log's own id and of ids in it. After a kill the same
+//! events make the same requests with the same keys; those that were answered are left out ([`Output::Done`] is written
+//! down), and the one that was under way comes again: the ticketing system knows it by its key. What was done of a call is
+//! remembered until a restart reads nothing of that call any more ([`Output::Forget`]).
 //!
 //! **Nothing waits for it.** The engine knows nothing of it. While much waits here nothing more is read
 //! ([`Outbox::wants_more`]): the log keeps it. A screen-pop whose offer is over, or that is too old, is dropped and
@@ -49,6 +50,8 @@ pub struct Settings {
 pub enum Input {
     /// The next event of the log, with its texts.
     Event(Box<Event>),
+    /// There is no further event at present.
+    AllRead,
     /// The answer to `Send`.
     Answered { call: CallId, result: Result<Response, Failure> },
     /// `deadline()` has come.
@@ -70,7 +73,7 @@ pub enum Output {
     Send { call: CallId, request: Request },
     /// To be written down: the request with this key needs no more. `result` is what a restart must know of it.
     Done { call: CallId, key: String, result: String },
-    /// To be written down: nothing of this call is needed any more.
+    /// To be written down: nothing of this call is needed any more, and nothing of it is read again.
     Forget { call: CallId },
 }
 
@@ -86,11 +89,15 @@ pub struct Numbers {
     pub pops_expired: u64,
     /// Requests that wait or are under way.
     pub waiting: u64,
+    /// Since when the oldest of them does.
+    pub oldest: Option<Wall>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Outbox {
     settings: Settings,
+    /// What the log is called in keys.
+    log: String,
     view: View,
     cases: BTreeMap<CallId, Case>,
     /// Calls that have requests and none under way, by when the next is to be tried.
@@ -100,21 +107,28 @@ pub struct Outbox {
     done: BTreeMap<String, String>,
     /// The next event's number at least.
     next: u64,
+    /// When the last event happened that was read; none when all has been.
+    reading: Option<Wall>,
+    /// Calls that are over and said, by their last events' numbers.
+    over: BTreeSet<(u64, CallId)>,
     outputs: VecDeque<Output>,
     numbers: Numbers,
 }
 
 impl Outbox {
-    /// `done`: what was written down. Events must come from [`Outbox::low`] of the run before.
-    pub fn new(settings: Settings, done: BTreeMap<String, String>, low: u64) -> Outbox {
+    /// `log`: the log's own id. `done`: what was written down. Events must come from [`Outbox::low`] of the run before.
+    pub fn new(settings: Settings, log: u64, done: BTreeMap<String, String>, low: u64) -> Outbox {
         Outbox {
             settings,
+            log: log_name(log),
             view: View::default(),
             cases: BTreeMap::new(),
             line: BTreeSet::new(),
             under_way: 0,
             done,
             next: low,
+            reading: None,
+            over: BTreeSet::new(),
             outputs: VecDeque::new(),
             numbers: Numbers::default(),
         }
@@ -123,6 +137,7 @@ impl Outbox {
     pub fn handle(&mut self, now: Wall, input: Input) {
         match input {
             Input::Event(event) => self.happened(&event),
+            Input::AllRead => self.reading = None,
             Input::Answered { call, result } => self.answered(now, call, result),
             Input::Timeout => {}
         }
@@ -137,6 +152,8 @@ impl Outbox {
     pub fn deadline(&self) -> Option<Wall> {
         let next = self.line.first().filter(|_| self.under_way < self.settings.parallel).map(|(at, _)| *at);
         let over = self.cases.values().filter(|case| case.jobs.is_empty()).filter_map(|case| case.keep_until).min();
+        // While events are being read, time is theirs.
+        let over = over.filter(|_| self.reading.is_none());
         next.into_iter().chain(over).min()
     }
 
@@ -150,11 +167,12 @@ impl Outbox {
     }
 
     pub fn numbers(&self) -> Numbers {
-        self.numbers
+        let oldest = self.cases.values().filter_map(|case| case.jobs.front()).map(|job| job.at).min();
+        Numbers { oldest, ..self.numbers }
     }
 
     fn happened(&mut self, event: &Event) {
-        self.next = event.seq + 1;
+        (self.next, self.reading) = (event.seq + 1, Some(event.at));
         if let (Some(call), What::CallArrived { line: Some(_), .. }) = (event.call, &event.what) {
             self.cases.insert(call, Case::new(event.seq));
         }
@@ -167,6 +185,7 @@ impl Outbox {
         if let Some(row) = last.as_ref().or(self.view.calls.get(&call)) {
             case.row = row.clone();
         }
+        case.last_seq = event.seq;
         case.note_late(event);
         let requests = self.requests(call, event);
         requests.into_iter().for_each(|job| self.add(call, job));
@@ -178,16 +197,19 @@ impl Outbox {
     /// What is to be told because of `event`.
     fn requests(&mut self, call: CallId, event: &Event) -> Vec<Job> {
         let case = self.cases.get_mut(&call).expect("the case that has just been looked up");
+        let log = self.log.clone();
         let follow =
-            |what| vec![Job::new(format!("follow-{}", event.seq), event.at, Request::follow(call, event, what))];
+            |what| vec![Job::new(event.at, Request::follow(format!("{log}-follow-{}", event.seq), call, event, what))];
         use proto::follow_call_request::What as Follow;
         match &event.what {
             What::CallArrived { .. } => {
-                let job = Job::new(format!("find-{call}"), event.at, case.find(call));
+                let job = Job::new(event.at, case.find(call));
                 vec![Job { expires: Some(event.at + FIND), ..job }]
             }
             What::Delivered { reservation, agent, .. } => {
-                let job = Job::new(format!("pop-{reservation}"), event.at, case.pop(call, event, *reservation, *agent));
+                let mut pop = case.pop(call, event, *reservation, *agent);
+                pop.key = format!("{log}-pop-{reservation}");
+                let job = Job::new(event.at, Request::Pop(pop));
                 vec![Job { expires: Some(event.at + self.settings.pop_expires), offer: Some(*reservation), ..job }]
             }
             What::OfferEnded { reservation, outcome, .. } if *outcome != OfferOutcome::Accepted => {
@@ -236,12 +258,12 @@ impl Outbox {
         if std::mem::replace(&mut case.opened, true) || case.row.data.get("ticket").is_some_and(|t| !t.is_empty()) {
             return Vec::new();
         }
-        vec![Job::new(format!("open-{call}"), event.at, case.open(call, agent))]
+        vec![Job::new(event.at, case.open(format!("{}-open-{call}", self.log), call, agent))]
     }
 
     fn add(&mut self, call: CallId, job: Job) {
         let case = self.cases.get_mut(&call).expect("jobs are made for cases");
-        if let Some(result) = self.done.remove(&job.key) {
+        if let Some(result) = job.request.key().and_then(|key| self.done.remove(key)) {
             case.learned(&job.request, &result);
             return;
         }
@@ -314,20 +336,32 @@ impl Outbox {
         if result.is_none() && job.offer.is_some() {
             self.numbers.pops_expired += 1;
         }
-        if !matches!(job.request, Request::Find(_)) {
-            self.outputs.push_back(Output::Done { call, key: job.key, result: result.unwrap_or_default() });
+        if let Some(key) = job.request.key().map(str::to_owned) {
+            self.outputs.push_back(Output::Done { call, key, result: result.unwrap_or_default() });
         }
         case.jobs.front().into_iter().for_each(|next| _ = self.line.insert((next.not_before, call)));
     }
 
+    /// While events are still being read, what is noted after a call's end may be among them.
     fn forget(&mut self, now: Wall) {
-        let over = |case: &Case| case.jobs.is_empty() && case.keep_until.is_some_and(|at| at <= now);
-        let gone: Vec<CallId> = self.cases.iter().filter(|(_, case)| over(case)).map(|(call, _)| *call).collect();
-        for call in gone {
-            self.cases.remove(&call);
+        let at = self.reading.unwrap_or(now).min(now);
+        let over = |case: &Case| case.jobs.is_empty() && case.keep_until.is_some_and(|until| until <= at);
+        let gone = self.cases.iter().filter(|(_, case)| over(case)).map(|(call, case)| (case.last_seq, *call));
+        let gone: Vec<(u64, CallId)> = gone.collect();
+        gone.iter().for_each(|(_, call)| _ = self.cases.remove(call));
+        self.over.extend(gone);
+        // A restart reads from there, and must know until then what was done.
+        let low = self.low();
+        while let Some((_, call)) = self.over.first().copied().filter(|(last, _)| *last < low) {
+            self.over.pop_first();
             self.outputs.push_back(Output::Forget { call });
         }
     }
+}
+
+/// What a log is called in keys.
+pub fn log_name(log: u64) -> String {
+    format!("{log:016x}")
 }
 
 #[cfg(test)]

@@ -70,8 +70,8 @@ impl Place {
         match words.as_slice() {
             ["serve"] if self.running.is_empty() => self.start(&words, "Try, in a second"),
             ["serve"] => {} // it is running
-            ["calls", ..] if self.running.is_empty() => {
-                self.start(&["serve"], "Try, in a second"); // calls are listed where a server was
+            ["calls" | "banner", ..] if self.running.is_empty() => {
+                self.start(&["serve"], "Try, in a second"); // what needs a server, or its log
                 self.finish(command, &words);
             }
             ["ticketing"] => self.start(&words, "tickets are kept"),

@@ -5,9 +5,12 @@
 mod outside;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tierline::center::NotReadyReason;
 use tierline::engine::{Configuration, Engine, Input, Output, Start};
-use tierline::event::{AgentMode, Event, What};
-use tierline::ids::{PortId, TrunkId};
+use tierline::event::{AgentMode, DivertReason, Event, What};
+use tierline::ids::{FlowId, PortId, QueueId, TrunkId};
+use tierline::ivr::Step;
 use tierline::media;
 use tierline::sim::{ENGINE, place};
 use tierline::sip::{self, Flow, Listener};
@@ -201,6 +204,60 @@ fn an_agent_is_busy_until_the_last_of_his_own_calls_ends() {
     bench.after(20).datagram(&second);
     assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 2);
     assert_eq!(states(&bench), [AgentMode::Ready, AgentMode::Busy, AgentMode::Ready]);
+}
+
+/// What the agent dials behind the code for a break is its reason, and the same code without one has none.
+#[test]
+fn an_agent_dials_why_he_takes_a_break() {
+    let mut configuration = place::configuration(1);
+    let lunch = NotReadyReason { digit: Some('1'), productive: false };
+    configuration.center.reasons.insert("lunch".to_owned(), lunch);
+    let mut bench = Bench::of(configuration);
+    bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+    let proof = authorization(&bench);
+    bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
+    for (dialed, id, reason) in
+        [("*511", "lunch", Some("lunch")), ("*512", "none", None), ("*51", "any", Some("short code"))]
+    {
+        bench.events.clear();
+        let from = "sip:1001@192.0.2.1";
+        let dial = |branch, proof: &str| invite(id, branch, from, proof).replace("sip:100@", &format!("sip:{dialed}@"));
+        bench.after(20).datagram(&dial(1, ""));
+        let proof = authorization(&bench);
+        bench.after(20).datagram(&dial(2, &proof));
+        let told = bench.events.iter().find_map(|what| match what {
+            What::BreakBegan { reason, .. } => Some(reason.as_str()),
+            _ => None,
+        });
+        assert_eq!(told, reason, "{dialed}: {:#?}", bench.events);
+    }
+}
+
+/// A queue that nobody serves sends the caller on at once, by the flow's branch for that; one whose wait would be too
+/// long by its own.
+#[test]
+fn nobody_at_work_and_too_long_a_wait_have_branches_of_their_own() {
+    for no_staff in [true, false] {
+        let mut configuration = place::configuration(1);
+        let queue = configuration.center.queues.get_mut(&QueueId::new("support")).unwrap();
+        queue.no_staff_after = no_staff.then_some(Duration::ZERO);
+        let flow = configuration.flows.get_mut(&FlowId::new("main")).unwrap();
+        let Some(Step::Queue(step)) = flow.steps.get_mut("support") else { panic!("a queue step") };
+        (step.no_staff, step.long_wait) = ("menu".to_owned(), "menu".to_owned());
+        let mut bench = Bench::of(configuration);
+        let port = call(&mut bench);
+        let digit = Input::Media(media::Event::Digit { port, digit: '2', duration_ms: 40, way: media::Way::Event });
+        bench.after(200).tell(digit);
+        bench.after(1).tell(Input::Timeout);
+        let away = |what: &What| matches!(what, What::Diverted { why: DivertReason::NoStaff, .. });
+        assert_eq!(bench.count(away), usize::from(no_staff), "{:#?}", bench.events);
+        let mut steps = bench.events.iter().filter_map(|what| match what {
+            What::StepEntered { step, .. } => Some(step.as_str()),
+            _ => None,
+        });
+        let expect = if no_staff { "menu" } else { "support" };
+        assert_eq!(steps.next_back(), Some(expect), "{:#?}", bench.events);
+    }
 }
 
 /// A call in an agent's name without a proof gets what any call gets, whatever it is for, and is shown and written down

@@ -26,7 +26,7 @@ const FEW: usize = 10;
 const MAX_AGENTS: usize = 50;
 const MAX_WORK: usize = 100;
 /// Nobody is told a longer wait; a run ends there.
-const HORIZON: Duration = Duration::from_secs(4 * 3_600);
+pub const HORIZON: Duration = Duration::from_secs(4 * 3_600);
 /// More steps than this are a run that does not come to its end.
 const MAX_STEPS: usize = 2_000;
 

@@ -43,7 +43,7 @@ mod waiting;
 pub use agent::{
     Agent, AgentChange, AgentState, MAX_WRAP_UP, PENALTY, Penalty, REFUSALS_IN_A_ROW, SIGN_OUT_FORGIVEN, StateReason,
 };
-pub use forecast::{Forecast, Method, Told};
+pub use forecast::{Forecast, HORIZON, Method, Told};
 pub use matching::{Candidate, ChosenBy, Explanation, PassedOver, WhyNot};
 use merit::Merit;
 pub use output::{Output, QueueView, Rejection, Stats, Withdrawal};

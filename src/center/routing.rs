@@ -1,5 +1,6 @@
 //! What the router goes by: queues, agents, and the rules between them.
 
+use super::trunk::is_meant;
 use crate::ids::{AgentId, QueueId, SkillId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,6 +45,9 @@ pub struct Queue {
     pub music: String,
     /// Waits shorter than this count as short abandons when the caller hangs up (0 … 5 min).
     pub short_abandon: Duration,
+    /// Outside numbers that agents may send callers of this queue to: with +, what they begin with; without, whole numbers.
+    #[serde(default)]
+    pub transfers: Vec<String>,
 }
 
 impl Queue {
@@ -67,7 +71,13 @@ impl Queue {
             retry_same_agent: Duration::from_secs(60),
             music: "hold-music".to_owned(),
             short_abandon: Duration::from_secs(5),
+            transfers: Vec::new(),
         }
+    }
+
+    /// Whether an agent may send its callers to this number, as far as the queue says.
+    pub fn may_send_to(&self, number: &str) -> bool {
+        self.transfers.iter().any(|entry| is_meant(entry, number))
     }
 }
 

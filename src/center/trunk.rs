@@ -148,12 +148,14 @@ impl Trunk {
 
     /// Whether `number`, in the form of E.164 or short, may be called over this trunk.
     pub fn allows(&self, number: &str) -> bool {
-        let meant = |entry: &String| match entry.starts_with('+') {
-            true => number.starts_with(entry.as_str()),
-            false => number == entry,
-        };
+        let meant = |entry: &String| is_meant(entry, number);
         self.server.is_some() && self.allowed.iter().any(meant) && !self.denied.iter().any(meant)
     }
+}
+
+/// Whether an entry of a list of numbers means this one: with +, what it begins with; without, all of it.
+pub fn is_meant(entry: &str, number: &str) -> bool {
+    if entry.starts_with('+') { number.starts_with(entry) } else { number == entry }
 }
 
 impl Peer {

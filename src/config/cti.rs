@@ -111,10 +111,18 @@ pub fn ticketing(root: &mut Section<'_>) -> Option<TicketingSettings> {
     let mut table = root.take("ticketing")?.section()?;
     let wanted = "where it listens, such as \"http://127.0.0.1:50052\" or \"https://tickets.example.org\"";
     let address = table.require("address", wanted);
+    let plain = table.take("unencrypted").and_then(|v| v.flag()).unwrap_or(false);
+    let page = table.page;
     let address = address.and_then(|v| {
         let host = |s: &str| s.strip_prefix("http://").or(s.strip_prefix("https://")).map(str::to_owned);
         let good = |h: &str| !h.is_empty() && h.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
-        v.parsed(wanted, |s| host(s).filter(|host| good(host)).map(|_| s.to_owned()))
+        let read = v.parsed(wanted, |s| host(s).filter(|host| good(host)).map(|_| s.to_owned()));
+        if read.as_ref().is_some_and(|address| !plain && reads_along(address)) {
+            let message = "whoever is on the way reads callers' numbers and what agents note: use https://, or write \
+                           `unencrypted = true` if the network is yours";
+            page.report(&v.place, message.to_owned());
+        }
+        read
     });
     let mut file = |key| table.take(key).and_then(|v| v.text(1000)).map(PathBuf::from);
     let (token_file, trust) = (file("token_file"), file("trust"));
@@ -131,4 +139,37 @@ pub fn ticketing(root: &mut Section<'_>) -> Option<TicketingSettings> {
     };
     table.finish();
     Some(settings)
+}
+
+/// Whether what is said to this address passes a network in the clear.
+fn reads_along(address: &str) -> bool {
+    let Some(host) = address.strip_prefix("http://") else { return false };
+    let ip = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    ip != "localhost" && !ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stays_on_this_machine_goes_in_the_clear() {
+        for (address, clear) in [
+            ("http://127.0.0.1:50052", false),
+            ("http://127.9.9.9", false),
+            ("http://[::1]:50052", false),
+            ("http://localhost:50052", false),
+            ("https://tickets.example.org", false),
+            ("http://tickets.example.org", true),
+            ("http://192.0.2.7:80", true),
+            ("http://[2001:db8::1]:80", true),
+            ("http://localhost.example.org", true),
+            ("http://127.0.0.1.example.org", true),
+        ] {
+            assert_eq!(reads_along(address), clear, "{address}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod audio;
 mod calendar;
+mod circles;
 mod cti;
 mod passwords;
 mod protocol;
@@ -260,6 +261,7 @@ impl Gathering {
         let mut wanted: Vec<(FlowId, Problem)> = Vec::new();
         wanted.extend(written.flows.iter().map(|(id, place)| (id.clone(), page.problem(place, String::new()))));
         let mut seen: BTreeSet<FlowId> = written.flows.keys().cloned().collect();
+        let mut leads: BTreeMap<(FlowId, FlowId), Problem> = BTreeMap::new();
         while let Some((id, named)) = wanted.pop() {
             let path = self.flows_dir.join(format!("{id}.toml"));
             if !self.source.has(&path) {
@@ -281,6 +283,7 @@ impl Gathering {
                         message: String::new(),
                     };
                     read.music.iter().for_each(|(name, spot)| self.one_music(name, at(*spot)));
+                    leads.extend(read.flows.iter().map(|(other, spot)| ((id.clone(), other.clone()), at(*spot))));
                     let others = read.flows.iter().filter(|(other, _)| seen.insert((*other).clone()));
                     wanted.extend(others.map(|(other, spot)| (other.clone(), at(*spot))));
                     self.warnings.extend(read.warnings);
@@ -288,6 +291,10 @@ impl Gathering {
                 }
                 Err(problems) => self.problems.extend(problems),
             }
+        }
+        for circles::Circle { from, to, message } in circles::circles(&flows) {
+            let place = leads.get(&(from, to)).cloned();
+            self.problems.extend(place.map(|place| Problem { message, ..place }));
         }
         flows
     }

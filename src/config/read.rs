@@ -65,6 +65,7 @@ pub fn read(page: &Page<'_>) -> Written {
     for number in reader.called.iter().filter(|number| !trunks.values().any(|trunk| trunk.allows(&number.it))) {
         page.report(&number.place, format!("no trunk may call {}; `allowed` of a [trunk] says what may", number.it));
     }
+    trunk::check_transfers(page, &queues, &trunks);
     let confirms = agents.values().any(|agent| agent.number.is_some() && agent.confirm);
     let (codes, code_texts) = reader.codes(root.section("codes"), confirms);
     let reasons = reader.reasons(root.section("reason"), &codes.not_ready);

@@ -1,6 +1,7 @@
 //! What the router goes by, as written: how queues choose, ring, relax, age and give up; what agents' profiles say;
 //! reasons for being not ready. Also what is allowed but hardly meant.
 
+use super::trunk::{PREFIXES, prefix};
 use super::values::list;
 use crate::center::{Ageing, Membership, NotReadyReason, Queue, Relaxation, RingPlan, Selection, WrapUp};
 use crate::ids::SkillId;
@@ -24,6 +25,7 @@ pub fn rules(table: &mut Section<'_>, queue: &mut Queue, place: &Place) -> Vec<P
     queue.no_staff_after = table.take("no_staff_after").and_then(|v| v.duration(Duration::ZERO..=DAY));
     queue.strict = table.take("strict").and_then(|v| v.flag()).unwrap_or(false);
     queue.preferred_for = table.duration("preferred_for", Duration::ZERO..=HOUR, queue.preferred_for);
+    queue.transfers = list(table.take("transfers"), PREFIXES, |value| prefix(value, PREFIXES));
     let ageing = steps(table, "ageing", "a list such as [{ after = \"5m\", points = 2 }]", |step| {
         let points = step.require("points", "points from -1000 to 1000").and_then(|v| v.whole(-1000..=1000));
         points.map(|points| points as i32)

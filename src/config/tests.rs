@@ -234,7 +234,27 @@ fn trunks_are_read_and_their_mistakes_are_told() {
 #[test]
 fn an_agent_s_number_must_be_one_that_a_trunk_may_call() {
     check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"+4930123\"", &[("\"+4930123\"", "no trunk may call +4930123")]);
+    check("[queue.technical]", "[queue.technical]\ntransfers = [\"0\"]", &[("technical]", "no trunk may call that")]);
+    check(
+        "[queue.technical]",
+        "[queue.technical]\ntransfers = [\"x\"]",
+        &[("\"x\"", "with +, what numbers begin with")],
+    );
     check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"112\"", &[("\"112\"", "a number in the form of E.164")]);
+}
+
+/// Each of the two flows is right by itself.
+#[test]
+fn flows_that_lead_to_each_other_for_ever_are_a_mistake() {
+    let demo = Demo::new("circle", DEMO);
+    for (flow, to) in [("support", "desk"), ("desk", "support")] {
+        let text = format!("version = 1\nstart = \"a\"\n[step.a]\nflow = \"{to}\"\n");
+        demo.write(&format!("ivr-flows/{flow}.toml"), text.as_bytes());
+    }
+    let told = demo.told();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let circle = "a caller who presses no key would go round for ever: desk.a → support.a → desk.a;";
+    assert!(told[0].starts_with("ivr-flows/support.toml:4:8: ") && told[0].contains(circle), "{told:#?}");
 }
 
 /// The rare settings of SIP stand in the demo as comments: what they say is what holds without them.

@@ -1,9 +1,9 @@
 //! `[trunk.NAME]`: carriers, what they may bring and what may be called over them.
 
 use super::values::{list, named};
-use crate::center::{Agent, Form, Identity, NumberPlan, Peer, Server, Share, Srtp, Trunk};
-use crate::ids::{AgentId, TrunkId};
-use crate::written::{Place, Section, Value};
+use crate::center::{Agent, Form, Identity, NumberPlan, Peer, Queue, Server, Share, Srtp, Trunk, is_meant};
+use crate::ids::{AgentId, QueueId, TrunkId};
+use crate::written::{Page, Place, Said, Section, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +14,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Characters of a user or a file's name.
 const MAX_TEXT: usize = 1_000;
+/// What lists of numbers look like.
+pub const PREFIXES: &str = "a list such as [\"+49\", \"112\"]: with +, what numbers begin with; without, whole numbers";
 const A_NUMBER: &str = "a number in the form of E.164, such as \"+4930123456\"";
 
 /// What the configuration says of trunks.
@@ -61,9 +63,8 @@ fn trunk(
     let options = table.take("options").map_or(Some(30 * SECOND), |value| options(&value));
     let identity = identity(&mut table);
     let numbers = numbers(&mut table);
-    let prefixes = "a list such as [\"+49\", \"112\"]: with +, what numbers begin with; without, whole numbers";
-    let allowed = list(table.take("allowed"), prefixes, |value| prefix(value, prefixes));
-    let denied = list(table.take("denied"), prefixes, |value| prefix(value, prefixes));
+    let allowed = list(table.take("allowed"), PREFIXES, |value| prefix(value, PREFIXES));
+    let denied = list(table.take("denied"), PREFIXES, |value| prefix(value, PREFIXES));
     table.finish();
     let report = |message: &str| page.report(&place, format!("the trunk `{id}` {message}"));
     if user.is_some() != password.is_some() {
@@ -215,7 +216,25 @@ fn numbers(table: &mut Section<'_>) -> NumberPlan {
     NumberPlan { country, national, international, short, bare, form: form.unwrap_or(Form::E164) }
 }
 
-fn prefix(value: &Value<'_>, allowed: &str) -> Option<String> {
+/// Reports queues whose agents may send callers to numbers that no trunk may call.
+pub fn check_transfers(page: &Page<'_>, queues: &BTreeMap<QueueId, Said<Queue>>, trunks: &BTreeMap<TrunkId, Trunk>) {
+    let allowed = || trunks.values().filter(|trunk| trunk.server.is_some()).flat_map(|trunk| &trunk.allowed);
+    for (id, queue) in queues {
+        for entry in &queue.it.transfers {
+            // Of two beginnings, the longer one is meant by both.
+            if !allowed().any(|other| is_meant(other, entry) || is_meant(entry, other)) {
+                let message = format!(
+                    "`transfers` of the queue `{id}` names {entry}, and no trunk may call that; `allowed` of a [trunk] \
+                     says what may"
+                );
+                page.report(&queue.place, message);
+            }
+        }
+    }
+}
+
+/// What numbers begin with, or a whole number.
+pub fn prefix(value: &Value<'_>, allowed: &str) -> Option<String> {
     value.parsed(allowed, |s| {
         let digits = s.strip_prefix('+').unwrap_or(s);
         ((1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then(|| s.to_owned())

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 /// The command that `asked` means; or why it cannot mean any.
 pub fn command(actor: Actor, asked: &proto::Command) -> Result<Command, proto::Refused> {
+    if let Some(Asked::SwitchBanner(it)) = &asked.ask {
+        return Ok(Command { actor, ask: Ask::Banner { banner: it.banner.clone(), on: it.on } });
+    }
     let agent = match (&actor, asked.agent) {
         (Actor::Agent(own), 0) => *own,
         (_, 0) => return Err(invalid("say for which agent")),
@@ -39,7 +42,7 @@ fn serve(agent: AgentId, asked: &Asked) -> Result<Ask, proto::Refused> {
             (it.call.as_str(), Verb::Dispose { disposition, notes })
         }
         Asked::Answer(_) => ("", Verb::Answer),
-        Asked::LogIn(_) | Asked::LogOut(_) | Asked::Ready(_) | Asked::NotReady(_) => {
+        Asked::LogIn(_) | Asked::LogOut(_) | Asked::Ready(_) | Asked::NotReady(_) | Asked::SwitchBanner(_) => {
             return Err(invalid("this is about no call"));
         }
     };
@@ -84,8 +87,8 @@ pub fn refused(refusal: Refusal) -> proto::Refused {
         Refusal::QueueRefuses => R::QueueRefuses,
         Refusal::NoRoute => R::NoRoute,
         Refusal::PhoneCannot => R::PhoneCannot,
-        // Only who runs the process can name an announcement: no desktop meets this.
-        Refusal::NoSuchBanner | Refusal::Invalid(_) => R::Invalid,
+        Refusal::NoSuchBanner => R::NoSuchBanner,
+        Refusal::Invalid(_) => R::Invalid,
     };
     proto::Refused { why: why.into(), text: refusal.text().to_owned() }
 }
@@ -110,6 +113,9 @@ mod tests {
         assert_eq!(wrong(ada(), 0, hang_up), "a call looks like c0-1-42");
         let nowhere = Asked::Transfer(proto::Transfer::default());
         assert_eq!(wrong(ada(), 0, nowhere), "say where to");
+        let banner = || Asked::SwitchBanner(proto::SwitchBanner { banner: "outage".into(), on: true });
+        let ask = Ask::Banner { banner: "outage".into(), on: true };
+        assert_eq!(command(Actor::Operator, &asked(0, banner())), Ok(Command { actor: Actor::Operator, ask }));
         let skills = BTreeMap::from([("network".to_owned(), 300)]);
         let dispatch = Asked::Dispatch(proto::Dispatch { queue: "q".into(), skills, ..Default::default() });
         assert_eq!(wrong(ada(), 0, dispatch), "a skill's level is 1 to 10");

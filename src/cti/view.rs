@@ -293,6 +293,7 @@ mod tests {
             agent: AgentId(agent),
             leg: LegId(1),
             waited: Duration::ZERO,
+            told: None,
         };
         let attached = |agent| What::DataAttached { agent: AgentId(agent), name: "n".into(), value: text("v") };
         let arrived = What::CallArrived {

@@ -18,7 +18,7 @@ use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
 use crate::time::Instant;
 use crate::trunk::{Full, Way};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
@@ -146,7 +146,11 @@ impl Engine {
         let Caller { told: number, shown: caller_shown, origin } = from;
         let facts = Facts {
             line: line.clone(),
-            caller: origin.number.clone().unwrap_or_else(|| caller_shown.uri.user_decoded()),
+            // Who withholds his number does so in flows too: what they attach and ask leaves Tierline.
+            caller: match origin.private {
+                true => String::new(),
+                false => origin.number.clone().unwrap_or_else(|| caller_shown.uri.user_decoded()),
+            },
             is_agent: by_agent.is_some(),
             language: language.clone(),
             time_zone: time_zone.clone(),
@@ -166,7 +170,6 @@ impl Engine {
         let told = if self.planted(super::Bug::LogsNumber) { number } else { language.clone() };
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, private, language: told, caller };
         let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
-        let attached = BTreeSet::new();
         let caller = leg;
         let call = Call {
             id,
@@ -180,7 +183,6 @@ impl Engine {
             seeking,
             conversation,
             outside,
-            attached,
             last_key,
         };
         self.calls.insert(id, call);

@@ -11,7 +11,7 @@ use crate::ivr::Run;
 use crate::sip::header::NameAddr;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,8 +31,6 @@ pub struct Call {
     pub seeking: Option<Seeking>,
     pub conversation: Option<Conversation>,
     pub outside: Option<Outside>,
-    /// Names of what agents have attached.
-    pub attached: BTreeSet<String>,
     /// When the flow took a key last.
     pub last_key: Instant,
 }
@@ -42,6 +40,9 @@ pub struct Call {
 pub struct Seeking {
     pub place: Place,
     pub alerting: BTreeMap<ReservationId, LegId>,
+    /// How long the caller will go on waiting, and when that was asked; for flows that want to know.
+    #[serde(default)]
+    pub expected: Option<(Instant, Option<Duration>)>,
 }
 
 /// Caller and agent talk.
@@ -59,8 +60,8 @@ pub struct Conversation {
     pub by_desk: bool,
 }
 
-/// An outside party whom the flow has called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An outside party whom the flow has called, or to whom an agent has sent the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
     pub leg: LegId,
     /// He has answered: caller and he hear each other.
@@ -68,11 +69,13 @@ pub struct Outside {
     /// He has not answered, and what is said before is heard: announcements, the ringing tone of his network.
     #[serde(default)]
     pub early: bool,
+    /// Where the caller waits if he is not reached; none where the flow goes on.
+    pub back: Option<Place>,
 }
 
 impl Call {
     pub fn phase(&self, answered: bool) -> Phase {
-        match self.outside {
+        match &self.outside {
             Some(Outside { talking: true, .. }) => return Phase::Connected,
             Some(Outside { talking: false, .. }) => return Phase::Alerting,
             None => {}

@@ -7,20 +7,32 @@
 //! **A transfer** ends the agent's part of the call and lets the caller wait anew, with the wait that he has served
 //! already (not the talk). To one agent it is a work that only this agent can take ([`acd::own_skill`]): the
 //! router stays the one writer of who is rung for what. If that phone is not answered the work is for all of the queue.
+//! To a number outside it goes as a flow's transfer does; where nobody is reached the caller waits again.
 
-use super::{Engine, Place, SILENCE};
+use super::{Conversation, Engine, Place, SILENCE};
 use crate::acd::{self, AgentChange, AgentState};
 use crate::command::{MAX_NAMES, Refusal, Verb};
 use crate::event::{Cause, PersonalKind, TransferTo, What};
 use crate::ids::{AgentId, CallId, QueueId, SkillId, WorkId};
 use crate::media::{self, Source};
 use crate::sip;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Reasons of breaks that the desktop's coming and going makes.
 const LOGGED_OUT: &str = "logged out";
 const DESK_LOST: &str = "desktop lost";
+/// How long an outside number rings for a caller whom an agent has sent there.
+const OUTSIDE_RINGS: Duration = Duration::from_secs(60);
+
+/// What agents have noted of a call, as far as the engine needs it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Noted {
+    names: BTreeSet<String>,
+    /// Of how many agents it is the last call: they may note more after its end.
+    agents: u32,
+}
 
 impl Engine {
     pub(super) fn serve(&mut self, agent: AgentId, call: Option<CallId>, verb: Verb) -> Result<(), Refusal> {
@@ -38,7 +50,7 @@ impl Engine {
             Verb::Attach(data) => self.attach(agent, call, data),
             Verb::Dispatch { queue, skills, priority } => self.dispatch(agent, call, queue, skills, priority),
             Verb::ToAgent(other) => self.send_to_agent(agent, call, other),
-            Verb::ToNumber(_) => self.talk_of(agent, call).and(Err(Refusal::NoRoute)),
+            Verb::ToNumber(number) => self.send_outside(agent, call, &number),
             Verb::Dispose { disposition, notes } => self.dispose(agent, call, disposition, notes),
             Verb::Answer => self.answer_at_desk(agent),
         }
@@ -60,6 +72,25 @@ impl Engine {
             (None, Some(last)) => Ok(last),
             (Some(call), Some(last)) if call == last => Ok(last),
             (call, _) => self.talk_of(agent, call),
+        }
+    }
+
+    /// The agent talks in this call from now on.
+    pub(super) fn talks_in(&mut self, agent: AgentId, id: CallId) {
+        self.talking.insert(agent, id);
+        self.noted.entry(id).or_default().agents += 1;
+        if let Some(before) = self.last_calls.insert(agent, id) {
+            self.noted.entry(before).and_modify(|noted| noted.agents -= 1);
+            if !self.calls.contains_key(&before) {
+                self.forget_notes(before);
+            }
+        }
+    }
+
+    /// What was noted of a call that is over, unless somebody may note more.
+    pub(super) fn forget_notes(&mut self, id: CallId) {
+        if self.noted.get(&id).is_some_and(|noted| noted.agents == 0) {
+            self.noted.remove(&id);
         }
     }
 
@@ -94,6 +125,10 @@ impl Engine {
             Some(holder) if holder == talk.leg && talk.by_desk => {
                 let caller = call.caller;
                 self.retrieve(id, holder, caller);
+                // The caller may have put the agent on hold meanwhile, and still does.
+                if self.legs[&caller].holds_us() {
+                    self.hold(id, caller, holder);
+                }
                 Ok(())
             }
             Some(holder) if holder == talk.leg => Err(Refusal::HeldByPhone),
@@ -103,13 +138,12 @@ impl Engine {
 
     fn attach(&mut self, agent: AgentId, call: Option<CallId>, data: BTreeMap<String, String>) -> Result<(), Refusal> {
         let id = self.known_to(agent, call)?;
-        if let Some(call) = self.calls.get_mut(&id) {
-            let new = data.keys().filter(|name| !call.attached.contains(*name)).count();
-            if call.attached.len() + new > MAX_NAMES {
-                return Err(Refusal::Invalid("a call keeps up to 64 names"));
-            }
-            call.attached.extend(data.keys().cloned());
+        let noted = &mut self.noted.entry(id).or_default().names;
+        let new = data.keys().filter(|name| !noted.contains(*name)).count();
+        if noted.len() + new > MAX_NAMES {
+            return Err(Refusal::Invalid("a call keeps up to 64 names"));
         }
+        noted.extend(data.keys().cloned());
         for (name, value) in data {
             let value = self.personal(PersonalKind::Text, value);
             self.emit(Some(id), What::DataAttached { agent, name, value });
@@ -148,6 +182,24 @@ impl Engine {
         Ok(())
     }
 
+    /// To a number outside, as far as the queue that the caller came from lets its agents.
+    fn send_outside(&mut self, agent: AgentId, call: Option<CallId>, number: &str) -> Result<(), Refusal> {
+        let id = self.talk_of(agent, call)?;
+        let call = &self.calls[&id];
+        let talk = call.conversation.as_ref().expect("who talks is in a conversation");
+        let queue = self.config.center.queues.get(&talk.place.queue);
+        if !queue.is_some_and(|queue| queue.may_send_to(number)) {
+            return Err(Refusal::NotAllowed);
+        }
+        // Agents and callers of this queue are not excluded from each other: who comes back may come to the same one.
+        let back = Place { only: None, arrived: self.now.before(talk.waited), ..talk.place.clone() };
+        let hunt = self.hunt(number, call.origin.hops).ok_or(Refusal::NoRoute)?;
+        let told = self.personal(PersonalKind::Number, number.to_owned());
+        self.let_go(id, agent, TransferTo::Number(told));
+        self.call_outside(id, hunt, OUTSIDE_RINGS, Some(back));
+        Ok(())
+    }
+
     fn place_in(&mut self, queue: QueueId) -> Place {
         let work = WorkId(self.ids.works.take());
         Place::new(work, queue, self.now)
@@ -155,6 +207,17 @@ impl Engine {
 
     /// Ends the agent's part of the call and lets the caller wait at `place`.
     fn send_on(&mut self, id: CallId, agent: AgentId, place: Place, to: TransferTo) {
+        let talk = self.let_go(id, agent, to);
+        let served = if self.planted(super::Bug::LosesWait) { Duration::ZERO } else { talk.waited };
+        let place = Place { arrived: self.now.before(served), ..place };
+        if self.planted(super::Bug::ForgetsToQueue) {
+            return self.emit(Some(id), What::Held { leg: talk.leg });
+        }
+        self.wait(id, place, false);
+    }
+
+    /// Ends the agent's part of the call.
+    fn let_go(&mut self, id: CallId, agent: AgentId, to: TransferTo) -> Conversation {
         self.current = Some(id);
         let call = self.calls.get_mut(&id).expect("an agent talks in a call that lives");
         let talk = call.conversation.take().expect("who talks is in a conversation");
@@ -163,13 +226,8 @@ impl Engine {
         let reason = Some(super::ending::reason(Cause::Transferred));
         self.sip_do(sip::Command::HangUp { leg: talk.leg, reason });
         self.clear(talk.leg, Cause::Transferred);
-        self.router_do(acd::Input::Finish { agent, queue: talk.place.queue });
-        let served = if self.planted(super::Bug::LosesWait) { Duration::ZERO } else { talk.waited };
-        let place = Place { arrived: self.now.before(served), ..place };
-        if self.planted(super::Bug::ForgetsToQueue) {
-            return self.emit(Some(id), What::Held { leg: talk.leg });
-        }
-        self.wait(id, place, false);
+        self.router_do(acd::Input::Finish { agent, queue: talk.place.queue.clone() });
+        talk
     }
 
     /// The one agent whom the caller was sent to did not take the call: anybody of the queue may.

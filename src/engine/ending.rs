@@ -66,7 +66,7 @@ impl Engine {
     fn leave(&mut self, id: CallId, leg: LegId, cause: Cause) {
         self.current = Some(id);
         let Some(call) = self.calls.get(&id) else { return };
-        if call.caller == leg || call.outside.is_some_and(|outside| outside.leg == leg) {
+        if call.caller == leg || call.outside.as_ref().is_some_and(|outside| outside.leg == leg) {
             return self.end_call_phase(id, cause, |engine| engine.clear(leg, cause));
         }
         let talking = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg);
@@ -100,7 +100,7 @@ impl Engine {
         self.stop_seeking(id);
         let call = &self.calls[&id];
         let talking = call.conversation.as_ref().map(|talk| talk.leg);
-        let legs = [Some(call.caller), talking, call.outside.map(|outside| outside.leg)];
+        let legs = [Some(call.caller), talking, call.outside.as_ref().map(|outside| outside.leg)];
         for leg in legs.into_iter().flatten().filter(|leg| self.legs.contains_key(leg)).collect::<Vec<_>>() {
             if !self.planted(super::Bug::ForgetsBye) {
                 self.sip_do(sip::Command::HangUp { leg, reason: Some(reason(cause)) });
@@ -144,6 +144,7 @@ impl Engine {
     /// The last leg is gone: the call is over.
     fn finish_in(&mut self, id: CallId, cause: Cause, phase: Phase) {
         let Some(call) = self.calls.remove(&id) else { return };
+        self.forget_notes(id);
         self.timers.cancel(&Deadline::NoKey(id));
         if let Some(talk) = call.conversation {
             self.talking.remove(&talk.agent);

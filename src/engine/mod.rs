@@ -14,6 +14,7 @@
 //! | `trunks` | calls by trunk, and what the trunks' machine wants done |
 //! | `outside` | calling outside numbers over trunks |
 //! | `wire` | what the SIP endpoint says, and to whom it goes |
+//! | `expected` | how long a caller will wait, for flows that tell it |
 //! | `treatment` | what a caller is led through and hears |
 //! | `seeking` | work, offers to agents, the agent who answers |
 //! | `banners` | announcements that are switched on and off |
@@ -30,6 +31,7 @@ mod banners;
 mod call;
 mod desk;
 mod ending;
+mod expected;
 mod identity;
 mod keys;
 mod leg;
@@ -49,6 +51,7 @@ pub use call::{Call, Conversation, Outside, Seeking};
 pub use identity::Origin;
 pub use leg::{Leg, LegState};
 pub use outside::{Hunt, RINGING};
+use phones::Phone;
 pub use planted::Bug;
 pub use treatment::SILENCE;
 
@@ -211,6 +214,7 @@ pub struct Engine {
     talking: BTreeMap<AgentId, CallId>,
     /// The call that an agent talked in last.
     last_calls: BTreeMap<AgentId, CallId>,
+    noted: BTreeMap<CallId, desk::Noted>,
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
     /// Agents' registered phones, by user and contact.
@@ -220,6 +224,7 @@ pub struct Engine {
     switched: BTreeMap<String, bool>,
     /// Announcements that are on.
     banners: BTreeSet<String>,
+    forecasts: expected::Asked,
     timers: Timers<Deadline>,
     ids: Ids,
     /// Where legs' keys of SRTP come from.
@@ -233,15 +238,6 @@ pub struct Engine {
     planted: Option<Bug>,
     /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
     begun: bool,
-}
-
-/// A registered phone, as the log knows it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Phone {
-    agent: AgentId,
-    /// Of the binding in its `PhoneRegistered`.
-    handle: u64,
-    flow: sip::Flow,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -261,6 +257,9 @@ struct Index {
     users: BTreeMap<String, AgentId>,
     /// The configured flows and those of the short codes.
     flows: BTreeMap<FlowId, Arc<Flow>>,
+    /// Those that depend on how long a caller will wait.
+    #[serde(default)]
+    forecasts: BTreeSet<FlowId>,
 }
 
 impl Index {
@@ -269,9 +268,11 @@ impl Index {
         let flows = config.flows.values().cloned().chain(arrival::code_flows(&center.codes));
         let lines = center.lines.values().flat_map(|l| l.numbers.iter().map(|n| (n.clone(), l.id.clone())));
         let users = center.agents.values().map(|a| (a.user.clone(), a.id));
+        let forecasts = config.flows.values().filter(|flow| flow.asks(ivr::EXPECTED)).map(|flow| flow.id.clone());
         Index {
             lines: lines.collect(),
             users: users.collect(),
+            forecasts: forecasts.collect(),
             flows: flows.map(|flow| (flow.id.clone(), Arc::new(flow))).collect(),
         }
     }
@@ -303,6 +304,8 @@ impl Engine {
             phones: BTreeMap::new(),
             switched: BTreeMap::new(),
             banners: banners::on(&config.center, &BTreeMap::new()),
+            forecasts: Default::default(),
+            noted: BTreeMap::new(),
             timers: Timers::default(),
             ids,
             secrets: rng.fork("srtp"),

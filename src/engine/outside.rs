@@ -1,20 +1,21 @@
 //! Calling outside numbers: one leg that hunts over trunks until one carries it, and what an answer means.
 //!
 //! ```text
-//!  dial ──▶ next trunk ──INVITE──▶ rings ──200──▶ an outside party that a flow wanted: talks with the caller
+//!  dial ──▶ next trunk ──INVITE──▶ rings ──200──▶ an outside party that a flow or an agent wanted: talks with the caller
 //!             ▲   │ none left          │                an agent: takes his call, or confirms by a key first
 //!             │   ▼                    ▼
 //!             │  failed ◀── the called party's own answer (busy, unknown, declined …)
 //!             └── no answer at all, 408, 5xx, 401, 403, 407: the trunk did not carry it
 //! ```
 //!
-//! Strangers' calls come here only by a step of a flow or an agent's number, both written in the configuration, and
-//! only as far as a trunk's `allowed` goes. A caller hears our ringing tone, and what the called side says before it
-//! answers (RFC 3960) as soon as it says something. Callers for an agent hear music until he has taken them.
+//! Strangers' calls come here only by a step of a flow or an agent's number, both written in the configuration, or by an
+//! agent who sends a caller on as far as his queue's `transfers` goes; always only as far as a trunk's `allowed` goes. A
+//! caller hears our ringing tone, and what the called side says before it answers (RFC 3960) as soon as it says
+//! something. Callers for an agent hear music until he has taken them.
 
-use super::{Deadline, Engine, Leg, LegState, Outside, identity};
+use super::{Deadline, Engine, Leg, LegState, Outside, Place, identity};
 use crate::event::{Cause, Party, PersonalKind, TransferProblem, TrunkProblem, What};
-use crate::ids::{AgentId, CallId, LegId, TrunkId};
+use crate::ids::{AgentId, CallId, LegId, TrunkId, WorkId};
 use crate::ivr::{self, TransferResult};
 use crate::media::{self, Source};
 use crate::sip::header::NameAddr;
@@ -49,11 +50,15 @@ impl Hunt {
 impl Engine {
     /// A flow wants the caller to talk with an outside party.
     pub(super) fn transfer(&mut self, id: CallId, number: &str, ring: Duration) {
-        let call = &self.calls[&id];
-        let hops = call.origin.hops;
-        let Some(hunt) = self.hunt(number, hops) else {
-            return self.transfer_failed(id, TransferProblem::NoTrunk);
-        };
+        match self.hunt(number, self.calls[&id].origin.hops) {
+            Some(hunt) => self.call_outside(id, hunt, ring, None),
+            None => self.transfer_failed(id, TransferProblem::NoTrunk),
+        }
+    }
+
+    /// `back`: where the caller waits if nobody is reached; without, his flow knows.
+    pub(super) fn call_outside(&mut self, id: CallId, hunt: Hunt, ring: Duration, back: Option<Place>) {
+        let number = hunt.number.clone();
         let leg = self.sip.next_leg();
         let plane = self.caller_port(id).plane;
         let port = self.open_port(plane, leg);
@@ -61,11 +66,10 @@ impl Engine {
         let mut new = Leg::new(leg, id, Party::Outside, port, manner);
         new.hunt = Some(hunt);
         self.legs.insert(leg, new);
-        self.calls
-            .get_mut(&id)
-            .into_iter()
-            .for_each(|call| call.outside = Some(Outside { leg, talking: false, early: false }));
-        let number = self.personal(PersonalKind::Number, number.to_owned());
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.outside = Some(Outside { leg, talking: false, early: false, back });
+        }
+        let number = self.personal(PersonalKind::Number, number);
         self.emit(Some(id), What::OutsideCalled { leg, number });
         self.timers.set(Deadline::RingsInVain(leg), self.now + ring);
         self.play_ringing(id);
@@ -96,7 +100,7 @@ impl Engine {
     /// Bridges the caller with the outside party, unless they are already.
     fn hears_outside(&mut self, call: CallId, port: crate::ids::PortId) {
         let caller = self.caller_port(call);
-        let early = self.calls[&call].outside.is_some_and(|outside| outside.early);
+        let early = self.calls[&call].outside.as_ref().is_some_and(|outside| outside.early);
         if !early && !self.planted(super::Bug::ForgetsJoin) {
             self.media_do(media::Command::Join { a: caller, b: port });
         }
@@ -114,7 +118,7 @@ impl Engine {
 
     /// None where the call would come back to us: to one of our own lines through the public network, or for the
     /// last time that it may be passed on (RFC 3261 §16.3).
-    fn hunt(&mut self, number: &str, hops: u8) -> Option<Hunt> {
+    pub(super) fn hunt(&mut self, number: &str, hops: u8) -> Option<Hunt> {
         if hops <= 1 || self.index.lines.contains_key(number) {
             return None;
         }
@@ -231,11 +235,15 @@ impl Engine {
         }
     }
 
-    /// Says so, and lets the flow go on.
+    /// Says so, and lets the flow go on; whom an agent had sent on waits again, with all that he has waited.
     fn transfer_failed(&mut self, id: CallId, why: TransferProblem) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.outside = None;
+        let back = call.outside.take().and_then(|outside| outside.back);
         self.emit(Some(id), What::TransferFailed { why });
+        if let Some(place) = back {
+            let place = place.again(WorkId(self.ids.works.take()));
+            return self.wait(id, place, true);
+        }
         let busy = why == TransferProblem::Busy;
         let result = if busy { TransferResult::Busy } else { TransferResult::Failed };
         self.run(id, ivr::Input::TransferResult(result));

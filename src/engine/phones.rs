@@ -1,16 +1,26 @@
 //! Agents' phones: registered, reachable, and what a restart does with them and with calls left open.
 
-use super::{Engine, LegState, Phone};
+use super::{Engine, LegState};
 use crate::acd::{self, AgentChange, Refusal};
 use crate::event::{Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What};
 use crate::ids::{AgentId, CallId, LegId};
 use crate::sip::{self, Binding, DialogRecord};
 use crate::time::Instant;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A phone that was registered before a restart is believed to be there for at least so long.
 const RESTORED_BINDING: Duration = Duration::from_secs(120);
+
+/// A registered phone, as the log knows it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Phone {
+    pub agent: AgentId,
+    /// Of the binding in its `PhoneRegistered`.
+    pub handle: u64,
+    pub flow: sip::Flow,
+}
 
 impl Engine {
     /// A phone registered, or refreshed its registration.

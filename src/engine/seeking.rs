@@ -24,7 +24,7 @@ impl Engine {
     /// Lets the caller wait at `place`. What he hears there is the run's.
     pub(super) fn wait(&mut self, id: CallId, place: Place, again: bool) {
         let call = self.calls.get_mut(&id).expect("only a call that lives is queued");
-        call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new() });
+        call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new(), expected: None });
         self.works.insert(place.work, id);
         self.run(id, ivr::Input::WaitsAgain { queue: place.queue.clone() }); // who comes from an agent hears music again
         let Place { work, queue, priority, skills, .. } = place.clone();
@@ -235,9 +235,8 @@ impl Engine {
         let call = self.calls.get_mut(&id).expect("work belongs to a call that lives");
         let place = call.seeking.take().expect("who is answered was waiting").place;
         let (caller, queue) = (call.caller, place.queue.clone());
-        self.talking.insert(agent, id);
-        self.last_calls.insert(agent, id);
         call.conversation = Some(Conversation { agent, leg, place, waited, held_by: None, by_desk: false });
+        self.talks_in(agent, id);
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.reservation = None;
         }
@@ -245,7 +244,8 @@ impl Engine {
         if !self.planted(super::Bug::ForgetsJoin) {
             self.media_do(media::Command::Join { a, b });
         }
-        self.emit(Some(id), What::Established { work, queue, agent, leg, waited });
+        let told = self.calls.get(&id).and_then(|call| call.run.wait_told());
+        self.emit(Some(id), What::Established { work, queue, agent, leg, waited, told });
         self.run(id, ivr::Input::QueueResult(QueueResult::Answered));
     }
 

@@ -1,7 +1,6 @@
 //! What a caller is led through and hears: the flow run, prompts and music.
 
-use super::{Call, Deadline, Engine, LegState, Place};
-use crate::acd::Router;
+use super::{Deadline, Engine, LegState, Place};
 use crate::event::{Cause, NoChoice, PersonalKind, StepWay, What};
 use crate::ids::{CallId, FlowId, LegId, QueueId, SkillId, WorkId};
 use crate::ivr;
@@ -69,14 +68,15 @@ impl Engine {
     /// Gives the run one input and carries out what it asks for.
     pub(super) fn run(&mut self, id: CallId, input: ivr::Input) {
         self.current = Some(id);
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get(&id) else { return };
         if !self.index.flows.contains_key(call.run.flow()) {
             // A new configuration took the flow away. Who talks does not need it any more.
             return if call.conversation.is_none() {
                 self.end_call(id, Cause::FlowEnded)
             };
         }
-        let wait = wait_of(&self.router, self.now, call, &input);
+        let wait = self.wait_of(id, &input);
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let scene = ivr::Scene {
             flows: &self.index.flows,
             center: &self.config.center,
@@ -189,14 +189,6 @@ impl Engine {
     fn call_of_caller(&self, leg: LegId) -> Option<&super::Call> {
         self.calls.get(&self.legs.get(&leg)?.call).filter(|call| call.caller == leg)
     }
-}
-
-/// How the call's waiting goes, for a treatment that may tell it.
-fn wait_of(router: &Router, now: Instant, call: &Call, input: &ivr::Input) -> Option<ivr::Wait> {
-    let treated = call.run.is_treated() || *input == ivr::Input::Waits;
-    let place = call.seeking.as_ref().filter(|_| treated).map(|seeking| &seeking.place)?;
-    let position = router.position(place.work)?;
-    Some(ivr::Wait { position, expected: None, waited: now.since(place.arrived) })
 }
 
 fn no_choice(why: ivr::NoChoice) -> NoChoice {

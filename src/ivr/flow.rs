@@ -29,6 +29,11 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// Whether anything that it says or decides depends on this name.
+    pub fn asks(&self, name: &str) -> bool {
+        self.steps.values().any(|step| step.asks(name))
+    }
+
     /// What callers can hear in this flow.
     pub fn prompts(&self) -> &[PromptText] {
         &self.texts
@@ -57,6 +62,17 @@ pub enum Prompt {
 }
 
 impl Prompt {
+    /// Whether what is heard depends on this name.
+    pub fn asks(&self, name: &str) -> bool {
+        match self {
+            Prompt::Text(_) => false,
+            Prompt::Say { of, .. } => of.names().contains(&name),
+            Prompt::Choose { of, texts, otherwise } => {
+                of.names().contains(&name) || texts.values().chain(otherwise).any(|prompt| prompt.asks(name))
+            }
+        }
+    }
+
     /// A sound that is the same in all languages.
     pub fn sound(name: &str) -> Prompt {
         Prompt::Text(BTreeMap::from([(String::new(), name.to_owned())]))
@@ -95,6 +111,38 @@ pub enum Step {
 pub const WAITING: &str = "while waiting";
 
 impl Step {
+    fn asks(&self, name: &str) -> bool {
+        let depends = |of: &Expr| of.names().contains(&name);
+        let says = |prompts: &[Prompt]| prompts.iter().any(|prompt| prompt.asks(name));
+        let again = |it: &Repeats| says(&it.invalid) || says(&it.no_input) || it.again.iter().any(|texts| says(texts));
+        match self {
+            Step::Play(step) => says(&step.prompts),
+            Step::Menu(step) => says(&step.prompts) || again(&step.repeats),
+            Step::Collect(step) => says(&step.prompts) || says(&step.confirm) || again(&step.repeats),
+            Step::Branch(step) => step.cases.iter().any(|(when, _)| depends(when)),
+            Step::Set(step) => step.values.iter().chain(&step.attach).any(|(_, of)| depends(of)),
+            Step::Lookup(step) => says(&step.meanwhile) || step.with.iter().any(|(_, of)| depends(of)),
+            Step::Banner(step) => says(&step.prompts),
+            Step::HangUp(step) => says(&step.prompts),
+            Step::Hours(_) | Step::Language { .. } | Step::Music(_) | Step::Leave { .. } => false,
+            Step::Flow(_) | Step::Queue(_) | Step::Transfer(_) => false,
+        }
+    }
+
+    /// The steps of this flow that a caller comes to from here who presses nothing and has waited for nobody.
+    pub fn unearned(&self) -> Vec<&str> {
+        match self {
+            Step::Menu(menu) => vec![&menu.repeats.otherwise],
+            Step::Collect(step) => vec![&step.repeats.otherwise],
+            Step::Music(_) => Vec::new(),
+            Step::Queue(step) => {
+                let ends = [&step.full, &step.refused, &step.no_staff, &step.long_wait];
+                step.treatment.iter().chain(ends).map(String::as_str).collect()
+            }
+            _ => self.ways().into_iter().map(|(_, to)| to).collect(),
+        }
+    }
+
     /// Every way out of it: when it is taken, and the step that it leads to.
     pub fn ways(&self) -> Vec<(String, &str)> {
         match self {

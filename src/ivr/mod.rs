@@ -41,7 +41,7 @@ pub use flow::{
     BannerStep, BranchStep, CollectStep, Flow, HangUpStep, HoursStep, LookupStep, MenuStep, MusicStep, PlayStep,
     Prompt, PromptText, QueueStep, Repeats, SetStep, Step, TransferStep,
 };
-pub use scene::{Facts, Scene, Wait, known};
+pub use scene::{EXPECTED, Facts, Scene, Wait, known};
 
 use crate::expr::Value;
 use crate::ids::{FlowId, QueueId, SkillId};
@@ -278,6 +278,11 @@ impl Run {
     /// Whether the caller waits in a queue and is led through its treatment.
     pub fn is_treated(&self) -> bool {
         self.waiting.is_some() && !matches!(self.phase, Phase::Queued | Phase::Talking | Phase::Over)
+    }
+
+    /// How long the whole wait would be, as the caller was told first in this queue; none if nobody has told him.
+    pub fn wait_told(&self) -> Option<Duration> {
+        self.told.whole
     }
 
     /// Whether nothing more will be asked for, beyond what [`Run::poll`] still holds.

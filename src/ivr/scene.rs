@@ -60,6 +60,9 @@ impl Facts {
     }
 }
 
+/// Minutes that the caller will wait, as far as anybody can say.
+pub const EXPECTED: &str = "queue.expected";
+
 /// Names that every flow knows.
 const KNOWN: [(&str, Type); 10] = [
     ("caller", Type::Text),
@@ -70,7 +73,7 @@ const KNOWN: [(&str, Type); 10] = [
     ("date", Type::Text),
     ("weekday", Type::Text),
     ("queue.position", Type::Number),
-    ("queue.expected", Type::Number),
+    (EXPECTED, Type::Number),
     ("queue.waited", Type::Number),
 ];
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -89,6 +92,9 @@ pub(super) struct Told {
     position: Option<u32>,
     /// In whole minutes, rounded up.
     minutes: Option<u64>,
+    /// How long the whole wait would be, when it was said first.
+    #[serde(default)]
+    pub(super) whole: Option<Duration>,
 }
 
 impl Told {
@@ -96,6 +102,13 @@ impl Told {
         self.position = Some(self.position.map_or(wait.position, |best| best.min(wait.position)));
         let minutes = wait.expected.map(|expected| expected.as_secs().div_ceil(60).max(1));
         self.minutes = self.minutes.into_iter().chain(minutes).min();
+    }
+
+    /// The caller hears a text that depends on the expected wait. What he hears first counts: later is easier to say.
+    pub(super) fn said(&mut self, wait: Option<Wait>) {
+        if let (None, Some(minutes), Some(wait)) = (self.whole, self.minutes, wait) {
+            self.whole = Some(wait.waited + Duration::from_secs(60 * minutes));
+        }
     }
 }
 
@@ -123,7 +136,7 @@ impl Run {
             "date" => text(&local().date.to_string()),
             "weekday" => text(WEEKDAYS[usize::from(local().weekday % 7)]),
             "queue.position" => number(self.told.position.map(u64::from)),
-            "queue.expected" => number(self.told.minutes),
+            EXPECTED => number(self.told.minutes),
             "queue.waited" => number(scene.wait.map(|wait| wait.waited.as_secs() / 60)),
             _ => None,
         }

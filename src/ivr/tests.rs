@@ -118,6 +118,8 @@ fn tell(run: &mut Run, now: &mut Instant, stage: &Stage, word: &str) {
         "refused" => Input::QueueResult(QueueResult::Refused),
         "busy" => Input::TransferResult(TransferResult::Busy),
         "unreached" => Input::TransferResult(TransferResult::Failed),
+        "deserted" => Input::QueueResult(QueueResult::NoStaff),
+        "too-long" => Input::QueueResult(QueueResult::LongWait),
         "agent" => Input::QueueResult(QueueResult::Answered),
         "again" => Input::WaitsAgain { queue: QueueId::new("general") },
         "sent-on" => Input::WaitsAgain { queue: QueueId::new("other") },

@@ -1,7 +1,7 @@
 //! From step to step.
 
 use super::flow::{BannerStep, BranchStep, Flow, HoursStep, MusicStep, Prompt, QueueStep, SetStep, Step, TransferStep};
-use super::{Cause, Music, Output, Phase, QueueResult, Run, Scene, TransferResult, Way, numerals};
+use super::{Cause, EXPECTED, Music, Output, Phase, QueueResult, Run, Scene, TransferResult, Way, numerals};
 use crate::center::hours::Opening;
 use crate::expr::Value;
 use crate::ids::{FlowId, QueueId};
@@ -97,6 +97,9 @@ impl Run {
     pub(super) fn play(&mut self, scene: &Scene<'_>, prompts: &[&[Prompt]], interruptible: bool) {
         self.last_token += 1;
         self.phase = Phase::Playing { token: self.last_token };
+        if self.waiting.is_some() && prompts.iter().copied().flatten().any(|prompt| prompt.asks(EXPECTED)) {
+            self.told.said(scene.wait);
+        }
         let prompts = self.sounds(scene, prompts);
         self.outputs.push_back(Output::Play { prompts, token: self.last_token, interruptible });
     }
@@ -299,6 +302,11 @@ impl Run {
     /// The caller waits as his queue step says, also where an agent has sent him to another queue.
     pub(super) fn waits_again(&mut self, scene: &Scene<'_>, queue: QueueId) {
         let Some((_, waits_in)) = &mut self.waiting else { return };
+        // What was said of another queue says nothing of this one.
+        match *waits_in == queue {
+            true => self.told.whole = None,
+            false => self.told = Default::default(),
+        }
         waits_in.clone_from(&queue);
         self.phase = Phase::Queued;
         if self.treatment(scene).is_none() {

@@ -45,7 +45,7 @@ fn rang(n: u64, agent: u32, outcome: OfferOutcome) -> What {
 
 fn talk(work: u64, n: u64, agent: u32, waited: u64) -> What {
     let (agent, leg, waited) = (AgentId(agent), LegId(10 + n), Duration::from_millis(waited));
-    What::Established { work: WorkId(work), queue: QueueId::new("sales"), agent, leg, waited }
+    What::Established { work: WorkId(work), queue: QueueId::new("sales"), agent, leg, waited, told: None }
 }
 
 fn diverted(why: DivertReason) -> What {

@@ -79,6 +79,22 @@ pub fn run(settings: Settings) -> Result<bool> {
     good
 }
 
+/// Asks one thing and looks at nothing; true if it was not refused.
+///
+/// # Errors
+/// As [`run`].
+pub fn once(settings: &Settings, line: &str) -> Result<bool> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let ask = asked(verb, rest).with_context(|| format!("`{line}` is not understood"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let desk = connect(settings).await?;
+        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), refused: false };
+        session.ask(line, ask).await?;
+        Ok(!session.refused)
+    })
+}
+
 /// Lines from the command line or from whoever types.
 struct Lines {
     given: VecDeque<String>,
@@ -304,6 +320,9 @@ fn asked(verb: &str, rest: &str) -> Option<Ask> {
         ("retrieve", _) => Ask::Retrieve(proto::Retrieve { call: call() }),
         ("hangup", _) => Ask::HangUp(proto::HangUp { call: call() }),
         ("answer", _) => Ask::Answer(proto::Answer {}),
+        ("banner", (state @ ("on" | "off"), banner)) if !banner.is_empty() => {
+            Ask::SwitchBanner(proto::SwitchBanner { banner: banner.to_owned(), on: state == "on" })
+        }
         ("attach", _) => {
             let data = rest.split_whitespace().map(pair).collect::<Option<_>>()?;
             Ask::Attach(proto::Attach { call: call(), data })
@@ -355,6 +374,9 @@ mod tests {
             proto::Dispose { call: String::new(), disposition: "solved".into(), notes: "it was the cable".into() };
         check("dispose solved it was the cable", Some(Ask::Dispose(dispose)));
         check("sing", None);
+        let banner = proto::SwitchBanner { banner: "outage".into(), on: false };
+        check("banner off outage", Some(Ask::SwitchBanner(banner)));
+        check("banner outage", None);
     }
 
     #[test]

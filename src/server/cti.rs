@@ -21,7 +21,6 @@ pub use asking::Replies;
 use super::inbox::Inbox;
 use super::store::Store;
 use crate::center::Center;
-use crate::command::Actor;
 use crate::config::CtiSettings;
 use crate::proto;
 use crate::proto::desk_server::{Desk, DeskServer};
@@ -29,7 +28,7 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokens::Tokens;
+use tokens::{Owner, Tokens};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
@@ -130,25 +129,25 @@ pub struct Service {
 }
 
 impl Service {
-    fn who<T>(&self, request: &Request<T>) -> Result<Actor, Status> {
+    fn who<T>(&self, request: &Request<T>) -> Result<Owner, Status> {
         let written = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = written.and_then(|value| value.strip_prefix("Bearer "));
-        let actor = token.and_then(|token| self.tokens.owner(token));
-        actor.ok_or_else(|| Status::unauthenticated("send `authorization: Bearer TOKEN` with a token that is known"))
+        let owner = token.and_then(|token| self.tokens.owner(token));
+        owner.ok_or_else(|| Status::unauthenticated("send `authorization: Bearer TOKEN` with a token that is known"))
     }
 }
 
 #[tonic::async_trait]
 impl Desk for Service {
     async fn r#do(&self, request: Request<proto::Command>) -> Result<Response<proto::Outcome>, Status> {
-        let actor = self.who(&request)?;
-        Ok(Response::new(self.asking.ask(actor, request.into_inner()).await))
+        let owner = self.who(&request)?;
+        Ok(Response::new(self.asking.ask(owner, request.into_inner()).await))
     }
 
     type WatchStream = watching::Stream;
 
     async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<watching::Stream>, Status> {
-        let actor = self.who(&request)?;
-        Ok(Response::new(self.watching.open(actor, &request.into_inner().cursor)?))
+        let owner = self.who(&request)?;
+        Ok(Response::new(self.watching.open(owner, &request.into_inner().cursor)?))
     }
 }

@@ -209,8 +209,10 @@ impl Running {
             let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
             driver.run()
         })?;
+        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
         let exporter =
             numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
+        let exporter = exporter.with_ticketing(ticketing.as_ref().map(ticketing::Ticketing::counts));
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let ground = cti::Ground {
@@ -224,7 +226,7 @@ impl Running {
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
         let followers = Followers {
-            _ticketing: start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?,
+            _ticketing: ticketing,
             _records: records::Follower::start(&loaded.server.data, &store_writer)?,
         };
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);

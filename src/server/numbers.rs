@@ -9,6 +9,7 @@ use super::signaling::Dropped;
 use super::signaling::counters::Counters;
 use super::signaling::streams::Streams;
 use super::store::Store;
+use super::ticketing::{self, Counts};
 use crate::acd;
 use crate::engine::Engine;
 use crate::ids::TrunkId;
@@ -38,12 +39,18 @@ pub struct Exporter {
     planes: Arc<Planes>,
     inbox: Inbox,
     wire: Wire,
+    ticketing: Option<Counts>,
     exported: Mutex<Exported>,
 }
 
 impl Exporter {
     pub fn new(stats: Arc<Mutex<Stats>>, store: Arc<Store>, planes: Arc<Planes>, inbox: Inbox, wire: Wire) -> Exporter {
-        Exporter { stats, store, planes, inbox, wire, exported: Mutex::default() }
+        Exporter { stats, store, planes, inbox, wire, ticketing: None, exported: Mutex::default() }
+    }
+
+    /// With the numbers of the ticketing system's client, if there is one.
+    pub fn with_ticketing(self, ticketing: Option<Counts>) -> Exporter {
+        Exporter { ticketing, ..self }
     }
 
     /// Prometheus' text format.
@@ -55,6 +62,8 @@ impl Exporter {
         samples.extend(of_store(self.store.numbers(), self.store.healthy()));
         samples.extend(of_planes(&self.planes.figures()));
         samples.extend(self.of_engine());
+        let ticketing = self.ticketing.as_ref().map(|counts| *counts.lock().unwrap_or_else(PoisonError::into_inner));
+        samples.extend(ticketing.iter().flat_map(ticketing::samples));
         let mut exported = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
         exported.publish(samples);
         exported.render()

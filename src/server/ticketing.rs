@@ -13,10 +13,11 @@ use super::store::{Reader, Store};
 use crate::config::TicketingSettings;
 use crate::ids::CallId;
 use crate::proto::{self, ticketing_client::TicketingClient};
-use crate::ticketing::{Failure, Input, Numbers, Outbox, Output, Request, Response, Settings};
+use crate::stats::Sample;
+use crate::ticketing::{Failure, Input, Numbers, Outbox, Output, Request, Response, Settings, log_name};
 use crate::time::Wall;
 use anyhow::{Context, Result};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -42,8 +43,11 @@ enum News {
 pub struct Ticketing {
     news: Sender<News>,
     thread: Option<std::thread::JoinHandle<()>>,
-    numbers: Arc<Mutex<Numbers>>,
+    numbers: Counts,
 }
+
+/// What is counted, for whoever asks.
+pub type Counts = Arc<Mutex<Numbers>>;
 
 impl Ticketing {
     /// `next`: the first event of this start, where a first start begins.
@@ -60,7 +64,9 @@ impl Ticketing {
         let (news, heard) = channel();
         let committed = news.clone();
         store.on_commit(Box::new(move |_| _ = committed.send(News::Committed)));
-        let memory = Memory::open(data, next).context("cannot open ticketing.db")?;
+        let reader = Reader::open(data)?.context("there is no log")?;
+        let log = reader.log_id()?;
+        let memory = Memory::open(data, log, next).context("cannot open ticketing.db")?;
         let outbox = Outbox::new(
             Settings {
                 pop_expires: settings.pop_expires,
@@ -68,11 +74,11 @@ impl Ticketing {
                 retry_most: settings.retry_most,
                 parallel: settings.parallel as usize,
             },
+            log,
             memory.done()?,
             memory.low,
         );
-        let reader = Reader::open(data)?.context("there is no log")?;
-        let numbers = Arc::<Mutex<Numbers>>::default();
+        let numbers = Counts::default();
         let at = memory.low - 1;
         let clerk =
             Clerk { outbox, memory, reader, at, line, runtime, news: news.clone(), numbers: Arc::clone(&numbers) };
@@ -80,8 +86,8 @@ impl Ticketing {
         Ok(Ticketing { news, thread: Some(thread), numbers })
     }
 
-    pub fn numbers(&self) -> Numbers {
-        *self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn counts(&self) -> Counts {
+        Arc::clone(&self.numbers)
     }
 }
 
@@ -102,7 +108,7 @@ struct Clerk {
     line: Line,
     runtime: tokio::runtime::Handle,
     news: Sender<News>,
-    numbers: Arc<Mutex<Numbers>>,
+    numbers: Counts,
 }
 
 impl Clerk {
@@ -128,6 +134,7 @@ impl Clerk {
         while self.outbox.wants_more() {
             let events = self.reader.after(self.at, PORTION)?;
             if events.is_empty() {
+                self.outbox.handle(clock::wall(), Input::AllRead);
                 return Ok(());
             }
             for event in events {
@@ -167,7 +174,8 @@ struct Memory {
 }
 
 impl Memory {
-    fn open(data: &Path, next: u64) -> Result<Memory> {
+    /// `next`: where to begin if nothing of this log was written down.
+    fn open(data: &Path, log: u64, next: u64) -> Result<Memory> {
         let conn = Connection::open(data.join("ticketing.db"))?;
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "full")?;
@@ -177,10 +185,21 @@ impl Memory {
              CREATE TABLE IF NOT EXISTS done(key TEXT PRIMARY KEY, call INTEGER NOT NULL, result TEXT NOT NULL);
              CREATE INDEX IF NOT EXISTS done_call ON done(call);",
         )?;
-        conn.execute("INSERT OR IGNORE INTO meta VALUES ('low', ?1)", [next as i64])?;
-        let low = conn.query_row("SELECT value FROM meta WHERE key = 'low'", [], |row| row.get::<_, i64>(0))? as u64;
-        // A log that was begun anew has smaller numbers.
-        Ok(Memory { conn, low: low.min(next).max(1) })
+        let meta = |key| {
+            let value = conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, i64>(0));
+            value.optional().map(|value| value.map(|value| value as u64))
+        };
+        match meta("log")? {
+            Some(known) if known == log => {}
+            // What is known is of a log that was begun anew since.
+            Some(_) => conn.execute_batch("DELETE FROM done; DELETE FROM meta")?,
+            // Keys did not name their log before there was an id.
+            None => _ = conn.execute("UPDATE done SET key = ?1 || '-' || key", [log_name(log)])?,
+        }
+        let now = params![log as i64, next as i64];
+        conn.execute("INSERT OR IGNORE INTO meta VALUES ('log', ?1), ('low', ?2)", now)?;
+        let low = meta("low")?.unwrap_or(next).min(next).max(1);
+        Ok(Memory { conn, low })
     }
 
     fn done(&self) -> Result<BTreeMap<String, String>> {
@@ -328,4 +347,63 @@ fn base64(der: &[u8]) -> String {
         }
     }
     text + "\n"
+}
+
+/// The outbox's numbers under their public names.
+pub fn samples(numbers: &Numbers) -> Vec<Sample> {
+    let counter = |name, help, value| Sample::counter(name, help, &[], value);
+    let lag = numbers.oldest.map_or(0, |since| (clock::wall().0 - since.0).max(0));
+    vec![
+        counter("tierline_ticketing_answered_total", "Requests that the ticketing system answered.", numbers.answered),
+        counter(
+            "tierline_ticketing_retried_total",
+            "Attempts to reach the ticketing system that failed and are made again.",
+            numbers.failed,
+        ),
+        counter(
+            "tierline_ticketing_refused_total",
+            "Requests that the ticketing system refused for ever.",
+            numbers.refused,
+        ),
+        counter(
+            "tierline_ticketing_pops_expired_total",
+            "Screen-pops that were dropped, because they were too old or their offer was over.",
+            numbers.pops_expired,
+        ),
+        Sample::gauge(
+            "tierline_ticketing_waiting",
+            "Requests to the ticketing system that wait or are under way.",
+            &[],
+            numbers.waiting as f64,
+        ),
+        Sample::gauge("tierline_ticketing_lag_seconds", "Age of the oldest of them.", &[], lag as f64 / 1000.0),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(memory: &Memory) -> Vec<String> {
+        memory.done().unwrap().into_keys().collect()
+    }
+
+    /// What was written down is of one log; of another one nothing is known, and its numbers begin anew.
+    #[test]
+    fn what_was_done_belongs_to_one_log() {
+        let data = std::env::temp_dir().join(format!("tierline-ticketing-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&data);
+        std::fs::create_dir_all(&data).unwrap();
+        let mut memory = Memory::open(&data, 7, 1).unwrap();
+        let key = "0000000000000007-open-c0-0-1".to_owned();
+        let note = Output::Done { call: CallId(1), key: key.clone(), result: "1001".into() };
+        memory.write(&[note], 40).unwrap();
+        drop(memory);
+        let same = Memory::open(&data, 7, 90).unwrap();
+        assert_eq!((same.low, done(&same)), (40, vec![key]));
+        drop(same);
+        let other = Memory::open(&data, 8, 3).unwrap();
+        assert_eq!((other.low, done(&other)), (3, Vec::new()));
+        std::fs::remove_dir_all(&data).unwrap();
+    }
 }

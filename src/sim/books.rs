@@ -42,6 +42,8 @@ struct OpenCall {
     works: BTreeSet<WorkId>,
     /// An agent has sent the caller on, and he waits nowhere yet.
     sent_on: bool,
+    /// … and an outside party is called for him.
+    sent_outside: bool,
     /// What the caller had waited when an agent answered last, if that agent has sent him on.
     waited: Duration,
     kept: Option<Duration>,
@@ -206,6 +208,12 @@ impl OpenCall {
         match &event.what {
             What::Transferred { .. } => (self.sent_on, self.kept) = (true, Some(self.waited)),
             What::Queued { .. } => self.sent_on = false,
+            // To a number outside. If that is not reached he must wait again.
+            What::OutsideCalled { .. } => (self.sent_outside, self.sent_on) = (self.sent_on, false),
+            What::TransferFailed { .. } => {
+                self.sent_on = std::mem::take(&mut self.sent_outside);
+                return;
+            }
             What::Established { waited, .. } => {
                 let kept = self.kept.take().unwrap_or_default();
                 tally.must(Check::WaitKept, *waited >= kept, || {

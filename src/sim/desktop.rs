@@ -55,6 +55,7 @@ pub fn in_words(ask: &Ask) -> String {
         return match ask {
             Ask::LogIn { .. } => "log in",
             Ask::LogOut { .. } => "log out",
+            Ask::NotReady { .. } => "not ready",
             Ask::DeskLost { .. } => "lost",
             Ask::DeskBack { .. } => "back",
             _ => "ready",

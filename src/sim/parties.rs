@@ -337,6 +337,7 @@ impl World {
             What::Retrieved { .. } => "retrieved".to_owned(),
             What::Transferred { agent, to: TransferTo::Queue(queue) } => format!("{agent} sends on to {queue}"),
             What::Transferred { agent, to: TransferTo::Agent(other) } => format!("{agent} sends on to {other}"),
+            What::Transferred { agent, to: TransferTo::Number(_) } => format!("{agent} sends on to a number"),
             What::DataAttached { name, .. } => format!("attached {name}"),
             What::Disposed { disposition, .. } => format!("disposed: {disposition}"),
             What::PhoneReachable { agent, reachable: false } => format!("agent {agent}: the phone does not answer"),

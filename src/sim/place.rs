@@ -173,6 +173,7 @@ fn queue(name: &str) -> Queue {
         retry_same_agent: Duration::from_secs(20),
         music: "music".to_owned(),
         short_abandon: Duration::from_secs(5),
+        transfers: vec!["+49".to_owned(), "+33".to_owned()],
         ..Queue::named(QueueId::new(name))
     }
 }

@@ -122,14 +122,18 @@ fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
         ["is", "lost"] => return Ok(Ask::DeskLost { agent }),
         ["is", "back"] => return Ok(Ask::DeskBack { agent }),
         ["ready"] => return Ok(Ask::Ready { agent }),
+        ["not", "ready", reason] => return Ok(Ask::NotReady { agent, reason: (*reason).to_owned() }),
         ["hang", "up"] => Verb::HangUp,
         ["hold"] => Verb::Hold,
         ["retrieve"] => Verb::Retrieve,
-        ["attach", name, value] => Verb::Attach([((*name).to_owned(), (*value).to_owned())].into()),
+        ["attach", pairs @ ..] if pairs.len() % 2 == 0 => {
+            Verb::Attach(pairs.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect())
+        }
         ["dispatch", "to", queue] => {
             Verb::Dispatch { queue: QueueId::new(queue), skills: Default::default(), priority: 0 }
         }
         ["transfer", "to", other] => Verb::ToAgent(AgentId(other.parse().map_err(|_| "to which agent?")?)),
+        ["transfer", "outside", "to", number] => Verb::ToNumber((*number).to_owned()),
         ["dispose", word] => Verb::Dispose { disposition: (*word).to_owned(), notes: String::new() },
         _ => return Err("no desktop can do this".to_owned()),
     };

@@ -144,8 +144,10 @@ impl QueueNumbers {
             talk,
         ));
         out.push(Sample::gauge("tierline_queue_waiting", "Callers who wait now.", &label, waiting as f64));
-        self.waits_answered.samples(queue, "answered", out);
-        self.waits_abandoned.samples(queue, "abandoned", out);
+        self.waits_answered.samples(&WAITS, queue, "answered", out);
+        self.waits_abandoned.samples(&WAITS, queue, "abandoned", out);
+        self.longer.samples(&TOLD, queue, "longer", out);
+        self.shorter.samples(&TOLD, queue, "shorter", out);
         if let Some(level) = self.service_level() {
             let labels = [timed[0].clone(), timed[1].clone(), ("formula", "A_T/(A+B-B_s)".to_string())];
             let help = "Share of callers answered within the threshold, since the start.";
@@ -154,19 +156,44 @@ impl QueueNumbers {
     }
 }
 
+/// What a histogram is called: its label beside the queue, and the names and helps of buckets, count and sum.
+struct Named {
+    label: &'static str,
+    bucket: (&'static str, &'static str),
+    count: (&'static str, &'static str),
+    sum: (&'static str, &'static str),
+}
+
+const WAITS: Named = Named {
+    label: "outcome",
+    bucket: ("tierline_queue_wait_seconds_bucket", "Waits up to the bound, by how they ended."),
+    count: ("tierline_queue_wait_seconds_count", "Waits, by how they ended."),
+    sum: ("tierline_queue_wait_seconds_sum", "Time waited, by how the waits ended."),
+};
+
+const TOLD: Named = Named {
+    label: "wait",
+    bucket: (
+        "tierline_queue_told_wait_error_seconds_bucket",
+        "Answered waits that were longer or shorter than the flow first said, up to the bound.",
+    ),
+    count: (
+        "tierline_queue_told_wait_error_seconds_count",
+        "Answered waits that were longer or shorter than the flow first said.",
+    ),
+    sum: ("tierline_queue_told_wait_error_seconds_sum", "By how much in all."),
+};
+
 impl Times {
-    fn samples(&self, queue: &str, outcome: &str, out: &mut Vec<Sample>) {
-        let labels = [("queue", queue.to_string()), ("outcome", outcome.to_string())];
+    fn samples(&self, named: &Named, queue: &str, which: &str, out: &mut Vec<Sample>) {
+        let labels = [("queue", queue.to_string()), (named.label, which.to_string())];
         let bounds = WAIT_BUCKETS_S.iter().map(ToString::to_string).chain(["+Inf".to_string()]);
         for (bound, count) in bounds.zip(self.up_to.into_iter().chain([self.count])) {
             let labels = [labels[0].clone(), labels[1].clone(), ("le", bound)];
-            let help = "Waits up to the bound, by how they ended.";
-            out.push(Sample::counter("tierline_queue_wait_seconds_bucket", help, &labels, count));
+            out.push(Sample::counter(named.bucket.0, named.bucket.1, &labels, count));
         }
-        let help = "Waits, by how they ended.";
-        out.push(Sample::counter("tierline_queue_wait_seconds_count", help, &labels, self.count));
-        let help = "Time waited, by how the waits ended.";
-        out.push(Sample::gauge("tierline_queue_wait_seconds_sum", help, &labels, self.sum.as_secs_f64()));
+        out.push(Sample::counter(named.count.0, named.count.1, &labels, self.count));
+        out.push(Sample::gauge(named.sum.0, named.sum.1, &labels, self.sum.as_secs_f64()));
     }
 }
 

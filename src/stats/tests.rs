@@ -102,8 +102,13 @@ impl Play {
     }
 
     fn talks(&mut self, ms: i64, waited_ms: u64) -> &mut Play {
+        self.talks_as_told(ms, waited_ms, None)
+    }
+
+    fn talks_as_told(&mut self, ms: i64, waited_ms: u64, told: Option<u64>) -> &mut Play {
+        let told = told.map(Duration::from_secs);
         let (work, queue, waited) = (WorkId(self.call), QueueId::new("sales"), Duration::from_millis(waited_ms));
-        self.event(ms, What::Established { work, queue, agent: AgentId(1), leg: LegId(2), waited })
+        self.event(ms, What::Established { work, queue, agent: AgentId(1), leg: LegId(2), waited, told })
     }
 
     fn gone(&mut self, ms: i64, cause: Cause) -> &mut Play {
@@ -253,4 +258,18 @@ fn no_label_names_a_person_or_a_call() {
     play.arrives().queued(0, false).rings(1);
     let text = format!("{:?}", play.stats.samples().collect::<Vec<_>>());
     assert!(!text.contains("4930123456") && !text.contains("Ada") && !text.contains("c0-0-"), "{text}");
+}
+
+/// What callers were told of their wait is held against what it became.
+#[test]
+fn a_wait_that_was_told_is_compared_with_the_real_one() {
+    let mut play = Play::new();
+    for (waited, told) in [(100, Some(120)), (121, Some(120)), (200, Some(120)), (50, None)] {
+        play.arrives().queued(0, false);
+        play.talks_as_told(1_000 * waited as i64, 1_000 * waited, told).gone(900_000, Cause::AgentHungUp);
+    }
+    let value = |name: &str| play.value(&format!("queue_told_wait_error_seconds_{name}"));
+    assert_eq!((value("count{sales,shorter}"), value("sum{sales,shorter}")), (1.0, 20.0));
+    assert_eq!((value("count{sales,longer}"), value("sum{sales,longer}")), (2.0, 81.0));
+    assert_eq!((value("bucket{sales,longer,5}"), value("bucket{sales,longer,90}")), (1.0, 2.0));
 }

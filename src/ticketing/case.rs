@@ -26,8 +26,9 @@ pub enum Response {
 
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub key: String,
     pub request: Request,
+    /// When it arose.
+    pub at: Wall,
     pub not_before: Wall,
     pub expires: Option<Wall>,
     /// The screen-pop's.
@@ -36,14 +37,15 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub fn new(key: String, at: Wall, request: Request) -> Job {
-        Job { key, request, not_before: at, expires: None, offer: None, attempts: 0 }
+    pub fn new(at: Wall, request: Request) -> Job {
+        Job { request, at, not_before: at, expires: None, offer: None, attempts: 0 }
     }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub first_seq: u64,
+    pub last_seq: u64,
     pub row: CallRow,
     pub jobs: VecDeque<Job>,
     pub under_way: bool,
@@ -58,9 +60,19 @@ pub(super) struct Case {
 }
 
 impl Request {
-    pub fn follow(call: CallId, event: &Event, what: proto::follow_call_request::What) -> Request {
+    /// None for what changes nothing.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Request::Find(_) => None,
+            Request::Open(it) => Some(&it.key),
+            Request::Pop(it) => Some(&it.key),
+            Request::Follow(it) => Some(&it.key),
+        }
+    }
+
+    pub fn follow(key: String, call: CallId, event: &Event, what: proto::follow_call_request::What) -> Request {
         Request::Follow(proto::FollowCallRequest {
-            key: format!("follow-{}", event.seq),
+            key,
             call: call.to_string(),
             ticket: String::new(),
             at_ms: event.at.0,
@@ -73,6 +85,7 @@ impl Case {
     pub fn new(first_seq: u64) -> Case {
         Case {
             first_seq,
+            last_seq: first_seq,
             row: CallRow::default(),
             jobs: VecDeque::new(),
             under_way: false,
@@ -96,11 +109,10 @@ impl Case {
         Request::Find(proto::FindCallerRequest { call: call.to_string(), number, line })
     }
 
-    pub fn pop(&self, call: CallId, event: &Event, offer: ReservationId, agent: AgentId) -> Request {
+    pub fn pop(&self, call: CallId, event: &Event, offer: ReservationId, agent: AgentId) -> proto::ScreenPopRequest {
         let queue = self.row.queue.as_ref().map(ToString::to_string).unwrap_or_default();
         let waited_ms = self.row.waiting.map_or(0, |since| (event.at.0 - since.0).max(0));
-        Request::Pop(proto::ScreenPopRequest {
-            key: format!("pop-{offer}"),
+        proto::ScreenPopRequest {
             agent: agent.0,
             call: call.to_string(),
             offer: offer.to_string(),
@@ -112,13 +124,13 @@ impl Case {
             waited_ms,
             data: self.data(),
             ..Default::default() // name and tickets: as they are known when it is sent
-        })
+        }
     }
 
-    pub fn open(&self, call: CallId, agent: AgentId) -> Request {
+    pub fn open(&self, key: String, call: CallId, agent: AgentId) -> Request {
         let named = |name: &str| self.row.data.get(name).map(ToString::to_string).unwrap_or_default();
         Request::Open(proto::OpenTicketRequest {
-            key: format!("open-{call}"),
+            key,
             call: call.to_string(),
             number: cti::number(self.row.caller.as_ref()),
             line: self.line(),

@@ -5,6 +5,7 @@ use crate::event::{Cause, Party, Personal, PersonalKind, Phase, TransferTo};
 use crate::ids::{FlowId, LegId, LineId, QueueId, ReservationId, WorkId};
 
 const CALL: CallId = CallId(1);
+const LOG: u64 = 7;
 const SETTINGS: Settings = Settings {
     pop_expires: Duration::from_secs(20),
     retry: Duration::from_secs(1),
@@ -25,13 +26,14 @@ fn personal(handle: u64, text: &str) -> Personal {
 
 impl Scene {
     fn new() -> Scene {
-        Scene { outbox: Outbox::new(SETTINGS, BTreeMap::new(), 1), log: Vec::new(), now: 0 }
+        Scene { outbox: Outbox::new(SETTINGS, LOG, BTreeMap::new(), 1), log: Vec::new(), now: 0 }
     }
 
     fn event(&mut self, call: CallId, what: What) {
         let event = Event { seq: self.log.len() as u64 + 1, at: Wall(self.now), call: Some(call), what };
         self.log.push(event.clone());
         self.outbox.handle(Wall(self.now), Input::Event(Box::new(event)));
+        self.outbox.handle(Wall(self.now), Input::AllRead);
     }
 
     fn arrives(&mut self, call: CallId) {
@@ -67,7 +69,7 @@ impl Scene {
         let (work, reservation, agent) = (WorkId(offer), ReservationId(offer), AgentId(agent));
         self.event(CALL, What::OfferEnded { work, reservation, agent, outcome: OfferOutcome::Accepted });
         let (queue, leg, waited) = (QueueId::new("general"), LegId(100 + offer), Duration::from_secs(3));
-        self.event(CALL, What::Established { work, queue, agent, leg, waited });
+        self.event(CALL, What::Established { work, queue, agent, leg, waited, told: None });
     }
 
     fn attaches(&mut self, agent: u32, name: &str, value: &str) {
@@ -105,21 +107,30 @@ impl Scene {
     }
 
     fn later(&mut self, ms: i64) -> String {
-        self.now += ms;
-        self.outbox.handle(Wall(self.now), Input::Timeout);
+        self.passes(ms);
         self.says()
     }
+
+    fn passes(&mut self, ms: i64) {
+        self.now += ms;
+        self.outbox.handle(Wall(self.now), Input::Timeout);
+    }
+}
+
+/// A key without its log, which all have.
+fn bare(key: &str) -> &str {
+    key.strip_prefix("0000000000000007-").expect("the log's own id")
 }
 
 fn short(request: &Request) -> String {
     match request {
         Request::Find(it) => format!("find {}", it.number),
-        Request::Open(it) => format!("{} {:?}", it.key, it.data),
+        Request::Open(it) => format!("{} {:?}", bare(&it.key), it.data),
         Request::Pop(it) => {
             let tickets: Vec<&str> = it.tickets.iter().map(|ticket| ticket.number.as_str()).collect();
-            format!("{} to {} of {} {:?} {tickets:?}", it.key, it.agent, it.name, it.data)
+            format!("{} to {} of {} {:?} {tickets:?}", bare(&it.key), it.agent, it.name, it.data)
         }
-        Request::Follow(it) => format!("{} [{}]", it.key, it.ticket),
+        Request::Follow(it) => format!("{} [{}]", bare(&it.key), it.ticket),
     }
 }
 
@@ -267,10 +278,10 @@ fn a_kill_at_any_point_repeats_no_key_that_was_answered_and_loses_none() {
     scene.ends();
     let log = scene.log;
     let whole = killed_after(&log, usize::MAX).0;
-    assert_eq!(whole.iter().filter(|key| key.starts_with("open")).count(), 1);
+    assert_eq!(whole.iter().filter(|key| bare(key).starts_with("open")).count(), 1);
     for answers in 0..=whole.len() {
         let (mut keys, done, low) = killed_after(&log, answers);
-        let outbox = Outbox::new(SETTINGS, done, low);
+        let outbox = Outbox::new(SETTINGS, LOG, done, low);
         let mut scene = Scene { outbox, log: Vec::new(), now: 0 };
         keys.truncate(answers); // one more may have been under way: it comes again
         for event in log.iter().filter(|event| event.seq >= low) {
@@ -321,6 +332,102 @@ fn drain(scene: &mut Scene, answers: usize) -> (Vec<String>, BTreeMap<String, St
         }
     }
     (keys, done)
+}
+
+/// What a kill leaves behind: what was done of each call, and where to read from.
+#[derive(Default)]
+struct Left {
+    done: BTreeMap<String, (CallId, String)>,
+    low: u64,
+}
+
+impl Left {
+    /// Writes down what is to be, answers what is asked, and says which keys were sent.
+    fn after(&mut self, scene: &mut Scene, answers: bool) -> Vec<String> {
+        let mut sent = Vec::new();
+        while let Some(output) = scene.outbox.poll() {
+            match output {
+                Output::Send { call, request } => {
+                    sent.extend(request.key().map(|key| bare(key).to_owned()));
+                    let answer = match request {
+                        Request::Find(_) => found(),
+                        Request::Open(_) => opened("1001"),
+                        _ => Ok(Response::Taken),
+                    };
+                    if answers {
+                        scene.outbox.handle(Wall(scene.now), Input::Answered { call, result: answer });
+                    }
+                }
+                Output::Done { call, key, result } => _ = self.done.insert(key, (call, result)),
+                Output::Forget { call } => self.done.retain(|_, (of, _)| *of != call),
+            }
+            self.low = scene.outbox.low();
+        }
+        sent
+    }
+
+    /// The next start, which reads what it must and is told that this was all.
+    fn restart(&self, log: &[Event], now: i64) -> Scene {
+        let done = self.done.iter().map(|(key, (_, result))| (key.clone(), result.clone())).collect();
+        let mut scene = Scene { outbox: Outbox::new(SETTINGS, LOG, done, self.low), log: log.to_vec(), now };
+        for event in log.iter().filter(|event| event.seq >= self.low) {
+            scene.outbox.handle(Wall(now), Input::Event(Box::new(event.clone())));
+        }
+        scene.outbox.handle(Wall(now), Input::AllRead);
+        scene
+    }
+}
+
+/// A long call keeps the log from being passed over; a short one in it is over and forgotten meanwhile. What was told
+/// of it is not told again after a kill, and is forgotten for good when the long one is over.
+#[test]
+fn what_was_done_is_known_as_long_as_it_may_be_read_again() {
+    let (mut scene, mut left) = (Scene::new(), Left::default());
+    scene.arrives(CallId(2));
+    scene.arrives(CALL);
+    scene.rings(1, 1001);
+    scene.answered(1, 1001);
+    scene.ends();
+    assert_eq!(left.after(&mut scene, true), ["pop-r0-0-1", "follow-6", "open-c0-0-1", "follow-8"]);
+    scene.passes(120_000);
+    left.after(&mut scene, true);
+    assert_eq!(left.low, 1);
+    let mut scene = left.restart(&scene.log, 130_000);
+    assert_eq!(left.after(&mut scene, true), [""; 0], "told again");
+    let ended = What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::InFlow };
+    scene.event(CallId(2), ended);
+    left.after(&mut scene, true);
+    scene.passes(120_000);
+    left.after(&mut scene, true);
+    assert_eq!((left.done.len(), left.low), (0, 10));
+}
+
+/// A note that an agent makes after the end, and that a kill overtakes, is told by the next start, however late that is.
+#[test]
+fn a_late_note_is_not_lost_in_a_kill() {
+    let (mut scene, mut left) = (Scene::new(), Left::default());
+    scene.arrives(CALL);
+    scene.rings(1, 1001);
+    scene.answered(1, 1001);
+    scene.ends();
+    left.after(&mut scene, true);
+    scene.now = 30_000;
+    scene.attaches(1001, "cause", "cable");
+    assert_eq!(left.after(&mut scene, false), ["follow-8"]);
+    let mut scene = left.restart(&scene.log, 10_000_000);
+    assert_eq!(left.after(&mut scene, true), ["follow-8"]);
+}
+
+#[test]
+fn the_age_of_what_waits_is_told() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.outbox.numbers().oldest, None);
+    scene.now = 5_000;
+    scene.arrives(CALL);
+    scene.hears(Err(Failure::Later));
+    scene.now = 6_000;
+    scene.arrives(CallId(2));
+    assert_eq!(scene.outbox.numbers().oldest, Some(Wall(5_000)));
 }
 
 #[test]

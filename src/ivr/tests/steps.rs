@@ -252,6 +252,42 @@ fn what_a_caller_is_told_never_gets_worse() {
 }
 
 #[test]
+fn a_queue_without_staff_and_a_long_wait_have_ways_of_their_own() {
+    let queue = "[step.a]\nqueue = \"general\"\notherwise = \"no\"\n";
+    for (more, deserted, long) in [
+        ("", "@no n!", "@no n!"),
+        ("no_staff = \"yes\"\n", "@yes y!", "@no n!"),
+        ("long_wait = \"yes\"\n", "@no n!", "@yes y!"),
+        ("refused = \"yes\"\n", "@yes y!", "@yes y!"),
+        ("refused = \"yes\"\nno_staff = \"no\"\n", "@no n!", "@yes y!"),
+    ] {
+        let stage = Stage::new(flow(&steps(&format!("{queue}{more}"))));
+        check_on(&stage, "go deserted", deserted);
+        check_on(&stage, "go too-long", long);
+    }
+}
+
+/// The first wait that is said counts, with what has been waited by then; another queue begins anew.
+#[test]
+fn what_a_caller_is_told_of_his_wait_is_kept() {
+    let mut stage = Stage::new(flow(&steps(WAITING)));
+    let (mut run, mut now) = (stage.run(), Instant(1));
+    let seconds = Duration::from_secs;
+    tell(&mut run, &mut now, &stage, "go");
+    for (expected, waited, words, told) in [
+        (None, 0, "waits", None),
+        (Some(100), 25, "heard 20s", Some(145)),
+        (Some(10), 50, "heard 20s", Some(145)),
+        (Some(10), 70, "heard 2", None),
+    ] {
+        stage.wait = Some(Wait { position: 1, expected: expected.map(seconds), waited: seconds(waited) });
+        words.split(' ').for_each(|word| tell(&mut run, &mut now, &stage, word));
+        assert_eq!(run.wait_told(), told.map(seconds), "{words} after {waited} s");
+    }
+    assert_eq!([WAITING, COLLECT].map(|text| flow(&steps(text)).asks(EXPECTED)), [true, false]);
+}
+
+#[test]
 fn languages_persons_and_other_flows() {
     let text = r#"version = 1
 start = "a"

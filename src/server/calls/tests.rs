@@ -42,7 +42,7 @@ fn three_calls(dir: &Dir) {
     let work = WorkId(1);
     let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills: Default::default(), again: false };
     let waited = Duration::from_secs(67);
-    let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited };
+    let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited, told: None };
     let gone = |cause| What::ConnectionCleared { leg: LegId(1), party: Party::Caller, cause };
     let rows = [
         (1, 0, arrives(1)),

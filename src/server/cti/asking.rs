@@ -1,7 +1,8 @@
 //! A command's way to the engine and back. The answer waits until what the command did is on disk.
 
 use super::super::inbox::{Inbox, Message};
-use crate::command::{Actor, Command, Refusal};
+use super::tokens::Owner;
+use crate::command::{Command, Refusal};
 use crate::cti::{self, Found, Keys};
 use crate::engine::Input;
 use crate::proto::{self, outcome};
@@ -52,7 +53,8 @@ type Answer = Arc<OnceCell<proto::Outcome>>;
 
 pub struct Asking {
     door: Door,
-    keys: Mutex<Keys<Actor, Answer>>,
+    /// By the name of who asks.
+    keys: Mutex<Keys<Arc<str>, Answer>>,
 }
 
 /// The way to the engine and back.
@@ -68,23 +70,23 @@ impl Asking {
         Asking { door: Door { inbox, replies, committed }, keys: Mutex::default() }
     }
 
-    pub async fn ask(&self, actor: Actor, asked: proto::Command) -> proto::Outcome {
+    pub async fn ask(&self, Owner { name, actor }: Owner, asked: proto::Command) -> proto::Outcome {
         if !(1..=LONGEST_KEY).contains(&asked.key.chars().count()) {
             return refused(proto::Refusal::Invalid, "a key has 1 to 64 characters");
         }
-        let command = match cti::command(actor.clone(), &asked) {
+        let command = match cti::command(actor, &asked) {
             Ok(command) => command,
             Err(refused) => return proto::Outcome { result: Some(outcome::Result::Refused(refused)) },
         };
         let content = Sha256::digest(prost::Message::encode_to_vec(&asked)).into();
         let answer = {
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            match keys.find(&actor, &asked.key, &content) {
+            match keys.find(&name, &asked.key, &content) {
                 Found::Known(answer) => answer,
                 Found::Reused => return refused(proto::Refusal::KeyReused, "the key came before with another command"),
                 Found::New => {
                     let answer = Answer::default();
-                    keys.remember(&actor, &asked.key, content, Arc::clone(&answer));
+                    keys.remember(&name, &asked.key, content, Arc::clone(&answer));
                     answer
                 }
             }
@@ -96,7 +98,7 @@ impl Asking {
             return refused(proto::Refusal::NotWritten, "it is not known whether it was carried out");
         };
         if is_unavailable(&outcome) {
-            self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(&actor, &asked.key);
+            self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(&name, &asked.key);
         }
         outcome
     }
@@ -130,4 +132,96 @@ fn refused(why: proto::Refusal, text: &str) -> proto::Outcome {
 
 fn is_unavailable(outcome: &proto::Outcome) -> bool {
     matches!(&outcome.result, Some(outcome::Result::Refused(r)) if r.why == i32::from(proto::Refusal::Unavailable))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::inbox::Messages;
+    use super::*;
+    use crate::command::Actor;
+
+    struct Scene {
+        asking: Arc<Asking>,
+        messages: Messages,
+        replies: Replies,
+        committed: watch::Sender<u64>,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let ((inbox, messages), replies) = (Inbox::new().unwrap(), Replies::default());
+            let (committed, watched) = watch::channel(0);
+            let asking = Arc::new(Asking::new(inbox, replies.clone(), watched));
+            Scene { asking, messages, replies, committed }
+        }
+
+        fn asks(&self, name: &str, key: &str, agent: u32) -> tokio::task::JoinHandle<proto::Outcome> {
+            let (asking, owner) = (Arc::clone(&self.asking), Owner { name: name.into(), actor: Actor::Operator });
+            let ask = Some(proto::command::Ask::Ready(proto::Ready {}));
+            let asked = proto::Command { key: key.to_owned(), agent, ask };
+            tokio::spawn(async move { asking.ask(owner, asked).await })
+        }
+
+        /// Lets everybody go on as far as he can; then: the command that has reached the engine, if one has.
+        async fn reached(&self) -> Option<u64> {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            match self.messages.next() {
+                Some(Message::Input(Input::Command { id, .. })) => Some(id),
+                _ => None,
+            }
+        }
+
+        fn carried_out(&self, id: u64, seq: u64) {
+            self.replies.tell(id, Ok(()), seq);
+            self.committed.send_replace(seq);
+        }
+    }
+
+    fn run(scene: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(scene);
+    }
+
+    fn is_done(outcome: &proto::Outcome) -> bool {
+        matches!(outcome.result, Some(outcome::Result::Done(_)))
+    }
+
+    /// A desktop asks, is cut off before the answer, connects again and asks the same with the same key.
+    #[test]
+    fn what_is_asked_again_after_its_asker_hung_up_is_done_once() {
+        run(async {
+            let scene = Scene::new();
+            let first = scene.asks("night", "k", 1001);
+            let id = scene.reached().await.expect("the command");
+            first.abort();
+            assert!(first.await.is_err());
+            let second = scene.asks("night", "k", 1001);
+            assert_eq!(scene.reached().await, None, "the engine is asked once");
+            scene.carried_out(id, 5);
+            assert!(is_done(&second.await.unwrap()));
+            let third = scene.asks("night", "k", 1001);
+            assert!(is_done(&third.await.unwrap()), "known by its key");
+            assert_eq!(scene.reached().await, None);
+        });
+    }
+
+    /// Two operators may use the same key for different commands; one may not.
+    #[test]
+    fn keys_are_each_operator_s_own() {
+        run(async {
+            let scene = Scene::new();
+            let day = scene.asks("day", "k", 1001);
+            let id = scene.reached().await.expect("the command");
+            let reused = scene.asks("day", "k", 1002).await.unwrap();
+            assert!(
+                matches!(reused.result, Some(outcome::Result::Refused(it)) if it.why() == proto::Refusal::KeyReused)
+            );
+            let night = scene.asks("night", "k", 1002);
+            let other = scene.reached().await.expect("the other's command");
+            scene.carried_out(id, 5);
+            scene.carried_out(other, 6);
+            assert!(is_done(&day.await.unwrap()) && is_done(&night.await.unwrap()));
+        });
+    }
 }

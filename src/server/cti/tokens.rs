@@ -13,13 +13,21 @@ use anyhow::{Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Characters of a token.
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=128;
 
+/// Whose token it is: several operators are the same actor, and have names of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub name: Arc<str>,
+    pub actor: Actor,
+}
+
 /// Who somebody is, by the digest of his token.
 pub struct Tokens {
-    owners: Vec<([u8; 32], Actor)>,
+    owners: Vec<([u8; 32], Owner)>,
     pub file: PathBuf,
     /// Made at first start.
     pub made_up: bool,
@@ -44,26 +52,29 @@ impl Tokens {
         let mut owners = Vec::new();
         for (name, token) in &written {
             match known.get(name) {
-                Some(actor) => owners.push((digest_of(name, token)?, actor.clone())),
+                Some(actor) => {
+                    let owner = Owner { name: name.as_str().into(), actor: actor.clone() };
+                    owners.push((digest_of(name, token)?, owner));
+                }
                 None if made_up => {} // somebody whom the configuration had before
                 None => bail!("{}: `{name}` is no agent's user, lead or operator", file.display()),
             }
         }
-        owners.sort();
+        owners.sort_by_key(|(digest, _)| *digest);
         let twice = owners.windows(2).any(|pair| pair[0].0 == pair[1].0);
         ensure!(!twice, "{}: two have the same token", file.display());
         Ok(Tokens { owners, file, made_up })
     }
 
     /// Whose token it is.
-    pub fn owner(&self, token: &str) -> Option<Actor> {
+    pub fn owner(&self, token: &str) -> Option<Owner> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         let mut owner = None;
-        for (known, actor) in &self.owners {
+        for (known, of) in &self.owners {
             // Every byte of every digest is looked at.
             let differs = known.iter().zip(&digest).fold(0, |differs, (a, b)| differs | (a ^ b));
             if differs == 0 {
-                owner = Some(actor);
+                owner = Some(of);
             }
         }
         owner.cloned()
@@ -104,10 +115,12 @@ mod tests {
     fn a_token_names_its_owner_and_nothing_else_does() {
         let digest = |token: &str| digest_of("x", token).unwrap();
         let hashed = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-        let owners = vec![(digest("0123456789abcdef"), Actor::Agent(AgentId(1))), (digest(hashed), Actor::Operator)];
+        let owner = |name: &str, actor| Owner { name: name.into(), actor };
+        let (ada, operator) = (owner("ada", Actor::Agent(AgentId(1))), owner("night", Actor::Operator));
+        let owners = vec![(digest("0123456789abcdef"), ada.clone()), (digest(hashed), operator.clone())];
         let tokens = Tokens { owners, file: PathBuf::new(), made_up: false };
-        assert_eq!(tokens.owner("0123456789abcdef"), Some(Actor::Agent(AgentId(1))));
-        assert_eq!(tokens.owner("test"), Some(Actor::Operator));
+        assert_eq!(tokens.owner("0123456789abcdef"), Some(ada));
+        assert_eq!(tokens.owner("test"), Some(operator));
         for wrong in ["", "0123456789abcdeF", "0123456789abcde", hashed] {
             assert_eq!(tokens.owner(wrong), None);
         }

@@ -3,6 +3,7 @@
 use super::super::store::Reader;
 use super::hub::{self, Hub, PORTION, Subscriber};
 use super::presence::{Presence, Present};
+use super::tokens::Owner;
 use crate::center::Center;
 use crate::command::Actor;
 use crate::config::CtiSettings;
@@ -38,7 +39,8 @@ pub struct Watching {
 pub struct Limits {
     all: usize,
     each: usize,
-    open: Mutex<BTreeMap<Actor, usize>>,
+    /// By name.
+    open: Mutex<BTreeMap<Arc<str>, usize>>,
     catching_up: Arc<Semaphore>,
 }
 
@@ -49,31 +51,31 @@ impl Limits {
         Arc::new(Limits { all, each, open: Mutex::default(), catching_up })
     }
 
-    fn enter(self: &Arc<Limits>, actor: &Actor) -> Result<Entered, Status> {
+    fn enter(self: &Arc<Limits>, name: &Arc<str>) -> Result<Entered, Status> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.values().sum::<usize>() >= self.all || open.get(actor).is_some_and(|n| *n >= self.each) {
+        if open.values().sum::<usize>() >= self.all || open.get(name).is_some_and(|n| *n >= self.each) {
             return Err(Status::resource_exhausted("too many streams are open; close one"));
         }
-        *open.entry(actor.clone()).or_default() += 1;
-        Ok(Entered { limits: Arc::clone(self), actor: actor.clone() })
+        *open.entry(Arc::clone(name)).or_default() += 1;
+        Ok(Entered { limits: Arc::clone(self), name: Arc::clone(name) })
     }
 }
 
 /// One stream, as long as it is open.
 struct Entered {
     limits: Arc<Limits>,
-    actor: Actor,
+    name: Arc<str>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut open = self.limits.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = open.get_mut(&self.actor).map(|n| {
+        let left = open.get_mut(&self.name).map(|n| {
             *n -= 1;
             *n
         });
         if left == Some(0) {
-            open.remove(&self.actor);
+            open.remove(&self.name);
         }
     }
 }
@@ -106,10 +108,10 @@ impl tokio_stream::Stream for Stream {
 }
 
 impl Watching {
-    pub fn open(&self, actor: Actor, cursor: &[u8]) -> Result<Stream, Status> {
+    pub fn open(&self, Owner { name, actor }: Owner, cursor: &[u8]) -> Result<Stream, Status> {
         let viewer = Viewer::of(&actor, &self.center);
         let viewer = Arc::new(viewer.ok_or_else(|| Status::permission_denied("the configuration no longer has you"))?);
-        let entered = self.limits.enter(&actor)?;
+        let entered = self.limits.enter(&name)?;
         let (items, stream) = mpsc::channel(self.hub.waiting);
         let cut = Arc::<AtomicBool>::default();
         let subscriber = Subscriber { viewer, items, cut: Arc::clone(&cut), unseen: 0 };
@@ -205,5 +207,27 @@ impl CatchingUp {
                 Ok(false)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two operators are the same actor; what one opens is not the other's.
+    #[test]
+    fn streams_are_counted_by_name() {
+        let catching_up = Arc::new(Semaphore::new(CATCHING_UP));
+        let limits = Arc::new(Limits { all: 3, each: 2, open: Mutex::default(), catching_up });
+        let enter = |name: &str| limits.enter(&name.into());
+        let (first, second) = (enter("day").unwrap(), enter("day").unwrap());
+        assert!(enter("day").is_err(), "two each");
+        let other = enter("night").unwrap();
+        drop(first);
+        assert!(enter("day").is_ok());
+        let third = enter("day").unwrap();
+        assert!(enter("night").is_err(), "three in all");
+        drop((second, third, other));
+        assert!(limits.open.lock().unwrap().is_empty());
     }
 }

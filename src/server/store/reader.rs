@@ -42,6 +42,14 @@ impl Reader {
         Ok(Some(Reader { conn }))
     }
 
+    /// What tells this log from every other one, also from one with the same numbers.
+    ///
+    /// # Errors
+    /// No writer has opened it since logs have an id.
+    pub fn log_id(&self) -> Result<u64> {
+        schema::meta(&self.conn, "id").map(|id| id as u64)
+    }
+
     /// Runs `read`; all that it reads is of one moment, whatever is written or erased meanwhile. Not to be nested, and
     /// brief: until its end what is erased stays in the write-ahead log.
     pub fn as_one<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {

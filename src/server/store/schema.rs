@@ -109,6 +109,8 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
     }
     check_version(&tx)?;
     check_node(&tx, node)?;
+    // Made at creation; a log from before there was one gets it now.
+    tx.execute("INSERT OR IGNORE INTO meta VALUES ('id', ?1)", [random()?])?;
     let epoch = meta(&tx, "epoch")? + 1;
     ensure!(epoch <= MAX_EPOCH, "this log has seen {MAX_EPOCH} starts, more cannot be told apart");
     tx.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [epoch])?;
@@ -170,7 +172,14 @@ fn check_node(conn: &Connection, node: u16) -> Result<()> {
     Ok(())
 }
 
-fn meta(conn: &Connection, key: &str) -> Result<i64> {
+/// Not 0, and not negative, so that it looks the same everywhere.
+fn random() -> Result<i64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    Ok((i64::from_le_bytes(bytes) & i64::MAX).max(1))
+}
+
+pub(super) fn meta(conn: &Connection, key: &str) -> Result<i64> {
     let value = conn.query_row("SELECT value FROM meta WHERE key = ?1", params![key], |row| row.get(0));
     value.optional()?.with_context(|| format!("its table `meta` lacks `{key}`"))
 }

@@ -21,6 +21,9 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS told(key TEXT PRIMARY KEY, answer TEXT NOT NULL);
 ";
 
+/// What an agent codes a call as that closes its ticket.
+const SOLVED: &str = "solved";
+
 /// The first ticket's number.
 const FIRST: i64 = 1000;
 
@@ -124,7 +127,8 @@ impl Ticketing for Example {
             }
             Ok(id.to_string())
         })?;
-        println!("ticket {ticket} opened for {}: {}", it.call, it.summary);
+        // Who calls, and what was said, is for the file: whoever looks at this terminal need not know.
+        println!("ticket {ticket} opened for {}", it.call);
         Ok(Response::new(proto::OpenTicketResponse { ticket }))
     }
 
@@ -142,7 +146,7 @@ impl Ticketing for Example {
             conn.execute(sql, params![it.agent, it.call, text])?;
             Ok(String::new())
         })?;
-        println!("agent {}: {} {text}", it.agent, it.call);
+        println!("agent {}: a screen-pop for {} with {} tickets", it.agent, it.call, tickets.len());
         Ok(Response::new(proto::ScreenPopResponse {}))
     }
 
@@ -151,6 +155,7 @@ impl Ticketing for Example {
         request: Request<proto::FollowCallRequest>,
     ) -> Result<Response<proto::FollowCallResponse>, Status> {
         let it = request.into_inner();
+        let solved = matches!(&it.what, Some(Follow::Disposed(it)) if it.disposition == SOLVED);
         let text = match it.what {
             Some(Follow::Answered(it)) => format!("answered by {} after {} ms", it.agent, it.waited_ms),
             Some(Follow::Transferred(it)) => format!("{} sent it on to {}", it.agent, it.to),
@@ -162,8 +167,8 @@ impl Ticketing for Example {
         self.once(&it.key, |conn| {
             let sql = "INSERT INTO history(call, ticket, text) VALUES (?1, ?2, ?3)";
             conn.execute(sql, params![it.call, it.ticket, text])?;
-            if text.contains("coded it as solved") {
-                conn.execute("UPDATE ticket SET status = 'solved' WHERE id = ?1", [&it.ticket])?;
+            if solved {
+                conn.execute("UPDATE ticket SET status = 'closed' WHERE id = ?1", [&it.ticket])?;
             }
             Ok(String::new())
         })?;
@@ -174,12 +179,84 @@ impl Ticketing for Example {
         &self,
         request: Request<proto::TicketStatusRequest>,
     ) -> Result<Response<proto::TicketStatusResponse>, Status> {
-        let ticket = request.into_inner().ticket;
-        let status: Option<String> = self.look(|conn| {
-            conn.query_row("SELECT status FROM ticket WHERE id = ?1", [&ticket], |row| row.get(0)).optional()
-        })?;
+        let it = request.into_inner();
+        // A ticket is told to nobody but the one who called about it; who withholds his number is nobody.
+        let sql = "SELECT status FROM ticket WHERE id = ?1 AND number = ?2 AND number <> ''";
+        let status: Option<String> =
+            self.look(|conn| conn.query_row(sql, [&it.ticket, &it.number], |row| row.get(0)).optional())?;
         let (found, status) = (status.is_some(), status.unwrap_or_default());
         let text = if found { format!("Your ticket is {status}.") } else { String::new() };
         Ok(Response::new(proto::TicketStatusResponse { found, status, text, ..Default::default() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What it does, without a network.
+    struct Desk {
+        example: Example,
+        runtime: tokio::runtime::Runtime,
+        dir: std::path::PathBuf,
+    }
+
+    impl Desk {
+        fn new(name: &str) -> Desk {
+            let dir = std::env::temp_dir().join(format!("tierline-example-{}-{name}", std::process::id()));
+            _ = std::fs::remove_dir_all(&dir);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            Desk { example: Example::open(&dir).unwrap(), runtime, dir }
+        }
+
+        fn open(&self, key: &str, number: &str) -> String {
+            let request = proto::OpenTicketRequest { key: key.into(), number: number.into(), ..Default::default() };
+            let opened = self.runtime.block_on(self.example.open_ticket(Request::new(request)));
+            opened.unwrap().into_inner().ticket
+        }
+
+        fn disposed(&self, key: &str, ticket: &str, disposition: &str, notes: &str) {
+            let (disposition, notes) = (disposition.to_owned(), notes.to_owned());
+            let what = Some(Follow::Disposed(proto::FollowDisposed { agent: 1, disposition, notes }));
+            let ticket = ticket.to_owned();
+            let request = proto::FollowCallRequest { key: key.into(), ticket, what, ..Default::default() };
+            self.runtime.block_on(self.example.follow_call(Request::new(request))).unwrap();
+        }
+
+        fn status(&self, ticket: &str, number: &str) -> Option<String> {
+            let request = proto::TicketStatusRequest { ticket: ticket.into(), number: number.into() };
+            let answer = self.runtime.block_on(self.example.ticket_status(Request::new(request))).unwrap().into_inner();
+            answer.found.then_some(answer.status)
+        }
+    }
+
+    impl Drop for Desk {
+        fn drop(&mut self) {
+            _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_closed_by_the_outcome_and_not_by_what_the_notes_say() {
+        let desk = Desk::new("closed");
+        let ticket = desk.open("open-1", "+4930123");
+        assert_eq!(desk.open("open-1", "+4930123"), ticket, "once for a key");
+        desk.disposed("follow-1", &ticket, "callback", "coded it as solved: not at all");
+        assert_eq!(desk.status(&ticket, "+4930123").as_deref(), Some("open"));
+        desk.disposed("follow-2", &ticket, "solved", "");
+        assert_eq!(desk.status(&ticket, "+4930123").as_deref(), Some("closed"));
+        let find = proto::FindCallerRequest { number: "+4930123".into(), ..Default::default() };
+        let found = desk.runtime.block_on(desk.example.find_caller(Request::new(find))).unwrap().into_inner();
+        assert_eq!(found.tickets, [], "what is closed is not shown any more");
+    }
+
+    #[test]
+    fn a_ticket_s_status_is_told_to_its_owner_only() {
+        let desk = Desk::new("owner");
+        let (ticket, anonymous) = (desk.open("open-1", "+4930123"), desk.open("open-2", ""));
+        assert_eq!(desk.status(&ticket, "+4930123").as_deref(), Some("open"));
+        assert_eq!(desk.status(&ticket, "+4930999"), None);
+        assert_eq!(desk.status(&ticket, ""), None);
+        assert_eq!(desk.status(&anonymous, ""), None, "whoever withholds his number");
     }
 }

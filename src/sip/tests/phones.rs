@@ -523,7 +523,8 @@ fn a_phone_is_called_over_the_transport_that_its_contact_names() {
     let outbound = ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";reg-id=1";
     const PATH: &str = "Supported: path\nPath: <sip:10.0.0.2:5062;lr>\n";
     // Listeners, the Contact's URI and parameters, further fields; the ways in which it is tried.
-    let rows: &[(&[Transport], &str, &str, &str, &[&str])] = &[
+    type Row<'t> = (&'t [Transport], &'t str, &'t str, &'t str, &'t [&'t str]);
+    let rows: &[Row<'_>] = &[
         (all, "sip:1001@10.0.0.2:5062", "", "", &["UDP 10.0.0.2:5062"]),
         (all, "sip:1001@10.0.0.2:5062;transport=udp", "", "", &["UDP 10.0.0.2:5062"]),
         (all, "sip:1001@10.0.0.2:5070;transport=tcp", "", "", &["TCP 10.0.0.2:5070", "UDP 10.0.0.2:5062"]),

@@ -54,6 +54,20 @@ enum What {
         #[arg(long)]
         ready: bool,
     },
+    /// Look at this machine and what is configured: ports, limits, certificates, clock, disk, log. Says what to do.
+    ///
+    /// Exit code 0: all is well; 1: there are warnings; 2: something is wrong.
+    Doctor {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Directory of the log. Default: as configured.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Print JSON, a line for each finding.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at a flow: as a picture, or walked through without a call.
     #[command(subcommand)]
     Flow(FlowWhat),
@@ -389,6 +403,11 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Healthy { http, ready } => {
             println!("{}", server::healthy::ask(http, ready)?);
             Ok(ExitCode::SUCCESS)
+        }
+        What::Doctor { config, data, json } => {
+            let findings = server::doctor::examine(config.as_deref(), data)?;
+            print!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) });
+            Ok(ExitCode::from(server::doctor::exit_code(&findings)))
         }
         What::Flow(what) => {
             print!("{}", flow(what)?);

@@ -102,7 +102,9 @@ impl Place {
         let mut command = Command::new(TIERLINE);
         let output = command.args(words).current_dir(&self.dir).stdin(Stdio::null()).output().expect("tierline runs");
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).join("\n");
-        assert!(output.status.success(), "`{shown}` fails:\n{said}");
+        // A doctor may have warnings, for this is not the machine of a support center.
+        let well = output.status.success() || (words[0] == "doctor" && output.status.code() == Some(1));
+        assert!(well, "`{shown}` fails:\n{said}");
         assert!(!said.trim().is_empty() || shown.contains("--json"), "`{shown}` says nothing");
     }
 }

@@ -76,7 +76,7 @@ pub struct Figures {
 /// How long `figures` waits for a plane that is busy.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Audio that is 20 ms late is heard: before everything else that the machine does.
-const NICE: i32 = -10;
+pub const NICE: i32 = -10;
 
 /// What a plane's thread tells.
 pub enum Notice {

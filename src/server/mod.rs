@@ -15,6 +15,7 @@ mod banner;
 pub mod calls;
 pub mod clock;
 pub mod cti;
+pub mod doctor;
 pub mod driver;
 pub mod flows;
 pub mod healthy;

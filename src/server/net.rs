@@ -194,10 +194,10 @@ pub fn raise_file_limit() -> u64 {
 }
 
 /// Asks that the calling thread run before others; `nice` is -20 (first) … 19. Without the right to it (CAP_SYS_NICE or
-/// RLIMIT_NICE) the thread runs as it did.
-pub fn prefer_this_thread(nice: i32) {
+/// RLIMIT_NICE) the thread runs as it did, and this is false.
+pub fn prefer_this_thread(nice: i32) -> bool {
     // SAFETY: no pointers. 0 is the calling thread: in Linux the nice value belongs to threads (setpriority(2)).
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) == 0 }
 }
 
 fn checked(result: i32) -> io::Result<i32> {

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 /// A receive buffer below this, in bytes, holds less than half a second of 500 calls/s.
-const SMALL_BUFFER: usize = 1 << 20;
+pub const SMALL_BUFFER: usize = 1 << 20;
 
 /// A bound UDP listener: the engine's thread reads and sends here.
 pub struct Udp {

@@ -50,6 +50,13 @@ impl Speaker {
         [find("flite").map(Speaker::Flite), find("espeak-ng").map(Speaker::EspeakNg)].into_iter().flatten().collect()
     }
 
+    pub fn name(&self) -> &'static str {
+        match self {
+            Speaker::Flite(_) => "flite",
+            Speaker::EspeakNg(_) => "espeak-ng",
+        }
+    }
+
     fn speaks(&self, language: &str) -> bool {
         match self {
             Speaker::Flite(_) => primary(language) == "en",

@@ -24,6 +24,7 @@
 //! Left out: retention of the events themselves (they hold no person), and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod examine;
 mod group;
 mod person;
 mod reader;
@@ -31,6 +32,7 @@ mod schema;
 mod slots;
 mod writer;
 
+pub use examine::{Examined, examine};
 pub use person::{ErasedPerson, erase_person};
 pub use reader::{Filter, Reader};
 pub use schema::in_use;

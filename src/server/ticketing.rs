@@ -247,19 +247,7 @@ impl Line {
     /// # Errors
     /// The address, the token's file or the roots cannot be used.
     pub fn new(settings: &TicketingSettings) -> Result<Line> {
-        let mut endpoint = Endpoint::from_shared(settings.address.clone())?
-            .connect_timeout(settings.timeout)
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_while_idle(true);
-        if settings.address.starts_with("https://") {
-            let mut tls = ClientTlsConfig::new();
-            let roots = match &settings.trust {
-                Some(file) => vec![std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?],
-                None => system_roots(),
-            };
-            tls = tls.ca_certificates(roots.into_iter().map(Certificate::from_pem));
-            endpoint = endpoint.tls_config(tls)?;
-        }
+        let endpoint = endpoint(settings)?;
         let token = settings.token_file.as_deref().map(token).transpose()?;
         let client = TicketingClient::new(endpoint.connect_lazy());
         Ok(Line { client, token, timeout: settings.timeout })
@@ -301,6 +289,32 @@ impl Line {
             Err(_) => Err(Failure::Later),
         }
     }
+}
+
+fn endpoint(settings: &TicketingSettings) -> Result<Endpoint> {
+    let endpoint = Endpoint::from_shared(settings.address.clone())?
+        .connect_timeout(settings.timeout)
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_while_idle(true);
+    if !settings.address.starts_with("https://") {
+        return Ok(endpoint);
+    }
+    let roots = match &settings.trust {
+        Some(file) => vec![std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?],
+        None => system_roots(),
+    };
+    let tls = ClientTlsConfig::new().ca_certificates(roots.into_iter().map(Certificate::from_pem));
+    Ok(endpoint.tls_config(tls)?)
+}
+
+/// Whether the ticketing system is there and takes a connection; nothing is asked of it.
+///
+/// # Errors
+/// Why it is not.
+pub async fn reach(settings: &TicketingSettings) -> Result<()> {
+    Line::new(settings)?; // its token too
+    endpoint(settings)?.connect().await?;
+    Ok(())
 }
 
 /// The proto file says which codes mean "never".

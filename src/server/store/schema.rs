@@ -162,7 +162,7 @@ pub(super) fn check_version(conn: &Connection) -> Result<()> {
 }
 
 /// Two nodes in one log would give the same id twice.
-fn check_node(conn: &Connection, node: u16) -> Result<()> {
+pub(super) fn check_node(conn: &Connection, node: u16) -> Result<()> {
     let ours = meta(conn, "node")?;
     ensure!(
         ours == i64::from(node),

@@ -8,7 +8,7 @@ mod routing;
 mod trunk;
 
 pub use routing::{Ageing, Agent, Membership, NotReadyReason, Queue, Relaxation, RingPlan, Selection, Skills, WrapUp};
-pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Trunk, is_meant};
+pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Srtp, Trunk, is_meant};
 
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, TrunkId};
 use crate::time::Wall;

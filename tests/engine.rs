@@ -28,6 +28,8 @@ struct Bench {
     sent: Vec<String>,
     opened: Vec<PortId>,
     replies: Vec<Result<(), Refusal>>,
+    /// What the planes were told beside that.
+    told: Vec<media::Command>,
 }
 
 impl Bench {
@@ -36,20 +38,24 @@ impl Bench {
     }
 
     fn of(configuration: Configuration) -> Bench {
+        Bench::with(configuration, vec![Listener::udp(ENGINE)])
+    }
+
+    fn with(configuration: Configuration, listeners: Vec<Listener>) -> Bench {
         let start = Start {
             node: 0,
             epoch: 1,
             next_seq: 1,
             wall: Wall(0),
             seed: [7; 32],
-            sip: sip::Config::new(vec![Listener::udp(ENGINE)], "tierline"),
+            sip: sip::Config::new(listeners, "tierline"),
             planes: 1,
             media_address: ENGINE.ip(),
             terms: media::Terms::default(),
         };
         let engine = Engine::new(start, configuration);
-        let (events, sent, opened, replies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Bench { engine, now: Instant(MS), events, sent, opened, replies };
+        let (events, sent, opened, told, replies) = Default::default();
+        let mut bench = Bench { engine, now: Instant(MS), events, sent, opened, told, replies };
         bench.tell(Input::Restored(Vec::new()));
         bench
     }
@@ -69,6 +75,7 @@ impl Bench {
                 Output::Verify { query, .. } => self.tell(Input::Sip(sip::Input::Verified { query, ok: true })),
                 Output::Media(media::Command::Open { port, .. }) => self.opened.push(port),
                 Output::Reply { result, .. } => self.replies.push(result),
+                Output::Media(command) => self.told.push(command),
                 _ => {}
             }
         }

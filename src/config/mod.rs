@@ -59,8 +59,8 @@ pub struct Needs {
     pub listeners: Vec<SipListener>,
     /// With line and column of `bind`.
     pub http: Option<(SocketAddr, (usize, usize))>,
-    /// Where audio comes: the range of ports, and where it is written.
-    pub media: Option<(IpAddr, (u16, u16), (usize, usize))>,
+    /// Where audio comes.
+    pub media: Option<MediaSettings>,
     /// The same of desktops, if any may connect.
     pub grpc: Option<(SocketAddr, (usize, usize))>,
     pub tls: TlsSettings,
@@ -80,7 +80,7 @@ pub struct Refused {
 impl Loaded {
     pub fn needs(&self) -> Needs {
         let ServerSettings { sip, http, http_place, cti, media, password_file, .. } = self.server.clone();
-        let (media, grpc) = (Some((media.bind, media.ports, media.place)), cti.map(|cti| (cti.bind, cti.place)));
+        let (media, grpc) = (Some(media), cti.map(|cti| (cti.bind, cti.place)));
         let (listeners, http, tls) = (sip.listeners, Some((http, http_place)), sip.tls);
         Needs { listeners, http, grpc, media, tls, password_file }
     }

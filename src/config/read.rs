@@ -342,7 +342,7 @@ impl<'p> Reader<'p> {
         let needs = Needs {
             listeners: sip.listeners.clone(),
             http: http.map(|http| (http, http_place)),
-            media: Some((media.bind, media.ports, media.place)),
+            media: Some(media.clone()),
             grpc: cti.as_ref().map(|cti| (cti.bind, cti.place)),
             tls: sip.tls.clone(),
             password_file: password_file.clone(),

@@ -57,6 +57,10 @@ impl Engine {
 
     /// A leg that should be sending audio sends nothing any more.
     pub(super) fn silent(&mut self, id: LegId) {
+        // Who has not answered owes no audio, whatever he has begun: how long he may ring is limited elsewhere.
+        if matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Inviting { .. })) {
+            return;
+        }
         self.drop_leg(id, Cause::Silent);
     }
 

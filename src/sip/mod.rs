@@ -354,7 +354,8 @@ impl Endpoint {
             Command::Restore { leg, mut dialog } => {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);
-                self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, None))));
+                let account = dialog.account.clone().map(Box::new);
+                self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, account))));
             }
             Command::RestoreBinding { binding } => {
                 let user = binding.user.clone();

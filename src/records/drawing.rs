@@ -75,8 +75,14 @@ impl Drawing {
                 self.ladder.arrow(time, US, at, &format!("INVITE over {trunk}"));
             }
             What::OfferEnded { agent, outcome, .. } => self.offer_ended(time, *agent, *outcome),
-            What::Held { leg } => self.says(time, *leg, "hold"),
-            What::Retrieved { leg } => self.says(time, *leg, "resume"),
+            What::Held { leg } => {
+                self.says(time, *leg, "hold");
+                self.ladder.note(time, US, "audio: the other one hears music");
+            }
+            What::Retrieved { leg } => {
+                self.says(time, *leg, "resume");
+                self.ladder.note(time, US, "audio: both hear each other");
+            }
             What::LegConfirmed { leg, .. } => {
                 self.confirmed.insert(*leg); // its 200 is drawn as the answer or the accepted offer
             }
@@ -100,6 +106,9 @@ impl Drawing {
             other => {
                 if let Some(text) = remark(other) {
                     self.ladder.note(time, US, &text);
+                }
+                if let What::Established { .. } | What::OutsideJoined { .. } = other {
+                    self.ladder.note(time, US, "audio: both hear each other");
                 }
             }
         }

@@ -58,7 +58,15 @@ fn container_files_are_clean() {
 
 #[test]
 fn yaml_is_clean() {
-    said(linter("yamllint").args(["-s", "-c", "deploy/.yamllint", "deploy/compose.yaml", "deploy/kubernetes"]));
+    said(linter("yamllint").args([
+        "-s",
+        "-c",
+        "deploy/.yamllint",
+        "deploy/compose.yaml",
+        "deploy/kubernetes",
+        "deploy/prometheus",
+        "deploy/grafana",
+    ]));
 }
 
 #[test]

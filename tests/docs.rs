@@ -141,3 +141,15 @@ fn the_supervisors_guide_can_be_followed() {
 fn the_operators_guide_can_be_followed() {
     check("docs/operators.md", 4);
 }
+
+#[test]
+fn the_reference_of_the_numbers_is_made_from_the_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = tierline::stats::reference();
+    if std::env::var("METRICS").is_ok_and(|value| value == "rewrite") {
+        std::fs::write(&file, &page).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = page.lines().zip(written.lines()).find(|(made, written)| made != written);
+    assert!(page == written, "docs/metrics.md is old (METRICS=rewrite writes it anew), first at {differs:?}");
+}

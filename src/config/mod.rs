@@ -90,6 +90,8 @@ pub struct ServerSettings {
     pub http: SocketAddr,
     /// Line and column of `bind` in [server.http]; 0 if nothing is written.
     pub http_place: (usize, usize),
+    /// Numbers of agents one by one.
+    pub agent_series: bool,
     pub media: MediaSettings,
     /// None: no desktop connects.
     pub cti: Option<CtiSettings>,

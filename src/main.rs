@@ -94,6 +94,15 @@ enum What {
         #[command(subcommand)]
         what: PersonWhat,
     },
+    /// Remove what is older than `[keep]` says, now; a server does the same every hour.
+    Keep {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Directory of the log. Default: as configured.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
     /// List calls, or draw one as a ladder of what happened.
     Calls {
         /// The call to draw, such as c0-1-5; without it calls are listed.
@@ -422,6 +431,10 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         }
         What::Person { what: PersonWhat::Erase { number, data } } => {
             print!("{}", server::person::erase(&data, &number)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Keep { config, data } => {
+            print!("{}", server::keeping::now(config.as_deref(), data)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Calls { call, data, last, json, numbers } => {

@@ -20,6 +20,7 @@ pub mod driver;
 pub mod flows;
 pub mod healthy;
 pub mod inbox;
+pub mod keeping;
 pub mod media;
 pub mod metrics;
 pub mod net;
@@ -167,6 +168,7 @@ struct Followers {
     /// The ticketing system's client, if there is one.
     _ticketing: Option<ticketing::Ticketing>,
     _records: records::Follower,
+    _keeper: keeping::Keeper,
 }
 
 impl Running {
@@ -213,7 +215,9 @@ impl Running {
         let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
         let exporter =
             numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
+        let keeper = start_keeper(loaded, before, clock)?;
         let exporter = exporter.with_ticketing(ticketing.as_ref().map(ticketing::Ticketing::counts));
+        let exporter = exporter.with_keeping(Arc::clone(&keeper.counts));
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let ground = cti::Ground {
@@ -229,6 +233,7 @@ impl Running {
         let followers = Followers {
             _ticketing: ticketing,
             _records: records::Follower::start(&loaded.server.data, &store_writer)?,
+            _keeper: keeper,
         };
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
@@ -316,6 +321,17 @@ fn start_ticketing(
     let (Some(settings), Some(line)) = (&loaded.server.ticketing, line) else { return Ok(None) };
     let _in_runtime = runtime.enter();
     ticketing::Ticketing::start(settings, line, &loaded.server.data, log).map(Some)
+}
+
+/// `before`: the last event before this start.
+fn start_keeper(loaded: &Loaded, before: u64, clock: Clock) -> Result<keeping::Keeper> {
+    let server = &loaded.server;
+    let plan = keeping::Plan { data: server.data.clone(), keep: server.keep, ticketing: server.ticketing.is_some() };
+    let last = match store::Reader::open(&server.data)? {
+        Some(log) => log.at(before)?,
+        None => None,
+    };
+    keeping::Keeper::start(plan, clock, last)
 }
 
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {

@@ -3,6 +3,7 @@
 //! Counters of packets and messages are not events; the machines are asked for them at each scrape.
 
 use super::inbox::{Inbox, Message};
+use super::keeping;
 use super::media::{Figures, Planes};
 use super::metrics::{Exported, of_store};
 use super::signaling::Dropped;
@@ -40,17 +41,23 @@ pub struct Exporter {
     inbox: Inbox,
     wire: Wire,
     ticketing: Option<Counts>,
+    keeping: Option<Arc<keeping::Counts>>,
     exported: Mutex<Exported>,
 }
 
 impl Exporter {
     pub fn new(stats: Arc<Mutex<Stats>>, store: Arc<Store>, planes: Arc<Planes>, inbox: Inbox, wire: Wire) -> Exporter {
-        Exporter { stats, store, planes, inbox, wire, ticketing: None, exported: Mutex::default() }
+        Exporter { stats, store, planes, inbox, wire, ticketing: None, keeping: None, exported: Mutex::default() }
     }
 
     /// With the numbers of the ticketing system's client, if there is one.
     pub fn with_ticketing(self, ticketing: Option<Counts>) -> Exporter {
         Exporter { ticketing, ..self }
+    }
+
+    /// With the numbers of who removes what is old.
+    pub fn with_keeping(self, counts: Arc<keeping::Counts>) -> Exporter {
+        Exporter { keeping: Some(counts), ..self }
     }
 
     /// Prometheus' text format.
@@ -64,6 +71,7 @@ impl Exporter {
         samples.extend(self.of_engine());
         let ticketing = self.ticketing.as_ref().map(|counts| *counts.lock().unwrap_or_else(PoisonError::into_inner));
         samples.extend(ticketing.iter().flat_map(ticketing::samples));
+        samples.extend(self.keeping.iter().flat_map(|counts| counts.samples()));
         let mut exported = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
         exported.publish(samples);
         exported.render()

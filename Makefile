@@ -27,9 +27,10 @@ tidy: ## only the rules of the house: imports, clocks, names, sizes
 interop: tools ## only the calls between real phones; ONLY=name for one
 	cargo test --test interop -- --test-threads=6 $(ONLY)
 
-bench: ## speed and memory against a bare kernel loop, one table; then the router alone, at size
+bench: ## speed and memory against a bare kernel loop, one table; then the router alone, and reports, at size
 	cargo bench --bench load
 	cargo bench --bench acd
+	cargo bench --bench records
 
 quality: tools ## how good speech still is over a clean and a bad wire: PESQ in a table, which it installs by pip
 	@tests/quality.sh

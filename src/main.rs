@@ -1,7 +1,12 @@
 //! The command line, nothing else.
 
+#[path = "main/reports.rs"]
+mod reports;
+#[path = "main/values.rs"]
+mod values;
+
 use clap::{Parser, Subcommand};
-use std::ops::RangeInclusive;
+use reports::{OnlyArgs, ReportArgs, filter, report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +14,7 @@ use tierline::server::flows::Found;
 use tierline::server::phone::ServerName;
 use tierline::server::{self, Outcome};
 use tierline::sim;
+use values::{agents, calls, calls_listed, calls_per_hour, crashes, hours, keys, seconds, seed};
 
 /// SIP is many small texts: with this allocator and thin LTO a simulated day takes 51 s in place of 66 s.
 #[global_allocator]
@@ -119,7 +125,11 @@ enum What {
         /// Show callers' numbers and keyed digits (personal data).
         #[arg(long)]
         numbers: bool,
+        #[command(flatten)]
+        only: OnlyArgs,
     },
+    /// Count calls, waits and agents' times, over intervals, by queue, agent, line or flow.
+    Report(ReportArgs),
     /// What is made of the log: tables of calls, offers, agents, queues and flows (docs/records.md).
     #[command(subcommand)]
     Records(RecordsWhat),
@@ -143,6 +153,9 @@ enum What {
         /// How often the engine is killed, at random times (0 to 10,000).
         #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = crashes)]
         crashes: u64,
+        /// Fold the log into records, and compare their sums with what was seen. Needs `--crashes 0`.
+        #[arg(long)]
+        records: bool,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -331,61 +344,6 @@ struct PhoneArgs {
     silence: Option<Duration>,
 }
 
-// What a value may be. A wrong one is told with its unit and range.
-
-fn number(text: &str, range: RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("allowed: {} to {} {unit}", range.start(), range.end()))
-}
-
-fn whole(text: &str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, String> {
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("allowed: a whole number from {} to {} {unit}", range.start(), range.end()))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    number(text, 0.0..=86_400.0, "seconds").map(Duration::from_secs_f64)
-}
-
-fn hours(text: &str) -> Result<f64, String> {
-    number(text, 0.05..=1_000.0, "hours")
-}
-
-fn calls_per_hour(text: &str) -> Result<f64, String> {
-    number(text, 1.0..=1_000_000.0, "calls in an hour")
-}
-
-fn calls(text: &str) -> Result<u64, String> {
-    whole(text, 1..=1_000_000, "calls")
-}
-
-fn calls_listed(text: &str) -> Result<u64, String> {
-    whole(text, 0..=1_000_000, "calls")
-}
-
-fn agents(text: &str) -> Result<u64, String> {
-    whole(text, 1..=10_000, "agents")
-}
-
-fn crashes(text: &str) -> Result<u64, String> {
-    whole(text, 0..=10_000, "times")
-}
-
-fn seed(text: &str) -> Result<u64, String> {
-    whole(text, 0..=u64::MAX, "(any gives a world of its own)")
-}
-
-/// Keys of a telephone; small letters mean the same.
-fn keys(text: &str) -> Result<String, String> {
-    let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma for half a second";
-    let keys = text.to_ascii_uppercase();
-    match keys.chars().find(|key| !matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | ',')) {
-        Some(other) => Err(format!("there is no key `{}`; {allowed}", other.escape_debug())),
-        None if (1..=1000).contains(&keys.len()) => Ok(keys),
-        None => Err(allowed.to_owned()),
-    }
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     match run(args.what) {
@@ -413,11 +371,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             println!("{}", server::healthy::ask(http, ready)?);
             Ok(ExitCode::SUCCESS)
         }
-        What::Doctor { config, data, json } => {
-            let findings = server::doctor::examine(config.as_deref(), data)?;
-            print!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) });
-            Ok(ExitCode::from(server::doctor::exit_code(&findings)))
-        }
+        What::Doctor { config, data, json } => doctor(config, data, json),
         What::Flow(what) => {
             print!("{}", flow(what)?);
             Ok(ExitCode::SUCCESS)
@@ -437,13 +391,20 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             print!("{}", server::keeping::now(config.as_deref(), data)?);
             Ok(ExitCode::SUCCESS)
         }
-        What::Calls { call, data, last, json, numbers } => {
+        What::Calls { call, data, last, json, numbers, only } => {
             let text = match call {
                 Some(call) if json => server::calls::told(&data, &call, numbers)?,
                 Some(call) => server::calls::ladder(&data, &call, numbers)?,
-                None => server::calls::list(&data, server::calls::Show { last: last as usize, json, numbers })?,
+                None => {
+                    let (last, filter) = (last as usize, filter(only));
+                    server::calls::list(&data, &server::calls::Show { last, json, numbers, filter })?
+                }
             };
             print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Report(args) => {
+            print!("{}", report(args)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Records(what) => {
@@ -455,16 +416,23 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
-        What::Simulate { seed, agents, hours, calls_per_hour, crashes, json } => {
+        What::Simulate { seed, agents, hours, calls_per_hour, crashes, records, json } => {
+            anyhow::ensure!(!records || crashes == 0, "--records compares with what was seen: it needs --crashes 0");
             let day = sim::Options::day(seed, agents as u32, hours);
             let options = sim::Options { calls_per_hour, crashes: crashes as u32, ..day };
-            Ok(if server::simulate::run(options, json)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if server::simulate::run(options, records, json)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         What::Replay { recording, data } => {
             print!("{}", server::record::replay(&recording, data.as_deref())?);
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn doctor(config: Option<PathBuf>, data: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
+    let findings = server::doctor::examine(config.as_deref(), data)?;
+    print!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) });
+    Ok(ExitCode::from(server::doctor::exit_code(&findings)))
 }
 
 fn flow(what: FlowWhat) -> anyhow::Result<String> {
@@ -546,6 +514,10 @@ mod tests {
         check("tierline phone --calls -2", "allowed: a whole number from 1 to 1000000 calls");
         check("tierline phone --server host:0", "with or without a port from 1 to 65535 (default 5060)");
         check("tierline calls --last -3", "allowed: a whole number from 0 to 1000000 calls");
+        check("tierline report month", "allowed: queue, agent, line, flow");
+        check("tierline report --interval 2h", "allowed: 15m, 30m, 1h, day, week");
+        check("tierline report --formula best", "allowed: without-short, answered, offered, offered-in-time");
+        check("tierline report --target -1", "allowed: 0 to 86400 seconds");
         check("tierline simulate --agents -5", "allowed: a whole number from 1 to 10000 agents");
         check("tierline simulate --agents 0", "allowed: a whole number from 1 to 10000 agents");
         check("tierline simulate --hours -8", "allowed: 0.05 to 1000 hours");

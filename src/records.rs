@@ -15,6 +15,8 @@ mod parts;
 mod paths;
 mod rows;
 pub mod schema;
+pub mod service_level;
+pub mod spans;
 
 pub use drawing::ladder_of;
 pub use fold::{Fold, OpenCall};

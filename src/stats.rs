@@ -1,99 +1,63 @@
 //! Events folded into the numbers that are exported.
 //!
-//! Names are in the style of Prometheus, `tierline_…`, units last. Labels hold names from the configuration and
-//! variants of closed enums only: no call, no agent, nothing personal, nothing a caller can choose. Counters of
-//! packets and messages are not here; machines answer `stats()`, and the shell adds them.
+//! What each number is called and means stands in one table, [`families`], from which docs/metrics.md is made. Labels
+//! hold names from the configuration and variants of closed enums only: no call, nothing personal, nothing a caller can
+//! choose. Counters of packets and messages are not folded here; machines answer `stats()`, and the shell makes them
+//! into [`Sample`]s.
 //!
-//! **Service level.** There are many formulas under that name, so ours is a label:
-//! `A_T/(A+B-B_s)`, with A answered, A_T answered within T, B abandoned, B_s short abandons. The counters allow
-//! all the others to be computed. Each wait counts once: a caller who waits again because the agent's phone was
-//! lost was answered before (`requeued`), and a wait that we ended is `lost`, not abandoned.
+//! **Waits.** Each wait counts once: a caller who waits again because the agent's phone was lost was answered before
+//! (`requeued`), and a wait that we ended is `lost`, not abandoned. [`Stats::balance`] says whether they add up.
 
+mod agents;
+pub mod families;
+mod family;
+mod flows;
+pub mod level;
+mod queues;
 mod samples;
+mod times;
+mod words;
 
-pub use samples::{Kind, Sample};
+pub use family::{Chapter, Family, Kind, Sample, Value, all, reference};
+pub use times::Times;
 
 use crate::center::Center;
-use crate::event::{AgentMode, Cause, DivertReason, Event, OfferOutcome, Party, Phase, What};
-use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, WorkId};
+use crate::event::{Cause, DivertReason, Event, OfferOutcome, Party, Phase, TransferProblem, TransferTo, What};
+use crate::ids::{CallId, LegId, LineId, QueueId, WorkId};
 use crate::time::Wall;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use agents::Agents;
+use flows::{Flows, Outcome, Visit};
+use queues::QueueNumbers;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// T of the service level: waits up to this count as short.
-pub const THRESHOLD: Duration = Duration::from_secs(20);
-
-/// Upper bounds of the buckets of waits, in seconds; one more bucket has none.
-pub const WAIT_BUCKETS_S: [u64; 12] = [5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800];
-
 /// All numbers since the start.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Stats {
     queues: BTreeMap<QueueId, QueueNumbers>,
-    agents: BTreeMap<AgentId, AgentMode>,
-    /// Agents whose phones stopped to answer.
-    unreachable: BTreeSet<AgentId>,
+    agents: Agents,
+    flows: Flows,
     /// `None`: an agent's short code.
     arrived: BTreeMap<Option<LineId>, u64>,
     ended: BTreeMap<(Phase, Cause), u64>,
     offers: BTreeMap<OfferOutcome, u64>,
+    transfers: [u64; 3],
+    transfers_failed: BTreeMap<TransferProblem, u64>,
     repairs: u64,
     running: BTreeMap<CallId, Running>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct QueueNumbers {
-    /// From the configuration: an abandon before this is a short one.
-    short_abandon: Duration,
-    offered: u64,
-    requeued: u64,
-    answered: u64,
-    answered_in_time: u64,
-    abandoned: u64,
-    abandoned_in_time: u64,
-    abandoned_short: u64,
-    lost: u64,
-    diverted: BTreeMap<DivertReason, u64>,
-    waits_answered: Times,
-    waits_abandoned: Times,
-    /// How much longer, and shorter, answered waits were than the flow had said.
-    #[serde(default)]
-    longer: Times,
-    #[serde(default)]
-    shorter: Times,
-    talks: u64,
-    talk: Duration,
-}
-
-/// How many times, how long in all, and how many up to each bound of [`WAIT_BUCKETS_S`].
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Times {
-    count: u64,
-    sum: Duration,
-    up_to: [u64; WAIT_BUCKETS_S.len()],
-}
-
-impl Times {
-    fn add(&mut self, time: Duration) {
-        self.count += 1;
-        self.sum += time;
-        for (count, bound) in self.up_to.iter_mut().zip(WAIT_BUCKETS_S) {
-            *count += u64::from(time <= Duration::from_secs(bound));
-        }
-    }
-}
-
 /// A call that runs, as far as the numbers need it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 struct Running {
     in_flow: bool,
+    visit: Visit,
     waits: Vec<Wait>,
     ringing: usize,
     talks: Vec<Talk>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 struct Wait {
     work: WorkId,
     queue: QueueId,
@@ -101,7 +65,7 @@ struct Wait {
     again: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 struct Talk {
     leg: LegId,
     queue: QueueId,
@@ -136,28 +100,25 @@ impl Stats {
     /// Other settings are in force. What was counted stays.
     pub fn configure(&mut self, center: &Center) {
         for (id, queue) in &center.queues {
-            self.queues.entry(id.clone()).or_default().short_abandon = queue.short_abandon;
+            self.queues.entry(id.clone()).or_default().configure(queue);
         }
-        self.agents.retain(|id, _| center.agents.contains_key(id));
-        self.unreachable.retain(|id| center.agents.contains_key(id));
-        for id in center.agents.keys() {
-            self.agents.entry(*id).or_insert(AgentMode::LoggedOut);
-        }
-        for id in center.lines.keys() {
+        self.agents.configure(center);
+        for (id, line) in &center.lines {
             self.arrived.entry(Some(id.clone())).or_default();
+            self.flows.know(&line.flow);
         }
     }
 
     /// Takes the next event.
     pub fn apply(&mut self, event: &Event) {
+        self.agents.apply(event, &mut self.queues);
         match &event.what {
-            What::AgentStateChanged { agent, to, .. } => _ = self.agents.insert(*agent, *to),
-            What::PhoneReachable { agent, reachable: false } => _ = self.unreachable.insert(*agent),
-            // A phone that has just registered was heard.
-            What::PhoneReachable { agent, reachable: true } | What::PhoneRegistered { agent, .. } => {
-                self.unreachable.remove(agent);
-            }
             What::Repaired { .. } => self.repairs += 1,
+            What::Transferred { to, .. } => self.transfers[kind_of(to)] += 1,
+            What::TransferFailed { why } => *self.transfers_failed.entry(*why).or_default() += 1,
+            What::PersonAsked { flow, .. } => self.flows.person(flow),
+            What::NothingChosen { flow, why, .. } => self.flows.nothing(flow, *why),
+            What::StepDecided { flow, way, .. } => self.flows.decided(flow, *way),
             _ => {}
         }
         if let Some(call) = event.call {
@@ -169,9 +130,16 @@ impl Stats {
         match what {
             What::CallArrived { line, .. } => {
                 *self.arrived.entry(line.clone()).or_default() += 1;
-                self.running.insert(call, Running::default());
+                let visit = if line.is_some() { Visit::Before } else { Visit::Over };
+                self.running.insert(call, Running { visit, ..Running::default() });
             }
-            What::StepEntered { .. } | What::CallAnswered { .. } => self.with(call, |c| c.in_flow = true),
+            What::CallAnswered { .. } => self.with(call, |c| c.in_flow = true),
+            What::StepEntered { flow, step } => {
+                let Some(running) = self.running.get_mut(&call) else { return };
+                running.in_flow = true;
+                self.flows.step(&mut running.visit, flow, step);
+            }
+            What::OutsideJoined { .. } => self.leave_flow(call, Outcome::Transferred),
             What::Queued { work, queue, again, .. } => self.queued(call, at, *work, queue, *again),
             What::Delivered { .. } => self.with(call, |c| c.ringing += 1),
             What::OfferEnded { outcome, .. } => {
@@ -183,11 +151,12 @@ impl Stats {
                 self.established(call, *work, talk, *waited);
                 told.iter().for_each(|told| self.queue(queue).foretold(*told, *waited));
             }
-            What::Diverted { work, why, .. } => self.diverted(call, *work, *why),
+            What::Diverted { work, why, .. } => self.diverted(call, at, *work, *why),
             What::ConnectionCleared { party: Party::Caller, cause, .. } => self.caller_gone(call, at, *cause),
             What::ConnectionCleared { leg, .. } => self.talks_end(call, at, Some(*leg)),
             What::CallEnded { cause, phase } => {
                 self.caller_gone(call, at, *cause);
+                self.leave_flow(call, Outcome::of(*cause));
                 self.running.remove(&call);
                 *self.ended.entry((*phase, *cause)).or_default() += 1;
             }
@@ -199,6 +168,12 @@ impl Stats {
     fn with(&mut self, call: CallId, change: impl FnOnce(&mut Running)) {
         if let Some(running) = self.running.get_mut(&call) {
             change(running);
+        }
+    }
+
+    fn leave_flow(&mut self, call: CallId, outcome: Outcome) {
+        if let Some(running) = self.running.get_mut(&call) {
+            self.flows.leave(&mut running.visit, outcome);
         }
     }
 
@@ -217,6 +192,7 @@ impl Stats {
         } else {
             numbers.offered += 1;
         }
+        self.leave_flow(call, Outcome::Queued);
         let wait = Wait { work, queue: queue.clone(), since: at, again };
         self.with(call, |c| c.waits.push(wait));
     }
@@ -226,17 +202,14 @@ impl Stats {
         let wait = running.take_wait(work);
         running.talks.push(talk);
         if let Some(Wait { queue, again: false, .. }) = wait {
-            let numbers = self.queue(&queue);
-            numbers.answered += 1;
-            numbers.answered_in_time += u64::from(waited <= THRESHOLD);
-            numbers.waits_answered.add(waited);
+            self.queue(&queue).answered(waited);
         }
     }
 
-    fn diverted(&mut self, call: CallId, work: WorkId, why: DivertReason) {
+    fn diverted(&mut self, call: CallId, at: Wall, work: WorkId, why: DivertReason) {
         let wait = self.running.get_mut(&call).and_then(|c| c.take_wait(work));
-        if let Some(Wait { queue, again: false, .. }) = wait {
-            *self.queue(&queue).diverted.entry(why).or_default() += 1;
+        if let Some(Wait { queue, since, again: false, .. }) = wait {
+            self.queue(&queue).diverted(between(since, at), why);
         }
     }
 
@@ -256,40 +229,43 @@ impl Stats {
         let Some(running) = self.running.get_mut(&call) else { return };
         let over: Vec<Talk> = running.talks.extract_if(.., |talk| leg.is_none_or(|leg| talk.leg == leg)).collect();
         for talk in over {
-            let numbers = self.queue(&talk.queue);
-            numbers.talks += 1;
-            numbers.talk += between(talk.since, at);
+            self.queue(&talk.queue).talks.add(&families::QUEUE_TALK, between(talk.since, at));
         }
     }
 }
 
-impl QueueNumbers {
-    /// The flow had said how long the wait would be.
-    fn foretold(&mut self, told: Duration, waited: Duration) {
-        match waited.checked_sub(told) {
-            Some(longer) => self.longer.add(longer),
-            None => self.shorter.add(told - waited),
+impl Stats {
+    /// Whether each wait was counted once: what was offered has come to an end or waits still. The queue that does not
+    /// add up, if one does not.
+    pub fn balance(&self) -> Result<(), String> {
+        for (queue, numbers) in &self.queues {
+            let first = |wait: &&Wait| wait.queue == *queue && !wait.again;
+            let waiting = self.running.values().flat_map(|call| &call.waits).filter(first).count() as u64;
+            if numbers.offered != numbers.over() + waiting {
+                return Err(format!(
+                    "{queue}: {} offered, {waiting} waiting, {} over",
+                    numbers.offered,
+                    numbers.over()
+                ));
+            }
         }
+        Ok(())
     }
+}
 
-    /// The call ended while it waited.
-    fn given_up(&mut self, waited: Duration, cause: Cause) {
-        // A caller whose phone or network died is a caller who is gone; everything else was our doing.
-        if !matches!(cause, Cause::CallerHungUp | Cause::Silent | Cause::Protocol) {
-            self.lost += 1;
-            return;
-        }
-        self.abandoned += 1;
-        self.abandoned_in_time += u64::from(waited <= THRESHOLD);
-        self.abandoned_short += u64::from(waited < self.short_abandon);
-        self.waits_abandoned.add(waited);
+fn kind_of(to: &TransferTo) -> usize {
+    match to {
+        TransferTo::Queue(_) => 0,
+        TransferTo::Agent(_) => 1,
+        TransferTo::Number(_) => 2,
     }
+}
 
-    /// A_T/(A+B−B_s); `None` before the first wait that counts.
-    fn service_level(&self) -> Option<f64> {
-        let counted = self.answered + self.abandoned - self.abandoned_short;
-        (counted > 0).then(|| self.answered_in_time as f64 / counted as f64)
-    }
+fn tally<K: Ord>(items: impl Iterator<Item = K>) -> BTreeMap<K, u64> {
+    items.fold(BTreeMap::new(), |mut counts, item| {
+        *counts.entry(item).or_default() += 1;
+        counts
+    })
 }
 
 /// The time from `from` to `to`; zero if the wall clock was set back in between.

@@ -69,6 +69,14 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The reverse of [`civil_from_days`].
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// A machine's deadlines, one per key. Setting a key again moves it. Equal deadlines fire in the order they were set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<(K, Instant)>", into = "Vec<(K, Instant)>")]
@@ -166,6 +174,14 @@ mod tests {
         ];
         for (ms, expect) in rows {
             assert_eq!(Wall(ms).to_string(), expect);
+        }
+    }
+
+    #[test]
+    fn days_and_dates_lead_to_each_other() {
+        for days in (-800_000..800_000).step_by(13) {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
         }
     }
 

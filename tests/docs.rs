@@ -70,11 +70,12 @@ impl Place {
         match words.as_slice() {
             ["serve"] if self.running.is_empty() => self.start(&words, "Try, in a second"),
             ["serve"] => {} // it is running
-            ["calls" | "banner", ..] if self.running.is_empty() => {
+            ["calls" | "report" | "records" | "banner", ..] if self.running.is_empty() => {
                 self.start(&["serve"], "Try, in a second"); // what needs a server, or its log
                 self.finish(command, &words);
             }
             ["ticketing"] => self.start(&words, "tickets are kept"),
+            ["phone", "--user", _, "--dial", ..] => self.finish(command, &words),
             ["phone", "--user", ..] => self.start(&words, "Registered"),
             _ => self.finish(command, &words),
         }
@@ -133,6 +134,28 @@ fn the_integrators_guide_can_be_followed() {
 }
 
 #[test]
+fn the_supervisors_guide_can_be_followed() {
+    check("docs/supervisors.md", 9);
+}
+
+#[test]
+fn the_agents_guide_can_be_followed() {
+    check("docs/agents.md", 7);
+}
+
+#[test]
 fn the_operators_guide_can_be_followed() {
     check("docs/operators.md", 4);
+}
+
+#[test]
+fn the_reference_of_the_numbers_is_made_from_the_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = tierline::stats::reference();
+    if std::env::var("METRICS").is_ok_and(|value| value == "rewrite") {
+        std::fs::write(&file, &page).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = page.lines().zip(written.lines()).find(|(made, written)| made != written);
+    assert!(page == written, "docs/metrics.md is old (METRICS=rewrite writes it anew), first at {differs:?}");
 }

@@ -15,6 +15,7 @@ needed=(
   python3=python3      # desktops and a ticketing system that are not ours
   flite=flite          # speaks changed texts
   espeak-ng=espeak-ng  # speaks texts in other languages
+  promtool=prometheus  # scrapes, evaluates and checks the numbers
   musl-gcc=musl-tools  # the static program of the image
   buildah=buildah      # builds images without a service
   docker-compose=docker-compose   # reads its file
@@ -45,6 +46,12 @@ if [ -n "$packages" ]; then
   export DEBIAN_FRONTEND=noninteractive
   $sudo apt-get update -q
   $sudo apt-get install -y -q --no-install-recommends $packages
+  # The tests start what they need themselves: a daemon that came with its package is not left running.
+  if [ -d /run/systemd/system ]; then
+    for daemon in prometheus kamailio; do
+      if grep -qx "$daemon" <<<"$packages"; then $sudo systemctl disable --now -q "$daemon"; fi
+    done
+  fi
 fi
 
 still=$(missing)
@@ -52,11 +59,11 @@ if [ -n "$still" ]; then
   echo "still missing after the installation:" $still >&2
   exit 1
 fi
-# A Python of the tests' own, with the clients of gRPC that are not ours.
+# A Python of the tests' own, with the clients of gRPC that are not ours, and Grafana's own types of dashboards.
 python=target/interop/python
-if ! "$python/bin/python" -c 'import grpc, grpc_tools' 2>/dev/null; then
+if ! "$python/bin/python" -c 'import grpc, grpc_tools, grafana_foundation_sdk, yaml' 2>/dev/null; then
   python3 -m venv "$python"
-  "$python/bin/pip" install -q 'grpcio>=1.62' 'grpcio-tools>=1.62'
+  "$python/bin/pip" install -q 'grpcio>=1.62' 'grpcio-tools>=1.62' 'grafana-foundation-sdk' 'pyyaml'
 fi
 # And one with the linters of what is under deploy/: two venvs, for their dependencies differ.
 linters=target/deploy/python

@@ -17,9 +17,13 @@ mod harness;
 mod nets;
 #[path = "interop/peers.rs"]
 mod peers;
+#[path = "interop/prometheus.rs"]
+mod prometheus;
 #[path = "interop/server.rs"]
 mod server;
 
+#[path = "interop/alerts.rs"]
+mod alerts;
 #[path = "interop/codecs.rs"]
 mod codecs;
 #[path = "interop/crowd.rs"]
@@ -46,6 +50,8 @@ mod keys;
 mod leaving;
 #[path = "interop/listeners.rs"]
 mod listeners;
+#[path = "interop/numbers.rs"]
+mod numbers;
 #[path = "interop/pairs.rs"]
 mod pairs;
 #[path = "interop/rights.rs"]

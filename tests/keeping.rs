@@ -115,7 +115,7 @@ impl Place {
     }
 
     fn calls(&self) -> Vec<Value> {
-        let output = self.run(&["calls", "--json"]);
+        let output = self.run(&["calls", "--json", "--last", "1000"]);
         let text = String::from_utf8(output.stdout).expect("text");
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }

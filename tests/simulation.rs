@@ -7,8 +7,11 @@ mod records;
 use std::collections::BTreeMap;
 use tierline::engine::{Engine, Input, Output};
 use tierline::log::{self, Fingerprint};
+use tierline::records::{Calls, Segment, Wait};
 use tierline::sim::{Check, Options, Report, World, run};
-use tierline::time::Instant;
+use tierline::stats::families as f;
+use tierline::stats::{Family, Stats, Value};
+use tierline::time::{Instant, Wall};
 
 /// How many worlds the swarm has: `SEEDS=1000 cargo test --test simulation swarm` runs more, from seed `FROM`.
 fn number(name: &str, default: u64) -> u64 {
@@ -229,5 +232,61 @@ fn the_phones_use_what_sip_leaves_to_their_choice() {
     }
     for refusal in ["420 Bad Extension", "405 Method Not Allowed", "422 Session"] {
         assert!(!drawings.contains(refusal), "somebody has refused with {refusal}");
+    }
+}
+
+/// What was counted of all queues together: offered, answered, in time, abandoned or lost, given back.
+type Counts = [u64; 5];
+
+/// The exported numbers, the call records and the simulator's own ledger count the same days, each in its own way.
+#[test]
+fn numbers_records_and_the_ledger_add_up() {
+    let mut all: Counts = [0; 5];
+    for seed in 1..=6 {
+        let mut world = World::new(Options { crashes: 0, record: true, ..Options::swarm(seed) });
+        world.run();
+        let (start, configuration, inputs) = world.recording();
+        let (mut stats, mut records) = (Stats::new(&configuration.center), Calls::default());
+        let mut recorded: Counts = [0; 5];
+        let mut at = Wall::default();
+        let mut engine = Engine::new(start, configuration);
+        for (now, input) in inputs {
+            engine.handle(*now, input.clone());
+            while let Some(output) = engine.poll() {
+                let Output::Event(event) = output else { continue };
+                stats.apply(&event);
+                at = event.at;
+                assert_eq!(stats.balance(), Ok(()), "seed {seed}, after {event:?}");
+                let ended = records.apply(&event);
+                ended.iter().flat_map(|call| &call.segments).for_each(|segment| count(&mut recorded, segment));
+            }
+        }
+        let sum = |family: &Family| {
+            let samples = stats.samples(at, false).into_iter().filter(|sample| sample.family == family);
+            samples.map(|sample| if let Value::Number(n) = sample.value { n as u64 } else { 0 }).sum::<u64>()
+        };
+        let lost = sum(&f::QUEUE_ABANDONED) + sum(&f::QUEUE_LOST);
+        let answered = [sum(&f::QUEUE_ANSWERED), sum(&f::QUEUE_ANSWERED_WITHIN)];
+        let exported = [sum(&f::QUEUE_OFFERED), answered[0], answered[1], lost, sum(&f::QUEUE_DIVERTED)];
+        let ledger = world.report().summary;
+        let told = [ledger.offered, ledger.answered, ledger.answered_in_time, ledger.abandoned, ledger.diverted];
+        assert_eq!((exported, exported), (recorded, told), "seed {seed}: numbers against records, and the ledger");
+        all.iter_mut().zip(exported).for_each(|(sum, n)| *sum += n);
+    }
+    assert!(!all.contains(&0), "these days prove little: {all:?}");
+}
+
+fn count(counts: &mut Counts, segment: &Segment) {
+    if segment.again {
+        return; // was answered before, and counts once
+    }
+    counts[0] += 1;
+    match segment.wait {
+        Wait::Answered => {
+            counts[1] += 1;
+            counts[2] += u64::from(segment.waited <= tierline::sim::summary::THRESHOLD);
+        }
+        Wait::Diverted(_) => counts[4] += 1,
+        Wait::Waiting | Wait::Ended(_) => counts[3] += 1,
     }
 }

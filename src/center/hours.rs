@@ -48,9 +48,7 @@ impl Zone {
     /// What the clocks show there.
     pub fn local(&self, wall: Wall) -> Local {
         let utc = wall.0.div_euclid(1000);
-        let known = self.changes.partition_point(|(from, _)| *from <= utc);
-        let offset = self.changes.get(known.saturating_sub(1)).map_or(0, |(_, offset)| *offset);
-        let local = utc.saturating_add(i64::from(offset));
+        let local = utc.saturating_add(i64::from(self.offset(utc)));
         let (days, second) = (local.div_euclid(SECONDS_OF_DAY), local.rem_euclid(SECONDS_OF_DAY));
         Local {
             date: date(days),
@@ -58,6 +56,29 @@ impl Zone {
             minute: (second / 60) as u16,
             yesterday: date(days - 1),
         }
+    }
+}
+
+impl Zone {
+    /// Seconds east of UTC at this second (UTC).
+    pub fn offset(&self, utc: i64) -> i32 {
+        let known = self.changes.partition_point(|(from, _)| *from <= utc);
+        self.changes.get(known.saturating_sub(1)).map_or(0, |(_, offset)| *offset)
+    }
+
+    /// When the clocks are changed next after this second (UTC).
+    pub fn next_change(&self, utc: i64) -> Option<i64> {
+        let known = self.changes.partition_point(|(from, _)| *from <= utc);
+        self.changes.get(known.max(1)).map(|(from, _)| *from)
+    }
+
+    /// When the clocks show this: local seconds since 1970. The first of two times; where it is left out, the moment of
+    /// the change.
+    pub fn utc(&self, local: i64) -> i64 {
+        let [before, after] = [local - SECONDS_OF_DAY, local + SECONDS_OF_DAY].map(|near| self.offset(near));
+        let fits = |offset: i32| Some(local - i64::from(offset)).filter(|utc| self.offset(*utc) == offset);
+        let left_out = || self.next_change(local - SECONDS_OF_DAY).unwrap_or(local - i64::from(after));
+        fits(before).or_else(|| fits(after)).unwrap_or_else(left_out)
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Queue {
     pub music: String,
     /// Waits shorter than this count as short abandons when the caller hangs up (0 … 5 min).
     pub short_abandon: Duration,
+    /// T of the service level: who is answered within this was answered in time (1 s … 1 h).
+    pub target: Duration,
     /// Outside numbers that agents may send callers of this queue to: with +, what they begin with; without, whole numbers.
     #[serde(default)]
     pub transfers: Vec<String>,
@@ -71,6 +73,7 @@ impl Queue {
             retry_same_agent: Duration::from_secs(60),
             music: "hold-music".to_owned(),
             short_abandon: Duration::from_secs(5),
+            target: Duration::from_secs(20),
             transfers: Vec::new(),
         }
     }

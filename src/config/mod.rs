@@ -26,6 +26,7 @@ use crate::ivr::{Flow, PromptText};
 use crate::media::{Terms, TonesHeard};
 pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
+pub use calendar::time_zone;
 pub use cti::{CtiSettings, TicketingSettings};
 pub use keep::KeepSettings;
 pub use passwords::passwords;
@@ -91,6 +92,8 @@ pub struct ServerSettings {
     pub http: SocketAddr,
     /// Line and column of `bind` in [server.http]; 0 if nothing is written.
     pub http_place: (usize, usize),
+    /// Numbers of agents one by one.
+    pub agent_series: bool,
     pub media: MediaSettings,
     /// None: no desktop connects.
     pub cti: Option<CtiSettings>,

@@ -159,6 +159,7 @@ impl<'p> Reader<'p> {
             retry_same_agent: table.duration("retry_same_agent", none..=HOUR, MINUTE),
             music,
             short_abandon: table.duration("short_abandon", none..=5 * MINUTE, 5 * second),
+            target: table.duration("target", second..=HOUR, 20 * second),
             ..Queue::named(QueueId::new(id))
         };
         self.warnings.extend(routing::rules(&mut table, &mut it, &place));
@@ -336,6 +337,7 @@ impl<'p> Reader<'p> {
         let written = http_section.take("bind");
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
         let http = written.map_or(Some(local(8080)), |v| address(&v));
+        let agent_series = http_section.take("agent_series").and_then(|v| v.flag()).unwrap_or(false);
         http_section.finish();
         let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
         let media = self.media(section.section("media"), &sip.listeners, limits);
@@ -354,6 +356,7 @@ impl<'p> Reader<'p> {
             sip,
             http,
             http_place,
+            agent_series,
             media,
             cti,
             ticketing,

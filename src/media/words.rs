@@ -373,6 +373,8 @@ impl Stats {
             let within = |bounds: &[u32], value: u32| bounds.iter().position(|b| value <= *b).unwrap_or(bounds.len());
             self.by_jitter[within(&JITTER_BOUNDS_MS, leg.jitter_ms())] += 1;
             self.by_loss[within(&LOSS_BOUNDS_PERMILLE, leg.lost_permille())] += 1;
+            self.jitter_ms += u64::from(leg.jitter_ms());
+            self.loss_permille += u64::from(leg.lost_permille());
             self.lost += leg.lost;
         }
     }
@@ -398,6 +400,9 @@ pub struct Stats {
     pub lost: u64,
     pub by_jitter: [u64; JITTER_BOUNDS_MS.len() + 1],
     pub by_loss: [u64; LOSS_BOUNDS_PERMILLE.len() + 1],
+    /// Of the same legs, the sums of jitter and of loss.
+    pub jitter_ms: u64,
+    pub loss_permille: u64,
     /// Legs that hear another codec's audio now.
     pub transcoding: u64,
     /// By reason, in the order of [`Drop::ALL`].

@@ -94,6 +94,11 @@ impl Parts {
         &self.done
     }
 
+    /// Those that a leg of the call came or goes over.
+    pub fn trunks(&self) -> impl Iterator<Item = &TrunkId> {
+        self.done.iter().chain(&self.open).filter_map(|part| part.trunk.as_ref())
+    }
+
     fn begin(&mut self, part: Part) {
         self.open.push(part);
     }

@@ -1,12 +1,15 @@
 //! `tierline calls`: the list of recent calls, and one call as a ladder of what happened.
 //!
-//! Read from the event log, beside a running engine or without one. Callers' numbers and keys are personal:
+//! Which calls are listed is found in the records ([`filter`]) where more is asked for than the last ones; what is shown
+//! is read from the event log, beside a running engine or without one. Callers' numbers and keys are personal:
 //! they are shown only when asked for, and only while they are kept. The dialog of a running call is never shown.
+
+pub mod filter;
 
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
 use crate::records::{CallRecord, Offer, Outcome, Segment, Wait, ladder_of, record_of};
-use crate::server::store::{Filter, Reader};
+use crate::server::store::Reader;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::fmt;
@@ -14,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the list is to show.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Show {
     /// At most this many calls, newest first.
     pub last: usize,
@@ -22,6 +25,8 @@ pub struct Show {
     pub json: bool,
     /// With the callers' numbers.
     pub numbers: bool,
+    /// Only these.
+    pub filter: filter::Filter,
 }
 
 /// There is no event log where it was looked for.
@@ -48,26 +53,32 @@ fn open(data: &Path) -> Result<Reader> {
     Ok(Reader::open(data)?.ok_or_else(|| NoLog::in_dir(data))?)
 }
 
+const NONE_SUCH: &str = "No such calls.\n";
 const NONE_YET: &str = "No calls yet. Start `tierline serve` and dial a line.\n";
 
 /// The calls that arrived last, as a table or as lines of JSON.
 ///
 /// # Errors
 /// There is no log in `data` ([`NoLog`]), or it cannot be read; the text says why.
-pub fn list(data: &Path, show: Show) -> Result<String> {
+pub fn list(data: &Path, show: &Show) -> Result<String> {
     let reader = open(data)?;
-    let found = reader.as_one(|| recent(&reader, show))?;
+    let calls = match show.filter.is_none() {
+        true => reader.recent_calls(show.last)?,
+        false => show.filter.find(data, show.last)?,
+    };
+    let found = reader.as_one(|| records_of(&reader, &calls, show.numbers))?;
     match show.json {
         true => found.iter().map(|call| Ok(serde_json::to_string(&Written::from(call))? + "\n")).collect(),
-        false if found.is_empty() && show.last > 0 => Ok(NONE_YET.to_string()),
+        false if found.is_empty() && show.last > 0 && show.filter.is_none() => Ok(NONE_YET.to_string()),
+        false if found.is_empty() => Ok(NONE_SUCH.to_string()),
         false => Ok(table(&found, show.numbers)),
     }
 }
 
-fn recent(reader: &Reader, show: Show) -> Result<Vec<(CallRecord, Option<Code>)>> {
+fn records_of(reader: &Reader, calls: &[CallId], numbers: bool) -> Result<Vec<(CallRecord, Option<Code>)>> {
     let mut found = Vec::new();
-    for call in reader.recent_calls(show.last, &Filter::default())? {
-        let events = events(reader, call, show.numbers)?;
+    for call in calls {
+        let events = events(reader, *call, numbers)?;
         found.extend(record_of(&events).map(|record| (record, code_of(&events))));
     }
     Ok(found)

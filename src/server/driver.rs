@@ -10,6 +10,7 @@ use super::cti::Replies;
 use super::inbox::{Message, Messages};
 use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
+use super::pulse::Pulse;
 use super::record::Recorder;
 use super::signaling::Udp;
 use super::signaling::streams::Streams;
@@ -49,6 +50,7 @@ pub struct Outlets {
     /// Who waits for what a command did.
     pub replies: Replies,
     pub stats: Arc<Mutex<Stats>>,
+    pub pulse: Arc<Pulse>,
     pub record: Option<Recorder>,
 }
 
@@ -103,6 +105,7 @@ impl Driver {
                     && udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())))
                 {}
             }
+            self.outlets.pulse.waiting(waiting.len());
             // Before what came is handled: a new call must not be taken when its events cannot be written.
             self.look_at_log();
             if let Some(end) = self.messages(first) {
@@ -168,6 +171,7 @@ impl Driver {
         self.record(now, &input);
         self.engine.handle(now, input);
         self.drain();
+        self.outlets.pulse.step(self.clock.now().since(now));
     }
 
     /// A recording that cannot be written ends; the calls go on.

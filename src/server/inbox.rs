@@ -3,6 +3,9 @@
 use super::net::{Epoll, Wake};
 use crate::engine::{Engine, Input};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -31,6 +34,7 @@ pub struct Room {
 pub struct Inbox {
     queue: Sender<Message>,
     wake: Wake,
+    waiting: Arc<AtomicU64>,
 }
 
 /// The engine's thread has ended.
@@ -40,15 +44,22 @@ pub struct Ended;
 impl Inbox {
     /// The way in, and the end that the engine's thread reads.
     pub fn new() -> io::Result<(Inbox, Messages)> {
-        let ((queue, messages), wake) = (channel(), Wake::new()?);
-        Ok((Inbox { queue, wake: wake.clone() }, Messages { queue: messages, wake }))
+        let ((queue, messages), wake, waiting) = (channel(), Wake::new()?, Arc::<AtomicU64>::default());
+        let inbox = Inbox { queue, wake: wake.clone(), waiting: Arc::clone(&waiting) };
+        Ok((inbox, Messages { queue: messages, wake, waiting }))
     }
 
     /// Leaves a message. Costs a system call only if the engine's thread sleeps.
     pub fn send(&self, message: Message) -> Result<(), Ended> {
+        self.waiting.fetch_add(1, Relaxed); // before it may be taken
         self.queue.send(message).map_err(|_| Ended)?;
         self.wake.wake();
         Ok(())
+    }
+
+    /// How many messages have been left and not been taken.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
     }
 }
 
@@ -56,6 +67,7 @@ impl Inbox {
 pub struct Messages {
     queue: Receiver<Message>,
     wake: Wake,
+    waiting: Arc<AtomicU64>,
 }
 
 impl Messages {
@@ -67,7 +79,10 @@ impl Messages {
     /// The next message, if one has come; `Stop` if nobody can send any more.
     pub fn next(&self) -> Option<Message> {
         match self.queue.try_recv() {
-            Ok(message) => Some(message),
+            Ok(message) => {
+                self.waiting.fetch_sub(1, Relaxed);
+                Some(message)
+            }
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => Some(Message::Stop),
         }
@@ -95,9 +110,11 @@ mod tests {
         assert!(messages.may_sleep().is_none() && woken(now).is_empty());
         inbox.send(Message::Stop).unwrap();
         inbox.send(Message::Stop).unwrap();
+        assert_eq!(inbox.waiting(), 2);
         assert_eq!(woken(None), [3]);
         assert!(messages.may_sleep().is_some(), "what came while nobody slept");
         assert!(messages.next().is_some() && messages.next().is_none());
+        assert_eq!(inbox.waiting(), 0);
         assert!(woken(now).is_empty(), "the wake-up is used up");
         drop(messages);
         assert_eq!(inbox.send(Message::Stop), Err(Ended));

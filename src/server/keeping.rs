@@ -16,6 +16,7 @@ use super::clock::{self, Clock};
 use super::{records, store};
 use crate::config::KeepSettings;
 use crate::stats::Sample;
+use crate::stats::families as f;
 use crate::time::{Instant, Wall};
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -141,31 +142,14 @@ pub struct Counts {
 
 impl Counts {
     pub fn samples(&self) -> [Sample; 6] {
-        let gauge = |name, help, value: f64| Sample::gauge(name, help, &[], value);
-        let counter = |name, help, value: &AtomicU64| Sample::counter(name, help, &[], value.load(Relaxed));
+        let count = |value: &AtomicU64| value.load(Relaxed);
         [
-            counter(
-                "tierline_keep_events_removed_total",
-                "Events removed from the log, because they are old.",
-                &self.events,
-            ),
-            counter(
-                "tierline_keep_rows_removed_total",
-                "Rows removed from the records, because they are old.",
-                &self.rows,
-            ),
-            counter("tierline_keep_failures_total", "Times that what is old could not be removed.", &self.failures),
-            gauge(
-                "tierline_keep_paused",
-                "1 while nothing is removed, because the clock has jumped or the machine was off for 30 days.",
-                f64::from(u8::from(self.paused.load(Relaxed))),
-            ),
-            counter("tierline_clock_jumps_total", "Jumps of the system's clock by more than a second.", &self.jumps),
-            gauge(
-                "tierline_clock_jumped_seconds",
-                "By how much the system's clock has jumped since the start; events keep the time of the start.",
-                self.jumped.load(Relaxed) as f64 / 1000.0,
-            ),
+            f::KEEP_EVENTS.count([], count(&self.events)),
+            f::KEEP_ROWS.count([], count(&self.rows)),
+            f::KEEP_FAILURES.count([], count(&self.failures)),
+            f::KEEP_PAUSED.flag([], self.paused.load(Relaxed)),
+            f::CLOCK_JUMPS.count([], count(&self.jumps)),
+            f::CLOCK_JUMPED.sample([], self.jumped.load(Relaxed) as f64 / 1000.0),
         ]
     }
 }

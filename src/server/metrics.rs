@@ -1,138 +1,96 @@
-//! Samples → a Prometheus recorder → the text that `/metrics` serves.
+//! Samples → the text that `/metrics` serves, version 0.0.4 of Prometheus' format.
 //!
-//! Looking a metric up by name and labels costs microseconds, so each one's handle is looked up once and kept.
-//! The recorder is our own, not the process's global one: nothing else writes to it, and tests have theirs.
-//! The store's own numbers are made into samples here, since it is part of the shell.
+//! The words of the format are `metrics-exporter-prometheus`'; the values are our folds' and machines'. Its recorder is
+//! not used: a histogram there has to be told each value one by one, and ours are counted where things happen.
 
-use crate::server::store::{Numbers, QUEUE_LIMIT};
-use crate::stats::{Kind, Sample};
-use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use crate::stats::{Kind, Sample, Value, all};
+use metrics_exporter_prometheus::formatting::{sanitize_label_value, write_help_line, write_type_line};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-const SOURCE: Metadata<'static> = Metadata::new("tierline", Level::INFO, None);
-
-/// What `/metrics` shows. A series stays once it has been published.
-pub struct Exported {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
-    series: BTreeMap<(&'static str, Labels), Series>,
-}
-
-type Labels = Vec<(&'static str, String)>;
-
-enum Series {
-    Counter(Counter),
-    Gauge(Gauge),
-}
-
-impl Default for Exported {
-    fn default() -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        Exported { handle: recorder.handle(), recorder, series: BTreeMap::new() }
+/// The text, in the order of the table of families.
+pub fn render(samples: &[Sample]) -> String {
+    let mut by_name: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+    for sample in samples {
+        by_name.entry(sample.family.name).or_default().push(sample);
     }
+    let mut text = String::new();
+    for family in all() {
+        let Some(samples) = by_name.get(family.name) else { continue };
+        write_help_line(&mut text, family.name, None, None, family.help);
+        write_type_line(&mut text, family.name, None, None, family.kind.name());
+        samples.iter().for_each(|sample| write_sample(&mut text, sample));
+    }
+    text
 }
 
-impl Exported {
-    /// Sets each series to the value of its sample.
-    pub fn publish(&mut self, samples: impl IntoIterator<Item = Sample>) {
-        for sample in samples {
-            let value = sample.value;
-            let recorder = &self.recorder;
-            let series = self
-                .series
-                .entry((sample.name, sample.labels))
-                .or_insert_with_key(|(name, labels)| register(recorder, name, sample.help, sample.kind, labels));
-            match series {
-                Series::Counter(counter) => counter.absolute(value as u64),
-                Series::Gauge(gauge) => gauge.set(value),
+fn write_sample(text: &mut String, sample: &Sample) {
+    let name = sample.family.name;
+    match (&sample.value, sample.family.kind) {
+        (Value::Spread { up_to, count, sum }, Kind::Histogram(bounds)) => {
+            for (bound, n) in bounds.iter().zip(up_to) {
+                line(text, name, "_bucket", sample, Some(&bound.to_string()), &n);
             }
+            line(text, name, "_bucket", sample, Some("+Inf"), count);
+            line(text, name, "_sum", sample, None, sum);
+            line(text, name, "_count", sample, None, count);
         }
-    }
-
-    /// The text format of Prometheus, version 0.0.4.
-    pub fn render(&self) -> String {
-        self.handle.render()
-    }
-}
-
-fn register(
-    recorder: &PrometheusRecorder,
-    name: &'static str,
-    help: &'static str,
-    kind: Kind,
-    labels: &[(&'static str, String)],
-) -> Series {
-    let labels: Vec<Label> = labels.iter().map(|(key, value)| Label::new(*key, value.clone())).collect();
-    let key = Key::from_parts(name, labels);
-    match kind {
-        Kind::Counter => {
-            recorder.describe_counter(KeyName::from_const_str(name), None, help.into());
-            Series::Counter(recorder.register_counter(&key, &SOURCE))
-        }
-        Kind::Gauge => {
-            recorder.describe_gauge(KeyName::from_const_str(name), None, help.into());
-            Series::Gauge(recorder.register_gauge(&key, &SOURCE))
-        }
+        (Value::Number(value), _) => line(text, name, "", sample, None, value),
+        (Value::Spread { .. }, _) => unreachable!("{name} is spread, and is no histogram"),
     }
 }
 
-/// The numbers of the event log.
-pub fn of_store(numbers: Numbers, healthy: bool) -> [Sample; 7] {
-    let Numbers { queued, commits, failures, lost, committed_seq } = numbers;
-    let counter = |name, help, value| Sample::counter(name, help, &[], value);
-    let gauge = |name, help, value| Sample::gauge(name, help, &[], value);
-    let flag = f64::from(u8::from(healthy));
-    [
-        gauge("tierline_log_healthy", "1 while new calls may be taken as far as the event log goes.", flag),
-        gauge("tierline_log_queued_events", "Events that wait in memory to be written.", queued as f64),
-        gauge("tierline_log_queue_limit_events", "From here on no new calls are taken.", QUEUE_LIMIT as f64),
-        gauge("tierline_log_committed_seq", "Number of the last event that is safe on disk.", committed_seq as f64),
-        counter("tierline_log_commits_total", "Groups of events written.", commits),
-        counter("tierline_log_failures_total", "Groups that had to be written again.", failures),
-        counter("tierline_log_lost_events_total", "Events that are not in the log.", lost),
-    ]
+fn line(text: &mut String, name: &str, suffix: &str, sample: &Sample, le: Option<&str>, value: &dyn std::fmt::Display) {
+    let own = sample.family.labels.iter().copied().zip(sample.labels.iter().map(String::as_str));
+    let labels: Vec<String> = own
+        .chain(le.map(|le| ("le", le)))
+        .map(|(key, value)| format!("{key}=\"{}\"", sanitize_label_value(value)))
+        .collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    _ = writeln!(text, "{name}{suffix}{labels} {value}"); // a String takes everything
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::families as f;
+    use std::time::Duration;
 
     #[test]
-    fn samples_are_rendered_and_follow_their_values() {
-        let mut exported = Exported::default();
-        let label = |value: &str| [("queue", value.to_string())];
-        let samples = |n| {
-            [
-                Sample::counter("tierline_x_total", "Counts x.", &label("sales"), n),
-                Sample::counter("tierline_x_total", "Counts x.", &label("a \"b\"\n"), 2 * n),
-                Sample::gauge("tierline_y_ratio", "Is y.", &[], n as f64 / 2.0),
-            ]
-        };
-        exported.publish(samples(1));
-        exported.publish(samples(3));
-        let text = exported.render();
+    fn samples_are_rendered_by_family_and_escaped() {
+        let spread = Value::Spread { up_to: vec![0, 1, 2, 2, 2], count: 3, sum: 0.125 };
+        let samples = [
+            f::QUEUE_OFFERED.count(["sales"], 3),
+            f::MEDIA_JITTER.series(["0"], spread),
+            f::QUEUE_OFFERED.count(["a \"b\"\n"], 6),
+            f::LOG_HEALTHY.flag([], true),
+            f::QUEUE_LEVEL.sample(["sales", "A_T/A"], 0.5),
+        ];
+        let text = render(&samples);
         for line in [
-            "# HELP tierline_x_total Counts x.",
-            "# TYPE tierline_x_total counter",
-            "tierline_x_total{queue=\"sales\"} 3",
-            r#"tierline_x_total{queue="a \"b\"\n"} 6"#,
-            "# TYPE tierline_y_ratio gauge",
-            "tierline_y_ratio 1.5",
+            "# HELP tierline_queue_offered_total Callers who began to wait.",
+            "# TYPE tierline_queue_offered_total counter",
+            "tierline_queue_offered_total{queue=\"sales\"} 3",
+            r#"tierline_queue_offered_total{queue="a \"b\"\n"} 6"#,
+            "tierline_queue_service_level_ratio{queue=\"sales\",formula=\"A_T/A\"} 0.5",
+            "# TYPE tierline_media_leg_jitter_seconds histogram",
+            "tierline_media_leg_jitter_seconds_bucket{plane=\"0\",le=\"0.01\"} 1",
+            "tierline_media_leg_jitter_seconds_bucket{plane=\"0\",le=\"+Inf\"} 3",
+            "tierline_media_leg_jitter_seconds_sum{plane=\"0\"} 0.125",
+            "tierline_media_leg_jitter_seconds_count{plane=\"0\"} 3",
+            "tierline_log_healthy 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
-        assert_eq!(text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).count(), 3, "{text}");
+        assert_eq!(text.matches("# HELP").count(), 4, "{text}");
     }
 
     #[test]
-    fn the_log_s_numbers_are_exported() {
-        let mut exported = Exported::default();
-        let numbers = Numbers { queued: 5, commits: 7, failures: 1, lost: 2, committed_seq: 900 };
-        exported.publish(of_store(numbers, true));
-        let text = exported.render();
-        for line in ["tierline_log_healthy 1", "tierline_log_lost_events_total 2", "tierline_log_committed_seq 900"] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
-        }
+    fn what_happened_once_is_in_the_histogram_s_buckets() {
+        let mut times = crate::stats::Times::default();
+        times.add(&f::QUEUE_WAIT, Duration::from_secs(4000));
+        let text = render(&[times.sample(&f::QUEUE_WAIT, ["sales", "answered"])]);
+        let value = |le: &str| text.lines().find(|l| l.contains(&format!("le=\"{le}\""))).unwrap().ends_with(" 1");
+        assert!(!value("3600") && value("7200") && value("+Inf"), "{text}");
     }
 }

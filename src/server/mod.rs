@@ -28,8 +28,11 @@ pub mod numbers;
 pub mod opening;
 pub mod person;
 pub mod phone;
+pub mod process;
+pub mod pulse;
 pub mod record;
 pub mod records;
+pub mod report;
 pub mod signaling;
 pub mod simulate;
 pub mod speech;
@@ -174,14 +177,13 @@ struct Followers {
 impl Running {
     fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
         let opening::Opened { udp, tcp, tls, http, cti, store, accounts, sounds } = opening::open(loaded, &runtime)?;
-        let sounds = Arc::new(sounds);
-        let clock = Clock::start();
+        let (sounds, clock) = (Arc::new(sounds), Clock::start());
         let (inbox, messages) = Inbox::new()?;
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let engine = Engine::new(start, config);
-        let stats = Arc::new(Mutex::new(Stats::new(&loaded.center)));
+        let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
         let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, before) = (Arc::new(store.store), store.next_seq - 1);
@@ -199,6 +201,7 @@ impl Running {
             accounts: accounts.accounts,
             replies: replies.clone(),
             stats: Arc::clone(&stats),
+            pulse: Arc::clone(&pulse),
             record,
         };
         let (drained, when_drained) = channel();
@@ -207,17 +210,21 @@ impl Running {
         let (inbox_end, drained) = (messages, Some(drained));
         let driver =
             Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
-        let (alive, engine_ended) = oneshot::channel();
-        let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
-            driver.run()
-        })?;
+        let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
-        let exporter =
-            numbers::Exporter::new(stats, Arc::clone(&store_writer), Arc::clone(&planes), inbox.clone(), wire);
         let keeper = start_keeper(loaded, before, clock)?;
-        let exporter = exporter.with_ticketing(ticketing.as_ref().map(ticketing::Ticketing::counts));
-        let exporter = exporter.with_keeping(Arc::clone(&keeper.counts));
+        let exporter = numbers::Exporter(numbers::Sources {
+            stats,
+            store: Arc::clone(&store_writer),
+            planes: Arc::clone(&planes),
+            inbox: inbox.clone(),
+            wire,
+            pulse,
+            ticketing: ticketing.as_ref().map(ticketing::Ticketing::counts),
+            keeping: Arc::clone(&keeper.counts),
+            data: loaded.server.data.clone(),
+            each_agent: loaded.server.agent_series,
+        });
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let ground = cti::Ground {
@@ -286,6 +293,16 @@ const ENDED: &str = "the engine's thread has ended by itself";
 
 fn post(inbox: &Inbox, message: Message) -> Result<()> {
     inbox.send(message).map_err(|inbox::Ended| anyhow::anyhow!(ENDED))
+}
+
+/// The engine's thread, and what is closed when it ends, however it does.
+fn start_engine(driver: Driver) -> Result<(std::thread::JoinHandle<Result<()>>, oneshot::Receiver<()>)> {
+    let (alive, engine_ended) = oneshot::channel();
+    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+        let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
+        driver.run()
+    })?;
+    Ok((engine, engine_ended))
 }
 
 /// Desktops' door, if there is one.

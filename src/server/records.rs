@@ -214,6 +214,53 @@ fn log_of(data: &Path) -> Result<Reader> {
     Ok(Reader::open(data)?.ok_or_else(|| NoLog::in_dir(data))?)
 }
 
+/// Brings the records up to the log where no server does.
+///
+/// # Errors
+/// There is no log in `data` ([`NoLog`]), or something cannot be read or written.
+pub fn bring_up(data: &Path) -> Result<()> {
+    let log = log_of(data)?;
+    // One that has just started may be about to make them.
+    if super::store::in_use(data).is_some() && schema::open_to_read(data).is_ok_and(|conn| conn.is_some()) {
+        return Ok(());
+    }
+    let mut progress = Progress::new("records: events");
+    Records::open(data)?.catch_up(&log, &mut |done, of| progress.shows(done, of))?;
+    progress.end();
+    Ok(())
+}
+
+/// The records, to be read.
+///
+/// # Errors
+/// There are none, or they cannot be read.
+pub fn reading(data: &Path) -> Result<Connection> {
+    schema::open_to_read(data)?.context("there are no records yet; `tierline records rebuild` makes them")
+}
+
+/// The agents' present intervals, as they began, and when the last event was.
+///
+/// # Errors
+/// They cannot be read.
+pub fn present(conn: &Connection) -> Result<(Vec<Interval>, Wall)> {
+    let mut query = conn.prepare("SELECT value FROM state WHERE key LIKE 'agent %'")?;
+    let mut open = Vec::new();
+    for value in query.query_map([], |row| row.get::<_, String>(0))? {
+        open.push(serde_json::from_str(&value?)?);
+    }
+    Ok((open, Wall(position(conn, "last")?)))
+}
+
+/// The calls that run.
+///
+/// # Errors
+/// They cannot be read.
+pub fn running(conn: &Connection) -> Result<Vec<OpenCall>> {
+    let mut query = conn.prepare("SELECT value FROM state WHERE key LIKE 'call %'")?;
+    let values = query.query_map([], |row| row.get::<_, String>(0))?;
+    values.map(|value| Ok(serde_json::from_str(&value?)?)).collect()
+}
+
 /// `tierline records rebuild`: makes all records anew from the log; says how many rows there are.
 ///
 /// # Errors

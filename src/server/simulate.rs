@@ -1,6 +1,7 @@
 //! `tierline simulate`: a simulated day, with progress while it runs and the time it took.
 
 use super::clock::Clock;
+use crate::sim::ledger::{self, Sums};
 use crate::sim::{Options, Report, World};
 use crate::time::Instant;
 use anyhow::Result;
@@ -10,10 +11,14 @@ use std::time::Duration;
 /// How much simulated time passes between two lines of progress.
 const STRIDE: Duration = Duration::from_secs(15 * 60);
 
-/// Runs a world to its end and prints what came out; true if every check held.
-pub fn run(options: Options, json: bool) -> Result<bool> {
+/// Runs a world to its end and prints what came out; true if every check held. With `records`, the records of its log
+/// are compared with what was seen.
+pub fn run(options: Options, records: bool, json: bool) -> Result<bool> {
     let (clock, hours) = (Clock::start(), options.duration);
     let mut world = World::new(options);
+    if records {
+        world.keep_ledger();
+    }
     world.open();
     let mut until = Instant::ZERO;
     while until.since(Instant::ZERO) < hours {
@@ -27,7 +32,23 @@ pub fn run(options: Options, json: bool) -> Result<bool> {
         eprint!("\r\x1b[K");
     }
     print(&report, clock.now().since(Instant::ZERO), json)?;
-    Ok(report.passed())
+    let differ = world.ledger().map(|(seen, recorded)| compared(&seen, &recorded, json)).unwrap_or_default();
+    Ok(report.passed() && differ == 0)
+}
+
+/// Says whether the records' sums are what was seen; returns in how many they differ.
+fn compared(seen: &Sums, recorded: &Sums, json: bool) -> usize {
+    let differ = ledger::differences(seen, recorded);
+    differ.iter().for_each(|line| eprintln!("the records differ: {line}"));
+    if !json && differ.is_empty() {
+        let ms = |of: fn(&ledger::AgentSums) -> u64| seen.agents.values().map(of).sum::<u64>();
+        let (agents, talked, all) = (seen.agents.len(), ms(|a| a.talked_ms), ms(|a| a.modes_ms.iter().sum()));
+        println!(
+            "{:<18} as seen: {} calls, {agents} agents, {talked} ms of talk, {all} ms of states",
+            "records", seen.calls
+        );
+    }
+    differ.len()
 }
 
 /// Only for people who watch: nothing is written where output is collected.

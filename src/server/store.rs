@@ -36,11 +36,14 @@ mod writer;
 pub use examine::{Examined, examine};
 pub use person::{ErasedPerson, erase_person};
 pub use prune::Pruner;
-pub use reader::{Filter, Reader};
+pub use reader::Reader;
 pub use schema::in_use;
 pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};
+use crate::server::pulse::bounds;
+use crate::stats::Value;
+use crate::stats::families::LOG_COMMIT_TIME;
 use crate::time::Wall;
 use anyhow::{Context, Result, anyhow};
 use group::Written;
@@ -209,6 +212,11 @@ impl Store {
             lost: self.shared.lost.load(Relaxed),
             committed_seq: self.shared.committed_seq.load(SeqCst),
         }
+    }
+
+    /// How long commits took, for the numbers.
+    pub fn commit_times(&self) -> Value {
+        self.shared.commit_times.value(bounds(LOG_COMMIT_TIME.kind))
     }
 
     /// Writes what waits and stops.

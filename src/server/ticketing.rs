@@ -14,6 +14,7 @@ use crate::config::TicketingSettings;
 use crate::ids::CallId;
 use crate::proto::{self, ticketing_client::TicketingClient};
 use crate::stats::Sample;
+use crate::stats::families as f;
 use crate::ticketing::{Failure, Input, Numbers, Outbox, Output, Request, Response, Settings, log_name};
 use crate::time::Wall;
 use anyhow::{Context, Result};
@@ -365,32 +366,14 @@ fn base64(der: &[u8]) -> String {
 
 /// The outbox's numbers under their public names.
 pub fn samples(numbers: &Numbers) -> Vec<Sample> {
-    let counter = |name, help, value| Sample::counter(name, help, &[], value);
     let lag = numbers.oldest.map_or(0, |since| (clock::wall().0 - since.0).max(0));
     vec![
-        counter("tierline_ticketing_answered_total", "Requests that the ticketing system answered.", numbers.answered),
-        counter(
-            "tierline_ticketing_retried_total",
-            "Attempts to reach the ticketing system that failed and are made again.",
-            numbers.failed,
-        ),
-        counter(
-            "tierline_ticketing_refused_total",
-            "Requests that the ticketing system refused for ever.",
-            numbers.refused,
-        ),
-        counter(
-            "tierline_ticketing_pops_expired_total",
-            "Screen-pops that were dropped, because they were too old or their offer was over.",
-            numbers.pops_expired,
-        ),
-        Sample::gauge(
-            "tierline_ticketing_waiting",
-            "Requests to the ticketing system that wait or are under way.",
-            &[],
-            numbers.waiting as f64,
-        ),
-        Sample::gauge("tierline_ticketing_lag_seconds", "Age of the oldest of them.", &[], lag as f64 / 1000.0),
+        f::TICKETING_ANSWERED.count([], numbers.answered),
+        f::TICKETING_RETRIED.count([], numbers.failed),
+        f::TICKETING_REFUSED.count([], numbers.refused),
+        f::TICKETING_EXPIRED.count([], numbers.pops_expired),
+        f::TICKETING_WAITING.count([], numbers.waiting),
+        f::TICKETING_LAG.sample([], lag as f64 / 1000.0),
     ]
 }
 

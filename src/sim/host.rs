@@ -1,6 +1,7 @@
 //! The machine that the engine runs on: starts it, kills it, carries its outputs to their places, keeps its log.
 
 use super::agenda::Due;
+use super::ledger::{Ledger, Sums};
 use super::media::Owner;
 use super::promises::{HANG_UP_WITHIN, HEAR_WITHIN};
 use super::{ENGINE, Options, World, books, ladder, parties, people, place};
@@ -80,12 +81,39 @@ impl World {
         while let Some(output) = engine.poll() {
             outputs.push(output);
         }
+        let changes =
+            |output: &Output| matches!(output, Output::Event(Event { what: What::AgentStateChanged { .. }, .. }));
+        let changed = outputs.iter().any(changes);
         outputs.into_iter().for_each(|output| self.engine_said(output));
+        self.see(|now, engine, ledger| ledger.look(now, engine, changed));
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.options.scan_every) {
             self.look_at_everything();
         }
         self.plan_engine_wake();
+    }
+
+    fn wall(&self) -> Wall {
+        WALL + self.now.since(Instant::ZERO)
+    }
+
+    /// Lets the ledger see the engine, if one is kept.
+    fn see(&mut self, look: impl FnOnce(Wall, &Engine, &mut Ledger)) {
+        let now = self.wall();
+        if let (Some(engine), Some((ledger, _))) = (&self.engine, &mut self.ledger) {
+            look(now, engine, ledger);
+        }
+    }
+
+    /// Keeps a ledger of what is seen, and records of what the log says, from here on. For runs without kills.
+    pub fn keep_ledger(&mut self) {
+        self.ledger = Some(Default::default());
+    }
+
+    /// What was seen, and what the records say, if a ledger was kept.
+    pub fn ledger(&self) -> Option<(Sums, Sums)> {
+        let now = self.wall();
+        self.ledger.as_ref().map(|(seen, recorded)| (seen.sums(now), recorded.sums(now)))
     }
 
     pub(super) fn look_at_everything(&mut self) {
@@ -139,6 +167,7 @@ impl World {
             let (epoch, boots) = (self.epoch, self.boots_of(phone));
             self.after(HANG_UP_WITHIN, Due::PeerHangsUp { phone, boots, port, epoch });
         }
+        self.see(|now, engine, ledger| ledger.hear(now, engine, &command));
         self.planes.handle(self.now, Owner::Engine, ENGINE.ip(), command);
         if let Some((_, Some(sound))) = play {
             self.note(ladder::US, || format!("plays {}", place::sound_name(sound)));
@@ -187,9 +216,10 @@ impl World {
     }
 
     fn make_safe(&mut self, until: Instant) {
-        let (summary, journal) = (&mut self.summary, &mut self.journal);
+        let (summary, journal, ledger) = (&mut self.summary, &mut self.journal, &mut self.ledger);
         self.books.commit(until, &mut self.tally, |event| {
             summary.fold(event);
+            ledger.iter_mut().for_each(|(_, recorded)| recorded.add(event));
             journal.iter_mut().for_each(|journal| journal.push(event.clone()));
         });
     }

@@ -11,6 +11,9 @@
 //! happen within a time (both hear each other, a phone stops ringing) is looked at when the time has come.
 //! After the last arrival everything must become quiet, or the run fails and says what is left.
 //!
+//! **A ledger of its own** ([`ledger`]) is kept where a run is asked for it: counts and times of queues and agents as they
+//! were seen, without the events, to compare the records with.
+//!
 //! Left out: other transports than UDP, name resolution, audio itself.
 
 mod agenda;
@@ -22,6 +25,7 @@ mod desktop;
 mod host;
 mod journeys;
 pub mod ladder;
+pub mod ledger;
 pub mod media;
 pub mod network;
 mod options;
@@ -49,6 +53,7 @@ use agenda::{Due, Entry};
 use books::Books;
 use checks::Tally;
 use ladder::Trace;
+use ledger::{Ledger, Recorded};
 use media::{Owner, StandIn};
 use network::Network;
 use parties::Party;
@@ -101,6 +106,8 @@ pub struct World {
     recording: Vec<(Instant, Input)>,
     /// What is safe in the log, if it is kept.
     journal: Option<Vec<Event>>,
+    /// What was seen, and the records of the same, if they are compared.
+    ledger: Option<(Ledger, Recorded)>,
     trace: Option<Trace>,
     script: script::Running,
     going_home: bool,
@@ -140,6 +147,7 @@ impl World {
             retransmissions: 0,
             recording: Vec::new(),
             journal: None,
+            ledger: None,
             trace: None,
             script: script::Running::default(),
             going_home: false,

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::center::{Agent, Limits, Membership, Queue, ShortCodes, WrapUp};
-use crate::event::{Personal, PersonalKind};
-use crate::ids::{FlowId, ReservationId};
+use crate::event::{AgentMode, Personal, PersonalKind, StepWay};
+use crate::ids::{AgentId, FlowId, ReservationId};
 
 fn center() -> Center {
     let seconds = Duration::from_secs;
@@ -55,14 +55,17 @@ struct Play {
     stats: Stats,
     call: u64,
     at: i64,
+    /// Of the last event.
+    now: i64,
 }
 
 impl Play {
     fn new() -> Play {
-        Play { stats: Stats::new(&center()), call: 0, at: 0 }
+        Play { stats: Stats::new(&center()), call: 0, at: 0, now: 0 }
     }
 
     fn event(&mut self, ms: i64, what: What) -> &mut Play {
+        self.now = self.at + ms;
         self.stats.apply(&Event { seq: 1, at: Wall(self.at + ms), call: Some(CallId(self.call)), what });
         self
     }
@@ -116,15 +119,37 @@ impl Play {
         self.event(ms + 700, What::CallEnded { cause, phase: Phase::Queued })
     }
 
-    /// The value of the sample whose name and label values are `name{value,…}`.
+    /// The value of the sample whose name and label values are `name{value,…}`; of a histogram's bucket, its count or
+    /// its sum with `_bucket`, `_count` or `_sum` behind the name, and the bound as last label.
     fn value(&self, name: &str) -> f64 {
-        let spelled = |s: &Sample| {
-            let values: Vec<_> = s.labels.iter().map(|(_, value)| value.as_str()).collect();
-            format!("{}{{{}}}", s.name.strip_prefix("tierline_").unwrap(), values.join(","))
-        };
-        let found: Vec<_> = self.stats.samples().filter(|s| spelled(s) == name).collect();
-        assert_eq!(found.len(), 1, "{name} in {:?}", self.stats.samples().map(|s| spelled(&s)).collect::<Vec<_>>());
-        found[0].value
+        let samples = self.stats.samples(Wall(self.now), true);
+        let found: Vec<f64> =
+            samples.iter().flat_map(spelled).filter(|(said, _)| said == name).map(|(_, n)| n).collect();
+        let all = || samples.iter().flat_map(spelled).map(|(said, _)| said).collect::<Vec<_>>();
+        assert_eq!(found.len(), 1, "{name} in {:?}", all());
+        found[0]
+    }
+
+    fn rows(&self, rows: &[(&str, f64)]) {
+        rows.iter().for_each(|(name, expect)| assert_eq!(self.value(name), *expect, "{name}"));
+        assert_eq!(self.stats.balance(), Ok(()));
+    }
+}
+
+fn spelled(sample: &Sample) -> Vec<(String, f64)> {
+    let name = sample.family.name.strip_prefix("tierline_").unwrap();
+    let with = |suffix: &str, le: Option<String>| {
+        let labels: Vec<String> = sample.labels.iter().cloned().chain(le).collect();
+        format!("{name}{suffix}{{{}}}", labels.join(","))
+    };
+    match (&sample.value, sample.family.kind) {
+        (Value::Spread { up_to, count, sum }, Kind::Histogram(bounds)) => {
+            let buckets =
+                bounds.iter().zip(up_to).map(|(bound, n)| (with("_bucket", Some(bound.to_string())), *n as f64));
+            buckets.chain([(with("_count", None), *count as f64), (with("_sum", None), *sum)]).collect()
+        }
+        (Value::Number(value), _) => vec![(with("", None), *value)],
+        other => panic!("{other:?}"),
     }
 }
 
@@ -168,12 +193,12 @@ fn waits_are_counted_by_how_they_end() {
     let lost = What::ConnectionCleared { leg: LegId(2), party: Party::Agent(AgentId(1)), cause: Cause::Silent };
     play.arrives().queued(0, false).talks(1000, 1000).event(3000, lost).queued(3000, true);
     play.gone(9000, Cause::CallerHungUp);
-    let rows = [
+    play.rows(&[
         ("queue_offered_total{sales}", 8.0),
         ("queue_answered_total{sales}", 3.0),
-        ("queue_answered_within_threshold_total{sales,20}", 2.0),
+        ("queue_answered_within_target_total{sales}", 2.0),
         ("queue_abandoned_total{sales}", 3.0),
-        ("queue_abandoned_within_threshold_total{sales,20}", 2.0),
+        ("queue_abandoned_within_target_total{sales}", 2.0),
         ("queue_abandoned_short_total{sales}", 1.0),
         ("queue_lost_total{sales}", 1.0),
         ("queue_diverted_total{sales,max_wait}", 1.0),
@@ -184,30 +209,89 @@ fn waits_are_counted_by_how_they_end() {
         ("queue_talk_seconds_sum{sales}", 82.0),
         ("queue_wait_seconds_bucket{sales,answered,20}", 2.0),
         ("queue_wait_seconds_bucket{sales,answered,30}", 3.0),
-        ("queue_wait_seconds_bucket{sales,answered,+Inf}", 3.0),
+        ("queue_wait_seconds_bucket{sales,answered,7200}", 3.0),
         ("queue_wait_seconds_bucket{sales,abandoned,90}", 2.0),
         ("queue_wait_seconds_count{sales,abandoned}", 3.0),
         ("queue_wait_seconds_sum{sales,abandoned}", 100.0),
-        ("queue_service_level_ratio{sales,20,A_T/(A+B-B_s)}", 2.0 / 5.0),
-    ];
-    for (name, expect) in rows {
-        assert_eq!(play.value(name), expect, "{name}");
-    }
+        ("queue_wait_seconds_sum{sales,diverted}", 0.005),
+        ("queue_target_seconds{sales}", 20.0),
+        ("queue_service_level_ratio{sales,A_T/(A+B-B_s)}", 2.0 / 5.0),
+        ("queue_service_level_ratio{sales,A_T/A}", 2.0 / 3.0),
+        ("queue_service_level_ratio{sales,(A_T+B_T)/(A+B)}", 4.0 / 6.0),
+    ]);
+}
+
+#[test]
+fn who_waits_is_counted_with_the_longest_wait() {
+    let mut play = Play::new();
+    play.arrives().queued(0, false);
+    let first = play.at;
+    play.arrives().queued(500, false);
+    play.now = first + 1_030_000;
+    play.rows(&[("queue_waiting{sales}", 2.0), ("queue_longest_wait_seconds{sales}", 1030.0)]);
+}
+
+#[test]
+fn a_call_keeps_its_agent_until_it_is_written_up() {
+    let mut play = Play::new();
+    let change = |from, to| What::AgentStateChanged { agent: AgentId(1), from, to, reason: "test".into() };
+    use AgentMode::{Busy, Ready, Reserved, WrapUp};
+    play.arrives().queued(0, false).event(1000, change(Reserved, Busy)).talks(1000, 1000);
+    play.gone(61_000, Cause::CallerHungUp).event(61_000, change(Busy, WrapUp)).event(81_500, change(WrapUp, Ready));
+    play.arrives().queued(0, false).talks(1000, 1000).event(1000, change(Reserved, Busy));
+    play.gone(31_000, Cause::CallerHungUp).event(31_000, change(Busy, Ready));
+    play.rows(&[
+        ("queue_handle_seconds_count{sales}", 2.0),
+        ("queue_handle_seconds_sum{sales}", 80.5 + 30.0),
+        ("queue_wrap_up_seconds_count{sales}", 1.0),
+        ("queue_wrap_up_seconds_sum{sales}", 20.5),
+        ("agent_answered_total{1}", 2.0),
+        ("agent_answered_total{2}", 0.0),
+    ]);
+}
+
+#[test]
+fn calls_leave_the_flow_that_they_entered_once() {
+    let mut play = Play::new();
+    let step = |flow: &str, step: &str| What::StepEntered { flow: FlowId::new(flow), step: step.into() };
+    let decided = |way| What::StepDecided { flow: FlowId::new("main"), step: "ask".into(), way };
+    play.arrives().event(1, step("main", "hello")).event(2, step("main", "menu"));
+    let person = What::PersonAsked { flow: FlowId::new("main"), step: "menu".into() };
+    play.event(3, person).queued(4, false).event(5, step("music", "wait")).gone(9, Cause::CallerHungUp);
+    play.arrives().event(1, step("main", "hello")).gone(9, Cause::FlowEnded);
+    play.arrives().event(1, step("main", "hello")).event(2, step("desk", "hello")).gone(9, Cause::CallerHungUp);
+    play.arrives().event(1, step("main", "hello")).event(2, decided(StepWay::Failed)).event(3, decided(StepWay::Open));
+    play.rows(&[
+        ("flow_entered_total{main}", 4.0),
+        ("flow_left_total{main,queued}", 1.0),
+        ("flow_left_total{main,contained}", 1.0),
+        ("flow_left_total{main,other_flow}", 1.0),
+        ("flow_left_total{main,hung_up}", 0.0),
+        ("flow_left_total{desk,hung_up}", 1.0),
+        ("flow_entered_total{music}", 0.0),
+        ("flow_steps_total{music,wait}", 1.0),
+        ("flow_steps_total{main,hello}", 4.0),
+        ("flow_person_asked_total{main}", 1.0),
+        ("flow_look_ups_total{main,failed}", 1.0),
+        ("flow_look_ups_total{main,found}", 0.0),
+    ]);
+    assert_eq!(play.stats.flows.inside(&FlowId::new("main")), 1);
 }
 
 #[test]
 fn agents_are_counted_by_state_from_the_start() {
     let mut play = Play::new();
     let change = |n, from, to| What::AgentStateChanged { agent: AgentId(n), from, to, reason: "test".into() };
-    assert_eq!(play.value("agents{logged_out}"), 2.0);
+    assert_eq!(play.value("agents{logged_out,none}"), 2.0);
     play.event(0, change(1, AgentMode::LoggedOut, AgentMode::Ready));
-    assert_eq!((play.value("agents{logged_out}"), play.value("agents{ready}")), (1.0, 1.0));
+    assert_eq!((play.value("agents{logged_out,none}"), play.value("agents{ready,none}")), (1.0, 1.0));
     play.event(1, change(2, AgentMode::LoggedOut, AgentMode::NotReady));
-    assert_eq!((play.value("agents{logged_out}"), play.value("agents{not_ready}")), (0.0, 1.0));
+    assert_eq!((play.value("agents{logged_out,none}"), play.value("agents{not_ready,other}")), (0.0, 1.0));
+    play.rows(&[("queue_agents{sales,ready}", 1.0), ("queue_agents{sales,not_ready}", 1.0)]);
     let mut fewer = center();
     fewer.agents.remove(&AgentId(1));
     play.stats.configure(&fewer);
-    assert_eq!(play.value("agents{ready}"), 0.0);
+    assert_eq!(play.value("agents{ready,none}"), 0.0);
 }
 
 /// Who waits for a dead phone waits for nobody: he is not ready, whatever his state says.
@@ -220,7 +304,7 @@ fn an_agent_whose_phone_does_not_answer_is_not_at_work() {
     };
     let check = |play: &Play, expect: &str| {
         for state in ["not_ready", "ready", "busy", "unreachable"] {
-            let label = format!("agents{{{state}}}");
+            let label = format!("queue_agents{{sales,{state}}}");
             assert_eq!(play.value(&label), f64::from(u8::from(state == expect)), "{state}, expected {expect}");
         }
     };
@@ -244,6 +328,39 @@ fn an_agent_whose_phone_does_not_answer_is_not_at_work() {
     check(&play, "busy"); // the other one is logged out, and that first
 }
 
+/// Any text is a reason where none are configured; none of it becomes a label.
+#[test]
+fn breaks_are_counted_by_the_reasons_that_are_known() {
+    let mut play = Play::new();
+    let mut center = center();
+    let lunch = crate::center::NotReadyReason { digit: None, productive: false };
+    center.reasons.insert("lunch".into(), lunch);
+    play.stats.configure(&center);
+    play.event(0, What::EngineStarted { node: 0, epoch: 1 });
+    let mut change = |ms, from, to, reason: &str| {
+        _ = play.event(ms, What::AgentStateChanged { agent: AgentId(1), from, to, reason: reason.into() });
+    };
+    use AgentMode::{LoggedOut, NotReady, Ready};
+    change(10_000, LoggedOut, NotReady, "lunch");
+    change(40_000, NotReady, NotReady, "my mother calls");
+    change(45_000, NotReady, Ready, "Asked");
+    change(46_000, Ready, NotReady, "no answer");
+    play.event(50_000, What::DrainStarted);
+    play.rows(&[
+        ("agents{not_ready,no answer}", 1.0),
+        ("agents{not_ready,lunch}", 0.0),
+        ("agents{logged_out,none}", 1.0),
+        ("agents_state_seconds_total{logged_out,none}", 10.0 + 50.0),
+        ("agents_state_seconds_total{not_ready,lunch}", 30.0),
+        ("agents_state_seconds_total{not_ready,other}", 5.0),
+        ("agents_state_seconds_total{not_ready,no answer}", 4.0),
+        ("agents_state_seconds_total{ready,none}", 1.0),
+        ("agent_state{1,not_ready}", 1.0),
+        ("agent_state_seconds_total{1,not_ready}", 39.0),
+        ("agent_state_seconds_total{2,logged_out}", 50.0),
+    ]);
+}
+
 #[test]
 fn calls_from_before_the_start_disturb_nothing() {
     let mut play = Play::new();
@@ -256,7 +373,7 @@ fn calls_from_before_the_start_disturb_nothing() {
 fn no_label_names_a_person_or_a_call() {
     let mut play = Play::new();
     play.arrives().queued(0, false).rings(1);
-    let text = format!("{:?}", play.stats.samples().collect::<Vec<_>>());
+    let text = format!("{:?}", play.stats.samples(Wall(0), true));
     assert!(!text.contains("4930123456") && !text.contains("Ada") && !text.contains("c0-0-"), "{text}");
 }
 

@@ -188,8 +188,12 @@ impl Program {
         String::from_utf8_lossy(&std::fs::read(&self.err).unwrap_or_default()).into_owned()
     }
 
+    pub fn id(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
     pub fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
+        let pid = self.id();
         // SAFETY: signals a child that has not been waited for, so that the id is still its own.
         let done = unsafe { libc::kill(pid, signal) };
         assert_eq!(done, 0, "{} is gone already", self.name);

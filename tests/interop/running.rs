@@ -181,7 +181,7 @@ fn numbers_health_and_calls_can_be_read() {
     };
     for (name, value) in [
         ("tierline_calls{phase=\"connected\"}", 1.0),
-        ("tierline_agents{state=\"busy\"}", 1.0),
+        ("tierline_agents{state=\"busy\",reason=\"none\"}", 1.0),
         ("tierline_sip_bindings", 1.0),
         ("tierline_queue_waiting{queue=\"general\"}", 0.0),
         ("tierline_log_healthy", 1.0),
@@ -192,7 +192,7 @@ fn numbers_health_and_calls_can_be_read() {
     let call = server.wait_ended(1, 10 * SECOND).remove(0);
     for (name, value) in [
         ("tierline_calls{phase=\"connected\"}", 0.0),
-        ("tierline_agents{state=\"ready\"}", 1.0),
+        ("tierline_agents{state=\"ready\",reason=\"none\"}", 1.0),
         ("tierline_calls_arrived_total{line=\"direct\"}", 1.0),
         ("tierline_calls_ended_total{phase=\"connected\",cause=\"caller_hung_up\"}", 1.0),
         ("tierline_queue_answered_total{queue=\"general\"}", 1.0),

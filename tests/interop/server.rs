@@ -23,6 +23,8 @@ pub struct Wishes {
     pub silence: &'static str,
     pub ring_timeout: &'static str,
     pub wrap_up: &'static str,
+    /// Further lines of each queue.
+    pub queue: &'static str,
     pub drain: &'static str,
     /// Where it serves SIP and audio.
     pub ip: Ipv4Addr,
@@ -44,6 +46,7 @@ impl Wishes {
             silence: "30s",
             ring_timeout: "20s",
             wrap_up: "0s",
+            queue: "",
             drain: "1m",
             ip: Ipv4Addr::LOCALHOST,
             sip: String::new(),
@@ -63,7 +66,7 @@ pub struct Server<'g> {
     ground: &'g Ground,
     pub program: Program,
     pub sip: SocketAddr,
-    http: SocketAddr,
+    pub http: SocketAddr,
     pub config: PathBuf,
     pub data: PathBuf,
     starts: u32,
@@ -178,8 +181,8 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         wishes.silence, wishes.drain, wishes.sip, wishes.media
     );
     for queue in ["general", "technical"] {
-        let (ring, wrap) = (wishes.ring_timeout, wishes.wrap_up);
-        writeln!(text, "[queue.{queue}]\nring_timeout = \"{ring}\"\nwrap_up = \"{wrap}\"").expect("text");
+        let (ring, wrap, more) = (wishes.ring_timeout, wishes.wrap_up, wishes.queue);
+        writeln!(text, "[queue.{queue}]\nring_timeout = \"{ring}\"\nwrap_up = \"{wrap}\"\n{more}").expect("text");
     }
     text.push_str(&wishes.more);
     let mut passwords = String::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use tierline::event::{Event, Party, What};
 use tierline::ids::{AgentId, CallId, LegId};
 use tierline::records::{Fold, Interval, Part, Row};
+use tierline::sim::ledger::differences;
 use tierline::sim::{Options, World};
 
 fn journal(options: Options) -> Vec<Event> {
@@ -94,6 +95,47 @@ fn the_states_of_every_agent_tile_over_kills() {
         kills += events.iter().filter(|event| matches!(event.what, What::EngineStarted { .. })).count() - 1;
     }
     assert!(kills > 20, "{kills} kills");
+}
+
+/// A small week: the records' sums are what the simulator saw, to the call and to the millisecond. The week of 500 agents
+/// is `tierline simulate --agents 500 --hours 168 --crashes 0 --records`.
+#[test]
+fn the_sums_of_the_records_are_those_of_the_simulators_ledger() {
+    let (mut calls, mut held, mut diverted) = (0, 0, 0);
+    for seed in 1..=7 {
+        let busy = Options { crashes: 0, port_failures: 0.0, ..Options::swarm(seed) };
+        for options in [busy, Options { crashes: 0, scan_every: 50, ..Options::day(seed, 12, 0.4) }] {
+            let mut world = World::new(options);
+            world.keep_ledger();
+            world.run();
+            let report = world.report();
+            assert!(report.failure.is_none(), "{report}");
+            let (seen, recorded) = world.ledger().expect("it was kept");
+            let differ = differences(&seen, &recorded);
+            assert!(differ.is_empty(), "seed {seed}:\n{}", differ[..differ.len().min(5)].join("\n"));
+            calls += seen.calls;
+            held += seen.agents.values().map(|agent| agent.held_ms).sum::<u64>();
+            diverted += seen.queues.values().map(|queue| queue.diverted).sum::<u64>();
+        }
+    }
+    assert!(calls > 1_000 && held > 60_000 && diverted > 0, "{calls} calls, {held} ms held, {diverted} diverted");
+}
+
+/// The ledger is no copy of the fold: it sees what a wrong log does not say.
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn the_ledger_differs_from_the_records_of_a_wrong_log() {
+    use tierline::engine::Bug;
+    for bug in [Bug::MistellsState, Bug::ForgetsOfferEnd, Bug::ForgetsCleared] {
+        let found = (1..=10).any(|seed| {
+            let mut world = World::new(Options { crashes: 0, port_failures: 0.0, ..Options::swarm(seed) });
+            world.keep_ledger();
+            world.plant(bug);
+            world.run();
+            world.ledger().is_some_and(|(seen, recorded)| !differences(&seen, &recorded).is_empty())
+        });
+        assert!(found, "{bug:?}");
+    }
 }
 
 /// Folding on from a state that was written down is folding on.

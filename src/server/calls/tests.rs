@@ -68,7 +68,7 @@ fn write(dir: &Dir, rows: Vec<(u64, i64, What)>) {
 }
 
 fn listed(dir: &Dir, last: usize, json: bool, numbers: bool) -> String {
-    list(&dir.0, Show { last, json, numbers }).unwrap()
+    list(&dir.0, &Show { last, json, numbers, ..Show::default() }).unwrap()
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_ladder_is_drawn_for_a_call_that_exists() {
 fn where_no_log_is_that_is_said() {
     let dir = dir("none");
     let told = |data: &Path| {
-        let why = list(data, Show { last: 20, json: false, numbers: false }).unwrap_err();
+        let why = list(data, &Show { last: 20, ..Show::default() }).unwrap_err();
         assert!(why.is::<NoLog>());
         why.to_string()
     };
@@ -199,4 +199,46 @@ c0-1-1  2026-11-21T20:31:08.250Z  agent 1001  asked for a break  -       -     -
 ";
     assert_eq!(listed(&dir, 20, false, false), expect[1..]);
     assert!(listed(&dir, 1, true, false).contains(r#""code":"Ready""#));
+}
+
+#[test]
+fn calls_are_found_by_what_they_were() {
+    use crate::server::calls::filter::{Filter, cause};
+    let dir = dir("filters");
+    three_calls(&dir);
+    let found = |filter: Filter| {
+        let table = list(&dir.0, &Show { last: 20, filter, ..Show::default() }).unwrap();
+        table.lines().filter_map(|line| Some(line.strip_prefix("c0-1-")?[..1].to_owned())).collect::<String>()
+    };
+    let (s, none) = (Duration::from_secs, Filter::default);
+    let time = |text: &str| Some(text.to_owned());
+    let rows = [
+        (Filter { line: time("support"), ..none() }, "321"),
+        (Filter { line: time("sales"), ..none() }, ""),
+        (Filter { queue: time("sales"), ..none() }, "31"),
+        (Filter { agent: Some(1003), ..none() }, "1"),
+        (Filter { agent: Some(1004), ..none() }, ""),
+        (Filter { cause: Some(Cause::NoMedia), ..none() }, "2"),
+        (Filter { cause: Some(Cause::CallerHungUp), ..none() }, "1"),
+        (Filter { least_wait: Some(s(67)), cause: Some(Cause::CallerHungUp), ..none() }, "1"),
+        (Filter { least_wait: Some(s(68)), cause: Some(Cause::CallerHungUp), ..none() }, ""),
+        (Filter { trunk: time("carrier"), ..none() }, ""),
+        (Filter { from: time("2026-11-21T20:32:19"), ..none() }, "3"),
+        (Filter { to: time("2026-11-21T20:32:18"), ..none() }, "1"),
+        (Filter { from: time("2026-11-21T21:32"), zone: time("Europe/Berlin"), ..none() }, "32"),
+    ];
+    for (filter, expect) in rows {
+        let told = format!("{filter:?}");
+        assert_eq!(found(filter), expect, "{told}");
+    }
+    let one = list(&dir.0, &Show { last: 1, filter: Filter { line: time("support"), ..none() }, ..Show::default() });
+    assert_eq!(one.unwrap().lines().count(), 2, "the newest of three");
+    let nobody =
+        list(&dir.0, &Show { last: 9, filter: Filter { cause: Some(Cause::Defect), ..none() }, ..Show::default() });
+    assert_eq!(nobody.unwrap(), NONE_SUCH);
+    assert_eq!(
+        [cause("CallerHungUp"), cause("caller hung up"), cause("no-media")],
+        [Ok(Cause::CallerHungUp), Ok(Cause::CallerHungUp), Ok(Cause::NoMedia)]
+    );
+    assert!(cause("bad luck").unwrap_err().starts_with("allowed: CallerHungUp, AgentHungUp"));
 }

@@ -2,7 +2,8 @@
 
 use super::connection::Ended;
 use crate::sip::Transport;
-use crate::stats::Sample;
+use crate::stats::families as f;
+use crate::stats::{Family, Sample};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -64,37 +65,25 @@ impl Counters {
 
     pub fn samples(&self) -> Vec<Sample> {
         let counts = self.counts();
-        let transports = |name, help, table: &BTreeMap<Transport, u64>| {
-            let one = |transport: Transport| {
-                let label = ("transport", transport.as_str().to_ascii_lowercase());
-                Sample::counter(name, help, &[label], table.get(&transport).copied().unwrap_or_default())
-            };
-            [Transport::Tcp, Transport::Tls].map(one)
+        let transports = |family: &'static Family, table: &BTreeMap<Transport, u64>| {
+            let of = |transport: Transport| table.get(&transport).copied().unwrap_or_default();
+            [Transport::Tcp, Transport::Tls]
+                .map(|transport| family.count([&transport.as_str().to_ascii_lowercase()], of(transport)))
         };
-        let help = "Connections that came.";
-        let mut samples = transports("tierline_sip_connections_accepted_total", help, &counts.accepted).to_vec();
-        let help = "Connections that we made.";
-        samples.extend(transports("tierline_sip_connections_opened_total", help, &counts.opened));
-        let one = |name, help, key, value: &str, n: u64| Sample::counter(name, help, &[(key, value.to_owned())], n);
-        samples.extend(["total", "address"].map(|why| {
-            let help = "Connections that were refused, by the limit that was reached.";
-            let n = counts.refused.get(why).copied().unwrap_or_default();
-            one("tierline_sip_connections_refused_total", help, "limit", why, n)
+        let mut samples = transports(&f::SIP_ACCEPTED, &counts.accepted).to_vec();
+        samples.extend(transports(&f::SIP_OPENED, &counts.opened));
+        samples.extend(["total", "address"].map(|limit| {
+            f::SIP_CONNECTIONS_REFUSED.count([limit], counts.refused.get(limit).copied().unwrap_or_default())
         }));
-        samples.extend(counts.ended.iter().map(|(why, n)| {
-            let help = "Connections that ended, by reason.";
-            one("tierline_sip_connections_ended_total", help, "reason", why.name(), *n)
-        }));
+        samples.extend(counts.ended.iter().map(|(why, n)| f::SIP_CONNECTIONS_ENDED.count([why.name()], *n)));
         samples.extend([(Side::Theirs, "accepting"), (Side::Ours, "connecting")].map(|(side, name)| {
-            let n = counts.handshakes.get(&side).copied().unwrap_or_default();
-            one("tierline_sip_tls_handshakes_failed_total", "TLS handshakes that failed.", "side", name, n)
+            f::SIP_HANDSHAKES.count([name], counts.handshakes.get(&side).copied().unwrap_or_default())
         }));
-        samples.extend([(true, "used"), (false, "refused")].map(|(ok, name)| {
-            let n = counts.reloads.get(&ok).copied().unwrap_or_default();
-            one("tierline_sip_tls_reloads_total", "Certificates read again.", "outcome", name, n)
-        }));
-        let help = "Host names that led nowhere.";
-        samples.push(Sample::counter("tierline_sip_names_failed_total", help, &[], counts.names));
+        samples.extend(
+            [(true, "used"), (false, "refused")]
+                .map(|(ok, name)| f::SIP_RELOADS.count([name], counts.reloads.get(&ok).copied().unwrap_or_default())),
+        );
+        samples.push(f::SIP_NAMES.count([], counts.names));
         samples
     }
 }

@@ -3,6 +3,8 @@
 use super::group::Written;
 use super::{Keep, QUEUE_LIMIT, schema, wall_now};
 use crate::event::{Event, PersonalKind};
+use crate::server::pulse::{Spread, bounds};
+use crate::stats::families::LOG_COMMIT_TIME;
 use crate::time::Wall;
 use anyhow::{Result, bail};
 use rusqlite::{Connection, params};
@@ -39,6 +41,7 @@ pub(super) struct Shared {
     pub wake_at: AtomicU64,
     pub committed_seq: AtomicU64,
     pub commits: AtomicU64,
+    pub commit_times: Spread,
     pub failures: AtomicU64,
     pub lost: AtomicU64,
     /// The last attempt to write failed.
@@ -61,6 +64,7 @@ impl Default for Shared {
             wake_at: AtomicU64::new(u64::MAX),
             committed_seq: zero(),
             commits: zero(),
+            commit_times: Spread::default(),
             failures: zero(),
             lost: zero(),
             failing: AtomicBool::new(false),
@@ -214,8 +218,12 @@ impl Writer {
 
     /// Commits the batch as one transaction, or keeps it for the next attempt.
     fn write(&mut self) {
+        let begun = Instant::now();
         match self.written.commit(&mut self.conn, &self.batch) {
-            Ok(lost) => self.succeeded(lost),
+            Ok(lost) => {
+                self.shared.commit_times.add(bounds(LOG_COMMIT_TIME.kind), begun.elapsed());
+                self.succeeded(lost);
+            }
             Err(why) => self.failed(&why),
         }
     }

@@ -1,0 +1,95 @@
+//! What `tierline report` and the list of calls take.
+
+use super::values::{by, seconds};
+use std::path::PathBuf;
+use std::time::Duration;
+use tierline::server;
+
+/// Which calls are listed.
+#[derive(clap::Args)]
+pub struct OnlyArgs {
+    /// Arrived at or after this, such as 2026-03-29 or 2026-03-29T08:30.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Arrived before this.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Time zone whose clocks show these times. Default: UTC.
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Came to this line.
+    #[arg(long, value_name = "NAME")]
+    line: Option<String>,
+    /// Waited in this queue.
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// This agent was rung, talked, or made the call.
+    #[arg(long, value_name = "NUMBER")]
+    agent: Option<u32>,
+    /// Ended so, such as CallerHungUp or "no audio arrived".
+    #[arg(long, value_name = "CAUSE", value_parser = server::calls::filter::cause)]
+    cause: Option<server::calls::filter::Cause>,
+    /// Waited in queues so long or longer.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    min_wait: Option<Duration>,
+    /// Came or went over this trunk.
+    #[arg(long, value_name = "NAME")]
+    trunk: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub struct ReportArgs {
+    /// queue, agent, line or flow.
+    #[arg(value_name = "BY", default_value = "queue", value_parser = by)]
+    by: server::report::By,
+    /// Length of the intervals: 15m, 30m, 1h, day, week. Default: the whole time is one.
+    #[arg(long, value_name = "LENGTH", value_parser = server::report::step)]
+    interval: Option<server::report::Step>,
+    /// Beginning, as the clocks of the zone show it, such as 2026-03-29 or 2026-03-29T08:30. Default: today.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// End, not included. Default: now.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Time zone whose hours, days and weeks are meant.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    zone: String,
+    /// Only the queue, agent, line or flow of this name.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Of the service level: without-short A_T/(A+B-B_s), answered A_T/A, offered A_T/(A+B), offered-in-time
+    /// (A_T+B_T)/(A+B), patient A_T/(A+B-B_T), short-served (A_T+B_s)/(A+B).
+    #[arg(long, value_name = "NAME", default_value = "without-short", value_parser = server::report::formula)]
+    formula: server::report::Formula,
+    /// T of the service level.
+    #[arg(long, value_name = "SECONDS", default_value = "20", allow_negative_numbers = true, value_parser = seconds)]
+    target: Duration,
+    /// Who hangs up sooner is a short abandon.
+    #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true, value_parser = seconds)]
+    short: Duration,
+    /// Print CSV (RFC 4180).
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Print JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+    /// Directory of the log.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+}
+
+pub fn filter(only: OnlyArgs) -> server::calls::filter::Filter {
+    let OnlyArgs { from, to, zone, line, queue, agent, cause, min_wait: least_wait, trunk } = only;
+    server::calls::filter::Filter { from, to, zone, line, queue, agent, cause, least_wait, trunk }
+}
+
+pub fn report(args: ReportArgs) -> anyhow::Result<String> {
+    use server::report::{Asked, Format};
+    let format = match (args.csv, args.json) {
+        (true, _) => Format::Csv,
+        (_, true) => Format::Json,
+        _ => Format::Table,
+    };
+    let ReportArgs { by, interval: step, from, to, zone, only, formula, target, short, data, .. } = args;
+    server::report::report(&data, &Asked { by, step, from, to, zone, only, formula, target, short, format })
+}

@@ -1,0 +1,65 @@
+//! What a value on the command line may be. A wrong one is told with its unit and range.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use tierline::server;
+
+fn number(text: &str, range: RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("allowed: {} to {} {unit}", range.start(), range.end()))
+}
+
+fn whole(text: &str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("allowed: a whole number from {} to {} {unit}", range.start(), range.end()))
+}
+
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    number(text, 0.0..=86_400.0, "seconds").map(Duration::from_secs_f64)
+}
+
+pub fn hours(text: &str) -> Result<f64, String> {
+    number(text, 0.05..=1_000.0, "hours")
+}
+
+pub fn calls_per_hour(text: &str) -> Result<f64, String> {
+    number(text, 1.0..=1_000_000.0, "calls in an hour")
+}
+
+pub fn calls(text: &str) -> Result<u64, String> {
+    whole(text, 1..=1_000_000, "calls")
+}
+
+pub fn calls_listed(text: &str) -> Result<u64, String> {
+    whole(text, 0..=1_000_000, "calls")
+}
+
+pub fn agents(text: &str) -> Result<u64, String> {
+    whole(text, 1..=10_000, "agents")
+}
+
+pub fn crashes(text: &str) -> Result<u64, String> {
+    whole(text, 0..=10_000, "times")
+}
+
+pub fn seed(text: &str) -> Result<u64, String> {
+    whole(text, 0..=u64::MAX, "(any gives a world of its own)")
+}
+
+pub fn by(text: &str) -> Result<server::report::By, String> {
+    use server::report::By;
+    let known = [("queue", By::Queue), ("agent", By::Agent), ("line", By::Line), ("flow", By::Flow)];
+    let found = known.into_iter().find(|(name, _)| *name == text);
+    found.map(|(_, by)| by).ok_or_else(|| "allowed: queue, agent, line, flow".to_owned())
+}
+
+/// Keys of a telephone; small letters mean the same.
+pub fn keys(text: &str) -> Result<String, String> {
+    let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma for half a second";
+    let keys = text.to_ascii_uppercase();
+    match keys.chars().find(|key| !matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | ',')) {
+        Some(other) => Err(format!("there is no key `{}`; {allowed}", other.escape_debug())),
+        None if (1..=1000).contains(&keys.len()) => Ok(keys),
+        None => Err(allowed.to_owned()),
+    }
+}

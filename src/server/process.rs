@@ -1,0 +1,88 @@
+//! What the system says about this process and its disk, under the names that Prometheus' own clients use.
+
+use crate::stats::Sample;
+use crate::stats::families as f;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What can be told; the system may keep something to itself.
+pub fn samples(data: &Path) -> Vec<Sample> {
+    let mut samples = vec![f::BUILD.flag([env!("CARGO_PKG_VERSION")], true)];
+    if let Some((cpu, started)) = times() {
+        samples.extend([f::CPU.sample([], cpu), f::STARTED.sample([], started)]);
+    }
+    samples.extend(resident().map(|bytes| f::MEMORY.sample([], bytes)));
+    samples.extend(std::fs::read_dir("/proc/self/fd").ok().map(|open| f::OPEN_FDS.count([], open.count() as u64)));
+    samples.extend(most_files().map(|most| f::MAX_FDS.count([], most)));
+    if let Some((free, all)) = room(data) {
+        samples.extend([f::DATA_FREE.count([], free), f::DATA_SIZE.count([], all)]);
+    }
+    samples.push(f::LOG_SIZE.count([], size_of_log(data)));
+    samples
+}
+
+/// Processor time, and when the process started: proc(5), fields 14, 15 and 22 of `stat`.
+fn times() -> Option<(f64, f64)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is a name in parentheses, which may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
+    // SAFETY: a plain system call.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+    let booted = std::fs::read_to_string("/proc/stat").ok()?;
+    let booted: f64 = booted.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+    Some(((ticks(14)? + ticks(15)?) / per_second, booted + ticks(22)? / per_second))
+}
+
+fn resident() -> Option<f64> {
+    let pages: f64 = std::fs::read_to_string("/proc/self/statm").ok()?.split_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: a plain system call.
+    Some(pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as f64)
+}
+
+fn most_files() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a value of the right type that lives on.
+    (unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0).then_some(limit.rlim_cur)
+}
+
+/// Free bytes, and all, of the file system that `dir` is on.
+#[expect(clippy::unnecessary_cast, reason = "these types differ between systems")]
+pub fn room(dir: &Path) -> Option<(u64, u64)> {
+    let path = CString::new(dir.as_os_str().as_bytes()).ok()?;
+    // SAFETY: a struct of integers may be zero; the pointers are to values that live on.
+    let (said, on) = unsafe {
+        let mut on: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(path.as_ptr(), &raw mut on), on)
+    };
+    (said == 0).then(|| (on.f_bavail as u64 * on.f_frsize as u64, on.f_blocks as u64 * on.f_frsize as u64))
+}
+
+fn size_of_log(data: &Path) -> u64 {
+    let size = |file: &str| std::fs::metadata(data.join(file)).map_or(0, |meta| meta.len());
+    size("events.db") + size("events.db-wal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Value;
+
+    #[test]
+    fn the_system_tells_all_of_it() {
+        let samples = samples(Path::new("/tmp"));
+        let value = |family: &crate::stats::Family| {
+            let sample = samples.iter().find(|sample| sample.family == family);
+            match sample.map(|sample| &sample.value) {
+                Some(Value::Number(value)) => *value,
+                other => panic!("{} is {other:?}", family.name),
+            }
+        };
+        assert!(value(&f::CPU) >= 0.0 && value(&f::MEMORY) > 1e6 && value(&f::OPEN_FDS) >= 3.0);
+        assert!(value(&f::MAX_FDS) >= value(&f::OPEN_FDS));
+        assert!(value(&f::DATA_SIZE) >= value(&f::DATA_FREE) && value(&f::DATA_SIZE) > 0.0);
+        let now = crate::server::clock::wall().0 as f64 / 1000.0;
+        assert!((now - 86_400.0 * 365.0..=now + 5.0).contains(&value(&f::STARTED)), "started {}", value(&f::STARTED));
+    }
+}

@@ -1,0 +1,234 @@
+//! `tierline report`: numbers over intervals of time, by queue, agent, line or flow, from the records.
+//!
+//! A wait, a call and a flow count in the interval in which they began; of agents' states each interval has its share.
+//! What has not ended is not in the records yet, but for the agents' present states, which are cut at the last event.
+//! Everything is counted anew from the rows, in one pass over an index that has all that is needed.
+//!
+//! Left out: numbers over several nodes.
+
+mod agents;
+mod others;
+mod queues;
+pub mod sheet;
+
+use super::records;
+use super::records::progress::Progress;
+use crate::center::hours::Zone;
+use crate::config;
+pub use crate::records::service_level::Formula;
+pub use crate::records::spans::Step;
+use crate::records::spans::{MOST, Spans};
+use crate::time::Wall;
+use anyhow::{Context, Result, bail, ensure};
+use rusqlite::{Connection, Row};
+pub use sheet::Format;
+use sheet::{Column, Sheet, Value};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// What a report is by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Queue,
+    Agent,
+    Line,
+    Flow,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub by: By,
+    /// None: the whole time as one.
+    pub step: Option<Step>,
+    /// As clocks in `zone` show it: a day or a day and a time. None: today's beginning.
+    pub from: Option<String>,
+    /// Not included. None: now.
+    pub to: Option<String>,
+    /// An IANA time zone.
+    pub zone: String,
+    /// Only the queue, agent, line or flow of this name.
+    pub only: Option<String>,
+    pub formula: Formula,
+    /// T of the service level.
+    pub target: Duration,
+    /// Who hangs up sooner is a short abandon.
+    pub short: Duration,
+    pub format: Format,
+}
+
+/// The length of an interval by its name.
+///
+/// # Errors
+/// There is no such length.
+pub fn step(name: &str) -> Result<Step, String> {
+    Step::ALL.into_iter().find(|step| step.name() == name).ok_or_else(|| "allowed: 15m, 30m, 1h, day, week".to_owned())
+}
+
+/// A formula by its name or its text.
+///
+/// # Errors
+/// There is no such formula.
+pub fn formula(name: &str) -> Result<Formula, String> {
+    let names = || Formula::ALL.map(Formula::name).join(", ");
+    Formula::named(name).ok_or_else(|| format!("allowed: {}", names()))
+}
+
+/// Makes a report.
+///
+/// # Errors
+/// There is no log in `data`, a time or a zone is none, or there would be too many intervals.
+pub fn report(data: &Path, asked: &Asked) -> Result<String> {
+    records::bring_up(data)?;
+    let conn = records::reading(data)?;
+    let zone = zone(&asked.zone)?;
+    let (from, to) = range(&zone, asked, super::clock::wall())?;
+    let spans = Spans::new(&zone, (from, to), asked.step).with_context(|| {
+        format!("there would be more than {MOST} intervals; name a shorter time or longer intervals")
+    })?;
+    ensure!(!spans.is_empty(), "the time from {from} to {to} is empty; `--to` is not included and must be later");
+    let ground = Ground { conn: &conn, spans: &spans, asked };
+    let mut sheet = match asked.by {
+        By::Queue => queues::read(&ground)?,
+        By::Agent => agents::read(&ground)?,
+        By::Line => others::lines(&ground)?,
+        By::Flow => others::flows(&ground)?,
+    };
+    sheet.notes.insert(0, notes(asked, &zone, (from, to)));
+    Ok(sheet.written(asked.format, &|wall| shown(&zone, wall)))
+}
+
+fn notes(asked: &Asked, zone: &Zone, (from, to): (Wall, Wall)) -> String {
+    format!("{} to {} in {}", shown(zone, from), shown(zone, to), asked.zone)
+}
+
+/// What a report is read from, and for which time.
+struct Ground<'a> {
+    conn: &'a Connection,
+    spans: &'a Spans,
+    asked: &'a Asked,
+}
+
+impl Ground<'_> {
+    /// All rows that began within the time; `sql` begins with that time and takes its bounds.
+    fn each(&self, sql: &str, mut take: impl FnMut(Wall, &Row<'_>) -> Result<()>) -> Result<()> {
+        let (from, to) = (self.spans.span(0).0, self.spans.span(self.spans.len() - 1).1);
+        let mut query = self.conn.prepare(sql)?;
+        let mut rows = query.query([from.0, to.0])?;
+        let (mut progress, mut count) = (Progress::new("report: seconds of the time"), 0_u64);
+        while let Some(row) = rows.next()? {
+            let at = Wall(row.get(0)?);
+            take(at, row)?;
+            count += 1;
+            if count.is_multiple_of(65_536) {
+                let seconds = |to: Wall| (to.0 - from.0).unsigned_abs() / 1000;
+                progress.shows(seconds(at.max(from)), seconds(to));
+            }
+        }
+        progress.end();
+        Ok(())
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.asked.only.as_deref().is_none_or(|only| only == name)
+    }
+}
+
+/// Sums for each interval and name.
+struct Cells<S> {
+    by: Vec<BTreeMap<String, S>>,
+    near: usize,
+}
+
+impl<S: Default> Cells<S> {
+    fn new(spans: &Spans) -> Cells<S> {
+        Cells { by: (0..spans.len()).map(|_| BTreeMap::new()).collect(), near: 0 }
+    }
+
+    /// The sums of `name` at this time.
+    fn at(&mut self, spans: &Spans, at: Wall, name: &str) -> Option<&mut S> {
+        self.near = spans.find(at, self.near)?;
+        Some(self.of(self.near, name))
+    }
+
+    fn of(&mut self, span: usize, name: &str) -> &mut S {
+        let by = &mut self.by[span];
+        if !by.contains_key(name) {
+            by.insert(name.to_owned(), S::default());
+        }
+        by.get_mut(name).expect("it has just been put there")
+    }
+
+    fn into_sheet(self, spans: &Spans, head: Vec<Column>, values: impl Fn(S) -> Vec<Value>) -> Sheet {
+        let mut rows = Vec::new();
+        for (n, by) in self.by.into_iter().enumerate() {
+            for (name, sums) in by {
+                let (begin, end) = spans.span(n);
+                let place = [Value::At(begin), Value::At(end), Value::Text(name)];
+                rows.push(place.into_iter().chain(values(sums)).collect());
+            }
+        }
+        Sheet { head, rows, notes: Vec::new() }
+    }
+}
+
+/// The columns that every report begins with.
+fn head(by: &'static str, rest: &[Column]) -> Vec<Column> {
+    [Column::new("from"), Column::new("to"), Column::new(by)].into_iter().chain(rest.iter().copied()).collect()
+}
+
+fn mean(ms: u64, count: u64) -> Value {
+    Value::Ms(ms.checked_div(count))
+}
+
+fn range(zone: &Zone, asked: &Asked, now: Wall) -> Result<(Wall, Wall)> {
+    let today = zone.local(now).date.to_string();
+    let from = time(zone, asked.from.as_deref().unwrap_or(&today))?;
+    let to = asked.to.as_deref().map_or(Ok(now), |to| time(zone, to))?;
+    Ok((from, to))
+}
+
+/// The time zone of this name.
+pub(super) fn zone(name: &str) -> Result<Zone> {
+    config::time_zone(name).with_context(|| {
+        format!("there is no time zone `{name}`; allowed: a name of the IANA database such as Europe/Berlin or UTC")
+    })
+}
+
+/// `2026-03-29`, `2026-03-29T08:30`, or with a blank in place of the T; with a Z at its end it is UTC.
+pub(super) fn time(zone: &Zone, text: &str) -> Result<Wall> {
+    let wrong = || format!("`{text}` is no time; allowed: a day such as 2026-03-29, or 2026-03-29T08:30");
+    let (utc, local) = (text.ends_with('Z'), text.trim_end_matches('Z'));
+    let (day, clock) = local.split_once(['T', ' ']).unwrap_or((local, "00:00"));
+    let number = |part: Option<&str>, digits: usize| {
+        part.filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?.parse::<i64>().ok()
+    };
+    let (mut day, mut clock) = (day.split('-'), clock.split(':'));
+    let mut read = || {
+        let (year, month, date) = (number(day.next(), 4)?, number(day.next(), 2)?, number(day.next(), 2)?);
+        let (hour, minute) = (number(clock.next(), 2)?, number(clock.next(), 2)?);
+        let second = clock.next().map_or(Some(0), |second| number(Some(second), 2))?;
+        let exists =
+            crate::center::hours::Day { year: Some(year as i32), month: month as u8, day: date as u8 }.exists();
+        let whole = day.next().is_none() && clock.next().is_none() && hour < 24 && minute < 60 && second < 60;
+        let days = crate::time::days_from_civil(year, month, date);
+        (exists && whole).then_some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+    };
+    match read() {
+        Some(local) if utc => Ok(Wall(local * 1000)),
+        Some(local) => Ok(Wall(zone.utc(local) * 1000)),
+        None => bail!(wrong()),
+    }
+}
+
+/// As clocks there show it, with the offset from UTC: `2026-03-29T03:00+02:00`.
+fn shown(zone: &Zone, wall: Wall) -> String {
+    let (local, offset) = (zone.local(wall), zone.offset(wall.0.div_euclid(1000)) / 60);
+    let sign = if offset < 0 { '-' } else { '+' };
+    let (hour, minute, offset) = (local.minute / 60, local.minute % 60, offset.abs());
+    format!("{}T{hour:02}:{minute:02}{sign}{:02}:{:02}", local.date, offset / 60, offset % 60)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! By line: what became of the calls. By flow: what became of the callers in it, and of its look-ups.
+
+use super::sheet::{Column, Sheet, Value};
+use super::{Cells, Ground, head, mean};
+use anyhow::Result;
+
+#[derive(Default)]
+struct Line {
+    arrived: u64,
+    /// In the order of `OUTCOMES`.
+    outcomes: [u64; 6],
+    length_ms: u64,
+    waited_ms: u64,
+    talked_ms: u64,
+}
+
+/// Stands for the line of agents' short codes, which have none.
+const CODES: &str = "-";
+const OUTCOMES: [&str; 6] = ["Served", "Transferred", "Abandoned", "LeftFlow", "FlowEnded", "Failed"];
+
+const LINE: [Column; 10] = [
+    Column::new("arrived"),
+    Column::new("served"),
+    Column::new("transferred"),
+    Column::new("abandoned"),
+    Column::new("left flow"),
+    Column::new("flow ended"),
+    Column::new("failed"),
+    Column::time("mean length"),
+    Column::time("mean wait"),
+    Column::time("talk"),
+];
+
+pub fn lines(ground: &Ground<'_>) -> Result<Sheet> {
+    let sql = "SELECT arrived, line, outcome, ended, waited_ms, talked_ms FROM call
+               WHERE arrived >= ?1 AND arrived < ?2 ORDER BY arrived";
+    let mut cells = Cells::<Line>::new(ground.spans);
+    ground.each(sql, |at, row| {
+        let line = row.get_ref(1)?.as_str_or_null()?.unwrap_or(CODES);
+        if let Some(sums) = ground.wants(line).then(|| cells.at(ground.spans, at, line)).flatten() {
+            let outcome = row.get_ref(2)?.as_str()?;
+            sums.arrived += 1;
+            OUTCOMES.iter().position(|o| *o == outcome).into_iter().for_each(|n| sums.outcomes[n] += 1);
+            sums.length_ms += (row.get::<_, i64>(3)? - at.0).unsigned_abs();
+            sums.waited_ms += row.get::<_, i64>(4)?.unsigned_abs();
+            sums.talked_ms += row.get::<_, i64>(5)?.unsigned_abs();
+        }
+        Ok(())
+    })?;
+    Ok(cells.into_sheet(ground.spans, head("line", &LINE), |sums| {
+        let counts = [sums.arrived].into_iter().chain(sums.outcomes).map(Value::Count);
+        let means = [sums.length_ms, sums.waited_ms].map(|ms| mean(ms, sums.arrived));
+        counts.chain(means).chain([Value::Ms(Some(sums.talked_ms))]).collect()
+    }))
+}
+
+#[derive(Default)]
+struct Flow {
+    entered: u64,
+    contained: u64,
+    person: u64,
+    queue: u64,
+    hung_up: u64,
+    failed: u64,
+    spent_ms: u64,
+    asked: u64,
+    not_found: u64,
+    asked_in_vain: u64,
+    took_ms: u64,
+}
+
+const FLOW: [Column; 12] = [
+    Column::new("entered"),
+    Column::new("contained"),
+    Column::share("containment"),
+    Column::new("person asked"),
+    Column::new("to queue"),
+    Column::new("hung up"),
+    Column::new("failed"),
+    Column::time("mean time"),
+    Column::new("look-ups"),
+    Column::new("not found"),
+    Column::new("look-ups failed"),
+    Column::time("mean look-up"),
+];
+
+pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {
+    let mut cells = Cells::<Flow>::new(ground.spans);
+    let sql = "SELECT began, flow, contained, person, exit, spent_ms FROM flow_path
+               WHERE began >= ?1 AND began < ?2 ORDER BY began";
+    ground.each(sql, |at, row| {
+        let flow = row.get_ref(1)?.as_str()?;
+        if let Some(sums) = ground.wants(flow).then(|| cells.at(ground.spans, at, flow)).flatten() {
+            sums.entered += 1;
+            sums.contained += u64::from(row.get::<_, bool>(2)?);
+            sums.person += u64::from(row.get::<_, bool>(3)?);
+            match row.get_ref(4)?.as_str()? {
+                "queue" => sums.queue += 1,
+                "hung_up" => sums.hung_up += 1,
+                "failed" => sums.failed += 1,
+                _ => {}
+            }
+            sums.spent_ms += row.get::<_, i64>(5)?.unsigned_abs();
+        }
+        Ok(())
+    })?;
+    let sql = "SELECT asked, flow, result, took_ms FROM look_up WHERE asked >= ?1 AND asked < ?2 ORDER BY asked";
+    ground.each(sql, |at, row| {
+        let flow = row.get_ref(1)?.as_str()?;
+        if let Some(sums) = ground.wants(flow).then(|| cells.at(ground.spans, at, flow)).flatten() {
+            sums.asked += 1;
+            match row.get_ref(2)?.as_str()? {
+                "not_found" => sums.not_found += 1,
+                "failed" => sums.asked_in_vain += 1,
+                _ => {}
+            }
+            sums.took_ms += row.get::<_, i64>(3)?.unsigned_abs();
+        }
+        Ok(())
+    })?;
+    Ok(cells.into_sheet(ground.spans, head("flow", &FLOW), |sums| {
+        let containment = (sums.entered > 0).then(|| sums.contained as f64 / sums.entered as f64);
+        vec![
+            Value::Count(sums.entered),
+            Value::Count(sums.contained),
+            Value::Share(containment),
+            Value::Count(sums.person),
+            Value::Count(sums.queue),
+            Value::Count(sums.hung_up),
+            Value::Count(sums.failed),
+            mean(sums.spent_ms, sums.entered),
+            Value::Count(sums.asked),
+            Value::Count(sums.not_found),
+            Value::Count(sums.asked_in_vain),
+            mean(sums.took_ms, sums.asked),
+        ]
+    }))
+}

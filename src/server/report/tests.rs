@@ -1,0 +1,255 @@
+//! Reports of a small log: each number by hand, over days of 23 and 25 hours.
+
+use super::*;
+use crate::event::{AgentMode, Cause, Event, OfferOutcome, Party, Personal, PersonalKind, Phase, StepWay, What};
+use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, WorkId};
+use crate::server::store::{Keep, Store};
+use std::path::PathBuf;
+
+struct Dir(PathBuf);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A log of calls and of an agent's day, written event by event.
+struct Log {
+    dir: Dir,
+    events: Vec<Event>,
+    calls: u64,
+}
+
+const BERLIN: &str = "Europe/Berlin";
+const SPRING: &str = "2026-03-29";
+const AUTUMN: &str = "2026-10-25";
+
+impl Log {
+    fn new(name: &str) -> Log {
+        let dir = Dir(std::env::temp_dir().join(format!("tierline-report-{}-{name}", std::process::id())));
+        _ = std::fs::remove_dir_all(&dir.0);
+        Log { dir, events: Vec::new(), calls: 0 }
+    }
+
+    fn add(&mut self, at: Wall, call: Option<u64>, what: What) {
+        let call = call.map(|call| CallId(1 << 32 | call));
+        self.events.push(Event { seq: self.events.len() as u64 + 1, at, call, what });
+    }
+
+    fn state(&mut self, at: Wall, from: AgentMode, to: AgentMode) {
+        self.add(at, None, What::AgentStateChanged { agent: AgentId(7), from, to, reason: "lunch".to_owned() });
+    }
+
+    /// A call that waits so many seconds, and then is answered and talks for ten, or is given up.
+    fn call(&mut self, at: Wall, waits: u64, answered: bool) {
+        self.calls += 1;
+        let n = self.calls;
+        let (s, queue) = (Duration::from_secs, QueueId::new("sales"));
+        let caller = Personal { kind: PersonalKind::Number, handle: n, text: None };
+        let line = Some(LineId::new("main"));
+        let (flow, step, work, agent, leg) = (FlowId::new("menu"), "look".to_owned(), WorkId(n), AgentId(7), LegId(n));
+        let arrived =
+            What::CallArrived { leg, line, by_agent: None, trunk: None, private: false, language: "en".into(), caller };
+        self.add(at, Some(n), arrived);
+        self.add(at, Some(n), What::StepEntered { flow: flow.clone(), step: step.clone() });
+        self.add(at + s(2), Some(n), What::StepDecided { flow, step, way: StepWay::Failed });
+        let at = at + s(2);
+        let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills: Default::default(), again: false };
+        self.add(at, Some(n), queued);
+        let (reservation, rung) = (ReservationId(n), LegId(1_000 + n));
+        self.add(at, Some(n), What::Delivered { work, reservation, agent, leg: rung, why: String::new() });
+        let outcome = if answered { OfferOutcome::Accepted } else { OfferOutcome::CallerLeft };
+        self.add(at + s(waits), Some(n), What::OfferEnded { work, reservation, agent, outcome });
+        let mut end = at + s(waits);
+        if answered {
+            self.add(end, Some(n), What::Established { work, queue, agent, leg: rung, waited: s(waits), told: None });
+            end = end + s(10);
+        }
+        let cause = Cause::CallerHungUp;
+        self.add(end, Some(n), What::ConnectionCleared { leg, party: Party::Caller, cause });
+        self.add(end, Some(n), What::ConnectionCleared { leg: rung, party: Party::Agent(agent), cause });
+        self.add(end, Some(n), What::CallEnded { cause, phase: Phase::Queued });
+    }
+
+    fn written(self) -> Dir {
+        let opened = Store::open_with(&self.dir.0, 0, Keep::default(), Wall(0)).unwrap();
+        opened.store.append(self.events);
+        opened.store.close().unwrap();
+        self.dir
+    }
+}
+
+fn local(text: &str) -> Wall {
+    time(&config::time_zone(BERLIN).unwrap(), text).unwrap()
+}
+
+fn asked(by: By, step: Option<Step>, day: &str, to: &str) -> Asked {
+    Asked {
+        by,
+        step,
+        from: Some(day.to_owned()),
+        to: Some(to.to_owned()),
+        zone: BERLIN.to_owned(),
+        only: None,
+        formula: Formula::default(),
+        target: Duration::from_secs(20),
+        short: Duration::from_secs(5),
+        format: Format::Table,
+    }
+}
+
+/// Five answered (three within 20 s), three given up (one at once, one more within 20 s).
+fn eight_calls(log: &mut Log, day: &str) {
+    let hour = |n: i64| Wall(local(day).0 + n * 3_600_000);
+    for (n, (waits, answered)) in
+        [(5, true), (20, true), (21, true), (60, true), (1, true), (4, false), (20, false), (90, false)]
+            .iter()
+            .enumerate()
+    {
+        log.call(hour(n as i64), *waits, *answered);
+    }
+}
+
+#[test]
+fn queues_are_counted_and_the_formula_is_named() {
+    let mut log = Log::new("queues");
+    eight_calls(&mut log, SPRING);
+    let dir = log.written();
+    let whole = asked(By::Queue, None, SPRING, "2026-03-30");
+    let told = report(&dir.0, &whole).unwrap();
+    let expect = "\
+2026-03-29T00:00+01:00 to 2026-03-30T00:00+02:00 in Europe/Berlin
+service level A_T/(A+B-B_s) (without-short), T 20 s, short below 5 s
+FROM                    TO                      QUEUE  OFFERED  ANSWERED  IN TARGET  ABANDONED  SHORT  DIVERTED  LOST  AGAIN  SERVICE LEVEL  MEAN WAIT  LONGEST WAIT  MEAN TALK  MEAN HOLD  TALK
+2026-03-29T00:00+01:00  2026-03-30T00:00+02:00  sales        8         5          3          3      1         0     0      0         42.9 %       0:21          1:30       0:10       0:00  0:50
+";
+    assert_eq!(told, expect);
+    for (formula, share) in [
+        (Formula::Answered, 3.0 / 5.0),
+        (Formula::Offered, 3.0 / 8.0),
+        (Formula::OfferedInTime, 5.0 / 8.0),
+        (Formula::Patient, 3.0 / 6.0),
+        (Formula::ShortServed, 4.0 / 8.0),
+    ] {
+        let told = report(&dir.0, &Asked { formula, format: Format::Json, ..whole.clone() }).unwrap();
+        let row: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(row["service_level_ratio"], share, "{}", formula.text());
+        assert!(row["notes"][1].as_str().unwrap().contains(formula.text()), "{row}");
+    }
+    let other = Asked { target: Duration::from_secs(60), short: Duration::from_secs(21), ..whole.clone() };
+    let told = report(&dir.0, &other).unwrap();
+    assert!(told.contains("83.3 %") && told.contains("T 60 s, short below 21 s"), "{told}");
+    let nobody = report(&dir.0, &Asked { only: Some("support".to_owned()), ..whole }).unwrap();
+    assert!(nobody.ends_with("nothing in this time\n"), "{nobody}");
+}
+
+/// A call an hour from midnight: which stretches there are, and how many calls are in each.
+#[test]
+fn days_of_23_and_25_hours_have_their_calls() {
+    for (day, next, hours, name) in [(SPRING, "2026-03-30", 23, "spring"), (AUTUMN, "2026-10-26", 25, "autumn")] {
+        let mut log = Log::new(name);
+        let begin = local(day);
+        (-1..=hours).for_each(|n| log.call(Wall(begin.0 + n * 3_600_000), 1, true));
+        let dir = log.written();
+        let offered = |step, from: &str| {
+            let csv = Asked { format: Format::Csv, ..asked(By::Queue, step, from, next) };
+            let told = report(&dir.0, &csv).unwrap();
+            let rows = told.split("\r\n").filter(|line| line.starts_with("20")).map(str::to_owned);
+            rows.map(|row| (row[11..22].to_owned(), row.split(',').nth(3).unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        let (days, offset) = (offered(Some(Step::Day), day), if name == "spring" { "+01:00" } else { "+02:00" });
+        assert_eq!(days, [(format!("00:00{offset}"), hours.to_string())], "{name}");
+        let by_hour = offered(Some(Step::Hour), day);
+        assert_eq!(by_hour.len() as i64, hours, "{name}: {by_hour:?}");
+        assert!(by_hour.iter().all(|(_, count)| count == "1"), "{name}: {by_hour:?}");
+        let at_two: Vec<&str> =
+            by_hour.iter().filter(|(at, _)| at.starts_with("02")).map(|(at, _)| at.as_str()).collect();
+        let expect: &[&str] = if name == "spring" { &[] } else { &["02:00+02:00", "02:00+01:00"] };
+        assert_eq!(at_two, expect, "{name}");
+        let two_days = offered(Some(Step::Day), if name == "spring" { "2026-03-28" } else { "2026-10-24" });
+        let counts: Vec<&str> = two_days.iter().map(|(_, count)| count.as_str()).collect();
+        assert_eq!(counts, ["1", &hours.to_string()], "{name}: the call before midnight is the day before's");
+    }
+}
+
+#[test]
+fn agents_have_their_share_of_each_interval() {
+    use AgentMode::{LoggedOut, NotReady, Ready};
+    let mut log = Log::new("agents");
+    let hour = |n: i64| Wall(local(SPRING).0 + n * 3_600_000);
+    log.state(hour(0), LoggedOut, Ready);
+    log.state(hour(4) + Duration::from_secs(1_800), Ready, NotReady);
+    log.call(hour(5), 7, true);
+    log.call(hour(5), 3, false);
+    log.state(hour(25), NotReady, LoggedOut);
+    log.add(hour(26), None, What::Reconfigured);
+    let dir = log.written();
+    let rows = |step, to: &str| {
+        let told = report(&dir.0, &Asked { format: Format::Json, ..asked(By::Agent, step, SPRING, to) }).unwrap();
+        let row = |line: &str| {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let s = |name: &str| row[name].as_f64().unwrap();
+            [s("signed_in_s"), s("ready_s"), s("not_ready_s"), s("answered"), s("cancelled"), s("talk_s")]
+        };
+        told.lines().map(row).collect::<Vec<_>>()
+    };
+    // A day of 23 hours: the break goes on over its end, and over the beginning of the next one.
+    let day = [23.0 * 3600.0, 4.5 * 3600.0, 18.5 * 3600.0, 1.0, 1.0, 10.0];
+    assert_eq!(rows(Some(Step::Day), "2026-03-30"), [day]);
+    let next = [2.0 * 3600.0, 0.0, 2.0 * 3600.0, 0.0, 0.0, 0.0];
+    assert_eq!(rows(Some(Step::Day), "2026-03-31"), [day, next]);
+    let quarters = rows(Some(Step::Quarter), "2026-03-31");
+    let sum = |column: usize| quarters.iter().map(|row| row[column]).sum::<f64>();
+    assert_eq!([0, 1, 2, 3, 4, 5].map(sum), [25.0 * 3600.0, 4.5 * 3600.0, 20.5 * 3600.0, 1.0, 1.0, 10.0]);
+}
+
+#[test]
+fn lines_and_flows_say_what_became_of_the_calls() {
+    let mut log = Log::new("lines");
+    eight_calls(&mut log, AUTUMN);
+    let dir = log.written();
+    let row = |by| {
+        let told = report(&dir.0, &Asked { format: Format::Csv, ..asked(by, None, AUTUMN, "2026-10-26") }).unwrap();
+        told.split("\r\n").filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        row(By::Line)[..2],
+        [
+            "from,to,line,arrived,served,transferred,abandoned,left_flow,flow_ended,failed,mean_length_s,mean_wait_s,talk_s",
+            "2026-10-25T00:00+02:00,2026-10-26T00:00+01:00,main,8,5,0,3,0,0,0,35.875,27.625,50.000"
+        ]
+    );
+    assert_eq!(
+        row(By::Flow)[..2],
+        [
+            "from,to,flow,entered,contained,containment_ratio,person_asked,to_queue,hung_up,failed,mean_time_s,look_ups,\
+             not_found,look_ups_failed,mean_look_up_s",
+            "2026-10-25T00:00+02:00,2026-10-26T00:00+01:00,menu,8,0,0.000000,0,8,0,0,2.000,8,0,8,2.000"
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_time_or_zone_is_told() {
+    let dir = Log::new("wrong").written();
+    let refused = |change: &dyn Fn(&mut Asked)| {
+        let mut asked = asked(By::Queue, Some(Step::Quarter), SPRING, "2026-03-30");
+        change(&mut asked);
+        format!("{:#}", report(&dir.0, &asked).unwrap_err())
+    };
+    let told = refused(&|asked| asked.zone = "Mars/Olympus".to_owned());
+    assert!(told.contains("there is no time zone `Mars/Olympus`"), "{told}");
+    for text in
+        ["2026-02-30", "2026-3-1", "yesterday", "2026-03-29T25:00", "2026-03-29T10", "-026-03-29", "2026-03-29-1"]
+    {
+        let told = refused(&|asked| asked.from = Some(text.to_owned()));
+        assert!(told.contains(&format!("`{text}` is no time; allowed: a day such as")), "{told}");
+    }
+    let told = refused(&|asked| asked.to = asked.from.clone());
+    assert!(told.contains("is empty"), "{told}");
+    let told = refused(&|asked| asked.from = Some("1990-01-01".to_owned()));
+    assert!(told.contains("more than 110000 intervals"), "{told}");
+    assert_eq!(local("2026-03-29T02:30"), local("2026-03-29T03:00"), "left out by the clocks");
+    assert_eq!(local("2026-10-25T02:30:05Z").0, 1_792_895_405_000);
+}

@@ -1,0 +1,297 @@
+//! The simulator's own ledger: what queues and agents did, as it was seen, to compare the records with.
+//!
+//! No event is read for it. After each input the ledger looks at who seeks an agent and what became of those who did;
+//! at the agents' states when the engine says that one has changed, and now and then anyway; and it follows the audio:
+//! a port that is opened for an agent is an offer, joined it is a talk, alone again it is held, closed it is over.
+//! So a fold that loses an interval, or an engine that tells one wrongly, has other sums.
+//!
+//! For runs without kills: what a killed engine did in its last milliseconds is not in its log, but was seen.
+
+use crate::acd::AgentState;
+use crate::engine::Engine;
+use crate::event::{AgentMode, Party};
+use crate::ids::{AgentId, CallId, PortId, QueueId, WorkId};
+use crate::media::Command;
+use crate::records::{Fold, PartKind, Row, Wait};
+use crate::time::Wall;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+/// Counts and milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub calls: u64,
+    pub queues: BTreeMap<QueueId, QueueSums>,
+    pub agents: BTreeMap<AgentId, AgentSums>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueSums {
+    pub entered: u64,
+    pub answered: u64,
+    /// Went on in the flow.
+    pub diverted: u64,
+    /// The call ended first.
+    pub ended: u64,
+    pub waited_ms: u64,
+    pub talked_ms: u64,
+    pub held_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentSums {
+    pub offers: u64,
+    pub answered: u64,
+    pub rung_ms: u64,
+    pub talked_ms: u64,
+    pub held_ms: u64,
+    /// In the order of [`AgentMode`], from the first change on.
+    pub modes_ms: [u64; 6],
+}
+
+/// What was seen so far.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    sums: Sums,
+    waiting: BTreeMap<WorkId, (QueueId, CallId, Wall)>,
+    agents: BTreeMap<AgentId, (AgentMode, Wall)>,
+    ports: BTreeMap<PortId, Seen>,
+    /// The router's counts at the last look.
+    counted: [u64; 6],
+    looks: u64,
+}
+
+/// A port of the engine.
+#[derive(Clone, Debug)]
+struct Seen {
+    agent: Option<(AgentId, QueueId)>,
+    state: Audio,
+    since: Wall,
+    joined: Option<PortId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audio {
+    Opened,
+    Joined,
+    Alone,
+}
+
+/// How many looks pass between two at all agents that nothing was said of.
+const ANYWAY: u64 = 1_000;
+
+impl Ledger {
+    /// After each input.
+    pub fn look(&mut self, now: Wall, engine: &Engine, agents_changed: bool) {
+        let stats = engine.router().stats();
+        let counts = [stats.enqueued, stats.accepted, stats.dequeued, stats.expired, stats.rejected, stats.waiting];
+        if counts != self.counted {
+            self.counted = counts;
+            self.look_at_queues(now, engine);
+        }
+        self.looks += 1;
+        if agents_changed || self.looks.is_multiple_of(ANYWAY) {
+            self.look_at_agents(now, engine);
+        }
+    }
+
+    fn look_at_queues(&mut self, now: Wall, engine: &Engine) {
+        let mut gone = self.waiting.clone();
+        for call in engine.calls() {
+            let Some(place) = call.seeking.as_ref().map(|seeking| &seeking.place) else { continue };
+            if gone.remove(&place.work).is_none() {
+                self.waiting.insert(place.work, (place.queue.clone(), call.id, now));
+                self.sums.queues.entry(place.queue.clone()).or_default().entered += 1;
+            }
+        }
+        for (work, (queue, id, since)) in gone {
+            self.waiting.remove(&work);
+            let call = engine.calls().find(|call| call.id == id);
+            let sums = self.sums.queues.entry(queue).or_default();
+            sums.waited_ms += between(since, now);
+            match call.map(|call| call.conversation.as_ref().is_some_and(|talk| talk.place.work == work)) {
+                Some(true) => sums.answered += 1,
+                Some(false) => sums.diverted += 1,
+                None => sums.ended += 1,
+            }
+        }
+    }
+
+    fn look_at_agents(&mut self, now: Wall, engine: &Engine) {
+        for id in engine.center().agents.keys() {
+            let Some(agent) = engine.router().agent(*id) else { continue };
+            let mode = seen_as(agent.state());
+            let (before, since) = *self.agents.get(id).unwrap_or(&(AgentMode::LoggedOut, Wall::default()));
+            if before == mode {
+                continue;
+            }
+            // Who has never been seen otherwise is not counted as logged out before.
+            if since > Wall::default() {
+                self.sums.agents.entry(*id).or_default().modes_ms[before as usize] += between(since, now);
+            }
+            self.agents.insert(*id, (mode, now));
+        }
+    }
+
+    /// The engine asks its planes for something.
+    pub fn hear(&mut self, now: Wall, engine: &Engine, command: &Command) {
+        match command {
+            Command::Open { port } => self.opened(now, engine, *port),
+            Command::Join { a, b } => {
+                self.turn(now, *a, Audio::Joined, Some(*b));
+                self.turn(now, *b, Audio::Joined, Some(*a));
+            }
+            Command::Leave { port } => {
+                let other = self.ports.get(port).and_then(|seen| seen.joined);
+                other.into_iter().chain([*port]).for_each(|port| self.turn(now, port, Audio::Alone, None));
+            }
+            Command::Close { port } => {
+                self.turn(now, *port, Audio::Alone, None);
+                self.ports.remove(port);
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, now: Wall, engine: &Engine, port: PortId) {
+        let Some(leg) = engine.legs().find(|leg| leg.port == port) else { return };
+        let queue = || {
+            let call = engine.calls().find(|call| call.id == leg.call)?;
+            Some(call.seeking.as_ref()?.place.queue.clone())
+        };
+        let agent = match leg.party {
+            Party::Caller => {
+                self.sums.calls += 1;
+                None
+            }
+            Party::Agent(agent) => queue().map(|queue| (agent, queue)),
+            Party::Outside => None,
+        };
+        agent.iter().for_each(|(agent, _)| self.sums.agents.entry(*agent).or_default().offers += 1);
+        self.ports.insert(port, Seen { agent, state: Audio::Opened, since: now, joined: None });
+    }
+
+    /// The port's stretch ends; those of agents are counted.
+    fn turn(&mut self, now: Wall, port: PortId, state: Audio, joined: Option<PortId>) {
+        let Some(seen) = self.ports.get_mut(&port) else { return };
+        let (before, ms) = (seen.state, between(seen.since, now));
+        (seen.state, seen.since, seen.joined) = (state, now, joined);
+        let Some((agent, queue)) = &seen.agent else { return };
+        let (agent, queue) =
+            (self.sums.agents.entry(*agent).or_default(), self.sums.queues.entry(queue.clone()).or_default());
+        match before {
+            Audio::Opened => {
+                agent.rung_ms += ms;
+                agent.answered += u64::from(state == Audio::Joined);
+            }
+            Audio::Joined => (agent.talked_ms, queue.talked_ms) = (agent.talked_ms + ms, queue.talked_ms + ms),
+            Audio::Alone => (agent.held_ms, queue.held_ms) = (agent.held_ms + ms, queue.held_ms + ms),
+        }
+    }
+
+    /// What was seen, the present states up to now.
+    pub fn sums(&self, now: Wall) -> Sums {
+        let mut sums = self.sums.clone();
+        for (id, (mode, since)) in &self.agents {
+            sums.agents.entry(*id).or_default().modes_ms[*mode as usize] += between(*since, now);
+        }
+        sums
+    }
+}
+
+/// The same sums from records.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    pub fold: Fold,
+    sums: Sums,
+}
+
+impl Recorded {
+    pub fn add(&mut self, event: &crate::event::Event) {
+        let mut rows = Vec::new();
+        self.fold.apply(event, &mut rows);
+        rows.iter().for_each(|row| self.row(row));
+    }
+
+    fn row(&mut self, row: &Row) {
+        let Sums { calls, queues, agents } = &mut self.sums;
+        match row {
+            Row::Call { .. } => *calls += 1,
+            Row::Queue { wait, talked, held, .. } => {
+                let sums = queues.entry(wait.queue.clone()).or_default();
+                sums.entered += 1;
+                match wait.wait {
+                    Wait::Answered => sums.answered += 1,
+                    Wait::Diverted(_) => sums.diverted += 1,
+                    Wait::Ended(_) | Wait::Waiting => sums.ended += 1,
+                }
+                sums.waited_ms += between(wait.queued_at, wait.left.unwrap_or(wait.queued_at));
+                sums.talked_ms += talked.as_millis() as u64;
+                sums.held_ms += held.as_millis() as u64;
+            }
+            Row::Offer { offer, .. } => {
+                let sums = agents.entry(offer.agent).or_default();
+                sums.offers += 1;
+                sums.answered += u64::from(offer.outcome == Some(crate::event::OfferOutcome::Accepted));
+            }
+            Row::Segment { part, .. } => {
+                let Party::Agent(agent) = part.party else { return };
+                let (sums, ms) = (agents.entry(agent).or_default(), between(part.from, part.to));
+                match part.kind {
+                    PartKind::Talking => sums.talked_ms += ms,
+                    PartKind::Held => sums.held_ms += ms,
+                    _ => sums.rung_ms += ms,
+                }
+            }
+            Row::Agent(interval) => {
+                let sums = agents.entry(interval.agent).or_default();
+                sums.modes_ms[interval.mode as usize] += between(interval.from, interval.to);
+            }
+            Row::Path { .. } | Row::LookUp { .. } | Row::Disposition(_) => {}
+        }
+    }
+
+    pub fn sums(&self, now: Wall) -> Sums {
+        let mut sums = self.sums.clone();
+        for open in self.fold.agents(now) {
+            let agent = sums.agents.entry(open.agent).or_default();
+            agent.modes_ms[open.mode as usize] += between(open.from, open.to);
+        }
+        sums
+    }
+}
+
+/// Where two sums differ, a line each; empty if they are equal.
+pub fn differences(seen: &Sums, recorded: &Sums) -> Vec<String> {
+    fn each<K: Ord + Debug, V: PartialEq + Debug>(
+        of: &str,
+        seen: &BTreeMap<K, V>,
+        recorded: &BTreeMap<K, V>,
+    ) -> Vec<String> {
+        let names: std::collections::BTreeSet<&K> = seen.keys().chain(recorded.keys()).collect();
+        let pairs = names.into_iter().map(|name| (name, seen.get(name), recorded.get(name)));
+        let differ = pairs.filter(|(_, seen, recorded)| seen != recorded);
+        differ.map(|(name, seen, recorded)| format!("{of} {name:?}: seen {seen:?}, recorded {recorded:?}")).collect()
+    }
+    let mut differ = each("queue", &seen.queues, &recorded.queues);
+    differ.extend(each("agent", &seen.agents, &recorded.agents));
+    if seen.calls != recorded.calls {
+        differ.push(format!("{} calls seen, {} recorded", seen.calls, recorded.calls));
+    }
+    differ
+}
+
+fn seen_as(state: &AgentState) -> AgentMode {
+    match state {
+        AgentState::LoggedOut => AgentMode::LoggedOut,
+        AgentState::NotReady(_) => AgentMode::NotReady,
+        AgentState::Ready => AgentMode::Ready,
+        AgentState::Reserved => AgentMode::Reserved,
+        AgentState::Busy => AgentMode::Busy,
+        AgentState::WrapUp => AgentMode::WrapUp,
+    }
+}
+
+fn between(from: Wall, to: Wall) -> u64 {
+    to.0.saturating_sub(from.0).max(0).unsigned_abs()
+}

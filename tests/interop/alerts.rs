@@ -1,0 +1,222 @@
+//! Each alert that is shipped is fired by what it watches, at a real server under a real Prometheus, and ends when that
+//! has ended. Only the times are others: what takes minutes there takes a second here. The times themselves are in
+//! `tests/prometheus/rules.yml`.
+
+use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::peers::{Sipp, phone_agent, try_register};
+use super::prometheus::Prometheus;
+use super::server::{Server, Wishes};
+use std::ffi::CString;
+use std::net::UdpSocket;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What takes minutes takes seconds.
+const HURRIED: [(&str, &str); 8] = [
+    ("for: 10m", "for: 1s"),
+    ("for: 5m", "for: 1s"),
+    ("for: 2m", "for: 1s"),
+    ("for: 1m", "for: 1s"),
+    ("for: 15s", "for: 1s"),
+    ("[1h]", "[20s]"),
+    ("[10m]", "[15s]"),
+    ("[5m]", "[15s]"),
+];
+/// Until something was noticed, scraped, evaluated and has lasted; on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn watched(ground: &Ground, server: &Server) -> Prometheus {
+    Prometheus::start(ground, server.http, &HURRIED)
+}
+
+fn fires(prometheus: &Prometheus, alert: &str) {
+    wait_until(&format!("{alert} fires"), PATIENCE, || prometheus.fires(alert));
+}
+
+fn ends(prometheus: &Prometheus, alert: &str) {
+    wait_until(&format!("{alert} has ended"), PATIENCE, || !prometheus.fires(alert));
+}
+
+#[test]
+fn alerts_about_callers() {
+    let ground = Ground::new("alerts_callers");
+    let flow = "version = 1\nstart = \"ask\"\n[step.ask]\nlookup = \"ticket-status\"\nwith = { caller = \"caller\" }\n\
+                fields = { state = \"text\" }\nfound = \"end\"\nnot_found = \"end\"\nfailed = \"end\"\n\
+                [step.end]\nhang_up = \"You are ready.\"\n";
+    let wishes = Wishes {
+        queue: "target = \"1s\"\nshort_abandon = \"0s\"",
+        sip: "[server.sip.limits]\nlegs = 25\n".to_owned(),
+        flows: vec![("asking", flow.to_owned())],
+        more: "[line.asking]\nnumbers = [\"300\"]\nflow = \"asking\"\n".to_owned(),
+        ..Wishes::agents(&["ada"])
+    };
+    let server = Server::start(&ground, &wishes);
+    let prometheus = watched(&ground, &server);
+    let all = ["NobodyAtWork", "LongWait", "ServiceLevelLow", "ManyAbandon", "CallsRefused", "LookUpsFail"];
+    assert!(!all.iter().any(|alert| prometheus.fires(alert)), "an alert fires before anything has happened");
+    // Twelve wait, nobody is there, and all of them give up.
+    let many = Sipp { name: "many", calls: 12, seconds: 14.0, more: &["-r", "12"], ..Sipp::default() };
+    let mut many = many.start(&ground, &server);
+    ["NobodyAtWork", "LongWait"].iter().for_each(|alert| fires(&prometheus, alert));
+    assert_eq!(many.wait(60 * SECOND), 0);
+    ["ServiceLevelLow", "ManyAbandon"].iter().for_each(|alert| fires(&prometheus, alert));
+    all.iter().for_each(|alert| ends(&prometheus, alert));
+    // More than may be are turned away; and three ask a ticketing system that is not there.
+    let crowd = Sipp { name: "crowd", calls: 40, seconds: 2.0, more: &["-r", "40"], ..Sipp::default() };
+    crowd.start(&ground, &server).wait(60 * SECOND);
+    fires(&prometheus, "CallsRefused");
+    ends(&prometheus, "CallsRefused");
+    let asking = Sipp { name: "asking", number: "300", calls: 3, scenario: "caller_waits", ..Sipp::default() };
+    assert_eq!(asking.start(&ground, &server).wait(60 * SECOND), 0);
+    fires(&prometheus, "LookUpsFail");
+    ends(&prometheus, "LookUpsFail");
+}
+
+/// A small disk of its own for a folder; gone when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mounted(at: &Path, bytes: u64) -> Disk {
+        std::fs::create_dir_all(at).expect("a folder");
+        let (path, options) = (c_string(at), CString::new(format!("size={bytes}")).expect("text"));
+        // SAFETY: a plain system call with texts that live on.
+        let done =
+            unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast()) };
+        assert_eq!(done, 0, "a disk of one's own needs root: {}", std::io::Error::last_os_error());
+        Disk(at.to_owned())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // SAFETY: a plain system call with a text that lives on.
+        unsafe { libc::umount2(c_string(&self.0).as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+fn c_string(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("a path")
+}
+
+#[test]
+fn alerts_about_the_service() {
+    let ground = Ground::new("alerts_service");
+    let disk = Disk::mounted(&ground.file("data"), 64 << 20);
+    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let prometheus = watched(&ground, &server);
+    let ballast = disk.0.join("ballast");
+    std::fs::write(&ballast, vec![1; 58 << 20]).expect("a large file");
+    fires(&prometheus, "DiskFilling");
+    std::fs::remove_file(&ballast).expect("removed");
+    ends(&prometheus, "DiskFilling");
+    // Somebody else has locked the log.
+    let other = rusqlite::Connection::open(disk.0.join("events.db")).expect("the log");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
+    let one = |name| Sipp { name, seconds: 2.0, ..Sipp::default() }.start(&ground, &server);
+    one("unwritten").wait(30 * SECOND);
+    fires(&prometheus, "LogUnhealthy");
+    other.execute_batch("ROLLBACK").expect("given back");
+    ends(&prometheus, "LogUnhealthy");
+    few_files(&server, &prometheus);
+    audio_late(&ground, &server, &prometheus);
+    datagrams_dropped(&server, &prometheus);
+    server.program.kill();
+    fires(&prometheus, "TierlineDown");
+    server.start_again();
+    ends(&prometheus, "TierlineDown");
+}
+
+/// The limit comes near what is open, and goes away again.
+fn few_files(server: &Server, prometheus: &Prometheus) {
+    let set = |new: Option<&libc::rlimit>| {
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: a plain system call; the pointers are to values that live on.
+        let done = unsafe { libc::prlimit(server.program.id(), libc::RLIMIT_NOFILE, new, &raw mut old) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        old
+    };
+    let usual = set(None);
+    let few = server.metrics()["process_open_fds"] as u64 + 5;
+    set(Some(&libc::rlimit { rlim_cur: few, ..usual }));
+    fires(prometheus, "FewFileDescriptors");
+    set(Some(&usual));
+    ends(prometheus, "FewFileDescriptors");
+}
+
+/// The server gets no processor while ten callers hear music.
+fn audio_late(ground: &Ground, server: &Server, prometheus: &Prometheus) {
+    let many = Sipp { name: "listening", calls: 10, seconds: 12.0, more: &["-r", "10"], ..Sipp::default() };
+    let mut many = many.start(ground, server);
+    wait_until("they listen", 20 * SECOND, || server.metrics()["tierline_queue_waiting{queue=\"general\"}"] >= 9.0);
+    for _ in 0..20 {
+        server.program.signal(libc::SIGSTOP);
+        talk_for(Duration::from_millis(150));
+        server.program.signal(libc::SIGCONT);
+        talk_for(Duration::from_millis(100));
+    }
+    fires(prometheus, "AudioLate");
+    many.wait(60 * SECOND);
+    ends(prometheus, "AudioLate");
+}
+
+/// More comes than the system keeps for a server that does not read.
+fn datagrams_dropped(server: &Server, prometheus: &Prometheus) {
+    server.program.signal(libc::SIGSTOP);
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for _ in 0..60_000 {
+        socket.send_to(&[b'x'; 1400], server.sip).expect("sent");
+    }
+    server.program.signal(libc::SIGCONT);
+    fires(prometheus, "DatagramsDropped");
+    ends(prometheus, "DatagramsDropped");
+}
+
+#[test]
+fn alerts_about_phones_and_trunks() {
+    let ground = Ground::new("alerts_phones");
+    let (dead, account) = (ground.port(), ground.port());
+    let secret = ground.file("carrier.password");
+    std::fs::write(&secret, "carrier-knows-it\n").expect("a password");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    let trunks = format!(
+        "[trunk.dead]\nserver = \"127.0.0.1:{dead}\"\noptions = \"5s\"\n[trunk.account]\nserver = \"127.0.0.1:{account}\"\n\
+         options = \"0s\"\nuser = \"account\"\npassword_file = \"carrier.password\"\nregister = \"10m\"\n"
+    );
+    let sip = "[server.sip.registration]\nkeepalive = \"5s\"\n";
+    let server = Server::start(&ground, &Wishes { sip: sip.to_owned(), more: trunks, ..Wishes::agents(&["ada"]) });
+    let prometheus = watched(&ground, &server);
+    // A phone dies, and is restarted; so do the carriers.
+    drop(phone_agent(&ground, &server, "ada", 1000.0, &[]));
+    ["TrunkDown", "TrunkNotRegistered", "AgentsUnreachable"].iter().for_each(|alert| fires(&prometheus, alert));
+    let _agent = phone_agent(&ground, &server, "ada", 1000.0, &[]);
+    let there = |name, scenario, at| {
+        Sipp { name, scenario, at: Some(at), calls: 1000, ..Sipp::default() }.start(&ground, &server)
+    };
+    let _carriers = [there("dead", "agent_answers", dead), there("account", "carrier_challenges", account)];
+    ["AgentsUnreachable", "TrunkDown", "TrunkNotRegistered"].iter().for_each(|alert| ends(&prometheus, alert));
+    // A caller whose audio never comes.
+    let scenario = include_str!("scenarios/caller_hangs_up.xml");
+    let mute = scenario.replace("<nop><action><exec play_pcap_audio=\"said.pcap\"/></action></nop>", "");
+    assert_ne!(mute, scenario);
+    let mute =
+        Sipp { name: "mute", text: Some(&mute), number: super::server::SUPPORT, seconds: 16.0, ..Sipp::default() };
+    assert_eq!(mute.start(&ground, &server).wait(60 * SECOND), 0);
+    fires(&prometheus, "OneWayAudio");
+    ends(&prometheus, "OneWayAudio");
+}
+
+#[test]
+fn alerts_about_attacks() {
+    let ground = Ground::new("alerts_attacks");
+    let sip = "[server.sip.guard]\ntrusted = []\nfree = 1000\nlimit = 4\nban = \"20s\"\n".to_owned();
+    let server = Server::start(&ground, &Wishes { sip, ..Wishes::agents(&["ada"]) });
+    let prometheus = watched(&ground, &server);
+    let banned = || server.metrics()["tierline_sip_bans_total{of=\"address\"}"] > 0.0;
+    let guesses =
+        (0..10).take_while(|_| !banned()).map(|_| try_register(&ground, &server, &["ada:wrong"], ground.port(), 403));
+    assert!((4..10).contains(&guesses.count()), "the guesses were not noticed");
+    fires(&prometheus, "PasswordsGuessed");
+    ends(&prometheus, "PasswordsGuessed");
+}

@@ -1,0 +1,261 @@
+//! The numbers as those meet them who look: a Prometheus that scrapes the program under calls, the rules and
+//! dashboards that are shipped, and what the calls' own records say.
+
+use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
+use super::peers::{Sipp, event, phone_agent};
+use super::prometheus::{Prometheus, content, shipped};
+use super::server::{DIRECT, SUPPORT, Server, Wishes};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Far more than the test takes: everything is within it.
+const RANGE: &str = "5m";
+
+#[test]
+fn the_rules_and_dashboards_are_what_their_tools_want() {
+    for file in ["recording.yml", "alerts.yml"] {
+        let said = content(Command::new("promtool").args(["check", "rules"]).arg(shipped("prometheus").join(file)));
+        assert!(said.contains("SUCCESS"), "{said}");
+    }
+    content(Command::new("promtool").args(["check", "config"]).arg(shipped("prometheus/prometheus.yml")));
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prometheus/rules.yml");
+    content(Command::new("promtool").args(["test", "rules"]).arg(tests));
+    // Grafana's own types read the dashboards and lose nothing.
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/python/bin/python");
+    let said = content(Command::new(python).arg(shipped("grafana/make.py")).arg("--check"));
+    assert!(said.contains("4 dashboards"), "{said}");
+}
+
+#[test]
+fn every_alert_says_what_to_do_and_is_tested() {
+    let text = std::fs::read_to_string(shipped("prometheus/alerts.yml")).expect("the alerts");
+    let tests = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prometheus/rules.yml"));
+    let (tests, provoked) = (tests.expect("the tests of rules"), include_str!("alerts.rs"));
+    let alerts: Vec<&str> = text.split("- alert: ").skip(1).collect();
+    assert!(alerts.len() > 15, "{} alerts", alerts.len());
+    for alert in alerts {
+        let name = alert.lines().next().unwrap_or_default();
+        for part in ["summary: ", "what_to_do: ", "severity: "] {
+            assert!(alert.contains(part), "{name} has no {part}");
+        }
+        assert!(tests.contains(&format!("- name: {name}\n")), "promtool does not test {name}");
+        let either = provoked.contains(&format!("\"{name}\""));
+        assert!(either || BY_RULES_ONLY.contains(&name), "nobody provokes {name}");
+    }
+}
+
+/// What nothing outside the program can provoke on purpose: the rules' own tests alone fire them.
+const BY_RULES_ONLY: [&str; 4] = ["EventsLost", "EngineBusy", "EngineBacklog", "Defect"];
+
+/// What happened in a queue, counted by whoever counts.
+#[derive(Debug, Default, PartialEq)]
+struct Counted {
+    offered: f64,
+    answered: f64,
+    within: f64,
+    abandoned: f64,
+    short: f64,
+    given_back: f64,
+    waiting: f64,
+}
+
+/// Of the calls that this test places: see there.
+const PLACED: Counted =
+    Counted { offered: 8.0, answered: 3.0, within: 2.0, abandoned: 3.0, short: 1.0, given_back: 1.0, waiting: 1.0 };
+
+#[test]
+fn what_supervisors_see_is_what_happened() {
+    let ground = Ground::new("numbers");
+    let queue = "target = \"3s\"\nshort_abandon = \"1s\"\nmax_waiting = 1\nretry_same_agent = \"0s\"";
+    let server = Server::start(&ground, &Wishes { queue, wrap_up: "1s", ..Wishes::agents(&["ada"]) });
+    let prometheus = Prometheus::start(&ground, server.http, &[("[1h]", "[5m]")]);
+    metrics_are_neat(&server);
+    let calls = |name, seconds| Sipp { name, seconds, ..Sipp::default() }.start(&ground, &server);
+    // Nobody is there: one gives up at once, one within the target, one beyond it.
+    for (name, seconds) in [("short", 0.5), ("soon", 2.0), ("late", 4.5)] {
+        assert_eq!(calls(name, seconds).wait(20 * SECOND), 0);
+    }
+    // One waits beyond the target and is answered; a second one finds the queue full, and the flow says so.
+    let mut patient = calls("patient", 9.0);
+    wait_until("he waits", 10 * SECOND, || waiting(&server) == 1.0);
+    let full = Sipp { name: "full", scenario: "caller_waits", ..Sipp::default() };
+    assert_eq!(full.start(&ground, &server).wait(20 * SECOND), 0);
+    talk_for(3 * SECOND);
+    let agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
+    event(&agent, "Connected", GENEROUS);
+    assert_eq!(patient.wait(20 * SECOND), 0);
+    // Two are answered in time, one after the other.
+    for name in ["first", "second"] {
+        wait_until("the agent is ready", 10 * SECOND, || {
+            server.metrics()["tierline_queue_agents{queue=\"general\",state=\"ready\"}"] == 1.0
+        });
+        assert_eq!(calls(name, 2.0).wait(20 * SECOND), 0);
+    }
+    wait_until("the agent is ready", 10 * SECOND, || {
+        server.metrics()["tierline_agents{state=\"ready\",reason=\"none\"}"] == 1.0
+    });
+    // One hears the menu and leaves; the agent goes, and the last one waits on.
+    assert_eq!(
+        Sipp { name: "menu", number: SUPPORT, seconds: 1.0, ..Sipp::default() }
+            .start(&ground, &server)
+            .wait(20 * SECOND),
+        0
+    );
+    drop(agent);
+    wait_until("the phone is found dead", 5 * GENEROUS, || {
+        server.metrics()["tierline_queue_agents{queue=\"general\",state=\"ready\"}"] == 0.0
+    });
+    let mut last =
+        Sipp { name: "last", number: DIRECT, scenario: "caller_waits", ..Sipp::default() }.start(&ground, &server);
+    wait_until("he waits", 10 * SECOND, || waiting(&server) == 1.0);
+    wait_until("the last one was scraped", 20 * SECOND, || seen(&prometheus).waiting == 1.0);
+    assert_eq!(seen(&prometheus), PLACED, "the dashboard");
+    assert!(last.is_running());
+    let records = recorded(&server.calls());
+    assert_eq!((&PLACED, &PLACED), (&records, &shown_in_metrics(&server)), "records, /metrics");
+    assert_panels(&prometheus, &server);
+}
+
+fn waiting(server: &Server) -> f64 {
+    server.metrics()["tierline_queue_waiting{queue=\"general\"}"]
+}
+
+/// `promtool check metrics` finds nothing to complain of.
+fn metrics_are_neat(server: &Server) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("promtool is there: make tools");
+    promtool.stdin.take().expect("its input").write_all(server.get("/metrics").1.as_bytes()).expect("written");
+    let output = promtool.wait_with_output().expect("its end");
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).join("\n");
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+/// What `tierline calls --json` says of the queue.
+fn recorded(calls: &[Value]) -> Counted {
+    let mut counted = Counted::default();
+    let segments = calls.iter().flat_map(|call| call["segments"].as_array().into_iter().flatten());
+    for segment in segments.filter(|segment| segment["queue"] == "general") {
+        let waited = segment["waited_s"].as_f64().expect("a time");
+        counted.offered += 1.0;
+        match &segment["wait"] {
+            Value::String(wait) if wait == "Waiting" => counted.waiting += 1.0,
+            Value::String(wait) if wait == "Answered" => {
+                counted.answered += 1.0;
+                counted.within += f64::from(u8::from(waited <= 3.0));
+            }
+            wait if wait["Diverted"].is_string() => counted.given_back += 1.0,
+            _ => {
+                counted.abandoned += 1.0;
+                counted.short += f64::from(u8::from(waited < 1.0));
+            }
+        }
+    }
+    counted
+}
+
+/// What the program itself shows.
+fn shown_in_metrics(server: &Server) -> Counted {
+    let samples = server.metrics();
+    let of = |name: &str| samples[&format!("tierline_queue_{name}{{queue=\"general\"}}")];
+    let diverted =
+        samples.iter().filter(|(name, _)| name.starts_with("tierline_queue_diverted_total{queue=\"general\""));
+    Counted {
+        offered: of("offered_total"),
+        answered: of("answered_total"),
+        within: of("answered_within_target_total"),
+        abandoned: of("abandoned_total"),
+        short: of("abandoned_short_total"),
+        given_back: diverted.map(|(_, n)| n).sum(),
+        waiting: of("waiting"),
+    }
+}
+
+/// What the table of the supervisors' dashboard shows.
+fn seen(prometheus: &Prometheus) -> Counted {
+    let dashboard = dashboard("queues");
+    let column = |name: &str| {
+        let expression = column_of(&dashboard, "Queues", name);
+        let found =
+            prometheus.query(&substituted(&expression)).into_iter().find(|(labels, _)| labels["queue"] == "general");
+        found.map_or(-1.0, |(_, value)| value)
+    };
+    Counted {
+        offered: column("Offered"),
+        answered: column("Answered"),
+        within: column("In time"),
+        abandoned: column("Abandoned"),
+        short: column("of them short"),
+        given_back: column("Given back"),
+        waiting: column("Waiting"),
+    }
+}
+
+fn dashboard(name: &str) -> Value {
+    let text = std::fs::read_to_string(shipped(&format!("grafana/dashboards/{name}.json"))).expect("a dashboard");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    dashboard["panels"].as_array().expect("panels").iter().filter(|panel| panel["type"] != "row")
+}
+
+/// The query behind a table's column, by the name that the table shows.
+fn column_of(dashboard: &Value, panel: &str, column: &str) -> String {
+    let panel = panels(dashboard).find(|found| found["title"] == panel).expect("the panel");
+    let names = panel["transformations"][1]["options"]["renameByName"].as_object().expect("names of columns");
+    let (value, _) = names.iter().find(|(_, name)| *name == column).unwrap_or_else(|| panic!("no column {column}"));
+    let target = |target: &&Value| value.ends_with(&format!("#{}", target["refId"].as_str().unwrap_or_default()));
+    let targets = panel["targets"].as_array().expect("queries");
+    targets.iter().find(target).expect("the column's query")["expr"].as_str().expect("a query").to_owned()
+}
+
+/// As Grafana asks it, with everything chosen.
+fn substituted(expression: &str) -> String {
+    let values = [
+        ("$__rate_interval", "10s"),
+        ("$__range", RANGE),
+        ("$queue", ".*"),
+        ("$flow", ".*"),
+        ("$formula", "A_T/(A+B-B_s)"),
+    ];
+    values.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// Every query of every panel returns something; and the ones of one number what was placed.
+fn assert_panels(prometheus: &Prometheus, server: &Server) {
+    let mut asked = 0;
+    for name in ["queues", "agents", "flows", "operations"] {
+        let dashboard = dashboard(name);
+        for panel in panels(&dashboard) {
+            for target in panel["targets"].as_array().expect("queries") {
+                let expression = substituted(target["expr"].as_str().expect("a query"));
+                assert!(!expression.contains('$'), "{expression}");
+                let found = prometheus.query(&expression);
+                assert!(!found.is_empty(), "{name}, {}: `{expression}` finds nothing", panel["title"]);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 80, "only {asked} queries");
+    let queues = dashboard("queues");
+    let one = |title: &str| {
+        let panel = panels(&queues).find(|panel| panel["title"] == title).expect("a panel");
+        prometheus.number(&substituted(panel["targets"][0]["expr"].as_str().expect("a query"))).expect("one number")
+    };
+    assert_eq!((one("Waiting now"), one("Agents ready"), one("Agents at work")), (1.0, 0.0, 0.0));
+    let level = PLACED.within / (PLACED.answered + PLACED.abandoned - PLACED.short);
+    assert_eq!(one("Service level"), level);
+    assert!(one("Longest wait now") > 0.0);
+    let waits = server.metrics()["tierline_queue_wait_seconds_sum{queue=\"general\",outcome=\"answered\"}"];
+    let expression = substituted(&column_of(&queues, "Queues", "Mean wait"));
+    let mean = prometheus.query(&expression).into_iter().find(|(labels, _)| labels["queue"] == "general");
+    let (_, mean) = mean.expect("a mean");
+    assert!((mean - waits / PLACED.answered).abs() < 1e-6, "{mean} of {waits}");
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 const CALLER: usize = 0;
 const US: usize = 1;
 const OUTSIDE: &str = "Outside";
+const BOTH: &str = "audio: both hear each other";
 
 /// The events of one call as a ladder: caller, Tierline, and each agent who was rung. Times count from the
 /// arrival. Numbers and keys are shown where the events carry their texts. Empty without events.
@@ -75,8 +76,8 @@ impl Drawing {
                 self.ladder.arrow(time, US, at, &format!("INVITE over {trunk}"));
             }
             What::OfferEnded { agent, outcome, .. } => self.offer_ended(time, *agent, *outcome),
-            What::Held { leg } => self.says(time, *leg, "hold"),
-            What::Retrieved { leg } => self.says(time, *leg, "resume"),
+            What::Held { leg } => self.holds(time, *leg, ("hold", "audio: the other one hears music")),
+            What::Retrieved { leg } => self.holds(time, *leg, ("resume", BOTH)),
             What::LegConfirmed { leg, .. } => {
                 self.confirmed.insert(*leg); // its 200 is drawn as the answer or the accepted offer
             }
@@ -97,12 +98,22 @@ impl Drawing {
                 let at = self.agent(*agent);
                 self.ladder.note(time, at, &format!("{from:?} → {to:?} ({reason})"));
             }
-            other => {
-                if let Some(text) = remark(other) {
-                    self.ladder.note(time, US, &text);
-                }
-            }
+            other => self.remarks(time, other),
         }
+    }
+
+    fn remarks(&mut self, time: Duration, what: &What) {
+        if let Some(text) = remark(what) {
+            self.ladder.note(time, US, &text);
+        }
+        if let What::Established { .. } | What::OutsideJoined { .. } = what {
+            self.ladder.note(time, US, BOTH);
+        }
+    }
+
+    fn holds(&mut self, time: Duration, leg: LegId, (says, audio): (&str, &str)) {
+        self.says(time, leg, says);
+        self.ladder.note(time, US, audio);
     }
 
     fn agent(&mut self, agent: AgentId) -> usize {

@@ -12,7 +12,6 @@ mod agents;
 pub mod families;
 mod family;
 mod flows;
-pub mod level;
 mod queues;
 mod samples;
 mod times;

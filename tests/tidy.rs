@@ -38,7 +38,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("engine", &["time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command"]),
     ("log", READER),
     ("records", READER),
-    ("stats", READER),
+    // The formulas of the service level are the records'.
+    ("stats", &["time", "ids", "center", "event", "command", "ladder", "log", "records"]),
     ("config", &["time", "ids", "center", "ivr", "acd", "media", "sip", "written"]),
     ("phone", &["time", "ids", "sip", "media"]),
     ("sim", PURE),

@@ -274,6 +274,8 @@ def operations():
         lines("Calls by phase", "Calls that run, by how far they have come.", ("sum by (phase) (tierline_calls)", "{{phase}}"), stacked=True),
         bars("Calls by cause", "Why calls ended, in the time chosen above.", "round(sum by (cause) (increase(tierline_calls_ended_total[$__range]))) > 0 or label_replace(vector(0), \"cause\", \"none\", \"\", \"\")", "{{cause}}", width=12),
         lines("Trunks: calls", "Calls over trunks that run.", ('sum by (trunk, direction) (tierline_trunk_calls) or label_replace(vector(0), "trunk", "no trunk", "", "")', "{{trunk}} {{direction}}")),
+        lines("Ticketing", "Requests that wait for the ticketing system, and for how long the oldest does. Nothing is lost; see the alert TicketingBehind.",
+              ("sum(tierline_ticketing_waiting) or vector(0)", "waiting"), ("max(tierline_ticketing_lag_seconds) or vector(0)", "oldest, s")),
         lines("Trunks: up", "1 while the trunk's server answers.", ('sum by (trunk) (tierline_trunk_state{state="up"}) or label_replace(vector(0), "trunk", "no trunk", "", "")', "{{trunk}}")),
     ]
     sip = [

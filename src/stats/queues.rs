@@ -2,11 +2,11 @@
 
 use super::families as f;
 use super::family::Sample;
-use super::level::{Formula, Waits};
 use super::times::Times;
 use super::words::snake;
 use crate::center::Queue;
 use crate::event::{Cause, DivertReason};
+use crate::records::service_level::{Counts, Formula};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -87,12 +87,12 @@ impl QueueNumbers {
         self.answered + self.abandoned + self.lost + self.diverted.values().sum::<u64>()
     }
 
-    fn waits(&self) -> Waits {
-        Waits {
+    fn counts(&self) -> Counts {
+        Counts {
             answered: self.answered,
-            answered_within: self.answered_within,
+            answered_in_time: self.answered_within,
             abandoned: self.abandoned,
-            abandoned_within: self.abandoned_within,
+            abandoned_in_time: self.abandoned_within,
             abandoned_short: self.abandoned_short,
         }
     }
@@ -125,7 +125,7 @@ impl QueueNumbers {
         out.push(self.wrap_ups.sample(&f::QUEUE_WRAP_UP, [queue]));
         out.push(self.handles.sample(&f::QUEUE_HANDLE, [queue]));
         out.push(f::QUEUE_TARGET.sample([queue], self.target.as_secs_f64()));
-        let level = |formula: Formula| Some(f::QUEUE_LEVEL.sample([queue, formula.name()], formula.of(&self.waits())?));
+        let level = |formula: Formula| Some(f::QUEUE_LEVEL.sample([queue, formula.text()], formula.of(self.counts())?));
         out.extend(Formula::ALL.into_iter().filter_map(level));
     }
 }

@@ -5,15 +5,17 @@
 use super::harness::{Ground, SECOND, talk_for, wait_until};
 use super::peers::{Sipp, phone_agent, try_register};
 use super::prometheus::Prometheus;
-use super::server::{Server, Wishes};
+use super::server::{Server, TIERLINE, Wishes};
 use std::ffi::CString;
 use std::net::UdpSocket;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// What takes minutes takes seconds.
-const HURRIED: [(&str, &str); 8] = [
+const HURRIED: [(&str, &str); 9] = [
+    ("lag_seconds > 60", "lag_seconds > 3"),
     ("for: 10m", "for: 1s"),
     ("for: 5m", "for: 1s"),
     ("for: 2m", "for: 1s"),
@@ -71,6 +73,21 @@ fn alerts_about_callers() {
     assert_eq!(asking.start(&ground, &server).wait(60 * SECOND), 0);
     fires(&prometheus, "LookUpsFail");
     ends(&prometheus, "LookUpsFail");
+}
+
+#[test]
+fn alerts_about_the_ticketing_system() {
+    let ground = Ground::new("alerts_ticketing");
+    let at = ground.address();
+    let more = format!("[ticketing]\naddress = \"http://{at}\"\nretry = \"200ms\"\nretry_most = \"1s\"\n");
+    let server = Server::start(&ground, &Wishes { more, ..Wishes::agents(&["ada"]) });
+    let prometheus = watched(&ground, &server);
+    assert_eq!(Sipp { seconds: 1.0, ..Sipp::default() }.start(&ground, &server).wait(30 * SECOND), 0);
+    fires(&prometheus, "TicketingBehind");
+    let mut system = Command::new(TIERLINE);
+    let system = system.args(["ticketing", "--listen", &at.to_string(), "--data", "tickets"]);
+    let _system = ground.run("ticketing", system);
+    ends(&prometheus, "TicketingBehind");
 }
 
 /// A small disk of its own for a folder; gone when dropped.

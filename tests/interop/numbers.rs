@@ -115,7 +115,31 @@ fn what_supervisors_see_is_what_happened() {
     assert!(last.is_running());
     let records = recorded(&server.calls());
     assert_eq!((&PLACED, &PLACED), (&records, &shown_in_metrics(&server)), "records, /metrics");
-    assert_panels(&prometheus, &server);
+    // The tables know of whose wait is over.
+    let over = Counted { offered: PLACED.offered - PLACED.waiting, waiting: 0.0, ..PLACED };
+    wait_until("the tables have all", 20 * SECOND, || reported(&server).0 == over);
+    let level = assert_panels(&prometheus, &server);
+    assert_eq!(reported(&server).1, level, "the service level by the tables");
+}
+
+/// What the tables of the records say, and their service level.
+fn reported(server: &Server) -> (Counted, f64) {
+    let text = server.tierline(&["report", "queue", "--target", "3", "--short", "1", "--json"]);
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |name: &str| {
+        let rows = rows.iter().filter(|row| row["queue"] == "general");
+        rows.map(|row| row[name].as_f64().unwrap_or_else(|| panic!("no {name} in {row}"))).sum()
+    };
+    let counted = Counted {
+        offered: of("offered"),
+        answered: of("answered"),
+        within: of("in_target"),
+        abandoned: of("abandoned"),
+        short: of("short"),
+        given_back: of("diverted"),
+        waiting: 0.0,
+    };
+    (counted, of("service_level_ratio"))
 }
 
 fn waiting(server: &Server) -> f64 {
@@ -228,8 +252,8 @@ fn substituted(expression: &str) -> String {
     values.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
-/// Every query of every panel returns something; and the ones of one number what was placed.
-fn assert_panels(prometheus: &Prometheus, server: &Server) {
+/// Every query of every panel returns something; and the ones of one number what was placed. Returns the service level.
+fn assert_panels(prometheus: &Prometheus, server: &Server) -> f64 {
     let mut asked = 0;
     for name in ["queues", "agents", "flows", "operations"] {
         let dashboard = dashboard(name);
@@ -258,4 +282,5 @@ fn assert_panels(prometheus: &Prometheus, server: &Server) {
     let mean = prometheus.query(&expression).into_iter().find(|(labels, _)| labels["queue"] == "general");
     let (_, mean) = mean.expect("a mean");
     assert!((mean - waits / PLACED.answered).abs() < 1e-6, "{mean} of {waits}");
+    level
 }

@@ -100,6 +100,15 @@ enum What {
         #[command(subcommand)]
         what: PersonWhat,
     },
+    /// Remove what is older than `[keep]` says, now; a server does the same every hour.
+    Keep {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Directory of the log. Default: as configured.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
     /// List calls, or draw one as a ladder of what happened.
     Calls {
         /// The call to draw, such as c0-1-5; without it calls are listed.
@@ -362,11 +371,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             println!("{}", server::healthy::ask(http, ready)?);
             Ok(ExitCode::SUCCESS)
         }
-        What::Doctor { config, data, json } => {
-            let findings = server::doctor::examine(config.as_deref(), data)?;
-            print!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) });
-            Ok(ExitCode::from(server::doctor::exit_code(&findings)))
-        }
+        What::Doctor { config, data, json } => doctor(config, data, json),
         What::Flow(what) => {
             print!("{}", flow(what)?);
             Ok(ExitCode::SUCCESS)
@@ -380,6 +385,10 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         }
         What::Person { what: PersonWhat::Erase { number, data } } => {
             print!("{}", server::person::erase(&data, &number)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Keep { config, data } => {
+            print!("{}", server::keeping::now(config.as_deref(), data)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Calls { call, data, last, json, numbers, only } => {
@@ -418,6 +427,12 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn doctor(config: Option<PathBuf>, data: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
+    let findings = server::doctor::examine(config.as_deref(), data)?;
+    print!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) });
+    Ok(ExitCode::from(server::doctor::exit_code(&findings)))
 }
 
 fn flow(what: FlowWhat) -> anyhow::Result<String> {

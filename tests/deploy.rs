@@ -78,8 +78,15 @@ fn manifests_are_what_kubernetes_takes() {
 }
 
 #[test]
-fn compose_takes_its_file() {
+fn compose_takes_its_file_and_finds_what_it_mounts() {
     said(Command::new("docker-compose").args(["-f", "deploy/compose.yaml", "config", "--quiet"]));
+    let compose = text("deploy/compose.yaml");
+    let mounted = compose.lines().filter_map(|line| line.trim().strip_prefix("- ./"));
+    let mounted: Vec<&str> = mounted.filter_map(|mount| mount.split(':').next()).collect();
+    assert!(mounted.contains(&"tierline.toml"), "{mounted:?}");
+    for path in mounted {
+        assert!(root().join("deploy").join(path).exists(), "deploy/{path} is mounted and missing");
+    }
 }
 
 /// A unit must name a program that is there; ours is not installed where it is tested.

@@ -75,6 +75,7 @@ impl Place {
                 self.finish(command, &words);
             }
             ["ticketing"] => self.start(&words, "tickets are kept"),
+            ["phone", "--user", _, "--dial", ..] => self.finish(command, &words),
             ["phone", "--user", ..] => self.start(&words, "Registered"),
             _ => self.finish(command, &words),
         }
@@ -135,6 +136,11 @@ fn the_integrators_guide_can_be_followed() {
 #[test]
 fn the_supervisors_guide_can_be_followed() {
     check("docs/supervisors.md", 9);
+}
+
+#[test]
+fn the_agents_guide_can_be_followed() {
+    check("docs/agents.md", 7);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod audio;
 mod calendar;
 mod circles;
 mod cti;
+mod keep;
 mod passwords;
 mod protocol;
 mod read;
@@ -27,6 +28,7 @@ pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
 pub use calendar::time_zone;
 pub use cti::{CtiSettings, TicketingSettings};
+pub use keep::KeepSettings;
 pub use passwords::passwords;
 pub use protocol::Protocol;
 use read::Written;
@@ -101,6 +103,8 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
     pub password_file: Option<PathBuf>,
+    /// How long what is kept.
+    pub keep: KeepSettings,
     /// Files with the password of one trunk each.
     pub trunk_passwords: BTreeMap<TrunkId, PathBuf>,
 }

@@ -1,7 +1,9 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
-use super::{MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, routing, sip, trunk};
+use super::{
+    MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, keep, routing, sip, trunk,
+};
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
@@ -70,8 +72,10 @@ pub fn read(page: &Page<'_>) -> Written {
     let (codes, code_texts) = reader.codes(root.section("codes"), confirms);
     let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
     let limits = limits(root.section("limits"));
+    let keep = keep::read(root.section("keep"));
     let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
     server.trunk_passwords = passwords;
+    server.keep = keep;
     server.ticketing = cti::ticketing(&mut root);
     root.finish();
     reader.check_staffing(&queues, &agents);
@@ -346,7 +350,7 @@ impl<'p> Reader<'p> {
             password_file: password_file.clone(),
         };
         let (http, ticketing) = (http.unwrap_or(local(8080)), None);
-        let trunk_passwords = BTreeMap::new();
+        let (trunk_passwords, keep) = (BTreeMap::new(), keep::KeepSettings::default());
         let server = ServerSettings {
             node,
             sip,
@@ -358,6 +362,7 @@ impl<'p> Reader<'p> {
             ticketing,
             data,
             password_file,
+            keep,
             trunk_passwords,
         };
         (server, needs, flows_dir)

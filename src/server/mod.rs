@@ -20,6 +20,7 @@ pub mod driver;
 pub mod flows;
 pub mod healthy;
 pub mod inbox;
+pub mod keeping;
 pub mod media;
 pub mod metrics;
 pub mod net;
@@ -170,13 +171,13 @@ struct Followers {
     /// The ticketing system's client, if there is one.
     _ticketing: Option<ticketing::Ticketing>,
     _records: records::Follower,
+    _keeper: keeping::Keeper,
 }
 
 impl Running {
     fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
         let opening::Opened { udp, tcp, tls, http, cti, store, accounts, sounds } = opening::open(loaded, &runtime)?;
-        let sounds = Arc::new(sounds);
-        let clock = Clock::start();
+        let (sounds, clock) = (Arc::new(sounds), Clock::start());
         let (inbox, messages) = Inbox::new()?;
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
@@ -211,6 +212,7 @@ impl Running {
             Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
         let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
+        let keeper = start_keeper(loaded, before, clock)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
@@ -219,6 +221,7 @@ impl Running {
             wire,
             pulse,
             ticketing: ticketing.as_ref().map(ticketing::Ticketing::counts),
+            keeping: Arc::clone(&keeper.counts),
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
         });
@@ -237,6 +240,7 @@ impl Running {
         let followers = Followers {
             _ticketing: ticketing,
             _records: records::Follower::start(&loaded.server.data, &store_writer)?,
+            _keeper: keeper,
         };
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
@@ -334,6 +338,17 @@ fn start_ticketing(
     let (Some(settings), Some(line)) = (&loaded.server.ticketing, line) else { return Ok(None) };
     let _in_runtime = runtime.enter();
     ticketing::Ticketing::start(settings, line, &loaded.server.data, log).map(Some)
+}
+
+/// `before`: the last event before this start.
+fn start_keeper(loaded: &Loaded, before: u64, clock: Clock) -> Result<keeping::Keeper> {
+    let server = &loaded.server;
+    let plan = keeping::Plan { data: server.data.clone(), keep: server.keep, ticketing: server.ticketing.is_some() };
+    let last = match store::Reader::open(&server.data)? {
+        Some(log) => log.at(before)?,
+        None => None,
+    };
+    keeping::Keeper::start(plan, clock, last)
 }
 
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {

@@ -4,6 +4,7 @@
 
 use super::clock;
 use super::inbox::{Inbox, Message};
+use super::keeping;
 use super::media::{Figures, Planes};
 use super::metrics;
 use super::process;
@@ -47,6 +48,8 @@ pub struct Sources {
     pub pulse: Arc<Pulse>,
     /// Of the ticketing system's client, if there is one.
     pub ticketing: Option<Counts>,
+    /// Of who removes what is old.
+    pub keeping: Arc<keeping::Counts>,
     pub data: PathBuf,
     /// Agents one by one, too.
     pub each_agent: bool,
@@ -58,7 +61,7 @@ pub struct Exporter(pub Sources);
 impl Exporter {
     /// Prometheus' text format.
     pub fn render(&self) -> String {
-        let Sources { stats, store, planes, wire, inbox, pulse, ticketing, data, each_agent } = &self.0;
+        let Sources { stats, store, planes, wire, inbox, pulse, ticketing, keeping, data, each_agent } = &self.0;
         let mut samples = stats.lock().unwrap_or_else(PoisonError::into_inner).samples(clock::wall(), *each_agent);
         samples.extend(of_wire(wire));
         samples.extend(of_store(store));
@@ -67,6 +70,7 @@ impl Exporter {
         samples.extend(self.of_engine());
         let ticketing = ticketing.as_ref().map(|counts| *counts.lock().unwrap_or_else(PoisonError::into_inner));
         samples.extend(ticketing.iter().flat_map(ticketing::samples));
+        samples.extend(keeping.samples());
         samples.extend(process::samples(data));
         metrics::render(&samples)
     }

@@ -2,8 +2,8 @@
 //! be had is told at once, and the rest is closed again.
 
 use super::signaling::tls::Tls;
-use super::{accounts, cti, signaling, speech, store};
-use crate::config::{Loaded, Needs};
+use super::{accounts, clock, cti, signaling, speech, store};
+use crate::config::{KeepSettings, Loaded, Needs, ServerSettings};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
@@ -35,7 +35,7 @@ pub struct Opened {
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
     let Ports { udp, tcp, http } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
-    let store = missing.unless(store::Store::open(&server.data, server.node));
+    let store = missing.unless(open_store(server));
     // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
     let accounts =
@@ -53,6 +53,11 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
         }
         _ => bail!(missing.0.join("\n")),
     }
+}
+
+fn open_store(server: &ServerSettings) -> Result<store::Opened> {
+    let KeepSettings { numbers: number, digits: digit, texts: text, .. } = server.keep;
+    store::Store::open_with(&server.data, server.node, store::Keep { number, digit, text }, clock::wall())
 }
 
 /// Desktops' port, tokens and certificate, if any may connect. Tokens are made up only where the data directory is ours.

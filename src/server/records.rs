@@ -17,9 +17,11 @@
 
 pub mod follow;
 pub mod progress;
+mod prune;
 mod schema;
 
 pub use follow::Follower;
+pub use prune::Pruner;
 pub use schema::file;
 
 use super::calls::NoLog;

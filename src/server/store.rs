@@ -27,6 +27,7 @@
 mod examine;
 mod group;
 mod person;
+mod prune;
 mod reader;
 mod schema;
 mod slots;
@@ -34,6 +35,7 @@ mod writer;
 
 pub use examine::{Examined, examine};
 pub use person::{ErasedPerson, erase_person};
+pub use prune::Pruner;
 pub use reader::Reader;
 pub use schema::in_use;
 pub use writer::OnCommit;

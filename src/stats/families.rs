@@ -232,6 +232,14 @@ families! {
         LOG_SIZE gauge "tierline_log_size_bytes" [] "Size of the event log on disk, with what SQLite has not moved into it yet.";
         DATA_FREE gauge "tierline_data_free_bytes" [] "Free bytes where the data directory is.";
         DATA_SIZE gauge "tierline_data_capacity_bytes" [] "All bytes where the data directory is.";
+        KEEP_EVENTS counter "tierline_keep_events_removed_total" [] "Events removed from the log, because they are old.";
+        KEEP_ROWS counter "tierline_keep_rows_removed_total" [] "Rows removed from the records, because they are old.";
+        KEEP_FAILURES counter "tierline_keep_failures_total" [] "Times that what is old could not be removed; it is tried again in an hour.";
+        KEEP_PAUSED gauge "tierline_keep_paused" []
+            "1 while nothing old is removed, because the clock has jumped or the machine was off for 30 days.";
+        CLOCK_JUMPS counter "tierline_clock_jumps_total" [] "Jumps of the system's clock by more than a second.";
+        CLOCK_JUMPED gauge "tierline_clock_jumped_seconds" []
+            "By how much the system's clock has jumped since the start, all jumps added. Events keep the time of the start.";
     }
     "Engine and process" "One thread decides everything about calls: what it costs, and what waits for it." {
         ENGINE_STEP histogram (STEPS) "tierline_engine_step_seconds" []

@@ -1,5 +1,7 @@
 //! Records on a real disk: killed with -9 in a storm of calls and rebuilt, brought up from an older log, described.
 
+mod pruned;
+
 use super::*;
 use crate::records::schema::TABLES;
 use crate::server::store::{Keep, Store};

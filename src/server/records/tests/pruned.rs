@@ -1,0 +1,94 @@
+//! What is old goes from the log and the records, and nothing else does.
+
+use super::*;
+use crate::config::KeepSettings;
+use crate::server::keeping::{self, Plan, Removed};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn plan(dir: &Dir, events: Duration, records: Duration) -> Plan {
+    let keep = KeepSettings { events, records, ..KeepSettings::default() };
+    Plan { data: dir.0.clone(), keep, ticketing: false }
+}
+
+/// Three days of the small world, in a log; the records have the first `folded` days.
+fn three_days(name: &str, folded: u64) -> Dir {
+    let dir = Dir::new(name);
+    let opened = open(&dir.0);
+    (0..3).flat_map(repeated).for_each(|event| opened.store.append(vec![event]));
+    opened.store.close().unwrap();
+    let mut records = Records::open(&dir.0).unwrap();
+    let until = folded * world().len() as u64;
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    while records.seq() < until {
+        let mut events = log.bare_after(records.seq(), 500).unwrap();
+        events.retain(|event| event.seq <= until);
+        records.take(&events).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn a_pruned_log_leaves_the_records_and_a_restart_what_they_were() {
+    let dir = three_days("pruned", 3);
+    let before = content(&dir.0);
+    let recovered = |dir: &Dir| open(&dir.0).recovered;
+    let open_before = recovered(&dir);
+    assert!(!open_before.is_empty(), "something is open at the end of the world");
+    let Removed { events, rows } = keeping::pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap();
+    assert!(events as usize > world().len() / 2 && rows == 0, "{events} events, {rows} rows");
+    same(&before, &content(&dir.0));
+    assert_eq!(recovered(&dir), open_before);
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    let last = log.at(log.last().unwrap()).unwrap().unwrap();
+    let young = repeated(2).into_iter().chain(repeated(1)).filter(|event| event.at.0 >= last.0 - 86_400_000);
+    for event in young {
+        assert!(log.at(event.seq).unwrap().is_some_and(|at| at == event.at), "event {} is young", event.seq);
+    }
+    // What is missing cannot be made anew: the rows stay.
+    assert!(rebuild(&dir.0).unwrap_err().to_string().contains("would be lost"));
+    same(&before, &content(&dir.0));
+    assert_eq!(
+        keeping::pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap(),
+        Removed::default(),
+        "once is enough"
+    );
+}
+
+#[test]
+fn what_the_records_have_not_taken_in_stays() {
+    let dir = three_days("behind", 0);
+    assert_eq!(keeping::pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap(), Removed::default());
+    let dir = three_days("half", 1);
+    let all = Reader::open(&dir.0).unwrap().unwrap().bare_after(world().len() as u64, 1_000_000).unwrap();
+    let removed = keeping::pass(&plan(&dir, Duration::from_secs(1), DAY * 1000), &mut |_| true).unwrap();
+    assert!(removed.events > 0);
+    let left = Reader::open(&dir.0).unwrap().unwrap().bare_after(world().len() as u64, 1_000_000).unwrap();
+    assert_eq!(left, all, "all that is behind the records' place");
+}
+
+#[test]
+fn old_records_go_and_those_of_later_calls_stay() {
+    let dir = three_days("old", 3);
+    let calls = |dir: &Dir, condition: &str| count(&dir.0, &format!("call WHERE {condition}"));
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    let before = log.at(log.last().unwrap()).unwrap().unwrap().0 - 86_400_000;
+    let (young, old) = (calls(&dir, &format!("ended >= {before}")), calls(&dir, &format!("ended < {before}")));
+    assert!(young > 0 && old > 0, "{young} young, {old} old");
+    let removed = keeping::pass(&plan(&dir, DAY * 1000, DAY), &mut |_| true).unwrap();
+    assert!(removed.events == 0 && removed.rows as i64 > old);
+    assert_eq!((calls(&dir, &format!("ended >= {before}")), calls(&dir, &format!("ended < {before}"))), (young, 0));
+    for table in TABLES.iter().filter(|table| table.key.starts_with("call,")) {
+        let orphans = format!("{} WHERE ended < {before} AND call NOT IN (SELECT call FROM call)", table.name);
+        assert_eq!(count(&dir.0, &orphans), 0, "{}", table.name);
+    }
+    assert_eq!(count(&dir.0, &format!("agent_interval WHERE ended < {before}")), 0);
+}
+
+#[test]
+fn a_pass_can_be_stopped_between_two_portions() {
+    let dir = three_days("stopped", 3);
+    let first = keeping::pass(&plan(&dir, DAY, DAY), &mut |_| false).unwrap();
+    assert!(first.events > 0 && first.rows == 0);
+    assert!(keeping::pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap().rows > 0);
+}

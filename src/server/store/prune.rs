@@ -1,0 +1,92 @@
+//! Removes what is old from the log, in small portions, beside whoever writes it.
+//!
+//! **What stays however old it is**: events behind what is open, all events of calls that run, what the records or the
+//! ticketing system have not taken in yet, and the last event, whose number the next one follows. Texts have a retention
+//! of their own; of theirs, rows of zeros stay (`slots` says why no row of a text is ever deleted).
+//!
+//! The file does not become smaller: its free pages are used again, so that it stops growing.
+
+use super::{reader, schema};
+use crate::ids::CallId;
+use crate::log::{self, OpenChange, OpenKey};
+use crate::time::Wall;
+use anyhow::{Context, Result};
+use rusqlite::{Connection, TransactionBehavior, params};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// Rows looked at in one transaction: a writer waits some milliseconds at most.
+const PORTION: usize = 200;
+
+/// One pass over the log.
+pub struct Pruner {
+    conn: Connection,
+    open: BTreeSet<u64>,
+    running: BTreeSet<CallId>,
+    before: Wall,
+    needed: u64,
+    /// Where the next portion begins.
+    after: u64,
+}
+
+impl Pruner {
+    /// `before`: what is older goes; `needed`: the first event that somebody has not taken in yet.
+    ///
+    /// # Errors
+    /// There is no log, or it cannot be read.
+    pub fn open(dir: &Path, before: Wall, needed: u64) -> Result<Pruner> {
+        let path = schema::file(dir);
+        let what = || format!("cannot open the event log `{}`", path.display());
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(&path, flags).with_context(what)?;
+        // A writer goes first.
+        conn.busy_timeout(Duration::from_secs(10))?;
+        schema::check_version(&conn).with_context(what)?;
+        let (mut open, mut running) = (BTreeSet::new(), BTreeSet::new());
+        // What is old and open now was so before: nothing old is opened later.
+        for event in reader::open_events(&conn)? {
+            open.insert(event.seq);
+            if let Some(OpenChange::Open(OpenKey::Call(call))) = log::open_change(&event) {
+                running.insert(call);
+            }
+        }
+        let needed = needed.min(reader::last_seq(&conn)?);
+        Ok(Pruner { conn, open, running, before, needed, after: 0 })
+    }
+
+    /// Removes one portion; how many events that were, or none if the pass is over.
+    ///
+    /// # Errors
+    /// SQLite's; then nothing of the portion is removed.
+    pub fn portion(&mut self) -> Result<Option<u64>> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut removed, mut after, mut more) = (0, self.after, false);
+        {
+            let mut query =
+                tx.prepare_cached("SELECT seq, call, version, lines FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+            let mut delete = tx.prepare_cached("DELETE FROM event WHERE seq = ?1")?;
+            let mut rows = query.query(params![after as i64, PORTION as i64])?;
+            while let Some(row) = rows.next()? {
+                let (first, call): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+                let (version, lines): (u32, String) = (row.get(2)?, row.get(3)?);
+                let last = first as u64 + lines.split('\n').count() as u64 - 1;
+                let line = lines.rsplit('\n').next().unwrap_or_default();
+                let event = log::decode(version, line).map_err(|why| anyhow::anyhow!("event {last}: {why}"))?;
+                more = last < self.needed && event.at < self.before;
+                if !more {
+                    break;
+                }
+                after = last;
+                let runs = call.is_some_and(|call| self.running.contains(&CallId(call as u64)));
+                if !runs && self.open.range(first as u64..=last).next().is_none() {
+                    delete.execute([first])?;
+                    removed += last - first as u64 + 1;
+                }
+            }
+        }
+        tx.commit()?;
+        self.after = after;
+        Ok(more.then_some(removed).or((removed > 0).then_some(removed)))
+    }
+}

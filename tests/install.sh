@@ -77,9 +77,11 @@ if ! command -v cargo >/dev/null; then
 fi
 static=x86_64-unknown-linux-musl
 if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$static/lib" ] && ! rustup target add "$static"; then
-  echo "make test builds the image's program: there is no target $static for this Rust, and rustup cannot add it" >&2
-  exit 1
+  echo "there is no target $static for this Rust, and rustup cannot add it: the image's program is linked with glibc"
 fi
+for tool in rustfmt clippy; do
+  cargo "${tool/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$tool"
+done
 if [ "$(id -u)" != 0 ]; then
   echo "make test captures packets and plays recorded ones, which only root may do here: run it as root" >&2
   exit 1

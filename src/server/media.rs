@@ -80,6 +80,8 @@ pub struct Figures {
     pub plane: Stats,
     /// Packets that the system would not take.
     pub unsent: u64,
+    /// How often the thread let packets gather.
+    pub rests: u64,
 }
 
 /// How long `figures` waits for a plane that is busy.
@@ -115,10 +117,21 @@ impl Planes {
             getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
             let machine = Plane::new(Settings { plane, ..settings.clone() }, Arc::clone(&sounds), Rng::new(seed));
             let pairs = Pairs::new(media.bind, media.ports, plane, count);
-            let (blank, lines, binds) = (machine.clone(), Arc::clone(&planes.lines), Vec::new());
+            let (blank, lines, binds, rests) = (machine.clone(), Arc::clone(&planes.lines), Vec::new(), 0);
             let (sockets, notices) = (Sockets::new(pairs, all, files), notices.clone());
-            let driver =
-                Driver { plane: machine, blank, number: plane, sockets, rest, clock, messages, lines, notices, binds };
+            let driver = Driver {
+                plane: machine,
+                blank,
+                number: plane,
+                sockets,
+                rest,
+                clock,
+                messages,
+                lines,
+                notices,
+                binds,
+                rests,
+            };
             planes.spawn(driver).with_context(|| format!("cannot start the audio thread {plane}"))?;
         }
         Ok(planes)
@@ -239,6 +252,7 @@ struct Driver<F> {
     notices: F,
     /// Ports that want sockets, between two inputs.
     binds: Vec<PortId>,
+    rests: u64,
 }
 
 impl<F: Fn(Notice)> Driver<F> {
@@ -299,6 +313,7 @@ impl<F: Fn(Notice)> Driver<F> {
             }
             self.time_passed();
             if rests {
+                self.rests += 1;
                 let most = self.time_left().unwrap_or(REST).min(REST);
                 _ = self.rest.wait(Some(most))?.count();
             }
@@ -329,7 +344,11 @@ impl<F: Fn(Notice)> Driver<F> {
                 Ok(Message::Home(pair)) => self.sockets.come_home(self.clock.now(), pair),
                 // Who asked may have lost patience.
                 Ok(Message::Count(answer)) => {
-                    _ = answer.send(Figures { plane: self.plane.stats(), unsent: self.sockets.unsent });
+                    _ = answer.send(Figures {
+                        plane: self.plane.stats(),
+                        unsent: self.sockets.unsent,
+                        rests: self.rests,
+                    });
                 }
                 #[cfg(test)]
                 Ok(Message::Befall(what)) => what(&mut self.sockets),

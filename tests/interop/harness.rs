@@ -267,10 +267,15 @@ impl Clockwork {
     }
 }
 
-/// How long the threads of a process have been ready to run without running, in nanoseconds.
+/// How long the threads of a process that audio waits for (the planes, and the engine that tells them) have been ready
+/// to run without running, in nanoseconds.
 fn waited(process: u32) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let of_thread = |thread: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(thread.path().join("comm")).ok()?;
+        if !name.starts_with("plane-") && name.trim() != "engine" {
+            return None;
+        }
         let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
         text.split(' ').nth(1)?.parse::<u64>().ok()
     };

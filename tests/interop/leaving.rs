@@ -1,12 +1,11 @@
 //! Who hangs up, refuses, does not answer or vanishes, and what becomes of the other one.
 
 use super::capture::Leg;
-use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::heard::{assert_no_gap, assert_talk, heard_by};
 use super::peers::{Baresip, Sipp, event, phone_agent, sipp_agent};
 use super::server::{DIRECT, SUPPORT, Server, Wishes};
 use serde_json::Value;
-use std::time::Duration;
 
 /// Cause and phase of the newest call once `calls` have ended.
 fn end_of(server: &Server, calls: usize) -> (String, String) {
@@ -43,10 +42,11 @@ pub fn is_talking(server: &Server) -> bool {
 fn a_caller_may_hang_up_in_every_phase() {
     let ground = Ground::new("caller_leaves");
     let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let wire = ground.capture();
     // Before the answer: INVITE and CANCEL reach the server in one breath.
     server.program.signal(libc::SIGSTOP);
     let mut caller = Sipp { name: "cancels", scenario: "caller_cancels", ..Sipp::default() }.start(&ground, &server);
-    talk_for(Duration::from_millis(300));
+    wait_until("CANCEL is sent", GENEROUS, || wire.so_far().messages.iter().any(|m| m.method() == Some("CANCEL")));
     server.program.signal(libc::SIGCONT);
     assert_eq!(caller.wait(20 * SECOND), 0, "CANCEL was not answered with 200 and the INVITE with 487");
     assert_eq!(end_of(&server, 1), pair("CallerHungUp", "Arriving"));

@@ -232,6 +232,40 @@ fn a_leg_moves_and_its_listener_hears_one_line() {
     }
 }
 
+/// Under load the thread rests between two looks; who listens on the same plane loses nothing by it, and what is asked of
+/// the plane is done.
+#[test]
+fn a_busy_plane_rests_and_serves_everybody() {
+    let range = Claim::new(10);
+    let (planes, notices) = planes(1, range.ports(), false);
+    let ((talker, talks), (listener, listens)) = (phone(), phone());
+    let (busy, hears) = (PortId { plane: 0, number: 1 }, PortId { plane: 0, number: 2 });
+    let at = open(&planes, &notices, busy);
+    open(&planes, &notices, hears);
+    let play = Command::Play { port: hears, source: Source::Loop(SoundId(0)), token: 1 };
+    ask(
+        &planes,
+        [Command::Connect { port: busy, session: talks }, Command::Connect { port: hears, session: listens }, play],
+    );
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // As fast as one can talk: many hundred packets in ten milliseconds.
+            while !stop.load(Ordering::Relaxed) {
+                talker.send_to(&[0x80; 172], at).unwrap();
+            }
+        });
+        let heard = one_line(&listener, 60, |_| {});
+        let expect: Vec<u8> = (0..60).map(|n| Law::Mu.encode(Law::Mu.decode(n % 50))).collect();
+        let rests = planes.figures()[0].rests;
+        let opened = open(&planes, &notices, PortId { plane: 0, number: 3 });
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(heard, expect, "the listener's frames, each once");
+        assert!(rests > 0, "a busy plane never rested: the test proves nothing");
+        assert!(opened.port() > range.ports().0);
+    });
+}
+
 #[test]
 fn legs_of_two_planes_are_bridged_on_one() {
     let range = Claim::new(10);

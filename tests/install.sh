@@ -61,9 +61,9 @@ if [ -n "$still" ]; then
 fi
 # A Python of the tests' own, with the clients of gRPC that are not ours, and Grafana's own types of dashboards.
 python=target/interop/python
-if ! "$python/bin/python" -c 'import grpc, grpc_tools, grafana_foundation_sdk, yaml' 2>/dev/null; then
+if ! "$python/bin/python" -c 'import grpc, grpc_tools, grafana_foundation_sdk' 2>/dev/null; then
   python3 -m venv "$python"
-  "$python/bin/pip" install -q 'grpcio>=1.62' 'grpcio-tools>=1.62' 'grafana-foundation-sdk' 'pyyaml'
+  "$python/bin/pip" install -q 'grpcio>=1.62' 'grpcio-tools>=1.62' 'grafana-foundation-sdk'
 fi
 # And one with the linters of what is under deploy/: two venvs, for their dependencies differ.
 linters=target/deploy/python

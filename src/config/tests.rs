@@ -163,12 +163,16 @@ fn settings_are_read_as_written() {
         .replace("ring_timeout = \"20s\"", "ring_timeout = \"1m30s\"")
         .replace("bind = \"127.0.0.1:5060\"", "bind = \"0.0.0.0:5060\"\nadvertised = \"203.0.113.5:5080\"")
         .replace("# password_file = \"passwords\"", "password_file = \"passwords\"")
-        .replace("# planes = 2", "planes = 2");
+        .replace("# planes = 2", "planes = 2")
+        .replacen("target = \"20s\"", "target = \"45s\"", 1)
+        .replace("agent_series = false", "agent_series = true");
     let demo = Demo::new("written", &config);
     demo.write("deploy/passwords", b"# demo\nada:long enough\nben:long:enough\n\ncleo:12345678\r\ndan:12345678\n");
     let loaded = demo.load().unwrap();
     assert_eq!(loaded.center.queues[&QueueId::new("general")].ring_timeout, Duration::from_secs(90));
+    assert_eq!(loaded.center.queues[&QueueId::new("general")].target, Duration::from_secs(45));
     let server = loaded.server;
+    assert!(server.agent_series);
     assert_eq!(server.sip.listeners[0].bind.to_string(), "0.0.0.0:5060");
     assert_eq!(server.sip.listeners[1].advertised.to_string(), "203.0.113.5:5080");
     assert_eq!(
@@ -419,6 +423,13 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     );
     let unread = "cannot be read: No such file";
     check("# password_file = \"passwords\"", "password_file = \"none\"", &[("deploy/none", unread)]);
+}
+
+#[test]
+fn wrong_settings_of_numbers_are_told() {
+    let allowed = "`target` is \"2h\"; allowed: \"1s\" to \"1h\"";
+    check("target = \"20s\"", "target = \"2h\"", &[("\"2h\"", allowed)]);
+    check("agent_series = false", "agent_series = \"no\"", &[("\"no\"", "`agent_series` is")]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod routing;
 mod trunk;
 
 pub use routing::{Ageing, Agent, Membership, NotReadyReason, Queue, Relaxation, RingPlan, Selection, Skills, WrapUp};
-pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Trunk, is_meant};
+pub use trunk::{Form, Identity, NumberPlan, Peer, Server, Share, Srtp, Trunk, is_meant};
 
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, TrunkId};
 use crate::time::Wall;
@@ -33,7 +33,7 @@ pub struct Center {
     pub agents: BTreeMap<AgentId, Agent>,
     #[serde(default)]
     pub trunks: BTreeMap<TrunkId, Trunk>,
-    /// Why an agent may be not ready, by name; with none any text will do.
+    /// Why an agent may be not ready, by name; with none any code will do (a-z, 0-9, "_", ".", "-").
     #[serde(default)]
     pub reasons: BTreeMap<String, NotReadyReason>,
     /// Who may ask for the agents of these queues, and see their calls.

@@ -172,12 +172,12 @@ impl Verb {
     fn can_be_meant(&self) -> Result<(), Refusal> {
         let wrong = match self {
             Verb::Attach(data) if data.is_empty() || data.len() > MAX_NAMES => "attach 1 to 64 names",
-            Verb::Attach(data) if !data.keys().all(|name| is_data_name(name)) => {
+            Verb::Attach(data) if !data.keys().all(|name| is_code(name)) => {
                 "a name is 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\""
             }
             Verb::Attach(data) if data.values().any(|value| value.len() > MAX_VALUE) => "a value has up to 1,000 bytes",
-            Verb::Dispose { disposition, .. } if !(1..=MAX_WORD).contains(&disposition.chars().count()) => {
-                "a disposition has 1 to 64 characters"
+            Verb::Dispose { disposition, .. } if !is_code(disposition) => {
+                "a disposition is a code of 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\"; what else is to be said goes into notes"
             }
             Verb::Dispose { notes, .. } if notes.chars().count() > MAX_NOTES => "notes have up to 2,000 characters",
             Verb::Dispatch { skills, .. } if skills.len() > MAX_SKILLS => "a dispatch asks for up to 16 skills",
@@ -194,7 +194,8 @@ impl Verb {
     }
 }
 
-fn is_data_name(name: &str) -> bool {
+/// A word that stands in the log for good. Free text would be somebody's personal data there.
+pub fn is_code(name: &str) -> bool {
     let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
     (1..=MAX_WORD).contains(&name.len()) && name.bytes().all(known)
 }
@@ -283,6 +284,7 @@ mod tests {
         check(dispose("solved", MAX_NOTES), true);
         check(dispose("solved", MAX_NOTES + 1), false);
         check(dispose("", 0), false);
+        check(dispose("Mrs Müller has cancer", 0), false);
         let dispatch = |skill: &str, level, priority| {
             let skills = BTreeMap::from([(SkillId::new(skill), level)]);
             Verb::Dispatch { queue: QueueId::new("q"), skills, priority }

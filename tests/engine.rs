@@ -7,9 +7,10 @@ mod outside;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tierline::center::NotReadyReason;
+use tierline::command::{Actor, Ask, Command, Refusal, Verb};
 use tierline::engine::{Configuration, Engine, Input, Output, Start};
 use tierline::event::{AgentMode, DivertReason, Event, What};
-use tierline::ids::{FlowId, PortId, QueueId, TrunkId};
+use tierline::ids::{AgentId, FlowId, PortId, QueueId, TrunkId};
 use tierline::ivr::Step;
 use tierline::media;
 use tierline::sim::{ENGINE, place};
@@ -26,6 +27,9 @@ struct Bench {
     events: Vec<What>,
     sent: Vec<String>,
     opened: Vec<PortId>,
+    replies: Vec<Result<(), Refusal>>,
+    /// What the planes were told beside that.
+    told: Vec<media::Command>,
 }
 
 impl Bench {
@@ -34,20 +38,24 @@ impl Bench {
     }
 
     fn of(configuration: Configuration) -> Bench {
+        Bench::with(configuration, vec![Listener::udp(ENGINE)])
+    }
+
+    fn with(configuration: Configuration, listeners: Vec<Listener>) -> Bench {
         let start = Start {
             node: 0,
             epoch: 1,
             next_seq: 1,
             wall: Wall(0),
             seed: [7; 32],
-            sip: sip::Config::new(vec![Listener::udp(ENGINE)], "tierline"),
+            sip: sip::Config::new(listeners, "tierline"),
             planes: 1,
             media_address: ENGINE.ip(),
             terms: media::Terms::default(),
         };
         let engine = Engine::new(start, configuration);
-        let (events, sent, opened) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Bench { engine, now: Instant(MS), events, sent, opened };
+        let (events, sent, opened, told, replies) = Default::default();
+        let mut bench = Bench { engine, now: Instant(MS), events, sent, opened, told, replies };
         bench.tell(Input::Restored(Vec::new()));
         bench
     }
@@ -66,6 +74,8 @@ impl Bench {
                 // Any password is right here: the verdict is the shell's.
                 Output::Verify { query, .. } => self.tell(Input::Sip(sip::Input::Verified { query, ok: true })),
                 Output::Media(media::Command::Open { port, .. }) => self.opened.push(port),
+                Output::Reply { result, .. } => self.replies.push(result),
+                Output::Media(command) => self.told.push(command),
                 _ => {}
             }
         }
@@ -300,6 +310,48 @@ fn nobody_looks_like_a_colleague_without_proof() {
     assert_eq!(shown(&bench).as_deref(), Some("sip:1001@192.0.2.1"));
 }
 
+/// A phone that says while it rings that it takes the event `talk` is told to answer from the desktop, within the dialog
+/// that its 180 began. One that does not say so is not.
+#[test]
+fn a_phone_is_told_to_answer_if_it_takes_that() {
+    for (allows, expect) in
+        [("Allow-Events: hold, talk\n", Ok(())), ("Allow-Events: hold\n", Err(Refusal::PhoneCannot))]
+    {
+        let mut bench = Bench::new();
+        bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+        let proof = authorization(&bench);
+        bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
+        let port = call(&mut bench);
+        let digit = Input::Media(media::Event::Digit { port, digit: '2', duration_ms: 40, way: media::Way::Event });
+        bench.after(200).tell(digit);
+        let port = *bench.opened.last().expect("a port for the agent");
+        bench.after(2).tell(Input::Media(media::Event::Opened { port, local: "192.0.2.1:20002".parse().unwrap() }));
+        let invite =
+            bench.sent.last().filter(|sent| sent.starts_with("INVITE")).expect("an INVITE").replace("\r\n", "\n");
+        let field = |name: &str| invite.lines().find(|line| line.starts_with(name)).expect("a field").to_owned();
+        let answer = || Command {
+            actor: Actor::Agent(AgentId(1001)),
+            ask: Ask::Serve { agent: AgentId(1001), call: None, verb: Verb::Answer },
+        };
+        bench.tell(Input::Command { id: 1, command: answer() });
+        assert_eq!(bench.replies, [Err(Refusal::PhoneCannot)], "it has not said anything yet");
+        let (via, from, to) = (field("Via:"), field("From:"), field("To:"));
+        let (call_id, cseq) = (field("Call-ID:"), field("CSeq:"));
+        bench.after(20).datagram(&format!(
+            "SIP/2.0 180 Ringing\n{via}\n{from}\n{to};tag=phone\n{call_id}\n{cseq}\n\
+             Contact: <sip:1001@192.0.2.9:5062>\n{allows}Content-Length: 0\n\n"
+        ));
+        bench.tell(Input::Command { id: 2, command: answer() });
+        assert_eq!(bench.replies.last(), Some(&expect), "{allows}");
+        let told = bench.sent.last().filter(|sent| sent.starts_with("NOTIFY"));
+        assert_eq!(told.is_some(), expect.is_ok());
+        for part in ["NOTIFY sip:1001@192.0.2.9:5062 SIP/2.0", "Event: talk", ";tag=phone", &call_id, "CSeq: 2 NOTIFY"]
+        {
+            assert!(told.is_none_or(|told| told.contains(part)), "{part}: {told:?}");
+        }
+    }
+}
+
 /// Each key is an event in the log: keys faster than any finger (40 ms apart) are dropped, others count.
 #[test]
 fn keys_at_inhuman_speed_do_not_fill_the_log() {
@@ -473,4 +525,17 @@ fn hostile_packets_never_grow_the_log() {
     }
     assert_eq!(bench.events[before..], [], "{:#?}", bench.events);
     assert!(bench.sent.len() > 20, "only {} answers: not much was understood", bench.sent.len());
+}
+
+/// What stands in the log stays there: a reason is a code, not what somebody has to tell.
+#[test]
+fn a_break_has_a_reason_that_is_a_code() {
+    let mut bench = Bench::new();
+    for (reason, is_taken) in [("lunch", true), ("", true), ("dentist, back at two", false), ("Müller", false)] {
+        let ask = Ask::NotReady { agent: AgentId(1001), reason: reason.to_owned() };
+        let before = bench.count(|what| matches!(what, What::BreakBegan { .. }));
+        bench.tell(Input::Command { id: 7, command: Command { actor: Actor::Operator, ask } });
+        let begun = bench.count(|what| matches!(what, What::BreakBegan { .. })) - before;
+        assert_eq!(begun == 1, is_taken, "`{reason}`");
+    }
 }

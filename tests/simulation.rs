@@ -5,9 +5,11 @@
 mod records;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tierline::engine::{Engine, Input, Output};
 use tierline::log::{self, Fingerprint};
 use tierline::records::{Calls, Segment, Wait};
+use tierline::sim::people::Habits;
 use tierline::sim::{Check, Options, Report, World, run};
 use tierline::stats::families as f;
 use tierline::stats::{Family, Stats, Value};
@@ -22,22 +24,29 @@ fn number(name: &str, default: u64) -> u64 {
 fn a_swarm_of_small_worlds_keeps_every_promise() {
     let (from, many) = (number("FROM", 1), number("SEEDS", 16));
     let mut ran: BTreeMap<Check, u64> = BTreeMap::new();
-    let mut steps: BTreeMap<String, u64> = BTreeMap::new();
     let mut hardships = [0; 4];
     for seed in from..from + many {
         let report = run(Options::swarm(seed));
         assert!(report.failure.is_none(), "{report}");
         report.checks.iter().for_each(|(check, times)| *ran.entry(*check).or_default() += times);
-        report.summary.at_the_desk.iter().for_each(|(step, times)| *steps.entry(step.clone()).or_default() += times);
         let Report { crashes, network, retransmissions, .. } = &report;
         let met = [u64::from(*crashes), network.lost, network.duplicated, *retransmissions];
         hardships.iter_mut().zip(met).for_each(|(sum, met)| *sum += met);
     }
-    let unseen: Vec<_> = tierline::sim::steps_of_the_desk().filter(|step| !steps.contains_key(step)).collect();
-    assert!(unseen.is_empty(), "no caller came to {unseen:?}");
     let never: Vec<_> = ran.iter().filter(|(_, times)| **times == 0).collect();
     assert!(never.is_empty(), "never ran: {never:?}");
     assert!(!hardships.contains(&0), "engine killed, datagrams lost, twice, sent again: {hardships:?}");
+}
+
+#[test]
+fn callers_of_the_desk_come_to_every_step_of_its_flow() {
+    let habits = Habits { desk_lines: 1.0, mean_patience: Duration::from_secs(120), ..Habits::usual() };
+    let busy = Options { calls_per_hour: Some(240.0), duration: Duration::from_secs(2_400), ..Options::day(1, 3, 0.0) };
+    let report = run(Options { habits, scan_every: 10, ..busy });
+    assert!(report.passed(), "{report}");
+    let seen = &report.summary.at_the_desk;
+    let unseen: Vec<_> = tierline::sim::steps_of_the_desk().filter(|step| !seen.contains_key(step)).collect();
+    assert!(unseen.is_empty(), "no caller came to {unseen:?}");
 }
 
 #[test]
@@ -108,9 +117,7 @@ fn an_engine_that_was_written_down_goes_on_as_if_nothing_had_been() {
 #[cfg(feature = "planted-bugs")]
 mod planted {
     use super::*;
-    use std::time::Duration;
     use tierline::engine::Bug;
-    use tierline::sim::people::Habits;
 
     /// A world in which everything happens that a bug may need.
     fn world(seed: u64, scan_every: u64) -> World {

@@ -22,6 +22,9 @@ pub struct Trunk {
     pub accepts_digest: bool,
     /// For how long we register at `server` (1 min … 1 day); none: not at all.
     pub register: Option<Duration>,
+    /// Keys in our offers over it, where its server is reached by TLS; none: as for all legs.
+    #[serde(default)]
+    pub srtp: Option<Srtp>,
     /// Lower is tried first (0 … 65,535).
     pub order: u16,
     /// The share of first tries among trunks of the same order (1 … 65,535).
@@ -36,6 +39,15 @@ pub struct Trunk {
     pub allowed: Vec<String>,
     /// What may not although `allowed` says so, in the same form.
     pub denied: Vec<String>,
+}
+
+/// Whether audio is encrypted with keys in SDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Srtp {
+    Off,
+    /// Offered; not taken is RTP.
+    Optional,
+    Required,
 }
 
 /// Where SIP requests for a trunk go (RFC 3263).
@@ -121,6 +133,7 @@ impl Trunk {
             user: None,
             accepts_digest: false,
             register: None,
+            srtp: None,
             order: 10,
             weight: 1,
             incoming: share,

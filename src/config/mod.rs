@@ -63,6 +63,10 @@ pub struct Needs {
     pub listeners: Vec<SipListener>,
     /// With line and column of `bind`.
     pub http: Option<(SocketAddr, (usize, usize))>,
+    /// Where audio comes.
+    pub media: Option<MediaSettings>,
+    /// The same of desktops, if any may connect.
+    pub grpc: Option<(SocketAddr, (usize, usize))>,
     pub tls: TlsSettings,
     pub password_file: Option<PathBuf>,
 }
@@ -79,8 +83,10 @@ pub struct Refused {
 
 impl Loaded {
     pub fn needs(&self) -> Needs {
-        let ServerSettings { sip, http, http_place, password_file, .. } = self.server.clone();
-        Needs { listeners: sip.listeners, http: Some((http, http_place)), tls: sip.tls, password_file }
+        let ServerSettings { sip, http, http_place, cti, media, password_file, .. } = self.server.clone();
+        let (media, grpc) = (Some(media), cti.map(|cti| (cti.bind, cti.place)));
+        let (listeners, http, tls) = (sip.listeners, Some((http, http_place)), sip.tls);
+        Needs { listeners, http, grpc, media, tls, password_file }
     }
 }
 
@@ -121,6 +127,8 @@ pub struct MediaSettings {
     /// First and last UDP port (1,024 … 65,535); each leg takes an even one and the odd one above it.
     /// Default 20,000 … 59,999.
     pub ports: (u16, u16),
+    /// Line and column of `bind` or `ports` in [server.media]; 0 if nothing is written.
+    pub place: (usize, usize),
     /// Threads for audio (1 … 256); none: one per core.
     pub planes: Option<u16>,
     /// Codecs in order of preference, and whether audio is encrypted. Default: all that are known; if the peer knows how.

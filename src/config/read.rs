@@ -346,6 +346,8 @@ impl<'p> Reader<'p> {
         let needs = Needs {
             listeners: sip.listeners.clone(),
             http: http.map(|http| (http, http_place)),
+            media: Some(media.clone()),
+            grpc: cti.as_ref().map(|cti| (cti.bind, cti.place)),
             tls: sip.tls.clone(),
             password_file: password_file.clone(),
         };
@@ -371,12 +373,15 @@ impl<'p> Reader<'p> {
     fn media(&mut self, mut section: Section<'p>, listeners: &[SipListener], limits: &Limits) -> MediaSettings {
         let nobody = local(5060); // stands in where no listener could be read
         let (sip, sip_told) = listeners.first().map_or((nobody, nobody), |sip| (sip.bind, sip.advertised));
-        let bind = section.take("bind").and_then(|v| ip(&v)).unwrap_or(sip.ip());
+        let written = section.take("bind");
+        let bind_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
+        let bind = written.and_then(|v| ip(&v)).unwrap_or(sip.ip());
         let told = section.take("advertised").and_then(|v| public(&v, ip(&v), |a| *a));
         let otherwise = if bind.is_unspecified() { sip_told.ip() } else { bind };
         let written = section.take("ports");
         let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
         let is_written = written.is_some();
+        let ports_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
         let ports = written.and_then(ports).unwrap_or((20_000, 59_999));
         let shares = |sip: &&SipListener| sip.takes_from(bind, ports);
         for sip in listeners.iter().filter(shares) {
@@ -401,7 +406,8 @@ impl<'p> Reader<'p> {
             let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
             self.warnings.push(self.page.problem(&place, message));
         }
-        MediaSettings { bind, advertised: told.unwrap_or(otherwise), ports, planes, terms, tones }
+        let (advertised, place) = (told.unwrap_or(otherwise), bind_place.or(ports_place).unwrap_or((0, 0)));
+        MediaSettings { bind, advertised, ports, place, planes, terms, tones }
     }
 
     fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {

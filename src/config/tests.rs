@@ -1,6 +1,7 @@
 //! Configurations that are right and wrong, on disk and built in.
 
 use super::*;
+use crate::center::Srtp;
 use crate::center::{Ageing, Membership, NotReadyReason, RingPlan, Selection, WrapUp};
 use crate::ids::{AgentId, QueueId, Rng};
 use crate::media::{Codec, Protection};
@@ -111,6 +112,7 @@ fn what_the_demo_writes_are_the_defaults() {
     let (demo, bare) = (Demo::new("full", DEMO).load().unwrap(), Demo::new("bare", bare).load().unwrap());
     let without_places = |server: &ServerSettings| {
         let mut server = ServerSettings { http_place: (0, 0), ..server.clone() };
+        server.media.place = (0, 0);
         server.cti = None; // none without its table
         server.sip.listeners.iter_mut().for_each(|listener| listener.place = (0, 0));
         server
@@ -249,6 +251,17 @@ fn trunks_are_read_and_their_mistakes_are_told() {
     check("server = \"x\"\nregister = \"10m\"", &[("carrier]", "has `register`; that needs")]);
     check("server = \"x\"\naccept_digest = true", &[("carrier]", "no `user` that could be proven")]);
     check("addresses = [\"192.0.2.7\"]\nallowed = [\"+49\"]", &[("carrier]", "has `allowed` and no `server`")]);
+    for (srtp, expect) in [("off", Srtp::Off), ("optional", Srtp::Optional), ("required", Srtp::Required)] {
+        let written = DEMO.replacen("[codes]", &with(&format!("{good}\nsrtp = \"{srtp}\"")), 1);
+        let loaded = Demo::new("trunks", &written).load().unwrap();
+        assert_eq!(loaded.center.trunks.values().next().unwrap().srtp, Some(expect));
+    }
+    assert_eq!(trunk.srtp, None);
+    check("server = \"x\"\nsrtp = \"yes\"", &[("\"yes\"", "allowed: \"off\", \"optional\" or \"required\"")]);
+    for server in ["x", "x;transport=tcp"] {
+        let table = format!("server = \"{server}\"\nsrtp = \"optional\"");
+        check(&table, &[("carrier]", "has `srtp` and no `server` with \";transport=tls\"")]);
+    }
     check("server = \"x\"\noptions = \"2s\"", &[("\"2s\"", "\"0s\" for none, or \"5s\" to \"1h\"")]);
     check("server = \"x\"\nnumber = \"030123\"", &[("\"030123\"", "a number in the form of E.164")]);
     check("server = \"x\"\nallowed = [\"*\"]", &[("\"*\"", "with +, what numbers begin with")]);

@@ -1,7 +1,7 @@
 //! `[trunk.NAME]`: carriers, what they may bring and what may be called over them.
 
 use super::values::{list, named};
-use crate::center::{Agent, Form, Identity, NumberPlan, Peer, Queue, Server, Share, Trunk, is_meant};
+use crate::center::{Agent, Form, Identity, NumberPlan, Peer, Queue, Server, Share, Srtp, Trunk, is_meant};
 use crate::ids::{AgentId, QueueId, TrunkId};
 use crate::written::{Page, Place, Said, Section, Value};
 use std::collections::BTreeMap;
@@ -59,6 +59,7 @@ fn trunk(
     let weight = table.whole("weight", 1..=65_535, 1) as u16;
     let incoming = share(table.section("incoming"));
     let outgoing = share(table.section("outgoing"));
+    let srtp = table.take("srtp").and_then(|value| srtp(&value));
     let options = table.take("options").map_or(Some(30 * SECOND), |value| options(&value));
     let identity = identity(&mut table);
     let numbers = numbers(&mut table);
@@ -84,9 +85,14 @@ fn trunk(
     if server.is_none() && !allowed.is_empty() {
         report("has `allowed` and no `server` that calls would go to");
     }
+    let over_tls = server.as_ref().is_some_and(|server| server.transport.as_deref() == Some("tls"));
+    if matches!(srtp, Some(Srtp::Optional | Srtp::Required)) && !over_tls {
+        report("has `srtp` and no `server` with \";transport=tls\": whoever is on the way could read the keys");
+    }
     let id = id.clone();
     let trunk = Trunk {
         id,
+        srtp,
         peers,
         server,
         user,
@@ -146,6 +152,15 @@ fn share(mut table: Section<'_>) -> Share {
     let rate = table.whole("rate", 1..=1_000, 10) as u32;
     table.finish();
     Share { calls, rate }
+}
+
+fn srtp(value: &Value<'_>) -> Option<Srtp> {
+    value.parsed("\"off\", \"optional\" or \"required\"", |s| match s {
+        "off" => Some(Srtp::Off),
+        "optional" => Some(Srtp::Optional),
+        "required" => Some(Srtp::Required),
+        _ => None,
+    })
 }
 
 fn options(value: &Value<'_>) -> Option<Duration> {

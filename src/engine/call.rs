@@ -66,6 +66,9 @@ pub struct Outside {
     pub leg: LegId,
     /// He has answered: caller and he hear each other.
     pub talking: bool,
+    /// He has not answered, and what is said before is heard: announcements, the ringing tone of his network.
+    #[serde(default)]
+    pub early: bool,
     /// Where the caller waits if he is not reached; none where the flow goes on.
     pub back: Option<Place>,
 }

@@ -4,6 +4,9 @@
 //! hold stays the phone's. The caller hears the queue's music, the agent silence. If the phone holds too, only the phone
 //! can retrieve.
 //!
+//! **Answering** at the desktop is left to the phone: it is told to, if it says while it rings that it takes that, and refused
+//! if not. (An INVITE that makes phones answer at once would need no desktop: they would be asked before the agent is.)
+//!
 //! **A transfer** ends the agent's part of the call and lets the caller wait anew, with the wait that he has served
 //! already (not the talk). To one agent it is a work that only this agent can take ([`acd::own_skill`]): the
 //! router stays the one writer of who is rung for what. If that phone is not answered the work is for all of the queue.
@@ -256,9 +259,13 @@ impl Engine {
     }
 
     fn answer_at_desk(&mut self, agent: AgentId) -> Result<(), Refusal> {
-        match self.router.agent(agent).and_then(acd::Agent::reservation) {
-            Some(_) => Err(Refusal::PhoneCannot),
-            None => Err(Refusal::NoSuchCall),
+        let rings = self.router.agent(agent).and_then(acd::Agent::reservation).ok_or(Refusal::NoSuchCall)?;
+        match self.offers.get(&rings).copied().filter(|leg| self.sip.takes_talk(*leg)) {
+            Some(leg) => {
+                self.sip_do(sip::Command::Talk { leg });
+                Ok(())
+            }
+            None => Err(Refusal::PhoneCannot),
         }
     }
 

@@ -22,6 +22,16 @@ pub(super) fn answered_elsewhere() -> sip::Reason {
 }
 
 impl Engine {
+    /// Whether a drain has come to its end: no call is left.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.calls.is_empty()
+    }
+
+    /// Whether no call is left, and nobody owes us an answer: all BYEs have arrived.
+    pub fn is_silent(&self) -> bool {
+        self.calls.is_empty() && self.sip.pending().is_none()
+    }
+
     pub(super) fn phase(&self, call: &Call) -> Phase {
         let state = self.legs.get(&call.caller).map(|leg| &leg.state);
         call.phase(matches!(state, Some(LegState::Answered { .. } | LegState::Confirmed { .. })))
@@ -47,6 +57,10 @@ impl Engine {
 
     /// A leg that should be sending audio sends nothing any more.
     pub(super) fn silent(&mut self, id: LegId) {
+        // Who has not answered owes no audio, whatever he has begun: how long he may ring is limited elsewhere.
+        if matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Inviting { .. })) {
+            return;
+        }
         self.drop_leg(id, Cause::Silent);
     }
 

@@ -7,6 +7,7 @@
 
 use super::keys::Keys;
 use super::outside::Hunt;
+use crate::center::Srtp;
 use crate::event::Party;
 use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId, WorkId};
 use crate::media::{self, Direction, Local, Protection, Secret, Terms, sdp};
@@ -60,6 +61,19 @@ pub enum LegState {
     Inviting { offer: Vec<u8>, reacted: bool },
     /// There is a dialog; `offer` is ours if one is under way.
     Confirmed { offer: Option<Vec<u8>> },
+}
+
+impl Manner {
+    /// As a trunk wants it: whoever asks for keys there has TLS.
+    pub fn keys_over(&mut self, wanted: Option<Srtp>, usual: Protection) {
+        self.confidential = wanted == Some(Srtp::Optional);
+        self.terms.protection = match wanted {
+            None => usual,
+            Some(Srtp::Off) => Protection::None,
+            Some(Srtp::Optional) => Protection::Optional,
+            Some(Srtp::Required) => Protection::Required,
+        };
+    }
 }
 
 impl Leg {

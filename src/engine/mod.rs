@@ -341,11 +341,6 @@ impl Engine {
         cores.into_iter().chain([self.timers.deadline()]).flatten().min()
     }
 
-    /// Whether a drain has come to its end: no call is left.
-    pub fn is_drained(&self) -> bool {
-        self.draining && self.calls.is_empty()
-    }
-
     /// Why the engine is not quiet: a call, port, reservation, dialog or transaction that is still open.
     pub fn pending(&self) -> Option<String> {
         if let Some(call) = self.calls.values().next() {

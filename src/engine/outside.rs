@@ -9,7 +9,9 @@
 //! ```
 //!
 //! Strangers' calls come here only by a step of a flow or an agent's number, both written in the configuration, or by an
-//! agent who sends a caller on as far as his queue's `transfers` goes; always only as far as a trunk's `allowed` goes. Left out: early media of the called side; the caller hears our ringing tone.
+//! agent who sends a caller on as far as his queue's `transfers` goes; always only as far as a trunk's `allowed` goes. A
+//! caller hears our ringing tone, and what the called side says before it answers (RFC 3960) as soon as it says
+//! something. Callers for an agent hear music until he has taken them.
 
 use super::{Deadline, Engine, Leg, LegState, Outside, Place, identity};
 use crate::event::{Cause, Party, PersonalKind, TransferProblem, TrunkProblem, What};
@@ -65,14 +67,52 @@ impl Engine {
         new.hunt = Some(hunt);
         self.legs.insert(leg, new);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.outside = Some(Outside { leg, talking: false, back });
+            call.outside = Some(Outside { leg, talking: false, early: false, back });
         }
         let number = self.personal(PersonalKind::Number, number);
         self.emit(Some(id), What::OutsideCalled { leg, number });
         self.timers.set(Deadline::RingsInVain(leg), self.now + ring);
+        self.play_ringing(id);
+    }
+
+    fn play_ringing(&mut self, id: CallId) {
         if let Some(tone) = self.config.sounds.get(RINGING).copied() {
             let port = self.caller_port(id);
             self.media_do(media::Command::Play { port, source: Source::Loop(tone), token: super::treatment::ENDLESS });
+        }
+    }
+
+    /// The called side describes its audio before it answers: a caller who is put through hears it from now on. A
+    /// description that cannot be used is no reason to end anything: the answer may bring a better one.
+    pub(super) fn says_early(&mut self, id: LegId, body: Option<Body>) {
+        let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.party == Party::Outside && body.is_some()) else {
+            return;
+        };
+        let LegState::Inviting { offer, .. } = &leg.state else { return };
+        let offer = offer.clone();
+        let Ok(session) = leg.accept(&offer, body.as_ref()) else { return };
+        let (call, port) = (leg.call, leg.port);
+        self.media_do(media::Command::Connect { port, session });
+        self.hears_outside(call, port);
+        self.calls.get_mut(&call).and_then(|call| call.outside.as_mut()).into_iter().for_each(|o| o.early = true);
+    }
+
+    /// Bridges the caller with the outside party, unless they are already.
+    fn hears_outside(&mut self, call: CallId, port: crate::ids::PortId) {
+        let caller = self.caller_port(call);
+        let early = self.calls[&call].outside.as_ref().is_some_and(|outside| outside.early);
+        if !early && !self.planted(super::Bug::ForgetsJoin) {
+            self.media_do(media::Command::Join { a: caller, b: port });
+        }
+    }
+
+    /// Whoever said something before an answer did not answer: the caller hears our ringing tone again.
+    fn end_early(&mut self, call: CallId) {
+        let outside = self.calls.get_mut(&call).and_then(|call| call.outside.as_mut());
+        if outside.is_some_and(|outside| std::mem::take(&mut outside.early)) {
+            let port = self.caller_port(call);
+            self.media_do(media::Command::Leave { port });
+            self.play_ringing(call);
         }
     }
 
@@ -126,6 +166,8 @@ impl Engine {
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let leg = self.legs.get_mut(&id).expect("the leg that dials");
         leg.trunk = Some((trunk.clone(), Way::Out));
+        leg.session = None; // nothing that an earlier trunk's side has said counts
+        leg.manner.keys_over(settings.srtp, self.start.terms.protection);
         let number = leg.hunt.as_ref().map(|hunt| settings.numbers.write(&hunt.number)).unwrap_or_default();
         let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
@@ -158,6 +200,7 @@ impl Engine {
         let (call, taken) = (leg.call, leg.trunk.take());
         self.current = Some(call);
         self.timers.cancel(&Deadline::NoReaction(id));
+        self.end_early(call);
         if let Some((trunk, way)) = taken {
             self.release(trunk.clone(), way);
             self.trunks.handle(self.now, trunk::Input::Failed { trunk: trunk.clone(), why: failure });
@@ -234,10 +277,7 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg: id, reason: Some(super::ending::reason(Cause::NoMedia)) });
             return self.not_reached(id, TransferProblem::Refused, Cause::NoMedia);
         };
-        let caller = self.caller_port(call);
-        if !self.planted(super::Bug::ForgetsJoin) {
-            self.media_do(media::Command::Join { a: caller, b: port });
-        }
+        self.hears_outside(call, port);
         let outside = self.calls.get_mut(&call).and_then(|call| call.outside.as_mut());
         outside.expect("an outside party belongs to a call that waits for it").talking = true;
         self.emit(Some(call), What::OutsideJoined { leg: id });

@@ -247,6 +247,11 @@ impl Engine {
         let told = self.calls.get(&id).and_then(|call| call.run.wait_told());
         self.emit(Some(id), What::Established { work, queue, agent, leg, waited, told });
         self.run(id, ivr::Input::QueueResult(QueueResult::Answered));
+        // Who pressed hold while he waited does not listen yet. Where neither sends, nobody holds anybody.
+        let holds = |leg: LegId| self.legs.get(&leg).is_some_and(Leg::holds_us);
+        if holds(caller) && !holds(leg) {
+            self.hold(id, caller, leg);
+        }
     }
 
     /// The router took an offer back: stop the ringing.

@@ -13,9 +13,9 @@ impl Engine {
         command.allowed(&self.config.center)?;
         match command.ask {
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
-            Ask::NotReady { reason, .. } if !self.is_reason(&reason) => {
-                Err(Refusal::Invalid("this is none of the configured reasons"))
-            }
+            Ask::NotReady { reason, .. } if !self.is_reason(&reason) => Err(Refusal::Invalid(
+                "this is none of the configured reasons; without any, a reason is a code of a-z, 0-9, \"_\", \".\" and \"-\"",
+            )),
             Ask::NotReady { agent, reason } => {
                 // As the router cuts it: a break that a restart restores is the same.
                 let reason: String = reason.chars().take(acd::MAX_REASON).collect();
@@ -43,10 +43,12 @@ impl Engine {
         }
     }
 
-    /// Any text will do where no reasons are configured.
+    /// Any code will do where no reasons are configured. Not any text: it stays in the log.
     fn is_reason(&self, reason: &str) -> bool {
         let reasons = &self.config.center.reasons;
-        reasons.is_empty() || reasons.contains_key(reason) || reason == super::arrival::UNNAMED_BREAK
+        let unnamed = reason.is_empty() || reason == super::arrival::UNNAMED_BREAK;
+        let known = reasons.contains_key(reason) || (reasons.is_empty() && crate::command::is_code(reason));
+        unnamed || known
     }
 
     pub(super) fn tell_agent(&mut self, agent: AgentId, change: AgentChange) -> Result<(), Refusal> {

@@ -25,7 +25,10 @@ impl Engine {
             E::Invited { leg, source, caller: from, called, offer, headers, flow, .. } => {
                 self.invited(leg, source, arrival::Arrival { from, called, offer, headers, flow });
             }
-            E::Provisional { leg, .. } => self.reacted(leg),
+            E::Provisional { leg, body, .. } => {
+                self.reacted(leg);
+                self.says_early(leg, body);
+            }
             E::Established { leg, body, dialog } => self.established(leg, body, dialog),
             E::Failed { leg, status, why, retry_after, .. } => self.failed(leg, status, why, retry_after),
             E::Cancelled { leg, .. } => self.cancelled(leg),

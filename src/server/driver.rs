@@ -62,18 +62,24 @@ pub struct Driver {
     pub inbox: Messages,
     pub outlets: Outlets,
     /// What the engine was told last about the log.
-    pub log_healthy: bool,
+    pub healthy: bool,
     /// The last event that the engine made.
     pub last_seq: u64,
     /// Told once, when a drain has come to its end.
     pub drained: Option<Sender<()>>,
+    /// When the thread ends at the latest, once it has been told to.
+    pub ends: Option<Instant>,
 }
 
+/// Datagrams get lost: a BYE is sent up to four times in so long (RFC 3261 §17.1.2.2). Who has not answered it by
+/// then is gone.
+const FAREWELL: Duration = Duration::from_secs(4);
 /// The token of the inbox; listeners have their numbers.
 const INBOX: u64 = u64::MAX;
 
 impl Driver {
-    /// Runs until `Message::Stop` or until nobody can send any more.
+    /// Runs until `Message::Stop` or until nobody can send any more; and then until the last BYE is answered, for
+    /// [`FAREWELL`] at most.
     ///
     /// # Errors
     /// `Message::Failed` came, or the sockets cannot be waited for.
@@ -115,7 +121,15 @@ impl Driver {
                 self.door(Input::Sip(sip::Input::Received { flow, bytes }));
             }
             self.time_passed();
+            if self.has_said_goodbye() {
+                return Ok(Ok(()));
+            }
         }
+    }
+
+    /// Whether the thread is to end and nothing is left to be said, or no more time for it.
+    fn has_said_goodbye(&self) -> bool {
+        self.ends.is_some_and(|at| at <= self.clock.now() || self.engine.is_silent())
     }
 
     fn time_passed(&mut self) {
@@ -141,7 +155,7 @@ impl Driver {
 
     fn take(&mut self, message: Message) -> Option<anyhow::Result<()>> {
         match message {
-            Message::Stop => return Some(Ok(())),
+            Message::Stop => self.ends = self.ends.or_else(|| Some(self.clock.now() + FAREWELL)),
             Message::Failed(why) => return Some(Err(anyhow::anyhow!(why))),
             Message::Input(input) => self.door(input),
             Message::Framed(input, room) => {
@@ -155,14 +169,14 @@ impl Driver {
 
     fn look_at_log(&mut self) {
         let healthy = self.outlets.store.healthy();
-        if healthy != self.log_healthy {
-            self.log_healthy = healthy;
+        if healthy != self.healthy {
+            self.healthy = healthy;
             self.door(Input::LogHealthy(healthy));
         }
     }
 
     fn patience(&self) -> Option<Duration> {
-        self.engine.deadline().map(|at| at.since(self.clock.now()))
+        [self.engine.deadline(), self.ends].into_iter().flatten().min().map(|at| at.since(self.clock.now()))
     }
 
     /// The one door: every input with its `now`.

@@ -25,6 +25,7 @@ use pace::{Pace, REST};
 use pairs::{Pair, Pairs};
 use sockets::{Received, Sockets};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
@@ -35,6 +36,14 @@ use std::time::Duration;
 pub struct Planes {
     lines: Arc<[Line]>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Whether a leg could have its ports.
+///
+/// # Errors
+/// Why none could.
+pub fn try_ports(bind: IpAddr, ports: (u16, u16)) -> Result<()> {
+    Pairs::new(bind, ports, 0, 1).bind().map(|_pair| ())
 }
 
 /// The way to one plane's thread.

@@ -186,8 +186,7 @@ impl Running {
         let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
         let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
-        let (store_writer, before) = (Arc::new(store.store), store.next_seq - 1);
-        banner::print(loaded, &accounts, store.epoch);
+        let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
         let replies = cti::Replies::default();
@@ -198,7 +197,7 @@ impl Running {
             resolve,
             look_up: ticketing::look_up::asker(line.clone(), runtime.clone(), inbox.clone()),
             store: Arc::clone(&store_writer),
-            accounts: accounts.accounts,
+            accounts: accounts.accounts.clone(),
             replies: replies.clone(),
             stats: Arc::clone(&stats),
             pulse: Arc::clone(&pulse),
@@ -207,12 +206,12 @@ impl Running {
         let (drained, when_drained) = channel();
         let dropped = udp.values().map(signaling::Udp::dropped).collect();
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
-        let (inbox_end, drained) = (messages, Some(drained));
+        let drained = Some(drained);
         let driver =
-            Driver { engine, clock, udp, inbox: inbox_end, outlets, drained, log_healthy: true, last_seq: before };
+            Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
         let (engine, engine_ended) = start_engine(driver)?;
-        let ticketing = start_ticketing(loaded, line, (&store_writer, before + 1), &runtime)?;
-        let keeper = start_keeper(loaded, before, clock)?;
+        let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
+        let keeper = start_keeper(loaded, last_seq, clock)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
@@ -233,7 +232,7 @@ impl Running {
             inbox: inbox.clone(),
             replies,
             store: Arc::clone(&store_writer),
-            before,
+            before: last_seq,
             desks,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
@@ -242,6 +241,7 @@ impl Running {
             _records: records::Follower::start(&loaded.server.data, &store_writer)?,
             _keeper: keeper,
         };
+        banner::print(loaded, &accounts, store.epoch); // nothing refuses any more
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
     }

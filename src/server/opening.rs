@@ -10,6 +10,7 @@ use crate::sip::Transport;
 use crate::written::Problem;
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -34,14 +35,14 @@ pub struct Opened {
 /// One line for each thing that cannot be had.
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
-    let Ports { udp, tcp, http } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
+    let Ports { udp, tcp, http, grpc } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
     let store = missing.unless(open_store(server));
     // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
     let accounts =
         (ours || file.is_some()).then(|| accounts::load(&loaded.center, (file, &server.trunk_passwords), &server.data));
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
-    let cti = open_cti(loaded, ours, runtime, &mut missing);
+    let cti = open_cti(loaded, ours, grpc, &mut missing);
     let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
     // One for trying out is made in the data directory: only if it is ours, too.
     let usable = tls_files(&loaded.file, &loaded.needs(), &mut missing);
@@ -60,19 +61,11 @@ fn open_store(server: &ServerSettings) -> Result<store::Opened> {
     store::Store::open_with(&server.data, server.node, store::Keep { number, digit, text }, clock::wall())
 }
 
-/// Desktops' port, tokens and certificate, if any may connect. Tokens are made up only where the data directory is ours.
-fn open_cti(
-    loaded: &Loaded,
-    ours: bool,
-    runtime: &tokio::runtime::Handle,
-    missing: &mut Missing,
-) -> Option<cti::Opened> {
+/// Tokens and certificate of desktops, if any may connect. Tokens are made up only where the data directory is ours.
+fn open_cti(loaded: &Loaded, ours: bool, listener: Option<TcpListener>, missing: &mut Missing) -> Option<cti::Opened> {
     let settings = loaded.server.cti.as_ref().filter(|_| ours)?;
-    let bound = runtime.block_on(TcpListener::bind(settings.bind));
-    let bound = bound.with_context(|| format!("cannot listen on grpc {}", settings.bind));
-    let bound = missing.unless_at(&loaded.file, settings.place, bound);
-    let opened = missing.unless(cti::secrets(settings, &loaded.center, &loaded.server.data))?;
-    Some(cti::Opened { listener: bound?, secrets: opened })
+    let secrets = missing.unless(cti::secrets(settings, &loaded.center, &loaded.server.data))?;
+    Some(cti::Opened { listener: listener?, secrets })
 }
 
 /// What cannot be had of what a start needs, one line each; what could be had is closed again. Nothing is written.
@@ -101,6 +94,7 @@ struct Ports {
     udp: BTreeMap<u64, signaling::Udp>,
     tcp: Vec<(u16, TcpListener)>,
     http: Option<TcpListener>,
+    grpc: Option<TcpListener>,
 }
 
 fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &mut Missing) -> Ports {
@@ -116,11 +110,20 @@ fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &
             tcp.extend(missing.unless_bound(file, listener.place, bound).map(|bound| (number, bound)));
         }
     }
-    let http = needs.http.and_then(|(address, place)| {
+    let mut listen = |what, needed: Option<(SocketAddr, (usize, usize))>| {
+        let (address, place) = needed?;
         let bound = runtime.block_on(TcpListener::bind(address));
-        missing.unless_bound(file, place, bound.with_context(|| format!("cannot listen on http {address}")))
-    });
-    Ports { udp, tcp, http }
+        missing.unless_bound(file, place, bound.with_context(|| format!("cannot listen on {what} {address}")))
+    };
+    let (http, grpc) = (listen("http", needs.http), listen("grpc", needs.grpc));
+    // An address that cannot be had for SIP, which is told already, cannot be had for audio either.
+    let is_told =
+        |ip| udp.len() + tcp.len() < needs.listeners.len() && needs.listeners.iter().any(|l| l.bind.ip() == ip);
+    if let Some(media) = needs.media.as_ref().filter(|media| !is_told(media.bind)) {
+        let audio = super::media::try_ports(media.bind, media.ports).context("no call could have audio");
+        missing.unless_at(file, media.place, audio);
+    }
+    Ports { udp, tcp, http, grpc }
 }
 
 /// What cannot be had, in sentences.

@@ -122,6 +122,7 @@ pub fn trunk(name: &str, addresses: &[&str], calls: u32) -> Trunk {
         user: None,
         accepts_digest: false,
         register: None,
+        srtp: None,
         order: 10,
         weight: 1,
         incoming: share,

@@ -126,6 +126,7 @@ fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
         ["hang", "up"] => Verb::HangUp,
         ["hold"] => Verb::Hold,
         ["retrieve"] => Verb::Retrieve,
+        ["answer"] => Verb::Answer,
         ["attach", pairs @ ..] if pairs.len() % 2 == 0 => {
             Verb::Attach(pairs.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect())
         }

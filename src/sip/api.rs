@@ -251,6 +251,8 @@ pub enum Command {
     Challenge { leg: LegId },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
     HangUp { leg: LegId, reason: Option<Reason> },
+    /// Tells the phone that rings to answer, if it takes that ([`super::Endpoint::takes_talk`]).
+    Talk { leg: LegId },
     /// re-INVITE with an offer; before the 2xx an UPDATE (RFC 3311), refused with 491 unless the peer takes that and
     /// the first offer has been answered reliably. Answered by `OfferAnswered` or `OfferRefused`; by `OfferOutdated` if it had to wait and
     /// an offer of the peer's came first. One at a time: while an earlier one is open, `OfferRefused` with 491.

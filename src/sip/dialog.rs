@@ -2,7 +2,7 @@
 //!
 //! Left out: what is being negotiated inside the dialog (`leg` and `turn` know), and dialogs of SUBSCRIBE.
 
-use super::api::Flow;
+use super::api::{Account, Flow, Secret};
 use super::header::{CSeq, Method, Name, NameAddr};
 use super::message::{Request, Response};
 use super::uri::Uri;
@@ -34,6 +34,9 @@ pub struct DialogRecord {
     pub flow: Flow,
     /// The peer sits behind `flow` (a bound phone, a NAT): without a route set, requests go there and not to `target`.
     pub pinned: bool,
+    /// Who answers challenges in the dialog, where the password is with the shell: after a restart too.
+    #[serde(default)]
+    pub account: Option<Account>,
 }
 
 impl DialogRecord {
@@ -57,7 +60,14 @@ impl DialogRecord {
             local_cseq: 0,
             remote_cseq: headers.cseq().ok().map(|cseq| cseq.number),
             flow: from,
+            account: None,
         }
+    }
+
+    /// Challenges are answered by this account; one whose password is here is not written down.
+    pub(super) fn proven_by(mut self, account: Option<&Account>) -> DialogRecord {
+        self.account = account.filter(|account| matches!(account.secret, Secret::Held(_))).cloned();
+        self
     }
 
     /// The dialog that a response to our INVITE makes (§12.1.2). `flow` is where the INVITE went.
@@ -79,6 +89,7 @@ impl DialogRecord {
             remote_cseq: None,
             flow,
             pinned,
+            account: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Digest authentication of both sides: RFC 3261 §22 with the algorithms of RFC 7616 and RFC 8760.
 //!
 //! MD5 and SHA-256, `qop=auth` and the older form without (RFC 2069). `auth-int` and `-sess` are not offered;
-//! credentials that use them are answered by a new challenge. Left out: `Authentication-Info` with `nextnonce`, since
+//! credentials that use them are answered by a new challenge, as are those with SHA-512-256 (RFC 7616 §3.9.2); of several
+//! challenges the first that we know is answered. User names are not hashed (§3.4.4: a client may, none must). Left out: `Authentication-Info` with `nextnonce`, since
 //! phones do not read it, and a stale nonce costs them one exchange in five minutes. Which nonces are alive and which counts
 //! were used is the endpoint's business, as is who knows the passwords: here is arithmetic and text.
 
@@ -268,6 +269,30 @@ mod tests {
         challenge.opaque = Some("FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS".into());
         let login = Login { user: "Mufasa", password: "Circle of Life" };
         challenge.answer(login, &Method::from("GET"), "/dir/index.html", 1, CNONCE)
+    }
+
+    /// RFC 7616 §3.9.2: an algorithm that we do not speak, and a hashed user name. Neither is taken for broken, nor for
+    /// something that we know.
+    #[test]
+    fn sha_512_256_and_hashed_user_names_are_told_from_what_we_speak() {
+        let challenge = "Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, \
+            nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", \
+            opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\", charset=UTF-8, userhash=true";
+        let credentials = "Digest \
+            username=\"488869477bf257147b804c45308cd62ac4e25eb717b12b298c79e62dcea254ec\", realm=\"api@example.org\", \
+            uri=\"/doe.json\", algorithm=SHA-512-256, nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", \
+            nc=00000001, cnonce=\"NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm\", qop=auth, \
+            response=\"ae66e67d6b427bd3f120414a82e4acff38e8ecd9101d6c861229025f607a79dd\", \
+            opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\", userhash=true";
+        assert_eq!(Challenge::parse(challenge), Err(Misbehavior::AuthorizationKind));
+        assert_eq!(Credentials::parse(credentials), Err(Misbehavior::AuthorizationKind));
+        // With an algorithm that we speak, the offer to hash names does not hinder, and what else stands there is read.
+        let known = Challenge::parse(&challenge.replace("SHA-512-256", "SHA-256")).unwrap();
+        assert_eq!((known.algorithm, known.qop_auth), (Algorithm::Sha256, true));
+        let login = Login { user: "J\u{e4}s\u{f8}n Doe", password: "Secret, or not?" };
+        let answer = known.answer(login, &Method::from("GET"), "/doe.json", 1, "NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm");
+        assert_eq!(answer.username, login.user);
+        assert!(!answer.to_string().contains("userhash"), "the name is not hashed, and nothing says that it is");
     }
 
     #[test]

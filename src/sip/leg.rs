@@ -46,6 +46,9 @@ pub(super) struct Early {
     pub answer: Option<Body>,
     /// The peer takes UPDATE (RFC 3311 §4).
     pub takes_update: bool,
+    /// It can be told to answer ([`super::talk`]).
+    #[serde(default)]
+    pub takes_talk: bool,
 }
 
 /// Which reliable provisional response of which fork.

@@ -41,6 +41,7 @@ mod session;
 pub mod settings;
 pub mod stats;
 mod status;
+mod talk;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -340,6 +341,7 @@ impl Endpoint {
             Command::Refuse { leg, status, headers } => self.turn_away(now, leg, status, headers),
             Command::Challenge { leg } => self.demand_proof(now, leg),
             Command::HangUp { leg, reason } => self.hang_up(now, leg, reason),
+            Command::Talk { leg } => self.talk(now, leg),
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
@@ -352,7 +354,8 @@ impl Endpoint {
             Command::Restore { leg, mut dialog } => {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);
-                self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, None))));
+                let account = dialog.account.clone().map(Box::new);
+                self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, account))));
             }
             Command::RestoreBinding { binding } => {
                 let user = binding.user.clone();

@@ -163,7 +163,11 @@ impl Endpoint {
         self.begin_early(key, leg, &response);
         let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
         let takes_update = response.headers.lists(&Name::Allow, Method::Update.as_str());
-        calling.early(&tag).into_iter().for_each(|early| early.takes_update |= takes_update);
+        let takes_talk = response.headers.lists(&Name::AllowEvents, "talk");
+        if let Some(early) = calling.early(&tag) {
+            early.takes_update |= takes_update;
+            early.takes_talk |= takes_talk;
+        }
         let (owes, early) = (calling.owes_prack.is_some(), calling.early(&tag));
         let (Some(early), Some(rseq)) = (early, reliable_number(&response)) else {
             let (status, body) = (response.status, body_of(&response.headers, response.body));
@@ -200,7 +204,8 @@ impl Endpoint {
         let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
         if calling.early.len() < MAX_FORKS && calling.early(tag).is_none() {
             let dialog = DialogRecord::of_response(response, contact, flow, pinned);
-            calling.early.push(Early { dialog, rseq: None, agreed: false, answer: None, takes_update: false });
+            let (takes_update, takes_talk) = (false, false);
+            calling.early.push(Early { dialog, rseq: None, agreed: false, answer: None, takes_update, takes_talk });
         }
     }
 

@@ -51,6 +51,19 @@ impl Endpoint {
         }
     }
 
+    /// Where a phone that registered over a datagram flow wants to be called over another transport: its Contact says
+    /// so (RFC 3261 §19.1.1), and a request goes where the Contact says (RFC 3263 §4.1). A flow is reused in its place where
+    /// that was agreed on (RFC 5626 §5.3), where a proxy leads to the phone (RFC 3327), where the flow is a connection,
+    /// and where the Contact's address is not the one that we saw: a phone behind a NAT cannot be connected to.
+    pub(super) fn wished_way(&self, contact: &Uri, flow: Flow) -> Option<Flow> {
+        let named = contact.transport().is_some() || contact.scheme == Scheme::Sips;
+        let may = named && !flow.transport.is_reliable() && contact.host.ip() == Some(flow.remote.ip());
+        let agreed = |binding: &&super::Binding| binding.contact.uri == *contact;
+        let binding = self.registrar.over(flow).find(agreed).filter(|_| may)?;
+        let free = binding.reg_id.is_none() && binding.path.is_empty();
+        self.locate(contact, Some(flow)).filter(|other| free && other.transport != flow.transport)
+    }
+
     /// Whether a request's sender still waits for it. A leg that has hung up on an INVITE does not, not even if it calls
     /// anew meanwhile: each attempt has a From tag of its own.
     fn is_wanted(&self, purpose: Purpose, request: &Request) -> bool {
@@ -263,8 +276,8 @@ impl Endpoint {
                 let answered = matches!(&outcome, Outcome::Response(_) | Outcome::Timeout { heard: true });
                 self.tell(Event::Probed { id, answered });
             }
-            // A PRACK that fails changes nothing: the INVITE's own end will say what became of it.
-            Purpose::Prack(_) | Purpose::Bye | Purpose::Cancel => {}
+            // A PRACK that fails changes nothing: the INVITE's own end will say what became of it. So with `talk`.
+            Purpose::Prack(_) | Purpose::Talk(_) | Purpose::Bye | Purpose::Cancel => {}
         }
     }
 
@@ -292,7 +305,11 @@ impl Endpoint {
                 Some(talking) => talking.dialog.local_cseq = talking.dialog.local_cseq.max(number),
                 None => return,
             },
-            Purpose::Prack(leg) | Purpose::Refresh(leg) | Purpose::Update(leg) | Purpose::Notify(leg) => {
+            Purpose::Prack(leg)
+            | Purpose::Talk(leg)
+            | Purpose::Refresh(leg)
+            | Purpose::Update(leg)
+            | Purpose::Notify(leg) => {
                 let tag = request.headers.to_tag().unwrap_or_default();
                 match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
                     Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),

@@ -269,3 +269,18 @@ impl Talking {
         !open && self.owes_ack.is_none() && self.leaving.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4028 §7.4: whoever refreshes, the refresher stays who it is; said from the side of who sends the request.
+    #[test]
+    fn a_refresh_leaves_the_refresher_who_it_is() {
+        for (ours, expect) in [(true, "600;refresher=uac"), (false, "600;refresher=uas")] {
+            let mut headers = Headers::default();
+            refresh_with(Some(&SessionTimer::new(Instant::ZERO, 600, MIN_SE, ours)), &mut headers);
+            assert_eq!(headers.get(&Name::SessionExpires), Some(expect));
+        }
+    }
+}

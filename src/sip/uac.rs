@@ -66,6 +66,10 @@ impl Endpoint {
         errand.account = account.map(Box::new);
         errand.pinned = flow.is_some();
         errand.spare = flow.map(|flow| self.lead_to(&mut request, flow)).unwrap_or_default();
+        if let Some((flow, other)) = flow.and_then(|flow| Some((flow, self.wished_way(&uri, flow)?))) {
+            errand.spare.push(flow); // RFC 3263 §4.3: where he cannot be reached so, the way he came is left.
+            return self.dispatch(now, request, Hop::Over(other), errand);
+        }
         let hop = flow.map_or(Hop::Toward(uri, None), Hop::Over);
         self.dispatch(now, request, hop, errand);
     }
@@ -115,12 +119,13 @@ impl Endpoint {
         if acks.len() >= MAX_FORKS {
             return;
         }
-        self.cancelling.remove(&key);
+        let reason = self.cancelling.remove(&key).flatten().or(errand.reason);
         let sent = self.transactions.sent(key);
         let alive = sent.map(|sent| self.registrar.heard(flow, &sent.uri, true));
         self.out.extend(alive.into_iter().flatten().map(Output::Event));
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
-        let mut dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
+        let dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
+        let mut dialog = dialog.proven_by(errand.account.as_deref());
         match errand.purpose {
             Purpose::Reoffer(leg) => self.reoffer_accepted(now, key, leg, (dialog, response)),
             Purpose::Call(leg) if is_first && self.is_current(leg, key) => {
@@ -134,7 +139,8 @@ impl Endpoint {
             }
             _ => {
                 self.acknowledge(key, &dialog, None);
-                let bye = dialog.request(Method::Bye);
+                let mut bye = dialog.request(Method::Bye);
+                reason.into_iter().for_each(|reason| bye.headers.push(Name::Reason, reason));
                 self.end(now, bye, &dialog, errand.account);
             }
         }

@@ -229,8 +229,13 @@ impl Endpoint {
         let Some(invite) = self.transactions.cancelled_by(request, via) else {
             return self.refuse(now, key, request, 481);
         };
-        let response = self.response(request, 200);
-        self.respond(now, key, &Method::Cancel, response);
+        // §9.2: the To tag should be that of the INVITE's response.
+        let tag = match self.serving.get(&invite) {
+            Some(Serving::Leg(leg)) => self.legs.get(leg).map(|leg| leg.local_tag().to_owned()),
+            _ => None,
+        };
+        let tag = tag.unwrap_or_else(|| self.tag());
+        self.respond(now, key, &Method::Cancel, Response::to_request(request, 200, Some(&tag)));
         let reason = reason_of(&request.headers);
         match self.serving.get(&invite).copied() {
             Some(Serving::Query(query)) => {

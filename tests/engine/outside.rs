@@ -2,6 +2,7 @@
 
 use super::*;
 use std::net::SocketAddr;
+use tierline::center::{Server, Srtp};
 use tierline::event::TransferProblem;
 use tierline::ids::{AgentId, LineId};
 
@@ -67,10 +68,18 @@ fn sent_out(bench: &Bench) -> Vec<&String> {
 
 /// What a carrier answers to the last INVITE.
 fn answer(bench: &mut Bench, from: &str, status: &str) {
+    describe(bench, from, status, "");
+}
+
+/// The same with a body of SDP.
+fn describe(bench: &mut Bench, from: &str, status: &str, body: &str) {
     let asked = sent_out(bench).pop().expect("an INVITE").clone();
     let field = |name: &str| asked.lines().find(|line| line.starts_with(name)).expect("a field").to_owned();
     let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(field).join("\r\n");
-    let bytes = format!("SIP/2.0 {status}\r\n{copied};tag=c\r\nContent-Length: 0\r\n\r\n");
+    let body = body.replace('\n', "\r\n");
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\nContact: <sip:192.0.2.21>\r\n" };
+    let length = body.len();
+    let bytes = format!("SIP/2.0 {status}\r\n{copied};tag=c\r\n{kind}Content-Length: {length}\r\n\r\n{body}");
     let bytes = bytes.replacen(&format!("{};tag=c", field("CSeq:")), &field("CSeq:"), 1);
     let bytes = bytes.replacen(&field("To:"), &format!("{};tag=c", field("To:")), 1).into_bytes();
     let flow = Flow::udp(0, from.parse().expect("an address"));
@@ -202,4 +211,69 @@ fn a_new_configuration_tells_nothing_of_whether_a_number_can_be_reached() {
 
     bench.after(20).tell(Input::Configured(Box::new(with_carriers())));
     assert_eq!((mode(&bench), is_reachable(&bench)), (Some(AgentMode::LoggedOut), false));
+}
+
+/// A trunk's `srtp` says whether our offers over it bring keys. A next trunk's own holds there.
+#[test]
+fn a_trunk_says_whether_keys_are_offered_over_it() {
+    let rows = [(None, 0), (Some(Srtp::Off), 0), (Some(Srtp::Optional), 1), (Some(Srtp::Required), 2)];
+    for (srtp, expect) in rows {
+        let mut configuration = with_carriers();
+        let first = configuration.center.trunks.get_mut(&TrunkId::new("first")).expect("the first carrier");
+        let tls = Server { host: "192.0.2.21".to_owned(), port: Some(5061), transport: Some("tls".to_owned()) };
+        (first.srtp, first.server) = (srtp, Some(tls));
+        let (udp, tls) = (Listener::udp(ENGINE), SocketAddr::new(ENGINE.ip(), 5061));
+        let tls = Listener { transport: sip::Transport::Tls, ..Listener::udp(tls) };
+        let mut bench = Bench::with(configuration, vec![udp, tls]);
+        call_outside(&mut bench, "");
+        let kind = |sent: &str| (sent.contains("RTP/SAVP"), sent.contains("a=crypto:"));
+        let expected = [(false, false), (false, true), (true, true)][expect];
+        assert_eq!(kind(sent_out(&bench)[0]), expected, "{srtp:?}");
+        answer(&mut bench, "192.0.2.21:5061", "503 Service Unavailable");
+        assert_eq!(kind(sent_out(&bench)[1]), (false, false), "the second carrier is as usual");
+    }
+}
+
+/// What the planes were told since they were last asked, of ports and bridges.
+fn told(bench: &mut Bench) -> Vec<&'static str> {
+    let name = |command| match command {
+        media::Command::Connect { .. } => Some("connect"),
+        media::Command::Join { .. } => Some("join"),
+        media::Command::Leave { .. } => Some("leave"),
+        media::Command::Play { .. } => Some("play"),
+        media::Command::Close { .. } => Some("close"),
+        _ => None,
+    };
+    std::mem::take(&mut bench.told).into_iter().filter_map(name).collect()
+}
+
+/// RFC 3960: what the called side says before it answers is heard by the caller, once it says something that can be
+/// understood, and as long as that side is called; it may be silent, and its answer does not interrupt it.
+#[test]
+fn what_is_said_before_an_answer_is_heard() {
+    let mut bench = Bench::of(with_carriers());
+    call_outside(&mut bench, "");
+    let outside = bench.engine.legs().find(|leg| leg.trunk.is_some()).expect("the outside leg").port;
+    assert_eq!(told(&mut bench).last(), Some(&"play"), "our ringing tone");
+    answer(&mut bench, FIRST, "180 Ringing");
+    describe(&mut bench, FIRST, "183 Session Progress", "nonsense");
+    assert_eq!(told(&mut bench), Vec::<&str>::new());
+    describe(&mut bench, FIRST, "183 Session Progress", OFFER);
+    assert_eq!(told(&mut bench), ["connect", "join"]);
+    bench.after(30_000).tell(Input::Media(media::Event::Silent { port: outside }));
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 0, "who has not answered may be silent");
+    assert_eq!(bench.count(|what| matches!(what, What::OutsideJoined { .. })), 0, "nor has he joined");
+    answer(&mut bench, FIRST, "503 Service Unavailable");
+    assert_eq!(told(&mut bench), ["leave", "play"], "our ringing tone again");
+    describe(&mut bench, SECOND, "183 Session Progress", OFFER);
+    describe(&mut bench, SECOND, "200 OK", OFFER);
+    assert_eq!(told(&mut bench), ["connect", "join", "connect"], "bridged once");
+    assert_eq!(bench.count(|what| matches!(what, What::OutsideJoined { .. })), 1);
+
+    // One who waits for an agent hears his music until the agent has taken him.
+    let mut bench = Bench::of(on_a_number(true));
+    waits(&mut bench, "");
+    told(&mut bench);
+    describe(&mut bench, FIRST, "183 Session Progress", OFFER);
+    assert_eq!(told(&mut bench), Vec::<&str>::new());
 }

@@ -1,7 +1,8 @@
 //! Desktops and a ticketing system in Python (grpcio), which know the proto files and nothing else of us.
 
+use super::flow::flow;
 use super::harness::{Ground, Program, SECOND, talk_for, wait_for, wait_until};
-use super::peers::{Sipp, event, phone, phone_agent};
+use super::peers::{Sipp, event, phone, phone_agent, try_register};
 use super::server::{DIRECT, Server, TIERLINE, Wishes};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ struct Office<'g> {
     server: Server<'g>,
     grpc: String,
     generated: PathBuf,
+    /// Its roots, where it is reached over TLS.
+    trust: Option<PathBuf>,
 }
 
 impl<'g> Office<'g> {
@@ -31,6 +34,11 @@ impl<'g> Office<'g> {
     }
 
     fn furnished(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes) -> Office<'g> {
+        Office::with(ground, tickets, wishes, "")
+    }
+
+    /// `cti`: further lines of `[server.cti]`.
+    fn with(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes, cti: &str) -> Office<'g> {
         let grpc = ground.address().to_string();
         let generated = ground.file("generated");
         std::fs::create_dir_all(&generated).expect("a folder");
@@ -46,9 +54,9 @@ impl<'g> Office<'g> {
                  retry_most = \"500ms\"\npop_expires = \"3s\"\n"
             )
         });
-        let tables = format!("[server.cti]\nbind = \"{grpc}\"\n{}", tickets.unwrap_or_default());
+        let tables = format!("[server.cti]\nbind = \"{grpc}\"\n{cti}{}", tickets.unwrap_or_default());
         let wishes = Wishes { wrap_up: "5m", sip: tables, ..wishes };
-        Office { ground, server: Server::start(ground, &wishes), grpc, generated }
+        Office { ground, server: Server::start(ground, &wishes), grpc, generated, trust: None }
     }
 
     fn token(&self, user: &str) -> String {
@@ -60,6 +68,7 @@ impl<'g> Office<'g> {
     fn desk(&self, token: &str, what: &str, rest: &str) -> Command {
         let mut command = Command::new(python());
         command.arg(script("desk.py")).arg(&self.generated).args([what, &self.grpc, token, rest]);
+        self.trust.iter().for_each(|trust| _ = command.env("TRUST", trust));
         command
     }
 
@@ -76,6 +85,13 @@ impl<'g> Office<'g> {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         serde_json::from_str(&said).unwrap_or_else(|why| panic!("{command}: {why}: {said}{errors}"))
+    }
+
+    /// What the script prints, as JSON.
+    fn says(&self, user: &str, what: &str, rest: &str) -> Value {
+        let output = self.desk(&self.token(user), what, rest).output().expect("python runs");
+        let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        serde_json::from_str(&said).unwrap_or_else(|why| panic!("{what}: {why}: {said}{errors}"))
     }
 
     /// Asks, and it is done.
@@ -178,6 +194,85 @@ fn a_screeners_notes_reach_the_analyst_and_each_event_is_seen_once_though_both_s
     assert_eq!(attached, 2, "each name once");
     let foreign = office.seen("ben").iter().filter(|item| item["event"].get("data_attached").is_some()).count();
     assert_eq!(foreign, 0, "what happened before it was his call is in the pop, and nowhere else");
+}
+
+/// A desk phone that takes the event `talk` answers when the desktop says so, and not before. SIPp plays the phone.
+#[test]
+fn a_phone_is_answered_from_the_desktop() {
+    let ground = Ground::new("desktop_answer");
+    let office = Office::open(&ground, None);
+    let (at, audio) = (ground.port(), ground.port());
+    assert_eq!(try_register(&ground, &office.server, &["ada"], at, 200), 0);
+    let steps = "it is told to answer\n< INVITE\n> 180\n  Allow-Events: talk,hold,conference\n\
+                 < NOTIFY\n  Event: ^ ?talk$\n  CSeq: ^ ?2 NOTIFY$\n> 200 NOTIFY\n> 200 INVITE\n  sdp\n< ACK\n< BYE\n> 200\n";
+    let scenario = flow(steps).scenario();
+    let (at, audio, text) = (Some(at), Some(audio), Some(scenario.as_str()));
+    let phone = Sipp { name: "phone", text, from: "ada", number: DIRECT, at, audio, ..Sipp::default() };
+    let mut phone = phone.start(&ground, &office.server);
+    let _watch = office.watch("ada", 1);
+    let mut caller =
+        Sipp { seconds: 6.0, from: "guest", number: DIRECT, ..Sipp::default() }.start(&ground, &office.server);
+    office.sees("ada", "delivered", 1);
+    // The 180 may be on its way.
+    let mut tries = 0;
+    wait_until("the phone is told", 10 * SECOND, || {
+        tries += 1;
+        office.asks_key("ada", &format!("answer-{tries}"), json!({ "answer": {} })).get("done").is_some()
+    });
+    office.sees("ada", "established", 1);
+    assert_eq!((caller.wait(40 * SECOND), phone.wait(40 * SECOND)), (0, 0));
+}
+
+/// In the clear and over TLS: health, reflection, a command.
+#[test]
+fn other_clients_of_grpc_find_what_they_look_for() {
+    for tls in [false, true] {
+        let ground = Ground::new(&format!("desktop_looks_{tls}"));
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        std::fs::write(ground.file("own.pem"), made.cert.pem()).expect("a file");
+        std::fs::write(ground.file("own-key.pem"), made.signing_key.serialize_pem()).expect("a file");
+        let lines = if tls { "certificate = \"own.pem\"\nkey = \"own-key.pem\"\n" } else { "" };
+        let mut office = Office::with(&ground, None, Wishes::agents(&["ada"]), lines);
+        office.trust = tls.then(|| ground.file("own.pem"));
+        let services = json!(["tierline.v1.Desk", "grpc.health.v1.Health"]);
+        // SERVING = 1 in field 1.
+        assert_eq!(office.says("ada", "look", "-"), json!({ "health": "0801", "services": services }));
+        office.asks("ada", "in", json!({ "log_in": {} }));
+        let other = office.asks_key("ada", "banner", json!({ "switch_banner": { "banner": "none", "on": true } }));
+        assert_eq!(other["refused"]["why"], "NOT_ALLOWED");
+        let none = office.asks_key("operator", "banner", json!({ "switch_banner": { "banner": "none", "on": true } }));
+        assert_eq!(none["refused"]["why"], "NO_SUCH_BANNER");
+    }
+}
+
+/// Too many streams of one are refused; a reader who sleeps is cut, nobody waits for him, and he misses nothing.
+#[test]
+fn streams_are_limited_and_a_reader_who_sleeps_is_cut() {
+    let ground = Ground::new("desktop_sloth");
+    let office = Office::with(&ground, None, Wishes::agents(&["ada"]), "streams_each = 2\nwaiting = 16\n");
+    assert_eq!(office.says("operator", "crowd", "3"), json!(["OK", "OK", "RESOURCE_EXHAUSTED"]));
+    let _ada = phone_agent(&ground, &office.server, "ada", 1000.0, &["--answer", "0"]);
+    let _watch = office.watch("ada", 1);
+    let caller =
+        Sipp { seconds: 60.0, from: "guest", number: DIRECT, ..Sipp::default() }.start(&ground, &office.server);
+    office.sees("ada", "established", 1);
+    let file = ground.file("operator.jsonl");
+    let path = file.to_string_lossy().into_owned();
+    let sloth = ground.run("sloth", &mut office.desk(&office.token("operator"), "sloth", &path));
+    sloth.says("sleeps", 20 * SECOND);
+    let data: serde_json::Map<String, Value> = (0..64).map(|n| (format!("n{n}"), "x".repeat(1_000).into())).collect();
+    let flood = json!({ "attach": { "data": data } }).to_string();
+    let mut flooding = ground.run("flood", &mut office.desk(&office.token("ada"), "flood", &flood));
+    assert_eq!(flooding.wait(60 * SECOND), 0, "{}", flooding.errors());
+    std::fs::write(format!("{path}.wake"), "").expect("a file");
+    sloth.says("RESOURCE_EXHAUSTED", 20 * SECOND);
+    let attached =
+        |user: &str| office.seen(user).iter().filter(|item| item["event"].get("data_attached").is_some()).count();
+    assert!(attached("operator") < 24 * 64, "he was too slow for all of it");
+    let _again = office.watch("operator", 2);
+    wait_until("he has it all", 30 * SECOND, || attached("operator") == 24 * 64);
+    office.each_once("operator");
+    drop(caller);
 }
 
 #[test]

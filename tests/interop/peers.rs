@@ -202,6 +202,8 @@ pub struct Softphone<'s> {
     pub answers: bool,
     /// Further parameters of its account, each after a semicolon.
     pub more: &'s str,
+    /// The port that it is called at; a fresh one if none.
+    pub listens: Option<u16>,
     /// The network it is in, and its address there.
     pub place: Option<&'s Place>,
     pub ip: Ipv4Addr,
@@ -211,9 +213,9 @@ impl Default for Softphone<'_> {
     fn default() -> Self {
         let at = (Ipv4Addr::LOCALHOST, 5060).into();
         let (over, user, hz, codec, more) = ("", "visitor", 1100.0, Codec::Mu, "");
-        let (place, ip, speech) = (None, Ipv4Addr::LOCALHOST, None);
+        let (place, ip, speech, listens) = (None, Ipv4Addr::LOCALHOST, None, None);
         let (wide, registers, answers) = (false, false, false);
-        Softphone { at, over, user, hz, speech, codec, wide, registers, answers, more, place, ip }
+        Softphone { at, over, user, hz, speech, codec, wide, registers, answers, more, listens, place, ip }
     }
 }
 
@@ -235,7 +237,7 @@ impl Softphone<'_> {
 
     fn launch(&self, ground: &Ground, dir: PathBuf, account: &str) -> Baresip {
         let (name, ip, control) = (self.user, self.ip, ground.address());
-        let (sip, tone) = (ground.port(), dir.join("tone.wav"));
+        let (sip, tone) = (self.listens.unwrap_or_else(|| ground.port()), dir.join("tone.wav"));
         let low = ground.port();
         let high = (0..5).map(|_| ground.port()).last().expect("ports for audio");
         let said = self.speech.map_or(audio::tone(self.hz, 20.0), |speech| audio::repeated(speech, 60.0));

@@ -1,8 +1,9 @@
 //! Starting, draining, crashing, and what the program tells about itself.
 
-use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::peers::{Baresip, Sipp, event, phone, phone_agent};
 use super::server::{DIRECT, Server, TIERLINE, Wishes, serve};
+use super::wire;
 use std::net::UdpSocket;
 use std::process::Command;
 
@@ -31,7 +32,8 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
     assert_eq!(start.wait(15 * SECOND), 2);
     assert!(start.errors().contains("missing.toml"), "{}", start.errors());
 
-    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let grpc = format!("[server.cti]\nbind = \"{}\"\n", ground.address());
+    let server = Server::start(&ground, &Wishes { sip: grpc, ..Wishes::agents(&["ada"]) });
     let mut second = ground.run("second", &mut serve(&server.config, &ground.file("data-2")));
     assert_eq!(second.wait(15 * SECOND), 2);
     let said = second.errors();
@@ -51,8 +53,14 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
     let mut start = ground.run("both", &mut serve(&both, &ground.file("data-4")));
     assert_eq!((start.wait(15 * SECOND), check.status.code()), (2, Some(2)));
     for said in [start.errors(), String::from_utf8_lossy(&check.stderr).into_owned()] {
-        let wanted =
-            ["`calls` is 0", "none: cannot be read", "`bind` is \"x", "cannot listen on udp", "cannot listen on tcp"];
+        let wanted = [
+            "`calls` is 0",
+            "none: cannot be read",
+            "`bind` is \"x",
+            "cannot listen on udp",
+            "cannot listen on tcp",
+            "cannot listen on grpc",
+        ];
         let missing: Vec<_> = wanted.into_iter().filter(|part| !said.contains(part)).collect();
         assert!(missing.is_empty() && !said.contains("listen on http"), "not told: {missing:?}\n{said}");
     }
@@ -67,6 +75,15 @@ fn a_file_or_port_that_cannot_be_had_is_told() {
         check.status.success() && said.contains("ports were not tried") && said.contains("can be served"),
         "{said}"
     );
+    // An address for audio that this machine does not have.
+    let nowhere = ground.file("nowhere.toml");
+    let elsewhere = text.replacen("[server.media]\n", "[server.media]\nbind = \"203.0.113.77\"\n", 1);
+    std::fs::write(&nowhere, elsewhere).expect("a configuration");
+    let mut start = ground.run("nowhere", &mut serve(&nowhere, &ground.file("data-5")));
+    assert_eq!(start.wait(15 * SECOND), 2);
+    let said = start.errors();
+    assert!(said.contains("nowhere.toml:") && said.contains("no call could have audio"), "{said}");
+    assert!(said.contains("cannot open udp 203.0.113.77:"), "{said}");
     // Only the port of HTTP taken.
     let config = ground.file("other-sip.toml");
     std::fs::write(&config, text.replace(&server.sip.to_string(), &ground.address().to_string()))
@@ -140,6 +157,34 @@ fn a_drain_lets_calls_end_and_takes_no_new_ones() {
     server.start_again();
     server.program.signal(libc::SIGINT);
     assert_eq!(server.program.wait(10 * SECOND), 0, "the server did not stop by Ctrl-C");
+}
+
+#[test]
+fn a_bye_that_gets_lost_at_the_stop_is_sent_again() {
+    let ground = Ground::new("last_bye");
+    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let phone = UdpSocket::bind("127.0.0.1:0").expect("a port for a phone");
+    phone.set_read_timeout(Some(GENEROUS)).expect("a time-out");
+    let over_udp = |text: String| text.replace("SIP/2.0/TCP 127.0.0.1:5999;", "SIP/2.0/UDP 127.0.0.1:5999;rport;");
+    let say = |text: String| phone.send_to(over_udp(text).as_bytes(), server.sip).expect("a datagram sent");
+    let next = |what: &str| loop {
+        let mut room = [0; 4096];
+        let length = phone.recv(&mut room).unwrap_or_else(|why| panic!("no {what}: {why}"));
+        let text = String::from_utf8_lossy(&room[..length]).into_owned();
+        if text.starts_with(what) {
+            return text;
+        }
+    };
+    let contact = format!("sip:raw@{}", phone.local_addr().expect("its address"));
+    say(wire::invite(&format!("sip:{DIRECT}@{}", server.sip), &contact, ""));
+    say(wire::ack(&next("SIP/2.0 200")));
+    server.program.signal(libc::SIGTERM);
+    wait_until("it drains", GENEROUS, || server.get("/readyz").0 == 503);
+    server.program.signal(libc::SIGTERM);
+    let first = next("BYE"); // as if it had never come
+    assert_eq!(next("BYE"), first, "not the same once more");
+    say(wire::answer(&first, "200 OK"));
+    assert_eq!(server.program.wait(GENEROUS), 0, "the server did not stop");
 }
 
 #[test]

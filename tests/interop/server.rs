@@ -32,6 +32,8 @@ pub struct Wishes {
     pub sip: String,
     /// Further tables at the end of the configuration.
     pub more: String,
+    /// Further lines of the last agent's table.
+    pub last_agent: String,
     /// Further flows: name and text.
     pub flows: Vec<(&'static str, String)>,
     /// Further lines of `[server.media]`.
@@ -51,6 +53,7 @@ impl Wishes {
             ip: Ipv4Addr::LOCALHOST,
             sip: String::new(),
             more: String::new(),
+            last_agent: String::new(),
             flows: Vec::new(),
             media: String::new(),
         }
@@ -190,6 +193,7 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         writeln!(text, "[agent.{number}]\nuser = \"{user}\"\nqueues = [\"general\", \"technical\"]").expect("text");
         writeln!(passwords, "{user}:{}", password(user)).expect("text");
     }
+    text.push_str(&wishes.last_agent);
     let file = ground.file("passwords");
     std::fs::write(&file, passwords).expect("a file of passwords");
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("a file for its owner only");

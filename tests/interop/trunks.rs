@@ -2,8 +2,8 @@
 
 use super::harness::{Ground, SECOND, wait_until};
 use super::heard::{assert_no_gap, assert_talk, heard_by};
-use super::peers::Sipp;
-use super::server::{Server, Wishes};
+use super::peers::{Baresip, Sipp, Softphone};
+use super::server::{DIRECT, Server, Wishes};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -144,4 +144,98 @@ fn a_carrier_that_is_killed_is_down_and_up_again_when_it_is_back() {
     assert_eq!(call["cause"].as_str(), Some("FlowEnded"), "without a carrier the flow goes on: {call}");
     let _again = Sipp { name: "carrier-again", ..there }.start(&ground, &server);
     wait_until("the carrier is up again", 60 * SECOND, || is("up"));
+}
+
+/// Both sides of the only call, by the order in which they were called, which has ended as the caller wished.
+fn assert_hung_up(server: &Server) {
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!((call["cause"].as_str(), call["phase"].as_str()), (Some("CallerHungUp"), Some("Connected")), "{call}");
+}
+
+#[test]
+fn a_call_that_a_carrier_brings_is_heard_by_an_agent_with_baresip() {
+    let ground = Ground::new("trunks_bring");
+    let port = ground.port();
+    let more = "options = \"0s\"\n".to_owned();
+    let server = Server::start(&ground, &wishes(&ground, &[Carrier { name: "carrier", port, more }]));
+    let capture = ground.capture();
+    let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
+    agent.wait_registered();
+    let caller =
+        Sipp { number: DIRECT, from: "0305551234", at: Some(port), seconds: 6.0, says: 600.0, ..Sipp::default() };
+    let mut caller = caller.start(&ground, &server);
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    assert_hung_up(&server);
+    let metrics = server.metrics();
+    assert_eq!(metrics["tierline_trunk_calls_total{trunk=\"carrier\",direction=\"in\"}"], 1.0);
+    assert_eq!(metrics["tierline_trunk_calls{trunk=\"carrier\",direction=\"in\"}"], 0.0);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (caller, agent) = (&legs[0], &legs[1]);
+    assert_eq!(agent.from, "+49305551234", "the agent sees the number in the form of E.164");
+    assert_talk(&capture, &server, (caller, agent), 1000.0, (agent.talk().0, caller.talk().1));
+    assert_talk(&capture, &server, (agent, caller), 600.0, agent.talk());
+}
+
+#[test]
+fn a_transfer_to_an_outside_party_with_baresip_is_heard_both_ways() {
+    let ground = Ground::new("trunks_baresip");
+    let port = ground.port();
+    let more = "options = \"0s\"\n".to_owned();
+    let server = Server::start(&ground, &wishes(&ground, &[Carrier { name: "carrier", port, more }]));
+    let capture = ground.capture();
+    let party = Softphone { user: VENDOR, hz: 1000.0, answers: true, listens: Some(port), ..Softphone::default() };
+    let _party = party.start(&ground);
+    let mut caller = Sipp { number: LINE, seconds: 6.0, says: 600.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    assert_hung_up(&server);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (caller, party) = (&legs[0], &legs[1]);
+    let talk = (party.talk().0, caller.talk().1);
+    assert!(talk.1 - talk.0 > 3.0, "they talked for {:.1} s only", talk.1 - talk.0);
+    assert_talk(&capture, &server, (caller, party), 1000.0, talk);
+    assert_talk(&capture, &server, (party, caller), 600.0, party.talk());
+}
+
+#[test]
+fn an_agent_on_an_outside_number_takes_the_call_with_a_key_and_is_heard_from_then_on() {
+    let ground = Ground::new("trunks_agent");
+    let port = ground.port();
+    let more = "options = \"0s\"\n".to_owned();
+    let wishes = Wishes {
+        last_agent: format!("number = \"{VENDOR}\"\nconfirm = true\n"),
+        ..wishes(&ground, &[Carrier { name: "carrier", port, more }])
+    };
+    let server = Server::start(&ground, &wishes);
+    let capture = ground.capture();
+    let key = 2.0;
+    let agent = Sipp {
+        name: "agent",
+        scenario: "agent_answers",
+        at: Some(port),
+        says: 700.0,
+        keys: &[(key, 1)],
+        ..Sipp::default()
+    };
+    let _agent = agent.start(&ground, &server);
+    let mut caller = Sipp { number: DIRECT, seconds: 9.0, says: 600.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    assert_hung_up(&server);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (caller, agent) = (&legs[0], &legs[1]);
+    // The key is pressed at a time in what SIPp plays, and has gone half a second later.
+    let pressed = agent.talk().0 + key + 0.5;
+    let talk = (pressed, caller.talk().1);
+    assert!(talk.1 - talk.0 > 2.0, "they talked for {:.1} s only", talk.1 - talk.0);
+    assert_talk(&capture, &server, (caller, agent), 700.0, talk);
+    assert_talk(&capture, &server, (agent, caller), 600.0, talk);
+    // Before the key the caller hears his music, not the agent.
+    let before = heard_by(&capture, caller, &server).samples(agent.talk().0, agent.talk().0 + key - 0.2);
+    let (tone, share) = super::audio::main_tone(&before, &[600.0, 700.0]);
+    assert!(share < 70.0, "{tone} Hz in {share:.1} % before anybody has confirmed");
 }

@@ -61,7 +61,7 @@ fn planes(count: u16, ports: (u16, u16), panics: bool) -> (Planes, Receiver<Noti
         _ = told.send(notice);
     };
     let (terms, tones) = Default::default();
-    let media = MediaSettings { bind: HERE, advertised: HERE, ports, planes: None, terms, tones };
+    let media = MediaSettings { bind: HERE, advertised: HERE, ports, place: (0, 0), planes: None, terms, tones };
     let mut sounds = Sounds::default();
     let samples: Vec<i16> = (0..50).flat_map(|n| [Law::Mu.decode(n); 160]).collect();
     sounds.add_samples("fifty frames", &samples);

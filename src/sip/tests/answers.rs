@@ -117,7 +117,10 @@ fn peers_of_rfc_2543_have_no_branch() {
     let invite = old("INVITE", "");
     assert_eq!(statuses(&raw.send(&invite)), [100]);
     assert_eq!(statuses(&raw.send(&invite)), [100]);
-    assert_eq!(statuses(&raw.send(&old("CANCEL", "CSeq: 1 CANCEL\n"))), [200, 487]);
+    let cancelled = raw.send(&old("CANCEL", "CSeq: 1 CANCEL\n"));
+    assert_eq!(statuses(&cancelled), [200, 487]);
+    let tags: Vec<_> = responses(&cancelled).iter().map(|r| r.headers.to_tag().map(str::to_owned)).collect();
+    assert_eq!(tags[0], tags[1], "RFC 3261 §9.2: the same tag in both");
     let tag = responses(&raw.send(&invite))[0].headers.to_tag().unwrap().to_owned();
     let ack = old("ACK", &format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: 1 ACK\n"));
     assert_eq!(raw.send(&ack), []);
@@ -361,6 +364,73 @@ fn noise_is_counted_and_never_answered_twice() {
     assert_eq!((stats.stray_acks, raw.endpoint.deadline()), (1, None));
 }
 
+/// RFC 7616 §3.7 and RFC 8760 §2.4: of several challenges the first one that we know is answered, wherever it stands.
+#[test]
+fn of_several_challenges_the_first_that_we_know_is_answered() {
+    const UNKNOWN: &str = "Digest realm=\"carrier\", qop=\"auth\", algorithm=SHA-512-256, nonce=\"n0\", userhash=true";
+    let known = |algorithm| digest::Challenge::new("carrier", "n1", algorithm).to_string();
+    let (md5, sha) = (known(digest::Algorithm::Md5), known(digest::Algorithm::Sha256));
+    let auth_int = md5.replace("\"auth\"", "\"auth-int\"");
+    let rows: &[(&[&str], Option<&str>)] = &[
+        (&[&md5], Some("algorithm=MD5")),
+        (&[UNKNOWN, &md5], Some("algorithm=MD5")),
+        (&[UNKNOWN, "Basic realm=\"carrier\"", &sha, &md5], Some("algorithm=SHA-256")),
+        (&[&auth_int, &sha], Some("algorithm=SHA-256")),
+        (&[UNKNOWN], None),
+        (&["Digest nonsense", &auth_int], None),
+    ];
+    for (challenges, expect) in rows {
+        let mut raw = Raw::new(config(HERE));
+        let leg = raw.endpoint.next_leg();
+        let command = Command::Invite {
+            leg,
+            uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
+            flow: None,
+            from: address("<sip:100@10.0.0.1>"),
+            to: address("<sip:bob@10.0.0.2>"),
+            offer: Some(Body::sdp("v=0")),
+            headers: vec![],
+            account: Some(account("100")),
+        };
+        let invite = requests(&raw.input(Input::Command(command))).remove(0);
+        let mut response = Response::to_request(&invite, 401, Some("one"));
+        challenges.iter().for_each(|value| response.headers.push(Name::WwwAuthenticate, *value));
+        let flow = Flow::udp(0, THERE.parse().unwrap());
+        let outputs = raw.input(Input::Received { flow, bytes: response.to_bytes() });
+        let again = requests(&outputs).into_iter().find(is(Method::Invite));
+        let proof = again.as_ref().and_then(|again| again.headers.get(&Name::Authorization));
+        assert_eq!(proof.is_some(), expect.is_some(), "{challenges:?}");
+        assert!(expect.is_none_or(|part| proof.unwrap().contains(part)), "{challenges:?}: {proof:?}");
+        let failed = outputs.iter().any(|o| matches!(o, Output::Event(Event::Failed { status: 401, .. })));
+        assert_eq!(failed, expect.is_none(), "{challenges:?}");
+    }
+}
+
+/// A phone that answers with an algorithm that we did not offer is asked again, not told that it is broken.
+#[test]
+fn credentials_of_another_kind_are_asked_for_again() {
+    let mut raw = Raw::new(Config { users: ["1001".to_owned()].into(), ..config(HERE) });
+    for (branch, credentials, expect) in [
+        (
+            "a",
+            "Digest username=\"x\", realm=\"test\", uri=\"sip:a\", algorithm=SHA-512-256, nonce=\"n\", response=\"0\", userhash=true",
+            401,
+        ),
+        (
+            "b",
+            "Digest username=\"x\", realm=\"test\", uri=\"sip:a\", nonce=\"n\", qop=auth-int, nc=00000001, cnonce=\"c\", response=\"0\"",
+            401,
+        ),
+        ("c", "Digest username=\"x\"", 400),
+    ] {
+        let fields = format!("To: <sip:1001@10.0.0.1>\nCall-ID: {branch}\nAuthorization: {credentials}\n");
+        let text = ask("REGISTER", branch, &fields, "").replace("Call-ID: c1\n", "");
+        assert_eq!(statuses(&raw.send(&text)), [expect], "{credentials}");
+    }
+    assert_eq!(raw.endpoint.stats().bans, [Bans::default(); 2]);
+    assert_eq!(raw.endpoint.stats().auth_failures.get("wrong"), None);
+}
+
 #[test]
 fn a_carrier_may_ask_for_proof_within_the_call() {
     let mut raw = Raw::new(config(HERE));
@@ -402,4 +472,107 @@ fn a_carrier_may_ask_for_proof_within_the_call() {
     assert_eq!((bye.method.clone(), bye.headers.cseq().unwrap().number), (Method::Bye, 5));
     let outputs = ask(&mut raw, &bye, 401, false);
     assert!(requests(&outputs)[0].headers.has(&Name::Authorization), "the BYE is proven as well");
+}
+
+fn call_bob(raw: &mut Raw) -> Request {
+    let leg = raw.endpoint.next_leg();
+    let command = Command::Invite {
+        leg,
+        uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
+        flow: None,
+        from: address("<sip:100@10.0.0.1>"),
+        to: address("<sip:bob@10.0.0.2>"),
+        offer: Some(Body::sdp("v=0")),
+        headers: vec![],
+        account: Some(account("100")),
+    };
+    requests(&raw.input(Input::Command(command))).remove(0)
+}
+
+/// RFC 3261 §17.1.3: the method in CSeq must be the request's; the branch alone is not enough.
+#[test]
+fn a_response_of_another_method_is_nobody_s() {
+    let mut raw = Raw::new(config(HERE));
+    let invite = call_bob(&mut raw);
+    let mut response = Response::to_request(&invite, 200, Some("x"));
+    response.headers.set(Name::CSeq, "1 OPTIONS");
+    let flow = Flow::udp(0, THERE.parse().unwrap());
+    assert_eq!(raw.input(Input::Received { flow, bytes: response.to_bytes() }), []);
+    assert_eq!(raw.endpoint.stats().stray_responses, 1);
+}
+
+/// RFC 3261 §22.1: the ACK of a 2xx carries the credentials of its INVITE.
+#[test]
+fn an_ack_carries_the_credentials_of_its_invite() {
+    for (status, asks, answers) in
+        [(401, Name::WwwAuthenticate, Name::Authorization), (407, Name::ProxyAuthenticate, Name::ProxyAuthorization)]
+    {
+        let mut raw = Raw::new(config(HERE));
+        let invite = call_bob(&mut raw);
+        let mut refusal = Response::to_request(&invite, status, Some("x"));
+        refusal.headers.push(asks, digest::Challenge::new("carrier", "n", digest::Algorithm::Md5).to_string());
+        let flow = Flow::udp(0, THERE.parse().unwrap());
+        let outputs = raw.input(Input::Received { flow, bytes: refusal.to_bytes() });
+        let second = requests(&outputs).into_iter().find(is(Method::Invite)).expect("a second try");
+        let acks = requests(&reply(&mut raw, &second, 200, "one"));
+        let ack = acks.into_iter().find(is(Method::Ack)).expect("an ACK");
+        assert_eq!(ack.headers.get(&answers), second.headers.get(&answers));
+        assert!(ack.headers.has(&answers));
+    }
+}
+
+/// RFC 3261 §12.1.1: the 2xx repeats the Record-Route fields as they came.
+#[test]
+fn the_2xx_repeats_the_route_that_was_recorded() {
+    let mut raw = Raw::new(config(HERE));
+    let routes = ["<sip:p2@10.0.0.9;lr>", "<sip:p1@10.0.0.8;lr>"];
+    let fields = format!("Record-Route: {}\nRecord-Route: {}\n{SDP}", routes[0], routes[1]);
+    let outputs = raw.send(&ask("INVITE", "rr", &fields, "offer"));
+    let leg = outputs.iter().find_map(|output| match output {
+        Output::Event(Event::Invited { leg, .. }) => Some(*leg),
+        _ => None,
+    });
+    let leg = leg.expect("a call");
+    let answer = Command::Answer { leg, body: Body::sdp("answer") };
+    let response = responses(&raw.input(Input::Command(answer))).pop().expect("a 200");
+    assert_eq!(response.headers.all(&Name::RecordRoute).collect::<Vec<_>>(), routes);
+}
+
+/// RFC 3891 §3: a peer without a tag is named by `0`; and whoever is being hung up on is replaced no more.
+#[test]
+fn replaces_of_a_peer_without_tag_and_of_a_call_that_is_ending() {
+    for (has_tag, from_tag, leaves, expect) in [
+        (true, "b1", false, None),
+        (false, "0", false, None),
+        (true, "0", false, Some(481)),
+        (true, "b1", true, Some(603)),
+    ] {
+        let mut raw = Raw::new(config(HERE));
+        let first = ask("INVITE", "one", SDP, "offer");
+        let outputs = raw.send(&if has_tag { first } else { first.replace(";tag=b1", "") });
+        let leg = outputs.iter().find_map(|output| match output {
+            Output::Event(Event::Invited { leg, .. }) => Some(*leg),
+            _ => None,
+        });
+        let leg = leg.expect("a call");
+        let answer = Command::Answer { leg, body: Body::sdp("answer") };
+        let response = responses(&raw.input(Input::Command(answer))).pop().expect("a 200");
+        let tag = response.headers.to_tag().expect("our tag").to_owned();
+        if leaves {
+            raw.input(Input::Command(Command::HangUp { leg, reason: None }));
+        }
+        let fields = format!("Replaces: c1;to-tag={tag};from-tag={from_tag}\nRequire: replaces\n{SDP}");
+        let second = ask("INVITE", "two", &fields, "offer").replace("Call-ID: c1", "Call-ID: c2");
+        let outputs = raw.send(&second);
+        let replaced = outputs.iter().find_map(|output| match output {
+            Output::Event(Event::Invited { replaces, .. }) => *replaces,
+            _ => None,
+        });
+        assert_eq!(replaced, Some(leg).filter(|_| expect.is_none()), "{has_tag} {from_tag} {leaves}");
+        assert_eq!(
+            statuses(&outputs).into_iter().find(|status| *status >= 300),
+            expect,
+            "{has_tag} {from_tag} {leaves}"
+        );
+    }
 }

@@ -516,6 +516,60 @@ fn a_restored_binding_lives_on() {
     pair.tell(0, Command::Unregister { name: String::new() });
 }
 
+/// RFC 3261 §19.1.1, RFC 3263 §4.1: the Contact says how a phone is called, unless its flow is to be reused.
+#[test]
+fn a_phone_is_called_over_the_transport_that_its_contact_names() {
+    let (all, udp) = (&[Transport::Udp, Transport::Tcp, Transport::Tls][..], &[Transport::Udp][..]);
+    let outbound = ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";reg-id=1";
+    const PATH: &str = "Supported: path\nPath: <sip:10.0.0.2:5062;lr>\n";
+    // Listeners, the Contact's URI and parameters, further fields; the ways in which it is tried.
+    type Row<'t> = (&'t [Transport], &'t str, &'t str, &'t str, &'t [&'t str]);
+    let rows: &[Row<'_>] = &[
+        (all, "sip:1001@10.0.0.2:5062", "", "", &["UDP 10.0.0.2:5062"]),
+        (all, "sip:1001@10.0.0.2:5062;transport=udp", "", "", &["UDP 10.0.0.2:5062"]),
+        (all, "sip:1001@10.0.0.2:5070;transport=tcp", "", "", &["TCP 10.0.0.2:5070", "UDP 10.0.0.2:5062"]),
+        (all, "sip:1001@10.0.0.2;transport=TLS", "", "", &["TLS 10.0.0.2:5061", "UDP 10.0.0.2:5062"]),
+        (all, "sips:1001@10.0.0.2", "", "", &["TLS 10.0.0.2:5061", "UDP 10.0.0.2:5062"]),
+        // We speak no TCP; it sits behind a NAT; it wants its flow; a proxy leads to it.
+        (udp, "sip:1001@10.0.0.2:5070;transport=tcp", "", "", &["UDP 10.0.0.2:5062"]),
+        (all, "sip:1001@192.168.1.9;transport=tcp", "", "", &["UDP 10.0.0.2:5062"]),
+        (all, "sip:1001@10.0.0.2:5070;transport=tcp", outbound, "Supported: outbound, path\n", &["UDP 10.0.0.2:5062"]),
+        (all, "sip:1001@10.0.0.2:5070;transport=tcp", "", PATH, &["UDP 10.0.0.2:5062"]),
+    ];
+    for (transports, contact, params, fields, expect) in rows {
+        let mut phone = Phone::new();
+        let listener = |transport: &Transport| Listener {
+            transport: *transport,
+            ..Listener::udp(format!("10.0.0.1:{}", transport.default_port()).parse().unwrap())
+        };
+        phone.raw.endpoint.config.listeners = transports.iter().map(listener).collect();
+        let fields = format!("Contact: <{contact}>{params}\n{fields}");
+        assert_eq!(statuses(&phone.proven("REGISTER", "1001", &fields, 1)), [200], "{contact} {fields}");
+        let binding = phone.raw.endpoint.bindings("1001").next().unwrap().clone();
+        let command = Command::Invite {
+            leg: LegId(7),
+            uri: binding.contact.uri.clone(),
+            flow: Some(binding.flow),
+            from: address("<sip:0@10.0.0.1>"),
+            to: address("<sip:1001@10.0.0.1>"),
+            offer: Some(Body::sdp("offer")),
+            headers: vec![],
+            account: None,
+        };
+        let mut outputs = phone.raw.input(Input::Command(command));
+        let mut ways = Vec::new();
+        while let Some(flow) = outputs.iter().find_map(|output| match output {
+            Output::Send { flow, bytes } if bytes.starts_with(b"INVITE") => Some(*flow),
+            _ => None,
+        }) {
+            ways.push(format!("{} {}", flow.transport.as_str(), flow.remote));
+            // Whatever is tried breaks.
+            outputs = phone.raw.input(Input::TransportFailed { flow });
+        }
+        assert_eq!(ways, *expect, "{contact} {fields}");
+    }
+}
+
 #[test]
 fn a_bound_phone_is_called_over_its_flow_and_may_ask_for_proof() {
     let mut first = config(HERE);

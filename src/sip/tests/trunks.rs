@@ -139,6 +139,44 @@ fn a_leg_that_hung_up_and_calls_anew_takes_no_answer_meant_for_the_first_call() 
     assert_eq!(body, Some(Body::sdp("answer")));
 }
 
+/// A carrier may challenge the BYE by which a restart ends a call that an earlier start left open: what answers
+/// challenges is written down with the dialog, and where it is a password, only whose.
+#[test]
+fn a_bye_that_is_challenged_after_a_restart_is_answered() {
+    let dialog = |account: Account| {
+        let mut pair = Pair::with(config(HERE), config(THERE));
+        let Command::Invite { leg, uri, flow, from, to, offer, headers, .. } = invite("<sip:a@b>") else { panic!() };
+        let account = Some(account);
+        pair.tell(0, Command::Invite { leg, uri, flow, from, to, offer, headers, account });
+        let called = pair.invited();
+        pair.tell(1, Command::Answer { leg: called, body: Body::sdp("answer") });
+        pair.run(100);
+        match pair.take_events(0).pop() {
+            Some(Event::Established { dialog, .. }) => serde_json::to_string(&dialog).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!dialog(account("pbx")).contains("secret of pbx"), "a password is not written down");
+    let held = Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()) };
+    let written = serde_json::from_str(&dialog(held)).unwrap();
+
+    let mut raw = Raw::new(config(HERE));
+    raw.input(Input::Command(Command::Restore { leg: LegId(9), dialog: written }));
+    let bye = requests(&raw.input(Input::Command(Command::HangUp { leg: LegId(9), reason: None }))).remove(0);
+    let mut refusal = Response::to_request(&bye, 401, None);
+    let challenge = digest::Challenge::new("carrier", "n", digest::Algorithm::Md5);
+    refusal.headers.push(header::Name::WwwAuthenticate, challenge.to_string());
+    let outputs = raw.send(&String::from_utf8(refusal.to_bytes()).unwrap());
+    let Some(Output::Prove { query, held, user, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    assert_eq!((held.as_str(), user.as_str()), ("carrier", "pbx"));
+    let login = digest::Login { user, password: "p" };
+    let proof = challenge.answer(login, &Method::Bye, "sip:100@x", 1, "c");
+    let again = requests(&raw.input(Input::Proven { query: *query, credentials: Some(proof) })).remove(0);
+    assert_eq!(again.method, Method::Bye);
+    assert!(again.headers.has(&header::Name::Authorization));
+    assert!(again.headers.cseq().unwrap().number > bye.headers.cseq().unwrap().number);
+}
+
 /// What the shell says about an attempt that was given up does not touch the next one of the same leg.
 #[test]
 fn late_answers_of_the_shell_do_not_touch_the_next_attempt() {

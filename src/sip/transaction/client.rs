@@ -117,9 +117,10 @@ impl Transactions {
         }
         let request = client.request.as_deref().expect("a proceeding client transaction has its request");
         let mut cancel = within(request, Method::Cancel);
-        if let Some(reason) = reason {
-            cancel.headers.push(Name::Reason, reason);
+        if let Some(reason) = &reason {
+            cancel.headers.push(Name::Reason, reason.as_str());
         }
+        client.errand.reason = reason;
         let (flow, branch) = (client.flow, client.branch.clone());
         self.timers.set(Deadline::ClientEnd(key), now + patience);
         let errand = Errand::new(super::Purpose::Cancel);

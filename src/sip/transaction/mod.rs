@@ -47,6 +47,8 @@ pub(super) enum Purpose {
     Refresh(LegId),
     /// What became of the peer's REFER.
     Notify(LegId),
+    /// What tells the phone that rings for this leg to answer.
+    Talk(LegId),
     /// The PRACK of a provisional response to the INVITE of this leg.
     Prack(LegId),
     Bye,
@@ -71,11 +73,14 @@ pub(super) struct Errand {
     pub pinned: bool,
     /// What challenges are answered with.
     pub account: Option<Box<Account>>,
+    /// Why the request was cancelled: the same for the BYE, should it have been accepted meanwhile.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 impl Errand {
     pub fn new(purpose: Purpose) -> Errand {
-        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None }
+        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None, reason: None }
     }
 }
 

@@ -149,6 +149,18 @@ fn the_operators_guide_can_be_followed() {
 }
 
 #[test]
+fn the_reference_of_the_settings_is_made_from_the_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = tierline::config::reference();
+    if std::env::var("SETTINGS").is_ok_and(|value| value == "rewrite") {
+        std::fs::write(&file, &page).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = page.lines().zip(written.lines()).find(|(made, written)| made != written);
+    assert!(page == written, "docs/configuration.md is old (SETTINGS=rewrite writes it anew), first at {differs:?}");
+}
+
+#[test]
 fn the_reference_of_the_numbers_is_made_from_the_code() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let page = tierline::stats::reference();

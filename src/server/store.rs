@@ -21,7 +21,7 @@
 //! of a number or a key that is a few empty bytes. Its copy in the write-ahead log is gone after the next hourly
 //! truncation, start or orderly stop; one that a reader holds up is made up for by the next.
 //!
-//! Left out: retention of the events themselves (they hold no person), and recordings.
+//! Left out: retention of the events themselves, which is in `keeping`, and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 mod examine;

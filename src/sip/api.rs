@@ -251,6 +251,9 @@ pub enum Command {
     Challenge { leg: LegId },
     /// Ends the leg in whatever state: 480, CANCEL or BYE (which waits for the ACK, RFC 3261 §15).
     HangUp { leg: LegId, reason: Option<Reason> },
+    /// Tries the next way to a party that has not reacted, if there is one ([`super::Endpoint::has_another_way`]):
+    /// RFC 3263 §4.3 leaves that to timer B, and a caller waits for it.
+    GoOn { leg: LegId },
     /// Tells the phone that rings to answer, if it takes that ([`super::Endpoint::takes_talk`]).
     Talk { leg: LegId },
     /// re-INVITE with an offer; before the 2xx an UPDATE (RFC 3311), refused with 491 unless the peer takes that and

@@ -341,6 +341,7 @@ impl Endpoint {
             Command::Refuse { leg, status, headers } => self.turn_away(now, leg, status, headers),
             Command::Challenge { leg } => self.demand_proof(now, leg),
             Command::HangUp { leg, reason } => self.hang_up(now, leg, reason),
+            Command::GoOn { leg } => self.go_on(leg),
             Command::Talk { leg } => self.talk(now, leg),
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),

@@ -309,7 +309,9 @@ impl Registrar {
 
     /// Whether a phone of this user is registered over this very flow.
     pub fn is_behind(&self, flow: Flow, user: &str) -> bool {
-        self.behind(flow).any(|number| self.bindings[&number].user == user)
+        // Over a proxy's flow others come too, and may guess.
+        let own = |binding: &Binding| binding.user == user && binding.path.is_empty();
+        self.behind(flow).any(|number| own(&self.bindings[&number]))
     }
 
     fn behind(&self, flow: Flow) -> impl Iterator<Item = u64> {

@@ -94,6 +94,24 @@ impl Endpoint {
         }
     }
 
+    /// Whether the leg's INVITE can go elsewhere, should it stay unheard where it is.
+    pub fn has_another_way(&self, leg: LegId) -> bool {
+        self.unheard(leg).is_some()
+    }
+
+    /// The leg's INVITE, if nobody has reacted to it and there is another way.
+    fn unheard(&self, leg: LegId) -> Option<ClientKey> {
+        let Some(Leg::Calling(calling)) = self.legs.get(&leg) else { return None };
+        let key = calling.client.filter(|key| !self.transactions.is_answered(*key))?;
+        self.transactions.errand(key).filter(|(_, errand)| !errand.spare.is_empty()).map(|_| key)
+    }
+
+    pub(super) fn go_on(&mut self, leg: LegId) {
+        if let Some(key) = self.unheard(leg) {
+            self.transactions.give_up(key);
+        }
+    }
+
     pub(super) fn provisional(&mut self, now: Instant, key: ClientKey, purpose: Purpose, response: Response) {
         if let Some(reason) = self.cancelling.remove(&key) {
             self.transactions.cancel(now, key, reason); // §9.1: now there is something to cancel.

@@ -22,14 +22,16 @@ fn strangers_reach_lines_only() {
     let ground = Ground::new("strangers");
     let server = Server::start(&ground, &Wishes::agents(&["ada"]));
     let _agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
-    // Neither an agent by number or name, nor a code, nor a number outside.
-    for (name, number) in [("by-number", "1001"), ("by-name", "ada"), ("code", "*0"), ("outside", "+4930123456")] {
-        let caller = Sipp { name, number, scenario: "caller_refused", status: 404, ..Sipp::default() };
+    // Neither an agent by number or name, nor a number outside; and a code is for those who prove who they are.
+    let refused =
+        [("by-number", "1001", 404), ("by-name", "ada", 404), ("outside", "+4930123456", 404), ("code", "*0", 401)];
+    for (name, number, status) in refused {
+        let caller = Sipp { name, number, scenario: "caller_refused", status, ..Sipp::default() };
         assert_eq!(caller.start(&ground, &server).wait(20 * SECOND), 0, "a stranger was not refused {number}");
     }
     let calls = server.calls();
     assert!(calls.is_empty(), "refused calls are in the log: {calls:?}");
-    // Who says he is an agent is asked to prove it.
+    // An agent's name proves nothing.
     let caller =
         Sipp { name: "liar", number: "*0", from: "ada", scenario: "caller_refused", status: 401, ..Sipp::default() };
     assert_eq!(caller.start(&ground, &server).wait(20 * SECOND), 0, "an agent's name was enough");

@@ -246,6 +246,11 @@ impl Transactions {
         self.timers.set(Deadline::ClientAgain(key), now + client.interval);
     }
 
+    /// Nothing is waited for any more, as if timer B or F had come.
+    pub fn give_up(&mut self, key: ClientKey) {
+        self.client_end(key);
+    }
+
     pub(super) fn client_end(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         match client.state {

@@ -11,7 +11,7 @@
 //! leaves the house as a promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log,
 //! so it waits for it by construction.
 
-use crate::event::{Event, What};
+use crate::event::{AgentMode, Event, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -87,6 +87,8 @@ pub enum OpenKey {
     Banner(String),
     /// An agent's desktop.
     Desk(AgentId),
+    /// An agent's talk, or his notes after it.
+    Service(AgentId),
 }
 
 impl fmt::Display for OpenKey {
@@ -99,6 +101,7 @@ impl fmt::Display for OpenKey {
             OpenKey::Break(id) => write!(f, "break {id}"),
             OpenKey::Banner(name) => write!(f, "banner {name}"),
             OpenKey::Desk(id) => write!(f, "desktop {id}"),
+            OpenKey::Service(id) => write!(f, "service {id}"),
         }
     }
 }
@@ -129,8 +132,17 @@ pub fn open_change(event: &Event) -> Option<OpenChange> {
         What::BannerSwitched { banner, .. } => Open(OpenKey::Banner(banner.clone())),
         What::DeskEntered { agent } => Open(OpenKey::Desk(*agent)),
         What::DeskLeft { agent } => Close(OpenKey::Desk(*agent)),
+        What::Established { agent, .. } => Open(OpenKey::Service(*agent)),
+        What::AgentStateChanged { agent, from, to, .. } if serves(*from) && !serves(*to) => {
+            Close(OpenKey::Service(*agent))
+        }
         _ => return None,
     })
+}
+
+/// Whether an agent in this state has a caller, or notes to write about him.
+fn serves(mode: AgentMode) -> bool {
+    matches!(mode, AgentMode::Busy | AgentMode::WrapUp)
 }
 
 #[cfg(test)]

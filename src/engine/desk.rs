@@ -81,6 +81,11 @@ impl Engine {
     /// The agent talks in this call from now on.
     pub(super) fn talks_in(&mut self, agent: AgentId, id: CallId) {
         self.talking.insert(agent, id);
+        self.served(agent, id);
+    }
+
+    /// It is the agent's last call, of which he may note something.
+    pub(super) fn served(&mut self, agent: AgentId, id: CallId) {
         self.noted.entry(id).or_default().agents += 1;
         if let Some(before) = self.last_calls.insert(agent, id) {
             self.noted.entry(before).and_modify(|noted| noted.agents -= 1);

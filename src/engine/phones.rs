@@ -3,7 +3,7 @@
 use super::{Engine, LegState};
 use crate::acd::{self, AgentChange, Refusal};
 use crate::event::{Cause, Event, OfferOutcome, Party, PersonalKind, Phase, What};
-use crate::ids::{AgentId, CallId, LegId};
+use crate::ids::{AgentId, CallId, LegId, QueueId};
 use crate::sip::{self, Binding, DialogRecord};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,7 @@ impl Engine {
         let confirmed: BTreeSet<LegId> = open.iter().filter_map(|(event, _)| confirmed_leg(event)).collect();
         let (calls, mut others): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(event, _)| matches!(event.what, What::CallArrived { .. }));
+        let served: Vec<_> = others.iter().filter_map(|(event, _)| serving(event)).collect();
         // Breaks before phones: nobody is ready for a moment who is not.
         others.sort_by_key(|(event, _)| !matches!(event.what, What::BreakBegan { .. }));
         for (event, text) in others {
@@ -137,6 +138,17 @@ impl Engine {
             }
             let phase = call.and_then(|call| phases.get(&call).copied()).unwrap_or(Phase::Arriving);
             self.emit(call, What::CallEnded { cause: Cause::Restart, phase });
+        }
+        served.into_iter().for_each(|(agent, queue, call)| self.after_service(agent, queue, call));
+    }
+
+    /// Whom the end of the earlier start met in a talk, or in the notes after it, has time for notes now, and may code the
+    /// call.
+    fn after_service(&mut self, agent: AgentId, queue: QueueId, call: CallId) {
+        self.served(agent, call);
+        if self.router.agent(agent).is_some_and(|agent| *agent.state() != acd::AgentState::LoggedOut) {
+            self.router_do(acd::Input::Resume { agent });
+            self.router_do(acd::Input::Finish { agent, queue });
         }
     }
 
@@ -182,4 +194,10 @@ fn confirmed_leg(event: &Event) -> Option<LegId> {
         What::LegConfirmed { leg, .. } => Some(leg),
         _ => None,
     }
+}
+
+/// Who served whom, from which queue.
+fn serving(event: &Event) -> Option<(AgentId, QueueId, CallId)> {
+    let What::Established { agent, queue, .. } = &event.what else { return None };
+    Some((*agent, queue.clone(), event.call?))
 }

@@ -303,6 +303,27 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Each of them.
+    pub const ALL: [Cause; 17] = [
+        Cause::CallerHungUp,
+        Cause::AgentHungUp,
+        Cause::OutsideHungUp,
+        Cause::FlowEnded,
+        Cause::Commanded,
+        Cause::Transferred,
+        Cause::Declined,
+        Cause::NoAnswer,
+        Cause::Unreachable,
+        Cause::Withdrawn,
+        Cause::Silent,
+        Cause::NoMedia,
+        Cause::Exhausted,
+        Cause::Protocol,
+        Cause::Stopped,
+        Cause::Restart,
+        Cause::Defect,
+    ];
+
     /// The Q.850 cause number.
     pub fn q850(self) -> u16 {
         match self {

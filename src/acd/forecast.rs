@@ -49,15 +49,6 @@ pub enum Method {
     Formula,
 }
 
-/// What a caller may be told. It never gets worse while he waits in one queue: the least so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    /// From 1.
-    pub position: Option<u32>,
-    /// None while nobody is at work, or nothing is known about how long calls take.
-    pub wait: Option<Duration>,
-}
-
 impl Router {
     /// How long `work` will go on waiting; `None` if it does not wait, nobody is at work in its queue, or nothing is
     /// known yet about how long calls take there.
@@ -73,17 +64,6 @@ impl Router {
     pub fn forecast_for(&self, now: Instant, place: &Place) -> Option<Forecast> {
         let queue = self.queues.get(&place.queue)?;
         self.forecast_at(now, place, queue.rank(&Work::new(place.clone(), queue, now)))
-    }
-
-    /// What the caller is told about his place and his wait: both at most what he was told before.
-    pub fn announce(&mut self, now: Instant, work: WorkId) -> Option<Told> {
-        let position = self.position(work)?;
-        let wait = self.forecast(now, work).map(|forecast| forecast.p50);
-        let told = &mut self.works.get_mut(&work)?.told;
-        let least = |before: Option<Duration>, now: Option<Duration>| before.into_iter().chain(now).min();
-        told.position = told.position.into_iter().chain([position]).min();
-        told.wait = least(told.wait, wait);
-        Some(*told)
     }
 
     fn forecast_at(&self, now: Instant, place: &Place, rank: Rank) -> Option<Forecast> {

@@ -25,7 +25,7 @@
 //! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` is linear in the place, a
 //! step of relaxation that might be skipped in the agents at work in the queue.
 //!
-//! Left out so far: announced waits are not compared with what became of them.
+//! Left out: comparing what was announced with what became of it, which the numbers do ([`crate::stats`]).
 
 mod agent;
 mod check;
@@ -43,7 +43,7 @@ mod waiting;
 pub use agent::{
     Agent, AgentChange, AgentState, MAX_WRAP_UP, PENALTY, Penalty, REFUSALS_IN_A_ROW, SIGN_OUT_FORGIVEN, StateReason,
 };
-pub use forecast::{Forecast, HORIZON, Method, Told};
+pub use forecast::{Forecast, HORIZON, Method};
 pub use matching::{Candidate, ChosenBy, Explanation, PassedOver, WhyNot};
 use merit::Merit;
 pub use output::{Output, QueueView, Rejection, Stats, Withdrawal};
@@ -210,7 +210,7 @@ impl Router {
     }
 
     /// The 1-based place of a work that waits in its queue; `None` once it is accepted or gone. It may grow when
-    /// work of more points arrives: who announces it keeps the least so far. Linear in the place.
+    /// work of more points arrives: who tells it keeps the least so far (`ivr` does). Linear in the place.
     pub fn position(&self, work: WorkId) -> Option<u32> {
         let work = self.works.get(&work)?;
         Some(self.queues[&work.place.queue].line.range(..=work.rank).count() as u32)

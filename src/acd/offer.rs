@@ -351,9 +351,8 @@ impl Router {
             let work = self.works.get_mut(&id).expect("the id is from the table");
             let queue = &self.queues[&work.place.queue];
             let renewed = Work::new(work.place.clone(), queue, now);
-            let (until, offers, overdue, told) =
-                (work.until, std::mem::take(&mut work.offers), work.overdue, work.told);
-            *work = Work { until, offers, overdue, told, ..renewed };
+            let (until, offers, overdue) = (work.until, std::mem::take(&mut work.offers), work.overdue);
+            *work = Work { until, offers, overdue, ..renewed };
             work.rank = queue.rank(work);
             self.put(id);
         }

@@ -10,7 +10,7 @@
 //! [`KEPT_CLASSES`]: finding its agents anew costs a pass over the queue's ready agents.
 
 use super::agent::Agent;
-use super::{Merit, Place, QueueView, Skills, Told};
+use super::{Merit, Place, QueueView, Skills};
 use crate::center::{self, Relaxation, RingPlan};
 use crate::ids::{AgentId, ReservationId, SkillId, WorkId};
 use crate::time::Instant;
@@ -100,7 +100,6 @@ pub(super) struct Work {
     pub(super) offers: BTreeSet<ReservationId>,
     /// The queue's `max_wait` is over; the work ends when its offers do, unless one is accepted.
     pub(super) overdue: bool,
-    pub(super) told: Told,
 }
 
 impl Work {
@@ -121,7 +120,6 @@ impl Work {
             more_at: None,
             offers: BTreeSet::new(),
             overdue: false,
-            told: Told::default(),
             place,
         }
     }

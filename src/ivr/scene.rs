@@ -157,3 +157,24 @@ impl Run {
         (whom.lines.is_empty() || line) && (whom.callers.is_empty() || caller)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trap 4: what a caller is told never gets worse.
+    #[test]
+    fn trap_04_what_is_told_grows() {
+        let mut told = Told::default();
+        // Place and expected seconds as they are, then what is told: place and minutes.
+        for (position, seconds, expect) in [
+            (2, Some(240), (Some(2), Some(4))),
+            (4, Some(600), (Some(2), Some(4))),
+            (4, None, (Some(2), Some(4))),
+            (1, Some(120), (Some(1), Some(2))),
+        ] {
+            told.improve(Wait { position, expected: seconds.map(Duration::from_secs), waited: Duration::ZERO });
+            assert_eq!((told.position, told.minutes), expect);
+        }
+    }
+}

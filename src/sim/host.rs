@@ -157,9 +157,9 @@ impl World {
     fn planes_get(&mut self, command: crate::media::Command) {
         use crate::media::{Command, Source};
         let play = match &command {
-            Command::Play { port, source: Source::Once(sounds), .. } => Some((*port, sounds.first().copied())),
-            Command::Play { port, source: Source::Loop(sound), .. } => Some((*port, Some(*sound))),
-            _ => None,
+            Command::Play { source: Source::Once(sounds), .. } => sounds.clone(),
+            Command::Play { source: Source::Loop(sound), .. } => vec![*sound],
+            _ => Vec::new(),
         };
         if let Command::Close { port } = &command
             && let Some((Owner::Phone(phone), port)) = self.planes.far((Owner::Engine, *port))
@@ -169,8 +169,9 @@ impl World {
         }
         self.see(|now, engine, ledger| ledger.hear(now, engine, &command));
         self.planes.handle(self.now, Owner::Engine, ENGINE.ip(), command);
-        if let Some((_, Some(sound))) = play {
-            self.note(ladder::US, || format!("plays {}", place::sound_name(sound)));
+        if !play.is_empty() {
+            let names = || play.iter().map(|sound| place::sound_name(*sound)).collect::<Vec<_>>().join(" ");
+            self.note(ladder::US, || format!("plays {}", names()));
         }
     }
 

@@ -10,27 +10,6 @@ use std::time::Duration;
 
 const PHASES: [Phase; 5] = [Phase::Arriving, Phase::InFlow, Phase::Queued, Phase::Alerting, Phase::Connected];
 
-/// Why calls end.
-const CAUSES: [Cause; 17] = [
-    Cause::CallerHungUp,
-    Cause::AgentHungUp,
-    Cause::OutsideHungUp,
-    Cause::FlowEnded,
-    Cause::Commanded,
-    Cause::Transferred,
-    Cause::Declined,
-    Cause::NoAnswer,
-    Cause::Unreachable,
-    Cause::Withdrawn,
-    Cause::Silent,
-    Cause::NoMedia,
-    Cause::Exhausted,
-    Cause::Protocol,
-    Cause::Stopped,
-    Cause::Restart,
-    Cause::Defect,
-];
-
 const OUTCOMES: [OfferOutcome; 7] = [
     OfferOutcome::Accepted,
     OfferOutcome::Declined,
@@ -75,7 +54,7 @@ impl Stats {
             out.push(f::CALLS_ARRIVED.count([&line], *count));
         }
         // All of them from the start: what appears with its first call has no growth to be seen.
-        for (phase, cause) in PHASES.into_iter().flat_map(|phase| CAUSES.map(|cause| (phase, cause))) {
+        for (phase, cause) in PHASES.into_iter().flat_map(|phase| Cause::ALL.map(|cause| (phase, cause))) {
             let count = self.ended.get(&(phase, cause)).copied().unwrap_or(0);
             out.push(f::CALLS_ENDED.count([&snake(&phase), &snake(&cause)], count));
         }

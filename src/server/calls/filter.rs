@@ -40,30 +40,9 @@ pub struct Filter {
 pub fn cause(text: &str) -> Result<Cause, String> {
     let word = |of: &str| of.to_ascii_lowercase().replace([' ', '-', '_'], "");
     let found =
-        CAUSES.into_iter().find(|cause| [word(&format!("{cause:?}")), word(cause.text())].contains(&word(text)));
-    found.ok_or_else(|| format!("allowed: {}", CAUSES.map(|cause| format!("{cause:?}")).join(", ")))
+        Cause::ALL.into_iter().find(|cause| [word(&format!("{cause:?}")), word(cause.text())].contains(&word(text)));
+    found.ok_or_else(|| format!("allowed: {}", Cause::ALL.map(|cause| format!("{cause:?}")).join(", ")))
 }
-
-/// Causes with which a call can end.
-const CAUSES: [Cause; 17] = [
-    Cause::CallerHungUp,
-    Cause::AgentHungUp,
-    Cause::OutsideHungUp,
-    Cause::FlowEnded,
-    Cause::Commanded,
-    Cause::Transferred,
-    Cause::Declined,
-    Cause::NoAnswer,
-    Cause::Unreachable,
-    Cause::Withdrawn,
-    Cause::Silent,
-    Cause::NoMedia,
-    Cause::Exhausted,
-    Cause::Protocol,
-    Cause::Stopped,
-    Cause::Restart,
-    Cause::Defect,
-];
 
 impl Filter {
     pub fn is_none(&self) -> bool {

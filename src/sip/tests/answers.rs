@@ -381,18 +381,7 @@ fn of_several_challenges_the_first_that_we_know_is_answered() {
     ];
     for (challenges, expect) in rows {
         let mut raw = Raw::new(config(HERE));
-        let leg = raw.endpoint.next_leg();
-        let command = Command::Invite {
-            leg,
-            uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
-            flow: None,
-            from: address("<sip:100@10.0.0.1>"),
-            to: address("<sip:bob@10.0.0.2>"),
-            offer: Some(Body::sdp("v=0")),
-            headers: vec![],
-            account: Some(account("100")),
-        };
-        let invite = requests(&raw.input(Input::Command(command))).remove(0);
+        let invite = call_bob(&mut raw);
         let mut response = Response::to_request(&invite, 401, Some("one"));
         challenges.iter().for_each(|value| response.headers.push(Name::WwwAuthenticate, *value));
         let flow = Flow::udp(0, THERE.parse().unwrap());

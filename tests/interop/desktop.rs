@@ -72,10 +72,16 @@ impl<'g> Office<'g> {
         command
     }
 
-    /// Begins to watch, or goes on where the file ends.
+    /// Begins to watch, or goes on where the file ends. From here on everything that happens is an event of its own:
+    /// what was before is in the snapshot, which has come.
     fn watch(&self, user: &str, run: u32) -> Program {
         let file = self.ground.file(&format!("{user}.jsonl")).to_string_lossy().into_owned();
-        self.ground.run(&format!("watch-{user}-{run}"), &mut self.desk(&self.token(user), "watch", &file))
+        let program =
+            self.ground.run(&format!("watch-{user}-{run}"), &mut self.desk(&self.token(user), "watch", &file));
+        wait_until(&format!("the snapshot of {user}"), 20 * SECOND, || {
+            self.seen(user).iter().any(|item| item.get("snapshot").is_some())
+        });
+        program
     }
 
     fn asks_key(&self, user: &str, key: &str, ask: Value) -> Value {
@@ -146,9 +152,6 @@ fn a_screeners_notes_reach_the_analyst_and_each_event_is_seen_once_though_both_s
     let mut office = Office::open(&ground, None);
     let _ada = phone_agent(&ground, &office.server, "ada", 1000.0, &["--answer", "0"]);
     let (mut watch_ada, mut watch_ben) = (office.watch("ada", 1), office.watch("ben", 1));
-    wait_until("both have their snapshot", 20 * SECOND, || {
-        ["ada", "ben"].iter().all(|user| office.seen(user).iter().any(|item| item.get("snapshot").is_some()))
-    });
     office.asks("ada", "in", json!({ "log_in": {} }));
     let mut caller =
         Sipp { seconds: 40.0, from: "guest", number: DIRECT, ..Sipp::default() }.start(&ground, &office.server);
@@ -212,9 +215,6 @@ fn a_phone_is_answered_from_the_desktop() {
     let phone = Sipp { name: "phone", text, from: "ada", number: DIRECT, at, audio, ..Sipp::default() };
     let mut phone = phone.start(&ground, &office.server);
     let _watch = office.watch("ada", 1);
-    wait_until("she has her snapshot", 20 * SECOND, || {
-        office.seen("ada").iter().any(|item| item.get("snapshot").is_some())
-    });
     let mut caller =
         Sipp { seconds: 6.0, from: "guest", number: DIRECT, ..Sipp::default() }.start(&ground, &office.server);
     office.sees("ada", "delivered", 1);

@@ -68,12 +68,7 @@ struct Door {
 }
 
 impl Asking {
-    pub fn new(
-        inbox: Inbox,
-        replies: Replies,
-        committed: watch::Receiver<u64>,
-        presence: Arc<Presence>,
-    ) -> Asking {
+    pub fn new(inbox: Inbox, replies: Replies, committed: watch::Receiver<u64>, presence: Arc<Presence>) -> Asking {
         Asking { door: Door { inbox, replies, committed, presence }, keys: Mutex::default() }
     }
 

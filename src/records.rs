@@ -22,7 +22,7 @@ pub use drawing::ladder_of;
 pub use fold::{Fold, OpenCall};
 pub use intervals::{Agents, Interval, STARTED};
 pub use parts::{Part, PartKind, Parts};
-pub use paths::{Exit, LookUp, Path, Paths};
+pub use paths::{Exit, IS_ENTRY, LookUp, Path, Paths};
 pub use rows::{Cell, Disposition, Row};
 
 use crate::event::{Cause, DivertReason, Event, OfferOutcome, Party, Personal, Phase, What};

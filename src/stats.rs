@@ -23,9 +23,10 @@ pub use times::Times;
 use crate::center::Center;
 use crate::event::{Cause, DivertReason, Event, OfferOutcome, Party, Phase, TransferProblem, TransferTo, What};
 use crate::ids::{CallId, LegId, LineId, QueueId, WorkId};
+use crate::records::Paths;
 use crate::time::Wall;
 use agents::Agents;
-use flows::{Flows, Outcome, Visit};
+use flows::Flows;
 use queues::QueueNumbers;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub struct Stats {
 #[derive(Clone, Debug, Default)]
 struct Running {
     in_flow: bool,
-    visit: Visit,
+    paths: Paths,
     waits: Vec<Wait>,
     ringing: usize,
     talks: Vec<Talk>,
@@ -121,6 +122,9 @@ impl Stats {
             _ => {}
         }
         if let Some(call) = event.call {
+            if let Some(running) = self.running.get_mut(&call) {
+                self.flows.follow(&mut running.paths, event);
+            }
             self.apply_to(call, event.at, &event.what);
         }
     }
@@ -129,16 +133,9 @@ impl Stats {
         match what {
             What::CallArrived { line, .. } => {
                 *self.arrived.entry(line.clone()).or_default() += 1;
-                let visit = if line.is_some() { Visit::Before } else { Visit::Over };
-                self.running.insert(call, Running { visit, ..Running::default() });
+                self.running.insert(call, Running::default());
             }
-            What::CallAnswered { .. } => self.with(call, |c| c.in_flow = true),
-            What::StepEntered { flow, step } => {
-                let Some(running) = self.running.get_mut(&call) else { return };
-                running.in_flow = true;
-                self.flows.step(&mut running.visit, flow, step);
-            }
-            What::OutsideJoined { .. } => self.leave_flow(call, Outcome::Transferred),
+            What::CallAnswered { .. } | What::StepEntered { .. } => self.with(call, |c| c.in_flow = true),
             What::Queued { work, queue, again, .. } => self.queued(call, at, *work, queue, *again),
             What::Delivered { .. } => self.with(call, |c| c.ringing += 1),
             What::OfferEnded { outcome, .. } => {
@@ -155,7 +152,6 @@ impl Stats {
             What::ConnectionCleared { leg, .. } => self.talks_end(call, at, Some(*leg)),
             What::CallEnded { cause, phase } => {
                 self.caller_gone(call, at, *cause);
-                self.leave_flow(call, Outcome::of(*cause));
                 self.running.remove(&call);
                 *self.ended.entry((*phase, *cause)).or_default() += 1;
             }
@@ -167,12 +163,6 @@ impl Stats {
     fn with(&mut self, call: CallId, change: impl FnOnce(&mut Running)) {
         if let Some(running) = self.running.get_mut(&call) {
             change(running);
-        }
-    }
-
-    fn leave_flow(&mut self, call: CallId, outcome: Outcome) {
-        if let Some(running) = self.running.get_mut(&call) {
-            self.flows.leave(&mut running.visit, outcome);
         }
     }
 
@@ -191,7 +181,6 @@ impl Stats {
         } else {
             numbers.offered += 1;
         }
-        self.leave_flow(call, Outcome::Queued);
         let wait = Wait { work, queue: queue.clone(), since: at, again };
         self.with(call, |c| c.waits.push(wait));
     }

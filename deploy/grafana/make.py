@@ -237,10 +237,10 @@ def agents():
 
 def flows():
     top = [
-        rows("Flows", "What became of calls, in the time chosen above. Entered = contained + queued + transferred + to another flow + hung up + failed + who is in it.",
+        rows("Flows", "What became of calls, in the time chosen above. Entered = contained + queued + transferred + to another flow + hung up + failed + ended otherwise + the calls that still run.",
              ("Entered", in_range("tierline_flow_entered_total", by="flow"), "short"),
              *((name, in_range("tierline_flow_left_total", f'outcome="{outcome}"', by="flow"), "short") for name, outcome in
-               [("Contained", "contained"), ("Queued", "queued"), ("Transferred", "transferred"), ("Other flow", "other_flow"), ("Hung up", "hung_up"), ("Failed", "failed")]),
+               [("Contained", "contained"), ("Queued", "queued"), ("Transferred", "transferred"), ("Other flow", "other_flow"), ("Ended otherwise", "ended"), ("Hung up", "hung_up"), ("Failed", "failed")]),
              ("Asked for a person", in_range("tierline_flow_person_asked_total", by="flow"), "short"), by="flow"),
         lines("Contained", "Share of calls that the flow served to its end in the last hour, without a person.",
               ('flow:tierline_contained:1h{flow=~"$flow"}', "{{flow}}"), unit="percentunit"),

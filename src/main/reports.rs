@@ -61,12 +61,15 @@ pub struct ReportArgs {
     /// (A_T+B_T)/(A+B), patient A_T/(A+B-B_T), short-served (A_T+B_s)/(A+B).
     #[arg(long, value_name = "NAME", default_value = "without-short", value_parser = server::report::formula)]
     formula: server::report::Formula,
-    /// T of the service level.
-    #[arg(long, value_name = "SECONDS", default_value = "20", allow_negative_numbers = true, value_parser = seconds)]
-    target: Duration,
-    /// Who hangs up sooner is a short abandon.
-    #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true, value_parser = seconds)]
-    short: Duration,
+    /// T of the service level. Default: each queue's own `target`.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    target: Option<Duration>,
+    /// Who hangs up sooner is a short abandon. Default: each queue's own `short_abandon`.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    short: Option<Duration>,
+    /// Configuration file, for the queues' own. Default: as of `tierline serve`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print CSV (RFC 4180).
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -90,6 +93,6 @@ pub fn report(args: ReportArgs) -> anyhow::Result<String> {
         (_, true) => Format::Json,
         _ => Format::Table,
     };
-    let ReportArgs { by, interval: step, from, to, zone, only, formula, target, short, data, .. } = args;
-    server::report::report(&data, &Asked { by, step, from, to, zone, only, formula, target, short, format })
+    let ReportArgs { by, interval: step, from, to, zone, only, formula, target, short, config, data, .. } = args;
+    server::report::report(&data, &Asked { by, step, from, to, zone, only, formula, target, short, config, format })
 }

@@ -24,9 +24,20 @@ pub struct Path {
     pub person: bool,
     /// How it was left last; `None` while the caller is in it.
     pub exit: Option<Exit>,
-    /// The caller found in the flow what he wanted: the call ended here, and he neither came to a queue or an outside
-    /// party nor asked for a person.
+    /// The caller found in the flow what he wanted: it came to its end, and he neither came to a queue or an outside
+    /// party nor asked for a person. Who hung up may have, or not; he is not among them.
     pub contained: bool,
+}
+
+/// [`Path::is_entry`] as a condition on rows of `flow_path`.
+pub const IS_ENTRY: &str = "waiting = 0 AND flow NOT LIKE '@%'";
+
+impl Path {
+    /// Whether the caller is one of those who entered the flow: neither what is heard while waiting nor what confirms
+    /// an agent's short code was entered. Numbers and reports count these, once for each call and flow.
+    pub fn is_entry(&self) -> bool {
+        !self.waiting && !self.flow.as_str().starts_with('@')
+    }
 }
 
 /// How a flow was left.
@@ -156,7 +167,7 @@ impl Paths {
             _ => Exit::Failed,
         };
         if let Some((place, _)) = self.current {
-            self.paths[place].contained = !self.reached && exit != Exit::Failed;
+            self.paths[place].contained = !self.reached && cause == Cause::FlowEnded;
         }
         self.leave(at, exit);
     }

@@ -186,7 +186,11 @@ pub const FLOW_PATH: Table = Table {
         int("person", FLAG, "the key that asks for a person was pressed"),
         text("exit", WORD, "queue, flow, outside, answered, diverted, ended, hung_up, failed"),
         maybe(text("exit_to", NAME, "the queue or flow, or why it was diverted")),
-        int("contained", FLAG, "the call ended here without a queue, an outside party or the wish for a person"),
+        int(
+            "contained",
+            FLAG,
+            "the flow came to its end here, without a queue, an outside party or the wish for a person",
+        ),
     ],
 };
 

@@ -29,6 +29,20 @@ impl Clock {
     }
 }
 
+/// The time that the engine's events have: of the start, and what has passed since. No jump of the wall clock is in it.
+#[derive(Clone, Copy, Debug)]
+pub struct EventTime {
+    pub clock: Clock,
+    /// Wall time where `clock` began.
+    pub began: Wall,
+}
+
+impl EventTime {
+    pub fn now(&self) -> Wall {
+        self.began + self.clock.now().since(Instant::ZERO)
+    }
+}
+
 /// Wall time, UTC.
 #[expect(clippy::disallowed_methods, reason = "this is where the shell reads the clock")]
 pub fn wall() -> Wall {

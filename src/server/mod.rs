@@ -49,7 +49,7 @@ use crate::sip::{self, Listener};
 use crate::stats::Stats;
 use crate::written::counted;
 use anyhow::{Result, bail};
-use clock::Clock;
+use clock::{Clock, EventTime};
 use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
 use record::Recorder;
@@ -183,6 +183,7 @@ impl Running {
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
+        let time = EventTime { clock, began: start.wall };
         let engine = Engine::new(start, config);
         let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
         let desks = store.recovered.iter().filter_map(at_desk).collect();
@@ -215,6 +216,7 @@ impl Running {
         let keeper = start_keeper(loaded, last_seq, clock)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
+            time,
             store: Arc::clone(&store_writer),
             planes: Arc::clone(&planes),
             inbox: inbox.clone(),

@@ -2,7 +2,7 @@
 //!
 //! Counters of packets and messages are not events; the machines are asked for them at each scrape.
 
-use super::clock;
+use super::clock::EventTime;
 use super::inbox::{Inbox, Message};
 use super::keeping;
 use super::media::{Figures, Planes};
@@ -41,6 +41,7 @@ pub struct Wire {
 /// Where the numbers are.
 pub struct Sources {
     pub stats: Arc<Mutex<Stats>>,
+    pub time: EventTime,
     pub store: Arc<Store>,
     pub planes: Arc<Planes>,
     pub inbox: Inbox,
@@ -61,8 +62,8 @@ pub struct Exporter(pub Sources);
 impl Exporter {
     /// Prometheus' text format.
     pub fn render(&self) -> String {
-        let Sources { stats, store, planes, wire, inbox, pulse, ticketing, keeping, data, each_agent } = &self.0;
-        let mut samples = stats.lock().unwrap_or_else(PoisonError::into_inner).samples(clock::wall(), *each_agent);
+        let Sources { stats, time, store, planes, wire, inbox, pulse, ticketing, keeping, data, each_agent } = &self.0;
+        let mut samples = of_events(stats, *time, *each_agent);
         samples.extend(of_wire(wire));
         samples.extend(of_store(store));
         samples.extend(planes.figures().iter().enumerate().flat_map(|(plane, figures)| of_plane(plane, figures)));
@@ -93,6 +94,11 @@ impl Exporter {
             _ => Vec::new(),
         }
     }
+}
+
+/// Who waits has waited on the clock of the events: the wall clock may have been set since.
+fn of_events(stats: &Mutex<Stats>, time: EventTime, each_agent: bool) -> Vec<Sample> {
+    stats.lock().unwrap_or_else(PoisonError::into_inner).samples(time.now(), each_agent)
 }
 
 fn of_wire(wire: &Wire) -> Vec<Sample> {
@@ -245,7 +251,32 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Event, Personal, PersonalKind, What};
+    use crate::ids::{CallId, LegId, QueueId, WorkId};
+    use crate::server::clock::Clock;
     use crate::server::pulse::bounds;
+    use crate::time::Wall;
+
+    /// The engine began when the clock on the wall showed another year.
+    #[test]
+    fn who_waits_has_waited_on_the_clock_of_the_events() {
+        let time = EventTime { clock: Clock::start(), began: Wall(86_400_000) };
+        let (mut stats, call) = (Stats::default(), Some(CallId(1)));
+        let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
+        let (leg, language) = (LegId(1), "en".to_owned());
+        let arrived =
+            What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
+        let (work, queue) = (WorkId(1), QueueId::new("sales"));
+        let queued = What::Queued { work, queue, priority: 0, skills: Default::default(), again: false };
+        let at = Wall(time.began.0 - 5_000);
+        for (seq, what) in [(1, arrived), (2, queued)] {
+            stats.apply(&Event { seq, at, call, what });
+        }
+        let samples = of_events(&Mutex::new(stats), time, false);
+        let longest = samples.iter().find(|sample| sample.family == &f::QUEUE_LONGEST).unwrap();
+        let Value::Number(seconds) = longest.value else { panic!("{longest:?}") };
+        assert!((5.0..3_600.0).contains(&seconds), "{seconds} s");
+    }
 
     #[test]
     fn the_planes_bounds_are_those_of_the_table() {

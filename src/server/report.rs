@@ -10,6 +10,7 @@ mod agents;
 mod others;
 mod queues;
 pub mod sheet;
+mod targets;
 
 use super::records;
 use super::records::progress::Progress;
@@ -24,8 +25,9 @@ use rusqlite::{Connection, Row};
 pub use sheet::Format;
 use sheet::{Column, Sheet, Value};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use targets::Targets;
 
 /// What a report is by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +53,12 @@ pub struct Asked {
     /// Only the queue, agent, line or flow of this name.
     pub only: Option<String>,
     pub formula: Formula,
-    /// T of the service level.
-    pub target: Duration,
-    /// Who hangs up sooner is a short abandon.
-    pub short: Duration,
+    /// T of the service level. None: each queue's own.
+    pub target: Option<Duration>,
+    /// Who hangs up sooner is a short abandon. None: each queue's own.
+    pub short: Option<Duration>,
+    /// Where the queues are configured. None: where `tierline serve` looks.
+    pub config: Option<PathBuf>,
     pub format: Format,
 }
 
@@ -80,6 +84,11 @@ pub fn formula(name: &str) -> Result<Formula, String> {
 /// # Errors
 /// There is no log in `data`, a time or a zone is none, or there would be too many intervals.
 pub fn report(data: &Path, asked: &Asked) -> Result<String> {
+    made(data, asked, &|| Targets::read(asked))
+}
+
+/// The queues' targets are asked for by what needs them.
+fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Result<String> {
     records::bring_up(data)?;
     let conn = records::reading(data)?;
     let zone = zone(&asked.zone)?;
@@ -90,7 +99,7 @@ pub fn report(data: &Path, asked: &Asked) -> Result<String> {
     ensure!(!spans.is_empty(), "the time from {from} to {to} is empty; `--to` is not included and must be later");
     let ground = Ground { conn: &conn, spans: &spans, asked };
     let mut sheet = match asked.by {
-        By::Queue => queues::read(&ground)?,
+        By::Queue => queues::read(&ground, &targets()?)?,
         By::Agent => agents::read(&ground)?,
         By::Line => others::lines(&ground)?,
         By::Flow => others::flows(&ground)?,

@@ -99,9 +99,9 @@ families! {
     }
     "Flows" "A call enters the flow of its line, and leaves it in one of the ways of `outcome`, so entered = the sum of \
              outcomes + calls that are in it. What it does after a queue gave it back is not counted again." {
-        FLOW_ENTERED counter "tierline_flow_entered_total" ["flow"] "Calls that came into the flow.";
+        FLOW_ENTERED counter "tierline_flow_entered_total" ["flow"] "Calls that came into the flow, each once. What is heard while waiting is not entered.";
         FLOW_LEFT counter "tierline_flow_left_total" ["flow", "outcome"]
-            "Calls that left the flow: contained (the flow came to its end), queued, transferred (outside), other_flow, hung_up (by the caller), failed.";
+            "Calls that came into the flow and have ended, by how they left it: contained (it came to its end, without a queue, an outside party or the wish for a person), queued, transferred (outside), other_flow, ended (otherwise, by the flow or a command), hung_up (by the caller), failed.";
         FLOW_STEPS counter "tierline_flow_steps_total" ["flow", "step"] "How often a step was entered.";
         FLOW_NOTHING counter "tierline_flow_nothing_chosen_total" ["flow", "reason"]
             "Turns of a menu that came to nothing: no_key within its time, or wrong_key.";

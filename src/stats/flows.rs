@@ -1,14 +1,12 @@
-//! What became of calls in flows.
-//!
-//! A call enters the flow of its line and leaves it once: a [`Visit`] is open in between. What is played while a
-//! caller waits, and what a flow does after a queue gave the call back, is no visit; its steps are counted all the
-//! same.
+//! What became of calls in flows, by the paths of the records: a call enters a flow once, and how it left counts when
+//! the call ends. What is played while a caller waits is not entered; its steps are counted all the same.
 
 use super::families as f;
 use super::family::Sample;
 use super::words::snake;
-use crate::event::{Cause, NoChoice, StepWay};
+use crate::event::{Event, NoChoice, StepWay, What};
 use crate::ids::FlowId;
+use crate::records::{Exit, Path, Paths};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
@@ -21,48 +19,43 @@ pub(super) struct Flows {
     look_ups: BTreeMap<(FlowId, StepWay), u64>,
 }
 
-/// How a call left a flow.
+/// How a call left a flow in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome {
-    /// The flow came to its end.
     Contained,
     Queued,
     /// To a party outside.
     Transferred,
     OtherFlow,
+    /// The flow came to its end, but the caller was not helped by it alone; or the call was ended by a command.
+    Ended,
     HungUp,
     Failed,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 6] = [
+    const ALL: [Outcome; 7] = [
         Outcome::Contained,
         Outcome::Queued,
         Outcome::Transferred,
         Outcome::OtherFlow,
+        Outcome::Ended,
         Outcome::HungUp,
         Outcome::Failed,
     ];
 
-    /// Of a call that ended in the flow.
-    pub fn of(cause: Cause) -> Outcome {
-        match cause {
-            Cause::FlowEnded => Outcome::Contained,
-            Cause::CallerHungUp | Cause::Silent | Cause::Protocol => Outcome::HungUp,
-            _ => Outcome::Failed,
+    /// Of a call that has ended.
+    fn of(path: &Path) -> Outcome {
+        match &path.exit {
+            _ if path.contained => Outcome::Contained,
+            Some(Exit::Queue(_) | Exit::Answered | Exit::Diverted(_)) => Outcome::Queued,
+            Some(Exit::Outside) => Outcome::Transferred,
+            Some(Exit::Flow(_)) => Outcome::OtherFlow,
+            Some(Exit::Ended) => Outcome::Ended,
+            Some(Exit::HungUp) => Outcome::HungUp,
+            Some(Exit::Failed) | None => Outcome::Failed,
         }
     }
-}
-
-/// Where one call is, as far as flows go.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Visit {
-    /// It has entered no flow yet.
-    #[default]
-    Before,
-    In(FlowId),
-    /// It has left, or comes from an agent's short code.
-    Over,
 }
 
 impl Flows {
@@ -71,22 +64,24 @@ impl Flows {
         self.entered.entry(flow.clone()).or_default();
     }
 
-    pub fn step(&mut self, visit: &mut Visit, flow: &FlowId, step: &str) {
-        self.know(flow);
-        *self.steps.entry((flow.clone(), step.to_owned())).or_default() += 1;
-        match visit {
-            Visit::In(at) if at == flow => return,
-            Visit::In(_) => self.leave(visit, Outcome::OtherFlow),
-            Visit::Before => {}
-            Visit::Over => return,
+    /// The next event of the call whose paths these are.
+    pub fn follow(&mut self, paths: &mut Paths, event: &Event) {
+        let known = paths.paths.len();
+        paths.apply(event.at, event);
+        for path in paths.paths[known..].iter().filter(|path| path.is_entry()) {
+            *self.entered.entry(path.flow.clone()).or_default() += 1;
         }
-        *self.entered.entry(flow.clone()).or_default() += 1;
-        *visit = Visit::In(flow.clone());
-    }
-
-    pub fn leave(&mut self, visit: &mut Visit, outcome: Outcome) {
-        if let Visit::In(flow) = std::mem::replace(visit, Visit::Over) {
-            *self.left.entry((flow, outcome)).or_default() += 1;
+        match &event.what {
+            What::StepEntered { flow, step } => {
+                self.know(flow);
+                *self.steps.entry((flow.clone(), step.clone())).or_default() += 1;
+            }
+            What::CallEnded { .. } => {
+                for path in paths.paths.iter().filter(|path| path.is_entry()) {
+                    *self.left.entry((path.flow.clone(), Outcome::of(path))).or_default() += 1;
+                }
+            }
+            _ => {}
         }
     }
 
@@ -107,7 +102,7 @@ impl Flows {
         }
     }
 
-    /// Calls that entered and have not left.
+    /// Calls that entered and have not ended.
     #[cfg(test)]
     pub fn inside(&self, flow: &FlowId) -> u64 {
         let left: u64 = self.left.iter().filter(|((of, _), _)| of == flow).map(|(_, n)| n).sum();

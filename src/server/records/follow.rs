@@ -75,13 +75,14 @@ impl Clerk {
         loop {
             let before = self.seq();
             let folded = self.fold();
+            let failed = folded.is_err();
             let pause = match &folded {
                 Ok(()) if self.seq().saturating_sub(before) >= MANY => BUSY_PAUSE,
                 Ok(()) => PAUSE,
                 Err(_) => AGAIN,
             };
             self.tell(folded);
-            if self.stopping.load(Relaxed) || !rest(heard, pause) {
+            if self.stopping.load(Relaxed) || !rest(heard, pause, failed) {
                 let last = self.fold();
                 return self.tell(last);
             }
@@ -122,11 +123,12 @@ impl Clerk {
     }
 }
 
-/// Waits for something new and then for `pause`; false if it is to stop.
-fn rest(heard: &Receiver<News>, pause: Duration) -> bool {
-    match heard.recv() {
-        Ok(News::Committed) => {}
-        Ok(News::Stop) | Err(_) => return false,
+/// Waits for something new and then for `pause`; false if it is to stop. What `failed` is tried again after the pause, also
+/// where nothing is new: what is missing may be the last of the day.
+fn rest(heard: &Receiver<News>, pause: Duration, failed: bool) -> bool {
+    match (!failed).then(|| heard.recv()) {
+        None | Some(Ok(News::Committed)) => {}
+        Some(Ok(News::Stop) | Err(_)) => return false,
     }
     let until = Instant::now() + pause;
     loop {
@@ -135,5 +137,18 @@ fn rest(heard: &Receiver<News>, pause: Duration) -> bool {
             Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) => return true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_tried_again_though_nothing_is_new() {
+        let (_news, heard) = channel();
+        let (done, rested) = channel();
+        std::thread::spawn(move || _ = done.send(rest(&heard, Duration::ZERO, true)));
+        assert_eq!(rested.recv_timeout(Duration::from_secs(20)), Ok(true), "it waits for a commit");
     }
 }

@@ -259,3 +259,23 @@ fn records_hold_no_personal_text() {
     let found: Vec<_> = texts.iter().filter(|text| all.contains(text.as_str())).collect();
     assert!(found.is_empty(), "{} of {} texts, such as {}", found.len(), texts.len(), found[0]);
 }
+
+/// Version 2 said so of everybody whom nothing failed.
+#[test]
+fn who_hung_up_in_a_flow_is_not_contained_any_more() {
+    let mut conn = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut conn, 2).unwrap();
+    for (call, cause, exit) in [(1, "CallerHungUp", "hung_up"), (2, "FlowEnded", "ended"), (3, "Commanded", "ended")] {
+        let sql =
+            "INSERT INTO call(call, language, private, caller, arrived, ended, cause, outcome, waited_ms, talked_ms,
+                   held_ms) VALUES (?1, 'en', 0, 1, 0, 9, ?2, 'LeftFlow', 0, 0, 0)";
+        conn.execute(sql, (call, cause)).unwrap();
+        let sql = "INSERT INTO flow_path(call, n, flow, waiting, began, ended, spent_ms, steps, path, person, exit,
+                   contained) VALUES (?1, 1, 'menu', 0, 0, 9, 9, 1, 'hello', 0, ?2, 1)";
+        conn.execute(sql, (call, exit)).unwrap();
+    }
+    schema::migrate(&mut conn, schema::MIGRATIONS.len()).unwrap();
+    let mut query = conn.prepare("SELECT call FROM flow_path WHERE contained").unwrap();
+    let contained: Vec<i64> = query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(contained, [2]);
+}

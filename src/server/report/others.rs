@@ -2,6 +2,7 @@
 
 use super::sheet::{Column, Sheet, Value};
 use super::{Cells, Ground, head, mean};
+use crate::records::IS_ENTRY;
 use anyhow::Result;
 
 #[derive(Default)]
@@ -86,9 +87,11 @@ const FLOW: [Column; 12] = [
 
 pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {
     let mut cells = Cells::<Flow>::new(ground.spans);
-    let sql = "SELECT began, flow, contained, person, exit, spent_ms FROM flow_path
-               WHERE began >= ?1 AND began < ?2 ORDER BY began";
-    ground.each(sql, |at, row| {
+    let sql = format!(
+        "SELECT began, flow, contained, person, exit, spent_ms FROM flow_path
+         WHERE began >= ?1 AND began < ?2 AND {IS_ENTRY} ORDER BY began"
+    );
+    ground.each(&sql, |at, row| {
         let flow = row.get_ref(1)?.as_str()?;
         if let Some(sums) = ground.wants(flow).then(|| cells.at(ground.spans, at, flow)).flatten() {
             sums.entered += 1;

@@ -1,9 +1,11 @@
 //! By queue: who came, who was answered, who gave up, and how long all that took.
 
 use super::sheet::{Column, Sheet, Value};
-use super::{Cells, Ground, head, mean};
+use super::targets::{Target, Targets};
+use super::{Cells, Format, Formula, Ground, head, mean};
 use crate::records::service_level::Counts;
 use anyhow::Result;
+use std::collections::BTreeSet;
 
 #[derive(Default)]
 struct Sums {
@@ -35,10 +37,51 @@ const COLUMNS: [Column; 14] = [
     Column::time("talk"),
 ];
 
-pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
+/// What is in the queue's place where all of them are summed up.
+const ALL: &str = "(all)";
+
+impl Sums {
+    fn add(&mut self, other: &Sums) {
+        let (to, from) = (&mut self.counts, other.counts);
+        to.answered += from.answered;
+        to.answered_in_time += from.answered_in_time;
+        to.abandoned += from.abandoned;
+        to.abandoned_in_time += from.abandoned_in_time;
+        to.abandoned_short += from.abandoned_short;
+        self.offered += other.offered;
+        self.diverted += other.diverted;
+        self.lost += other.lost;
+        self.again += other.again;
+        self.waited_ms += other.waited_ms;
+        self.longest_ms = self.longest_ms.max(other.longest_ms);
+        self.talked_ms += other.talked_ms;
+        self.held_ms += other.held_ms;
+    }
+
+    fn values(&self, formula: Formula) -> Vec<Value> {
+        let counts = self.counts;
+        vec![
+            Value::Count(self.offered),
+            Value::Count(counts.answered),
+            Value::Count(counts.answered_in_time),
+            Value::Count(counts.abandoned),
+            Value::Count(counts.abandoned_short),
+            Value::Count(self.diverted),
+            Value::Count(self.lost),
+            Value::Count(self.again),
+            Value::Share(formula.of(counts)),
+            mean(self.waited_ms, counts.answered),
+            Value::Ms((counts.answered + counts.abandoned > 0).then_some(self.longest_ms)),
+            mean(self.talked_ms, counts.answered),
+            mean(self.held_ms, counts.answered),
+            Value::Ms(Some(self.talked_ms)),
+        ]
+    }
+}
+
+pub fn read(ground: &Ground<'_>, targets: &Targets) -> Result<Sheet> {
     let sql = "SELECT began, queue, again, outcome, waited_ms, talked_ms, held_ms FROM queue_interval
                WHERE began >= ?1 AND began < ?2 ORDER BY began";
-    let (target, short) = (ground.asked.target.as_millis() as u64, ground.asked.short.as_millis() as u64);
     let mut cells = Cells::<Sums>::new(ground.spans);
     ground.each(sql, |at, row| {
         let queue = row.get_ref(1)?.as_str()?;
@@ -53,6 +96,7 @@ pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
             return Ok(());
         }
         sums.offered += 1;
+        let Target { target_ms: target, short_ms: short } = targets.of(queue);
         let counts = &mut sums.counts;
         match row.get_ref(3)?.as_str()? {
             "answered" => {
@@ -73,31 +117,16 @@ pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
         Ok(())
     })?;
     let formula = ground.asked.formula;
-    let mut sheet = cells.into_sheet(ground.spans, head("queue", &COLUMNS), |sums| {
-        let counts = sums.counts;
-        vec![
-            Value::Count(sums.offered),
-            Value::Count(counts.answered),
-            Value::Count(counts.answered_in_time),
-            Value::Count(counts.abandoned),
-            Value::Count(counts.abandoned_short),
-            Value::Count(sums.diverted),
-            Value::Count(sums.lost),
-            Value::Count(sums.again),
-            Value::Share(formula.of(counts)),
-            mean(sums.waited_ms, counts.answered),
-            Value::Ms((counts.answered + counts.abandoned > 0).then_some(sums.longest_ms)),
-            mean(sums.talked_ms, counts.answered),
-            mean(sums.held_ms, counts.answered),
-            Value::Ms(Some(sums.talked_ms)),
-        ]
-    });
-    sheet.notes.push(format!(
-        "service level {} ({}), T {} s, short below {} s",
-        formula.text(),
-        formula.name(),
-        ground.asked.target.as_secs_f64(),
-        ground.asked.short.as_secs_f64()
-    ));
+    let queues: BTreeSet<String> = cells.by.iter().flat_map(|by| by.keys().cloned()).collect();
+    let mut all = Sums::default();
+    cells.by.iter().flat_map(|by| by.values()).for_each(|sums| all.add(sums));
+    let mut sheet = cells.into_sheet(ground.spans, head("queue", &COLUMNS), |sums| sums.values(formula));
+    // Programs sum up by themselves, and would count everybody twice.
+    if queues.len() > 1 && ground.asked.format == Format::Table {
+        let (from, to) = (ground.spans.span(0).0, ground.spans.span(ground.spans.len() - 1).1);
+        let place = [Value::At(from), Value::At(to), Value::Text(ALL.to_owned())];
+        sheet.rows.push(place.into_iter().chain(all.values(formula)).collect());
+    }
+    sheet.notes.push(format!("service level {} ({}), {}", formula.text(), formula.name(), targets.told(&queues)));
     Ok(sheet)
 }

@@ -43,9 +43,13 @@ impl Log {
 
     /// A call that waits so many seconds, and then is answered and talks for ten, or is given up.
     fn call(&mut self, at: Wall, waits: u64, answered: bool) {
+        self.call_in("sales", at, waits, answered);
+    }
+
+    fn call_in(&mut self, queue: &str, at: Wall, waits: u64, answered: bool) {
         self.calls += 1;
         let n = self.calls;
-        let (s, queue) = (Duration::from_secs, QueueId::new("sales"));
+        let (s, queue) = (Duration::from_secs, QueueId::new(queue));
         let caller = Personal { kind: PersonalKind::Number, handle: n, text: None };
         let line = Some(LineId::new("main"));
         let (flow, step, work, agent, leg) = (FlowId::new("menu"), "look".to_owned(), WorkId(n), AgentId(7), LegId(n));
@@ -93,8 +97,9 @@ fn asked(by: By, step: Option<Step>, day: &str, to: &str) -> Asked {
         zone: BERLIN.to_owned(),
         only: None,
         formula: Formula::default(),
-        target: Duration::from_secs(20),
-        short: Duration::from_secs(5),
+        target: Some(Duration::from_secs(20)),
+        short: Some(Duration::from_secs(5)),
+        config: None,
         format: Format::Table,
     }
 }
@@ -120,7 +125,7 @@ fn queues_are_counted_and_the_formula_is_named() {
     let told = report(&dir.0, &whole).unwrap();
     let expect = "\
 2026-03-29T00:00+01:00 to 2026-03-30T00:00+02:00 in Europe/Berlin
-service level A_T/(A+B-B_s) (without-short), T 20 s, short below 5 s
+service level A_T/(A+B-B_s) (without-short), T 20 s, short below 5 s, as asked for
 FROM                    TO                      QUEUE  OFFERED  ANSWERED  IN TARGET  ABANDONED  SHORT  DIVERTED  LOST  AGAIN  SERVICE LEVEL  MEAN WAIT  LONGEST WAIT  MEAN TALK  MEAN HOLD  TALK
 2026-03-29T00:00+01:00  2026-03-30T00:00+02:00  sales        8         5          3          3      1         0     0      0         42.9 %       0:21          1:30       0:10       0:00  0:50
 ";
@@ -137,11 +142,54 @@ FROM                    TO                      QUEUE  OFFERED  ANSWERED  IN TAR
         assert_eq!(row["service_level_ratio"], share, "{}", formula.text());
         assert!(row["notes"][1].as_str().unwrap().contains(formula.text()), "{row}");
     }
-    let other = Asked { target: Duration::from_secs(60), short: Duration::from_secs(21), ..whole.clone() };
+    let other = Asked { target: Some(Duration::from_secs(60)), short: Some(Duration::from_secs(21)), ..whole.clone() };
     let told = report(&dir.0, &other).unwrap();
     assert!(told.contains("83.3 %") && told.contains("T 60 s, short below 21 s"), "{told}");
     let nobody = report(&dir.0, &Asked { only: Some("support".to_owned()), ..whole }).unwrap();
     assert!(nobody.ends_with("nothing in this time\n"), "{nobody}");
+}
+
+/// Two queues with the same waits: one in 20 s, 21 s and gone after 4 s and 8 s, as each of them means it.
+#[test]
+fn each_queue_has_its_own_target_and_the_total_is_of_these() {
+    let mut log = Log::new("targets");
+    for queue in ["sales", "support"] {
+        for (n, (waits, answered)) in [(20, true), (21, true), (4, false), (8, false)].into_iter().enumerate() {
+            log.call_in(queue, Wall(local(SPRING).0 + n as i64 * 3_600_000), waits, answered);
+        }
+    }
+    let dir = log.written();
+    let queue = |name: &str, target: u64, short: u64| {
+        let (target, short_abandon) = (Duration::from_secs(target), Duration::from_secs(short));
+        let id = QueueId::new(name);
+        (id.clone(), crate::center::Queue { target, short_abandon, ..crate::center::Queue::named(id) })
+    };
+    let center = [queue("sales", 20, 5), queue("support", 30, 10)].into();
+    let own = Asked { target: None, short: None, ..asked(By::Queue, None, SPRING, "2026-03-30") };
+    let told = |asked: &Asked| made(&dir.0, asked, &|| Ok(Targets::new(&center, "center.toml", asked))).unwrap();
+    let text = told(&own);
+    let heading = "T 20 s, short below 5 s (sales); T 30 s, short below 10 s (support), as in center.toml\n";
+    assert!(text.contains(heading), "{text}");
+    let rows = |text: &str| {
+        let row = |line: &str| line.split_whitespace().skip(2).take(6).collect::<Vec<_>>().join(" ");
+        text.lines().skip(3).map(row).collect::<Vec<_>>()
+    };
+    // Offered, answered, in target, abandoned, short.
+    assert_eq!(rows(&text), ["sales 4 2 1 2 1", "support 4 2 2 2 2", "(all) 8 4 3 4 3"]);
+    assert!(text.lines().last().unwrap().contains(" 60.0 %"), "3 of 8 - 3: {text}");
+    let text = told(&Asked { target: Some(Duration::from_secs(10)), ..own.clone() });
+    let heading = "T 10 s, short below 5 s (sales); T 10 s, short below 10 s (support), T as asked for, short as in";
+    assert!(text.contains(heading), "{text}");
+    assert_eq!(rows(&text), ["sales 4 2 0 2 1", "support 4 2 0 2 2", "(all) 8 4 0 4 3"]);
+    let csv = told(&Asked { format: Format::Csv, ..own.clone() });
+    assert!(!csv.contains("(all)") && csv.contains("# service level"), "{csv}");
+    // Those of the file that is served: neither queue is in it.
+    let text = report(&dir.0, &own).unwrap();
+    assert!(text.contains("as in deploy/tierline.toml; not there, so with the defaults: sales, support\n"), "{text}");
+    assert_eq!(rows(&text), ["sales 4 2 1 2 1", "support 4 2 1 2 1", "(all) 8 4 2 4 2"]);
+    let missing = Asked { config: Some("nowhere.toml".into()), ..own };
+    let told = format!("{:#}", report(&dir.0, &missing).unwrap_err());
+    assert!(told.contains("name it with --config, or give --target and --short"), "{told}");
 }
 
 /// A call an hour from midnight: which stretches there are, and how many calls are in each.
@@ -253,3 +301,5 @@ fn what_is_no_time_or_zone_is_told() {
     assert_eq!(local("2026-03-29T02:30"), local("2026-03-29T03:00"), "left out by the clocks");
     assert_eq!(local("2026-10-25T02:30:05Z").0, 1_792_895_405_000);
 }
+
+mod worlds;

@@ -38,7 +38,7 @@
 //! | [`sip`], [`media`], [`ivr`], [`acd`], [`trunk`] | `time`, `ids`, `center`; `ivr` also `expr`, `written` | each other, `event`, `command`, `engine`, tokio, sockets |
 //! | [`event`], [`command`] | `time`, `ids`, `center` (`command` also `event`) | the cores, `engine`, `server` |
 //! | [`engine`] | the five cores, `event`, `command` | `config`, `server`, `sim`, tokio |
-//! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder`; `stats` also `records` (formulas) | `server`, `engine` |
+//! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder`; `stats` also `records` (formulas, paths) | `server`, `engine` |
 //! | [`cti`], [`ticketing`] | `event`, `command`, `proto` (`ticketing` also `cti`) | `server`, `engine` |
 //! | [`ladder`], [`written`], [`proto`] | std; `proto` also tonic | everything else |
 //! | [`config`] | every module's plain data | being imported by any of them |

@@ -52,6 +52,8 @@ mod leaving;
 mod listeners;
 #[path = "interop/numbers.rs"]
 mod numbers;
+#[path = "interop/outbound.rs"]
+mod outbound;
 #[path = "interop/pairs.rs"]
 mod pairs;
 #[path = "interop/rights.rs"]

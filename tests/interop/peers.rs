@@ -19,6 +19,9 @@ const SIPP_KEYS: &str = "/usr/share/sip-tester";
 /// Where Debian's `baresip-core` keeps its modules.
 const BARESIP_MODULES: &str = "/usr/lib/baresip/modules";
 
+/// Who a baresip is that says so.
+pub const UUID: &str = "7cafe8a5-1f2d-4b0c-9a3e-3d6a0c9f2b11";
+
 /// A SIPp in the making: what it is and says.
 pub struct Sipp<'s> {
     pub name: &'s str,
@@ -254,6 +257,12 @@ impl Softphone<'_> {
         let modules = ["g711", "aufile", "aubridge", "sndfile"].into_iter().chain(more.map(|(_, module)| module));
         for module in modules {
             writeln!(config, "module {module}.so").expect("text");
+        }
+        // Who keeps flows says which phone it is, the same after each start.
+        let keeps_flows = account.contains("sipnat=outbound");
+        if keeps_flows {
+            std::fs::write(dir.join("uuid"), UUID).expect("baresip's name");
+            config.push_str("module_tmp uuid.so\n");
         }
         for module in ["account", "menu", "ctrl_tcp"] {
             writeln!(config, "module_app {module}.so").expect("text");

@@ -19,13 +19,13 @@ const NEXT: f64 = 1200.0;
 const SILENCE: f64 = 2.0;
 
 /// Carries connections to the server, until it breaks all of them and takes no more.
-struct Proxy {
-    at: SocketAddr,
+pub struct Proxy {
+    pub at: SocketAddr,
     ends: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl Proxy {
-    fn before(server: SocketAddr) -> Proxy {
+    pub fn before(server: SocketAddr) -> Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the proxy");
         let at = listener.local_addr().expect("its address");
         let ends = Arc::new(Mutex::new(Some(Vec::new())));
@@ -46,7 +46,14 @@ impl Proxy {
         Proxy { at, ends }
     }
 
-    fn breaks(&self) {
+    /// Breaks all connections that there are, and takes new ones.
+    pub fn cut(&self) {
+        for end in self.ends.lock().expect("nobody panics with it").iter_mut().flat_map(|ends| ends.drain(..)) {
+            _ = end.shutdown(Shutdown::Both); // one side may have closed it
+        }
+    }
+
+    pub fn breaks(&self) {
         for end in self.ends.lock().expect("nobody panics with it").take().expect("it breaks once") {
             _ = end.shutdown(Shutdown::Both); // one side may have closed it
         }

@@ -105,19 +105,21 @@ fn who_rings_in_a_black_hole_is_followed_by_the_next() {
     let ground = Ground::new("hole_ringing");
     let office = Place::begin();
     let wire = Wire::lay(&office, Trouble::default(), None);
-    let wishes = Wishes { ip: OFFICE, ring_timeout: "4s", ..Wishes::agents(&["ada", "ben"]) };
+    // It would ring for a minute: that nobody is there is known by the OPTIONS that are sent while it rings.
+    let keepalive = "[server.sip.registration]\nkeepalive = \"5s\"".to_owned();
+    let wishes = Wishes { ip: OFFICE, ring_timeout: "1m", sip: keepalive, ..Wishes::agents(&["ada", "ben"]) };
     let server = Server::start(&ground, &wishes);
     let capture = ground.capture_in(&office, "office");
     let phone = Softphone { user: "ada", hz: LOST, registers: true, over: ";transport=tcp", ..Softphone::default() };
     let lost = Softphone { at: server.sip, place: Some(&wire.home), ip: HOME, ..phone }.start(&ground);
     lost.wait_registered();
     let next = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
-    let mut caller = Sipp { seconds: 12.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    let mut caller = Sipp { seconds: 22.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
     lost.program.says("Incoming call", GENEROUS);
     wire.cut();
     event(&next, "Connected", GENEROUS);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
-    accepted_by_the_second(&server, &["NoAnswer", "Unreachable"]);
+    accepted_by_the_second(&server, &["Unreachable"]);
     let capture = capture.stop();
     let legs = capture.legs();
     let waited = (legs[0].talk().0, legs.last().expect("the next agent's leg").talk().0);

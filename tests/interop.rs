@@ -26,6 +26,8 @@ mod server;
 mod alerts;
 #[path = "interop/codecs.rs"]
 mod codecs;
+#[path = "interop/counted.rs"]
+mod counted;
 #[path = "interop/crowd.rs"]
 mod crowd;
 #[path = "interop/desktop.rs"]

@@ -363,6 +363,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Serve { config, data, record } => match server::serve(&server::Options { config, data, record })? {
             Outcome::Stopped => Ok(ExitCode::SUCCESS),
             Outcome::Refused => Ok(ExitCode::from(2)),
+            Outcome::Failed => Ok(ExitCode::FAILURE),
         },
         What::Check { config } => {
             Ok(if server::check(config.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })

@@ -20,6 +20,7 @@ pub mod driver;
 pub mod flows;
 pub mod healthy;
 pub mod inbox;
+pub mod journal;
 pub mod keeping;
 pub mod media;
 pub mod metrics;
@@ -51,6 +52,7 @@ use anyhow::{Result, bail};
 use clock::Clock;
 use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
+use journal::Entry;
 use record::Recorder;
 use signaling::streams::Streams;
 use std::path::{Path, PathBuf};
@@ -76,6 +78,8 @@ pub enum Outcome {
     Stopped,
     /// Could not start: what was configured cannot be had (exit code 2).
     Refused,
+    /// Could not go on; the last line says why.
+    Failed,
 }
 
 /// Loads, starts, serves, drains, stops.
@@ -88,15 +92,21 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     if let Some(data) = &options.data {
         loaded.server.data.clone_from(data);
     }
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    journal::start(loaded.server.journal)?;
+    loaded.warnings.iter().for_each(|warning| journal::warned("configuration", warning));
     let outcome = match Running::start(&loaded, options, runtime.handle().clone()) {
-        Ok(running) => runtime.block_on(running.until_stopped()).map(|()| Outcome::Stopped),
-        Err(why) => Ok(refuse(&format!("{why:#}"))),
+        Ok(running) => match runtime.block_on(running.until_stopped()) {
+            Ok(()) => Outcome::Stopped,
+            Err(why) => {
+                Entry::error("server", "cannot go on").with("why", &why).tell();
+                Outcome::Failed
+            }
+        },
+        Err(why) => refuse(&format!("{why:#}")),
     };
     runtime.shutdown_background(); // a name server that does not answer holds nobody up
-    outcome
+    journal::flush();
+    Ok(outcome)
 }
 
 /// What is wrong with a configuration, and what else a start with it would lack.
@@ -212,7 +222,7 @@ impl Running {
         let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
         let keeper = start_keeper(loaded, last_seq, clock)?;
-        let exporter = numbers::Exporter(numbers::Sources {
+        let exporter = Arc::new(numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
             planes: Arc::clone(&planes),
@@ -223,7 +233,8 @@ impl Running {
             keeping: Arc::clone(&keeper.counts),
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
-        });
+        }));
+        journal::watch(&runtime, Arc::clone(&exporter));
         let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
         let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
         let ground = cti::Ground {
@@ -242,6 +253,7 @@ impl Running {
             _keeper: keeper,
         };
         banner::print(loaded, &accounts, store.epoch); // nothing refuses any more
+        Entry::info("server", "is ready").with("data", loaded.server.data.as_path()).tell();
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
     }
@@ -263,7 +275,7 @@ impl Running {
         ended??;
         asked?;
         written?;
-        eprintln!("stopped");
+        Entry::info("server", "has stopped").tell();
         Ok(())
     }
 
@@ -273,7 +285,8 @@ impl Running {
             asked = stop_signal() => asked?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
-        eprintln!("stopping: no new calls; running ones may go on for {:?} (again Ctrl-C: stop now)", self.drain_limit);
+        let stopping = Entry::info("server", "stops: no new calls; running ones may go on (again Ctrl-C: stop now)");
+        stopping.with("seconds", self.drain_limit).tell();
         let command = Command { actor: Actor::Operator, ask: Ask::Drain };
         post(&self.inbox, Message::Input(Input::Command { id: 0, command }))?;
         let drained = self.drained.take();

@@ -164,9 +164,7 @@ fn open_tls(loaded: &Loaded) -> Result<Option<Arc<Tls>>> {
 fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
     let speakers = speech::Speaker::installed();
     let gathered = speech::gather(&loaded.sounds, &loaded.server.data.join("prompts"), &speakers)?;
-    for warning in &gathered.warnings {
-        eprintln!("warning: {warning}");
-    }
+    gathered.warnings.iter().for_each(|warning| super::journal::warned("speech", warning));
     let (mut sounds, mut missing) = (media::Sounds::default(), Missing::default());
     sounds.add_samples(SILENCE, &[0; 160]);
     sounds.add_samples(RINGING, &ringing());

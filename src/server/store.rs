@@ -41,6 +41,7 @@ pub use schema::in_use;
 pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};
+use crate::server::journal::Entry;
 use crate::server::pulse::bounds;
 use crate::stats::Value;
 use crate::stats::families::LOG_COMMIT_TIME;
@@ -257,7 +258,7 @@ impl Drop for Store {
         if self.thread.is_some()
             && let Err(why) = self.stop()
         {
-            eprintln!("tierline: {why:#}");
+            Entry::error("log", "the event log was not written to its end").with("why", &why).tell();
         }
     }
 }

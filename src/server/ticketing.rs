@@ -116,7 +116,7 @@ impl Clerk {
     fn run(mut self, heard: &Receiver<News>) {
         loop {
             if let Err(why) = self.read().and_then(|()| self.carry_out()) {
-                eprintln!("tierline: the ticketing system is told later: {why:#}");
+                super::journal::Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell();
             }
             *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.numbers();
             let wait = self.outbox.deadline().map_or(NAP, |at| until(at).min(NAP));

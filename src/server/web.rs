@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What the pages show.
 pub struct Pages {
-    pub exporter: Exporter,
+    pub exporter: Arc<Exporter>,
     /// Why new calls are not welcome at present; none if they are.
     pub not_ready: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }

@@ -1,5 +1,6 @@
 //! One reader's stream: a snapshot and then live, or first from the log what he has not seen.
 
+use super::super::journal::Entry;
 use super::super::store::Reader;
 use super::hub::{self, Hub, PORTION, Subscriber};
 use super::presence::{Presence, Present};
@@ -155,7 +156,7 @@ impl Watching {
                 catching_up.run()
             });
             if let Ok(Err(why)) = caught_up.await {
-                eprintln!("tierline: a desktop that resumes hears nothing: {why:#}");
+                Entry::error("desktops", "a desktop that resumes hears nothing").with("why", &why).tell();
             }
         });
         Ok(())

@@ -3,6 +3,7 @@
 use super::group::Written;
 use super::{Keep, QUEUE_LIMIT, schema, wall_now};
 use crate::event::{Event, PersonalKind};
+use crate::server::journal::Entry;
 use crate::server::pulse::{Spread, bounds};
 use crate::stats::families::LOG_COMMIT_TIME;
 use crate::time::Wall;
@@ -230,10 +231,11 @@ impl Writer {
 
     fn succeeded(&mut self, lost: u64) {
         if self.failure.take().is_some() {
-            eprintln!("tierline: the event log is being written again; new calls are taken");
+            Entry::info("log", "the event log is being written again; new calls are taken").tell();
         }
         if lost > 0 {
-            eprintln!("tierline: {lost} events have numbers that the log has already; they are lost (a defect)");
+            let taken = "events have numbers that the log has already; they are lost, which is a defect";
+            Entry::error("log", taken).with("events", lost).tell();
         }
         let last = self.batch.last().map_or(0, |event| event.seq);
         self.shared.failing.store(false, Relaxed);
@@ -250,10 +252,9 @@ impl Writer {
         let pause = match &self.failure {
             Some(before) => (before.pause * 2).min(RETRY_MAX),
             None => {
-                eprintln!(
-                    "tierline: the event log cannot be written: {why}; no new calls are taken until it can, \
-                     up to {QUEUE_LIMIT} events wait in memory"
-                );
+                let fails =
+                    "the event log cannot be written; no new calls are taken until it can, events wait in memory";
+                Entry::error("log", fails).with("why", why).with("at_most", QUEUE_LIMIT).tell();
                 RETRY_MIN
             }
         };

@@ -358,13 +358,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Stopped => ExitCode::SUCCESS,
+        Outcome::Refused => ExitCode::from(2),
+        Outcome::Failed => ExitCode::FAILURE,
+    }
+}
+
 fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
-        What::Serve { config, data, record } => match server::serve(&server::Options { config, data, record })? {
-            Outcome::Stopped => Ok(ExitCode::SUCCESS),
-            Outcome::Refused => Ok(ExitCode::from(2)),
-            Outcome::Failed => Ok(ExitCode::FAILURE),
-        },
+        What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
         What::Check { config } => {
             Ok(if server::check(config.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }

@@ -222,7 +222,7 @@ impl Running {
         let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
         let keeper = start_keeper(loaded, last_seq, clock)?;
-        let exporter = Arc::new(numbers::Exporter(numbers::Sources {
+        let exporter = numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
             planes: Arc::clone(&planes),
@@ -233,10 +233,8 @@ impl Running {
             keeping: Arc::clone(&keeper.counts),
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
-        }));
-        journal::watch(&runtime, Arc::clone(&exporter));
-        let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
-        let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
+        });
+        let http = web::serve(http, exporter, not_ready(Arc::clone(&store_writer), inbox.clone()), &runtime);
         let ground = cti::Ground {
             center: loaded.center.clone(),
             data: loaded.server.data.clone(),
@@ -432,7 +430,7 @@ fn restored(open: Vec<crate::event::Event>) -> Input {
 }
 
 /// Why new calls are not welcome at present. Waits for the engine's thread.
-fn not_ready(store: Arc<Store>, inbox: Inbox) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
+fn not_ready(store: Arc<Store>, inbox: Inbox) -> web::NotReady {
     Box::new(move || {
         if !store.healthy() {
             return Some("the log cannot be written".to_owned());

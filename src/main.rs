@@ -101,7 +101,12 @@ enum What {
         what: PersonWhat,
     },
     /// Remove what is older than `[keep]` says, now; a server does the same every hour.
+    ///
+    /// Nothing is removed, exit code 1, where the clock is more than a week away from the time that was believed last.
     Keep {
+        /// The clock is right: remove what is old by it, and let a server believe it, too.
+        #[arg(long)]
+        believe_clock: bool,
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -392,8 +397,8 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             print!("{}", server::person::erase(&data, &number)?);
             Ok(ExitCode::SUCCESS)
         }
-        What::Keep { config, data } => {
-            print!("{}", server::keeping::now(config.as_deref(), data)?);
+        What::Keep { believe_clock, config, data } => {
+            print!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Calls { call, data, last, json, numbers, only } => {

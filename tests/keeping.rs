@@ -5,6 +5,7 @@
 
 mod place;
 
+use place::clock::Clock;
 use place::{Place, wait_until};
 use rusqlite::Connection;
 use std::fs::{self, File};
@@ -88,6 +89,96 @@ fn keep_runs_beside_a_server_and_leaves_what_is_young() {
     let kept = place.run(&["keep", "--config", "center.toml"]);
     let said = String::from_utf8_lossy(&kept.stdout).into_owned();
     assert!(said.contains("removed 0 events from the log and 0 rows"), "{kept:?}");
-    assert_eq!(place.metric("tierline_keep_paused "), 0.0);
+    assert_eq!(place.metric("tierline_clock_doubted_seconds "), 0.0);
     assert_eq!(place.metric("tierline_clock_jumps_total "), 0.0);
+}
+
+const NUMBER: &str = "+493012345678";
+const DAY: i64 = 86_400;
+const YEAR: i64 = 365 * DAY;
+
+/// A place with a clock that the test sets, and one call in its log.
+fn with_a_clock(name: &str) -> Place {
+    let mut place = Place::new(name);
+    place.clock = Some(Clock::new(&place.dir));
+    let server = place.serve();
+    let mut caller = place.start(&["phone", "--dial", "100", "--user", NUMBER]);
+    wait_until("the caller waits", || caller.says("Connected"));
+    writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+    assert!(caller.child.wait().expect("a child").success());
+    server.stop();
+    assert!(knows_the_number(&place));
+    place
+}
+
+fn set(place: &Place, ahead: i64) {
+    place.clock.as_ref().expect("a clock").set(ahead);
+}
+
+fn knows_the_number(place: &Place) -> bool {
+    let calls = place.run(&["calls", "--json", "--numbers", "--last", "1000"]);
+    assert!(calls.status.success(), "{calls:?}");
+    String::from_utf8_lossy(&calls.stdout).contains(NUMBER)
+}
+
+fn doubted(place: &Place) -> i64 {
+    place.metric("tierline_clock_doubted_seconds ").round() as i64
+}
+
+#[test]
+fn a_clock_that_stands_years_ahead_at_a_start_erases_nothing() {
+    let mut place = with_a_clock("ahead");
+    set(&place, 3 * YEAR);
+    for _ in 0..2 {
+        let server = place.serve();
+        wait_until("the clock is doubted", || server.says("is not believed"));
+        assert!((3 * YEAR - 60..3 * YEAR + 60).contains(&doubted(&place)), "{}", doubted(&place));
+        assert!(knows_the_number(&place), "nothing is erased by a clock that is not believed");
+        let kept = place.run(&["keep", "--config", "center.toml"]);
+        let why = String::from_utf8_lossy(&kept.stderr).into_owned();
+        assert!(kept.status.code() == Some(1) && why.contains("--believe-clock"), "{kept:?}");
+        // Calls go on as ever.
+        let mut caller = place.start(&["phone", "--dial", "100"]);
+        wait_until("a caller waits", || caller.says("Connected"));
+        writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+        assert!(caller.child.wait().expect("a child").success());
+        server.stop();
+    }
+    let server = place.serve();
+    assert!(doubted(&place) > YEAR);
+    // Whoever runs it knows better.
+    let kept = place.run(&["keep", "--config", "center.toml", "--believe-clock"]);
+    assert!(kept.status.success(), "{kept:?}");
+    wait_until("the server believes it, too", || doubted(&place) == 0);
+    assert!(server.says("is believed again"));
+    server.stop();
+    let _server = place.serve();
+    assert_eq!(doubted(&place), 0);
+    assert!(!knows_the_number(&place), "by a clock that is believed the number is three years old");
+}
+
+#[test]
+fn a_clock_that_jumps_while_calls_run_is_told_and_makes_nothing_old() {
+    let mut place = with_a_clock("jumps");
+    let mut server = place.serve();
+    for (ahead, jumps) in [(400 * DAY, 1.0), (0, 2.0), (-400 * DAY, 3.0)] {
+        let mut caller = place.start(&["phone", "--dial", "100"]);
+        wait_until("a caller waits", || caller.says("Connected"));
+        set(&place, ahead);
+        wait_until("the jump is noticed", || place.metric("tierline_clock_jumps_total ") == jumps);
+        assert!((ahead - 60..ahead + 60).contains(&doubted(&place)), "{} for {ahead}", doubted(&place));
+        assert!(caller.child.try_wait().expect("a child").is_none(), "the running call goes on");
+        writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+        assert!(caller.child.wait().expect("a child").success());
+    }
+    assert!(server.says("the system's clock has jumped") && server.says("is believed again"));
+    // The doubt outlives a restart, in both directions, and nothing is erased.
+    for ahead in [-400 * DAY, 400 * DAY] {
+        set(&place, ahead);
+        server.stop();
+        server = place.serve();
+        wait_until("the clock is doubted", || server.says("is not believed"));
+        assert!((ahead - 120..ahead + 120).contains(&doubted(&place)), "{} for {ahead}", doubted(&place));
+        assert!(knows_the_number(&place));
+    }
 }

@@ -159,6 +159,18 @@ macro_rules! wholes {
         }
     )*};
 }
+impl From<f64> for Value {
+    fn from(it: f64) -> Value {
+        Value::Real(it)
+    }
+}
+
+impl From<Wall> for Value {
+    fn from(it: Wall) -> Value {
+        Value::Text(it.to_string())
+    }
+}
+
 wholes!(u16, u32, u64, usize, i32, i64);
 
 impl From<bool> for Value {

@@ -221,7 +221,7 @@ impl Running {
             Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
         let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
-        let keeper = start_keeper(loaded, last_seq, clock)?;
+        let keeper = start_keeper(loaded, Arc::clone(&store_writer), clock)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
@@ -351,15 +351,10 @@ fn start_ticketing(
     ticketing::Ticketing::start(settings, line, &loaded.server.data, log).map(Some)
 }
 
-/// `before`: the last event before this start.
-fn start_keeper(loaded: &Loaded, before: u64, clock: Clock) -> Result<keeping::Keeper> {
+fn start_keeper(loaded: &Loaded, store: Arc<Store>, clock: Clock) -> Result<keeping::Keeper> {
     let server = &loaded.server;
     let plan = keeping::Plan { data: server.data.clone(), keep: server.keep, ticketing: server.ticketing.is_some() };
-    let last = match store::Reader::open(&server.data)? {
-        Some(log) => log.at(before)?,
-        None => None,
-    };
-    keeping::Keeper::start(plan, clock, last)
+    keeping::Keeper::start(plan, clock, Box::new(move |time| store.erase_expired(time)))
 }
 
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 
+pub mod clock;
+
+use clock::Clock;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
@@ -21,6 +24,15 @@ pub struct Running {
 impl Running {
     pub fn says(&self, part: &str) -> bool {
         [&self.out, &self.err].iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(part)))
+    }
+}
+
+impl Running {
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) {
+        // SAFETY: a signal to a child of ours that nobody has waited for.
+        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
+        assert!(self.child.wait().expect("it ends").success(), "{}", fs::read_to_string(&self.err).unwrap_or_default());
     }
 }
 
@@ -44,6 +56,8 @@ pub struct Place {
     pub dir: PathBuf,
     pub data: PathBuf,
     started: u32,
+    /// Of all that runs here.
+    pub clock: Option<Clock>,
 }
 
 impl Place {
@@ -77,7 +91,7 @@ impl Place {
         };
         assert_eq!(alone, 0, "a network and a disk of one's own need root: {}", std::io::Error::last_os_error());
         assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip`: make tools").success());
-        Place { dir, data, started: 0 }
+        Place { dir, data, started: 0, clock: None }
     }
 
     pub fn start(&mut self, args: &[&str]) -> Running {
@@ -87,11 +101,14 @@ impl Place {
         let outlet = |path: &Path| File::create(path).expect("a file for what it says");
         let mut command = Command::new(TIERLINE);
         command.args(args).current_dir(&self.dir).stdin(Stdio::piped()).stdout(outlet(&out)).stderr(outlet(&err));
+        self.clock.iter().for_each(|clock| clock.of(&mut command));
         Running { child: command.spawn().expect("tierline starts"), out, err }
     }
 
     pub fn run(&self, args: &[&str]) -> Output {
-        Command::new(TIERLINE).args(args).current_dir(&self.dir).output().expect("tierline runs")
+        let mut command = Command::new(TIERLINE);
+        self.clock.iter().for_each(|clock| clock.of(&mut command));
+        command.args(args).current_dir(&self.dir).output().expect("tierline runs")
     }
 
     pub fn serve(&mut self) -> Running {

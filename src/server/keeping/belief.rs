@@ -58,7 +58,7 @@ impl Belief {
         let (before, seen) = std::mem::replace(&mut self.seen, (now, wall));
         let jump = wall.0.saturating_sub(seen.0.saturating_add(passed(before, now)));
         self.judge(now, wall);
-        (jump.abs() > JUMP).then_some(jump)
+        (jump.saturating_abs() > JUMP).then_some(jump)
     }
 
     fn judge(&mut self, now: Instant, wall: Wall) {

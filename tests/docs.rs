@@ -30,6 +30,13 @@ fn commands(page: &str) -> Vec<String> {
     commands
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.running.clear(); // they write there
+        _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
 /// A program that ends with the test.
 struct Running(Child);
 
@@ -48,7 +55,7 @@ struct Place {
 
 impl Place {
     fn new(name: &str) -> Place {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs").join(name);
+        let dir = std::env::temp_dir().join(format!("tierline-docs-{}-{name}", std::process::id()));
         _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a folder for the test");
         for shipped in ["deploy", "ivr-flows"] {

@@ -13,8 +13,10 @@
 //!
 //! **Nothing waits for it.** The engine knows nothing of it. While much waits here nothing more is read
 //! ([`Outbox::wants_more`]): the log keeps it. A screen-pop whose offer is over, or that is too old, is dropped and
-//! counted; everything else is tried until it is answered.
+//! counted; everything else is tried until it is answered. A call whose request fails again and again, while others are
+//! answered, is put aside (`aside`), so that one bad request keeps nobody else's from being told.
 
+mod aside;
 mod case;
 
 pub use case::{Request, Response};
@@ -24,6 +26,7 @@ use crate::event::{Event, OfferOutcome, What};
 use crate::ids::{AgentId, CallId};
 use crate::proto;
 use crate::time::Wall;
+use aside::Aside;
 use case::{Case, Job};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -54,6 +57,8 @@ pub enum Input {
     AllRead,
     /// The answer to `Send`.
     Answered { call: CallId, result: Result<Response, Failure> },
+    /// The answer to `Reread`: the call's events, with their texts, and what was written down of it.
+    Reread { call: CallId, events: Vec<Event>, done: BTreeMap<String, String> },
     /// `deadline()` has come.
     Timeout,
 }
@@ -75,6 +80,11 @@ pub enum Output {
     Done { call: CallId, key: String, result: String },
     /// To be written down: nothing of this call is needed any more, and nothing of it is read again.
     Forget { call: CallId },
+    /// To be written down, and known to the next start: `what` of this call fails while others are answered, and all of
+    /// the call is told later.
+    Aside { call: CallId, first_seq: u64, since: Wall, what: &'static str },
+    /// Answer with `Reread`, after all that is to be written down was.
+    Reread { call: CallId },
 }
 
 /// What happened to requests, since the start.
@@ -89,8 +99,21 @@ pub struct Numbers {
     pub pops_expired: u64,
     /// Requests that wait or are under way.
     pub waiting: u64,
-    /// Since when the oldest of them does.
+    /// Calls that are put aside.
+    pub aside: u64,
+    /// Since when the oldest of all these does.
     pub oldest: Option<Wall>,
+}
+
+/// What an earlier run has written down.
+#[derive(Clone, Debug, Default)]
+pub struct Left {
+    /// Keys that are done, with what was said.
+    pub done: BTreeMap<String, String>,
+    /// Calls that were put aside, with their first events and since when something of them waits.
+    pub aside: BTreeMap<CallId, (u64, Wall)>,
+    /// The first event that must be read again.
+    pub low: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -111,13 +134,15 @@ pub struct Outbox {
     reading: Option<Wall>,
     /// Calls that are over and said, by their last events' numbers.
     over: BTreeSet<(u64, CallId)>,
+    aside: Aside,
     outputs: VecDeque<Output>,
     numbers: Numbers,
 }
 
 impl Outbox {
-    /// `log`: the log's own id. `done`: what was written down. Events must come from [`Outbox::low`] of the run before.
-    pub fn new(settings: Settings, log: u64, done: BTreeMap<String, String>, low: u64) -> Outbox {
+    /// `log`: the log's own id. `left`: what was written down. Events must come from [`Outbox::low`] of the run before.
+    pub fn new(settings: Settings, log: u64, left: Left) -> Outbox {
+        let Left { done, aside, low } = left;
         Outbox {
             settings,
             log: log_name(log),
@@ -129,6 +154,7 @@ impl Outbox {
             next: low,
             reading: None,
             over: BTreeSet::new(),
+            aside: Aside::new(aside),
             outputs: VecDeque::new(),
             numbers: Numbers::default(),
         }
@@ -139,9 +165,11 @@ impl Outbox {
             Input::Event(event) => self.happened(&event),
             Input::AllRead => self.reading = None,
             Input::Answered { call, result } => self.answered(now, call, result),
+            Input::Reread { call, events, done } => self.reread(call, &events, done),
             Input::Timeout => {}
         }
         self.send(now);
+        self.try_again(now);
         self.forget(now);
     }
 
@@ -150,11 +178,13 @@ impl Outbox {
     }
 
     pub fn deadline(&self) -> Option<Wall> {
-        let next = self.line.first().filter(|_| self.under_way < self.settings.parallel).map(|(at, _)| *at);
+        let free = self.under_way < self.settings.parallel;
+        let next = self.line.first().filter(|_| free).map(|(at, _)| *at);
+        let aside = self.aside.deadline().filter(|_| free && self.wants_more());
         let over = self.cases.values().filter(|case| case.jobs.is_empty()).filter_map(|case| case.keep_until).min();
         // While events are being read, time is theirs.
         let over = over.filter(|_| self.reading.is_none());
-        next.into_iter().chain(over).min()
+        next.into_iter().chain(aside).chain(over).min()
     }
 
     pub fn wants_more(&self) -> bool {
@@ -163,29 +193,40 @@ impl Outbox {
 
     /// The number of the first event that a restart needs.
     pub fn low(&self) -> u64 {
-        self.cases.values().map(|case| case.first_seq).min().unwrap_or(self.next)
+        self.cases.values().filter(|case| !case.apart).map(|case| case.first_seq).min().unwrap_or(self.next)
     }
 
     pub fn numbers(&self) -> Numbers {
         let oldest = self.cases.values().filter_map(|case| case.jobs.front()).map(|job| job.at).min();
-        Numbers { oldest, ..self.numbers }
+        let oldest = oldest.into_iter().chain(self.aside.oldest()).min();
+        Numbers { oldest, aside: self.aside.waiting(), ..self.numbers }
     }
 
     fn happened(&mut self, event: &Event) {
         (self.next, self.reading) = (event.seq + 1, Some(event.at));
+        let begins = matches!(event.what, What::CallArrived { .. });
+        if begins && event.call.is_some_and(|call| self.aside.has(call)) {
+            return; // read apart
+        }
+        let mut view = std::mem::take(&mut self.view);
+        self.take(&mut view, event);
+        self.view = view;
+    }
+
+    fn take(&mut self, view: &mut View, event: &Event) {
         if let (Some(call), What::CallArrived { line: Some(_), .. }) = (event.call, &event.what) {
             self.cases.insert(call, Case::new(event.seq));
         }
         // What ends a call is told of it as it was.
         let ended = matches!(event.what, What::CallEnded { .. }).then(|| event.call).flatten();
-        let last = ended.and_then(|call| self.view.calls.get(&call).cloned());
-        self.view.apply(event);
+        let last = ended.and_then(|call| view.calls.get(&call).cloned());
+        view.apply(event);
         let Some(call) = event.call else { return };
         let Some(case) = self.cases.get_mut(&call) else { return };
-        if let Some(row) = last.as_ref().or(self.view.calls.get(&call)) {
+        if let Some(row) = last.as_ref().or(view.calls.get(&call)) {
             case.row = row.clone();
         }
-        case.last_seq = event.seq;
+        case.last_seq = case.last_seq.max(event.seq);
         case.note_late(event);
         let requests = self.requests(call, event);
         requests.into_iter().for_each(|job| self.add(call, job));
@@ -213,7 +254,7 @@ impl Outbox {
                 vec![Job { expires: Some(event.at + self.settings.pop_expires), offer: Some(*reservation), ..job }]
             }
             What::OfferEnded { reservation, outcome, .. } if *outcome != OfferOutcome::Accepted => {
-                let dropped = case.drop_pop(*reservation);
+                let dropped = case.drop_pop(*reservation, event.at);
                 self.numbers.pops_expired += dropped;
                 self.numbers.waiting -= dropped;
                 self.tidy_line(call);
@@ -319,12 +360,27 @@ impl Outbox {
             }
             Err(Failure::Later) => {
                 self.numbers.failed += 1;
-                let Some(job) = case.jobs.front_mut() else { return };
-                let pause = self.settings.retry.saturating_mul(1 << job.attempts.min(16));
-                job.attempts += 1;
-                job.not_before = now + pause.min(self.settings.retry_most);
-                self.line.insert((job.not_before, call));
+                self.failed(now, call);
             }
+        }
+    }
+
+    /// The call's first request is tried again after a pause, unless it is too late or keeps others waiting.
+    fn failed(&mut self, now: Wall, call: CallId) {
+        let heard = self.heard();
+        let Some(job) = self.cases.get_mut(&call).and_then(|case| case.jobs.front_mut()) else { return };
+        let pause = self.settings.retry.saturating_mul(1 << job.attempts.min(16));
+        job.attempts += 1;
+        job.failed_at.get_or_insert(heard);
+        job.not_before = now + pause.min(self.settings.retry_most);
+        // What is too late then is not waited for, neither by what comes behind it.
+        let at = job.not_before.min(job.expires.unwrap_or(job.not_before));
+        if job.expires.is_some_and(|expires| expires <= now) {
+            self.finish(call, None);
+        } else if self.blocks(call) {
+            self.put_aside(now, call);
+        } else {
+            self.line.insert((at, call));
         }
     }
 
@@ -340,16 +396,21 @@ impl Outbox {
             self.outputs.push_back(Output::Done { call, key, result: result.unwrap_or_default() });
         }
         case.jobs.front().into_iter().for_each(|next| _ = self.line.insert((next.not_before, call)));
+        self.told_aside(call);
     }
 
     /// While events are still being read, what is noted after a call's end may be among them.
     fn forget(&mut self, now: Wall) {
         let at = self.reading.unwrap_or(now).min(now);
         let over = |case: &Case| case.jobs.is_empty() && case.keep_until.is_some_and(|until| until <= at);
-        let gone = self.cases.iter().filter(|(_, case)| over(case)).map(|(call, case)| (case.last_seq, *call));
-        let gone: Vec<(u64, CallId)> = gone.collect();
-        gone.iter().for_each(|(_, call)| _ = self.cases.remove(call));
-        self.over.extend(gone);
+        let gone: Vec<CallId> = self.cases.iter().filter(|(_, case)| over(case)).map(|(call, _)| *call).collect();
+        for call in gone {
+            match self.cases.remove(&call) {
+                Some(case) if case.apart => self.forget_aside(call),
+                Some(case) => _ = self.over.insert((case.last_seq, call)),
+                None => {}
+            }
+        }
         // A restart reads from there, and must know until then what was done.
         let low = self.low();
         while let Some((_, call)) = self.over.first().copied().filter(|(last, _)| *last < low) {

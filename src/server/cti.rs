@@ -6,7 +6,7 @@
 //! | `asking` | a command's way to the engine and back |
 //! | `hub` | events from the log to all who look |
 //! | `watching` | one reader's stream |
-//! | `presence` | desktops that are gone |
+//! | `presence` | who is at a desktop, and since when not any more |
 //!
 //! Events are read from the log after they were committed: what a desktop has seen, a restart remembers.
 
@@ -93,11 +93,11 @@ pub fn serve(
     let (committed, watched) = watch::channel(ground.before);
     ground.store.on_commit(Box::new(move |seq| _ = committed.send(seq)));
     let hub = hub::Hub::start(&ground, watched.clone(), settings.waiting as usize)?;
-    let presence = presence::Presence::start(settings.desk_lost, ground.inbox.clone(), Arc::clone(&hub));
+    let presence = presence::Presence::start(settings.desk_lost, ground.inbox.clone(), ground.desks);
     let limits = watching::Limits::new(settings);
     let service = Service {
         tokens: Arc::new(opened.secrets.tokens),
-        asking: asking::Asking::new(ground.inbox, ground.replies, watched),
+        asking: asking::Asking::new(ground.inbox, ground.replies, watched, Arc::clone(&presence)),
         watching: watching::Watching { center: ground.center, data: ground.data, hub, presence, limits },
     };
     let mut server = tonic::transport::Server::builder()

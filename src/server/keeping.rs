@@ -76,7 +76,11 @@ fn needed(plan: &Plan) -> Result<u64> {
     // Without records nothing was taken in.
     let folded = written(&records::file(&plan.data), "event")?.unwrap_or(0) + 1;
     let told = match plan.ticketing {
-        true => written(&plan.data.join("ticketing.db"), "low")?.unwrap_or(1),
+        true => {
+            let file = plan.data.join("ticketing.db");
+            // Calls that were put aside are read apart, from before where a start begins.
+            written(&file, "needed")?.or(written(&file, "low")?).unwrap_or(1)
+        }
         false => u64::MAX,
     };
     Ok(folded.min(told))

@@ -9,13 +9,14 @@ pub mod example;
 pub mod look_up;
 
 use super::clock;
+use super::journal::{Entry, Value};
 use super::store::{Reader, Store};
 use crate::config::TicketingSettings;
 use crate::ids::CallId;
 use crate::proto::{self, ticketing_client::TicketingClient};
 use crate::stats::Sample;
 use crate::stats::families as f;
-use crate::ticketing::{Failure, Input, Numbers, Outbox, Output, Request, Response, Settings, log_name};
+use crate::ticketing::{Failure, Input, Left, Numbers, Outbox, Output, Request, Response, Settings, log_name};
 use crate::time::Wall;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -76,8 +77,7 @@ impl Ticketing {
                 parallel: settings.parallel as usize,
             },
             log,
-            memory.done()?,
-            memory.low,
+            memory.left()?,
         );
         let numbers = Counts::default();
         let at = memory.low - 1;
@@ -116,7 +116,7 @@ impl Clerk {
     fn run(mut self, heard: &Receiver<News>) {
         loop {
             if let Err(why) = self.read().and_then(|()| self.carry_out()) {
-                super::journal::Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell();
+                Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell();
             }
             *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.numbers();
             let wait = self.outbox.deadline().map_or(NAP, |at| until(at).min(NAP));
@@ -147,7 +147,23 @@ impl Clerk {
     }
 
     fn carry_out(&mut self) -> Result<()> {
-        let mut notes = Vec::new();
+        loop {
+            let (mut notes, mut again) = (Vec::new(), Vec::new());
+            self.take_outputs(&mut notes, &mut again);
+            self.memory.write(&notes, (self.outbox.low(), self.outbox.needed()))?;
+            if again.is_empty() {
+                return Ok(());
+            }
+            for call in again {
+                let mut events = self.reader.events(call)?;
+                self.reader.join_texts(&mut events)?;
+                let done = self.memory.done_of(call)?;
+                self.outbox.handle(clock::wall(), Input::Reread { call, events, done });
+            }
+        }
+    }
+
+    fn take_outputs(&mut self, notes: &mut Vec<Output>, again: &mut Vec<CallId>) {
         while let Some(output) = self.outbox.poll() {
             match output {
                 Output::Send { call, request } => {
@@ -157,10 +173,23 @@ impl Clerk {
                         _ = news.send(News::Answered(call, result));
                     });
                 }
+                Output::Reread { call } => again.push(call),
+                Output::Aside { call, first_seq, since, what } => {
+                    tell_aside(call, what, self.outbox.numbers().aside);
+                    notes.push(Output::Aside { call, first_seq, since, what });
+                }
                 note => notes.push(note),
             }
         }
-        self.memory.write(&notes, self.outbox.low())
+    }
+}
+
+/// For who runs it: the first, and then whenever twice as many are.
+fn tell_aside(call: CallId, what: &str, aside: u64) {
+    if aside.is_power_of_two() {
+        let put = "the ticketing system does not take this of a call, and takes what others bring: it is told later";
+        let entry = Entry::warn("ticketing", put).of(Some(call)).with("what", Value::written(what));
+        entry.with("aside", aside).tell();
     }
 }
 
@@ -184,7 +213,9 @@ impl Memory {
         conn.execute_batch(
             "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE IF NOT EXISTS done(key TEXT PRIMARY KEY, call INTEGER NOT NULL, result TEXT NOT NULL);
-             CREATE INDEX IF NOT EXISTS done_call ON done(call);",
+             CREATE INDEX IF NOT EXISTS done_call ON done(call);
+             CREATE TABLE IF NOT EXISTS aside(call INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL,
+             since INTEGER NOT NULL);",
         )?;
         let meta = |key| {
             let value = conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, i64>(0));
@@ -193,7 +224,7 @@ impl Memory {
         match meta("log")? {
             Some(known) if known == log => {}
             // What is known is of a log that was begun anew since.
-            Some(_) => conn.execute_batch("DELETE FROM done; DELETE FROM meta")?,
+            Some(_) => conn.execute_batch("DELETE FROM done; DELETE FROM aside; DELETE FROM meta")?,
             // Keys did not name their log before there was an id.
             None => _ = conn.execute("UPDATE done SET key = ?1 || '-' || key", [log_name(log)])?,
         }
@@ -203,13 +234,30 @@ impl Memory {
         Ok(Memory { conn, low })
     }
 
+    fn left(&self) -> Result<Left> {
+        let mut query = self.conn.prepare("SELECT call, first_seq, since FROM aside")?;
+        let rows = query.query_map([], |row| {
+            let (call, first_seq): (i64, i64) = (row.get(0)?, row.get(1)?);
+            Ok((CallId(call as u64), (first_seq as u64, Wall(row.get(2)?))))
+        })?;
+        let aside = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(Left { done: self.done()?, aside, low: self.low })
+    }
+
     fn done(&self) -> Result<BTreeMap<String, String>> {
         let mut query = self.conn.prepare("SELECT key, result FROM done")?;
         let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    fn write(&mut self, notes: &[Output], low: u64) -> Result<()> {
+    fn done_of(&self, call: CallId) -> Result<BTreeMap<String, String>> {
+        let mut query = self.conn.prepare_cached("SELECT key, result FROM done WHERE call = ?1")?;
+        let rows = query.query_map([call.0 as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// `low`: where a start begins to read; `needed`: what the log must keep.
+    fn write(&mut self, notes: &[Output], (low, needed): (u64, u64)) -> Result<()> {
         if notes.is_empty() {
             return Ok(()); // where to begin is written with the next note
         }
@@ -225,11 +273,17 @@ impl Memory {
                 }
                 Output::Forget { call } => {
                     tx.prepare_cached("DELETE FROM done WHERE call = ?1")?.execute([call.0 as i64])?;
+                    tx.prepare_cached("DELETE FROM aside WHERE call = ?1")?.execute([call.0 as i64])?;
                 }
-                Output::Send { .. } => {}
+                Output::Aside { call, first_seq, since, .. } => {
+                    let row = params![call.0 as i64, *first_seq as i64, since.0];
+                    tx.prepare_cached("INSERT OR REPLACE INTO aside VALUES (?1, ?2, ?3)")?.execute(row)?;
+                }
+                Output::Send { .. } | Output::Reread { .. } => {}
             }
         }
-        tx.execute("UPDATE meta SET value = ?1 WHERE key = 'low'", [low as i64])?;
+        let now = params![low as i64, needed as i64];
+        tx.execute("INSERT OR REPLACE INTO meta VALUES ('low', ?1), ('needed', ?2)", now)?;
         tx.commit()?;
         self.low = low;
         Ok(())
@@ -373,6 +427,7 @@ pub fn samples(numbers: &Numbers) -> Vec<Sample> {
         f::TICKETING_REFUSED.count([], numbers.refused),
         f::TICKETING_EXPIRED.count([], numbers.pops_expired),
         f::TICKETING_WAITING.count([], numbers.waiting),
+        f::TICKETING_ASIDE.count([], numbers.aside),
         f::TICKETING_LAG.sample([], lag as f64 / 1000.0),
     ]
 }
@@ -394,13 +449,17 @@ mod tests {
         let mut memory = Memory::open(&data, 7, 1).unwrap();
         let key = "0000000000000007-open-c0-0-1".to_owned();
         let note = Output::Done { call: CallId(1), key: key.clone(), result: "1001".into() };
-        memory.write(&[note], 40).unwrap();
+        let (call, since) = (CallId(2), Wall(5));
+        memory.write(&[note, Output::Aside { call, first_seq: 3, since, what: "OpenTicket" }], (40, 3)).unwrap();
         drop(memory);
         let same = Memory::open(&data, 7, 90).unwrap();
+        assert_eq!(same.left().unwrap().aside, BTreeMap::from([(call, (3, since))]));
+        assert_eq!(same.done_of(CallId(1)).unwrap(), BTreeMap::from([(key.clone(), "1001".to_owned())]));
         assert_eq!((same.low, done(&same)), (40, vec![key]));
         drop(same);
         let other = Memory::open(&data, 8, 3).unwrap();
         assert_eq!((other.low, done(&other)), (3, Vec::new()));
+        assert!(other.left().unwrap().aside.is_empty());
         std::fs::remove_dir_all(&data).unwrap();
     }
 }

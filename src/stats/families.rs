@@ -121,7 +121,10 @@ families! {
             "Screen-pops that were dropped, because they were too old or their offer was over.";
         TICKETING_WAITING gauge "tierline_ticketing_waiting" []
             "Requests to the ticketing system that wait or are under way.";
-        TICKETING_LAG gauge "tierline_ticketing_lag_seconds" [] "Time that the oldest request which waits has waited.";
+        TICKETING_ASIDE gauge "tierline_ticketing_aside" []
+            "Calls put aside: something of them is not taken, while what others bring is. They are tried again, one at a time.";
+        TICKETING_LAG gauge "tierline_ticketing_lag_seconds" []
+            "Time that the oldest request which waits, also of a call that is put aside, has waited.";
     }
     "Calls" "Every call that was admitted ends exactly once." {
         CALLS gauge "tierline_calls" ["phase"] "Calls that run now, by how far they have come.";

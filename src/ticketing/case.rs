@@ -34,11 +34,13 @@ pub(super) struct Job {
     /// The screen-pop's.
     pub offer: Option<ReservationId>,
     pub attempts: u32,
+    /// How many requests had been answered in all when it failed first.
+    pub failed_at: Option<u64>,
 }
 
 impl Job {
     pub fn new(at: Wall, request: Request) -> Job {
-        Job { request, at, not_before: at, expires: None, offer: None, attempts: 0 }
+        Job { request, at, not_before: at, expires: None, offer: None, attempts: 0, failed_at: None }
     }
 }
 
@@ -55,11 +57,23 @@ pub(super) struct Case {
     pub opened: bool,
     /// Set at the call's end.
     pub keep_until: Option<Wall>,
+    /// It was put aside once, and is read apart from all others.
+    pub apart: bool,
     found: Option<proto::FindCallerResponse>,
     ticket: Option<String>,
 }
 
 impl Request {
+    /// As the proto file calls it.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Request::Find(_) => "FindCaller",
+            Request::Open(_) => "OpenTicket",
+            Request::Pop(_) => "ScreenPop",
+            Request::Follow(_) => "FollowCall",
+        }
+    }
+
     /// None for what changes nothing.
     pub fn key(&self) -> Option<&str> {
         match self {
@@ -92,6 +106,7 @@ impl Case {
             talked: None,
             opened: false,
             keep_until: None,
+            apart: false,
             found: None,
             ticket: None,
         }
@@ -145,10 +160,13 @@ impl Case {
         })
     }
 
-    /// Takes the pop of an offer that is over out, if it waits; says how many that were.
-    pub fn drop_pop(&mut self, offer: ReservationId) -> u64 {
+    /// Takes the pop of an offer that is over out, if it waits; says how many that were. One that is under way is not
+    /// tried again.
+    pub fn drop_pop(&mut self, offer: ReservationId, now: Wall) -> u64 {
         let (before, mut place) = (self.jobs.len(), 0);
         let busy = self.under_way;
+        let under_way = self.jobs.front_mut().filter(|job| busy && job.offer == Some(offer));
+        under_way.into_iter().for_each(|job| job.expires = Some(now));
         self.jobs.retain(|job| {
             place += 1;
             job.offer != Some(offer) || busy && place == 1

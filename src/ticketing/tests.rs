@@ -1,5 +1,7 @@
 //! Scenes: what happens in the log and at the ticketing system, and what is said.
 
+mod aside;
+
 use super::*;
 use crate::event::{Cause, Party, Personal, PersonalKind, Phase, TransferTo};
 use crate::ids::{FlowId, LegId, LineId, QueueId, ReservationId, WorkId};
@@ -20,13 +22,17 @@ struct Scene {
     now: i64,
 }
 
+fn begun(done: BTreeMap<String, String>, low: u64) -> Outbox {
+    Outbox::new(SETTINGS, LOG, super::Left { done, low, ..Default::default() })
+}
+
 fn personal(handle: u64, text: &str) -> Personal {
     Personal { kind: PersonalKind::Text, handle, text: Some(text.into()) }
 }
 
 impl Scene {
     fn new() -> Scene {
-        Scene { outbox: Outbox::new(SETTINGS, LOG, BTreeMap::new(), 1), log: Vec::new(), now: 0 }
+        Scene { outbox: begun(BTreeMap::new(), 1), log: Vec::new(), now: 0 }
     }
 
     fn event(&mut self, call: CallId, what: What) {
@@ -247,6 +253,33 @@ fn a_pop_that_is_too_late_is_dropped_and_counted_and_the_rest_arrives() {
     assert_eq!(scene.outbox.numbers().waiting, 0);
 }
 
+/// One that is under way when its offer ends is not said again.
+#[test]
+fn a_stale_pop_is_not_tried_again_and_keeps_nothing_waiting() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    scene.hears(found());
+    scene.rings(1, 1001);
+    assert_eq!(scene.says(), "pop-r0-0-1 to 1001 of Jo {} [\"7\"]");
+    let (work, reservation, agent) = (WorkId(1), ReservationId(1), AgentId(1001));
+    scene.event(CALL, What::OfferEnded { work, reservation, agent, outcome: OfferOutcome::NoAnswer });
+    scene.rings(2, 1002);
+    assert_eq!(scene.hears(Err(Failure::Later)), "pop-r0-0-2 to 1002 of Jo {} [\"7\"]", "the next at once");
+    let numbers = scene.outbox.numbers();
+    assert_eq!((numbers.pops_expired, numbers.waiting), (1, 1));
+    scene.answered(2, 1002);
+    // Sixteen seconds of trying; the next try would be after the pop's time: it is dropped then, not after.
+    for pause in [1_000, 2_000, 4_000, 8_000] {
+        assert_eq!(scene.hears(Err(Failure::Later)), "");
+        assert_eq!(scene.later(pause), "pop-r0-0-2 to 1002 of Jo {} [\"7\"]");
+    }
+    assert_eq!(scene.hears(Err(Failure::Later)), "");
+    assert_eq!(scene.later(4_999), "");
+    assert_eq!(scene.later(1), "follow-8 []");
+    assert_eq!(scene.outbox.numbers().pops_expired, 2);
+}
+
 #[test]
 fn a_refusal_for_ever_is_counted_and_a_wrong_answer_is_asked_again() {
     let mut scene = Scene::new();
@@ -281,7 +314,7 @@ fn a_kill_at_any_point_repeats_no_key_that_was_answered_and_loses_none() {
     assert_eq!(whole.iter().filter(|key| bare(key).starts_with("open")).count(), 1);
     for answers in 0..=whole.len() {
         let (mut keys, done, low) = killed_after(&log, answers);
-        let outbox = Outbox::new(SETTINGS, LOG, done, low);
+        let outbox = begun(done, low);
         let mut scene = Scene { outbox, log: Vec::new(), now: 0 };
         keys.truncate(answers); // one more may have been under way: it comes again
         for event in log.iter().filter(|event| event.seq >= low) {
@@ -329,6 +362,7 @@ fn drain(scene: &mut Scene, answers: usize) -> (Vec<String>, BTreeMap<String, St
             }
             Output::Done { key, result, .. } => _ = done.insert(key, result),
             Output::Forget { .. } => {}
+            Output::Aside { .. } | Output::Reread { .. } => panic!("nothing is put aside here"),
         }
     }
     (keys, done)
@@ -360,6 +394,7 @@ impl Left {
                 }
                 Output::Done { call, key, result } => _ = self.done.insert(key, (call, result)),
                 Output::Forget { call } => self.done.retain(|_, (of, _)| *of != call),
+                Output::Aside { .. } | Output::Reread { .. } => panic!("nothing is put aside here"),
             }
             self.low = scene.outbox.low();
         }
@@ -369,7 +404,7 @@ impl Left {
     /// The next start, which reads what it must and is told that this was all.
     fn restart(&self, log: &[Event], now: i64) -> Scene {
         let done = self.done.iter().map(|(key, (_, result))| (key.clone(), result.clone())).collect();
-        let mut scene = Scene { outbox: Outbox::new(SETTINGS, LOG, done, self.low), log: log.to_vec(), now };
+        let mut scene = Scene { outbox: begun(done, self.low), log: log.to_vec(), now };
         for event in log.iter().filter(|event| event.seq >= self.low) {
             scene.outbox.handle(Wall(now), Input::Event(Box::new(event.clone())));
         }

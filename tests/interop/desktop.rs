@@ -250,6 +250,41 @@ fn other_clients_of_grpc_find_what_they_look_for() {
     }
 }
 
+/// Trap 13: a phone that is registered is not enough for who sits at a desktop. One that never opens a stream, and one that
+/// is killed with SIGKILL, are lost when their lease ends; the caller waits meanwhile, and rings when a stream is back.
+#[test]
+fn trap_13_a_desktop_that_is_not_there_gets_no_calls() {
+    let ground = Ground::new("desktop_gone");
+    let office = Office::with(&ground, None, Wishes::agents(&["ada"]), "desk_lost = \"1s\"\n");
+    let _ada = phone_agent(&ground, &office.server, "ada", 1000.0, &["--answer", "0"]);
+    let _all = office.watch("operator", 1);
+    let states = || -> Vec<(String, String)> {
+        let seen = office.seen("operator");
+        let changed = seen.iter().filter_map(|item| item["event"].get("agent_state_changed"));
+        let text = |it: &Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
+        changed.map(|it| (text(it, "to"), text(it, "reason"))).collect()
+    };
+    let lost = || states().iter().filter(|(to, why)| to == "NOT_READY" && why.contains("desktop lost")).count();
+    office.asks("ada", "in", json!({ "log_in": {} }));
+    wait_until("a desktop without a stream is lost", 20 * SECOND, || lost() == 1);
+    office.asks("ada", "ready", json!({ "ready": {} }));
+    wait_until("… also after it has asked for calls", 20 * SECOND, || lost() == 2);
+    let mut watch = office.watch("ada", 1);
+    wait_until("it is there", 20 * SECOND, || states().last().is_some_and(|(to, _)| to == "READY"));
+    watch.kill();
+    wait_until("a desktop that was killed is lost", 20 * SECOND, || lost() == 3);
+    let mut caller = Sipp { seconds: 3.0, from: "guest", number: DIRECT, ..Sipp::default() };
+    caller.name = "caller";
+    let mut caller = caller.start(&ground, &office.server);
+    office.sees("operator", "queued", 1);
+    let waits = office.seen("operator").len();
+    let _again = office.watch("ada", 2);
+    let talk = office.sees("operator", "established", 1);
+    assert_eq!((&talk["agent"], caller.wait(40 * SECOND)), (&json!(1001), 0));
+    let rang = office.seen("operator").iter().position(|item| item["event"].get("delivered").is_some());
+    assert!(rang.is_some_and(|rang| rang >= waits), "nobody was rung before the stream was there");
+}
+
 /// Too many streams of one are refused; a reader who sleeps is cut, nobody waits for him, and he misses nothing.
 #[test]
 fn streams_are_limited_and_a_reader_who_sleeps_is_cut() {

@@ -1,8 +1,9 @@
 //! A command's way to the engine and back. The answer waits until what the command did is on disk.
 
 use super::super::inbox::{Inbox, Message};
+use super::presence::Presence;
 use super::tokens::Owner;
-use crate::command::{Command, Refusal};
+use crate::command::{Ask, Command, Refusal};
 use crate::cti::{self, Found, Keys};
 use crate::engine::Input;
 use crate::proto::{self, outcome};
@@ -63,11 +64,12 @@ struct Door {
     inbox: Inbox,
     replies: Replies,
     committed: watch::Receiver<u64>,
+    presence: Arc<Presence>,
 }
 
 impl Asking {
-    pub fn new(inbox: Inbox, replies: Replies, committed: watch::Receiver<u64>) -> Asking {
-        Asking { door: Door { inbox, replies, committed }, keys: Mutex::default() }
+    pub fn new(inbox: Inbox, replies: Replies, committed: watch::Receiver<u64>, presence: Arc<Presence>) -> Asking {
+        Asking { door: Door { inbox, replies, committed, presence }, keys: Mutex::default() }
     }
 
     pub async fn ask(&self, Owner { name, actor }: Owner, asked: proto::Command) -> proto::Outcome {
@@ -106,6 +108,18 @@ impl Asking {
 
 impl Door {
     async fn carry_out(&self, command: Command) -> proto::Outcome {
+        let calls_for = match command.ask {
+            Ask::LogIn { agent } | Ask::Ready { agent } => Some(agent),
+            _ => None,
+        };
+        // Before, so that he is not lost while he asks; after, for however long the engine took.
+        calls_for.inspect(|agent| self.presence.renew(*agent));
+        let outcome = self.pass_on(command).await;
+        calls_for.inspect(|agent| self.presence.renew(*agent));
+        outcome
+    }
+
+    async fn pass_on(&self, command: Command) -> proto::Outcome {
         let (id, told) = self.replies.expect();
         if self.inbox.send(Message::Input(Input::Command { id, command })).is_err() {
             return refused(proto::Refusal::Unavailable, "Tierline stops");
@@ -151,7 +165,8 @@ mod tests {
         fn new() -> Scene {
             let ((inbox, messages), replies) = (Inbox::new().unwrap(), Replies::default());
             let (committed, watched) = watch::channel(0);
-            let asking = Arc::new(Asking::new(inbox, replies.clone(), watched));
+            let presence = Presence::start(Duration::from_secs(10), inbox.clone(), []);
+            let asking = Arc::new(Asking::new(inbox, replies.clone(), watched, presence));
             Scene { asking, messages, replies, committed }
         }
 

@@ -6,10 +6,8 @@ use super::super::store::Reader;
 use super::Ground;
 use crate::cti::{self, Cursor, View, Viewer};
 use crate::event::Event;
-use crate::ids::AgentId;
 use crate::proto::{self, Item, item};
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,11 +77,6 @@ impl Hub {
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Agents who have logged in at a desktop.
-    pub fn desks(&self) -> BTreeSet<AgentId> {
-        self.lock().view.desks.clone()
     }
 
     fn take_all(&self, reader: &Reader) -> Result<()> {

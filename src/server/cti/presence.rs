@@ -1,49 +1,77 @@
-//! Desktops that are gone: an agent who has logged in at one and has no stream any more for a while gets no calls.
+//! Who is at a desktop: its stream is a lease. An agent who has logged in and has none for a while gets no calls, whether
+//! a stream was cut, or he never opened one, or a restart came between.
+//!
+//! Asking to log in or to be ready counts as a sign of life: from there the same while runs.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
 use super::super::inbox::{Inbox, Message};
-use super::hub::Hub;
 use crate::command::{Actor, Ask, Command};
 use crate::engine::Input;
 use crate::ids::AgentId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// Which agents have streams open. Each coming and going is a turn: who is looked for after a while is gone only if he
-/// has not come since, not even for a moment.
+/// Each agent's streams, and until when he counts as there without one.
 #[derive(Debug, Default)]
-struct Streams(BTreeMap<AgentId, Open>);
+struct Leases(BTreeMap<AgentId, Lease>);
 
-#[derive(Debug, Default)]
-struct Open {
-    count: u32,
-    turn: u64,
+#[derive(Debug)]
+struct Lease {
+    streams: u32,
+    until: Instant,
+    /// Somebody looks when the lease has run out: one for each agent, however often it is renewed.
+    watched: bool,
 }
 
-impl Streams {
-    /// True for the first.
-    fn enter(&mut self, agent: AgentId) -> bool {
-        let open = self.0.entry(agent).or_default();
-        (open.count, open.turn) = (open.count + 1, open.turn + 1);
-        open.count == 1
+/// What is found when a lease may have run out.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// A stream is open.
+    Here,
+    /// Renewed meanwhile.
+    Until(Instant),
+    Gone,
+}
+
+impl Leases {
+    /// True for the first stream.
+    fn enter(&mut self, agent: AgentId, now: Instant) -> bool {
+        let lease = self.0.entry(agent).or_insert(Lease { streams: 0, until: now, watched: false });
+        lease.streams += 1;
+        lease.streams == 1
     }
 
-    /// The turn to look for after a while, if that was the last one.
-    fn leave(&mut self, agent: AgentId) -> Option<u64> {
-        let open = self.0.get_mut(&agent)?;
-        (open.count, open.turn) = (open.count - 1, open.turn + 1);
-        (open.count == 0).then_some(open.turn)
+    fn leave(&mut self, agent: AgentId, until: Instant) -> bool {
+        self.0.get_mut(&agent).into_iter().for_each(|lease| lease.streams -= 1);
+        self.renew(agent, until)
     }
 
-    /// Turn 0: he has not come since the start.
-    fn is_gone_since(&self, agent: AgentId, turn: u64) -> bool {
-        self.0.get(&agent).map_or(turn == 0, |open| open.turn == turn)
+    /// True if somebody must look from now on.
+    fn renew(&mut self, agent: AgentId, until: Instant) -> bool {
+        let lease = self.0.entry(agent).or_insert(Lease { streams: 0, until, watched: false });
+        lease.until = until;
+        lease.streams == 0 && !std::mem::replace(&mut lease.watched, true)
+    }
+
+    fn look(&mut self, agent: AgentId, now: Instant) -> Found {
+        match self.0.get_mut(&agent) {
+            Some(lease) if lease.streams > 0 => {
+                lease.watched = false;
+                Found::Here
+            }
+            Some(lease) if lease.until > now => Found::Until(lease.until),
+            _ => {
+                self.0.remove(&agent);
+                Found::Gone
+            }
+        }
     }
 }
 
 pub struct Presence {
-    streams: Mutex<Streams>,
+    leases: Mutex<Leases>,
     patience: Duration,
     inbox: Inbox,
     runtime: tokio::runtime::Handle,
@@ -56,31 +84,46 @@ pub struct Present {
 }
 
 impl Presence {
-    /// Who had logged in before this start has as long to come back as one whose stream was cut.
-    pub fn start(patience: Duration, inbox: Inbox, hub: Arc<Hub>) -> Arc<Presence> {
+    /// `desks`: who had logged in before this start. They have as long to come back as one whose stream was cut.
+    pub fn start(patience: Duration, inbox: Inbox, desks: impl IntoIterator<Item = AgentId>) -> Arc<Presence> {
         let runtime = tokio::runtime::Handle::current();
-        let presence = Arc::new(Presence { streams: Mutex::default(), patience, inbox, runtime });
-        let at_start = Arc::clone(&presence);
-        presence.runtime.spawn(async move {
-            tokio::time::sleep(at_start.patience).await;
-            hub.desks().into_iter().for_each(|agent| at_start.look_for(agent, 0));
-        });
+        let presence = Arc::new(Presence { leases: Mutex::default(), patience, inbox, runtime });
+        desks.into_iter().for_each(|agent| presence.renew(agent));
         presence
     }
 
     pub fn enter(self: &Arc<Presence>, agent: AgentId) -> Present {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if streams.enter(agent) {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        if leases.enter(agent, Instant::now()) {
             self.tell(Ask::DeskBack { agent });
         }
         Present { presence: Arc::clone(self), agent }
     }
 
-    fn look_for(&self, agent: AgentId, turn: u64) {
-        // Told under the lock: who comes now says so after it.
-        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if streams.is_gone_since(agent, turn) {
-            self.tell(Ask::DeskLost { agent });
+    /// He has asked for calls at his desktop, which must show itself from now on.
+    pub fn renew(self: &Arc<Presence>, agent: AgentId) {
+        self.until(|leases, until| leases.renew(agent, until), agent);
+    }
+
+    fn until(self: &Arc<Presence>, change: impl FnOnce(&mut Leases, Instant) -> bool, agent: AgentId) {
+        let until = Instant::now() + self.patience;
+        let watch = change(&mut self.leases.lock().unwrap_or_else(PoisonError::into_inner), until);
+        if watch {
+            let presence = Arc::clone(self);
+            self.runtime.spawn(async move { presence.watch(agent, until).await });
+        }
+    }
+
+    async fn watch(&self, agent: AgentId, mut until: Instant) {
+        loop {
+            tokio::time::sleep_until(until).await;
+            // Told under the lock: who comes now says so after it.
+            let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+            match leases.look(agent, Instant::now()) {
+                Found::Here => return,
+                Found::Until(later) => until = later,
+                Found::Gone => return self.tell(Ask::DeskLost { agent }),
+            }
         }
     }
 
@@ -92,34 +135,67 @@ impl Presence {
 
 impl Drop for Present {
     fn drop(&mut self) {
-        let mut streams = self.presence.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = streams.leave(self.agent) {
-            let (presence, agent) = (Arc::clone(&self.presence), self.agent);
-            presence.runtime.clone().spawn(async move {
-                tokio::time::sleep(presence.patience).await;
-                presence.look_for(agent, turn);
-            });
-        }
+        let agent = self.agent;
+        self.presence.until(|leases, until| leases.leave(agent, until), agent);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::inbox::Messages;
     use super::*;
 
-    /// A desktop that is gone, back for a moment, and gone again has its whole patience anew.
+    const ADA: AgentId = AgentId(1001);
+
+    /// A desktop that is gone, back for a moment, and gone again has its whole patience anew; one looks for it.
     #[test]
     fn who_came_back_for_a_moment_is_not_looked_for_by_the_first_going() {
-        let (mut streams, agent) = (Streams::default(), AgentId(1001));
-        assert!(streams.is_gone_since(agent, 0), "not yet seen after a start");
-        assert!(streams.enter(agent) && !streams.enter(agent));
-        assert!(!streams.is_gone_since(agent, 0));
-        assert_eq!(streams.leave(agent), None, "one is left");
-        let first = streams.leave(agent).expect("the last one");
-        assert!(streams.is_gone_since(agent, first));
-        assert!(streams.enter(agent));
-        let second = streams.leave(agent).expect("the last one again");
-        assert!(!streams.is_gone_since(agent, first), "he has been here since");
-        assert!(streams.is_gone_since(agent, second) && !streams.is_gone_since(agent, 0));
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(leases.enter(ADA, at(0)) && !leases.enter(ADA, at(0)));
+        assert!(!leases.leave(ADA, at(10)), "one is left");
+        assert!(leases.leave(ADA, at(11)), "from now on somebody looks");
+        assert!(leases.enter(ADA, at(5)));
+        assert!(!leases.leave(ADA, at(15)), "he looks already");
+        assert_eq!(leases.look(ADA, at(11)), Found::Until(at(15)));
+        assert!(leases.enter(ADA, at(12)));
+        assert_eq!(leases.look(ADA, at(15)), Found::Here);
+        assert!(leases.leave(ADA, at(30)), "nobody looks any more");
+        assert_eq!(leases.look(ADA, at(30)), Found::Gone);
+        assert!(leases.0.is_empty());
+    }
+
+    /// The next thing that the engine is told.
+    async fn told(messages: &Messages) -> Ask {
+        loop {
+            if let Some(Message::Input(Input::Command { command, .. })) = messages.next() {
+                return command.ask;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Trap 13: who was logged in before a restart, who logs in and never opens a stream, and who asks for calls once
+    /// more and shows himself no more than before, is not there for ever.
+    #[test]
+    fn trap_13_a_desktop_without_a_stream_is_lost_when_its_lease_ends() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (inbox, messages) = Inbox::new().unwrap();
+            let (ben, lost) = (AgentId(1002), |agent| Ask::DeskLost { agent });
+            let presence = Presence::start(Duration::from_millis(5), inbox, [ben]);
+            assert_eq!(told(&messages).await, lost(ben), "since the start");
+            for _ in ["logged in", "asked to be ready"] {
+                presence.renew(ADA);
+                assert_eq!(told(&messages).await, lost(ADA));
+            }
+            let present = presence.enter(ADA);
+            assert_eq!(told(&messages).await, Ask::DeskBack { agent: ADA });
+            presence.renew(ADA);
+            presence.renew(ben);
+            assert_eq!(told(&messages).await, lost(ben), "whose lease is younger");
+            drop(present);
+            assert_eq!(told(&messages).await, lost(ADA));
+        });
     }
 }

@@ -9,10 +9,9 @@ use crate::center::Center;
 use crate::command::Actor;
 use crate::config::CtiSettings;
 use crate::cti::{self, Cursor, View, Viewer};
-use crate::event::Event;
 use crate::proto::{Item, item};
 use anyhow::{Context as _, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
@@ -147,67 +146,92 @@ impl Watching {
         if !known {
             return Err(foreign());
         }
-        let (hub, turns) = (Arc::clone(&self.hub), Arc::clone(&self.limits.catching_up));
-        tokio::spawn(async move {
-            let Ok(_turn) = turns.acquire_owned().await else { return };
-            let runtime = tokio::runtime::Handle::current();
-            let caught_up = tokio::task::spawn_blocking(move || {
-                let catching_up = CatchingUp { reader, hub, subscriber, view: View::default(), at: cursor, runtime };
-                catching_up.run()
-            });
-            if let Ok(Err(why)) = caught_up.await {
-                Entry::error("desktops", "a desktop that resumes hears nothing").with("why", &why).tell();
-            }
-        });
+        drop(reader);
+        let catching_up = CatchingUp {
+            data: self.data.clone(),
+            hub: Arc::clone(&self.hub),
+            subscriber,
+            view: View::default(),
+            at: cursor,
+            left: VecDeque::new(),
+        };
+        tokio::spawn(catching_up.run(Arc::clone(&self.limits.catching_up)));
         Ok(())
     }
 }
 
 /// A reader on his way from his cursor to now.
 struct CatchingUp {
-    reader: Reader,
+    data: PathBuf,
     hub: Arc<Hub>,
     subscriber: Subscriber,
     view: View,
     at: Cursor,
-    runtime: tokio::runtime::Handle,
+    /// What was read and not yet taken by him.
+    left: VecDeque<Item>,
+}
+
+/// How far a turn came.
+enum Turn {
+    /// There is more to read.
+    Reads(CatchingUp),
+    /// He is live, or gone.
+    Over,
 }
 
 impl CatchingUp {
-    fn run(mut self) -> Result<()> {
+    /// A turn is for reading the log: who does not take what was read waits without one, so that nobody waits for him.
+    async fn run(mut self, turns: Arc<Semaphore>) {
         loop {
-            let until = {
-                let mut state = self.hub.lock();
-                if state.at.seq <= self.at.seq {
-                    state.subscribers.push(self.subscriber);
-                    return Ok(());
-                }
-                state.at.seq
-            };
-            let events = self.reader.after(self.at.seq, PORTION)?;
-            for event in events.iter().filter(|event| event.seq <= until) {
-                if !self.take(event)? {
-                    return Ok(());
-                }
+            if !self.hand_over().await {
+                return;
             }
+            let Ok(_turn) = turns.acquire().await else { return };
+            self = match tokio::task::spawn_blocking(move || self.read()).await {
+                Ok(Ok(Turn::Reads(further))) => further,
+                Ok(Ok(Turn::Over)) => return,
+                Ok(Err(why)) => {
+                    return Entry::error("desktops", "a desktop that resumes hears nothing").with("why", &why).tell();
+                }
+                Err(_) => return,
+            };
         }
     }
 
     /// False if he is gone or too slow.
-    fn take(&mut self, event: &Event) -> Result<bool> {
-        hub::acquaint(&mut self.view, &self.reader, event)?;
-        self.at = Cursor { seq: event.seq, at: event.at };
-        let told = hub::tell(&mut self.view, event);
-        let item = hub::item_for(&self.subscriber.viewer, told.as_ref(), self.at, &mut self.subscriber.unseen);
-        let Some(item) = item else { return Ok(!self.subscriber.items.is_closed()) };
-        let sending = tokio::time::timeout(STALLED, self.subscriber.items.send(item));
-        match self.runtime.block_on(sending) {
-            Ok(sent) => Ok(sent.is_ok()),
-            Err(_) => {
-                self.subscriber.cut.store(true, Relaxed);
-                Ok(false)
+    async fn hand_over(&mut self) -> bool {
+        while let Some(item) = self.left.pop_front() {
+            match tokio::time::timeout(STALLED, self.subscriber.items.send(item)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return false,
+                Err(_) => {
+                    self.subscriber.cut.store(true, Relaxed);
+                    return false;
+                }
             }
         }
+        !self.subscriber.items.is_closed()
+    }
+
+    /// One portion of the log, or the step into the live stream.
+    fn read(mut self) -> Result<Turn> {
+        let until = {
+            let mut state = self.hub.lock();
+            if state.at.seq <= self.at.seq {
+                state.subscribers.push(self.subscriber);
+                return Ok(Turn::Over);
+            }
+            state.at.seq
+        };
+        let reader = Reader::open(&self.data)?.context("there is no log")?;
+        for event in reader.after(self.at.seq, PORTION)?.iter().filter(|event| event.seq <= until) {
+            hub::acquaint(&mut self.view, &reader, event)?;
+            self.at = Cursor { seq: event.seq, at: event.at };
+            let told = hub::tell(&mut self.view, event);
+            let viewer = &self.subscriber.viewer;
+            self.left.extend(hub::item_for(viewer, told.as_ref(), self.at, &mut self.subscriber.unseen));
+        }
+        Ok(Turn::Reads(self))
     }
 }
 

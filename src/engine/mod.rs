@@ -26,6 +26,7 @@
 //! | `repair` | when we were wrong: the call ends, the rest goes on |
 //! | `planted` | bugs to prove that the simulator's checks catch them; not in ordinary builds |
 
+mod allowance;
 mod arrival;
 mod banners;
 mod call;
@@ -236,6 +237,8 @@ pub struct Engine {
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
+    /// Steps that panicked.
+    repairs: allowance::Allowance,
     /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
     begun: bool,
 }
@@ -314,6 +317,7 @@ impl Engine {
             current: None,
             outputs: VecDeque::new(),
             planted: None,
+            repairs: Default::default(),
             begun: false,
             config,
             start,

@@ -80,6 +80,10 @@ impl Engine {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         self.current = Some(leg.call);
         let Some(body) = body else { return self.make_offer(id) };
+        // Glare's answer: who means it offers again after some seconds (RFC 3261 §14.1).
+        if !leg.changes.take(self.now) {
+            return self.sip_do(sip::Command::RefuseOffer { leg: id, status: 491 });
+        }
         let port = leg.port;
         match leg.answer(&body) {
             Ok((body, session)) => {

@@ -11,6 +11,8 @@
 mod audio;
 #[path = "interop/capture.rs"]
 mod capture;
+#[path = "place/clock.rs"]
+mod clock;
 #[path = "interop/harness.rs"]
 mod harness;
 #[path = "interop/nets.rs"]

@@ -128,8 +128,9 @@ fn main() {
                 zone: "Europe/Berlin".to_owned(),
                 only: None,
                 formula: Formula::default(),
-                target: Duration::from_secs(20),
-                short: Duration::from_secs(5),
+                target: Some(Duration::from_secs(20)),
+                short: Some(Duration::from_secs(5)),
+                config: None,
                 format: Format::Csv,
             };
             let best = (0..3).map(|_| {

@@ -62,6 +62,10 @@ pub struct Exporter(pub Sources);
 impl Exporter {
     /// Prometheus' text format.
     pub fn render(&self) -> String {
+        metrics::render(&self.samples())
+    }
+
+    pub fn samples(&self) -> Vec<Sample> {
         let Sources { stats, time, store, planes, wire, inbox, pulse, ticketing, keeping, data, each_agent } = &self.0;
         let mut samples = of_events(stats, *time, *each_agent);
         samples.extend(of_wire(wire));
@@ -73,7 +77,7 @@ impl Exporter {
         samples.extend(ticketing.iter().flat_map(ticketing::samples));
         samples.extend(keeping.samples());
         samples.extend(process::samples(data));
-        metrics::render(&samples)
+        samples
     }
 
     fn of_engine(&self) -> Vec<Sample> {

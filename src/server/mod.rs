@@ -193,8 +193,7 @@ impl Running {
         let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
         let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
-        let time = EventTime { clock, began: start.wall };
-        let engine = Engine::new(start, config);
+        let (time, engine) = (EventTime { clock, began: start.wall }, Engine::new(start, config));
         let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
         let desks = store.recovered.iter().filter_map(at_desk).collect();
         post(&inbox, Message::Input(restored(store.recovered)))?;
@@ -216,9 +215,8 @@ impl Running {
             record,
         };
         let (drained, when_drained) = channel();
-        let dropped = udp.values().map(signaling::Udp::dropped).collect();
+        let (drained, dropped) = (Some(drained), udp.values().map(signaling::Udp::dropped).collect());
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
-        let drained = Some(drained);
         let driver =
             Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
         let (engine, engine_ended) = start_engine(driver)?;

@@ -123,7 +123,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// A name that whoever planned the center wrote, or a text of this program's own.
+    /// A name that whoever planned the center wrote, or a text of this program's own, such as why a file fails.
     pub fn written(name: &str) -> Value {
         Value::Text(name.to_owned())
     }
@@ -196,12 +196,6 @@ impl From<&Path> for Value {
 impl From<&anyhow::Error> for Value {
     fn from(it: &anyhow::Error) -> Value {
         Value::Text(format!("{it:#}"))
-    }
-}
-
-impl From<&rusqlite::Error> for Value {
-    fn from(it: &rusqlite::Error) -> Value {
-        Value::Text(it.to_string())
     }
 }
 

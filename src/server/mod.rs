@@ -24,6 +24,7 @@ pub mod journal;
 pub mod keeping;
 pub mod media;
 pub mod metrics;
+mod named;
 pub mod net;
 pub mod numbers;
 pub mod opening;

@@ -266,6 +266,11 @@ pub fn start(settings: JournalSettings) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether lines are written here, and nothing else is.
+pub fn is_kept() -> bool {
+    JOURNAL.get().is_some()
+}
+
 /// Looks at what is counted from now on.
 pub fn watch(runtime: &tokio::runtime::Handle, numbers: Arc<Exporter>) {
     runtime.spawn(async move {

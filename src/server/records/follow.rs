@@ -111,7 +111,7 @@ impl Clerk {
             self.file = Some(Named::new(&super::file(&self.data))?);
         }
         let (Some(records), stopping) = (self.records.as_mut(), &self.stopping) else { return Ok(()) };
-        let mut progress = Progress::new("tierline: records are made from the log: events");
+        let mut progress = Progress::new("records are made from the log: events");
         let folded = records.catch_up(&self.log, &mut |done, of| {
             progress.shows(done, of) && !(stopping.load(Relaxed) && of.saturating_sub(done) > LEFT_AT_STOP)
         });

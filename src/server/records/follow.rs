@@ -78,10 +78,10 @@ struct Clerk {
 impl Clerk {
     fn run(&mut self, heard: &Receiver<News>) {
         loop {
-            let before = self.seq();
+            let before = self.records.as_ref().map(Records::seq);
             let folded = self.fold();
             let pause = match &folded {
-                Ok(()) if self.seq().saturating_sub(before) >= MANY => BUSY_PAUSE,
+                Ok(()) if before.is_some_and(|before| self.seq().saturating_sub(before) >= MANY) => BUSY_PAUSE,
                 Ok(()) => PAUSE,
                 Err(_) => AGAIN,
             };

@@ -58,7 +58,7 @@ pub use treatment::SILENCE;
 use crate::acd::{self, Router};
 use crate::center::Center;
 use crate::command::{self, Command};
-use crate::event::{Event, Personal, PersonalKind, What};
+use crate::event::{Event, Mark, Personal, PersonalKind, What};
 use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, TrunkId, WorkId};
 use crate::ivr::{self, Flow};
 use crate::media::{self, SoundId};
@@ -111,6 +111,12 @@ pub enum Input {
     Command {
         id: u64,
         command: Command,
+    },
+    /// As `Command`; once it is carried out it is known by `mark`, over restarts too.
+    Once {
+        id: u64,
+        command: Command,
+        mark: Mark,
     },
     Configured(Box<Configuration>),
     /// What the ticketing system said to `Output::LookUp`.
@@ -391,6 +397,7 @@ impl Engine {
                 let result = self.command(command);
                 self.outputs.push_back(Output::Reply { id, result });
             }
+            Input::Once { id, command, mark } => self.once(id, command, mark),
             Input::Configured(config) => self.configure(*config),
             Input::LookedUp { call, id, found } => self.run(call, ivr::Input::LookedUp { id, found }),
             Input::LogHealthy(healthy) => self.log_healthy = healthy,

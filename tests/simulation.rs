@@ -3,6 +3,8 @@
 
 #[path = "simulation/records.rs"]
 mod records;
+#[path = "simulation/told.rs"]
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

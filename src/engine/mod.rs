@@ -112,12 +112,8 @@ pub enum Input {
         id: u64,
         command: Command,
     },
-    /// As `Command`; once it is carried out it is known by `mark`, over restarts too.
-    Once {
-        id: u64,
-        command: Command,
-        mark: Mark,
-    },
+    /// As `Command`, with its id; once it is carried out it is known by its mark, over restarts too.
+    Once(u64, Command, Mark),
     Configured(Box<Configuration>),
     /// What the ticketing system said to `Output::LookUp`.
     LookedUp {
@@ -397,7 +393,7 @@ impl Engine {
                 let result = self.command(command);
                 self.outputs.push_back(Output::Reply { id, result });
             }
-            Input::Once { id, command, mark } => self.once(id, command, mark),
+            Input::Once(id, command, mark) => self.once(id, command, mark),
             Input::Configured(config) => self.configure(*config),
             Input::LookedUp { call, id, found } => self.run(call, ivr::Input::LookedUp { id, found }),
             Input::LogHealthy(healthy) => self.log_healthy = healthy,

@@ -236,3 +236,46 @@ fn every_line_of_the_command_line_does_what_it_says() {
         assert!(said.contains(why), "{line}: {said}");
     }
 }
+
+const OWNED: &str = r#"version = 1
+start = "whose"
+[step.whose]
+lookup = "ticket-status"
+with = { ticket = '"7"', caller = "caller" }
+fields = { owner = "text" }
+found = "people"
+not_found = "over"
+failed = "over"
+[step.people]
+queue = "general"
+preferred = "status.owner"
+otherwise = "over"
+[step.over]
+hang_up = true
+"#;
+
+/// The ticketing system says whose case it is: he has the caller first, though another agent has been free for longer; and
+/// when he is not there, the other one has him.
+#[test]
+fn a_caller_gets_the_agent_who_owns_the_case() {
+    let ground = Ground::new("desktop_owner");
+    let port = ground.port();
+    is(&ground, "ok");
+    let more = "[line.owned]\nnumbers = [\"300\"]\nflow = \"owned\"\n".to_owned();
+    let flows = vec![("owned", OWNED.to_owned())];
+    let office = Office::furnished(&ground, Some(port), Wishes { more, flows, ..Wishes::agents(&["ada", "ben"]) });
+    let _tickets = tickets(&ground, &office.generated, port, 1);
+    let _all = office.watch("operator", 1);
+    let _ada = phone_agent(&ground, &office.server, "ada", ADA, &["--answer", "0"]);
+    let mut ben = phone_agent(&ground, &office.server, "ben", BEN, &["--answer", "0"]);
+    let call = |name: &str, n: usize| {
+        let mut caller = phone(&ground, &office.server, name, &["--dial", "300", "--hang-up", "2"]);
+        let talk = office.sees("operator", "established", n);
+        assert_eq!(caller.wait(GENEROUS), 0, "{}", caller.output());
+        talk["agent"].clone()
+    };
+    assert_eq!(call("first", 1), 1002, "she has been free for longer");
+    ben.kill();
+    office.asks("ben", "away", json!({ "not_ready": {} }));
+    assert_eq!(call("second", 2), 1001, "its owner is on a break");
+}

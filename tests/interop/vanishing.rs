@@ -63,7 +63,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream) {
 }
 
 /// The caller and the agent who was next hear each other.
-fn judge_next(capture: &Capture, server: &Server) {
+pub fn judge_next(capture: &Capture, server: &Server) {
     let legs = capture.legs();
     let (caller, next) = (&legs[0], legs.last().expect("the next agent's leg"));
     assert_talk(capture, server, (caller, next), NEXT, (next.talk().0, caller.talk().1));
@@ -71,7 +71,7 @@ fn judge_next(capture: &Capture, server: &Server) {
 }
 
 /// Music, from a second after the loss is known until the next agent answers.
-fn judge_music(capture: &Capture, server: &Server, lost: &Leg) {
+pub fn judge_music(capture: &Capture, server: &Server, lost: &Leg) {
     let legs = capture.legs();
     let (caller, next) = (&legs[0], legs.last().expect("the next agent's leg"));
     let (_, last) = said_by(capture, lost, server).time();

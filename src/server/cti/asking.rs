@@ -125,7 +125,7 @@ impl Door {
 
     async fn pass_on(&self, command: Command, mark: Mark) -> proto::Outcome {
         let (id, told) = self.replies.expect();
-        if self.inbox.send(Message::Input(Input::Once { id, command, mark })).is_err() {
+        if self.inbox.send(Message::Input(Input::Once(id, command, mark))).is_err() {
             return refused(proto::Refusal::Unavailable, "Tierline stops");
         }
         let Ok(Ok((result, seq))) = tokio::time::timeout(PATIENCE, told).await else {
@@ -206,7 +206,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             match self.messages.next() {
-                Some(Message::Input(Input::Once { id, mark, .. })) => Some((id, mark)),
+                Some(Message::Input(Input::Once(id, _, mark))) => Some((id, mark)),
                 _ => None,
             }
         }

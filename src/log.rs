@@ -6,8 +6,8 @@
 //! wrote it, in place of guessing; so whatever adds an event, a field or a word raises the version.
 //!
 //! **What waits for the log and what does not.** Ringing a phone, answering, playing and joining do not
-//! wait: a log that is slow for a moment must not make callers wait. So after a kill -9 the last few milliseconds
-//! may be missing: a caller whose 200 was under way gets no BYE, and ends the call when nothing is heard. Whatever
+//! wait: a log that is slow for a moment must not make callers wait. So after a kill -9 the last 20 milliseconds and
+//! what the disk takes to be sure may be missing: a caller whose 200 was under way gets no BYE, and ends the call when nothing is heard. Whatever
 //! leaves the house as a promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log,
 //! so it waits for it by construction.
 
@@ -91,6 +91,10 @@ pub enum OpenKey {
     Service(AgentId),
     /// A command that was carried out, by who asked and its slot.
     Command(u64, u8),
+    /// None of an agent's phones answers.
+    Silent(AgentId),
+    /// When an agent who is logged in was last done with a call, or logged in: whose turn it is.
+    Turn(AgentId),
 }
 
 impl fmt::Display for OpenKey {
@@ -105,6 +109,8 @@ impl fmt::Display for OpenKey {
             OpenKey::Desk(id) => write!(f, "desktop {id}"),
             OpenKey::Service(id) => write!(f, "service {id}"),
             OpenKey::Command(who, slot) => write!(f, "command {slot} of {who:x}"),
+            OpenKey::Silent(id) => write!(f, "silent {id}"),
+            OpenKey::Turn(id) => write!(f, "turn {id}"),
         }
     }
 }
@@ -118,7 +124,37 @@ pub enum OpenChange {
 }
 
 /// What `event` opens and closes. Folding the log with this gives the events that a restart reads.
-pub fn open_change(event: &Event) -> Option<OpenChange> {
+pub fn open_changes(event: &Event) -> impl Iterator<Item = OpenChange> + use<> {
+    [open_change(event), aside(event)].into_iter().flatten()
+}
+
+/// The call that `event` opens.
+pub fn opens_call(event: &Event) -> Option<CallId> {
+    match open_change(event)? {
+        OpenChange::Open(OpenKey::Call(call)) => Some(call),
+        _ => None,
+    }
+}
+
+/// What it opens or closes beside that.
+fn aside(event: &Event) -> Option<OpenChange> {
+    use OpenChange::{Close, Open};
+    match &event.what {
+        What::AgentStateChanged { agent, from, to, .. } => match (from, to) {
+            (_, AgentMode::LoggedOut) => Some(Close(OpenKey::Turn(*agent))),
+            (AgentMode::LoggedOut | AgentMode::Busy, _) => Some(Open(OpenKey::Turn(*agent))),
+            _ => None,
+        },
+        What::PhoneReachable { agent, reachable: false } => Some(Open(OpenKey::Silent(*agent))),
+        // Whoever registers was heard.
+        What::PhoneReachable { agent, reachable: true } | What::PhoneRegistered { agent, .. } => {
+            Some(Close(OpenKey::Silent(*agent)))
+        }
+        _ => None,
+    }
+}
+
+fn open_change(event: &Event) -> Option<OpenChange> {
     use OpenChange::{Close, Open};
     Some(match &event.what {
         What::CallArrived { .. } => Open(OpenKey::Call(event.call?)),

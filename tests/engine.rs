@@ -3,6 +3,8 @@
 
 #[path = "engine/outside.rs"]
 mod outside;
+#[path = "engine/turns.rs"]
+mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,6 +44,13 @@ impl Bench {
     }
 
     fn with(configuration: Configuration, listeners: Vec<Listener>) -> Bench {
+        let mut bench = Bench::unopened(configuration, listeners);
+        bench.tell(Input::Restored(Vec::new()));
+        bench
+    }
+
+    /// Not yet told what an earlier start left open.
+    fn unopened(configuration: Configuration, listeners: Vec<Listener>) -> Bench {
         let start = Start {
             node: 0,
             epoch: 1,
@@ -55,9 +64,7 @@ impl Bench {
         };
         let engine = Engine::new(start, configuration);
         let (events, sent, opened, told, replies) = Default::default();
-        let mut bench = Bench { engine, now: Instant(MS), events, sent, opened, told, replies };
-        bench.tell(Input::Restored(Vec::new()));
-        bench
+        Bench { engine, now: Instant(MS), events, sent, opened, told, replies }
     }
 
     fn after(&mut self, ms: u64) -> &mut Bench {
@@ -136,6 +143,7 @@ fn a_phone_that_respells_its_contact_is_one_phone() {
     assert_eq!(bench.count(|what| matches!(what, What::AgentStateChanged { .. })), 1, "{:#?}", bench.events);
 }
 
+const AGENT: &str = "sip:1001@192.0.2.9:5062";
 const OFFER: &str = "v=0\no=- 1 1 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 0 101\n\
     a=rtpmap:101 telephone-event/8000\n";
 
@@ -506,6 +514,15 @@ fn hostile_packets_never_grow_the_log() {
         let elsewhere = format!("{number}@");
         messages.push(ours(invite(id, 1, "sip:guest@192.0.2.9", "").replace("100@", &elsewhere)));
     }
+    // To a line that is there, with descriptions that nobody could answer: cut short, of a movie, of GSM, of nothing.
+    for (id, from, to) in [
+        ("cut", "v=0", "v=!"),
+        ("movie", "m=audio", "m=video"),
+        ("gsm", " 0 101", " 3 101"),
+        ("place", "c=IN IP4 192.0.2.9", "c=IN IP4 192.0.2.x"),
+    ] {
+        messages.push(ours(invite(id, 1, "sip:guest@192.0.2.9", "").replace(from, to)));
+    }
     messages.push(ours(register(1, "sip:1001@192.0.2.9:5062", "")));
     messages.extend(["OPTIONS", "BYE", "CANCEL", "ACK", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "NONSENSE"].map(
         |method| {
@@ -525,6 +542,39 @@ fn hostile_packets_never_grow_the_log() {
     }
     assert_eq!(bench.events[before..], [], "{:#?}", bench.events);
     assert!(bench.sent.len() > 20, "only {} answers: not much was understood", bench.sent.len());
+    assert_eq!(bench.opened, [], "sockets for nothing");
+    assert!(bench.sent.iter().any(|sent| sent.starts_with("SIP/2.0 488")), "{:#?}", bench.sent);
+}
+
+/// Each hold is an event: whoever holds and retrieves without end is told to wait, and his call goes on.
+#[test]
+fn who_changes_his_session_without_end_does_not_fill_the_log() {
+    let mut bench = Bench::new();
+    bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+    let proof = authorization(&bench);
+    bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
+    let bye = own_call(&mut bench, "one");
+    let update = |number: u32| {
+        let body = format!("{OFFER}a={}\n", if number % 2 == 1 { "sendonly" } else { "sendrecv" });
+        let length = body.len() + body.lines().count();
+        let head = bye.replace("BYE", "UPDATE").replace("CSeq: 3", &format!("CSeq: {number}"));
+        let head = head.replace("z9hG4bKUPDATE", &format!("z9hG4bK{number}U"));
+        let fields = format!("Contact: <{AGENT}>\nContent-Type: application/sdp\nContent-Length: {length}");
+        head.replace("Content-Length: 0", &fields).trim_end().to_owned() + "\n\n" + &body
+    };
+    let mut answers = BTreeMap::<String, u32>::new();
+    for number in 3..33 {
+        bench.after(50).datagram(&update(number));
+        let answer = bench.sent.last().expect("an answer").lines().next().unwrap_or_default().to_owned();
+        *answers.entry(answer).or_default() += 1;
+    }
+    assert_eq!(
+        answers,
+        BTreeMap::from([("SIP/2.0 200 OK".to_owned(), 16), ("SIP/2.0 491 Request Pending".to_owned(), 14)])
+    );
+    bench.after(2_000).datagram(&update(33));
+    assert!(bench.sent.last().is_some_and(|sent| sent.starts_with("SIP/2.0 200")), "{:?}", bench.sent.last());
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 0, "the call goes on");
 }
 
 /// What stands in the log stays there: a reason is a code, not what somebody has to tell.

@@ -60,6 +60,12 @@ pub fn die_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
+/// Sends `signal` to a process that this one has started and not waited for.
+pub fn signal(pid: u32, signal: i32) {
+    // SAFETY: takes numbers only.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
+}
+
 fn clock(id: libc::clockid_t) -> u64 {
     // SAFETY: a plain struct that outlives the call.
     let at = unsafe {

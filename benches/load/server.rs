@@ -1,5 +1,6 @@
-//! The engine under test: `tierline serve` of the same build as a process of its own, with the default settings and
-//! as many agents as a row needs, on free ports, with its log on the disk that holds the build.
+//! The engine under test: `tierline serve` of the same build as a process of its own, with what the default
+//! configuration has (desktops, records and all) but a queue without time for notes and as many agents as a row needs, on
+//! free ports, with its log on the disk that holds the build.
 
 use super::os;
 use std::fmt::Write as _;
@@ -33,7 +34,9 @@ impl Server {
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let sip = os::address(&udp);
         let http = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
-        write_files(&directory, &configuration(agents, sip, &http.to_string()), agents).expect("room on the disk");
+        let desktops = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+        let text = configuration(agents, sip, &http.to_string(), &desktops.to_string());
+        write_files(&directory, &text, agents).expect("room on the disk");
         drop(udp);
         let said = fs::File::create(directory.join("said")).expect("room on the disk");
         let child = Command::new(env!("CARGO_BIN_EXE_tierline"))
@@ -55,6 +58,11 @@ impl Server {
             assert!(os::now() < limit, "tierline serve is not ready; it said:\n{}", self.said());
             os::sleep_until(os::now() + 50_000_000);
         }
+    }
+
+    /// Stops it for a while, or lets it go on.
+    pub fn stands_still(&self, still: bool) {
+        os::signal(self.child.id(), if still { libc::SIGSTOP } else { libc::SIGCONT });
     }
 
     /// What it has printed.
@@ -105,12 +113,12 @@ pub fn user(agent: usize) -> String {
     format!("agent{agent}")
 }
 
-fn configuration(agents: usize, sip: SocketAddrV4, http: &str) -> String {
+fn configuration(agents: usize, sip: SocketAddrV4, http: &str, desktops: &str) -> String {
     let mut text = format!(
         "version = 1\n[center]\nname = \"Bench\"\n[line.support]\nnumbers = [\"{LINE}\"]\nflow = \"support\"\n\
          [queue.general]\nwrap_up = \"0s\"\nmax_waiting = 2000\n\
          [server]\nflows = \"flows\"\npassword_file = \"passwords\"\n\
-         [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [20000, 32767]\n"
+         [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n[server.cti]\nbind = \"{desktops}\"\n[server.media]\nports = [20000, 32767]\n"
     );
     for agent in 0..agents {
         let user = user(agent);

@@ -77,6 +77,8 @@ pub enum AgentChange {
     SignInUnheard,
     /// Lifts a penalty, and ends wrap-up early where he may. During an offer or call: taken when it ends.
     Ready,
+    /// What is known of an earlier start: since when he would have been idle, had it gone on. To be told before `SignIn`.
+    IdleSince(Instant),
     /// A break, with a reason (cut to [`super::MAX_REASON`] characters). During an offer, call or wrap-up: taken
     /// when it ends.
     NotReady(String),
@@ -286,6 +288,11 @@ impl Agent {
             AgentChange::MoreWrapUp(time) => {
                 self.more_wrap_up(now, time.min(MAX_WRAP_UP));
                 StateReason::Asked
+            }
+            AgentChange::IdleSince(at) => {
+                // As one who has left for a moment.
+                (self.idle_since, self.signed_out_at) = (at.min(now), Some(now));
+                StateReason::SignedOut
             }
             AgentChange::WrapUpDone => {
                 self.wrap_up = None;

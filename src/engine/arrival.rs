@@ -5,14 +5,14 @@
 //! Nobody reaches an outside number through here.
 
 use super::identity::{self, Caller};
-use super::{Call, Engine, Leg, LegState};
+use super::{Call, Engine, Leg, LegState, leg};
 use crate::acd;
 use crate::center::{ShortCodes, Trunk};
 use crate::command::{Actor, Ask, Command};
 use crate::event::{Cause, Party, PersonalKind, TransferProblem, What};
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId};
 use crate::ivr::{Facts, Flow, HangUpStep, Prompt, Run, Step};
-use crate::media;
+use crate::media::{self, sdp};
 use crate::sip::header::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
@@ -76,12 +76,22 @@ impl Engine {
             }
             return self.sip_do(sip::Command::Refuse { leg, status: 404, headers: Vec::new() });
         };
+        // Before anything is written down or opened: a call that nobody could hear is none.
+        if let Some(status) = self.objection(arrival.offer.as_ref()) {
+            return self.sip_do(sip::Command::Refuse { leg, status, headers: Vec::new() });
+        }
         if let Some(trunk) = caller.origin.trunk.clone()
             && let Err(full) = self.trunks.seize(self.now, &trunk, Way::In)
         {
             return self.come_later(leg, if full == Full::Rate { 1 } else { RETRY_AFTER });
         }
         self.admit(leg, agent, to, caller, arrival.offer);
+    }
+
+    /// How an offer is refused that no answer of ours would fit.
+    fn objection(&mut self, offer: Option<&Body>) -> Option<u16> {
+        let local = self.manner(false).local(SocketAddr::new(self.start.media_address, 0));
+        Some(leg::status(&sdp::would_answer(&offer?.bytes, &local).err()?))
     }
 
     /// 503: whoever calls may try elsewhere, or again after so many seconds.
@@ -166,8 +176,8 @@ impl Engine {
         let mut new = Leg::new(leg, id, Party::Caller, port, manner).offered(offer);
         new.trunk = trunk.clone().map(|trunk| (trunk, Way::In));
         self.legs.insert(leg, new);
-        let caller = self.personal(PersonalKind::Number, number.clone());
-        let told = if self.planted(super::Bug::LogsNumber) { number } else { language.clone() };
+        let caller = self.personal(PersonalKind::Number, number);
+        let told = language.clone();
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, private, language: told, caller };
         let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
         let caller = leg;
@@ -242,7 +252,7 @@ impl Engine {
                     self.media_do(media::Command::Connect { port, session });
                 }
                 Err(refusal) => {
-                    let status = if matches!(refusal, media::Refusal::Malformed(_)) { 400 } else { 488 };
+                    let status = leg::status(&refusal);
                     self.sip_do(sip::Command::Refuse { leg: id, status, headers: Vec::new() });
                     self.clear(id, Cause::NoMedia);
                     return self.finish(call, Cause::NoMedia);

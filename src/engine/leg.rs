@@ -5,6 +5,7 @@
 //!  agent, outside party:  Opening ──port──▶ Inviting ──200───────────▶ Confirmed
 //! ```
 
+use super::allowance::Allowance;
 use super::keys::Keys;
 use super::outside::Hunt;
 use crate::center::Srtp;
@@ -38,6 +39,8 @@ pub struct Leg {
     pub manner: Manner,
     /// `o=` version of our last description (RFC 3264 §8).
     version: u64,
+    /// How often the peer may still change the session: each hold is an event.
+    pub changes: Allowance,
 }
 
 /// How a leg describes itself.
@@ -64,6 +67,21 @@ pub enum LegState {
 }
 
 impl Manner {
+    /// Our side of a first description.
+    pub fn local(&self, address: SocketAddr) -> Local {
+        Local {
+            address,
+            codecs: self.terms.codecs.clone(),
+            session_id: 0,
+            version: 1,
+            direction: Direction::SendRecv,
+            telephone_event: true,
+            protection: self.terms.protection,
+            secret: Some(self.secret.clone()),
+            agreed: None,
+        }
+    }
+
     /// As a trunk wants it: whoever asks for keys there has TLS.
     pub fn keys_over(&mut self, wanted: Option<Srtp>, usual: Protection) {
         self.confidential = wanted == Some(Srtp::Optional);
@@ -76,11 +94,33 @@ impl Manner {
     }
 }
 
+/// How an offer that cannot be taken is refused (RFC 3261 §21.4.1, §21.4.26).
+pub fn status(refusal: &sdp::Refusal) -> u16 {
+    if matches!(refusal, sdp::Refusal::Malformed(_)) { 400 } else { 488 }
+}
+
 impl Leg {
     pub fn new(id: LegId, call: CallId, party: Party, port: PortId, manner: Manner) -> Leg {
         let (state, keys) = (LegState::Opening { offer: None }, Keys::default());
         let (reservation, work, trunk, hunt, address, session, version) = (None, None, None, None, None, None, 0);
-        Leg { id, call, party, port, reservation, work, trunk, hunt, state, address, session, keys, manner, version }
+        let changes = Allowance::default();
+        Leg {
+            id,
+            call,
+            party,
+            port,
+            reservation,
+            work,
+            trunk,
+            hunt,
+            state,
+            address,
+            session,
+            keys,
+            manner,
+            version,
+            changes,
+        }
     }
 
     /// A caller's, with what he offers.
@@ -89,20 +129,14 @@ impl Leg {
     }
 
     /// Our side of a description, one version on. `first` is the codec that the other party speaks.
-    fn local(&mut self, first: Option<media::Codec>) -> Option<Local> {
-        self.version += 1;
-        let mut codecs = self.manner.terms.codecs.clone();
-        codecs.sort_by_key(|codec| Some(*codec) != first);
+    fn local(&self, first: Option<media::Codec>) -> Option<Local> {
+        let mut local = self.manner.local(self.address?);
+        local.codecs.sort_by_key(|codec| Some(*codec) != first);
         Some(Local {
-            address: self.address?,
-            codecs,
             session_id: self.id.0 & 0xffff_ffff,
-            version: self.version,
-            direction: Direction::SendRecv,
-            telephone_event: true,
-            protection: self.manner.terms.protection,
-            secret: Some(self.manner.secret.clone()),
+            version: self.version + 1,
             agreed: self.session.as_ref().map(|session| session.agreed.clone()),
+            ..local
         })
     }
 
@@ -113,6 +147,7 @@ impl Leg {
         if local.protection == Protection::Optional && !self.manner.confidential && !in_use {
             local.protection = Protection::None;
         }
+        self.version = local.version;
         Some(sdp::offer(&local))
     }
 
@@ -120,7 +155,7 @@ impl Leg {
     pub fn answer(&mut self, offer: &Body) -> Result<(Body, media::Session), sdp::Refusal> {
         let local = self.local(None).ok_or(sdp::Refusal::NoAudio)?;
         let (bytes, session) = sdp::answer(&offer.bytes, &local)?;
-        self.session = Some(session.clone());
+        (self.version, self.session) = (local.version, Some(session.clone()));
         Ok((Body::sdp(bytes), session))
     }
 

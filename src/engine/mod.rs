@@ -26,6 +26,7 @@
 //! | `repair` | when we were wrong: the call ends, the rest goes on |
 //! | `planted` | bugs to prove that the simulator's checks catch them; not in ordinary builds |
 
+mod allowance;
 mod arrival;
 mod banners;
 mod call;
@@ -238,6 +239,8 @@ pub struct Engine {
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
+    /// Steps that panicked.
+    repairs: allowance::Allowance,
     /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
     begun: bool,
 }
@@ -316,6 +319,7 @@ impl Engine {
             current: None,
             outputs: VecDeque::new(),
             planted: None,
+            repairs: Default::default(),
             begun: false,
             config,
             start,
@@ -389,11 +393,8 @@ impl Engine {
         match input {
             Input::Sip(input) => self.sip.handle(self.now, input),
             Input::Media(event) => self.media_said(event),
-            Input::Command { id, command } => {
-                let result = self.command(command);
-                self.outputs.push_back(Output::Reply { id, result });
-            }
-            Input::Once(id, command, mark) => self.once(id, command, mark),
+            Input::Command { id, command } => self.asked(id, command, None),
+            Input::Once(id, command, mark) => self.asked(id, command, Some(mark)),
             Input::Configured(config) => self.configure(*config),
             Input::LookedUp { call, id, found } => self.run(call, ivr::Input::LookedUp { id, found }),
             Input::LogHealthy(healthy) => self.log_healthy = healthy,

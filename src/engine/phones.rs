@@ -103,8 +103,15 @@ impl Engine {
         let (calls, mut others): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(event, _)| matches!(event.what, What::CallArrived { .. }));
         let served: Vec<_> = others.iter().filter_map(|(event, _)| serving(event)).collect();
-        // Breaks before phones: nobody is ready for a moment who is not.
-        others.sort_by_key(|(event, _)| !matches!(event.what, What::BreakBegan { .. }));
+        let turns = self.restore_turns(&others);
+        let silent: BTreeSet<AgentId> = others.iter().filter_map(|(event, _)| silent_agent(event)).collect();
+        // Breaks before phones: nobody is ready for a moment who is not. Phones in the order of turns, which their new
+        // log-ins keep.
+        others.sort_by_key(|(event, _)| match event.what {
+            What::BreakBegan { .. } => (0, None),
+            What::PhoneRegistered { agent, .. } => (2, Some(turns.get(&agent).copied().unwrap_or(usize::MAX))),
+            _ => (1, None),
+        });
         for (event, text) in others {
             let Event { call, what, .. } = event;
             match what {
@@ -122,7 +129,9 @@ impl Engine {
                     self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
                 }
                 What::OutsideCalled { leg, .. } => self.forget_leg(call, leg, Party::Outside, &confirmed),
-                What::PhoneRegistered { agent, binding } => self.restore_phone(agent, binding.handle, text),
+                What::PhoneRegistered { agent, binding } => {
+                    self.restore_phone(agent, binding.handle, text, !silent.contains(&agent));
+                }
                 What::DeskEntered { agent } => _ = self.desks.insert(agent),
                 // The break is still open in the log: nothing is to be told again.
                 What::BreakBegan { agent, reason } => {
@@ -139,7 +148,26 @@ impl Engine {
             let phase = call.and_then(|call| phases.get(&call).copied()).unwrap_or(Phase::Arriving);
             self.emit(call, What::CallEnded { cause: Cause::Restart, phase });
         }
+        let restored = self.phones.iter().filter(|(_, phone)| silent.contains(&phone.agent));
+        let users: BTreeSet<String> = restored.map(|((user, _), _)| user.clone()).collect();
+        users.into_iter().for_each(|user| self.alive(user, false));
         served.into_iter().for_each(|(agent, queue, call)| self.after_service(agent, queue, call));
+    }
+
+    /// Tells the router in which order agents were done with their last calls; whose turn comes how late.
+    fn restore_turns(&mut self, open: &[(Event, Option<String>)]) -> BTreeMap<AgentId, usize> {
+        let turn = |event: &Event| match event.what {
+            What::AgentStateChanged { agent, .. } => Some((event.seq, agent)),
+            _ => None,
+        };
+        let turns: BTreeSet<_> = open.iter().filter_map(|(event, _)| turn(event)).collect();
+        for (place, (_, agent)) in turns.iter().enumerate() {
+            // A moment is enough to tell them apart: this start's clock knows nothing of the time before it.
+            let before = (turns.len() - place) as u64;
+            let since = Instant(self.now.0.saturating_sub(before));
+            self.router_do(acd::Input::Agent { agent: *agent, change: AgentChange::IdleSince(since) });
+        }
+        turns.into_iter().enumerate().map(|(place, (_, agent))| (agent, place)).collect()
     }
 
     /// Whom the end of the earlier start met in a talk, or in the notes after it, has time for notes now, and may code the
@@ -159,9 +187,11 @@ impl Engine {
         }
     }
 
-    fn restore_phone(&mut self, agent: AgentId, handle: u64, text: Option<String>) {
+    /// `alive`: the phone answered when it was last asked.
+    fn restore_phone(&mut self, agent: AgentId, handle: u64, text: Option<String>, alive: bool) {
         self.emit(None, What::PhoneUnregistered { agent, binding: handle });
         let Some(mut binding) = text.and_then(|text| serde_json::from_str::<Binding>(&text).ok()) else { return };
+        binding.alive = alive;
         // The phone may have refreshed just before the end, and will not again before half of its time is over.
         binding.expires = self.now + binding.expires.since(Instant::ZERO).max(RESTORED_BINDING);
         self.sip_do(sip::Command::RestoreBinding { binding: binding.clone() });
@@ -192,6 +222,14 @@ fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
 fn confirmed_leg(event: &Event) -> Option<LegId> {
     match event.what {
         What::LegConfirmed { leg, .. } => Some(leg),
+        _ => None,
+    }
+}
+
+/// The agent none of whose phones answered.
+fn silent_agent(event: &Event) -> Option<AgentId> {
+    match event.what {
+        What::PhoneReachable { agent, reachable: false } => Some(agent),
         _ => None,
     }
 }

@@ -7,8 +7,8 @@ use super::Engine;
 use super::seeking::mode;
 use crate::acd::{self, AgentChange, Router};
 use crate::event::{AgentMode, Cause, OfferOutcome, What};
-use crate::ids::{AgentId, CallId, IdCounter, Rng, WorkId};
-use crate::sip;
+use crate::ids::{AgentId, CallId, IdCounter, LegId, Rng, WorkId};
+use crate::{media, sip};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -24,6 +24,9 @@ impl Engine {
     }
 
     fn repair(&mut self) {
+        // What panics again and again, a time-out that stays due above all, is not repaired by going on: the process
+        // ends with an error, and whatever watches over it starts it anew from the log.
+        assert!(self.repairs.take(self.now), "too many steps have panicked within a short time");
         let ended = self.current.take();
         self.emit(ended, What::Repaired { what: "a step panicked".to_owned() });
         if let Some(call) = ended {
@@ -34,6 +37,17 @@ impl Engine {
             self.rebuild_router();
         }
         self.release_agents();
+        self.close_orphans();
+    }
+
+    /// Ports that a plane may still have for a leg that is gone: the panic came between the two.
+    fn close_orphans(&mut self) {
+        let gone = |leg: &Option<LegId>| leg.is_some_and(|leg| !self.legs.contains_key(&leg));
+        let orphans: Vec<_> = self.ports.iter().filter(|(_, leg)| gone(leg)).map(|(port, _)| *port).collect();
+        for port in orphans {
+            self.ports.insert(port, None);
+            self.media_do(media::Command::Close { port });
+        }
     }
 
     /// Agents who are busy in the router and talk with nobody: the panic came between the two.

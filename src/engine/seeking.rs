@@ -94,7 +94,11 @@ impl Engine {
         self.offers.insert(reservation, leg);
         let seeking = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut());
         seeking.expect("a work that is offered belongs to a call that seeks").alerting.insert(reservation, leg);
-        self.emit(Some(id), What::Delivered { work, reservation, agent, leg, why: explanation.to_string() });
+        let mut why = explanation.to_string();
+        if self.planted(super::Bug::LogsNumber) {
+            why += &self.calls[&id].caller_shown.uri.to_string();
+        }
+        self.emit(Some(id), What::Delivered { work, reservation, agent, leg, why });
     }
 
     /// The agent's leg has its port: INVITE his phone.

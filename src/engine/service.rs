@@ -10,9 +10,9 @@ use crate::sip::{self, Body};
 
 impl Engine {
     /// What is done and that it is done are in the log together: one step's events are.
-    pub(super) fn once(&mut self, id: u64, command: Command, mark: Mark) {
+    pub(super) fn asked(&mut self, id: u64, command: Command, mark: Option<Mark>) {
         let result = self.command(command);
-        if result.is_ok() {
+        if let (Ok(()), Some(mark)) = (&result, mark) {
             self.emit(None, What::CommandDone { mark });
         }
         self.outputs.push_back(super::Output::Reply { id, result });
@@ -89,6 +89,10 @@ impl Engine {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         self.current = Some(leg.call);
         let Some(body) = body else { return self.make_offer(id) };
+        // Glare's answer: who means it offers again after some seconds (RFC 3261 §14.1).
+        if !leg.changes.take(self.now) {
+            return self.sip_do(sip::Command::RefuseOffer { leg: id, status: 491 });
+        }
         let port = leg.port;
         match leg.answer(&body) {
             Ok((body, session)) => {

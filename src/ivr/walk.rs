@@ -4,7 +4,7 @@ use super::flow::{BannerStep, BranchStep, Flow, HoursStep, MusicStep, Prompt, Qu
 use super::{Cause, EXPECTED, Music, Output, Phase, QueueResult, Run, Scene, TransferResult, Way, numerals};
 use crate::center::hours::Opening;
 use crate::expr::Value;
-use crate::ids::{FlowId, QueueId};
+use crate::ids::{AgentId, FlowId, QueueId};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 

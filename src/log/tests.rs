@@ -40,14 +40,43 @@ fn newer_and_broken_lines_are_refused_with_words() {
     assert!(matches!(decode(VERSION, r#"{"seq":1,"at":2,"what":{"type":"Nonsense"}}"#), Err(Unreadable::Form(_))));
 }
 
+fn changes_of(event: &Event) -> Vec<OpenChange> {
+    open_changes(event).collect()
+}
+
 #[test]
 fn whatever_opens_is_closed_by_its_own_end() {
     let ended = event(What::CallEnded { cause: Cause::FlowEnded, phase: Phase::InFlow });
-    assert_eq!(open_change(&ended), Some(OpenChange::Close(OpenKey::Call(CallId(1)))));
+    assert_eq!(changes_of(&ended), [OpenChange::Close(OpenKey::Call(CallId(1)))]);
     let cleared = What::ConnectionCleared { leg: LegId(9), party: Party::Caller, cause: Cause::Silent };
-    let change = open_change(&event(cleared)).unwrap();
-    assert_eq!(change, OpenChange::Close(OpenKey::Leg(LegId(9))));
-    assert_eq!(open_change(&event(What::DrainStarted)), None);
+    assert_eq!(changes_of(&event(cleared)), [OpenChange::Close(OpenKey::Leg(LegId(9)))]);
+    assert_eq!(changes_of(&event(What::DrainStarted)), []);
+}
+
+#[test]
+fn the_end_of_a_call_or_a_log_in_is_an_agents_turn_until_he_logs_out() {
+    use AgentMode::{Busy, LoggedOut, NotReady, Ready, Reserved, WrapUp};
+    let (turn, service) = (OpenKey::Turn(AgentId(7)), OpenKey::Service(AgentId(7)));
+    let opens = || OpenChange::Open(turn.clone());
+    let closes = |key: &OpenKey| OpenChange::Close(key.clone());
+    let reachable = |reachable| event(What::PhoneReachable { agent: AgentId(7), reachable });
+    assert_eq!(changes_of(&reachable(false)), [OpenChange::Open(OpenKey::Silent(AgentId(7)))]);
+    assert_eq!(changes_of(&reachable(true)), [OpenChange::Close(OpenKey::Silent(AgentId(7)))]);
+    let rows = [
+        (LoggedOut, Ready, vec![opens()]),
+        (LoggedOut, NotReady, vec![opens()]),
+        (Busy, WrapUp, vec![opens()]),
+        (Busy, Ready, vec![closes(&service), opens()]),
+        (WrapUp, Ready, vec![closes(&service)]),
+        (Ready, Reserved, vec![]),
+        (NotReady, Ready, vec![]),
+        (Ready, LoggedOut, vec![closes(&turn)]),
+        (WrapUp, LoggedOut, vec![closes(&service), closes(&turn)]),
+    ];
+    for (from, to, expect) in rows {
+        let what = What::AgentStateChanged { agent: AgentId(7), from, to, reason: String::new() };
+        assert_eq!(changes_of(&event(what)), expect, "{from:?} to {to:?}");
+    }
 }
 
 #[test]

@@ -113,16 +113,7 @@ pub fn offer(local: &Local) -> Vec<u8> {
 /// that of the last audio stream.
 pub fn answer(offer: &[u8], local: &Local) -> Result<(Vec<u8>, Session), Refusal> {
     let offered = parse(offer)?;
-    let (mut taken, mut refusal) = (None, Refusal::NoAudio);
-    for (index, media) in offered.medias.iter().enumerate() {
-        let stream = Stream::read(&offered, media, local.address.ip()).and_then(|s| s.only(&local.codecs));
-        match stream.and_then(|stream| Ok((chosen_key(&stream, local)?, stream))) {
-            Ok(stream) if taken.is_none() => taken = Some((index, stream)),
-            Ok(_) | Err(Refusal::NoAudio) => {}
-            Err(why) => refusal = why,
-        }
-    }
-    let (index, (key, stream)) = taken.ok_or(refusal)?;
+    let (index, (key, stream)) = choose(&offered, local)?;
     // RFC 3264 §6: a rejected stream keeps its place, with port 0.
     let refused = |m: &sdp_types::Media| format!("m={} 0 {} {}\r\n", m.media, m.proto, m.fmt);
     let before: Vec<_> = offered.medias[..index].iter().map(refused).collect();
@@ -145,6 +136,29 @@ pub fn answer(offer: &[u8], local: &Local) -> Result<(Vec<u8>, Session), Refusal
     lines.write(&mut text, local.address.port());
     agreed.after.iter().for_each(|line| text += line);
     Ok((text.into_bytes(), session))
+}
+
+/// Whether [`answer`] would take an offer, without its work; for who has no port yet. Of `local`'s address only the
+/// family counts.
+pub fn would_answer(offer: &[u8], local: &Local) -> Result<(), Refusal> {
+    choose(&parse(offer)?, local).map(drop)
+}
+
+/// The stream that is taken, with its place among all.
+fn choose(
+    offered: &sdp_types::Session,
+    local: &Local,
+) -> Result<(usize, (Option<(Crypto, Security)>, Stream)), Refusal> {
+    let (mut taken, mut refusal) = (None, Refusal::NoAudio);
+    for (index, media) in offered.medias.iter().enumerate() {
+        let stream = Stream::read(offered, media, local.address.ip()).and_then(|s| s.only(&local.codecs));
+        match stream.and_then(|stream| Ok((chosen_key(&stream, local)?, stream))) {
+            Ok(stream) if taken.is_none() => taken = Some((index, stream)),
+            Ok(_) | Err(Refusal::NoAudio) => {}
+            Err(why) => refusal = why,
+        }
+    }
+    taken.ok_or(refusal)
 }
 
 /// The line with our key that answers an offered stream, and both sides' keys; none if it stays in the clear.

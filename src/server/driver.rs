@@ -2,7 +2,8 @@
 //!
 //! It reads its SIP sockets itself, in batches: a message costs no hop from another thread. Everything else comes
 //! through the [`super::inbox`]. All of it passes [`Driver::door`] with its `now`, which is also where a recording is
-//! made.
+//! made. Under load it rests for a millisecond between two looks ([`super::pace`]): being woken for one message costs as
+//! much as handling it.
 
 use super::accounts::Accounts;
 use super::clock::Clock;
@@ -10,6 +11,7 @@ use super::cti::Replies;
 use super::inbox::{Message, Messages};
 use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
+use super::pace::{self, Pace};
 use super::pulse::Pulse;
 use super::record::Recorder;
 use super::signaling::Udp;
@@ -31,9 +33,12 @@ use std::time::Duration;
 
 /// Inputs of one kind handled before the thread looks what else has come.
 const BATCH: usize = 16;
-/// Datagrams that may wait here. Beyond them the system's buffer fills, and then it drops what comes: phones send again
-/// what was lost (RFC 3261 §17.1.1.2). About 10 MB at the usual sizes.
+/// Datagrams that may wait here, and their bytes. Beyond them the system's buffer fills, and then it drops what comes:
+/// phones send again what was lost (RFC 3261 §17.1.1.2).
 const WAITING_DATAGRAMS: usize = 8_192;
+const WAITING_BYTES: usize = 16 << 20;
+/// How long messages gather under load.
+const REST: Duration = Duration::from_millis(1);
 /// Calls wait for this thread: before what else the machine does, after the audio.
 const NICE: i32 = -5;
 
@@ -86,6 +91,7 @@ impl Driver {
     pub fn run(mut self) -> anyhow::Result<()> {
         net::prefer_this_thread(NICE);
         self.drain();
+        self.outlets.media.flush();
         let end = self.work().context("the engine cannot wait for its sockets").and_then(|end| end);
         if let Some(record) = &mut self.outlets.record
             && let Err(why) = record.flush()
@@ -97,6 +103,7 @@ impl Driver {
 
     fn work(&mut self) -> io::Result<anyhow::Result<()>> {
         let (mut epoll, mut room, mut waiting) = (Epoll::new()?, Datagrams::default(), VecDeque::new());
+        let (mut pace, mut steps, mut bytes) = (Pace::default(), 0, 0);
         self.inbox.watch(&epoll, INBOX)?;
         for (listener, udp) in &self.udp {
             udp.watch(&epoll, *listener)?;
@@ -108,7 +115,11 @@ impl Driver {
             for udp in ready.filter_map(|token| self.udp.get(&token)) {
                 // All of it, out of the system's small buffer.
                 while waiting.len() < WAITING_DATAGRAMS
-                    && udp.receive(&mut room, |flow, bytes| waiting.push_back((flow, bytes.to_vec())))
+                    && bytes < WAITING_BYTES
+                    && udp.receive(&mut room, |flow, datagram| {
+                        bytes += datagram.len();
+                        waiting.push_back((flow, datagram.to_vec()));
+                    })
                 {}
             }
             self.outlets.pulse.waiting(waiting.len());
@@ -117,12 +128,20 @@ impl Driver {
             if let Some(end) = self.messages(first) {
                 return Ok(end);
             }
-            for (flow, bytes) in waiting.drain(..waiting.len().min(BATCH)) {
-                self.door(Input::Sip(sip::Input::Received { flow, bytes }));
+            for (flow, datagram) in waiting.drain(..waiting.len().min(BATCH)) {
+                bytes -= datagram.len();
+                self.door(Input::Sip(sip::Input::Received { flow, bytes: datagram }));
             }
             self.time_passed();
+            self.outlets.media.flush();
             if self.has_said_goodbye() {
                 return Ok(Ok(()));
+            }
+            let passed = self.outlets.pulse.steps() - steps;
+            steps += passed;
+            if pace.came(self.clock.now(), passed as usize) && passed > 0 && waiting.is_empty() && self.inbox.is_empty()
+            {
+                pace::rest(self.patience().unwrap_or(REST).min(REST));
             }
         }
     }
@@ -191,7 +210,7 @@ impl Driver {
     /// A recording that cannot be written ends; the calls go on.
     fn record(&mut self, now: Instant, input: &Input) {
         let Some(record) = &mut self.outlets.record else { return };
-        if let Err(why) = record.input(now, input) {
+        if let Err(why) = record.input(now, input, self.engine.hides(input)) {
             eprintln!("the recording ends here, because it cannot be written: {why:#}");
             self.outlets.record = None;
         }
@@ -234,7 +253,6 @@ impl Driver {
                 Output::Reply { id, result } => self.outlets.replies.tell(id, result, self.last_seq),
             }
         }
-        self.outlets.media.flush();
         self.log(events);
     }
 

@@ -88,6 +88,11 @@ impl Messages {
         }
     }
 
+    /// Whether nothing has been left that was not taken.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.load(Relaxed) == 0
+    }
+
     /// To be asked before each sleep. From here on a message wakes; until the next call none costs its sender a
     /// system call. What came meanwhile must be looked at before sleeping, so it is returned.
     pub fn may_sleep(&self) -> Option<Message> {

@@ -3,25 +3,24 @@
 //! A thread waits in epoll for its legs' sockets, for commands and for its plane's deadline, and sends straight from
 //! the plane's arena. Each leg has a pair of ports of its own: RTP on the even one, RTCP on the next (RFC 3550 §11).
 //! Level-triggered epoll and one receive for each readiness: two system calls for a packet, or fewer when several
-//! legs are ready at once. Under load it rests for a millisecond between two looks ([`pace`]): waking costs more than a
-//! packet. What the engine asks for ends the rest. A port that moves goes from thread to thread with its sockets.
+//! legs are ready at once. Under load it rests for two milliseconds between two looks ([`super::pace`]): waking costs
+//! more than a packet. A port that moves goes from thread to thread with its sockets.
 //!
 //! Not io_uring: forwarding for 500 sockets with multishot receives and sends submitted in batches took 7.1 µs of CPU a
 //! packet where this loop took 6.7 (Linux 6.18, three alternating runs). sendmmsg has nothing to batch: a socket sends
 //! one packet a tick.
 
-mod pace;
 mod pairs;
 mod sockets;
 
 use super::clock::Clock;
 use super::net::{self, BATCH, Epoll, Wake};
+use super::pace::{self, Pace};
 use crate::config::MediaSettings;
 use crate::ids::{PortId, Rng};
 use crate::media::{Command, Event, Former, Input, Moving, Output, Plane, Settings, Sounds, Stats};
 use crate::time::Instant;
 use anyhow::{Context, Result};
-use pace::{Pace, REST};
 use pairs::{Pair, Pairs};
 use sockets::{Received, Sockets};
 use std::collections::BTreeSet;
@@ -56,9 +55,7 @@ struct Line {
 /// A thread's end of its line.
 struct End {
     messages: Receiver<Message>,
-    all: Epoll,
-    /// Told of messages only.
-    rest: Epoll,
+    epoll: Epoll,
 }
 
 enum Message {
@@ -112,26 +109,15 @@ impl Planes {
         let (lines, ends): (Vec<_>, Vec<_>) =
             (0..count).map(|_| Line::new()).collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let planes = Planes { lines: lines.into(), threads: Mutex::default() };
-        for (plane, End { messages, all, rest }) in (0..count).zip(ends) {
+        for (plane, End { messages, epoll }) in (0..count).zip(ends) {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
             let machine = Plane::new(Settings { plane, ..settings.clone() }, Arc::clone(&sounds), Rng::new(seed));
             let pairs = Pairs::new(media.bind, media.ports, plane, count);
             let (blank, lines, binds, rests) = (machine.clone(), Arc::clone(&planes.lines), Vec::new(), 0);
-            let (sockets, notices) = (Sockets::new(pairs, all, files), notices.clone());
-            let driver = Driver {
-                plane: machine,
-                blank,
-                number: plane,
-                sockets,
-                rest,
-                clock,
-                messages,
-                lines,
-                notices,
-                binds,
-                rests,
-            };
+            let (sockets, notices) = (Sockets::new(pairs, epoll, files), notices.clone());
+            let driver =
+                Driver { plane: machine, blank, number: plane, sockets, clock, messages, lines, notices, binds, rests };
             planes.spawn(driver).with_context(|| format!("cannot start the audio thread {plane}"))?;
         }
         Ok(planes)
@@ -185,10 +171,9 @@ impl Line {
     /// The way to a plane's thread, and that thread's end of it.
     fn new() -> Result<(Line, End)> {
         let ((inbox, messages), wake) = (channel(), Wake::new()?);
-        let (all, rest) = (Epoll::new()?, Epoll::new()?);
-        all.add_wake(&wake, WAKE)?;
-        rest.add_wake(&wake, WAKE)?;
-        Ok((Line { inbox, wake }, End { messages, all, rest }))
+        let epoll = Epoll::new()?;
+        epoll.add_wake(&wake, WAKE)?;
+        Ok((Line { inbox, wake }, End { messages, epoll }))
     }
 
     /// What is left for a thread that has ended is dropped, sockets with it.
@@ -233,6 +218,8 @@ impl Commands {
 }
 
 const WAKE: u64 = u64::MAX;
+/// How long packets gather under load: no listener notices, and hundreds of them wake the thread once.
+const REST: Duration = Duration::from_millis(2);
 /// Room for a datagram; longer ones are cut, and refused by the plane.
 const DATAGRAM: usize = 2048;
 
@@ -243,8 +230,6 @@ struct Driver<F> {
     blank: Plane,
     number: u16,
     sockets: Sockets,
-    /// Told of messages only.
-    rest: Epoll,
     clock: Clock,
     messages: Receiver<Message>,
     /// The ways to all planes.
@@ -300,7 +285,6 @@ impl<F: Fn(Notice)> Driver<F> {
             ready.extend(self.sockets.epoll.wait(timeout)?);
             let now = self.clock.now();
             let packets = ready.iter().filter(|token| **token != WAKE).count();
-            let rests = pace.came(now, packets) && packets > 0 && packets < BATCH;
             for token in &ready {
                 match *token {
                     WAKE => {
@@ -312,10 +296,9 @@ impl<F: Fn(Notice)> Driver<F> {
                 }
             }
             self.time_passed();
-            if rests {
+            if pace.came(now, packets) && packets > 0 && packets < BATCH {
                 self.rests += 1;
-                let most = self.time_left().unwrap_or(REST).min(REST);
-                _ = self.rest.wait(Some(most))?.count();
+                pace::rest(self.time_left().unwrap_or(REST).min(REST));
             }
         }
     }
@@ -329,7 +312,7 @@ impl<F: Fn(Notice)> Driver<F> {
     fn time_passed(&mut self) {
         let now = self.clock.now();
         if self.plane.deadline().is_some_and(|at| at <= now) {
-            self.input(Input::Timeout);
+            self.input(now, Input::Timeout);
         }
         self.sockets.time_passed(now);
     }
@@ -339,7 +322,7 @@ impl<F: Fn(Notice)> Driver<F> {
         self.line().wake.clear();
         loop {
             match self.messages.try_recv() {
-                Ok(Message::Command(command)) => self.input(Input::Command(command)),
+                Ok(Message::Command(command)) => self.input(self.clock.now(), Input::Command(command)),
                 Ok(Message::Arrived(moving, pair)) => self.arrived(moving, pair),
                 Ok(Message::Home(pair)) => self.sockets.come_home(self.clock.now(), pair),
                 // Who asked may have lost patience.
@@ -372,7 +355,7 @@ impl<F: Fn(Notice)> Driver<F> {
                 Input::BindFailed { port, why }
             }
         };
-        self.input(input);
+        self.input(now, input);
     }
 
     fn arrived(&mut self, moving: Box<Moving>, pair: Pair) {
@@ -381,7 +364,7 @@ impl<F: Fn(Notice)> Driver<F> {
             Ok(()) => Input::Arrived { moving },
             Err(why) => Input::BindFailed { port, why: format!("{why:#}") },
         };
-        self.input(input);
+        self.input(self.clock.now(), input);
     }
 
     fn depart(&mut self, port: PortId, moving: Box<Moving>) {
@@ -399,15 +382,15 @@ impl<F: Fn(Notice)> Driver<F> {
         }
     }
 
-    fn input(&mut self, input: Input<'_>) {
-        self.plane.handle(self.clock.now(), input);
+    fn input(&mut self, now: Instant, input: Input<'_>) {
+        self.plane.handle(now, input);
         self.drain();
         while let Some(port) = self.binds.pop() {
-            let answer = match self.sockets.open(self.clock.now(), port) {
+            let answer = match self.sockets.open(now, port) {
                 Ok((local, previous)) => Input::Bound { port, local, previous },
                 Err(why) => Input::BindFailed { port, why: format!("{why:#}") },
             };
-            self.plane.handle(self.clock.now(), answer);
+            self.plane.handle(now, answer);
             self.drain();
         }
     }

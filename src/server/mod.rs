@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod net;
 pub mod numbers;
 pub mod opening;
+mod pace;
 pub mod person;
 pub mod phone;
 pub mod process;

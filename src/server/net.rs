@@ -127,6 +127,7 @@ pub fn bind_audio(address: SocketAddr) -> io::Result<UdpSocket> {
     set_receive_buffer(&socket, libc::SO_RCVBUF, 64 << 10);
     match address {
         SocketAddr::V4(v4) => {
+            never_fragment(&socket);
             let sin_addr = libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) };
             let (sin_family, sin_port) = (family as libc::sa_family_t, v4.port().to_be());
             bind(&socket, &libc::sockaddr_in { sin_family, sin_port, sin_addr, sin_zero: [0; 8] })?;
@@ -160,6 +161,15 @@ fn set_receive_buffer(socket: &UdpSocket, option: i32, bytes: i32) {
     let (value, length) = (&raw const bytes, size_of::<i32>() as libc::socklen_t);
     // SAFETY: the kernel reads one i32 that lives through the call. Failing leaves the system's default, which works.
     unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value.cast(), length) };
+}
+
+/// Audio is small: it is never cut in pieces, whatever a forged ICMP message says of the path, and the system need not
+/// make up an identification for each packet (RFC 6864 §4.1), which costs a twentieth of sending it.
+fn never_fragment(socket: &UdpSocket) {
+    let (value, length) = (libc::IP_PMTUDISC_PROBE, size_of::<i32>() as libc::socklen_t);
+    let (fd, option) = (socket.as_raw_fd(), libc::IP_MTU_DISCOVER);
+    // SAFETY: the kernel reads one i32 that lives through the call. Failing leaves the system's default, which works.
+    unsafe { libc::setsockopt(fd, libc::IPPROTO_IP, option, (&raw const value).cast(), length) };
 }
 
 /// A peer that vanished is noticed: probes after a minute of silence, and what was sent must be acknowledged within

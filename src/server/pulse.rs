@@ -62,6 +62,11 @@ impl Pulse {
         self.steps.add(bounds(ENGINE_STEP.kind), took);
     }
 
+    /// How many there were.
+    pub fn steps(&self) -> u64 {
+        self.steps.count.load(Relaxed)
+    }
+
     pub fn waiting(&self, datagrams: usize) {
         self.datagrams.store(datagrams as u64, Relaxed);
     }

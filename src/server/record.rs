@@ -1,8 +1,11 @@
 //! Recording every input of the engine, and replaying a recording.
 //!
 //! The first line of a recording is what the engine was started with, each further one an input with its time, all
-//! as JSON. Passwords never pass the engine's door, so none is in a recording. Numbers, addresses, keys, Digest responses
-//! and the seed that nonces come from are: the file is for its owner only.
+//! as JSON. Passwords never pass the engine's door, so none is in a recording; Digest responses, keys of audio and the
+//! digits of secrets are taken out ([`redact`]), but for secrets that a phone keys by INFO. Numbers, addresses, other keys
+//! and the seed that nonces come from are there: the file is for its owner only.
+
+mod redact;
 
 use super::store::Reader;
 use crate::engine::{Configuration, Engine, Input, Output, Start};
@@ -33,8 +36,9 @@ impl Recorder {
         Ok(recorder)
     }
 
-    pub fn input(&mut self, now: Instant, input: &Input) -> Result<()> {
-        self.line(&(now, input))
+    /// `secret`: see [`Engine::hides`].
+    pub fn input(&mut self, now: Instant, input: &Input, secret: bool) -> Result<()> {
+        self.line(&(now, redact::redacted(input, secret)))
     }
 
     /// Makes everything so far safe.

@@ -12,6 +12,7 @@ use crate::sip::digest::{self, Credentials};
 use crate::sip::header::Method;
 use crate::sip::{self, Listener};
 use crate::time::{Instant, Wall};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Wall time when the run begins: 2026-01-05T08:00:00Z.
@@ -22,7 +23,14 @@ impl World {
         let (next_seq, open) = self.books.crash();
         self.epoch += 1;
         self.scan.forget();
-        self.parties.values_mut().for_each(|party| party.unheard = None);
+        // What the log does not say of a phone has to be found out anew.
+        let known = |event: &Event| match event.what {
+            What::PhoneReachable { agent, reachable: false } => agent.0.checked_sub(place::FIRST_AGENT),
+            _ => None,
+        };
+        let silent: BTreeSet<u32> = open.iter().filter_map(|(event, _)| known(event)).collect();
+        let others = self.parties.iter_mut().filter(|(key, _)| !silent.contains(key));
+        others.for_each(|(_, party)| party.unheard = None);
         self.recording.clear();
         self.engine_wake = None;
         self.started = start(&self.options, &self.rng, self.epoch, next_seq);

@@ -159,6 +159,28 @@ fn a_drain_lets_calls_end_and_takes_no_new_ones() {
     assert_eq!(server.program.wait(10 * SECOND), 0, "the server did not stop by Ctrl-C");
 }
 
+/// Who still talks when the limit of a drain passes gets a BYE, as the other side does, and the log says why.
+#[test]
+fn a_drain_ends_what_goes_on_longer_than_its_limit() {
+    let ground = Ground::new("drain_limit");
+    let wishes = Wishes { drain: "2s", ..Wishes::agents(&["ada"]) };
+    let mut server = Server::start(&ground, &wishes);
+    let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
+    agent.wait_registered();
+    // It hangs up by itself never: only a BYE ends it well.
+    let mut caller = Sipp { scenario: "caller_waits", ..Sipp::default() }.start(&ground, &server);
+    agent.program.says("Call established", 15 * SECOND);
+    talk_for(SECOND);
+    server.program.signal(libc::SIGTERM);
+    wait_until("no new calls are taken", 5 * SECOND, || server.get("/readyz").0 == 503);
+    assert!(caller.is_running() && server.program.is_running(), "the call was cut at once");
+    assert_eq!(caller.wait(20 * SECOND), 0, "the caller got no BYE");
+    agent.program.says("terminated", 10 * SECOND);
+    assert_eq!(server.program.wait(10 * SECOND), 0, "the server did not stop after its limit");
+    let call = server.wait_ended(1, SECOND).remove(0);
+    assert_eq!((&call["cause"], &call["phase"]), (&"Stopped".into(), &"Connected".into()), "{call}");
+}
+
 #[test]
 fn a_bye_that_gets_lost_at_the_stop_is_sent_again() {
     let ground = Ground::new("last_bye");

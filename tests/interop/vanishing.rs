@@ -12,9 +12,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-const CALLER: f64 = 600.0;
-const LOST: f64 = 1000.0;
-const NEXT: f64 = 1200.0;
+pub const CALLER: f64 = 600.0;
+pub const LOST: f64 = 1000.0;
+pub const NEXT: f64 = 1200.0;
 /// After so much silence an agent who should be talking counts as lost.
 const SILENCE: f64 = 2.0;
 

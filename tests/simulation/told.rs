@@ -195,7 +195,7 @@ impl<'e> Shell<'e> {
         if let Some(key) = request.key() {
             let key = key.strip_prefix(&format!("{}-", log_name(LOG))).expect("the log's own id").to_owned();
             match self.known.insert(key.clone()) {
-                true => self.taken.push(key),
+                true => self.taken.push(key.clone()),
                 // Asked again: only what nobody has heard the answer of may be.
                 false if self.answered.contains(&key) => self.repeated += 1,
                 false => {}

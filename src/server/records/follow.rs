@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 
 /// The log grows for so long before what is new is folded: one transaction for many groups.
 const PAUSE: Duration = Duration::from_millis(500);
+/// … under load: calls begin and end in one transaction then, and what is open is written for few of them.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
+/// Load: so many events in one transaction.
+const MANY: u64 = 1_000;
 /// The pause before it is tried again after it failed.
 const AGAIN: Duration = Duration::from_secs(5);
 /// A stop waits for so many events at most; the next start goes on.
@@ -69,8 +73,10 @@ struct Clerk {
 impl Clerk {
     fn run(&mut self, heard: &Receiver<News>) {
         loop {
+            let before = self.seq();
             let folded = self.fold();
             let pause = match &folded {
+                Ok(()) if self.seq().saturating_sub(before) >= MANY => BUSY_PAUSE,
                 Ok(()) => PAUSE,
                 Err(_) => AGAIN,
             };
@@ -80,6 +86,11 @@ impl Clerk {
                 return self.tell(last);
             }
         }
+    }
+
+    /// The last event that is folded.
+    fn seq(&self) -> u64 {
+        self.records.as_ref().map_or(0, Records::seq)
     }
 
     fn fold(&mut self) -> Result<()> {

@@ -44,9 +44,11 @@ impl Written {
         let mut open = BTreeMap::new();
         let mut query = conn.prepare("SELECT slots FROM open WHERE seq = ?1")?;
         for event in recovered {
-            let Some(OpenChange::Open(key)) = log::open_change(event) else { continue };
             let written: Option<String> = query.query_row([event.seq as i64], |row| row.get(0))?;
-            open.insert(key, Opened { seq: event.seq, slots: slots::parse(written.as_deref()) });
+            for change in log::open_changes(event) {
+                let OpenChange::Open(key) = change else { continue };
+                open.insert(key, Opened { seq: event.seq, slots: slots::parse(written.as_deref()) });
+            }
         }
         let used = open.values().flat_map(|opened| opened.slots.iter().copied()).collect();
         Ok(Written { last_seq, open, slots: Slots::read(conn, &used)?, keep })
@@ -143,10 +145,11 @@ impl<'b> Group<'b> {
             self.row.write(tables)?;
         }
         self.row.add(event);
-        match log::open_change(event) {
-            Some(OpenChange::Open(key)) => _ = self.changes.insert(key, Some(event)),
-            Some(OpenChange::Close(key)) => _ = self.changes.insert(key, None),
-            None => {}
+        for change in log::open_changes(event) {
+            match change {
+                OpenChange::Open(key) => _ = self.changes.insert(key, Some(event)),
+                OpenChange::Close(key) => _ = self.changes.insert(key, None),
+            }
         }
         if let Some(Personal { kind, handle, text: Some(text) }) = event.what.personal()
             && keep.time(*kind).is_some()

@@ -3,7 +3,7 @@
 use super::{reader, schema, writer};
 use crate::event::{Event, PersonalKind, What};
 use crate::ids::CallId;
-use crate::log::{self, OpenKey};
+use crate::log;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::collections::BTreeSet;
@@ -34,13 +34,7 @@ pub fn erase_person(dir: &Path, number: &str) -> Result<ErasedPerson> {
     conn.busy_timeout(Duration::from_secs(10))?;
     schema::check_version(&conn)?;
     let handles = handles_of(&conn, number)?;
-    let open: BTreeSet<CallId> = reader::open_events(&conn)?
-        .iter()
-        .filter_map(|event| match log::open_change(event) {
-            Some(log::OpenChange::Open(OpenKey::Call(call))) => Some(call),
-            _ => None,
-        })
-        .collect();
+    let open: BTreeSet<CallId> = reader::open_events(&conn)?.iter().filter_map(log::opens_call).collect();
     let mut erased = ErasedPerson::default();
     for call in calls_of(&conn, &handles)? {
         if open.contains(&call) {

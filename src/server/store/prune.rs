@@ -8,7 +8,7 @@
 
 use super::{reader, schema};
 use crate::ids::CallId;
-use crate::log::{self, OpenChange, OpenKey};
+use crate::log;
 use crate::time::Wall;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -47,9 +47,7 @@ impl Pruner {
         // What is old and open now was so before: nothing old is opened later.
         for event in reader::open_events(&conn)? {
             open.insert(event.seq);
-            if let Some(OpenChange::Open(OpenKey::Call(call))) = log::open_change(&event) {
-                running.insert(call);
-            }
+            running.extend(log::opens_call(&event));
         }
         let needed = needed.min(reader::last_seq(&conn)?);
         Ok(Pruner { conn, open, running, before, needed, after: 0 })

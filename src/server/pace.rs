@@ -1,36 +1,40 @@
-//! When a plane's thread lets packets gather before it looks again: under load, waking it for each packet costs more
-//! than all of its work on the packet.
+//! When a thread lets work gather before it looks again: under load, waking it for each packet costs more than all of
+//! its work on the packet.
 
 use crate::time::Instant;
 use std::time::Duration;
 
-/// How long packets gather: no listener notices, and a thousand of them wake the thread once.
-pub const REST: Duration = Duration::from_millis(1);
-/// Packets are counted in windows of this length.
+/// What comes is counted in windows of this length.
 const WINDOW: Duration = Duration::from_millis(10);
-/// In one window: four for each rest. With fewer, resting costs as much as it saves.
+/// In one window: four for each millisecond of rest. With fewer, resting costs as much as it saves.
 const MANY: usize = 40;
 
-/// How busy a plane is.
+/// How busy a thread is.
 #[derive(Debug, Default)]
 pub struct Pace {
     since: Instant,
-    packets: usize,
+    things: usize,
     busy: bool,
 }
 
 impl Pace {
-    /// So many packets came by now; whether to rest.
-    pub fn came(&mut self, now: Instant, packets: usize) -> bool {
-        self.packets += packets;
+    /// So many packets and messages came by now; whether to rest.
+    pub fn came(&mut self, now: Instant, things: usize) -> bool {
+        self.things += things;
         let span = now.since(self.since);
         if span >= WINDOW {
             // A window that nothing closed in time was quiet for the rest of it.
-            self.busy = self.packets >= MANY && span < WINDOW * 2;
-            (self.since, self.packets) = (now, 0);
+            self.busy = self.things >= MANY && span < WINDOW * 2;
+            (self.since, self.things) = (now, 0);
         }
         self.busy
     }
+}
+
+/// Lets work gather. Nothing ends it early, so it is for a few milliseconds.
+#[expect(clippy::disallowed_methods, reason = "nothing is waited for: what comes meanwhile is the purpose")]
+pub fn rest(span: Duration) {
+    std::thread::sleep(span);
 }
 
 #[cfg(test)]
@@ -38,8 +42,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_plane_rests_and_a_quiet_one_does_not() {
-        // Milliseconds between batches, packets in each, batches; whether it rests after them.
+    fn a_busy_thread_rests_and_a_quiet_one_does_not() {
+        // Milliseconds between batches, things in each, batches; whether it rests after them.
         let rows = [
             (1, 1, 100, false),
             (1, 3, 100, false),
@@ -50,13 +54,13 @@ mod tests {
             (1, 25, 5, false),
             (1, 25, 11, true),
         ];
-        for (gap, packets, batches, rests) in rows {
+        for (gap, things, batches, rests) in rows {
             let (mut pace, mut now, mut last) = (Pace::default(), Instant::ZERO, false);
             for _ in 0..batches {
                 now = now + Duration::from_millis(gap);
-                last = pace.came(now, packets);
+                last = pace.came(now, things);
             }
-            assert_eq!(last, rests, "{packets} packets each {gap} ms, {batches} times");
+            assert_eq!(last, rests, "{things} things each {gap} ms, {batches} times");
         }
         let mut pace = Pace::default();
         let at = |ms| Instant::ZERO + Duration::from_millis(ms);

@@ -360,7 +360,7 @@ otherwise = "over"
 hang_up = true
 "#;
     for (said, expect) in [("found:owner=1002", ",1002"), ("found:owner=Jo", ""), ("nothing", "")] {
-        let last = format!("Found @wait music(general) queue(general,0,0{expect})");
+        let last = format!("Found stop @wait music(general) queue(general,0,0{expect})");
         let last = if said == "nothing" { last.replace("Found", "NotFound") } else { last };
         check_in(text, &format!("go {said}"), &last);
     }

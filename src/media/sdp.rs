@@ -113,7 +113,7 @@ pub fn offer(local: &Local) -> Vec<u8> {
 /// that of the last audio stream.
 pub fn answer(offer: &[u8], local: &Local) -> Result<(Vec<u8>, Session), Refusal> {
     let offered = parse(offer)?;
-    let (index, (key, stream)) = choose(&offered, local)?;
+    let Taken { index, stream, key } = choose(&offered, local)?;
     // RFC 3264 §6: a rejected stream keeps its place, with port 0.
     let refused = |m: &sdp_types::Media| format!("m={} 0 {} {}\r\n", m.media, m.proto, m.fmt);
     let before: Vec<_> = offered.medias[..index].iter().map(refused).collect();
@@ -144,16 +144,19 @@ pub fn would_answer(offer: &[u8], local: &Local) -> Result<(), Refusal> {
     choose(&parse(offer)?, local).map(drop)
 }
 
-/// The stream that is taken, with its place among all.
-fn choose(
-    offered: &sdp_types::Session,
-    local: &Local,
-) -> Result<(usize, (Option<(Crypto, Security)>, Stream)), Refusal> {
+/// The stream that is taken, with its place among all, and our key for it.
+struct Taken {
+    index: usize,
+    stream: Stream,
+    key: Option<(Crypto, Security)>,
+}
+
+fn choose(offered: &sdp_types::Session, local: &Local) -> Result<Taken, Refusal> {
     let (mut taken, mut refusal) = (None, Refusal::NoAudio);
     for (index, media) in offered.medias.iter().enumerate() {
         let stream = Stream::read(offered, media, local.address.ip()).and_then(|s| s.only(&local.codecs));
         match stream.and_then(|stream| Ok((chosen_key(&stream, local)?, stream))) {
-            Ok(stream) if taken.is_none() => taken = Some((index, stream)),
+            Ok((key, stream)) if taken.is_none() => taken = Some(Taken { index, stream, key }),
             Ok(_) | Err(Refusal::NoAudio) => {}
             Err(why) => refusal = why,
         }

@@ -248,7 +248,7 @@ not_found = "over"
 failed = "over"
 [step.people]
 queue = "general"
-preferred = "status.owner"
+preferred = "whose.owner"
 otherwise = "over"
 [step.over]
 hang_up = true
@@ -267,7 +267,7 @@ fn a_caller_gets_the_agent_who_owns_the_case() {
     let _tickets = tickets(&ground, &office.generated, port, 1);
     let _all = office.watch("operator", 1);
     let _ada = phone_agent(&ground, &office.server, "ada", ADA, &["--answer", "0"]);
-    let mut ben = phone_agent(&ground, &office.server, "ben", BEN, &["--answer", "0"]);
+    let _ben = phone_agent(&ground, &office.server, "ben", BEN, &["--answer", "0"]);
     let call = |name: &str, n: usize| {
         let mut caller = phone(&ground, &office.server, name, &["--dial", "300", "--hang-up", "2"]);
         let talk = office.sees("operator", "established", n);
@@ -275,7 +275,7 @@ fn a_caller_gets_the_agent_who_owns_the_case() {
         talk["agent"].clone()
     };
     assert_eq!(call("first", 1), 1002, "she has been free for longer");
-    ben.kill();
+    office.asks("ben", "coded", json!({ "dispose": { "disposition": "solved" } }));
     office.asks("ben", "away", json!({ "not_ready": {} }));
     assert_eq!(call("second", 2), 1001, "its owner is on a break");
 }

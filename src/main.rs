@@ -101,7 +101,12 @@ enum What {
         what: PersonWhat,
     },
     /// Remove what is older than `[keep]` says, now; a server does the same every hour.
+    ///
+    /// Nothing is removed, exit code 1, where the clock is more than a week away from the time that was believed last.
     Keep {
+        /// The clock is right: remove what is old by it, and let a server believe it, too.
+        #[arg(long)]
+        believe_clock: bool,
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -358,12 +363,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Stopped => ExitCode::SUCCESS,
+        Outcome::Refused => ExitCode::from(2),
+        Outcome::Failed => ExitCode::FAILURE,
+    }
+}
+
 fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
-        What::Serve { config, data, record } => match server::serve(&server::Options { config, data, record })? {
-            Outcome::Stopped => Ok(ExitCode::SUCCESS),
-            Outcome::Refused => Ok(ExitCode::from(2)),
-        },
+        What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
         What::Check { config } => {
             Ok(if server::check(config.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
@@ -387,8 +397,8 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             print!("{}", server::person::erase(&data, &number)?);
             Ok(ExitCode::SUCCESS)
         }
-        What::Keep { config, data } => {
-            print!("{}", server::keeping::now(config.as_deref(), data)?);
+        What::Keep { believe_clock, config, data } => {
+            print!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Calls { call, data, last, json, numbers, only } => {

@@ -5,11 +5,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
 
+#[path = "deploy/pod.rs"]
+mod pod;
+
 use serde_json::Value;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What Alpine's Rust builds for, too; and what every Rust on this machine can: static as well, with another library.
@@ -124,19 +128,24 @@ fn whoever_stops_it_waits_for_the_drain() {
     }
 }
 
-/// Images in a storage of the test's own.
-struct Images(PathBuf);
+/// Images in a storage of the tests' own, which one of them has at a time.
+struct Images {
+    dir: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+static IMAGES: Mutex<()> = Mutex::new(());
 
 impl Images {
     fn new() -> Images {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
-        Images(dir)
+        let turn = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
+        Images { dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("images"), _turn: turn }
     }
 
     fn buildah(&self, command: &str) -> Command {
         let mut buildah = Command::new("buildah");
-        buildah.args(["--storage-driver", "vfs"]).arg("--root").arg(self.0.join("root"));
-        buildah.arg("--runroot").arg(self.0.join("run")).arg(command);
+        buildah.args(["--storage-driver", "vfs"]).arg("--root").arg(self.dir.join("root"));
+        buildah.arg("--runroot").arg(self.dir.join("run")).arg(command);
         buildah
     }
 

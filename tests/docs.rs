@@ -1,6 +1,7 @@
 //! Every command that the README and the guides show is run as it stands there, on the demo center with its own
 //! ports, in a network namespace of its own, so that it meets nothing else on this machine. Needs root, as tcpdump
-//! in the interop tests does.
+//! in the interop tests does. Every piece of a flow or of the configuration that they show is put into a center and
+//! checked; what else stands in a block is a picture (`text`).
 
 #![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
 
@@ -30,6 +31,30 @@ fn commands(page: &str) -> Vec<String> {
     commands
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.running.clear(); // they write there
+        _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// The kinds of a page's blocks, and what stands in those of one of them.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let (mut blocks, mut inside) = (Vec::<(String, String)>::new(), false);
+    for line in page.lines() {
+        match line.trim_start().strip_prefix("```") {
+            Some(_) if inside => inside = false,
+            Some(kind) => {
+                inside = true;
+                blocks.push((kind.to_owned(), String::new()));
+            }
+            None if inside => blocks.last_mut().into_iter().for_each(|(_, text)| *text += &format!("{line}\n")),
+            None => {}
+        }
+    }
+    blocks
+}
+
 /// A program that ends with the test.
 struct Running(Child);
 
@@ -48,7 +73,7 @@ struct Place {
 
 impl Place {
     fn new(name: &str) -> Place {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs").join(name);
+        let dir = std::env::temp_dir().join(format!("tierline-docs-{}-{name}", std::process::id()));
         _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a folder for the test");
         for shipped in ["deploy", "ivr-flows"] {
@@ -110,12 +135,130 @@ impl Place {
     }
 }
 
-fn check(page: &str, least: usize) {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("the page is there");
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("the page is there")
+}
+
+fn check(name: &str, least: usize) {
+    let (page, text) = (name, page(name));
     let commands = commands(&text);
     assert!(commands.len() >= least, "{page} shows {commands:?}");
     let mut place = Place::new(&page.replace('/', "-"));
     commands.iter().for_each(|command| place.run(command));
+}
+
+/// What no test runs, and why: pictures of what programs print, which the tests of those programs look at.
+const PICTURES: &str = "text";
+
+const GUIDES: [&str; 8] = [
+    "README.md",
+    "docs/agents.md",
+    "docs/configuration.md",
+    "docs/integrators.md",
+    "docs/operators.md",
+    "docs/planners.md",
+    "docs/records.md",
+    "docs/supervisors.md",
+];
+
+#[test]
+fn every_block_of_every_guide_is_of_a_kind_that_is_tested() {
+    for name in GUIDES {
+        for (kind, text) in blocks(&page(name)) {
+            let tested = match kind.as_str() {
+                "sh" => true, // by the test of this page
+                "toml" => name == "docs/planners.md",
+                kind => kind == PICTURES,
+            };
+            assert!(tested, "{name}: nobody tries `{kind}`:\n{text}");
+        }
+    }
+    let all = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("the guides");
+    let names = all.map(|entry| format!("docs/{}", entry.expect("a guide").file_name().to_string_lossy()));
+    let strangers: Vec<_> = names.filter(|name| !GUIDES.contains(&&**name) && name != "docs/metrics.md").collect();
+    assert!(strangers.is_empty(), "{strangers:?} are not looked at");
+}
+
+/// Steps of the other blocks, where this one has none of that name.
+fn with_steps_of(mut flow: toml::Table, others: &[toml::Table]) -> toml::Table {
+    for other in others {
+        for (key, value) in other.iter().filter(|(key, _)| *key != "step") {
+            flow.entry(key.clone()).or_insert(value.clone());
+        }
+        let steps = flow.entry("step").or_insert(toml::Table::new().into()).as_table_mut().expect("steps");
+        for (name, step) in other.get("step").and_then(|steps| steps.as_table()).into_iter().flatten() {
+            steps.entry(name.clone()).or_insert(step.clone());
+        }
+    }
+    flow
+}
+
+/// A center in which the pieces of the planners' guide have what they lean on.
+fn surroundings(settings: &[toml::Table]) -> toml::Table {
+    let demo = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/tierline.toml"));
+    let mut center: toml::Table = demo.expect("the demo").parse().expect("TOML");
+    let carrier = "[trunk.carrier]\nserver = \"192.0.2.1\"\nallowed = [\"+49\"]\n[line.guide]\nnumbers = [\"300\"]\n\
+                   flow = \"guide\"\n";
+    for piece in settings.iter().chain([&carrier.parse().expect("TOML")]) {
+        for (kind, tables) in piece {
+            let all = center.entry(kind.clone()).or_insert(toml::Table::new().into()).as_table_mut().expect("a table");
+            all.extend(tables.as_table().expect("a table").clone());
+        }
+    }
+    center
+}
+
+/// Runs `tierline check` on this center, whose line 300 leads to this flow.
+fn checked(place: &Place, center: &toml::Table, flow: &toml::Table) -> (bool, String) {
+    std::fs::write(place.dir.join("guide.toml"), center.to_string()).expect("a configuration");
+    std::fs::write(place.dir.join("ivr-flows/guide.toml"), flow.to_string()).expect("a flow");
+    let check = Command::new(TIERLINE).args(["check", "--config", "guide.toml"]).current_dir(&place.dir).output();
+    let check = check.expect("tierline runs");
+    let said = [check.stdout.as_slice(), check.stderr.as_slice()].map(String::from_utf8_lossy).join("\n");
+    (check.status.success(), said)
+}
+
+/// Steps that the guide names and does not show say goodbye.
+const NOT_SHOWN: [&str; 4] = ["billing", "goodbye", "german", "late"];
+
+#[test]
+fn the_planners_flows_and_settings_can_be_served() {
+    let pieces = blocks(&page("docs/planners.md")).into_iter().filter(|(kind, _)| kind == "toml");
+    let piece = |text: String| (text.parse::<toml::Table>().unwrap_or_else(|why| panic!("{why}:\n{text}")), text);
+    let pieces: Vec<(toml::Table, String)> = pieces.map(|(_, text)| piece(text)).collect();
+    let (flows, settings): (Vec<_>, Vec<_>) =
+        pieces.into_iter().partition(|(piece, _)| piece.contains_key("step") || piece.contains_key("person"));
+    assert!(flows.len() >= 6 && !settings.is_empty(), "the guide shows little");
+    let place = Place::new("planners-pieces");
+    std::fs::remove_file(place.dir.join("ivr-flows")).expect("a link");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("ivr-flows");
+    std::fs::create_dir(place.dir.join("ivr-flows")).expect("a folder");
+    std::os::unix::fs::symlink(shipped.join("sounds"), place.dir.join("ivr-flows/sounds")).expect("the sounds");
+    for flow in ["support.toml", "desk.toml"] {
+        std::fs::copy(shipped.join(flow), place.dir.join("ivr-flows").join(flow)).expect("a flow of the demo");
+    }
+    let settings: Vec<toml::Table> = settings.into_iter().map(|(piece, _)| piece).collect();
+    let mut center = surroundings(&settings);
+    let server = center["server"].as_table_mut().expect("a table");
+    server.insert("flows".into(), "ivr-flows".into());
+    let goodbye: Vec<String> = NOT_SHOWN.map(|name| format!("[step.{name}]\nhang_up = \"You are ready.\"\n")).into();
+    let goodbye: toml::Table = goodbye.concat().parse().expect("TOML");
+    let all: Vec<toml::Table> = flows.iter().map(|(flow, _)| flow.clone()).chain([goodbye]).collect();
+    for (flow, text) in &flows {
+        let mut whole = with_steps_of(flow.clone(), &all);
+        let first = flow.get("step").and_then(|steps| steps.as_table()).and_then(|steps| steps.keys().next());
+        if let (false, Some(first)) = (flow.contains_key("start"), first) {
+            whole.insert("start".into(), first.clone().into());
+        }
+        let (served, said) = checked(&place, &center, &whole);
+        assert!(served, "this cannot be served:\n{text}\n{said}");
+    }
+    let (served, said) = checked(&place, &center, &flows[0].0);
+    assert!(served, "the first is said to be whole: {said}");
+    // What is checked is read: a step that there is none of is told.
+    let mut wrong = with_steps_of(flows[0].0.clone(), &all);
+    wrong.insert("start".into(), "nowhere".into());
+    assert!(!checked(&place, &center, &wrong).0);
 }
 
 #[test]

@@ -23,8 +23,16 @@ needed=(
   update-ca-certificates=ca-certificates  # whom the image trusts
 )
 
+# Modules of programs, by their files' names, and their packages.
+modules=(
+  outbound.so=kamailio-outbound-modules # an edge that keeps the flows of phones
+)
+
 missing() {
   python3 -c "import ensurepip" 2>/dev/null || echo python3-venv
+  for entry in "${modules[@]}"; do
+    dpkg-query -W -f='${Status}' "${entry##*=}" 2>/dev/null | grep -q 'ok installed' || echo "${entry##*=}"
+  done
   for entry in "${needed[@]}"; do
     command -v "${entry%%=*}" >/dev/null || echo "${entry##*=}"
   done

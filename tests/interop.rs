@@ -11,6 +11,8 @@
 mod audio;
 #[path = "interop/capture.rs"]
 mod capture;
+#[path = "place/clock.rs"]
+mod clock;
 #[path = "interop/harness.rs"]
 mod harness;
 #[path = "interop/nets.rs"]
@@ -26,6 +28,8 @@ mod server;
 mod alerts;
 #[path = "interop/codecs.rs"]
 mod codecs;
+#[path = "interop/counted.rs"]
+mod counted;
 #[path = "interop/crowd.rs"]
 mod crowd;
 #[path = "interop/desktop.rs"]
@@ -52,6 +56,8 @@ mod leaving;
 mod listeners;
 #[path = "interop/numbers.rs"]
 mod numbers;
+#[path = "interop/outbound.rs"]
+mod outbound;
 #[path = "interop/pairs.rs"]
 mod pairs;
 #[path = "interop/rights.rs"]

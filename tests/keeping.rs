@@ -3,132 +3,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
 
+mod place;
+
+use place::clock::Clock;
+use place::{Place, wait_until};
 use rusqlite::Connection;
-use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-const TIERLINE: &str = env!("CARGO_BIN_EXE_tierline");
-
-/// A program that ends with the test.
-struct Running {
-    child: Child,
-    out: PathBuf,
-    err: PathBuf,
-}
-
-impl Running {
-    fn says(&self, part: &str) -> bool {
-        [&self.out, &self.err].iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(part)))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-/// A center whose line leads straight into a queue, on a small disk, in a network of its own.
-struct Place {
-    dir: PathBuf,
-    data: PathBuf,
-    started: u32,
-}
-
-impl Place {
-    fn new(name: &str) -> Place {
-        let dir = std::env::temp_dir().join(format!("tierline-keeping-{}-{name}", std::process::id()));
-        _ = fs::remove_dir_all(&dir);
-        let data = dir.join("data");
-        for folder in [&data, &dir.join("flows")] {
-            fs::create_dir_all(folder).expect("a folder for the test");
-        }
-        let sounds = Path::new(env!("CARGO_MANIFEST_DIR")).join("ivr-flows/sounds");
-        std::os::unix::fs::symlink(sounds, dir.join("flows/sounds")).expect("the sounds");
-        let flow = "version = 1\nstart = \"wait\"\n[step.wait]\nqueue = \"general\"\notherwise = \"later\"\n\
-                    [step.later]\nhang_up = \"You are ready.\"\n";
-        fs::write(dir.join("flows/direct.toml"), flow).expect("a flow");
-        let center = "version = 1\n[center]\nname = \"Small\"\n[line.direct]\nnumbers = [\"100\"]\nflow = \"direct\"\n\
-                      [queue.general]\n[agent.1001]\nuser = \"ada\"\nqueues = [\"general\"]\n[server]\nflows = \"flows\"\n";
-        fs::write(dir.join("center.toml"), center).expect("a configuration");
-        let to = std::ffi::CString::new(data.to_str().expect("text")).expect("a path");
-        // SAFETY: system calls; they concern this thread and what it starts, and read texts that live through them.
-        let alone = unsafe {
-            libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS)
-                + libc::mount(
-                    c"none".as_ptr(),
-                    c"/".as_ptr(),
-                    std::ptr::null(),
-                    libc::MS_REC | libc::MS_PRIVATE,
-                    std::ptr::null(),
-                )
-                + libc::mount(c"tmpfs".as_ptr(), to.as_ptr(), c"tmpfs".as_ptr(), 0, c"size=6m".as_ptr().cast())
-        };
-        assert_eq!(alone, 0, "a network and a disk of one's own need root: {}", std::io::Error::last_os_error());
-        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip`: make tools").success());
-        Place { dir, data, started: 0 }
-    }
-
-    fn start(&mut self, args: &[&str]) -> Running {
-        self.started += 1;
-        let file = |end: &str| self.dir.join(format!("{}.{end}", self.started));
-        let (out, err) = (file("out"), file("err"));
-        let outlet = |path: &Path| File::create(path).expect("a file for what it says");
-        let mut command = Command::new(TIERLINE);
-        command.args(args).current_dir(&self.dir).stdin(Stdio::piped()).stdout(outlet(&out)).stderr(outlet(&err));
-        Running { child: command.spawn().expect("tierline starts"), out, err }
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(TIERLINE).args(args).current_dir(&self.dir).output().expect("tierline runs")
-    }
-
-    fn serve(&mut self) -> Running {
-        let mut server = self.start(&["serve", "--config", "center.toml"]);
-        wait_until("the server is ready", || {
-            let ended = server.child.try_wait().expect("a child").is_some();
-            assert!(!ended, "it does not start: {}", fs::read_to_string(&server.err).unwrap_or_default());
-            self.run(&["healthy", "--ready"]).status.success()
-        });
-        server
-    }
-
-    fn metric(&self, name: &str) -> f64 {
-        let mut stream = std::net::TcpStream::connect("127.0.0.1:8080").expect("the server serves numbers");
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
-        let text = std::io::read_to_string(stream).expect("an answer");
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or_else(|| panic!("no {name} in {text}"))
-    }
-
-    fn calls(&self) -> Vec<Value> {
-        let output = self.run(&["calls", "--json", "--last", "1000"]);
-        let text = String::from_utf8(output.stdout).expect("text");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let to = std::ffi::CString::new(self.data.to_str().expect("text")).expect("a path");
-        // SAFETY: a system call that reads a text that lives through it.
-        unsafe { libc::umount2(to.as_ptr(), libc::MNT_DETACH) };
-        _ = fs::remove_dir_all(&self.dir);
-    }
-}
+use std::path::Path;
+use std::time::Duration;
 
 /// `breaks` makes the log impossible to write until what it returns is given to `mends`.
 fn check<B>(name: &str, breaks: impl FnOnce(&Path) -> B, mends: impl FnOnce(B)) {
@@ -206,6 +89,96 @@ fn keep_runs_beside_a_server_and_leaves_what_is_young() {
     let kept = place.run(&["keep", "--config", "center.toml"]);
     let said = String::from_utf8_lossy(&kept.stdout).into_owned();
     assert!(said.contains("removed 0 events from the log and 0 rows"), "{kept:?}");
-    assert_eq!(place.metric("tierline_keep_paused "), 0.0);
+    assert_eq!(place.metric("tierline_clock_doubted_seconds "), 0.0);
     assert_eq!(place.metric("tierline_clock_jumps_total "), 0.0);
+}
+
+const NUMBER: &str = "+493012345678";
+const DAY: i64 = 86_400;
+const YEAR: i64 = 365 * DAY;
+
+/// A place with a clock that the test sets, and one call in its log.
+fn with_a_clock(name: &str) -> Place {
+    let mut place = Place::new(name);
+    place.clock = Some(Clock::new(&place.dir));
+    let server = place.serve();
+    let mut caller = place.start(&["phone", "--dial", "100", "--user", NUMBER]);
+    wait_until("the caller waits", || caller.says("Connected"));
+    writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+    assert!(caller.child.wait().expect("a child").success());
+    server.stop();
+    assert!(knows_the_number(&place));
+    place
+}
+
+fn set(place: &Place, ahead: i64) {
+    place.clock.as_ref().expect("a clock").set(ahead);
+}
+
+fn knows_the_number(place: &Place) -> bool {
+    let calls = place.run(&["calls", "--json", "--numbers", "--last", "1000"]);
+    assert!(calls.status.success(), "{calls:?}");
+    String::from_utf8_lossy(&calls.stdout).contains(NUMBER)
+}
+
+fn doubted(place: &Place) -> i64 {
+    place.metric("tierline_clock_doubted_seconds ").round() as i64
+}
+
+#[test]
+fn a_clock_that_stands_years_ahead_at_a_start_erases_nothing() {
+    let mut place = with_a_clock("ahead");
+    set(&place, 3 * YEAR);
+    for _ in 0..2 {
+        let server = place.serve();
+        wait_until("the clock is doubted", || server.says("is not believed"));
+        assert!((3 * YEAR - 60..3 * YEAR + 60).contains(&doubted(&place)), "{}", doubted(&place));
+        assert!(knows_the_number(&place), "nothing is erased by a clock that is not believed");
+        let kept = place.run(&["keep", "--config", "center.toml"]);
+        let why = String::from_utf8_lossy(&kept.stderr).into_owned();
+        assert!(kept.status.code() == Some(1) && why.contains("--believe-clock"), "{kept:?}");
+        // Calls go on as ever.
+        let mut caller = place.start(&["phone", "--dial", "100"]);
+        wait_until("a caller waits", || caller.says("Connected"));
+        writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+        assert!(caller.child.wait().expect("a child").success());
+        server.stop();
+    }
+    let server = place.serve();
+    assert!(doubted(&place) > YEAR);
+    // Whoever runs it knows better.
+    let kept = place.run(&["keep", "--config", "center.toml", "--believe-clock"]);
+    assert!(kept.status.success(), "{kept:?}");
+    wait_until("the server believes it, too", || doubted(&place) == 0);
+    assert!(server.says("is believed again"));
+    server.stop();
+    let _server = place.serve();
+    assert_eq!(doubted(&place), 0);
+    assert!(!knows_the_number(&place), "by a clock that is believed the number is three years old");
+}
+
+#[test]
+fn a_clock_that_jumps_while_calls_run_is_told_and_makes_nothing_old() {
+    let mut place = with_a_clock("jumps");
+    let mut server = place.serve();
+    for (ahead, jumps) in [(400 * DAY, 1.0), (0, 2.0), (-400 * DAY, 3.0)] {
+        let mut caller = place.start(&["phone", "--dial", "100"]);
+        wait_until("a caller waits", || caller.says("Connected"));
+        set(&place, ahead);
+        wait_until("the jump is noticed", || place.metric("tierline_clock_jumps_total ") == jumps);
+        assert!((ahead - 60..ahead + 60).contains(&doubted(&place)), "{} for {ahead}", doubted(&place));
+        assert!(caller.child.try_wait().expect("a child").is_none(), "the running call goes on");
+        writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+        assert!(caller.child.wait().expect("a child").success());
+    }
+    assert!(server.says("the system's clock has jumped") && server.says("is believed again"));
+    // The doubt outlives a restart, in both directions, and nothing is erased.
+    for ahead in [-400 * DAY, 400 * DAY] {
+        set(&place, ahead);
+        server.stop();
+        server = place.serve();
+        wait_until("the clock is doubted", || server.says("is not believed"));
+        assert!((ahead - 120..ahead + 120).contains(&doubted(&place)), "{} for {ahead}", doubted(&place));
+        assert!(knows_the_number(&place));
+    }
 }

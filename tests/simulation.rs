@@ -1,6 +1,8 @@
 //! The simulator: small worlds from seeds, each drawn differently; the same seed gives the same log; a recording
 //! replays; the engine can be written down; and for each check a planted bug that it catches.
 
+#[path = "simulation/outside.rs"]
+mod outside;
 #[path = "simulation/records.rs"]
 mod records;
 #[path = "simulation/told.rs"]
@@ -175,6 +177,8 @@ mod planted {
             (Bug::ForgetsToQueue, NEVER, Check::SentOnWaits),
             (Bug::LosesWait, 1, Check::WaitKept),
             (Bug::HoldsNothing, 1, Check::BridgesMatch),
+            (Bug::ForgetsTransferEnd, NEVER, Check::OutsideEndsOnce),
+            (Bug::TriesTrunkTwice, NEVER, Check::TrunksTakeTurns),
         ];
         let wrong: Vec<_> = rows
             .into_iter()

@@ -140,6 +140,31 @@ fn clocks_sockets_and_chance_stay_in_the_shell() {
     report(&wrong);
 }
 
+/// Standard error belongs to the journal; but for what other commands than `serve` say, and what a start is refused for.
+const SAY_IT_PLAINLY: &[&str] = &[
+    "src/server/agent.rs",
+    "src/server/journal.rs",
+    "src/server/mod.rs",
+    "src/server/phone.rs",
+    "src/server/simulate.rs",
+];
+
+#[test]
+fn the_server_writes_its_lines_by_the_journal() {
+    let (mut wrong, mut plain) = (Vec::new(), Vec::new());
+    for source in sources().iter().filter(|source| source.path.starts_with("src/server/")) {
+        for (number, line) in (1..).zip(source.product.lines()).filter(|(_, line)| has_word(line, "eprintln")) {
+            match SAY_IT_PLAINLY.contains(&source.path.as_str()) {
+                true => plain.push(source.path.clone()),
+                false => wrong.push(format!("{}:{number}: `journal::Entry` tells it: {}", source.path, line.trim())),
+            }
+        }
+    }
+    let spared = SAY_IT_PLAINLY.iter().filter(|path| !plain.iter().any(|plain| plain == *path));
+    wrong.extend(spared.map(|path| format!("{path} stands in SAY_IT_PLAINLY and says nothing")));
+    report(&wrong);
+}
+
 /// What a machine waits for is read where its deadlines are listed: each is documented "When to …".
 #[test]
 fn every_deadline_says_when() {

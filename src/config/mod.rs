@@ -8,6 +8,7 @@ mod audio;
 mod calendar;
 mod circles;
 mod cti;
+mod journal;
 mod keep;
 mod passwords;
 mod protocol;
@@ -29,6 +30,7 @@ pub use crate::written::Problem;
 use crate::written::{Page, did_you_mean};
 pub use calendar::time_zone;
 pub use cti::{CtiSettings, TicketingSettings};
+pub use journal::{Form, JournalSettings, Level};
 pub use keep::KeepSettings;
 pub use passwords::passwords;
 pub use protocol::Protocol;
@@ -111,6 +113,8 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// A file of lines `user:password`; none: passwords are made at first start and kept in `data`.
     pub password_file: Option<PathBuf>,
+    /// Which lines are written on standard error, and how.
+    pub journal: JournalSettings,
     /// How long what is kept.
     pub keep: KeepSettings,
     /// Files with the password of one trunk each.

@@ -2,7 +2,8 @@
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
 use super::{
-    MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, keep, routing, sip, trunk,
+    MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep, routing, sip,
+    trunk,
 };
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
@@ -72,10 +73,10 @@ pub fn read(page: &Page<'_>) -> Written {
     let (codes, code_texts) = reader.codes(root.section("codes"), confirms);
     let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
     let limits = limits(root.section("limits"));
-    let keep = keep::read(root.section("keep"));
+    let (journal, keep) = (journal::read(root.section("journal")), keep::read(root.section("keep")));
     let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
     server.trunk_passwords = passwords;
-    server.keep = keep;
+    (server.journal, server.keep) = (journal, keep);
     server.ticketing = cti::ticketing(&mut root);
     root.finish();
     reader.check_staffing(&queues, &agents);
@@ -352,7 +353,7 @@ impl<'p> Reader<'p> {
             password_file: password_file.clone(),
         };
         let (http, ticketing) = (http.unwrap_or(local(8080)), None);
-        let (trunk_passwords, keep) = (BTreeMap::new(), keep::KeepSettings::default());
+        let (trunk_passwords, journal, keep) = (BTreeMap::new(), Default::default(), Default::default());
         let server = ServerSettings {
             node,
             sip,
@@ -364,6 +365,7 @@ impl<'p> Reader<'p> {
             ticketing,
             data,
             password_file,
+            journal,
             keep,
             trunk_passwords,
         };

@@ -539,7 +539,7 @@ fn one_mistake_is_one_sentence() {
     check(
         "[line.support]",
         "[lines.support]",
-        &[("lines.", "allowed: agent, banner, center, codes, hours, keep, limits, line,")],
+        &[("lines.", "allowed: agent, banner, center, codes, hours, journal, keep, limits, line,")],
     );
     let passwords = "# password_file = \"passwords\"";
     assert!(DEMO.contains(passwords));

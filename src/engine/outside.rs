@@ -203,6 +203,10 @@ impl Engine {
         self.end_early(call);
         if let Some((trunk, way)) = taken {
             self.release(trunk.clone(), way);
+            if self.planted(super::Bug::TriesTrunkTwice) {
+                let hunt = self.legs.get_mut(&id).and_then(|leg| leg.hunt.as_mut());
+                hunt.into_iter().for_each(|hunt| hunt.left.push(trunk.clone()));
+            }
             self.trunks.handle(self.now, trunk::Input::Failed { trunk: trunk.clone(), why: failure });
             let why = match failure {
                 Failure::Unreachable => TrunkProblem::Unreachable,
@@ -239,7 +243,9 @@ impl Engine {
     fn transfer_failed(&mut self, id: CallId, why: TransferProblem) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let back = call.outside.take().and_then(|outside| outside.back);
-        self.emit(Some(id), What::TransferFailed { why });
+        if !self.planted(super::Bug::ForgetsTransferEnd) {
+            self.emit(Some(id), What::TransferFailed { why });
+        }
         if let Some(place) = back {
             let place = place.again(WorkId(self.ids.works.take()));
             return self.wait(id, place, true);

@@ -56,10 +56,14 @@ pub enum Bug {
     LosesWait,
     /// Hold at the desktop leaves both talking.
     HoldsNothing,
+    /// An outside party is not reached, and nobody says so.
+    ForgetsTransferEnd,
+    /// A trunk that has failed is tried again at once.
+    TriesTrunkTwice,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 23] = [
+    pub const ALL: [Bug; 25] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -83,6 +87,8 @@ impl Bug {
         Bug::ForgetsToQueue,
         Bug::LosesWait,
         Bug::HoldsNothing,
+        Bug::ForgetsTransferEnd,
+        Bug::TriesTrunkTwice,
     ];
 }
 

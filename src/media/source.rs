@@ -65,6 +65,11 @@ impl Sounds {
         Ok(self.add(name, Sound::new(&narrow, &wide)))
     }
 
+    /// Whether [`Sounds::add_wav`] would take these bytes; adds nothing.
+    pub fn check_wav(bytes: &[u8]) -> Result<(), WavError> {
+        wav::check(bytes)
+    }
+
     /// Adds (or replaces: the id stays) the sound `name` from samples at 8 kHz.
     pub fn add_samples(&mut self, name: &str, samples: &[i16]) -> SoundId {
         self.add(name, Sound::new(samples, &wav::resample(samples, 8000, 16_000)))

@@ -76,6 +76,7 @@ pub struct Phone {
     open_ports: u32,
     listen: bool,
     say: Option<media::Source>,
+    refuses: Option<u16>,
     #[serde(skip)]
     outputs: VecDeque<Output>,
 }
@@ -93,6 +94,7 @@ impl Phone {
             open_ports: 0,
             listen: false,
             say: None,
+            refuses: None,
             outputs: VecDeque::new(),
         }
     }
@@ -153,6 +155,7 @@ impl Phone {
             Ask::Dial { .. } => {}
             Ask::Answer => self.answer(),
             Ask::Decline { status } => self.decline(status),
+            Ask::Refuse { status } => self.refuses = status,
             Ask::HangUp => self.hang_up(),
             Ask::Press { digits } => self.with_port(|port| media::Command::SendDigits { port, digits }),
             Ask::Hold { on } => self.hold(on),
@@ -356,8 +359,8 @@ impl Phone {
     }
 
     fn invited(&mut self, leg: LegId, caller: &NameAddr, offer: Option<Body>, headers: Vec<(String, String)>) {
-        if self.call.is_some() {
-            return self.sip_do(sip::Command::Refuse { leg, status: 486, headers: Vec::new() });
+        if let Some(status) = self.refuses.or(self.call.is_some().then_some(486)) {
+            return self.sip_do(sip::Command::Refuse { leg, status, headers: Vec::new() });
         }
         self.begin(leg, State::Ringing { offer, wanted: false, told: None });
         self.sip_do(sip::Command::Ring { leg, status: 180, body: None });

@@ -64,6 +64,10 @@ pub enum Ask {
     Decline {
         status: u16,
     },
+    /// From now on refuses every call with this status at once; none: lets them ring again.
+    Refuse {
+        status: Option<u16>,
+    },
     /// Ends the call in whatever state.
     HangUp,
     /// `0`–`9`, `*`, `#`, `A`–`D`, and `,` for a pause of 500 ms.

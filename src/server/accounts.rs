@@ -180,12 +180,17 @@ impl Accounts {
             let password = trunk_password(file)?;
             let Some(user) = center.trunks.get(id).and_then(|trunk| trunk.user.as_deref()) else { continue };
             if center.trunks[id].accepts_digest {
-                let of = |algorithm| ha1(algorithm, user, &self.realm, &password);
-                self.secrets.insert(user.to_owned(), (of(Algorithm::Md5), of(Algorithm::Sha256)));
+                self.accept(user, &password);
             }
             self.trunks.insert(id.to_string(), password);
         }
         Ok(())
+    }
+
+    /// Takes whoever proves to have this password as this user.
+    fn accept(&mut self, user: &str, password: &str) {
+        let of = |algorithm| ha1(algorithm, user, &self.realm, password);
+        self.secrets.insert(user.to_owned(), (of(Algorithm::Md5), of(Algorithm::Sha256)));
     }
 
     /// The password that challenges for this trunk are answered with.
@@ -231,7 +236,9 @@ mod tests {
     #[test]
     fn unknown_users_cost_the_work_of_known_ones() {
         let passwords = BTreeMap::from([("ada".to_owned(), "ada-knows-it".to_owned())]);
-        let accounts = Accounts::new("r", &passwords).unwrap();
+        let mut accounts = Accounts::new("r", &passwords).unwrap();
+        // Of a trunk that proves itself to us by Digest.
+        accounts.accept("pbx", "pbx-knows-it");
         for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
             let claim = |user, password, realm| {
                 let mut proof = Challenge::new(realm, "n", algorithm).answer(
@@ -248,6 +255,8 @@ mod tests {
             };
             let (right, cost) = claim("ada", "ada-knows-it", "r");
             assert!(right && cost > 0);
+            assert_eq!(claim("pbx", "pbx-knows-it", "r"), (true, cost), "a trunk");
+            assert_eq!(claim("pbx", "wrong", "r"), (false, cost), "a trunk");
             for (user, password) in [("ada", "wrong"), ("eve", "ada-knows-it"), ("", ""), ("nobody-of-that-name", "x")]
             {
                 assert_eq!(claim(user, password, "r"), (false, cost), "{user}");

@@ -14,6 +14,7 @@ mod certificate;
 mod machine;
 mod parts;
 
+use super::store;
 use crate::config::{self, Loaded};
 use serde::Serialize;
 use std::fmt::Write;
@@ -89,6 +90,7 @@ fn of_loaded(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Vec<Finding> 
     findings.push(parts::audio_ports(loaded));
     findings.push(machine::files(loaded));
     findings.extend([machine::priority(), machine::buffer(), machine::clock(last)]);
+    findings.extend(machine::doubted(store::believed(&loaded.server.data).ok().flatten()));
     findings.extend(machine::disk(&loaded.server.data));
     findings.extend(log);
     findings.extend(parts::certificates(loaded));

@@ -9,6 +9,7 @@ use super::accounts::Accounts;
 use super::clock::Clock;
 use super::cti::Replies;
 use super::inbox::{Message, Messages};
+use super::journal::{self, Entry};
 use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
 use super::pace::{self, Pace};
@@ -96,7 +97,7 @@ impl Driver {
         if let Some(record) = &mut self.outlets.record
             && let Err(why) = record.flush()
         {
-            eprintln!("the end of the recording cannot be written: {why:#}");
+            Entry::error("recording", "the end of the recording cannot be written").with("why", &why).tell();
         }
         end
     }
@@ -211,7 +212,8 @@ impl Driver {
     fn record(&mut self, now: Instant, input: &Input) {
         let Some(record) = &mut self.outlets.record else { return };
         if let Err(why) = record.input(now, input, self.engine.hides(input)) {
-            eprintln!("the recording ends here, because it cannot be written: {why:#}");
+            let ends = Entry::error("recording", "the recording ends here, because it cannot be written; calls go on");
+            ends.with("why", &why).tell();
             self.outlets.record = None;
         }
     }
@@ -230,6 +232,7 @@ impl Driver {
                 Output::Event(event) => {
                     // Numbers that a panic left half-read are whole: only this thread writes them.
                     self.outlets.stats.lock().unwrap_or_else(PoisonError::into_inner).apply(&event);
+                    journal::event(&event);
                     self.last_seq = event.seq;
                     events.push(event);
                 }

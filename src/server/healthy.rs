@@ -22,7 +22,9 @@ pub fn ask(http: SocketAddr, ready: bool) -> Result<String> {
     let mut stream = TcpStream::connect_timeout(&http, PATIENCE).with_context(what)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n").with_context(what)?;
+    // In one piece: who answers after the first of several and closes would cut the answer off.
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).with_context(what)?;
     let mut text = String::new();
     stream.take(ANSWER_MAX).read_to_string(&mut text).with_context(what)?;
     let Some((head, body)) = text.split_once("\r\n\r\n") else { bail!("http://{http}{path} answers something else") };

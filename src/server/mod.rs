@@ -20,6 +20,7 @@ pub mod driver;
 pub mod flows;
 pub mod healthy;
 pub mod inbox;
+pub mod journal;
 pub mod keeping;
 pub mod media;
 pub mod metrics;
@@ -52,6 +53,7 @@ use anyhow::{Result, bail};
 use clock::Clock;
 use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
+use journal::Entry;
 use record::Recorder;
 use signaling::streams::Streams;
 use std::path::{Path, PathBuf};
@@ -77,6 +79,8 @@ pub enum Outcome {
     Stopped,
     /// Could not start: what was configured cannot be had (exit code 2).
     Refused,
+    /// Could not go on; the last line says why.
+    Failed,
 }
 
 /// Loads, starts, serves, drains, stops.
@@ -89,15 +93,21 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     if let Some(data) = &options.data {
         loaded.server.data.clone_from(data);
     }
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    journal::start(loaded.server.journal)?;
+    loaded.warnings.iter().for_each(|warning| journal::warned("configuration", warning));
     let outcome = match Running::start(&loaded, options, runtime.handle().clone()) {
-        Ok(running) => runtime.block_on(running.until_stopped()).map(|()| Outcome::Stopped),
-        Err(why) => Ok(refuse(&format!("{why:#}"))),
+        Ok(running) => match runtime.block_on(running.until_stopped()) {
+            Ok(()) => Outcome::Stopped,
+            Err(why) => {
+                Entry::error("server", "cannot go on").with("why", &why).tell();
+                Outcome::Failed
+            }
+        },
+        Err(why) => refuse(&format!("{why:#}")),
     };
     runtime.shutdown_background(); // a name server that does not answer holds nobody up
-    outcome
+    journal::flush();
+    Ok(outcome)
 }
 
 /// What is wrong with a configuration, and what else a start with it would lack.
@@ -212,7 +222,7 @@ impl Running {
             Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
         let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
-        let keeper = start_keeper(loaded, last_seq, clock)?;
+        let keeper = start_keeper(loaded, Arc::clone(&store_writer), clock)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
             store: Arc::clone(&store_writer),
@@ -225,8 +235,7 @@ impl Running {
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
         });
-        let pages = web::Pages { exporter, not_ready: not_ready(Arc::clone(&store_writer), inbox.clone()) };
-        let http = runtime.spawn(async move { axum::serve(http, web::router(pages)).await });
+        let http = web::serve(http, exporter, not_ready(Arc::clone(&store_writer), inbox.clone()), &runtime);
         let ground = cti::Ground {
             center: loaded.center.clone(),
             data: loaded.server.data.clone(),
@@ -243,6 +252,7 @@ impl Running {
             _keeper: keeper,
         };
         banner::print(loaded, &accounts, store.epoch); // nothing refuses any more
+        Entry::info("server", "is ready").with("data", loaded.server.data.as_path()).tell();
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
     }
@@ -264,7 +274,7 @@ impl Running {
         ended??;
         asked?;
         written?;
-        eprintln!("stopped");
+        Entry::info("server", "has stopped").tell();
         Ok(())
     }
 
@@ -274,7 +284,8 @@ impl Running {
             asked = stop_signal() => asked?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
-        eprintln!("stopping: no new calls; running ones may go on for {:?} (again Ctrl-C: stop now)", self.drain_limit);
+        let stopping = Entry::info("server", "stops: no new calls; running ones may go on (again Ctrl-C: stop now)");
+        stopping.with("seconds", self.drain_limit).tell();
         let command = Command { actor: Actor::Operator, ask: Ask::Drain };
         post(&self.inbox, Message::Input(Input::Command { id: 0, command }))?;
         let drained = self.drained.take();
@@ -341,15 +352,10 @@ fn start_ticketing(
     ticketing::Ticketing::start(settings, line, &loaded.server.data, log).map(Some)
 }
 
-/// `before`: the last event before this start.
-fn start_keeper(loaded: &Loaded, before: u64, clock: Clock) -> Result<keeping::Keeper> {
+fn start_keeper(loaded: &Loaded, store: Arc<Store>, clock: Clock) -> Result<keeping::Keeper> {
     let server = &loaded.server;
     let plan = keeping::Plan { data: server.data.clone(), keep: server.keep, ticketing: server.ticketing.is_some() };
-    let last = match store::Reader::open(&server.data)? {
-        Some(log) => log.at(before)?,
-        None => None,
-    };
-    keeping::Keeper::start(plan, clock, last)
+    keeping::Keeper::start(plan, clock, Box::new(move |time| store.erase_expired(time)))
 }
 
 fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {
@@ -413,7 +419,7 @@ fn restored(open: Vec<crate::event::Event>) -> Input {
 }
 
 /// Why new calls are not welcome at present. Waits for the engine's thread.
-fn not_ready(store: Arc<Store>, inbox: Inbox) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
+fn not_ready(store: Arc<Store>, inbox: Inbox) -> web::NotReady {
     Box::new(move || {
         if !store.healthy() {
             return Some("the log cannot be written".to_owned());

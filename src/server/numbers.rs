@@ -61,6 +61,10 @@ pub struct Exporter(pub Sources);
 impl Exporter {
     /// Prometheus' text format.
     pub fn render(&self) -> String {
+        metrics::render(&self.samples())
+    }
+
+    pub fn samples(&self) -> Vec<Sample> {
         let Sources { stats, store, planes, wire, inbox, pulse, ticketing, keeping, data, each_agent } = &self.0;
         let mut samples = stats.lock().unwrap_or_else(PoisonError::into_inner).samples(clock::wall(), *each_agent);
         samples.extend(of_wire(wire));
@@ -72,7 +76,7 @@ impl Exporter {
         samples.extend(ticketing.iter().flat_map(ticketing::samples));
         samples.extend(keeping.samples());
         samples.extend(process::samples(data));
-        metrics::render(&samples)
+        samples
     }
 
     fn of_engine(&self) -> Vec<Sample> {

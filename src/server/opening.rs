@@ -1,12 +1,14 @@
 //! What a start needs of the machine: ports, the data directory, passwords, sounds. All of it or nothing: what cannot
 //! be had is told at once, and the rest is closed again.
 
+use super::keeping::belief::Belief;
 use super::signaling::tls::Tls;
 use super::{accounts, clock, cti, signaling, speech, store};
 use crate::config::{KeepSettings, Loaded, Needs, ServerSettings};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
+use crate::time::Instant;
 use crate::written::Problem;
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +60,9 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
 
 fn open_store(server: &ServerSettings) -> Result<store::Opened> {
     let KeepSettings { numbers: number, digits: digit, texts: text, .. } = server.keep;
-    store::Store::open_with(&server.data, server.node, store::Keep { number, digit, text }, clock::wall())
+    // What is old is gone already when `keeping` begins: by the same judge.
+    let time = |mark| Belief::new(Instant::ZERO, clock::wall(), mark).time(Instant::ZERO);
+    store::Store::open_judged(&server.data, server.node, store::Keep { number, digit, text }, time)
 }
 
 /// Tokens and certificate of desktops, if any may connect. Tokens are made up only where the data directory is ours.
@@ -164,9 +168,7 @@ fn open_tls(loaded: &Loaded) -> Result<Option<Arc<Tls>>> {
 fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
     let speakers = speech::Speaker::installed();
     let gathered = speech::gather(&loaded.sounds, &loaded.server.data.join("prompts"), &speakers)?;
-    for warning in &gathered.warnings {
-        eprintln!("warning: {warning}");
-    }
+    gathered.warnings.iter().for_each(|warning| super::journal::warned("speech", warning));
     let (mut sounds, mut missing) = (media::Sounds::default(), Missing::default());
     sounds.add_samples(SILENCE, &[0; 160]);
     sounds.add_samples(RINGING, &ringing());

@@ -11,6 +11,7 @@ pub mod streams;
 pub mod tls;
 
 use super::inbox::Inbox;
+use super::journal::{Entry, Value};
 use super::net::datagrams::{self, Datagrams};
 use super::net::{self, Epoll};
 use crate::config::SipSettings;
@@ -45,11 +46,9 @@ impl Udp {
         let socket = UdpSocket::bind(address).with_context(|| format!("cannot listen on udp {address}"))?;
         let room = net::enlarge_buffers(&socket);
         if room < SMALL_BUFFER {
-            eprintln!(
-                "warning: the system's buffer for SIP on udp {address} is only {} KiB; raise net.core.rmem_max to \
-                 4194304, or bursts of messages will be dropped and sent again",
-                room >> 10
-            );
+            const SMALL: &str = "the system's buffer for SIP over UDP is small; raise net.core.rmem_max to 4194304, or \
+                                 bursts of messages will be dropped and sent again";
+            Entry::warn("sip", SMALL).with("address", Value::ours(address)).with("kib", room >> 10).tell();
         }
         // Sending must not wait either: what does not fit is lost, as on the network.
         socket.set_nonblocking(true)?;

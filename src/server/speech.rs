@@ -115,8 +115,7 @@ pub fn foresee(sounds: &[Sound], dir: &Path, speakers: &[Speaker]) -> Result<(),
 }
 
 fn playable(name: &str, wav: &[u8]) -> Result<()> {
-    let added = Sounds::default().add_wav(name, wav);
-    added.map(drop).map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}"))
+    Sounds::check_wav(wav).map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}"))
 }
 
 fn audio(sound: &Sound, dir: &Path, speakers: &[Speaker], warnings: &mut Vec<Problem>) -> Result<Cow<'static, [u8]>> {

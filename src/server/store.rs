@@ -26,6 +26,7 @@
 
 mod examine;
 mod group;
+mod mark;
 mod person;
 mod prune;
 mod reader;
@@ -34,6 +35,7 @@ mod slots;
 mod writer;
 
 pub use examine::{Examined, examine};
+pub use mark::{believed, write_believed};
 pub use person::{ErasedPerson, erase_person};
 pub use prune::Pruner;
 pub use reader::Reader;
@@ -41,6 +43,7 @@ pub use schema::in_use;
 pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};
+use crate::server::journal::Entry;
 use crate::server::pulse::bounds;
 use crate::stats::Value;
 use crate::stats::families::LOG_COMMIT_TIME;
@@ -140,9 +143,20 @@ impl Store {
 
     /// The same with other retention and a given time, which decides what has expired already.
     pub fn open_with(dir: &Path, node: u16, keep: Keep, now: Wall) -> Result<Opened> {
+        Store::open_judged(dir, node, keep, |_| now)
+    }
+
+    /// The same where `judge` says which time it is; it is told the one that was believed last.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_judged(dir: &Path, node: u16, keep: Keep, judge: impl FnOnce(Option<Wall>) -> Wall) -> Result<Opened> {
         let lock = schema::lock(dir)?;
         let (conn, start) = schema::open_for_writing(dir, node)
             .with_context(|| format!("cannot open the event log `{}`", schema::file(dir).display()))?;
+        let believed = mark::read(&conn)?;
+        let now = judge(believed);
+        mark::begin(&conn, believed.unwrap_or(now))?;
         writer::erase_all_expired(&conn, keep, now).context("cannot erase expired personal data")?;
         let written = Written::read(&conn, start.next_seq - 1, &start.recovered, keep)?;
         Ok(Opened {
@@ -187,7 +201,7 @@ impl Store {
         answer.recv().context("the writer of the event log is gone")?.map_err(|why| anyhow!(why))
     }
 
-    /// Erases texts that have expired at `now`. Happens by itself at start and every hour.
+    /// Erases texts that have expired at `now`. Happens by itself at start; later `keeping` asks for it.
     pub fn erase_expired(&self, now: Wall) -> Result<()> {
         self.order(Order::EraseExpired(now))
     }
@@ -257,7 +271,7 @@ impl Drop for Store {
         if self.thread.is_some()
             && let Err(why) = self.stop()
         {
-            eprintln!("tierline: {why:#}");
+            Entry::error("log", "the event log was not written to its end").with("why", &why).tell();
         }
     }
 }

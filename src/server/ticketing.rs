@@ -9,6 +9,7 @@ pub mod example;
 pub mod look_up;
 
 use super::clock;
+use super::journal::{Entry, Value};
 use super::store::{Reader, Store};
 use crate::config::TicketingSettings;
 use crate::ids::CallId;
@@ -115,7 +116,7 @@ impl Clerk {
     fn run(mut self, heard: &Receiver<News>) {
         loop {
             if let Err(why) = self.read().and_then(|()| self.carry_out()) {
-                eprintln!("tierline: the ticketing system is told later: {why:#}");
+                Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell();
             }
             *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.numbers();
             let wait = self.outbox.deadline().map_or(NAP, |at| until(at).min(NAP));
@@ -186,10 +187,9 @@ impl Clerk {
 /// For who runs it: the first, and then whenever twice as many are.
 fn tell_aside(call: CallId, what: &str, aside: u64) {
     if aside.is_power_of_two() {
-        eprintln!(
-            "tierline: the ticketing system does not take {what} of call {call}, and takes what others bring: the call is put \
-             aside and told later ({aside} aside; tierline_ticketing_aside)"
-        );
+        let put = "the ticketing system does not take this of a call, and takes what others bring: it is told later";
+        let entry = Entry::warn("ticketing", put).of(Some(call)).with("what", Value::written(what));
+        entry.with("aside", aside).tell();
     }
 }
 

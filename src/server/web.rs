@@ -1,21 +1,39 @@
 //! HTTP: health for whoever watches the process, numbers for Prometheus.
 
+use super::journal;
 use super::numbers::Exporter;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// What the pages show.
-pub struct Pages {
-    pub exporter: Exporter,
+struct Pages {
+    exporter: Arc<Exporter>,
     /// Why new calls are not welcome at present; none if they are.
-    pub not_ready: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    not_ready: NotReady,
+}
+
+pub type NotReady = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// Serves the pages, and looks at their numbers in the journal's name.
+pub fn serve(
+    http: TcpListener,
+    exporter: Exporter,
+    not_ready: NotReady,
+    runtime: &Handle,
+) -> JoinHandle<std::io::Result<()>> {
+    let exporter = Arc::new(exporter);
+    journal::watch(runtime, Arc::clone(&exporter));
+    runtime.spawn(async move { axum::serve(http, router(Pages { exporter, not_ready })).await })
 }
 
 /// `/healthz`: the process lives. `/readyz`: it takes new calls. `/metrics`: Prometheus' text format.
-pub fn router(pages: Pages) -> Router {
+fn router(pages: Pages) -> Router {
     let pages = Arc::new(pages);
     let (ready, metrics) = (Arc::clone(&pages), pages);
     Router::new()

@@ -25,6 +25,8 @@ pub enum Due {
     LookedUp { call: CallId, id: u64, found: Found, epoch: u32 },
     /// When an operator switches the announcement.
     Banner { on: bool },
+    /// When a carrier gets into trouble, or out of it.
+    Carrier(u32),
     /// When the log is on disk as far as it was written.
     Commit,
     /// When the next caller decides to call.

@@ -4,6 +4,7 @@
 //! engine. [`Books`] folds what is safe, so that it sees exactly what a restart sees.
 
 use super::checks::{Check, Tally};
+use super::hunts::Outside;
 use crate::event::{AgentMode, Cause, Event, OfferOutcome, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
 use crate::log::{self, Fingerprint, OpenChange, OpenKey};
@@ -46,6 +47,7 @@ struct OpenCall {
     sent_on: bool,
     /// … and an outside party is called for him.
     sent_outside: bool,
+    outside: Outside,
     /// What the caller had waited when an agent answered last, if that agent has sent him on.
     waited: Duration,
     kept: Option<Duration>,
@@ -152,6 +154,7 @@ impl Books {
         tally.must(Check::CallEndsOnce, known, || format!("{} of {id}, which is over", event.what.name()));
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.sent_on(event, tally);
+        call.outside.follow(event, tally);
         match &event.what {
             What::Delivered { leg, reservation, agent, .. } => {
                 let new = call.legs.insert(*leg);

@@ -54,6 +54,10 @@ pub enum Check {
     RingingEnds,
     /// What a trunk has in use are the legs that run over it, no more than it may; an outside party is in one call.
     TrunksAgree,
+    /// An outside party who is called joins, or the transfer fails, or the call ends; and nothing else comes between.
+    OutsideEndsOnce,
+    /// A call goes out over one trunk at a time, and over none twice.
+    TrunksTakeTurns,
     /// No phone that has left a request unanswered is offered a call.
     DeadNotRung,
     /// In the end there are no calls, timers, ports or dialogs left.
@@ -61,7 +65,7 @@ pub enum Check {
 }
 
 impl Check {
-    pub const ALL: [Check; 23] = [
+    pub const ALL: [Check; 25] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -83,6 +87,8 @@ impl Check {
         Check::PeerHangsUp,
         Check::RingingEnds,
         Check::TrunksAgree,
+        Check::OutsideEndsOnce,
+        Check::TrunksTakeTurns,
         Check::DeadNotRung,
         Check::Quiet,
     ];

@@ -39,6 +39,7 @@ impl World {
     pub(super) fn closing(&mut self) {
         if !self.going_home && !self.parties.values().any(|party| party.person.is_caller()) {
             self.going_home = true;
+            self.close_carriers();
             let agents: Vec<u32> = self.parties.keys().copied().collect();
             for (place, key) in agents.into_iter().enumerate() {
                 self.after(Duration::from_millis(place as u64 * 20), Due::Remember(key, (0, Thought::GoHome)));

@@ -1,7 +1,7 @@
 //! Agents at their desktops: what they do there in a talk, and how it is asked of the engine.
 
 use super::people::{Act, Thought};
-use super::place::FIRST_AGENT;
+use super::place::{FIRST_AGENT, VENDOR};
 use crate::command::{Ask, Verb};
 use crate::ids::{AgentId, QueueId, Rng};
 use std::time::Duration;
@@ -13,21 +13,29 @@ pub enum DeskAct {
     Retrieve,
     Attach,
     Dispatch(&'static str),
+    /// To a number outside, which may be allowed or not.
+    Outside(&'static str),
     /// To the agent of this place, who may not exist.
     Transfer(u32),
     Dispose,
     HangUp,
 }
 
+/// Numbers that agents send callers to: over a carrier, to one that no carrier takes, to one that no agent may call.
+const NUMBERS: [&str; 5] = ["+4930555", "+4989777", VENDOR, "+33123456", "+19005550123"];
+
 /// What an agent does at the desktop in a talk of this length.
 pub fn at_desktop(rng: &mut Rng, length: Duration) -> Vec<Act> {
     let queue = ["sales", "support"][rng.below(2) as usize];
     let other = rng.below(12) as u32;
-    let plan: &[(f64, DeskAct)] = match rng.below(5) {
+    let number = NUMBERS[rng.below(NUMBERS.len() as u64) as usize];
+    let plan: &[(f64, DeskAct)] = match rng.below(7) {
         0 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Retrieve)],
         1 => &[(0.2, DeskAct::Hold), (0.3, DeskAct::Hold), (0.5, DeskAct::Transfer(other))],
         2 => &[(0.3, DeskAct::Attach), (0.5, DeskAct::Dispatch(queue)), (0.6, DeskAct::Dispose)],
         3 => &[(0.4, DeskAct::Attach), (0.5, DeskAct::Transfer(other))],
+        4 => &[(0.4, DeskAct::Outside(number))],
+        5 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Outside(number))],
         _ => &[(0.4, DeskAct::Dispose), (0.5, DeskAct::HangUp)],
     };
     plan.iter().map(|(at, act)| Act::Later(length.mul_f64(*at), Thought::Desk(*act))).collect()
@@ -42,6 +50,7 @@ pub fn asked_at_desk(agent: AgentId, act: DeskAct) -> Ask {
         DeskAct::Dispatch(queue) => {
             Verb::Dispatch { queue: QueueId::new(queue), skills: Default::default(), priority: 0 }
         }
+        DeskAct::Outside(number) => Verb::ToNumber(number.to_owned()),
         DeskAct::Transfer(place) => Verb::ToAgent(AgentId(FIRST_AGENT + place)),
         DeskAct::Dispose => Verb::Dispose { disposition: "solved".to_owned(), notes: "Jo was glad".to_owned() },
         DeskAct::HangUp => Verb::HangUp,

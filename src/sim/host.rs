@@ -33,8 +33,8 @@ impl World {
         others.for_each(|(_, party)| party.unheard = None);
         self.recording.clear();
         self.engine_wake = None;
-        self.started = start(&self.options, &self.rng, self.epoch, next_seq);
-        let engine = Engine::new(self.started.clone(), self.configuration.clone());
+        self.started = (start(&self.options, &self.rng, self.epoch, next_seq), self.configuration.clone());
+        let engine = Engine::new(self.started.0.clone(), self.started.1.clone());
         #[cfg(feature = "planted-bugs")]
         let engine = {
             let mut engine = engine;
@@ -116,6 +116,8 @@ impl World {
     /// Keeps a ledger of what is seen, and records of what the log says, from here on. For runs without kills.
     pub fn keep_ledger(&mut self) {
         self.ledger = Some(Default::default());
+        // Who is reached on a number has been ready since the engine began.
+        self.see(|now, engine, ledger| ledger.look(now, engine, true));
     }
 
     /// What was seen, and what the records say, if a ledger was kept.
@@ -199,7 +201,7 @@ impl World {
         if let What::Delivered { agent, .. } = event.what {
             self.check_not_known_dead(agent);
         }
-        if let (What::Established { leg, .. }, Some(call)) = (&event.what, event.call) {
+        if let (What::Established { leg, .. } | What::OutsideJoined { leg }, Some(call)) = (&event.what, event.call) {
             let (leg, epoch) = (*leg, self.epoch);
             self.after(HEAR_WITHIN, Due::TalkersHear { call, leg, epoch });
         }

@@ -1,6 +1,7 @@
 //! What callers dial, and what they press there: on the main line a menu of queues, on the desk's lines every kind
-//! of step that a flow may have.
+//! of step that a flow may have, on the vendor's a number outside.
 
+use super::people::Habits;
 use super::{desk, place};
 use crate::ids::Rng;
 use std::time::Duration;
@@ -8,9 +9,12 @@ use std::time::Duration;
 /// A key or several, and when after the answer they are pressed.
 pub type Keys = Vec<(Duration, &'static str)>;
 
-/// The number that a caller dials; `desk` is the share of those who dial one of the desk's.
-pub fn line(rng: &mut Rng, desk: f64) -> &'static str {
-    match rng.chance(desk) {
+/// The number that a caller dials.
+pub fn line(rng: &mut Rng, habits: &Habits) -> &'static str {
+    if rng.chance(habits.vendor_line) {
+        return place::VENDOR_LINE;
+    }
+    match rng.chance(habits.desk_lines) {
         true => [desk::LINE, desk::LINE, desk::LINE, desk::CLOSED, desk::HOLIDAY][rng.below(5) as usize],
         false => place::LINE,
     }
@@ -18,7 +22,12 @@ pub fn line(rng: &mut Rng, desk: f64) -> &'static str {
 
 /// What he presses, once the line has answered.
 pub fn keys(rng: &mut Rng, line: &str) -> Keys {
-    if line == place::LINE { on_the_main_line(rng) } else { at_the_desk(rng) }
+    match line {
+        place::LINE => on_the_main_line(rng),
+        // Whoever is not put through is asked what he wants instead, sooner or later.
+        place::VENDOR_LINE => [5.0, 25.0, 45.0].map(|at| (seconds(rng, at, at + 15.0), "2")).into(),
+        _ => at_the_desk(rng),
+    }
 }
 
 fn seconds(rng: &mut Rng, from: f64, to: f64) -> Duration {

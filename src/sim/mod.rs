@@ -18,17 +18,20 @@
 
 mod agenda;
 pub mod books;
+mod carriers;
 pub mod checks;
 mod closing;
 mod desk;
 mod desktop;
 mod host;
+mod hunts;
 mod journeys;
 pub mod ladder;
 pub mod ledger;
 pub mod media;
 pub mod network;
 mod options;
+mod outsiders;
 mod parties;
 pub mod people;
 pub mod place;
@@ -87,7 +90,7 @@ pub struct World {
     engine: Option<Engine>,
     configuration: Configuration,
     /// How the present engine was started.
-    started: Start,
+    started: (Start, Configuration),
     epoch: u32,
     engine_wake: Option<Instant>,
     planes: StandIn,
@@ -110,6 +113,7 @@ pub struct World {
     ledger: Option<(Ledger, Recorded)>,
     trace: Option<Trace>,
     script: script::Running,
+    carriers: carriers::Carriers,
     going_home: bool,
     quiet: bool,
     #[cfg(feature = "planted-bugs")]
@@ -123,6 +127,7 @@ impl World {
         if options.rules {
             rules::draw(&mut configuration.center, &mut rng.fork("rules"));
         }
+        let carriers = carriers::Carriers::new(&options, &mut configuration, &mut rng.fork("carriers"));
         let silence = [configuration.center.limits.silence, Duration::from_secs(90)];
         let planes = StandIn::new(place::lengths(), silence, options.port_failures, rng.fork("planes"));
         let network = Network::new(options.conditions.clone(), rng.fork("network"));
@@ -150,12 +155,13 @@ impl World {
             ledger: None,
             trace: None,
             script: script::Running::default(),
+            carriers,
             going_home: false,
             quiet: false,
             #[cfg(feature = "planted-bugs")]
             bug: None,
+            started: (host::start(&options, &rng, 0, 1), configuration.clone()),
             configuration,
-            started: host::start(&options, &rng, 0, 1),
             rng,
             options,
         };
@@ -192,7 +198,8 @@ impl World {
     /// Agents come to their desks, calls begin to arrive, and the engine's deaths are fixed.
     pub fn open(&mut self) {
         let mut rng = self.rng.fork("opening");
-        for key in 0..self.options.agents {
+        self.open_carriers();
+        for key in (0..self.options.agents).filter(|key| !self.carriers.phoneless.contains(key)).collect::<Vec<_>>() {
             let person = Person::agent(self.options.habits.clone(), self.rng.fork(&format!("agent {key}")));
             self.parties.insert(key, Party::new(person));
             let after = Duration::from_millis(rng.below(30_000));
@@ -241,7 +248,7 @@ impl World {
     /// How a recorded run began, and every input since (see [`Options::record`]; of the last start, if the
     /// engine was killed).
     pub fn recording(&self) -> (Start, Configuration, &[(Instant, Input)]) {
-        (self.started.clone(), self.configuration.clone(), &self.recording)
+        (self.started.0.clone(), self.started.1.clone(), &self.recording)
     }
 
     /// Keeps the log from here on.
@@ -278,6 +285,7 @@ impl World {
                 self.engine_gets(Input::LookedUp { call, id, found });
             }
             Due::LookedUp { .. } => {}
+            Due::Carrier(carrier) => self.carrier_turns(carrier),
             Due::Banner { on } => self.banner(on),
             Due::Commit => self.commit(self.now),
             Due::Arrival => self.caller_arrives(),
@@ -340,6 +348,12 @@ impl World {
         let received = sip::Input::Received { flow: Flow::udp(0, from), bytes };
         match parties::key_of(to) {
             None => self.engine_gets(Input::Sip(received)),
+            Some(gateway) if carriers::is_line(gateway) => {
+                let sip::Input::Received { bytes, .. } = &received else { return };
+                if let Some(line) = self.line_for(gateway, bytes) {
+                    self.phone_gets(line, crate::phone::Input::Sip(received));
+                }
+            }
             Some(key) => {
                 self.note_unheard(key, &received);
                 self.phone_gets(key, crate::phone::Input::Sip(received));

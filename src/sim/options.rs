@@ -29,6 +29,12 @@ pub struct Options {
     pub ticketing: Duration,
     /// How long the announcement is on, and off; zero: nobody switches it.
     pub banners: Duration,
+    /// Carriers that calls go out over; without any, nobody dials [`place::VENDOR_LINE`] with success.
+    pub carriers: u32,
+    /// How long a carrier works between two troubles, on average; zero: always.
+    pub carrier_trouble: Duration,
+    /// Share of the agents who are reached on an outside number; most of them have no phone.
+    pub on_numbers: f64,
     /// The pause between two OPTIONS to a registered phone.
     pub keepalive: Option<Duration>,
     /// How many inputs the engine gets between two looks at its whole state; 1: after each.
@@ -57,6 +63,9 @@ impl Options {
             port_failures: 0.0,
             ticketing: Duration::from_millis(200),
             banners: Duration::from_secs(1_200),
+            carriers: 2,
+            carrier_trouble: Duration::from_secs(1_800),
+            on_numbers: 0.04,
             keepalive: Some(Duration::from_secs(60)),
             scan_every: (u64::from(agents) * 2).max(1),
             record: false,
@@ -82,6 +91,9 @@ impl Options {
             port_failures: if rng.chance(0.2) { 0.05 } else { 0.0 },
             ticketing: Duration::from_millis(rng.below(3_000)),
             banners: Duration::from_secs(60 + rng.below(600)),
+            carriers: rng.below(4) as u32,
+            carrier_trouble: Duration::from_secs(30 + rng.below(600)),
+            on_numbers: if rng.chance(0.5) { rng.unit() * 0.6 } else { 0.0 },
             keepalive: Some(Duration::from_secs(30)),
             scan_every: 1,
             record: false,
@@ -96,6 +108,8 @@ impl Options {
             crashes: 0,
             ticketing: Duration::ZERO,
             banners: Duration::ZERO,
+            carriers: 0,
+            on_numbers: 0.0,
             keepalive: None,
             scan_every: 1,
             duration: Duration::ZERO,

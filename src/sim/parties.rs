@@ -50,10 +50,10 @@ impl Party {
 }
 
 pub(super) fn address(key: u32) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::from(FIRST_ADDRESS + key)), 5060)
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::from(FIRST_ADDRESS + super::carriers::gateway_of(key))), 5060)
 }
 
-/// Whose address this is; none: the engine's.
+/// Whose address this is, of a carrier its first line; none: the engine's.
 pub(super) fn key_of(address: SocketAddr) -> Option<u32> {
     match address.ip() {
         IpAddr::V4(ip) if address != ENGINE => Some(u32::from(ip).wrapping_sub(FIRST_ADDRESS)),
@@ -149,6 +149,7 @@ impl World {
     pub(super) fn column(&self, key: u32) -> String {
         match key < self.options.agents {
             true => format!("Agent {}", self.user_of(key)),
+            false if super::carriers::is_line(key) => format!("Line {}", super::carriers::number_of(key)),
             false if key == self.options.agents => "Caller".to_owned(),
             false => format!("Caller {}", key - self.options.agents + 1),
         }
@@ -211,8 +212,8 @@ impl World {
         let acts = party.person.noticed(event);
         let call = party.person.call();
         if let phone::Event::Incoming { .. } = event {
-            let epoch = self.epoch;
-            self.after(super::promises::RINGING_ENDS_WITHIN, super::Due::RingingEnds { phone: key, call, epoch });
+            let (epoch, within) = (self.epoch, super::promises::ringing_ends_within(key));
+            self.after(within, super::Due::RingingEnds { phone: key, call, epoch });
         }
         self.note_shown(key, event);
         self.carry_out(key, call, acts);

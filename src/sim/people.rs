@@ -4,7 +4,7 @@
 //! ([`Act`]); the world carries that out. Plans belong to one call: those of an earlier call are forgotten.
 
 use super::desktop::{DeskAct, at_desktop};
-use super::{journeys, place};
+use super::{journeys, outsiders, place};
 use crate::ids::Rng;
 use crate::phone::{Ask, Event};
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub enum Thought {
     Bidden,
     Answer,
     Decline,
+    /// Declines with this status.
+    Refuse(u16),
     Vanish,
     /// The talk has come to its end.
     Finish,
@@ -76,6 +78,8 @@ pub struct Habits {
     pub forget_to_sign_out: f64,
     /// Of callers: dials one of the desk's lines.
     pub desk_lines: f64,
+    /// Of callers: dials the line that leads to an outside party.
+    pub vendor_line: f64,
     /// Of callers: gives up within the first second.
     pub dial_by_mistake: f64,
     /// Of callers: the phone dies some time.
@@ -99,6 +103,7 @@ impl Habits {
             breaks_per_hour: 0.5,
             forget_to_sign_out: 0.1,
             desk_lines: 0.2,
+            vendor_line: 0.04,
             dial_by_mistake: 0.01,
             caller_crash: 0.002,
             mean_patience: Duration::from_secs(180),
@@ -121,6 +126,7 @@ impl Habits {
             breaks_per_hour: often(8.0),
             forget_to_sign_out: often(0.5),
             desk_lines: often(0.8),
+            vendor_line: often(0.4),
             dial_by_mistake: often(0.3),
             caller_crash: often(0.05),
             mean_patience: Duration::from_secs_f64(20.0 + often(200.0)),
@@ -134,7 +140,7 @@ pub fn exponential(rng: &mut Rng, mean: Duration) -> Duration {
     mean.mul_f64(-(1.0 - rng.unit()).ln())
 }
 
-fn between(rng: &mut Rng, from: f64, to: f64) -> Duration {
+pub(super) fn between(rng: &mut Rng, from: f64, to: f64) -> Duration {
     Duration::from_secs_f64(from + rng.unit() * (to - from))
 }
 
@@ -156,6 +162,8 @@ enum Role {
         line: &'static str,
     },
     Agent(Desk),
+    /// Somebody at an outside number.
+    Outsider,
     /// Does what a script says and nothing by himself.
     Puppet,
 }
@@ -181,6 +189,10 @@ impl Person {
         Person { role: Role::Agent(Desk::default()), habits, rng, call: 0, talking: false }
     }
 
+    pub fn outsider(habits: Habits, rng: Rng) -> Person {
+        Person { role: Role::Outsider, habits, rng, call: 0, talking: false }
+    }
+
     pub fn puppet(rng: Rng) -> Person {
         Person { role: Role::Puppet, habits: Habits::usual(), rng, call: 0, talking: false }
     }
@@ -201,6 +213,7 @@ impl Person {
             Role::Puppet => Vec::new(),
             Role::Caller { .. } => self.caller_noticed(event),
             Role::Agent(_) => self.agent_noticed(event),
+            Role::Outsider => outsiders::noticed(&self.habits, &mut self.rng, event),
         }
     }
 
@@ -218,6 +231,7 @@ impl Person {
             Thought::LosePatience | Thought::HangUp | Thought::Bidden => self.hang_up(busy),
             Thought::Answer => vec![Act::Ask(Ask::Answer)],
             Thought::Decline => vec![Act::Ask(Ask::Decline { status: [486, 603, 480][self.rng.below(3) as usize] })],
+            Thought::Refuse(status) => vec![outsiders::refuses(status)],
             Thought::Vanish => self.vanish(busy),
             Thought::Finish => self.finish(busy),
             Thought::Desk(act) => vec![Act::Desk(act)],
@@ -241,10 +255,10 @@ impl Person {
 
     fn begin(&mut self) -> Vec<Act> {
         match &mut self.role {
-            Role::Puppet => Vec::new(),
+            Role::Puppet | Role::Outsider => Vec::new(),
             Role::Caller { tries, line } => {
                 *tries += 1;
-                *line = journeys::line(&mut self.rng, self.habits.desk_lines);
+                *line = journeys::line(&mut self.rng, &self.habits);
                 let line = *line;
                 self.call += 1;
                 self.dial_line(line)
@@ -384,7 +398,7 @@ impl Person {
         match &self.role {
             Role::Caller { .. } => acts.extend(self.perhaps_again(0.1)),
             Role::Agent(_) => acts.extend(self.code_dialed()),
-            Role::Puppet => {}
+            Role::Puppet | Role::Outsider => {}
         }
         acts
     }
@@ -401,7 +415,8 @@ impl Person {
                 desk.code = None;
                 vec![Act::Vanish, Act::Later(between(&mut self.rng, 2.0, 200.0), Thought::Boot)]
             }
-            _ => vec![Act::Vanish, Act::Retire],
+            Role::Outsider => vec![Act::Vanish], // the line has another phone by the next call
+            Role::Caller { .. } | Role::Puppet => vec![Act::Vanish, Act::Retire],
         }
     }
 
@@ -429,6 +444,10 @@ impl Person {
     }
 
     fn at_the_desk(&mut self, thought: Thought, busy: bool) -> Vec<Act> {
+        if let Role::Outsider = self.role {
+            // As long as somebody talks there, the line is in use.
+            return vec![if busy { Act::Later(between(&mut self.rng, 5.0, 15.0), thought) } else { Act::Retire }];
+        }
         let Role::Agent(desk) = &mut self.role else { return Vec::new() };
         if thought == Thought::GoHome {
             desk.leaving = true;
@@ -447,7 +466,9 @@ impl Person {
                 let ready = thought == Thought::Return;
                 desk.code = Some(ready);
                 self.call += 1;
-                vec![Act::Dial(if ready { place::READY } else { place::NOT_READY })]
+                let number = if ready { place::READY } else { place::NOT_READY };
+                // An engine that was killed answers nothing any more, not even what it had begun to.
+                vec![Act::Dial(number), Act::Later(Duration::from_secs(60), Thought::HangUp)]
             }
         }
     }

@@ -156,10 +156,10 @@ pub fn add_vendor(configuration: &mut Configuration, carriers: &[(String, std::n
     flows.insert(vendor, flow);
 }
 
-/// The agent is called at [`VENDOR`], and must confirm there.
-pub fn reach_on_number(configuration: &mut Configuration, agent: AgentId) {
+/// The agent is called at [`VENDOR`], and must perhaps confirm there.
+pub fn reach_on_number(configuration: &mut Configuration, agent: AgentId, confirm: bool) {
     let agent = configuration.center.agents.get_mut(&agent).expect("an agent of the script");
-    (agent.number, agent.confirm) = (Some(VENDOR.to_owned()), true);
+    (agent.number, agent.confirm) = (Some(VENDOR.to_owned()), confirm);
 }
 
 fn queue(name: &str) -> Queue {

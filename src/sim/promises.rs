@@ -1,7 +1,7 @@
 //! What must have come true within a time, looked at when the time has come.
 
 use super::media::{self, Owner};
-use super::{Check, World, parties, place};
+use super::{Check, World, carriers, parties, place};
 use crate::ids::{AgentId, CallId, LegId, PortId};
 use std::time::Duration;
 
@@ -11,15 +11,22 @@ pub const HEAR_WITHIN: Duration = Duration::from_secs(1);
 /// is repeated for 32 s more.
 pub const HANG_UP_WITHIN: Duration = Duration::from_secs(75);
 /// After a phone began to ring it must have stopped: the ring time, and 32 s for the CANCEL, or the 200, to come through.
-pub const RINGING_ENDS_WITHIN: Duration = Duration::from_secs(18 + 45);
+const RINGING_ENDS_WITHIN: Duration = Duration::from_secs(18 + 45);
+/// The same for somebody outside, to whom an agent may have sent a caller.
+const OUTSIDE_RINGING_ENDS_WITHIN: Duration = Duration::from_secs(60 + 45);
 /// After a request arrived at a phone that is dead its agent is offered no call: seven times T1, and the way there.
 pub const FOUND_DEAD_WITHIN: Duration = Duration::from_secs(4);
+
+pub(super) fn ringing_ends_within(phone: u32) -> Duration {
+    if carriers::is_line(phone) { OUTSIDE_RINGING_ENDS_WITHIN } else { RINGING_ENDS_WITHIN }
+}
 
 impl World {
     pub(super) fn check_talkers_hear(&mut self, call: CallId, leg: LegId) {
         let Some(engine) = &self.engine else { return };
         let Some(call) = engine.calls().find(|c| c.id == call) else { return };
-        let talks = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg && talk.held_by.is_none());
+        let agent = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg && talk.held_by.is_none());
+        let talks = agent || call.outside.as_ref().is_some_and(|outside| outside.leg == leg && outside.talking);
         let port = |id: LegId| engine.legs().find(|leg| leg.id == id).map(|leg| leg.port);
         let (true, Some(a), Some(b)) = (talks, port(call.caller), port(leg)) else { return };
         let joined = self.planes.joined(a) == Some(b) && self.planes.joined(b) == Some(a);
@@ -38,6 +45,9 @@ impl World {
 
     /// An agent's phone is about to be rung.
     pub(super) fn check_not_known_dead(&mut self, agent: AgentId) {
+        if self.configuration.center.agents.get(&agent).is_some_and(|agent| agent.number.is_some()) {
+            return; // is rung there
+        }
         let party = agent.0.checked_sub(place::FIRST_AGENT).and_then(|key| self.parties.get(&key));
         let unheard = party.and_then(|party| party.unheard).map(|at| self.now.since(at));
         let holds = unheard.is_none_or(|unheard| unheard <= FOUND_DEAD_WITHIN);
@@ -47,6 +57,9 @@ impl World {
     }
 
     pub(super) fn check_peer_hung_up(&mut self, phone: u32, boots: u32, port: PortId) {
+        if self.was_unheard(phone, HANG_UP_WITHIN) {
+            return;
+        }
         // A phone that was started anew counts its ports anew.
         let open = self.boots_of(phone) == boots && self.planes.is_open((Owner::Phone(phone), port));
         self.tally.must(Check::PeerHangsUp, !open, || {
@@ -55,6 +68,9 @@ impl World {
     }
 
     pub(super) fn check_ringing_ended(&mut self, phone: u32, call: u32) {
+        if self.was_unheard(phone, ringing_ends_within(phone)) {
+            return;
+        }
         let Some(party) = self.parties.get(&phone) else { return };
         let rings = party.person.call() == call && party.phone.as_ref().is_some_and(|p| p.is_busy() && !p.is_talking());
         self.tally.must(Check::RingingEnds, !rings, || format!("{} still rings", parties::name(phone)));

@@ -288,7 +288,7 @@ impl World {
             let carriers: Vec<_> = script.trunks.iter().map(|(name, key)| (name.clone(), address(*key))).collect();
             place::add_vendor(&mut self.configuration, &carriers);
             let reached = script.numbers.iter().map(|key| place::FIRST_AGENT + key);
-            reached.for_each(|agent| place::reach_on_number(&mut self.configuration, AgentId(agent)));
+            reached.for_each(|agent| place::reach_on_number(&mut self.configuration, AgentId(agent), true));
             self.engine_gets(Input::Configured(Box::new(self.configuration.clone())));
             script.trunks.iter().for_each(|(_, key)| self.boot(*key, true));
         }

@@ -2,8 +2,8 @@
 //!
 //! Neither a REGISTER nor an INVITE tells who exists. Strangers may call, and so may who gives a user's name without
 //! proof: he is a stranger. Asked for proof is a phone that calls over the flow that it has registered over, which
-//! nobody else can, and, by `Command::Challenge`, whoever wants what strangers may not. Left out: hiding the user names
-//! of trunks that prove themselves by Digest; they are challenged, since they would be strangers otherwise.
+//! nobody else can, and, by `Command::Challenge`, whoever wants what strangers may not; and where trunks prove themselves
+//! by Digest, every call whose From is somebody here, since theirs would be strangers' otherwise.
 
 use super::api::{Flow, Source};
 use super::auth::Proof;
@@ -32,7 +32,7 @@ impl Endpoint {
             return self.respond(now, key, &Method::Invite, response);
         }
         let trunk = self.trunk_at(flow);
-        let asked = trunk.is_none() && (self.is_own_phone(&request, flow) || self.claims_trunk(&request));
+        let asked = trunk.is_none() && (self.is_own_phone(&request, flow) || self.must_prove_name(&request));
         match self.proof(now, &request, flow) {
             Proof::Malformed(why) => self.refuse_malformed(now, key, &request, why),
             Proof::Stale => self.challenge_stale(now, key, &request, flow),

@@ -57,7 +57,7 @@ impl Endpoint {
     pub(super) fn hop(&self, dialog: &DialogRecord) -> Hop {
         let connected = dialog.flow.connection != 0 && dialog.routes.is_empty() && self.lives(dialog.flow);
         match dialog.next_hop() {
-            Some(uri) if !connected => Hop::Toward(uri, Some(dialog.flow)),
+            Some(uri) if !connected && self.phone_named(&uri).is_none() => Hop::Toward(uri, Some(dialog.flow)),
             _ => Hop::Over(dialog.flow),
         }
     }

@@ -12,6 +12,7 @@ use super::header::{Method, Name, NameAddr, quote, unquote};
 use super::message::Request;
 use super::registrar::{Binding, Registrar};
 use super::settings::Listener;
+use super::transaction::Spare;
 use super::uri::Uri;
 use sha2::{Digest, Sha256};
 
@@ -140,13 +141,16 @@ impl Registrar {
         }
     }
 
-    /// The binding that is called as `uri` over `flow`, and the other flows of its phone, newest last.
-    pub fn called(&self, uri: &Uri, flow: Flow) -> Option<(&Binding, Vec<Flow>)> {
-        let binding = self.over(flow).find(|binding| binding.contact.uri == *uri)?;
-        let mut others: Vec<&Binding> =
-            self.of(&binding.user).filter(|other| other.is_beside(binding) && other.path == binding.path).collect();
+    /// The binding that is called as `uri` over `flow` (behind a proxy there may be several: the newest that lives), and
+    /// the other flows of its phone, newest last.
+    pub fn called(&self, uri: &Uri, flow: Flow) -> Option<(&Binding, Vec<Spare>)> {
+        let named = self.over(flow).filter(|binding| binding.contact.uri == *uri);
+        let binding = named.max_by_key(|binding| (binding.alive, binding.expires))?;
+        let mut others: Vec<&Binding> = self.of(&binding.user).filter(|other| other.is_beside(binding)).collect();
         others.sort_by_key(|other| (other.alive, other.expires));
-        Some((binding, others.into_iter().map(|other| other.flow).collect()))
+        let way =
+            |other: &Binding| Spare { flow: other.flow, leads: Some((other.contact.uri.clone(), other.path.clone())) };
+        Some((binding, others.into_iter().map(way).collect()))
     }
 }
 
@@ -157,8 +161,21 @@ impl Endpoint {
         uri.params.has("gr") && (user.starts_with(TEMPORARY) || self.config.users.contains(&user))
     }
 
+    /// RFC 5627 §5.4: a phone that is named by a GRUU of ours (as it may name itself in a dialog) is sent to at its Contact.
+    /// Whoever is on the way could only send a GRUU back to us.
+    pub(super) fn call_by_contact(&self, request: &mut Request) {
+        if let Some(binding) = self.phone_named(&request.uri) {
+            request.uri = binding.contact.uri.clone();
+        }
+    }
+
+    /// The phone that this GRUU of ours means, if it is there.
+    pub(super) fn phone_named(&self, uri: &Uri) -> Option<&Binding> {
+        self.registrar.named(uri).filter(|_| self.is_gruu(uri))
+    }
+
     /// Puts the proxies in front of a phone into a request to it.
-    pub(super) fn lead_to(&self, request: &mut Request, flow: Flow) -> Vec<Flow> {
+    pub(super) fn lead_to(&self, request: &mut Request, flow: Flow) -> Vec<Spare> {
         let Some((binding, others)) = self.registrar.called(&request.uri, flow) else { return Vec::new() };
         for hop in &binding.path {
             request.headers.push(Name::Route, hop.as_str());

@@ -1,6 +1,6 @@
 //! OPTIONS to bound phones, so that a phone that vanished is noticed and a NAT stays open.
 //!
-//! Any answer means that the phone is there (RFC 3261 §11); no answer for 7·T1 to this or any other request, or a broken
+//! Any answer means that the phone is there (RFC 3261 §11), but for 430 (its flow behind a proxy is gone, RFC 5626); no answer for 7·T1 to this or any other request, or a broken
 //! flow, that it is not.
 //! Phones that do not answer are asked on: they count again as soon as they do.
 
@@ -43,9 +43,9 @@ impl Endpoint {
             return;
         }
         let Some(binding) = self.registrar.by_number(number) else { return };
-        let (uri, flow) = (binding.contact.uri.clone(), binding.flow);
+        let (uri, flow, path) = (binding.contact.uri.clone(), binding.flow, binding.path.clone());
         let mut request = self.options(uri, self.advertised(flow));
-        self.lead_to(&mut request, flow);
+        path.into_iter().for_each(|hop| request.headers.push(Name::Route, hop));
         self.dispatch(now, request, Hop::Over(flow), Errand::new(Purpose::Keepalive(number)));
     }
 

@@ -315,8 +315,8 @@ impl Endpoint {
             match notice {
                 Notice::Send { flow, bytes } => self.send(flow, bytes),
                 Notice::Provisional { key, purpose, response } => self.provisional(now, key, purpose, response),
-                Notice::Unheard { flow, to } => {
-                    let events = self.registrar.heard(flow, &to, false);
+                Notice::Unheard { flow, request } => {
+                    let events = self.registrar.heard((flow, &request.uri), &request.headers, false);
                     self.out.extend(events.into_iter().map(Output::Event));
                 }
                 Notice::Accepted { key, flow, errand, response } => self.accepted(now, key, flow, errand, response),

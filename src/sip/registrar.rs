@@ -5,7 +5,7 @@
 
 use super::api::{Event, Flow, UnboundCause};
 use super::header::{Contacts, Name, NameAddr};
-use super::headers::parse_seconds;
+use super::headers::{Headers, parse_seconds};
 use super::instance::{Manner, instance_of, reg_id_of};
 use super::message::Request;
 use super::settings::RegistrationTimes;
@@ -278,10 +278,13 @@ impl Registrar {
     }
 
     /// The phone behind `flow` that was asked as `uri` answered, or did not. Where several phones share a flow,
-    /// only bindings with that Contact are meant.
-    pub fn heard(&mut self, flow: Flow, uri: &Uri, alive: bool) -> Vec<Event> {
+    /// only bindings with that Contact are meant; where one has several flows behind a proxy, the one whose Path was taken.
+    pub fn heard(&mut self, (flow, uri): (Flow, &Uri), sent: &Headers, alive: bool) -> Vec<Event> {
         let shared = self.behind(flow).nth(1).is_some();
-        let is_meant = |binding: &Binding| !shared || binding.contact.uri.equivalent(uri);
+        let led = |binding: &Binding| binding.path.iter().map(String::as_str).eq(sent.all(&Name::Route));
+        let is_meant = |binding: &Binding| {
+            !shared || (binding.contact.uri.equivalent(uri) && (binding.path.is_empty() || led(binding)))
+        };
         let changes = |number: &u64| {
             let binding = &self.bindings[number];
             // First what is cheap: nearly every message comes from a phone that is known to live.

@@ -24,7 +24,8 @@ pub(super) enum Hop {
 
 impl Endpoint {
     /// Sends a request without Via; INVITE and REGISTER get our Contact if they have none.
-    pub(super) fn dispatch(&mut self, now: Instant, request: Request, hop: Hop, mut errand: Errand) {
+    pub(super) fn dispatch(&mut self, now: Instant, mut request: Request, hop: Hop, mut errand: Errand) {
+        self.call_by_contact(&mut request);
         let hop = match hop {
             Hop::Over(flow) if !self.lives(flow) => self.way_around(&request),
             hop => hop,
@@ -37,7 +38,7 @@ impl Endpoint {
         match self.locate(&uri, known).or(known.filter(|_| direct)) {
             Some(flow) => {
                 let roomier = self.roomier(&uri, flow, &request);
-                errand.spare.extend(roomier.map(|_| flow));
+                errand.spare.extend(roomier.map(|_| flow.into()));
                 self.launch(now, roomier.unwrap_or(flow), request, errand);
             }
             None if direct || self.queries.len() >= self.config.capacity.queries => {
@@ -83,8 +84,8 @@ impl Endpoint {
             Some(if flow.connection == 0 { Flow { connection: place.connection, ..flow } } else { flow })
         };
         let flows = self.roomiest(&uri, &request, places.into_iter().filter_map(flow).collect());
-        errand.spare = flows.into_iter().rev().collect();
-        match errand.spare.pop().or(known) {
+        errand.spare = flows.into_iter().rev().map(Into::into).collect();
+        match errand.spare.pop().map(|spare| spare.flow).or(known) {
             Some(flow) => self.launch(now, flow, *request, errand),
             None => self.unsent(now, *request, errand),
         }
@@ -187,7 +188,7 @@ impl Endpoint {
     ) {
         if let Some((key, flow)) = at {
             self.cancelling.remove(&key);
-            self.note_life(flow, &request.uri, &outcome);
+            self.note_life(flow, &request, &outcome);
             if let Purpose::Keepalive(binding) = errand.purpose
                 && may_go_elsewhere(&outcome)
             {
@@ -199,15 +200,20 @@ impl Endpoint {
             return; // It is not tried again, neither elsewhere nor with a password.
         }
         if may_go_elsewhere(&outcome)
-            && let Some(flow) = errand.spare.pop()
+            && let Some(spare) = errand.spare.pop()
         {
             request.headers.remove_top_via();
+            if let Some((uri, path)) = spare.leads {
+                request.uri = uri;
+                request.headers.remove(&Name::Route);
+                path.into_iter().for_each(|hop| request.headers.push(Name::Route, hop));
+            }
             if let Some((_, failed)) = at
                 && request.headers.get(&Name::Contact) == Some(&self.contact_of(&request, failed))
             {
                 request.headers.remove(&Name::Contact); // the other way has its own
             }
-            return self.launch(now, flow, *request, errand);
+            return self.launch(now, spare.flow, *request, errand);
         }
         if let Some((_, flow)) = at
             && let Some(second) = self.second_try(&request, &outcome, &errand)
@@ -323,10 +329,12 @@ impl Endpoint {
     }
 
     /// A bound phone that gave no answer at all is not alive; one that answered is; behind a broken flow is none.
-    fn note_life(&mut self, flow: Flow, asked: &Uri, outcome: &Outcome) {
+    fn note_life(&mut self, flow: Flow, asked: &Request, outcome: &Outcome) {
+        let way = (flow, &asked.uri);
         let events = match outcome {
-            Outcome::Response(_) => self.registrar.heard(flow, asked, true),
-            Outcome::Timeout { heard: false } => self.registrar.heard(flow, asked, false),
+            // RFC 5626 §5.3: the proxy lives, the phone's flow behind it does not.
+            Outcome::Response(response) => self.registrar.heard(way, &asked.headers, response.status != 430),
+            Outcome::Timeout { heard: false } => self.registrar.heard(way, &asked.headers, false),
             Outcome::TransportFailed => self.registrar.all_silent(flow),
             Outcome::Timeout { heard: true } | Outcome::Unresolved => return, // That tells nothing new.
         };

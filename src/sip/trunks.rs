@@ -15,11 +15,10 @@ impl Endpoint {
         known.or_else(|| self.registrations.over(flow).filter(|name| !name.is_empty()).map(TrunkId::new))
     }
 
-    /// Whether an INVITE claims to come from a trunk's user, in From or Contact: callers' numbers stand in From
-    /// otherwise.
-    pub(super) fn claims_trunk(&self, request: &Request) -> bool {
-        let from = request.headers.from().ok().map(|from| from.uri.user_decoded());
-        let contact = request.headers.contact().ok().flatten().map(|contact| contact.uri.user_decoded());
-        [from, contact].into_iter().flatten().any(|user| self.config.trunk_users.contains_key(&user))
+    /// Whether an INVITE says in From that it comes from somebody here, where trunks prove themselves by Digest: known
+    /// or not, he is asked for it. Callers' numbers and names elsewhere are of strangers, whatever they are.
+    pub(super) fn must_prove_name(&self, request: &Request) -> bool {
+        let here = || request.headers.from().is_ok_and(|from| self.is_ours(&from.uri.host));
+        !self.config.trunk_users.is_empty() && here()
     }
 }

@@ -67,7 +67,7 @@ impl Endpoint {
         errand.pinned = flow.is_some();
         errand.spare = flow.map(|flow| self.lead_to(&mut request, flow)).unwrap_or_default();
         if let Some((flow, other)) = flow.and_then(|flow| Some((flow, self.wished_way(&uri, flow)?))) {
-            errand.spare.push(flow); // RFC 3263 §4.3: where he cannot be reached so, the way he came is left.
+            errand.spare.push(flow.into()); // RFC 3263 §4.3: where he cannot be reached so, the way he came is left.
             return self.dispatch(now, request, Hop::Over(other), errand);
         }
         let hop = flow.map_or(Hop::Toward(uri, None), Hop::Over);
@@ -139,7 +139,7 @@ impl Endpoint {
         }
         let reason = self.cancelling.remove(&key).flatten().or(errand.reason);
         let sent = self.transactions.sent(key);
-        let alive = sent.map(|sent| self.registrar.heard(flow, &sent.uri, true));
+        let alive = sent.map(|sent| self.registrar.heard((flow, &sent.uri), &sent.headers, true));
         self.out.extend(alive.into_iter().flatten().map(Output::Event));
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
         let dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
@@ -206,6 +206,7 @@ impl Endpoint {
         if let Some(body) = body {
             put_body(&mut ack.headers, &mut ack.body, body);
         }
+        self.call_by_contact(&mut ack);
         let flow = match self.hop(dialog) {
             Hop::Over(flow) => flow,
             Hop::Toward(uri, known) => self.locate(&uri, known).unwrap_or(dialog.flow),

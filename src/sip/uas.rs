@@ -35,14 +35,18 @@ pub(super) const FULL_RETRY: u32 = 5;
 
 impl Endpoint {
     pub(super) fn receive_request(&mut self, now: Instant, flow: Flow, mut request: Request) {
-        stats::count(&mut self.stats.requests_received, stats::label(&request.method));
         let Ok(via) = request.headers.top_via() else { return };
         let (via, reply) = stamp(via, flow);
         request.headers.set_top_via(&via);
         if self.is_astray(&request) && !self.transactions.knows(&request, &via) {
+            stats::count(&mut self.stats.requests_received, stats::label(&request.method));
             return self.set_right(reply, request);
         }
         let arrival = self.transactions.receive_request(now, reply, &request, &via);
+        // Repetitions are counted by themselves; an ACK is none, whatever it belongs to.
+        if request.method == Method::Ack || arrival != Arrival::Known {
+            stats::count(&mut self.stats.requests_received, stats::label(&request.method));
+        }
         self.drain(now); // The 100 goes before anything that follows from the request.
         match arrival {
             Arrival::Known => {}

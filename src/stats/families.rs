@@ -238,11 +238,12 @@ families! {
         KEEP_EVENTS counter "tierline_keep_events_removed_total" [] "Events removed from the log, because they are old.";
         KEEP_ROWS counter "tierline_keep_rows_removed_total" [] "Rows removed from the records, because they are old.";
         KEEP_FAILURES counter "tierline_keep_failures_total" [] "Times that what is old could not be removed; it is tried again in an hour.";
-        KEEP_PAUSED gauge "tierline_keep_paused" []
-            "1 while nothing old is removed, because the clock has jumped or the machine was off for 30 days.";
+        KEEP_FAILING gauge "tierline_keep_failing" [] "1 if what is old could not be removed the last time.";
         CLOCK_JUMPS counter "tierline_clock_jumps_total" [] "Jumps of the system's clock by more than a second.";
         CLOCK_JUMPED gauge "tierline_clock_jumped_seconds" []
             "By how much the system's clock has jumped since the start, all jumps added. Events keep the time of the start.";
+        CLOCK_DOUBTED gauge "tierline_clock_doubted_seconds" []
+            "By how much the system's clock is ahead of the time that is believed, by which what is old is judged; 0 while the clock itself is believed.";
     }
     "Engine and process" "One thread decides everything about calls: what it costs, and what waits for it." {
         ENGINE_STEP histogram (STEPS) "tierline_engine_step_seconds" []

@@ -22,7 +22,7 @@ const AGENT: AgentId = AgentId(place::FIRST_AGENT);
 /// The only agent is reached at a number, over one carrier; `there`: it could take a call now.
 fn on_a_number(there: bool) -> Configuration {
     let mut configuration = with_carriers();
-    place::reach_on_number(&mut configuration, AGENT);
+    place::reach_on_number(&mut configuration, AGENT, true);
     configuration.center.trunks.remove(&TrunkId::new("second"));
     let first = configuration.center.trunks.get_mut(&TrunkId::new("first")).expect("the first carrier");
     if !there {
@@ -109,7 +109,7 @@ fn a_call_is_counted_down_where_it_is_passed_on_and_never_leaves_with_nothing_le
     // The same for an agent who is reached on a number.
     for (hops, expect) in rows {
         let mut configuration = with_carriers();
-        place::reach_on_number(&mut configuration, AgentId(place::FIRST_AGENT));
+        place::reach_on_number(&mut configuration, AgentId(place::FIRST_AGENT), true);
         let mut bench = Bench::of(configuration);
         waits(&mut bench, hops);
         assert_eq!(bench.count(|what| matches!(what, What::Delivered { .. })), 1, "{hops}");

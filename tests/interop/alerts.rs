@@ -1,5 +1,5 @@
 //! Each alert that is shipped is fired by what it watches, at a real server under a real Prometheus, and ends when that
-//! has ended. Only the times are others: what takes minutes there takes a second here. The times themselves are in
+//! has ended; but for two that nothing outside the program can provoke (`numbers.rs` names them). Only the times are others: what takes minutes there takes a second here. The times themselves are in
 //! `tests/prometheus/rules.yml`.
 
 use super::harness::{Ground, SECOND, talk_for, wait_until};
@@ -11,6 +11,8 @@ use std::net::UdpSocket;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// What takes minutes takes seconds.
@@ -236,4 +238,73 @@ fn alerts_about_attacks() {
     assert!((4..10).contains(&guesses.count()), "the guesses were not noticed");
     fires(&prometheus, "PasswordsGuessed");
     ends(&prometheus, "PasswordsGuessed");
+}
+
+#[test]
+fn alerts_about_clock_and_keeping() {
+    let ground = Ground::new("alerts_clock");
+    let mut server = Server::start(&ground, &Wishes { clock: true, ..Wishes::agents(&["ada"]) });
+    let prometheus = watched(&ground, &server);
+    let set = |server: &Server, days: i64| server.clock.as_ref().expect("a clock").set(days * 86_400);
+    assert!(!["ClockJumped", "ClockDoubted", "KeepingFails"].iter().any(|alert| prometheus.fires(alert)));
+    set(&server, 400);
+    ["ClockJumped", "ClockDoubted"].iter().for_each(|alert| fires(&prometheus, alert));
+    set(&server, 0);
+    ["ClockDoubted", "ClockJumped"].iter().for_each(|alert| ends(&prometheus, alert));
+    // The first row of the log, of which the records have all, cannot be read any more.
+    assert_eq!(Sipp { seconds: 1.0, ..Sipp::default() }.start(&ground, &server).wait(30 * SECOND), 0);
+    wait_until("the records have it", 20 * SECOND, || {
+        server.tierline(&["calls", "--json", "--queue", "general"]).contains("\"ended\":\"")
+    });
+    server.program.kill();
+    let write = |sql: &str| {
+        let log = rusqlite::Connection::open(ground.file("data").join("events.db")).expect("the log");
+        log.execute_batch(sql).expect("a row");
+    };
+    write("UPDATE event SET lines = 'x' || lines WHERE seq = (SELECT min(seq) FROM event)");
+    server.start_again();
+    fires(&prometheus, "KeepingFails");
+    assert!(server.program.errors().contains("what is old could not be removed"), "{}", server.program.errors());
+    server.program.kill();
+    write("UPDATE event SET lines = substr(lines, 2) WHERE seq = (SELECT min(seq) FROM event)");
+    server.start_again();
+    ends(&prometheus, "KeepingFails");
+}
+
+/// More requests come than can be answered.
+#[test]
+fn alerts_about_the_engine() {
+    let ground = Ground::new("alerts_engine");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let prometheus = watched(&ground, &server);
+    let (over, sip) = (AtomicBool::new(false), server.sip);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            let from = socket.local_addr().expect("an address");
+            for n in 0u64.. {
+                let options = format!(
+                    "OPTIONS sip:100@{sip} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n\
+                     From: <sip:x@{from}>;tag={n}\r\nTo: <sip:100@{sip}>\r\nCall-ID: {n}@x\r\nCSeq: 1 OPTIONS\r\n\
+                     Content-Length: 0\r\n\r\n"
+                );
+                socket.send_to(options.as_bytes(), sip).expect("sent");
+                if over.load(Relaxed) {
+                    return;
+                }
+            }
+        });
+        let _ends = OnDrop(&over);
+        ["EngineBacklog", "EngineBusy"].iter().for_each(|alert| fires(&prometheus, alert));
+    });
+    ["EngineBacklog", "EngineBusy"].iter().for_each(|alert| ends(&prometheus, alert));
+}
+
+/// Ends a flood, also where the test fails.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }

@@ -200,7 +200,10 @@ impl Leg {
         match (method, message.status()) {
             // Only the first, not what a proxy makes of it, nor what either side offers later.
             (Some("INVITE"), _) if self.sides.is_none() => {
-                self.sides = Some((message.from, message.to));
+                // Whoever opens a connection has another port there; his Via tells the one that he listens on.
+                let over_tcp = message.header("Via").strip_prefix("SIP/2.0/TCP ");
+                let listens = over_tcp.and_then(|via| via.split(';').next()?.trim().parse().ok());
+                self.sides = Some((listens.unwrap_or(message.from), message.to));
                 self.from = user(message.header("From"));
                 self.to = user(message.first_line());
                 self.offered = message.media();

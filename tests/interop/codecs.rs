@@ -60,6 +60,65 @@ fn an_agent_who_speaks_g722_and_a_caller_who_speaks_mu_law_hear_each_other() {
     transcoded("g722", true);
 }
 
+/// Two baresips that speak nothing but G.722: what they say is passed on as it is.
+#[test]
+fn two_baresips_hear_each_other_in_g722_over_udp_tcp_and_tls() {
+    for transport in ["udp", "tcp", "tls"] {
+        let ground = Ground::new(&format!("g722_{transport}"));
+        let (tls, wishes) = over_tls(&ground, "off");
+        let server = Server::start(&ground, &wishes);
+        let at = if transport == "tls" { tls } else { server.sip };
+        let over = format!(";transport={transport}");
+        let agent = Softphone { over: &over, wide: true, ..ada(at) }.start(&ground);
+        agent.wait_registered();
+        let capture = ground.capture();
+        let caller = Softphone { at, over: &over, hz: 600.0, wide: true, ..Softphone::default() }.start(&ground);
+        talk_from(&caller, &server, at, &over);
+        let metrics = server.metrics();
+        let capture = capture.stop();
+        let kinds = capture.streams.values().flat_map(|stream| stream.0.iter().map(|packet| packet.payload_type));
+        assert!(kinds.clone().count() > 500 && kinds.clone().all(|kind| [9, 101].contains(&kind)), "over {transport}");
+        let transcoded = metrics.iter().filter(|(name, _)| name.starts_with("tierline_media_packets_transcoded_total"));
+        // The hold music until the agent answers is G.722 too, and no other codec's.
+        assert_eq!(transcoded.map(|(_, packets)| packets).sum::<f64>(), 0.0, "over {transport}");
+        assert_recorded(&agent, 600.0);
+        assert_recorded(&caller, 1000.0);
+    }
+}
+
+/// Dials, talks for six seconds and hangs up.
+fn talk_from(caller: &Baresip, server: &Server, at: SocketAddr, over: &str) {
+    caller.tell(&format!("dial sip:{DIRECT}@{at}{over}"));
+    caller.program.says("Call established", GENEROUS);
+    talk_for(6 * SECOND);
+    caller.tell("hangup");
+    assert_eq!(server.wait_ended(1, GENEROUS)[0]["phase"], "Connected");
+}
+
+/// Keys in the SDP of both legs: nothing on the wire can be listened to, and both hear.
+#[test]
+fn two_baresips_with_srtp_hear_each_other_and_nobody_else_does() {
+    let ground = Ground::new("srtp_both");
+    let (at, wishes) = over_tls(&ground, "required");
+    let server = Server::start(&ground, &wishes);
+    let (over, more) = (";transport=tls", ";mediaenc=srtp-mand");
+    let agent = Softphone { over, more, ..ada(at) }.start(&ground);
+    agent.wait_registered();
+    let capture = ground.capture();
+    let caller = Softphone { at, over, more, hz: 600.0, ..Softphone::default() }.start(&ground);
+    talk_from(&caller, &server, at, over);
+    let capture = capture.stop();
+    let streams: Vec<_> = capture.streams.values().filter(|stream| stream.0.len() > 100).collect();
+    assert_eq!(streams.len(), 4, "two legs in both directions");
+    for stream in streams {
+        let bytes = stream.0.iter().flat_map(|packet| packet.payload.iter().map(|byte| audio::decode(*byte)));
+        let (tone, share) = audio::main_tone(&bytes.collect::<Vec<i16>>(), &TONES);
+        assert!(share < 1.0, "it can be listened to: {tone} Hz in {share:.1} %");
+    }
+    assert_recorded(&agent, 600.0);
+    assert_recorded(&caller, 1000.0);
+}
+
 #[test]
 fn an_agent_who_speaks_a_law_and_a_caller_who_speaks_mu_law_hear_each_other() {
     transcoded("a_law", false);

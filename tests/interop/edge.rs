@@ -12,23 +12,33 @@ use std::process::Command;
 const CALLER: f64 = 600.0;
 const AGENT: f64 = 1000.0;
 
-struct Edge {
-    at: SocketAddr,
+pub struct Edge {
+    pub at: SocketAddr,
     program: Program,
     config: std::path::PathBuf,
 }
 
 impl Edge {
     fn start(ground: &Ground, server: &Server) -> Edge {
+        Edge::with(ground, server, "edge", "edge-1")
+    }
+
+    /// One of this configuration, under a name of its own.
+    pub fn with(ground: &Ground, server: &Server, config: &str, name: &str) -> Edge {
         let (at, engine) = (ground.address(), server.sip);
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/edge.cfg"));
+        let text = std::fs::read_to_string(format!("{}/tests/interop/{config}.cfg", env!("CARGO_MANIFEST_DIR")));
         let text = text.expect("kamailio's configuration").replace("EDGE", &at.to_string());
         let text = text.replace("ENGINE_IP", &engine.ip().to_string());
-        let config = ground.file("edge.cfg");
+        let config = ground.file(&format!("{name}.cfg"));
         std::fs::write(&config, text.replace("ENGINE_PORT", &engine.port().to_string())).expect("a file");
-        let mut edge = Edge { at, program: run(ground, "edge-1", &config), config };
+        let mut edge = Edge { at, program: run(ground, name, &config), config };
         edge.wait_ready();
         edge
+    }
+
+    /// It is gone for ever.
+    pub fn die(&mut self) {
+        self.program.kill();
     }
 
     /// It ends without a farewell and forgets everything.

@@ -1,10 +1,10 @@
 //! Heard between every pair of {SIPp, baresip}, over UDP, TCP and TLS, in µ-law and A-law; and hold. (SIPp of
-//! Debian has no TLS, and takes no calls over the connection that it has registered over: there baresip does it.)
+//! Debian has no TLS: there baresip is on both sides.)
 
 use super::capture::{Capture, Leg, Stream};
 use super::harness::{GENEROUS, Ground, Program, SECOND, talk_for, wait_for};
 use super::heard::{HEARD, assert_gap, assert_no_gap, assert_sounds, assert_talk, heard_by, music_from};
-use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent};
+use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent, sipp_agent_over_tcp};
 use super::server::{DIRECT, Server, Wishes};
 use super::streams::tls_listener;
 use std::net::SocketAddr;
@@ -58,7 +58,8 @@ fn agent(ground: &Ground, server: &Server, way: Way, kind: Kind) -> Phone {
     match kind {
         Kind::Sipp => {
             let sipp = Sipp { scenario: "agent_answers", says: AGENT, seconds: 30.0, ..way.sipp() };
-            Phone::Sipp(sipp_agent(ground, server, "ada", sipp))
+            let begin = if way.transport == "tcp" { sipp_agent_over_tcp } else { sipp_agent };
+            Phone::Sipp(begin(ground, server, "ada", sipp))
         }
         Kind::Baresip => {
             let phone = Softphone { registers: true, answers: true, ..way.softphone("ada", AGENT) }.start(ground);
@@ -128,11 +129,9 @@ fn judge_hidden(capture: &Capture, server: &Server) {
 }
 
 fn every_pair(transport: &'static str, codec: Codec) {
-    // A SIPp is either registered over a connection or called over it.
     let both = [Kind::Sipp, Kind::Baresip];
-    let callers: &[Kind] = if transport == "tls" { &[Kind::Baresip] } else { &both };
-    let agents: &[Kind] = if transport == "udp" { &both } else { &[Kind::Baresip] };
-    for (called, calling) in agents.iter().flat_map(|called| callers.iter().map(move |calling| (*called, *calling))) {
+    let all: &[Kind] = if transport == "tls" { &[Kind::Baresip] } else { &both };
+    for (called, calling) in all.iter().flat_map(|called| all.iter().map(move |calling| (*called, *calling))) {
         let name = |kind| if kind == Kind::Sipp { "sipp" } else { "baresip" };
         let ground = Ground::new(&format!("pair_{transport}_{codec:?}_{}_{}", name(calling), name(called)));
         let secure = ground.address();

@@ -19,6 +19,9 @@ const SIPP_KEYS: &str = "/usr/share/sip-tester";
 /// Where Debian's `baresip-core` keeps its modules.
 const BARESIP_MODULES: &str = "/usr/lib/baresip/modules";
 
+/// Who a baresip is that says so.
+pub const UUID: &str = "7cafe8a5-1f2d-4b0c-9a3e-3d6a0c9f2b11";
+
 /// A SIPp in the making: what it is and says.
 pub struct Sipp<'s> {
     pub name: &'s str,
@@ -36,6 +39,8 @@ pub struct Sipp<'s> {
     /// Where it sends to; the server if none.
     pub to: Option<SocketAddr>,
     pub status: u16,
+    /// What a registered Contact ends with, as `;transport=tcp`.
+    pub over: &'s str,
     /// Tone that `said.pcap` consists of, and keys at times in seconds within it.
     pub says: f64,
     /// Instead, something over and over.
@@ -54,7 +59,7 @@ impl Default for Sipp<'_> {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
         let (says_by_call, speech, text, audio, to) = (None, None, None, None, None);
-        let (codec, place, ip) = (Codec::Mu, None, Ipv4Addr::LOCALHOST);
+        let (codec, place, ip, over) = (Codec::Mu, None, Ipv4Addr::LOCALHOST, "");
         Sipp {
             name,
             scenario,
@@ -67,6 +72,7 @@ impl Default for Sipp<'_> {
             ip,
             to,
             status,
+            over,
             says,
             speech,
             says_by_call,
@@ -110,7 +116,9 @@ impl Sipp<'_> {
         };
         let changed = codec(Codec::Mu).into_iter().zip(codec(self.codec));
         let text = changed.fold(text, |text, (usual, other)| text.replace(&usual, &other));
-        text.replace("[status]", &self.status.to_string()).replace("[one tone each]", &one_tone_each(self.calls))
+        text.replace("[status]", &self.status.to_string())
+            .replace("[called over]", self.over)
+            .replace("[one tone each]", &one_tone_each(self.calls))
     }
 
     fn command(&self, ground: &Ground, server: &Server, dir: &Path) -> Command {
@@ -151,6 +159,14 @@ pub fn sipp_agent(ground: &Ground, server: &Server, user: &str, sipp: Sipp) -> P
     Sipp { name: user, from: user, at: Some(at), calls: 1000, ..sipp }.start(ground, server)
 }
 
+/// The same over TCP: SIPp takes no calls over the connection that it has registered over, so it registers over UDP and
+/// says that it wants to be called over TCP.
+pub fn sipp_agent_over_tcp(ground: &Ground, server: &Server, user: &str, sipp: Sipp) -> Program {
+    let at = ground.port();
+    assert_eq!(try_register_over(ground, server, (&[user], at), 200, ";transport=tcp"), 0, "SIPp could not register");
+    Sipp { name: user, from: user, at: Some(at), calls: 1000, more: &["-t", "t1"], ..sipp }.start(ground, server)
+}
+
 /// Registers agents from one port and returns it, free again for whoever takes their calls.
 pub fn register(ground: &Ground, server: &Server, users: &[&str]) -> u16 {
     let at = ground.port();
@@ -161,6 +177,10 @@ pub fn register(ground: &Ground, server: &Server, users: &[&str]) -> u16 {
 
 /// SIPp's exit code: 0 if every registration ended with `status`.
 pub fn try_register(ground: &Ground, server: &Server, users: &[&str], at: u16, status: u16) -> i32 {
+    try_register_over(ground, server, (users, at), status, "")
+}
+
+fn try_register_over(ground: &Ground, server: &Server, (users, at): (&[&str], u16), status: u16, over: &str) -> i32 {
     let mut csv = "SEQUENTIAL\n".to_owned();
     for user in users {
         let (name, said) = user.split_once(':').map_or_else(|| (*user, password(user)), |(u, p)| (u, p.to_owned()));
@@ -171,7 +191,8 @@ pub fn try_register(ground: &Ground, server: &Server, users: &[&str], at: u16, s
     let (name, file) = (format!("register-{at}"), file.to_string_lossy().into_owned());
     let calls = u32::try_from(users.len()).expect("a few users");
     let more = ["-inf", &file, "-r", "50"];
-    let sipp = Sipp { name: &name, scenario: "register", at: Some(at), status, calls, more: &more, ..Sipp::default() };
+    let (name, more, at) = (name.as_str(), &more[..], Some(at));
+    let sipp = Sipp { name, scenario: "register", at, status, calls, more, over, ..Sipp::default() };
     sipp.start(ground, server).wait(30 * SECOND)
 }
 
@@ -254,6 +275,12 @@ impl Softphone<'_> {
         let modules = ["g711", "aufile", "aubridge", "sndfile"].into_iter().chain(more.map(|(_, module)| module));
         for module in modules {
             writeln!(config, "module {module}.so").expect("text");
+        }
+        // Who keeps flows says which phone it is, the same after each start.
+        let keeps_flows = account.contains("sipnat=outbound");
+        if keeps_flows {
+            std::fs::write(dir.join("uuid"), UUID).expect("baresip's name");
+            config.push_str("module_tmp uuid.so\n");
         }
         for module in ["account", "menu", "ctrl_tcp"] {
             writeln!(config, "module_app {module}.so").expect("text");

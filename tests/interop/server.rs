@@ -1,5 +1,6 @@
 //! The program under test: `tierline serve` with a configuration of its own, and its other commands.
 
+use super::clock::Clock;
 use super::harness::{Ground, Program, SECOND, wait_for, wait_until};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Wishes {
     pub flows: Vec<(&'static str, String)>,
     /// Further lines of `[server.media]`.
     pub media: String,
+    /// A clock of its own.
+    pub clock: bool,
 }
 
 impl Wishes {
@@ -56,6 +59,7 @@ impl Wishes {
             last_agent: String::new(),
             flows: Vec::new(),
             media: String::new(),
+            clock: false,
         }
     }
 }
@@ -72,6 +76,8 @@ pub struct Server<'g> {
     pub http: SocketAddr,
     pub config: PathBuf,
     pub data: PathBuf,
+    /// If it was wished for.
+    pub clock: Option<Clock>,
     starts: u32,
 }
 
@@ -80,8 +86,11 @@ impl<'g> Server<'g> {
         let sip = SocketAddr::new(wishes.ip.into(), ground.port());
         let (http, data) = (ground.address(), ground.file("data"));
         let config = write_center(ground, wishes, sip, http);
-        let program = ground.run("serve-1", &mut serve(&config, &data));
-        let mut server = Server { ground, program, sip, http, config, data, starts: 1 };
+        let clock = wishes.clock.then(|| Clock::new(&ground.file("")));
+        let mut command = serve(&config, &data);
+        clock.iter().for_each(|clock| clock.of(&mut command));
+        let program = ground.run("serve-1", &mut command);
+        let mut server = Server { ground, program, sip, http, config, data, clock, starts: 1 };
         server.wait_ready();
         server
     }
@@ -97,7 +106,9 @@ impl<'g> Server<'g> {
     /// Starts again on the same data after an end of whatever kind.
     pub fn start_again(&mut self) {
         self.starts += 1;
-        self.program = self.ground.run(&format!("serve-{}", self.starts), &mut serve(&self.config, &self.data));
+        let mut command = serve(&self.config, &self.data);
+        self.clock.iter().for_each(|clock| clock.of(&mut command));
+        self.program = self.ground.run(&format!("serve-{}", self.starts), &mut command);
         self.wait_ready();
     }
 

@@ -1,7 +1,7 @@
 //! Trunks: SIPp as carriers whose calls come and to whom calls go, heard on both sides.
 
-use super::harness::{Ground, SECOND, wait_until};
-use super::heard::{assert_no_gap, assert_talk, heard_by};
+use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::heard::{HEARD, assert_no_gap, assert_talk, heard_by};
 use super::peers::{Baresip, Sipp, Softphone};
 use super::server::{DIRECT, Server, Wishes};
 use std::fmt::Write as _;
@@ -238,4 +238,76 @@ fn an_agent_on_an_outside_number_takes_the_call_with_a_key_and_is_heard_from_the
     let before = heard_by(&capture, caller, &server).samples(agent.talk().0, agent.talk().0 + key - 0.2);
     let (tone, share) = super::audio::main_tone(&before, &[600.0, 700.0]);
     assert!(share < 70.0, "{tone} Hz in {share:.1} % before anybody has confirmed");
+}
+
+/// Whether there are so many calls and the newest has reached its outside party.
+fn talks_outside(server: &Server, calls: usize) -> bool {
+    server.calls().len() == calls && server.drawing().contains("talks with the outside party")
+}
+
+/// What a carrier says before anybody answers is heard, by SIPp and by baresip.
+#[test]
+fn a_caller_hears_what_a_carrier_says_before_the_answer() {
+    let ground = Ground::new("trunks_early");
+    let port = ground.port();
+    let more = "options = \"0s\"\n".to_owned();
+    let server = Server::start(&ground, &wishes(&ground, &[Carrier { name: "carrier", port, more }]));
+    let capture = ground.capture();
+    let speaks = Sipp {
+        name: "carrier",
+        scenario: "carrier_speaks_early",
+        at: Some(port),
+        says: 700.0,
+        calls: 2,
+        ..Sipp::default()
+    };
+    let mut carrier = speaks.start(&ground, &server);
+    let mut caller = Sipp { number: LINE, seconds: 7.0, says: 600.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    server.wait_ended(1, 10 * SECOND);
+    let phone = Baresip::caller(&ground, "visitor", 1100.0);
+    phone.tell(&format!("dial sip:{LINE}@{}", server.sip));
+    wait_until("the carrier has answered", 20 * SECOND, || talks_outside(&server, 2));
+    talk_for(2 * SECOND);
+    phone.tell("hangup");
+    assert_eq!(carrier.wait(30 * SECOND), 0, "the carrier is not content");
+    server.wait_ended(2, 10 * SECOND);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 4, "{legs:?}");
+    for (pair, hz) in legs.chunks(2).zip([600.0, 1100.0]) {
+        let (caller, outside) = (&pair[0], &pair[1]);
+        let answered = outside.answered.expect("the carrier answers at last");
+        // Its 183 came at once, four seconds before.
+        let early = (answered - 3.5, answered);
+        let heard = heard_by(&capture, caller, &server).tone(700.0, early.0, early.1);
+        assert!(heard >= HEARD, "the caller heard the carrier in {heard:.1} % before the answer");
+        assert_talk(&capture, &server, (caller, outside), 700.0, (answered, caller.talk().1));
+        assert_talk(&capture, &server, (outside, caller), hz, outside.talk());
+    }
+}
+
+/// A call that was open when the server was killed is ended at its carrier by the next start, which proves by what is in
+/// the log and the carrier's password that it may.
+#[test]
+fn a_carrier_that_wants_proof_of_a_bye_gets_it_after_a_kill_too() {
+    for killed in [false, true] {
+        let ground = Ground::new(&format!("trunks_bye_{killed}"));
+        let port = ground.port();
+        let more = "options = \"0s\"\nuser = \"account\"\npassword_file = \"carrier.password\"\n".to_owned();
+        let mut server = Server::start(&ground, &wishes(&ground, &[Carrier { name: "carrier", port, more }]));
+        let wants = Sipp { name: "carrier", scenario: "carrier_challenges_bye", at: Some(port), ..Sipp::default() };
+        let mut carrier = wants.start(&ground, &server);
+        let mut caller = Sipp { number: LINE, seconds: 4.0, ..Sipp::default() }.start(&ground, &server);
+        wait_until("they talk", 20 * SECOND, || talks_outside(&server, 1));
+        if killed {
+            server.program.kill();
+            server.start_again();
+        } else {
+            assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+        }
+        assert_eq!(carrier.wait(40 * SECOND), 0, "the carrier got no BYE with the right proof; killed: {killed}");
+        let call = server.wait_ended(1, 10 * SECOND).remove(0);
+        assert_eq!(call["cause"].as_str(), Some(if killed { "Restart" } else { "CallerHungUp" }), "{call}");
+    }
 }

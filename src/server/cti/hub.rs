@@ -1,6 +1,7 @@
 //! Events from the log to all who look: one thread reads what was committed, folds it, and hands each event to every
 //! reader who may see it. Nobody is waited for.
 
+use super::super::journal::Entry;
 use super::super::store::Reader;
 use super::Left;
 use crate::cti::{self, Cursor, View, Viewer};
@@ -65,7 +66,7 @@ impl Hub {
             let mut committed = of_thread.upgrade().map(|hub| hub.committed.clone());
             while let (Some(hub), Some(committed)) = (of_thread.upgrade(), &mut committed) {
                 if let Err(why) = hub.take_all(&reader) {
-                    eprintln!("tierline: desktops hear nothing: {why:#}");
+                    Entry::error("desktops", "desktops hear nothing").with("why", &why).tell();
                     let again = runtime.block_on(tokio::time::timeout(AGAIN, std::future::pending::<()>()));
                     drop(again);
                     continue;

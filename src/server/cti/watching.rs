@@ -1,5 +1,6 @@
 //! One reader's stream: a snapshot and then live, or first from the log what he has not seen.
 
+use super::super::journal::Entry;
 use super::super::store::Reader;
 use super::hub::{self, Hub, PORTION, Subscriber};
 use super::presence::{Presence, Present};
@@ -189,7 +190,9 @@ impl CatchingUp {
             self = match tokio::task::spawn_blocking(move || self.read()).await {
                 Ok(Ok(Turn::Reads(further))) => further,
                 Ok(Ok(Turn::Over)) => return,
-                Ok(Err(why)) => return eprintln!("tierline: a desktop that resumes hears nothing: {why:#}"),
+                Ok(Err(why)) => {
+                    return Entry::error("desktops", "a desktop that resumes hears nothing").with("why", &why).tell();
+                }
                 Err(_) => return,
             };
         }

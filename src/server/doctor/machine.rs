@@ -3,8 +3,9 @@
 
 use super::Finding;
 use crate::config::Loaded;
+use crate::server::keeping::belief::Belief;
 use crate::server::{clock, media, net};
-use crate::time::Wall;
+use crate::time::{self, Wall};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -77,6 +78,20 @@ pub fn clock(last: Option<Wall>) -> Finding {
     // SAFETY: the kernel writes to `reading`, which lives through the call.
     let state = unsafe { libc::adjtimex(&raw mut reading) };
     clock_of(clock::wall(), last, state >= 0 && state != libc::TIME_ERROR)
+}
+
+/// A finding if a start would not believe the clock. `mark`: the time that was believed last.
+pub fn doubted(mark: Option<Wall>) -> Option<Finding> {
+    doubted_of(clock::wall(), mark?)
+}
+
+fn doubted_of(now: Wall, mark: Wall) -> Option<Finding> {
+    Belief::new(time::Instant::ZERO, now, Some(mark)).doubt()?;
+    Some(Finding::wrong(
+        "clock",
+        format!("it says {now}, and the time that was believed last is {mark}: nothing becomes old by it"),
+        "set it right: `timedatectl status`; if it is right, for this was off for long: `tierline keep --believe-clock`",
+    ))
 }
 
 /// 2026-01-01: no Tierline of this kind is older.
@@ -217,6 +232,15 @@ mod tests {
             assert_eq!(clock_of(now, last, kept_right).health, expected, "{now}, {last:?}, {kept_right}");
         }
         assert!(clock_of(now, before(-3600), true).found.contains("3600 s later"));
+    }
+
+    #[test]
+    fn a_clock_that_a_start_would_not_believe() {
+        let (now, day) = (Wall(1_790_000_000_000), 86_400_000);
+        for (mark, expected) in [(0, false), (-6, false), (6, false), (-8, true), (8, true), (-1000, true)] {
+            let found = doubted_of(now, Wall(now.0 + mark * day));
+            assert_eq!(found.map(|finding| finding.health), expected.then_some(Health::Wrong), "{mark} days");
+        }
     }
 
     #[test]

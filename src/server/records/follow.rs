@@ -2,6 +2,7 @@
 
 use super::Records;
 use super::progress::Progress;
+use crate::server::journal::Entry;
 use crate::server::store::{Reader, Store};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -110,11 +111,11 @@ impl Clerk {
     fn tell(&mut self, folded: Result<()>) {
         match folded {
             Err(why) if !self.failed => {
-                eprintln!("tierline: the records fall behind: {why:#}; calls and the log go on");
+                Entry::error("records", "the records fall behind; calls and the log go on").with("why", &why).tell();
                 self.failed = true;
             }
             Ok(()) if self.failed => {
-                eprintln!("tierline: the records are written again");
+                Entry::info("records", "the records are written again").tell();
                 self.failed = false;
             }
             _ => {}

@@ -1,6 +1,7 @@
 //! The file of the records: its versions, and how one becomes the next.
 
 use crate::records::schema::{self, Table};
+use crate::server::journal::Entry;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::collections::BTreeMap;
@@ -80,7 +81,8 @@ pub(super) fn migrate(conn: &mut Connection, to: usize) -> Result<()> {
     let version = version(&tx)?;
     ensure!(version <= to, "a newer Tierline wrote them (version {version}; this program reads up to {to})");
     if version > 0 && version < to {
-        eprintln!("tierline: the records are brought from version {version} to {to}");
+        let brought = Entry::info("records", "the tables are brought to a newer version");
+        brought.with("from", version).with("to", to).tell();
     }
     for step in &MIGRATIONS[version..to] {
         tx.execute_batch(step)?;

@@ -7,6 +7,7 @@
 use super::certificates;
 use super::counters::Counters;
 use crate::config::TlsSettings;
+use crate::server::journal::Entry;
 use anyhow::{Context, Result, bail};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -110,10 +111,15 @@ impl Tls {
             seen = now;
             let read = self.reload();
             counters.reloaded(read.is_ok());
-            match read {
-                Ok(()) => println!("TLS: {} is in use from now on", self.files.certificate.display()),
-                Err(why) => eprintln!("TLS: the certificate in use stays, because of the new one: {why:#}"),
-            }
+            let file = self.files.certificate.as_path();
+            let line = match &read {
+                Ok(()) => Entry::info("tls", "a new certificate is in use from now on").with("file", file),
+                Err(why) => {
+                    let stays = "the certificate in use stays, because the new one cannot be used";
+                    Entry::error("tls", stays).with("why", why)
+                }
+            };
+            line.tell();
         }
     }
 }

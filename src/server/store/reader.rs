@@ -98,9 +98,7 @@ impl Reader {
 
     /// When the event `seq` was; none if there is none.
     pub fn at(&self, seq: u64) -> Result<Option<Wall>> {
-        let Some(lines) = lines_with(&self.conn, seq)? else { return Ok(None) };
-        let event = lines.line(seq).map(|line| decode(seq, lines.version, line)).transpose()?;
-        Ok(event.map(|event| event.at))
+        time_of(&self.conn, seq)
     }
 
     /// One event as it is written.
@@ -133,6 +131,13 @@ impl Reader {
 /// The number of the last event; 0 before the first.
 pub(super) fn last_seq(conn: &Connection) -> Result<u64> {
     Ok(lines_with(conn, i64::MAX as u64)?.map_or(0, |last| last.first + last.text.split('\n').count() as u64 - 1))
+}
+
+/// When an event was; none if there is no such event.
+pub(super) fn time_of(conn: &Connection, seq: u64) -> Result<Option<Wall>> {
+    let Some(lines) = lines_with(conn, seq)? else { return Ok(None) };
+    let event = lines.line(seq).map(|line| decode(seq, lines.version, line)).transpose()?;
+    Ok(event.map(|event| event.at))
 }
 
 /// The events behind everything that is open, in order, with their texts.

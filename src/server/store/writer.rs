@@ -1,8 +1,9 @@
 //! The thread that writes: collects events into groups, commits them, tries again when the disk refuses.
 
 use super::group::Written;
-use super::{Keep, QUEUE_LIMIT, schema, wall_now};
+use super::{Keep, QUEUE_LIMIT, schema};
 use crate::event::{Event, PersonalKind};
+use crate::server::journal::Entry;
 use crate::server::pulse::{Spread, bounds};
 use crate::stats::families::LOG_COMMIT_TIME;
 use crate::time::Wall;
@@ -23,7 +24,8 @@ pub(super) const GROUP_ROWS: u64 = 256;
 const GROUP_MAX: usize = 4096;
 /// Texts erased in one transaction, so that events do not wait long behind it.
 const ERASE_MAX: usize = 1000;
-const ERASE_EVERY: Duration = Duration::from_secs(3600);
+/// So long it sleeps when nothing comes.
+const IDLE: Duration = Duration::from_secs(3600);
 /// A failed group is tried again after this, then after twice this, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -110,7 +112,6 @@ pub(super) struct Writer {
     stopping: bool,
     /// Texts that expired before this are to be erased, in portions.
     erase_before: Option<Wall>,
-    next_erase: Instant,
     failure: Option<Failure>,
 }
 
@@ -135,7 +136,6 @@ impl Writer {
             flushes: Vec::new(),
             stopping: false,
             erase_before: None,
-            next_erase: Instant::now() + ERASE_EVERY,
             failure: None,
         }
     }
@@ -169,7 +169,7 @@ impl Writer {
         if self.stopping || self.erase_before.is_some() {
             return;
         }
-        self.park_until(self.taken + 1, self.next_erase);
+        self.park_until(self.taken + 1, Instant::now() + IDLE);
         if self.shared.appended.load(SeqCst) > self.taken {
             self.park_until(self.taken + GROUP_ROWS, Instant::now() + GROUP_TIME);
         }
@@ -230,10 +230,11 @@ impl Writer {
 
     fn succeeded(&mut self, lost: u64) {
         if self.failure.take().is_some() {
-            eprintln!("tierline: the event log is being written again; new calls are taken");
+            Entry::info("log", "the event log is being written again; new calls are taken").tell();
         }
         if lost > 0 {
-            eprintln!("tierline: {lost} events have numbers that the log has already; they are lost (a defect)");
+            let taken = "events have numbers that the log has already; they are lost, which is a defect";
+            Entry::error("log", taken).with("events", lost).tell();
         }
         let last = self.batch.last().map_or(0, |event| event.seq);
         self.shared.failing.store(false, Relaxed);
@@ -250,10 +251,9 @@ impl Writer {
         let pause = match &self.failure {
             Some(before) => (before.pause * 2).min(RETRY_MAX),
             None => {
-                eprintln!(
-                    "tierline: the event log cannot be written: {why}; no new calls are taken until it can, \
-                     up to {QUEUE_LIMIT} events wait in memory"
-                );
+                let fails =
+                    "the event log cannot be written; no new calls are taken until it can, events wait in memory";
+                Entry::error("log", fails).with("why", why).with("at_most", QUEUE_LIMIT).tell();
                 RETRY_MIN
             }
         };
@@ -281,12 +281,8 @@ impl Writer {
     /// It is cut also if nothing had expired: the texts of what has ended are erased as it ends, and a reader may
     /// have held up the time before. When there is nothing to cut it costs nothing.
     fn erase_some(&mut self) {
-        if Instant::now() >= self.next_erase {
-            self.next_erase = Instant::now() + ERASE_EVERY;
-            self.erase_before = Some(wall_now());
-        }
         let Some(before) = self.erase_before else { return };
-        // What failed is tried again in an hour; writing events says by itself what is wrong with the disk.
+        // What failed is asked for again in an hour; writing events says by itself what is wrong with the disk.
         if erase_expired(&self.conn, self.keep, before) != Ok(ERASE_MAX) {
             self.erase_before = None;
             _ = truncate_log(&self.conn);

@@ -213,6 +213,53 @@ fn our_own_registration_is_heard_although_its_address_is_banned() {
     }
 }
 
+/// A phone's own flow is its own: what comes over it is heard whatever was guessed before. A proxy's is not: others come
+/// over it too (RFC 3327), and guess.
+#[test]
+fn who_guesses_behind_the_same_proxy_as_a_phone_must_wait_like_others() {
+    for (path, heard) in [("", true), ("Path: <sip:p.example.com;lr>\n", false)] {
+        let mut phone = Phone::new();
+        assert_eq!(statuses(&phone.proven("REGISTER", "1001", path, 1)), [200]);
+        let here = phone.raw.from.to_string();
+        let said: Vec<Vec<u16>> = (0..8).map(|_| guess(&mut phone, &here, "1001")).collect();
+        let expected: Vec<Vec<u16>> = (0..8).map(|n| vec![if heard || n < 4 { 401 } else { 503 }]).collect();
+        assert_eq!(said, expected, "{path}");
+    }
+}
+
+/// Where trunks prove themselves by Digest nobody can find out the names of their users, nor those of agents: whoever
+/// says that he is from here is asked, whoever is from elsewhere is a stranger, and guesses are met alike.
+#[test]
+fn users_of_trunks_look_like_unknown_ones() {
+    let run = |name: &str, host: &str, guesses: bool| {
+        let mut phone = Phone::new();
+        phone.raw.endpoint.config.trunk_users = BTreeMap::from([("pbx".to_owned(), TrunkId::new("carrier"))]);
+        let from = format!("sip:{name}@{host}");
+        let mut said = Vec::new();
+        for _ in 0..if guesses { 8 } else { 1 } {
+            phone.renew();
+            let outputs = match guesses {
+                true => phone.mistaken(name, &from),
+                false => phone.plain("INVITE", &format!("Contact: <sip:{name}@10.0.0.2:5062>\n"), &from),
+            };
+            let let_in =
+                outputs.iter().any(|o| matches!(o, Output::Event(Event::Invited { source: Source::Stranger, .. })));
+            said.push((statuses(&outputs), let_in));
+            phone.raw.run(900);
+        }
+        (said, phone.raw.endpoint.stats().auth_failures)
+    };
+    for (host, guesses, first) in [("10.0.0.1", false, 401), ("elsewhere.example", false, 100), ("10.0.0.1", true, 401)]
+    {
+        let of_nobody = run("nobody", host, guesses);
+        let (statuses, let_in) = &of_nobody.0[0];
+        assert_eq!((statuses.last(), *let_in), (Some(&first), first == 100), "{host}");
+        for name in ["pbx", "1001"] {
+            assert_eq!(run(name, host, guesses), of_nobody, "{name}@{host}");
+        }
+    }
+}
+
 /// A trunk that has proven itself from its place goes on from there while others guess its password, also after a new
 /// configuration.
 #[test]

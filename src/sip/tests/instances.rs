@@ -148,6 +148,76 @@ fn what_a_register_with_flows_gets() {
     assert_eq!((answer.status, answer.headers.get(&Name::from("Flow-Timer"))), (200, None), "UDP has no such flow");
 }
 
+/// Two flows of a phone may come over one proxy, or over two: each has its own Path.
+#[test]
+fn each_flow_behind_a_proxy_is_called_by_its_own_path() {
+    let contact = "sip:1001@192.168.1.2:5062;transport=tcp";
+    for second_proxy in ["10.0.0.8:5060", "10.0.0.9:5060"] {
+        let mut phone = Phone::new();
+        phone.raw.endpoint.config.keepalive = Some(Duration::from_secs(30));
+        let over = |proxy: &str| Flow::udp(0, proxy.parse().unwrap());
+        let proxies = [over("10.0.0.8:5060"), over(second_proxy)];
+        let paths = ["<sip:first@p.example.com;lr;ob>", "<sip:second@p.example.com;lr;ob>"];
+        for (reg_id, (proxy, path)) in (1..).zip(proxies.iter().zip(paths)) {
+            phone.raw.over = Some(*proxy);
+            phone.renew();
+            let via = "Via: SIP/2.0/TCP 192.168.1.2;branch=z9hG4bKq\n";
+            assert_eq!(register(&mut phone, &format!("{}{via}Path: {path}\n", outbound(reg_id, contact))).status, 200);
+            phone.raw.run(1_000);
+        }
+        let led = |sent: &[(Flow, Request)]| {
+            sent.iter()
+                .map(|(flow, r)| (*flow, r.headers.all(&Name::Route).collect::<Vec<_>>().join(" ")))
+                .collect::<Vec<_>>()
+        };
+        let [first, second] = [0, 1].map(|n| (proxies[n], paths[n].to_owned()));
+        let (sent, _) = call(&mut phone, contact, Some(proxies[1]));
+        assert_eq!(led(&sent), std::slice::from_ref(&second), "the newest");
+        // Its proxy says that this flow is gone: the other one is taken, by its own Path, and is the one from then on.
+        let failed = Response::to_request(&sent[0].1, 430, Some("t")).to_bytes();
+        let outputs = phone.raw.input(Input::Received { flow: proxies[1], bytes: failed });
+        assert_eq!(led(&invites(&outputs)), std::slice::from_ref(&first));
+        let alive =
+            |phone: &Phone| phone.raw.endpoint.bindings("1001").map(|binding| binding.alive).collect::<Vec<_>>();
+        assert_eq!(alive(&phone), [true, false]);
+        if proxies[0] == proxies[1] {
+            assert_eq!(led(&call(&mut phone, contact, Some(proxies[1])).0), [first]);
+        }
+        // Asked by OPTIONS each for itself; the lost one counts again when it answers.
+        let asked =
+            requests(&phone.raw.run(31_000)).into_iter().filter(|r| r.method == Method::Options).collect::<Vec<_>>();
+        let route = |request: &Request| request.headers.get(&Name::Route).unwrap_or_default().to_owned();
+        for (proxy, path) in proxies.iter().zip(paths) {
+            let asked = asked.iter().rfind(|request| route(request) == path).expect("each is asked");
+            let there = Response::to_request(asked, 200, Some("t")).to_bytes();
+            phone.raw.input(Input::Received { flow: *proxy, bytes: there });
+        }
+        assert_eq!(alive(&phone), [true, true]);
+    }
+}
+
+/// A phone may name itself in its calls by the GRUU that we gave it (RFC 5627 §4.4): what belongs to the call goes to its
+/// Contact, over its flow. The GRUU's host is our own address.
+#[test]
+fn a_phone_that_names_itself_by_its_gruu_is_reached_in_the_call() {
+    let mut phone = Phone::new();
+    let contact = "sip:1001@10.0.0.2:5062";
+    let [public, temporary] =
+        names(&register(&mut phone, &format!("Supported: gruu\nContact: <{contact}>;{INSTANCE}\n")));
+    for name in [public, temporary] {
+        let outputs = phone.proven("INVITE", "1001", &format!("Contact: <{name}>\n"), 1);
+        let leg = outputs.iter().find_map(|output| match output {
+            Output::Event(Event::Invited { leg, .. }) => Some(*leg),
+            _ => None,
+        });
+        let leg = leg.unwrap_or_else(|| panic!("no call: {outputs:?}"));
+        phone.raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("v=0") }));
+        let outputs = phone.raw.run(33_000); // Nobody sends the ACK: the call is ended by us.
+        let bye = requests(&outputs).into_iter().find(|request| request.method == Method::Bye);
+        assert_eq!(bye.map(|bye| bye.uri.to_string()), Some(contact.to_owned()), "{name}");
+    }
+}
+
 /// The `pub-gruu` and `temp-gruu` of an answer.
 fn names(answer: &Response) -> [String; 2] {
     let contact = answer.headers.contact().unwrap().unwrap();

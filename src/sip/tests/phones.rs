@@ -165,6 +165,20 @@ impl Phone {
         self.plain("REGISTER", &format!("To: <{address}>\nAuthorization: {credentials}\n"), &address)
     }
 
+    /// A call in somebody's name with a wrong password, and what becomes of it.
+    pub fn mistaken(&mut self, user: &str, from: &str) -> Vec<Output> {
+        self.count += 1;
+        let challenge = digest::Challenge::new("test", &self.nonce, digest::Algorithm::Md5);
+        let login = digest::Login { user, password: "wrong" };
+        let credentials = challenge.answer(login, &Method::Invite, "sip:100@10.0.0.1", self.count, "c");
+        let outputs = self.plain("INVITE", &format!("Authorization: {credentials}\n"), from);
+        let asked = outputs.iter().find_map(|output| match output {
+            Output::Verify { query, .. } => Some(*query),
+            _ => None,
+        });
+        asked.map_or(outputs, |query| self.raw.input(Input::Verified { query, ok: false }))
+    }
+
     /// With credentials of `user`; `count` is added to the nonce count.
     pub fn proven(&mut self, method: &str, user: &str, more: &str, count: u32) -> Vec<Output> {
         self.count += count;

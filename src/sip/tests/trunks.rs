@@ -92,7 +92,7 @@ fn a_trunk_is_known_by_address_by_digest_or_not_at_all() {
     }
     let center = Config { trunk_users: BTreeMap::from([("pbx".to_owned(), carrier)]), ..registrar(&["1001"]) };
     for (from, expect, challenged) in
-        [("<sip:pbx@there>", trunk.clone(), true), (stranger, Some(Source::Stranger), false)]
+        [("<sip:pbx@10.0.0.2>", trunk.clone(), true), (stranger, Some(Source::Stranger), false)]
     {
         let mut pair = Pair::with(config(HERE), center.clone());
         pair.tell(0, invite(from));

@@ -233,8 +233,8 @@ impl Transactions {
         let again = !client.flow.transport.is_reliable();
         // Of the third repetition: the intervals before were 1, 2 and 4 times T1.
         if client.state == ClientState::Waiting && (!again || client.interval == t1 * 4) {
-            let to = client.request.as_ref().map(|request| request.uri.clone());
-            self.out.extend(to.map(|to| Notice::Unheard { flow: client.flow, to }));
+            let request = client.request.clone();
+            self.out.extend(request.map(|request| Notice::Unheard { flow: client.flow, request }));
         }
         if !again {
             return;

@@ -61,6 +61,21 @@ pub(super) enum Purpose {
     Register(u64),
 }
 
+/// Another way for a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spare {
+    pub flow: Flow,
+    /// Where it leads to another binding of the same phone: that one's Contact and Path.
+    #[serde(default)]
+    pub leads: Option<(Uri, Vec<String>)>,
+}
+
+impl From<Flow> for Spare {
+    fn from(flow: Flow) -> Spare {
+        Spare { flow, leads: None }
+    }
+}
+
 /// What the core must know again when a request has come to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Errand {
@@ -68,7 +83,7 @@ pub(super) struct Errand {
     /// How many challenges were answered on the way.
     pub attempt: u8,
     /// Where to try next if this fails (RFC 3263 §4.3), best last.
-    pub spare: Vec<Flow>,
+    pub spare: Vec<Spare>,
     /// The peer was named by its flow: see `DialogRecord::pinned`.
     pub pinned: bool,
     /// What challenges are answered with.
@@ -112,7 +127,7 @@ pub(super) enum Notice {
     /// A request has had no answer, not even a provisional one, for 7·T1.
     Unheard {
         flow: Flow,
-        to: Uri,
+        request: Box<Request>,
     },
     /// Each 2xx to an INVITE, repetitions and other forks included (RFC 6026 §7.2).
     Accepted {

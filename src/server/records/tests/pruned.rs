@@ -28,6 +28,13 @@ fn three_days(name: &str, folded: u64) -> Dir {
     dir
 }
 
+/// As of the last event.
+fn pass(plan: &Plan, goes_on: &mut dyn FnMut(Removed) -> bool) -> anyhow::Result<Removed> {
+    let log = Reader::open(&plan.data)?.expect("a log");
+    let last = log.at(log.last()?)?.expect("an event");
+    keeping::pass(plan, last, goes_on)
+}
+
 #[test]
 fn a_pruned_log_leaves_the_records_and_a_restart_what_they_were() {
     let dir = three_days("pruned", 3);
@@ -35,7 +42,7 @@ fn a_pruned_log_leaves_the_records_and_a_restart_what_they_were() {
     let recovered = |dir: &Dir| open(&dir.0).recovered;
     let open_before = recovered(&dir);
     assert!(!open_before.is_empty(), "something is open at the end of the world");
-    let Removed { events, rows } = keeping::pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap();
+    let Removed { events, rows } = pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap();
     assert!(events as usize > world().len() / 2 && rows == 0, "{events} events, {rows} rows");
     same(&before, &content(&dir.0));
     assert_eq!(recovered(&dir), open_before);
@@ -48,20 +55,16 @@ fn a_pruned_log_leaves_the_records_and_a_restart_what_they_were() {
     // What is missing cannot be made anew: the rows stay.
     assert!(rebuild(&dir.0).unwrap_err().to_string().contains("would be lost"));
     same(&before, &content(&dir.0));
-    assert_eq!(
-        keeping::pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap(),
-        Removed::default(),
-        "once is enough"
-    );
+    assert_eq!(pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap(), Removed::default(), "once is enough");
 }
 
 #[test]
 fn what_the_records_have_not_taken_in_stays() {
     let dir = three_days("behind", 0);
-    assert_eq!(keeping::pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap(), Removed::default());
+    assert_eq!(pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap(), Removed::default());
     let dir = three_days("half", 1);
     let all = Reader::open(&dir.0).unwrap().unwrap().bare_after(world().len() as u64, 1_000_000).unwrap();
-    let removed = keeping::pass(&plan(&dir, Duration::from_secs(1), DAY * 1000), &mut |_| true).unwrap();
+    let removed = pass(&plan(&dir, Duration::from_secs(1), DAY * 1000), &mut |_| true).unwrap();
     assert!(removed.events > 0);
     let left = Reader::open(&dir.0).unwrap().unwrap().bare_after(world().len() as u64, 1_000_000).unwrap();
     assert_eq!(left, all, "all that is behind the records' place");
@@ -75,7 +78,7 @@ fn old_records_go_and_those_of_later_calls_stay() {
     let before = log.at(log.last().unwrap()).unwrap().unwrap().0 - 86_400_000;
     let (young, old) = (calls(&dir, &format!("ended >= {before}")), calls(&dir, &format!("ended < {before}")));
     assert!(young > 0 && old > 0, "{young} young, {old} old");
-    let removed = keeping::pass(&plan(&dir, DAY * 1000, DAY), &mut |_| true).unwrap();
+    let removed = pass(&plan(&dir, DAY * 1000, DAY), &mut |_| true).unwrap();
     assert!(removed.events == 0 && removed.rows as i64 > old);
     assert_eq!((calls(&dir, &format!("ended >= {before}")), calls(&dir, &format!("ended < {before}"))), (young, 0));
     for table in TABLES.iter().filter(|table| table.key.starts_with("call,")) {
@@ -88,7 +91,7 @@ fn old_records_go_and_those_of_later_calls_stay() {
 #[test]
 fn a_pass_can_be_stopped_between_two_portions() {
     let dir = three_days("stopped", 3);
-    let first = keeping::pass(&plan(&dir, DAY, DAY), &mut |_| false).unwrap();
+    let first = pass(&plan(&dir, DAY, DAY), &mut |_| false).unwrap();
     assert!(first.events > 0 && first.rows == 0);
-    assert!(keeping::pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap().rows > 0);
+    assert!(pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap().rows > 0);
 }

@@ -1,0 +1,57 @@
+//! The time that was believed last, in the log's table `meta`: what a start compares the system's clock with
+//! (`keeping/belief.rs`).
+
+use super::{reader, schema};
+use crate::time::Wall;
+use anyhow::{Context, Result};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::path::Path;
+use std::time::Duration;
+
+const KEY: &str = "believed";
+
+/// None in a log without events. In one from before this was written down it is the last event's time.
+pub(super) fn read(conn: &Connection) -> Result<Option<Wall>> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    let written = conn.query_row(sql, [KEY], |row| row.get(0)).optional()?;
+    match written {
+        Some(ms) => Ok(Some(Wall(ms))),
+        None => reader::time_of(conn, reader::last_seq(conn)?),
+    }
+}
+
+/// Writes it down if it is not yet: before an event of this start is written, whose time may be that of a wrong clock.
+pub(super) fn begin(conn: &Connection, mark: Wall) -> Result<()> {
+    conn.execute("INSERT OR IGNORE INTO meta VALUES (?1, ?2)", (KEY, mark.0))?;
+    Ok(())
+}
+
+/// The time that was believed last; none if there is no log, or nothing in it.
+///
+/// # Errors
+/// It cannot be read, or is no log of ours.
+pub fn believed(dir: &Path) -> Result<Option<Wall>> {
+    match schema::file(dir).try_exists()? {
+        true => read(&open(dir, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
+        false => Ok(None),
+    }
+}
+
+/// Writes it down, also beside whoever writes the log.
+///
+/// # Errors
+/// There is no log, or it cannot be written.
+pub fn write_believed(dir: &Path, mark: Wall) -> Result<()> {
+    let conn = open(dir, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (KEY, mark.0))?;
+    Ok(())
+}
+
+fn open(dir: &Path, way: OpenFlags) -> Result<Connection> {
+    let path = schema::file(dir);
+    let what = || format!("cannot open the event log `{}`", path.display());
+    let conn = Connection::open_with_flags(&path, way | OpenFlags::SQLITE_OPEN_NO_MUTEX).with_context(what)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    schema::check_version(&conn).with_context(what)?;
+    Ok(conn)
+}

@@ -57,8 +57,8 @@
 //! - **Events** are made in one place, [`engine`], in one total order, and carry handles in place of names, numbers
 //!   and keys ([`event::Personal`]).
 //! - **Passwords** never reach the engine: it asks whether credentials prove a user, and the answer is an input, so
-//!   a recording of a run holds neither passwords nor Digest responses, keys of SRTP or digits of PINs, and
-//!   replays the same. (It holds the seed and numbers: it is for its owner only.)
+//!   a recording of a run holds neither passwords nor Digest responses nor keys of SRTP, and replays the same. (It
+//!   holds the seed, numbers, and what callers key: it is for its owner only.)
 //! - **What waits for the log** is stated in [`log`].
 
 pub mod acd;

@@ -93,7 +93,8 @@ pub enum OpenKey {
     Command(u64, u8),
     /// None of an agent's phones answers.
     Silent(AgentId),
-    /// When an agent who is logged in was last done with a call, or logged in: whose turn it is.
+    /// When an agent who is logged in was last done with a caller, or logged in: whose turn it is. A phone that was gone
+    /// for a moment counts as logged in anew.
     Turn(AgentId),
 }
 
@@ -125,7 +126,7 @@ pub enum OpenChange {
 
 /// What `event` opens and closes. Folding the log with this gives the events that a restart reads.
 pub fn open_changes(event: &Event) -> impl Iterator<Item = OpenChange> + use<> {
-    [open_change(event), aside(event)].into_iter().flatten()
+    [open_change(event), turn(event), silence(event)].into_iter().flatten()
 }
 
 /// The call that `event` opens.
@@ -136,19 +137,25 @@ pub fn opens_call(event: &Event) -> Option<CallId> {
     }
 }
 
-/// What it opens or closes beside that.
-fn aside(event: &Event) -> Option<OpenChange> {
-    use OpenChange::{Close, Open};
+/// Who talked in a call of his own keeps his turn, as in the router; a break that he asked for in a call hides which it was.
+fn turn(event: &Event) -> Option<OpenChange> {
+    let What::AgentStateChanged { agent, from, to, reason } = &event.what else { return None };
+    let done = *from == AgentMode::Busy && (*to == AgentMode::NotReady || reason == "ConversationEnded");
+    match to {
+        AgentMode::LoggedOut => Some(OpenChange::Close(OpenKey::Turn(*agent))),
+        _ if done || *from == AgentMode::LoggedOut => Some(OpenChange::Open(OpenKey::Turn(*agent))),
+        _ => None,
+    }
+}
+
+fn silence(event: &Event) -> Option<OpenChange> {
     match &event.what {
-        What::AgentStateChanged { agent, from, to, .. } => match (from, to) {
-            (_, AgentMode::LoggedOut) => Some(Close(OpenKey::Turn(*agent))),
-            (AgentMode::LoggedOut | AgentMode::Busy, _) => Some(Open(OpenKey::Turn(*agent))),
-            _ => None,
-        },
-        What::PhoneReachable { agent, reachable: false } => Some(Open(OpenKey::Silent(*agent))),
-        // Whoever registers was heard.
-        What::PhoneReachable { agent, reachable: true } | What::PhoneRegistered { agent, .. } => {
-            Some(Close(OpenKey::Silent(*agent)))
+        What::PhoneReachable { agent, reachable: false } => Some(OpenChange::Open(OpenKey::Silent(*agent))),
+        // Whoever registers was heard; who has no phone any more is not silent but gone.
+        What::PhoneReachable { agent, .. }
+        | What::PhoneRegistered { agent, .. }
+        | What::AgentStateChanged { agent, to: AgentMode::LoggedOut, .. } => {
+            Some(OpenChange::Close(OpenKey::Silent(*agent)))
         }
         _ => None,
     }

@@ -128,6 +128,33 @@ fn whoever_stops_it_waits_for_the_drain() {
     }
 }
 
+/// The commands that the heads of our files show, and what is known of each.
+const SHOWN: [(&str, &str); 6] = [
+    ("podman build --format docker -t tierline:0.1.0 -f deploy/Containerfile .", "buildah, which podman builds with"),
+    ("docker build -t tierline:0.1.0 -f deploy/Containerfile .", "the same file, by buildah"),
+    ("podman build -t center:1 -f deploy/kubernetes/Containerfile .", "buildah, which podman builds with"),
+    ("docker compose -f deploy/compose.yaml up", "read by docker-compose; its images are other registries'"),
+    ("kubectl create configmap tierline --from-file=deploy/tierline.toml", "no cluster: done as a kubelet would"),
+    ("kubectl apply -f deploy/kubernetes/tierline.yaml", "no cluster: validated, and its pod run"),
+];
+/// This one's file is whoever runs it's own.
+const OWN_FILE: &str = "kubectl create secret generic tierline --from-file=passwords";
+
+#[test]
+fn commands_in_the_heads_of_files_are_known_and_name_files_that_are_there() {
+    let files = ["deploy/Containerfile", "deploy/compose.yaml", "deploy/kubernetes/tierline.yaml"];
+    let heads = files.map(text);
+    let lines = heads.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("#   "));
+    let commands: Vec<&str> = lines.filter(|line| !line.starts_with('(') && *line != OWN_FILE).collect();
+    for command in &commands {
+        assert!(SHOWN.iter().any(|(shown, _)| shown == command), "nobody tries `{command}`");
+        let named = command.split([' ', '=']).filter(|word| word.starts_with("deploy/"));
+        named.for_each(|file| assert!(root().join(file).exists(), "`{command}`: {file} is missing"));
+    }
+    let left: Vec<_> = SHOWN.iter().filter(|(shown, _)| !commands.contains(shown)).collect();
+    assert!(left.is_empty(), "{left:?} are not shown");
+}
+
 /// Images in a storage of the tests' own, which one of them has at a time.
 struct Images {
     dir: PathBuf,

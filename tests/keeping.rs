@@ -182,3 +182,82 @@ fn a_clock_that_jumps_while_calls_run_is_told_and_makes_nothing_old() {
         assert!(knows_the_number(&place));
     }
 }
+
+#[test]
+fn a_log_that_is_moved_away_refuses_new_calls_and_loses_nothing() {
+    let names = ["events.db", "events.db-wal"];
+    let moved = |data: &Path| {
+        let data = data.to_owned();
+        names.iter().for_each(|name| fs::rename(data.join(name), data.join(format!("{name}.aside"))).expect("moved"));
+        data
+    };
+    let back = |data: std::path::PathBuf| {
+        names.iter().for_each(|name| fs::rename(data.join(format!("{name}.aside")), data.join(name)).expect("moved"));
+    };
+    check("moved", moved, back);
+}
+
+/// Calls, and waits until those that are over are in the records.
+fn called(place: &mut Place, calls: usize) {
+    let mut caller = place.start(&["phone", "--dial", "100"]);
+    wait_until("a caller waits", || caller.says("Connected"));
+    writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+    assert!(caller.child.wait().expect("a child").success());
+    wait_until("the records have it", || {
+        let listed = place.run(&["calls", "--queue", "general", "--json", "--last", "100"]);
+        String::from_utf8_lossy(&listed.stdout).matches("\"ended\":\"").count() == calls
+    });
+}
+
+#[test]
+fn records_that_are_removed_under_the_server_are_made_anew() {
+    let mut place = Place::new("removed");
+    let server = place.serve();
+    called(&mut place, 1);
+    for name in ["records.db", "records.db-wal", "records.db-shm"] {
+        fs::remove_file(place.data.join(name)).expect("a file of the records");
+    }
+    called(&mut place, 2);
+    wait_until("a line tells it", || server.says("the records' file is gone"));
+    wait_until("both calls are in the new file", || {
+        let records = Connection::open(place.data.join("records.db")).expect("the records");
+        let calls =
+            records.query_row("SELECT count(*) FROM call WHERE ended IS NOT NULL", [], |row| row.get::<_, i64>(0));
+        calls == Ok(2)
+    });
+    server.stop();
+}
+
+#[test]
+fn files_whose_permissions_are_lost_are_told_and_lose_nothing() {
+    const NOBODY: u32 = 65_534;
+    let mut place = Place::new("permissions");
+    place.user = Some(NOBODY);
+    let give = |place: &Place, user: u32, mode: u32| {
+        let files = fs::read_dir(&place.data).expect("the data").map(|entry| entry.expect("a file").path());
+        for path in files.filter(|path| path.is_file()).chain([place.data.clone()]) {
+            let bits = if path.is_dir() { mode | (mode & 0o400) >> 2 } else { mode };
+            std::os::unix::fs::chown(&path, Some(user), Some(user)).expect("another owner");
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(bits)).expect("a mode");
+        }
+    };
+    give(&place, NOBODY, 0o600);
+    let server = place.serve();
+    called(&mut place, 1);
+    give(&place, 0, 0);
+    // What is open stays open: calls go on, and so does the log.
+    let mut caller = place.start(&["phone", "--dial", "100"]);
+    wait_until("a caller waits", || caller.says("Connected"));
+    writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+    assert!(caller.child.wait().expect("a child").success());
+    server.stop();
+    let again = place.run(&["serve", "--config", "center.toml"]);
+    let why = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.code() == Some(2) && why.contains("tierline.lock"), "{again:?}");
+    let doctor = place.run(&["doctor", "--config", "center.toml"]);
+    let found = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.status.code() == Some(2) && found.contains("WRONG    disk"), "{found}");
+    give(&place, NOBODY, 0o600);
+    let _server = place.serve();
+    wait_until("both calls are there", || place.calls().iter().filter(|call| call["ended"].is_string()).count() == 2);
+}

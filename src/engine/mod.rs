@@ -239,7 +239,7 @@ pub struct Engine {
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
-    /// Steps that panicked.
+    /// How often time-outs may still panic.
     repairs: allowance::Allowance,
     /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
     begun: bool,
@@ -331,7 +331,10 @@ impl Engine {
     /// Takes one input. Time never runs backwards: an earlier `now` counts as the latest one.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
-        self.guarded(|engine| engine.route(input));
+        let timeout = matches!(input, Input::Timeout);
+        if !self.guarded(|engine| engine.route(input)) && timeout {
+            self.timed_out_badly();
+        }
         if !std::mem::replace(&mut self.begun, true) {
             self.guarded(Engine::configure_trunks);
         }

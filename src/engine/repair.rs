@@ -13,20 +13,24 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Engine {
-    /// Runs one step. A panic ends the call that the step was about.
-    pub(super) fn guarded(&mut self, step: impl FnOnce(&mut Engine)) {
+    /// Runs one step. A panic ends the call that the step was about. Whether it went well.
+    pub(super) fn guarded(&mut self, step: impl FnOnce(&mut Engine)) -> bool {
         self.current = None;
         let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
         if outcome.is_err() {
             // A second panic while tidying up goes on to the shell: state that cannot be repaired must not serve.
             self.repair();
         }
+        outcome.is_ok()
+    }
+
+    /// A time-out that panics stays due, and would panic for ever: the process ends with an error instead, and whatever
+    /// watches over it starts it anew from the log.
+    pub(super) fn timed_out_badly(&mut self) {
+        assert!(self.repairs.take(self.now), "time-outs have panicked too often within a short time");
     }
 
     fn repair(&mut self) {
-        // What panics again and again, a time-out that stays due above all, is not repaired by going on: the process
-        // ends with an error, and whatever watches over it starts it anew from the log.
-        assert!(self.repairs.take(self.now), "too many steps have panicked within a short time");
         let ended = self.current.take();
         self.emit(ended, What::Repaired { what: "a step panicked".to_owned() });
         if let Some(call) = ended {

@@ -88,11 +88,11 @@ impl Engine {
     pub(super) fn offered(&mut self, id: LegId, body: Option<Body>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         self.current = Some(leg.call);
-        let Some(body) = body else { return self.make_offer(id) };
         // Glare's answer: who means it offers again after some seconds (RFC 3261 §14.1).
         if !leg.changes.take(self.now) {
             return self.sip_do(sip::Command::RefuseOffer { leg: id, status: 491 });
         }
+        let Some(body) = body else { return self.make_offer(id) };
         let port = leg.port;
         match leg.answer(&body) {
             Ok((body, session)) => {

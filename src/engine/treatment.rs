@@ -1,6 +1,6 @@
 //! What a caller is led through and hears: the flow run, prompts and music.
 
-use super::{Deadline, Engine, Input, LegState, Place};
+use super::{Deadline, Engine, LegState, Place};
 use crate::event::{Cause, NoChoice, PersonalKind, StepWay, What};
 use crate::ids::{CallId, FlowId, LegId, QueueId, WorkId};
 use crate::ivr;
@@ -52,13 +52,6 @@ impl Engine {
         let digit_text = self.personal(PersonalKind::Digit, shown.to_string());
         self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });
         self.run(id, ivr::Input::Digit(digit));
-    }
-
-    /// Whether `input` is a key of a number that is masked in the log.
-    pub fn hides(&self, input: &Input) -> bool {
-        let Input::Media(media::Event::Digit { port, .. }) = input else { return false };
-        let leg = self.ports.get(port).copied().flatten();
-        leg.and_then(|leg| self.call_of_caller(leg)).is_some_and(|call| call.run.keeps_secret(&self.index.flows))
     }
 
     pub(super) fn play_finished(&mut self, leg: LegId, token: u64) {

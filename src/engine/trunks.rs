@@ -17,7 +17,10 @@ impl Engine {
     pub(super) fn configure_trunks(&mut self) {
         let trunks = self.config.center.trunks.clone();
         self.trunks.handle(self.now, trunk::Input::Configure(trunks));
-        for agent in self.config.center.agents.keys().copied().collect::<Vec<_>>() {
+        // In the order of their turns, which signing in keeps for the next start.
+        let mut agents: Vec<AgentId> = self.config.center.agents.keys().copied().collect();
+        agents.sort_by_key(|agent| self.router.agent(*agent).map(acd::Agent::idle_since));
+        for agent in agents {
             let has_phone = self.sip.bindings(&self.config.center.agents[&agent].user).next().is_some();
             let signed_in = self.router.agent(agent).is_some_and(acd::Agent::signed_in);
             let change = match self.has_number(agent) {

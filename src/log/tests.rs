@@ -62,20 +62,23 @@ fn the_end_of_a_call_or_a_log_in_is_an_agents_turn_until_he_logs_out() {
     let reachable = |reachable| event(What::PhoneReachable { agent: AgentId(7), reachable });
     assert_eq!(changes_of(&reachable(false)), [OpenChange::Open(OpenKey::Silent(AgentId(7)))]);
     assert_eq!(changes_of(&reachable(true)), [OpenChange::Close(OpenKey::Silent(AgentId(7)))]);
+    let silent = OpenKey::Silent(AgentId(7));
     let rows = [
-        (LoggedOut, Ready, vec![opens()]),
-        (LoggedOut, NotReady, vec![opens()]),
-        (Busy, WrapUp, vec![opens()]),
-        (Busy, Ready, vec![closes(&service), opens()]),
-        (WrapUp, Ready, vec![closes(&service)]),
-        (Ready, Reserved, vec![]),
-        (NotReady, Ready, vec![]),
-        (Ready, LoggedOut, vec![closes(&turn)]),
-        (WrapUp, LoggedOut, vec![closes(&service), closes(&turn)]),
+        (LoggedOut, Ready, "SignedIn", vec![opens()]),
+        (LoggedOut, NotReady, "lunch", vec![opens()]),
+        (Busy, WrapUp, "ConversationEnded", vec![opens()]),
+        (Busy, Ready, "ConversationEnded", vec![closes(&service), opens()]),
+        (Busy, NotReady, "lunch", vec![closes(&service), opens()]),
+        (Busy, Ready, "Vacated", vec![closes(&service)]),
+        (WrapUp, Ready, "WrapUpEnded", vec![closes(&service)]),
+        (Ready, Reserved, "Offered", vec![]),
+        (NotReady, Ready, "Asked", vec![]),
+        (Ready, LoggedOut, "SignedOut", vec![closes(&turn), closes(&silent)]),
+        (WrapUp, LoggedOut, "SignedOut", vec![closes(&service), closes(&turn), closes(&silent)]),
     ];
-    for (from, to, expect) in rows {
-        let what = What::AgentStateChanged { agent: AgentId(7), from, to, reason: String::new() };
-        assert_eq!(changes_of(&event(what)), expect, "{from:?} to {to:?}");
+    for (from, to, reason, expect) in rows {
+        let what = What::AgentStateChanged { agent: AgentId(7), from, to, reason: reason.to_owned() };
+        assert_eq!(changes_of(&event(what)), expect, "{from:?} to {to:?}, {reason}");
     }
 }
 

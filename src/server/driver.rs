@@ -94,6 +94,7 @@ impl Driver {
         self.drain();
         self.outlets.media.flush();
         let end = self.work().context("the engine cannot wait for its sockets").and_then(|end| end);
+        self.outlets.media.flush();
         if let Some(record) = &mut self.outlets.record
             && let Err(why) = record.flush()
         {
@@ -211,7 +212,7 @@ impl Driver {
     /// A recording that cannot be written ends; the calls go on.
     fn record(&mut self, now: Instant, input: &Input) {
         let Some(record) = &mut self.outlets.record else { return };
-        if let Err(why) = record.input(now, input, self.engine.hides(input)) {
+        if let Err(why) = record.input(now, input) {
             let ends = Entry::error("recording", "the recording ends here, because it cannot be written; calls go on");
             ends.with("why", &why).tell();
             self.outlets.record = None;

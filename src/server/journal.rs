@@ -123,7 +123,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// A name that whoever planned the center wrote, or a text of this program's own.
+    /// A name that whoever planned the center wrote, or a text of this program's own, such as why a file fails.
     pub fn written(name: &str) -> Value {
         Value::Text(name.to_owned())
     }
@@ -199,12 +199,6 @@ impl From<&anyhow::Error> for Value {
     }
 }
 
-impl From<&rusqlite::Error> for Value {
-    fn from(it: &rusqlite::Error) -> Value {
-        Value::Text(it.to_string())
-    }
-}
-
 /// What was found in what planners wrote, and is harmless.
 pub fn warned(subject: &'static str, found: &Problem) {
     let said = Entry::warn(subject, "what is written can be served, but is not as it should be");
@@ -270,6 +264,11 @@ pub fn start(settings: JournalSettings) -> std::io::Result<()> {
         std::thread::Builder::new().name("journal".into()).spawn(move || write_all(&orders, shape))?;
     }
     Ok(())
+}
+
+/// Whether lines are written here, and nothing else is.
+pub fn is_kept() -> bool {
+    JOURNAL.get().is_some()
 }
 
 /// Looks at what is counted from now on.

@@ -184,7 +184,7 @@ impl Line {
     }
 }
 
-/// Carries commands to the planes, each to the one that its port names. What one step of the engine asks for wakes
+/// Carries commands to the planes, each to the one that its port names. What is left between two calls of `flush` wakes
 /// each plane once.
 pub struct Commands {
     lines: Arc<[Line]>,
@@ -288,7 +288,7 @@ impl<F: Fn(Notice)> Driver<F> {
             for token in &ready {
                 match *token {
                     WAKE => {
-                        if !self.read_messages() {
+                        if !self.read_messages(now) {
                             return Ok(());
                         }
                     }
@@ -318,11 +318,11 @@ impl<F: Fn(Notice)> Driver<F> {
     }
 
     /// False when it is time to end.
-    fn read_messages(&mut self) -> bool {
+    fn read_messages(&mut self, now: Instant) -> bool {
         self.line().wake.clear();
         loop {
             match self.messages.try_recv() {
-                Ok(Message::Command(command)) => self.input(self.clock.now(), Input::Command(command)),
+                Ok(Message::Command(command)) => self.input(now, Input::Command(command)),
                 Ok(Message::Arrived(moving, pair)) => self.arrived(moving, pair),
                 Ok(Message::Home(pair)) => self.sockets.come_home(self.clock.now(), pair),
                 // Who asked may have lost patience.

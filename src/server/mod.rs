@@ -24,6 +24,7 @@ pub mod journal;
 pub mod keeping;
 pub mod media;
 pub mod metrics;
+mod named;
 pub mod net;
 pub mod numbers;
 pub mod opening;
@@ -53,7 +54,7 @@ use anyhow::{Result, bail};
 use clock::Clock;
 use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
-use journal::Entry;
+use journal::{Entry, Value};
 use record::Recorder;
 use signaling::streams::Streams;
 use std::path::{Path, PathBuf};
@@ -267,7 +268,7 @@ impl Running {
         let ended = self.engine.join().map_err(|_| anyhow::anyhow!("the engine's thread panicked"));
         self.http.abort();
         self.cti.inspect(|cti| cti.abort());
-        self.streams.flush(FAREWELL).await;
+        self.streams.flush(FLUSH).await;
         self.planes.stop();
         let written = self.store.flush();
         drop(self.followers);
@@ -300,7 +301,7 @@ impl Running {
 }
 
 /// How long the last BYEs may take to leave over connections.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FLUSH: Duration = Duration::from_secs(1);
 const ENDED: &str = "the engine's thread has ended by itself";
 
 fn post(inbox: &Inbox, message: Message) -> Result<()> {
@@ -364,7 +365,13 @@ fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbo
     let inbox = inbox.clone();
     let notices = move |notice| {
         let message = match notice {
-            media::Notice::Event(event) => Message::Input(Input::Media(event)),
+            media::Notice::Event(event) => {
+                if let audio::Event::OpenFailed { port, why } = &event {
+                    let told = Entry::warn("audio", "a leg gets no port").with("plane", port.plane);
+                    told.with("why", Value::written(why)).tell();
+                }
+                Message::Input(Input::Media(event))
+            }
             media::Notice::Ended(why) => Message::Failed(why),
         };
         _ = inbox.send(message); // an engine that has ended is noticed elsewhere

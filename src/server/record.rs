@@ -1,9 +1,9 @@
 //! Recording every input of the engine, and replaying a recording.
 //!
 //! The first line of a recording is what the engine was started with, each further one an input with its time, all
-//! as JSON. Passwords never pass the engine's door, so none is in a recording; Digest responses, keys of audio and the
-//! digits of secrets are taken out ([`redact`]), but for secrets that a phone keys by INFO. Numbers, addresses, other keys
-//! and the seed that nonces come from are there: the file is for its owner only.
+//! as JSON. Passwords never pass the engine's door, so none is in a recording; Digest responses and keys of audio are taken
+//! out ([`redact`]). Numbers, addresses, the keys that callers press, PINs with them, and the seed that nonces come from
+//! are there: the file is for its owner only.
 
 mod redact;
 
@@ -36,9 +36,8 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// `secret`: see [`Engine::hides`].
-    pub fn input(&mut self, now: Instant, input: &Input, secret: bool) -> Result<()> {
-        self.line(&(now, redact::redacted(input, secret)))
+    pub fn input(&mut self, now: Instant, input: &Input) -> Result<()> {
+        self.line(&(now, redact::redacted(input)))
     }
 
     /// Makes everything so far safe.

@@ -17,6 +17,9 @@
 //! twice the limit events are dropped and counted in [`Numbers::lost`]; a start then ends what they would
 //! have closed.
 //!
+//! **When the file is gone**, removed or replaced by somebody, what is written to the one that is open would be lost: it
+//! counts as failing, and goes on when the file is back in its place.
+//!
 //! **What erasing leaves behind.** A text is overwritten where it is, in a row that stays (`store/slots.rs` says why);
 //! of a number or a key that is a few empty bytes. Its copy in the write-ahead log is gone after the next hourly
 //! truncation, start or orderly stop; one that a reader holds up is made up for by the next.
@@ -158,9 +161,10 @@ impl Store {
         let now = judge(believed);
         mark::begin(&conn, believed.unwrap_or(now))?;
         writer::erase_all_expired(&conn, keep, now).context("cannot erase expired personal data")?;
+        let files = schema::files(dir)?;
         let written = Written::read(&conn, start.next_seq - 1, &start.recovered, keep)?;
         Ok(Opened {
-            store: Store::start(Log { conn, written, keep }, lock)?,
+            store: Store::start(Log { conn, written, keep, files }, lock)?,
             epoch: start.epoch,
             next_seq: start.next_seq,
             recovered: start.recovered,

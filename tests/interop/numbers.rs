@@ -34,6 +34,7 @@ fn every_alert_says_what_to_do_and_is_tested() {
     let text = std::fs::read_to_string(shipped("prometheus/alerts.yml")).expect("the alerts");
     let tests = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prometheus/rules.yml"));
     let (tests, provoked) = (tests.expect("the tests of rules"), include_str!("alerts.rs"));
+    let guide = include_str!("../../docs/operators.md");
     let alerts: Vec<&str> = text.split("- alert: ").skip(1).collect();
     assert!(alerts.len() > 15, "{} alerts", alerts.len());
     for alert in alerts {
@@ -42,6 +43,7 @@ fn every_alert_says_what_to_do_and_is_tested() {
             assert!(alert.contains(part), "{name} has no {part}");
         }
         assert!(tests.contains(&format!("- name: {name}\n")), "promtool does not test {name}");
+        assert!(guide.contains(&format!("`{name}`")), "docs/operators.md does not tell of {name}");
         let either = provoked.contains(&format!("\"{name}\""));
         assert!(either || BY_RULES_ONLY.contains(&name), "nobody provokes {name}");
     }

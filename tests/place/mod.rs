@@ -8,6 +8,7 @@ use clock::Clock;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -58,6 +59,8 @@ pub struct Place {
     started: u32,
     /// Of all that runs here.
     pub clock: Option<Clock>,
+    /// Who runs it here, if not root.
+    pub user: Option<u32>,
 }
 
 impl Place {
@@ -91,7 +94,12 @@ impl Place {
         };
         assert_eq!(alone, 0, "a network and a disk of one's own need root: {}", std::io::Error::last_os_error());
         assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip`: make tools").success());
-        Place { dir, data, started: 0, clock: None }
+        Place { dir, data, started: 0, clock: None, user: None }
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        self.clock.iter().for_each(|clock| clock.of(command));
+        self.user.iter().for_each(|user| _ = command.uid(*user).gid(*user));
     }
 
     pub fn start(&mut self, args: &[&str]) -> Running {
@@ -101,13 +109,13 @@ impl Place {
         let outlet = |path: &Path| File::create(path).expect("a file for what it says");
         let mut command = Command::new(TIERLINE);
         command.args(args).current_dir(&self.dir).stdin(Stdio::piped()).stdout(outlet(&out)).stderr(outlet(&err));
-        self.clock.iter().for_each(|clock| clock.of(&mut command));
+        self.prepare(&mut command);
         Running { child: command.spawn().expect("tierline starts"), out, err }
     }
 
     pub fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(TIERLINE);
-        self.clock.iter().for_each(|clock| clock.of(&mut command));
+        self.prepare(&mut command);
         command.args(args).current_dir(&self.dir).output().expect("tierline runs")
     }
 

@@ -3,6 +3,7 @@
 use super::Records;
 use super::progress::Progress;
 use crate::server::journal::Entry;
+use crate::server::named::Named;
 use crate::server::store::{Reader, Store};
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -48,7 +49,8 @@ impl Follower {
         store.on_commit(Box::new(move |_| _ = committed.send(News::Committed)));
         let log = Reader::open(data)?.context("there is no log")?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut clerk = Clerk { data: data.into(), log, records: None, stopping: Arc::clone(&stopping), failed: false };
+        let mut clerk =
+            Clerk { data: data.into(), log, records: None, file: None, stopping: Arc::clone(&stopping), failed: false };
         let thread = std::thread::Builder::new().name("records".into()).spawn(move || clerk.run(&heard))?;
         Ok(Follower { news, stopping, thread: Some(thread) })
     }
@@ -67,6 +69,8 @@ struct Clerk {
     data: std::path::PathBuf,
     log: Reader,
     records: Option<Records>,
+    /// What `records` has open.
+    file: Option<Named>,
     stopping: Arc<AtomicBool>,
     failed: bool,
 }
@@ -74,15 +78,17 @@ struct Clerk {
 impl Clerk {
     fn run(&mut self, heard: &Receiver<News>) {
         loop {
-            let before = self.seq();
+            let before = self.records.as_ref().map(Records::seq);
             let folded = self.fold();
             let pause = match &folded {
-                Ok(()) if self.seq().saturating_sub(before) >= MANY => BUSY_PAUSE,
+                Ok(()) if before.is_some_and(|before| self.seq().saturating_sub(before) >= MANY) => BUSY_PAUSE,
                 Ok(()) => PAUSE,
                 Err(_) => AGAIN,
             };
             self.tell(folded);
-            if self.stopping.load(Relaxed) || !rest(heard, pause) {
+            // What failed is tried again, also where nothing new comes.
+            let failed = self.failed.then_some(pause);
+            if self.stopping.load(Relaxed) || !rest(heard, pause, failed) {
                 let last = self.fold();
                 return self.tell(last);
             }
@@ -95,11 +101,17 @@ impl Clerk {
     }
 
     fn fold(&mut self) -> Result<()> {
+        if let Some(why) = self.file.as_ref().and_then(|file| file.check().err()) {
+            let gone = "the records' file is gone; it is made anew from the log, as far as that reaches";
+            Entry::error("records", gone).with("why", &why).tell();
+            (self.records, self.file) = (None, None);
+        }
         if self.records.is_none() {
             self.records = Some(Records::open(&self.data)?);
+            self.file = Some(Named::new(&super::file(&self.data))?);
         }
         let (Some(records), stopping) = (self.records.as_mut(), &self.stopping) else { return Ok(()) };
-        let mut progress = Progress::new("tierline: records are made from the log: events");
+        let mut progress = Progress::new("records are made from the log: events");
         let folded = records.catch_up(&self.log, &mut |done, of| {
             progress.shows(done, of) && !(stopping.load(Relaxed) && of.saturating_sub(done) > LEFT_AT_STOP)
         });
@@ -123,11 +135,16 @@ impl Clerk {
     }
 }
 
-/// Waits for something new and then for `pause`; false if it is to stop.
-fn rest(heard: &Receiver<News>, pause: Duration) -> bool {
-    match heard.recv() {
+/// Waits for something new, or for `most`, and then for `pause`; false if it is to stop.
+fn rest(heard: &Receiver<News>, pause: Duration, most: Option<Duration>) -> bool {
+    let first = match most {
+        Some(most) => heard.recv_timeout(most),
+        None => heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    };
+    match first {
+        Err(RecvTimeoutError::Timeout) => return true,
         Ok(News::Committed) => {}
-        Ok(News::Stop) | Err(_) => return false,
+        Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
     }
     let until = Instant::now() + pause;
     loop {

@@ -1,10 +1,15 @@
-//! How far something is that takes long: over and over in one line for who watches, a line now and then for a log.
+//! How far something is that takes long: over and over in one line for who watches, a line now and then for a log, by the
+//! journal where there is one.
 
+use crate::server::journal::{self, Entry};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// What is quicker than this says nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two lines in a log.
+const SELDOM: Duration = Duration::from_secs(10);
 
 pub struct Progress {
     what: &'static str,
@@ -23,9 +28,14 @@ impl Progress {
         if Instant::now() < self.next {
             return true;
         }
+        if journal::is_kept() {
+            self.next = Instant::now() + SELDOM;
+            Entry::info("records", self.what).with("done", done).with("of", of).tell();
+            return true;
+        }
         let (pause, begin, end) = match self.terminal {
             true => (Duration::from_millis(200), "\r", ""),
-            false => (Duration::from_secs(10), "", "\n"),
+            false => (SELDOM, "", "\n"),
         };
         self.next = Instant::now() + pause;
         self.told = true;

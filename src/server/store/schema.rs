@@ -2,6 +2,7 @@
 
 use super::reader;
 use crate::event::{Event, PersonalKind};
+use crate::server::named::Named;
 use anyhow::{Context, Result, bail, ensure};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -48,6 +49,11 @@ pub(super) fn kind(kind: PersonalKind) -> i64 {
 /// The database in `dir`.
 pub(super) fn file(dir: &Path) -> PathBuf {
     dir.join("events.db")
+}
+
+/// The files of a log that is open for writing.
+pub(super) fn files(dir: &Path) -> Result<[Named; 2]> {
+    Ok([Named::new(&file(dir))?, Named::new(&dir.join("events.db-wal"))?])
 }
 
 /// Makes `dir` if it is missing and locks it for this process until the returned file is closed.

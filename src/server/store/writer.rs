@@ -3,7 +3,8 @@
 use super::group::Written;
 use super::{Keep, QUEUE_LIMIT, schema};
 use crate::event::{Event, PersonalKind};
-use crate::server::journal::Entry;
+use crate::server::journal::{Entry, Value};
+use crate::server::named::Named;
 use crate::server::pulse::{Spread, bounds};
 use crate::stats::families::LOG_COMMIT_TIME;
 use crate::time::Wall;
@@ -95,10 +96,13 @@ pub(super) struct Log {
     pub conn: Connection,
     pub written: Written,
     pub keep: Keep,
+    pub files: [Named; 2],
 }
 
 pub(super) struct Writer {
     conn: Connection,
+    /// What `conn` has open.
+    files: [Named; 2],
     /// What single steps of the engine made: never split over two transactions, so that no kill comes between.
     events: Receiver<Vec<Event>>,
     orders: Receiver<Order>,
@@ -126,6 +130,7 @@ impl Writer {
     pub fn new(log: Log, events: Receiver<Vec<Event>>, orders: Receiver<Order>, shared: Arc<Shared>) -> Writer {
         Writer {
             conn: log.conn,
+            files: log.files,
             events,
             orders,
             shared,
@@ -218,13 +223,16 @@ impl Writer {
 
     /// Commits the batch as one transaction, or keeps it for the next attempt.
     fn write(&mut self) {
+        if let Some(why) = self.files.iter().find_map(|file| file.check().err()) {
+            return self.failed(&format!("{why:#}"));
+        }
         let begun = Instant::now();
         match self.written.commit(&mut self.conn, &self.batch) {
             Ok(lost) => {
                 self.shared.commit_times.add(bounds(LOG_COMMIT_TIME.kind), begun.elapsed());
                 self.succeeded(lost);
             }
-            Err(why) => self.failed(&why),
+            Err(why) => self.failed(&why.to_string()),
         }
     }
 
@@ -247,17 +255,17 @@ impl Writer {
         self.batch.clear();
     }
 
-    fn failed(&mut self, why: &rusqlite::Error) {
+    fn failed(&mut self, why: &str) {
         let pause = match &self.failure {
             Some(before) => (before.pause * 2).min(RETRY_MAX),
             None => {
                 let fails =
                     "the event log cannot be written; no new calls are taken until it can, events wait in memory";
-                Entry::error("log", fails).with("why", why).with("at_most", QUEUE_LIMIT).tell();
+                Entry::error("log", fails).with("why", Value::written(why)).with("at_most", QUEUE_LIMIT).tell();
                 RETRY_MIN
             }
         };
-        self.failure = Some(Failure { why: why.to_string(), pause, retry_at: Instant::now() + pause });
+        self.failure = Some(Failure { why: why.to_owned(), pause, retry_at: Instant::now() + pause });
         self.shared.failing.store(true, Relaxed);
         self.shared.failures.fetch_add(1, Relaxed);
     }

@@ -103,10 +103,8 @@ impl Engine {
 
     /// The agent's leg has its port: INVITE his phone.
     pub(super) fn ring(&mut self, id: LegId, agent: AgentId) {
-        let binding = self.config.center.agents.get(&agent).and_then(|agent| {
-            let phones = self.sip.bindings(&agent.user).filter(|binding| binding.alive);
-            phones.max_by_key(|binding| (binding.q, binding.expires)).cloned()
-        });
+        let binding =
+            self.config.center.agents.get(&agent).and_then(|agent| preferred(self.sip.bindings(&agent.user)).cloned());
         let Some(binding) = binding else { return self.ring_number(id, agent) };
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
@@ -303,6 +301,11 @@ impl Engine {
     }
 }
 
+/// Which of an agent's phones is rung: of those that answer the one that he prefers (RFC 3261 §20.10), else the newest.
+fn preferred<'a>(phones: impl Iterator<Item = &'a sip::Binding>) -> Option<&'a sip::Binding> {
+    phones.filter(|phone| phone.alive).max_by_key(|phone| (phone.q, phone.expires))
+}
+
 /// The state without its inner data.
 pub(super) fn mode(state: &acd::AgentState) -> AgentMode {
     match state {
@@ -322,4 +325,34 @@ pub(super) fn routed(center: &Center) -> Center {
         agent.skills.insert(acd::own_skill(agent.id), 1);
     }
     center
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_phone_that_answers_and_is_preferred_is_rung() {
+        let phone = |q: u16, expires: u64, alive: bool| {
+            let text = format!(
+                "{{\"user\":\"1001\",\"contact\":\"<sip:1001@10.0.0.2>\",\"flow\":{{\"listener\":0,\"transport\":\"Udp\",\
+                 \"remote\":\"10.0.0.2:5060\",\"connection\":0}},\"q\":{q},\"call_id\":\"c\",\"cseq\":1,\
+                 \"expires\":{expires},\"alive\":{alive}}}"
+            );
+            serde_json::from_str::<sip::Binding>(&text).expect("a binding")
+        };
+        type Row<'a> = (&'a [(u16, u64, bool)], Option<usize>);
+        let rows: [Row; 6] = [
+            (&[], None),
+            (&[(1000, 5, true)], Some(0)),
+            (&[(500, 9, true), (900, 5, true)], Some(1)),
+            (&[(900, 5, true), (500, 9, true)], Some(0)),
+            (&[(900, 9, false), (500, 5, true)], Some(1)),
+            (&[(900, 5, true), (900, 9, true), (900, 7, true)], Some(1)),
+        ];
+        for (phones, expected) in rows {
+            let phones: Vec<sip::Binding> = phones.iter().map(|(q, at, alive)| phone(*q, *at, *alive)).collect();
+            assert_eq!(preferred(phones.iter()), expected.map(|at| &phones[at]), "{phones:?}");
+        }
+    }
 }

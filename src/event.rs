@@ -89,6 +89,9 @@ pub enum What {
     DataAttached { agent: AgentId, name: String, value: Personal },
     /// The agent coded the call; during it or after its end.
     Disposed { agent: AgentId, disposition: String, notes: Option<Personal> },
+    /// A command was carried out that must be known if it comes again, also to the next start. In one step with what it
+    /// did: either both are in the log or neither.
+    CommandDone { mark: Mark },
     /// The agent sits at a desktop, over restarts too, until …
     DeskEntered { agent: AgentId },
     /// … the agent has left it.
@@ -134,6 +137,19 @@ pub enum What {
     BreakEnded { agent: AgentId },
     /// An inner error ended a call or made the engine rebuild a machine; the text names the code, no person.
     Repaired { what: String },
+}
+
+/// By what a command is known when it comes again, over restarts too. Digests: what they are of may be personal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Of who asks …
+    pub who: u64,
+    /// … and of the key.
+    pub key: u64,
+    /// Of all that is asked, the key included.
+    pub content: u32,
+    /// Which of the marks of who asks it replaces: so many are kept.
+    pub slot: u8,
 }
 
 /// An agent's state as the outside sees it (`acd::AgentState` without its inner data).
@@ -449,6 +465,7 @@ impl What {
             What::Transferred { .. } => "Transferred",
             What::DataAttached { .. } => "DataAttached",
             What::Disposed { .. } => "Disposed",
+            What::CommandDone { .. } => "CommandDone",
             What::DeskEntered { .. } => "DeskEntered",
             What::DeskLeft { .. } => "DeskLeft",
             What::Diverted { .. } => "Diverted",

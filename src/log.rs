@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The version that this program writes; `log/tests.rs` lists what came with each.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Why a line of the log could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub enum OpenKey {
     Desk(AgentId),
     /// An agent's talk, or his notes after it.
     Service(AgentId),
+    /// A command that was carried out, by who asked and its slot.
+    Command(u64, u8),
     /// None of an agent's phones answers.
     Silent(AgentId),
     /// When an agent who is logged in was last done with a caller, or logged in: whose turn it is. A phone that was gone
@@ -107,6 +109,7 @@ impl fmt::Display for OpenKey {
             OpenKey::Banner(name) => write!(f, "banner {name}"),
             OpenKey::Desk(id) => write!(f, "desktop {id}"),
             OpenKey::Service(id) => write!(f, "service {id}"),
+            OpenKey::Command(who, slot) => write!(f, "command {slot} of {who:x}"),
             OpenKey::Silent(id) => write!(f, "silent {id}"),
             OpenKey::Turn(id) => write!(f, "turn {id}"),
         }
@@ -174,6 +177,7 @@ fn open_change(event: &Event) -> Option<OpenChange> {
         // Off too: it may be on in the configuration.
         What::BannerSwitched { banner, .. } => Open(OpenKey::Banner(banner.clone())),
         What::DeskEntered { agent } => Open(OpenKey::Desk(*agent)),
+        What::CommandDone { mark } => Open(OpenKey::Command(mark.who, mark.slot)),
         What::DeskLeft { agent } => Close(OpenKey::Desk(*agent)),
         What::Established { agent, .. } => Open(OpenKey::Service(*agent)),
         What::AgentStateChanged { agent, from, to, .. } if serves(*from) && !serves(*to) => {

@@ -64,6 +64,8 @@ mod pairs;
 mod rights;
 #[path = "interop/running.rs"]
 mod running;
+#[path = "interop/sending.rs"]
+mod sending;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]

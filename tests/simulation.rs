@@ -5,6 +5,8 @@
 mod outside;
 #[path = "simulation/records.rs"]
 mod records;
+#[path = "simulation/told.rs"]
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Events and how things stand, as they are told to desktops.
 
 use super::view::{CallRow, View, Viewer};
-use crate::center::Center;
+use crate::center::{Banner, Center};
 use crate::event::{self, AgentMode, Event, Party, TransferTo, What};
 use crate::ids::{AgentId, CallId, SkillId};
 use crate::proto;
@@ -24,6 +24,9 @@ fn what(event: &Event, row: Option<&CallRow>) -> Option<Told> {
     let holder = |leg| row.and_then(|row| row.agent_of(leg)).map_or(0, |agent| agent.0);
     Some(match &event.what {
         What::EngineStarted { .. } => Told::Restarted(proto::Restarted {}),
+        What::BannerSwitched { banner, on } => {
+            Told::BannerSwitched(proto::BannerSwitched { banner: banner.clone(), on: *on })
+        }
         What::CallArrived { line, private, language, caller, .. } => Told::CallArrived(proto::CallArrived {
             line: line.as_ref().map(ToString::to_string).unwrap_or_default(),
             caller: number(caller.text.as_ref().filter(|_| !private)),
@@ -122,6 +125,7 @@ pub fn snapshot(view: &View, viewer: &Viewer, center: &Center) -> proto::Snapsho
     let waiting = |id| view.calls.values().filter(|c| c.waiting.is_some() && c.queue.as_ref() == Some(id)).count();
     let queues = center.queues.keys().filter(|queue| viewer.sees_queue(queue));
     let calls = view.calls.iter().filter(|(_, row)| viewer.sees_call(row));
+    let on = |(name, banner): &(&String, &Banner)| view.switched.get(*name).copied().unwrap_or(banner.on);
     let (agent, role) = match viewer {
         Viewer::Agent { agent, .. } => (agent.0, proto::Role::Agent),
         Viewer::Lead { .. } => (0, proto::Role::Lead),
@@ -133,6 +137,7 @@ pub fn snapshot(view: &View, viewer: &Viewer, center: &Center) -> proto::Snapsho
         agents: agents.map(|agent| agent_view(view, agent.id, &agent.name)).collect(),
         queues: queues.map(|id| proto::QueueView { queue: id.to_string(), waiting: waiting(id) as u32 }).collect(),
         calls: calls.map(|(id, row)| call(*id, row)).collect(),
+        banners: center.banners.iter().filter(on).map(|(name, _)| name.clone()).collect(),
     }
 }
 
@@ -169,11 +174,13 @@ pub fn call(id: CallId, row: &CallRow) -> proto::CallView {
     }
 }
 
-/// The user part of a SIP or tel URI: what people call the number.
+/// The user part of a SIP or tel URI: what people call the number. Empty where it says that there is none (RFC 3323 §4.1.1.3).
 pub fn number(uri: Option<&Arc<str>>) -> String {
     let uri = uri.map(|uri| &**uri).unwrap_or_default();
     let rest = ["sips:", "sip:", "tel:"].iter().find_map(|scheme| uri.strip_prefix(scheme)).unwrap_or(uri);
-    rest.split(['@', ';']).next().unwrap_or(rest).to_owned()
+    let number = rest.split(['@', ';']).next().unwrap_or(rest);
+    let withheld = ["anonymous", "unavailable", "unknown"].iter().any(|word| number.eq_ignore_ascii_case(word));
+    if withheld { String::new() } else { number.to_owned() }
 }
 
 fn text(text: Option<&Arc<str>>) -> String {

@@ -21,6 +21,8 @@ pub struct View {
     pub agents: BTreeMap<AgentId, AgentRow>,
     pub calls: BTreeMap<CallId, CallRow>,
     pub desks: BTreeSet<AgentId>,
+    /// Announcements that somebody has switched.
+    pub switched: BTreeMap<String, bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -134,7 +136,7 @@ impl View {
         audience.agents.extend(row.map(CallRow::parties).unwrap_or_default());
         audience.queue = row.and_then(|row| row.queue.clone());
         match &event.what {
-            What::EngineStarted { .. } => audience.everybody = true,
+            What::EngineStarted { .. } | What::BannerSwitched { .. } => audience.everybody = true,
             What::AgentStateChanged { agent, .. }
             | What::DataAttached { agent, .. }
             | What::Disposed { agent, .. }
@@ -161,6 +163,7 @@ impl View {
                 let row = AgentRow { mode: *to, reason: reason.clone(), since: event.at };
                 self.agents.insert(*agent, row);
             }
+            What::BannerSwitched { banner, on } => _ = self.switched.insert(banner.clone(), *on),
             What::DeskEntered { agent } => _ = self.desks.insert(*agent),
             What::DeskLeft { agent } => _ = self.desks.remove(agent),
             What::CallArrived { line, private, caller, .. } => {

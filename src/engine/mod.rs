@@ -59,7 +59,7 @@ pub use treatment::SILENCE;
 use crate::acd::{self, Router};
 use crate::center::Center;
 use crate::command::{self, Command};
-use crate::event::{Event, Personal, PersonalKind, What};
+use crate::event::{Event, Mark, Personal, PersonalKind, What};
 use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, TrunkId, WorkId};
 use crate::ivr::{self, Flow};
 use crate::media::{self, SoundId};
@@ -113,6 +113,8 @@ pub enum Input {
         id: u64,
         command: Command,
     },
+    /// As `Command`, with its id; once it is carried out it is known by its mark, over restarts too.
+    Once(u64, Command, Mark),
     Configured(Box<Configuration>),
     /// What the ticketing system said to `Output::LookUp`.
     LookedUp {
@@ -394,10 +396,8 @@ impl Engine {
         match input {
             Input::Sip(input) => self.sip.handle(self.now, input),
             Input::Media(event) => self.media_said(event),
-            Input::Command { id, command } => {
-                let result = self.command(command);
-                self.outputs.push_back(Output::Reply { id, result });
-            }
+            Input::Command { id, command } => self.asked(id, command, None),
+            Input::Once(id, command, mark) => self.asked(id, command, Some(mark)),
             Input::Configured(config) => self.configure(*config),
             Input::LookedUp { call, id, found } => self.run(call, ivr::Input::LookedUp { id, found }),
             Input::LogHealthy(healthy) => self.log_healthy = healthy,

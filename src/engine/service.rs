@@ -3,12 +3,21 @@
 use super::{Deadline, Engine, LegState};
 use crate::acd::{self, AgentChange};
 use crate::command::{Ask, Command, Refusal};
-use crate::event::{Cause, What};
+use crate::event::{Cause, Mark, What};
 use crate::ids::{AgentId, CallId, LegId};
 use crate::media;
 use crate::sip::{self, Body};
 
 impl Engine {
+    /// What is done and that it is done are in the log together: one step's events are.
+    pub(super) fn asked(&mut self, id: u64, command: Command, mark: Option<Mark>) {
+        let result = self.command(command);
+        if let (Ok(()), Some(mark)) = (&result, mark) {
+            self.emit(None, What::CommandDone { mark });
+        }
+        self.outputs.push_back(super::Output::Reply { id, result });
+    }
+
     pub(super) fn command(&mut self, command: Command) -> Result<(), Refusal> {
         command.allowed(&self.config.center)?;
         match command.ask {

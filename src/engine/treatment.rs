@@ -2,12 +2,11 @@
 
 use super::{Deadline, Engine, LegState, Place};
 use crate::event::{Cause, NoChoice, PersonalKind, StepWay, What};
-use crate::ids::{CallId, FlowId, LegId, QueueId, SkillId, WorkId};
+use crate::ids::{CallId, FlowId, LegId, QueueId, WorkId};
 use crate::ivr;
 use crate::media::{self, SoundId, Source};
 use crate::sip;
 use crate::time::Instant;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Keys that follow faster are dropped: nobody presses so, and each key is an event in the log. A key sounds for 40 ms
@@ -120,7 +119,11 @@ impl Engine {
                 let port = self.caller_port(id);
                 self.media_do(media::Command::Stop { port });
             }
-            ivr::Output::Queue { queue, priority, skills } => self.queue(id, queue, priority, skills),
+            ivr::Output::Queue { queue, priority, skills, preferred } => {
+                let work = WorkId(self.ids.works.take());
+                let place = Place { priority, skills, preferred, ..Place::new(work, queue, self.now) };
+                self.wait(id, place, false);
+            }
             ivr::Output::Leave => self.leave_queue(id),
             ivr::Output::LookUp { id: lookup, query, with, timeout } => {
                 self.outputs.push_back(super::Output::LookUp { call: id, id: lookup, query, with, timeout });
@@ -164,12 +167,6 @@ impl Engine {
         }
         let port = self.caller_port(id);
         self.media_do(media::Command::Play { port, source: Source::Once(sounds), token });
-    }
-
-    fn queue(&mut self, id: CallId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>) {
-        let work = WorkId(self.ids.works.take());
-        let place = Place { priority, skills, ..Place::new(work, queue, self.now) };
-        self.wait(id, place, false);
     }
 
     /// Lets the leg hear the queue's music.

@@ -125,7 +125,8 @@ impl Step {
             Step::Banner(step) => says(&step.prompts),
             Step::HangUp(step) => says(&step.prompts),
             Step::Hours(_) | Step::Language { .. } | Step::Music(_) | Step::Leave { .. } => false,
-            Step::Flow(_) | Step::Queue(_) | Step::Transfer(_) => false,
+            Step::Queue(step) => step.preferred.as_ref().is_some_and(depends),
+            Step::Flow(_) | Step::Transfer(_) => false,
         }
     }
 
@@ -321,6 +322,10 @@ pub struct QueueStep {
     pub priority: i32,
     /// Skill → lowest level (1 … 10) that will do.
     pub skills: BTreeMap<SkillId, u8>,
+    /// The number of the agent who should have the caller, for as long as the queue waits for such agents. Whoever is
+    /// none is not waited for.
+    #[serde(default)]
+    pub preferred: Option<Expr>,
     /// The step that the caller is led through from meanwhile, without losing the place. None: the queue's music.
     pub treatment: Option<String>,
     /// Where to go when as many wait as may.

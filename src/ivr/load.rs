@@ -12,7 +12,7 @@
 //! [step.welcome]               # what a step does is the one of its keys below that it has
 //! play = "Welcome."            # a text, or a list of texts. A text is one of
 //!                              #   "…"    { text = "…", sound = "name" }    { en = "…", de = "…" }
-//!                              #   { say = "ticket", as = "digits" }         digits, number, time
+//!                              #   { say = "ticket", as = "digits" }         digits, number, time, date
 //!                              #   { say = "status.state", texts = { open = "…" }, otherwise = "…" }
 //! interruptible = true         # default: a key stops it and counts in the next menu
 //! next = "menu"
@@ -81,6 +81,7 @@
 //! queue = "sales"
 //! priority = 0                 # -1000 to 1000
 //! skills = { french = 3 }      # lowest level, 1 to 10
+//! preferred = "status.owner"     # the number of an agent who has him first, if he is at work (preferred_for). Default: nobody
 //! treatment = "waiting"        # the step to begin with while waiting; default: the queue's music
 //! full = "busy"                # as many wait as may
 //! timeout = "busy"             # waited for too long

@@ -44,7 +44,7 @@ pub use flow::{
 pub use scene::{EXPECTED, Facts, Scene, Wait, known};
 
 use crate::expr::Value;
-use crate::ids::{FlowId, QueueId, SkillId};
+use crate::ids::{AgentId, FlowId, QueueId, SkillId};
 use crate::time::Instant;
 use looking::Looking;
 use scene::Told;
@@ -127,8 +127,9 @@ pub enum Output {
     Music(Music),
     /// Stop what plays. No `PlayFinished` is expected for it (one that comes is ignored).
     StopPlaying,
-    /// Put the caller into this queue; then say [`Input::QueueResult`]. Skills are the lowest levels that will do.
-    Queue { queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8> },
+    /// Put the caller into this queue; then say [`Input::QueueResult`]. Skills are the lowest levels that will do;
+    /// `preferred` has him first, if he is there.
+    Queue { queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, preferred: Option<AgentId> },
     /// Take the caller out of the queue. No result is expected.
     Leave,
     /// Ask the ticketing system; then say [`Input::LookedUp`]. The parameters are personal.

@@ -1,4 +1,4 @@
-//! Digits, numbers and times of day in words, put together from recorded pieces.
+//! Digits, numbers, times of day and dates in words, put together from recorded pieces.
 //!
 //! Each language has one set of pieces, named `say-en-7`, and its own grammar. A language without one cannot say
 //! values: that is told when the flow is read, never by silence.
@@ -14,8 +14,10 @@ pub enum Form {
     Digits,
     /// As one number, up to 999,999; what is larger is said in digits.
     Number,
-    /// A time of day.
+    /// A time of day, also as `17:30`, or the one in `2026-12-24T17:30`.
     Time,
+    /// A day of the year, as `2026-12-24`, or with a time behind it: day and month. In German in the dative, as after „am“.
+    Date,
 }
 
 /// What the names of all pieces begin with.
@@ -59,6 +61,39 @@ const ENGLISH: &[(&str, &str)] = &[
     ("thousand", "thousand"),
     ("oh", "oh"),
     ("oclock", "o'clock"),
+    ("day-1", "first"),
+    ("day-2", "second"),
+    ("day-3", "third"),
+    ("day-4", "fourth"),
+    ("day-5", "fifth"),
+    ("day-6", "sixth"),
+    ("day-7", "seventh"),
+    ("day-8", "eighth"),
+    ("day-9", "ninth"),
+    ("day-10", "tenth"),
+    ("day-11", "eleventh"),
+    ("day-12", "twelfth"),
+    ("day-13", "thirteenth"),
+    ("day-14", "fourteenth"),
+    ("day-15", "fifteenth"),
+    ("day-16", "sixteenth"),
+    ("day-17", "seventeenth"),
+    ("day-18", "eighteenth"),
+    ("day-19", "nineteenth"),
+    ("day-20", "twentieth"),
+    ("day-30", "thirtieth"),
+    ("month-1", "January"),
+    ("month-2", "February"),
+    ("month-3", "March"),
+    ("month-4", "April"),
+    ("month-5", "May"),
+    ("month-6", "June"),
+    ("month-7", "July"),
+    ("month-8", "August"),
+    ("month-9", "September"),
+    ("month-10", "October"),
+    ("month-11", "November"),
+    ("month-12", "December"),
 ];
 const GERMAN: &[(&str, &str)] = &[
     ("0", "null"),
@@ -94,6 +129,39 @@ const GERMAN: &[(&str, &str)] = &[
     ("hundred", "hundert"),
     ("thousand", "tausend"),
     ("oclock", "Uhr"),
+    ("day-1", "ersten"),
+    ("day-2", "zweiten"),
+    ("day-3", "dritten"),
+    ("day-4", "vierten"),
+    ("day-5", "fünften"),
+    ("day-6", "sechsten"),
+    ("day-7", "siebten"),
+    ("day-8", "achten"),
+    ("day-9", "neunten"),
+    ("day-10", "zehnten"),
+    ("day-11", "elften"),
+    ("day-12", "zwölften"),
+    ("day-13", "dreizehnten"),
+    ("day-14", "vierzehnten"),
+    ("day-15", "fünfzehnten"),
+    ("day-16", "sechzehnten"),
+    ("day-17", "siebzehnten"),
+    ("day-18", "achtzehnten"),
+    ("day-19", "neunzehnten"),
+    ("day-20", "zwanzigsten"),
+    ("day-30", "dreißigsten"),
+    ("month-1", "Januar"),
+    ("month-2", "Februar"),
+    ("month-3", "März"),
+    ("month-4", "April"),
+    ("month-5", "Mai"),
+    ("month-6", "Juni"),
+    ("month-7", "Juli"),
+    ("month-8", "August"),
+    ("month-9", "September"),
+    ("month-10", "Oktober"),
+    ("month-11", "November"),
+    ("month-12", "Dezember"),
 ];
 
 /// `en` for `en-GB`; none for a language without pieces.
@@ -123,6 +191,13 @@ pub fn spoken(language: &str, form: Form, value: &Value) -> Vec<String> {
     let Some(primary) = primary(language) else { return Vec::new() };
     let pieces = match (form, value) {
         (Form::Time, Value::Time(minutes)) => clock(primary, *minutes),
+        (Form::Time, value) if time_in(&value.to_string()).is_some() => {
+            time_in(&value.to_string()).map(|minutes| clock(primary, minutes)).unwrap_or_default()
+        }
+        (Form::Date, value) => match date_in(&value.to_string()) {
+            Some((month, day)) => date(primary, month, day),
+            None => digits(&value.to_string()),
+        },
         (Form::Number, value) => match value.to_string().parse::<u32>().ok().filter(|n| *n < 1_000_000) {
             Some(number) => whole(primary, number, true),
             None => digits(&value.to_string()),
@@ -130,6 +205,39 @@ pub fn spoken(language: &str, form: Form, value: &Value) -> Vec<String> {
         (Form::Digits | Form::Time, value) => digits(&value.to_string()),
     };
     pieces.iter().map(|piece| name(primary, piece)).collect()
+}
+
+/// Month and day of what begins as `2026-12-24`.
+fn date_in(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.get(..10)?.split('-');
+    let year_fits = parts.next()?.len() == 4;
+    let mut part = |range: std::ops::RangeInclusive<u32>| {
+        let number = parts.next().filter(|part| part.len() == 2)?.parse().ok()?;
+        range.contains(&number).then_some(number)
+    };
+    let (month, day) = (part(1..=12)?, part(1..=31)?);
+    year_fits.then_some((month, day))
+}
+
+/// The minutes of `17:30`, alone or behind a date.
+fn time_in(text: &str) -> Option<u16> {
+    let time = if date_in(text).is_some() { text.get(11..16)? } else { text.get(..5).filter(|_| text.len() <= 8)? };
+    let (hour, minute) = time.split_once(':')?;
+    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+    (hour < 24 && minute < 60).then_some(hour * 60 + minute)
+}
+
+/// "December twenty fourth", „vier und zwanzigsten Dezember“.
+fn date(primary: &str, month: u32, day: u32) -> Vec<String> {
+    let (month, ordinal) = (vec![format!("month-{month}")], |day: u32| vec![format!("day-{day}")]);
+    let of_day = match day {
+        0..=20 | 30 => ordinal(day),
+        _ if primary == "de" => {
+            [whole(primary, day % 10, false), vec!["and".to_owned()], ordinal(day / 10 * 10)].concat()
+        }
+        _ => [vec![(day / 10 * 10).to_string()], ordinal(day % 10)].concat(),
+    };
+    if primary == "de" { [of_day, month].concat() } else { [month, of_day].concat() }
 }
 
 fn digits(text: &str) -> Vec<String> {
@@ -213,5 +321,37 @@ mod tests {
         check(Form::Time, Value::Time(8 * 60 + 30), "eight thirty", "acht Uhr dreißig");
         assert_eq!(words("fr", Form::Digits, &Value::Number(1)), "");
         assert_eq!(pieces("fr"), None);
+    }
+
+    #[test]
+    fn dates_are_said_as_people_say_them() {
+        let check = |text: &str, english: &str, german: &str| {
+            assert_eq!(words("en", Form::Date, &Value::Text(text.into())), english);
+            assert_eq!(words("de", Form::Date, &Value::Text(text.into())), german);
+        };
+        check("2026-12-24", "December twenty fourth", "vier und zwanzigsten Dezember");
+        check("2026-01-01T08:00:00Z", "January first", "ersten Januar");
+        check("2026-03-20", "March twentieth", "zwanzigsten März");
+        check("2026-05-21", "May twenty first", "ein und zwanzigsten Mai");
+        check("2026-07-30", "July thirtieth", "dreißigsten Juli");
+        check("2026-10-31", "October thirty first", "ein und dreißigsten Oktober");
+        check("2026-13-01", "two zero two six one three zero one", "zwei null zwei sechs eins drei null eins");
+        check("tomorrow", "", "");
+        check("ä026-12-24", "zero two six one two two four", "null zwei sechs eins zwei zwei vier");
+        let time = |text: &str| words("en", Form::Time, &Value::Text(text.into()));
+        assert_eq!((time("17:30"), time("2026-12-24T09:05:00Z")), ("seventeen thirty".into(), "nine oh five".into()));
+        assert_eq!((time("25:00"), time("")), ("two five zero zero".to_owned(), String::new()));
+        let every = (1..=12).flat_map(|month| (1..=31).map(move |day| (month, day)));
+        every.for_each(|(m, d)| {
+            check(
+                &format!("2026-{m:02}-{d:02}"),
+                &words("en", Form::Date, &date_of(m, d)),
+                &words("de", Form::Date, &date_of(m, d)),
+            )
+        });
+    }
+
+    fn date_of(month: u32, day: u32) -> Value {
+        Value::Text(format!("2026-{month:02}-{day:02} 10:00"))
     }
 }

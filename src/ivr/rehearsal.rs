@@ -163,11 +163,12 @@ impl Rehearsal<'_> {
             Output::NothingChosen { again: true, .. } => "   is asked again".to_owned(),
             Output::NothingChosen { again: false, .. } => "   has been asked often enough".to_owned(),
             Output::PersonAsked => "   asks for a person".to_owned(),
-            Output::Queue { queue, priority, skills } => {
+            Output::Queue { queue, priority, skills, preferred } => {
                 let skills: Vec<String> = skills.iter().map(|(skill, level)| format!("{skill} {level}")).collect();
                 let wanted = if skills.is_empty() { String::new() } else { format!(" for {}", skills.join(", ")) };
                 let points = if priority == 0 { String::new() } else { format!(", priority {priority}") };
-                format!("   waits in the queue {queue}{wanted}{points}")
+                let first = preferred.map(|agent| format!(", first for agent {agent}")).unwrap_or_default();
+                format!("   waits in the queue {queue}{wanted}{points}{first}")
             }
             Output::Leave => {
                 self.rounds = 0;

@@ -166,7 +166,10 @@ fn asked(run: &mut Run) -> String {
             format!("look-up({query},{})", with.join(","))
         }
         Output::Attach { label, value } => format!("{label}:{value}"),
-        Output::Queue { queue, priority, skills } => format!("queue({queue},{priority},{})", skills.len()),
+        Output::Queue { queue, priority, skills, preferred } => {
+            let preferred = preferred.map(|agent| format!(",{agent}")).unwrap_or_default();
+            format!("queue({queue},{priority},{}{preferred})", skills.len())
+        }
         Output::Transfer { number, ring } => format!("transfer({number},{})", ring.as_secs()),
         Output::HangUp { cause } => format!("{cause:?}"),
     };
@@ -336,4 +339,29 @@ fn no_order_of_inputs_confuses_it() {
         ended += u32::from(run.is_over());
     }
     assert!(ended > 1000 && queued > 1000, "{ended} ended, {queued} queued");
+}
+
+/// The ticketing system says whose case it is; whoever is no number of an agent's is nobody.
+#[test]
+fn the_owner_of_a_case_has_the_caller_first() {
+    let text = r#"version = 1
+start = "status"
+[step.status]
+lookup = "ticket-status"
+fields = { owner = "text" }
+found = "wait"
+not_found = "wait"
+failed = "wait"
+[step.wait]
+queue = "general"
+preferred = "status.owner"
+otherwise = "over"
+[step.over]
+hang_up = true
+"#;
+    for (said, expect) in [("found:owner=1002", ",1002"), ("found:owner=Jo", ""), ("nothing", "")] {
+        let last = format!("Found stop @wait music(general) queue(general,0,0{expect})");
+        let last = if said == "nothing" { last.replace("Found", "NotFound") } else { last };
+        check_in(text, &format!("go {said}"), &last);
+    }
 }

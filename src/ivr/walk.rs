@@ -4,7 +4,7 @@ use super::flow::{BannerStep, BranchStep, Flow, HoursStep, MusicStep, Prompt, Qu
 use super::{Cause, EXPECTED, Music, Output, Phase, QueueResult, Run, Scene, TransferResult, Way, numerals};
 use crate::center::hours::Opening;
 use crate::expr::Value;
-use crate::ids::{FlowId, QueueId};
+use crate::ids::{AgentId, FlowId, QueueId};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ impl Run {
                 return Some(next.clone());
             }
             Some(Step::Flow(flow)) => return self.change_flow(scene, flow),
-            Some(Step::Queue(step)) => self.queue(step),
+            Some(Step::Queue(step)) => self.queue(scene, step),
             Some(Step::Transfer(step)) => self.transfer(step),
             Some(Step::HangUp(step)) => {
                 self.leave();
@@ -232,7 +232,7 @@ impl Run {
         Some(flow.start.clone())
     }
 
-    fn queue(&mut self, step: &QueueStep) {
+    fn queue(&mut self, scene: &Scene<'_>, step: &QueueStep) {
         self.leave();
         self.ahead = None;
         self.phase = Phase::Queued;
@@ -243,7 +243,9 @@ impl Run {
             self.outputs.push_back(Output::Music(Music::Of(step.queue.clone())));
         }
         let (queue, skills) = (step.queue.clone(), step.skills.clone());
-        self.outputs.push_back(Output::Queue { queue, priority: step.priority, skills });
+        let named = step.preferred.as_ref().map(|of| of.value(&|name| self.value_of(scene, name)).to_string());
+        let preferred = named.and_then(|number| number.trim().parse().ok()).map(AgentId);
+        self.outputs.push_back(Output::Queue { queue, priority: step.priority, skills, preferred });
     }
 
     fn leave(&mut self) {

@@ -109,7 +109,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 /// The words that lines are made of, and the version since which each is written.
-const SINCE: [(u32, &str); 2] = [
+const SINCE: [(u32, &str); 3] = [
     (
         1,
         "What.EngineStarted What.DrainStarted What.Reconfigured What.CallArrived What.CallAnswered What.StepEntered \
@@ -138,6 +138,7 @@ const SINCE: [(u32, &str); 2] = [
          What.BannerSwitched DivertReason.Left StepWay.Open StepWay.Closed StepWay.Holiday StepWay.Case \
          StepWay.Otherwise StepWay.Collected StepWay.Found StepWay.NotFound StepWay.Failed StepWay.Announced StepWay.Left",
     ),
+    (3, "What.CommandDone"),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.

@@ -284,7 +284,8 @@ fn event_json(event: &proto::Event) -> Value {
 fn show_line(name: &str, told: &Value) {
     let case = &told["case"];
     if name == "delivered" {
-        println!("* the phone rings: {} on {}", text(&case["caller"]), text(&case["line"]));
+        let caller = Some(text(&case["caller"])).filter(|caller| !caller.is_empty()).unwrap_or("anonymous".into());
+        println!("* the phone rings: {caller} on {}", text(&case["line"]));
         println!(
             "  menu {}; keys {}; waited {} s",
             case["menu_path"],

@@ -22,9 +22,12 @@ use super::inbox::Inbox;
 use super::store::Store;
 use crate::center::Center;
 use crate::config::CtiSettings;
+use crate::event::{Event, Mark, What};
+use crate::ids::AgentId;
 use crate::proto;
 use crate::proto::desk_server::{Desk, DeskServer};
 use anyhow::{Context, Result};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +53,36 @@ pub struct Ground {
     pub store: Arc<Store>,
     /// The last event before this start.
     pub before: u64,
-    /// Agents who had logged in at a desktop before it.
-    pub desks: std::collections::BTreeSet<crate::ids::AgentId>,
+    pub left: Left,
+}
+
+/// What earlier starts left behind for desktops.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Agents who had logged in at one.
+    pub desks: BTreeSet<AgentId>,
+    /// Commands that were carried out, the last one last.
+    pub commands: Vec<Mark>,
+    /// Announcements that somebody has switched.
+    pub switched: BTreeMap<String, bool>,
+}
+
+impl Left {
+    /// From what is open in the log.
+    pub fn of(recovered: &[Event]) -> Left {
+        let mut left = Left::default();
+        let mut commands = BTreeMap::new();
+        for event in recovered {
+            match &event.what {
+                What::DeskEntered { agent } => _ = left.desks.insert(*agent),
+                What::CommandDone { mark } => _ = commands.insert(event.seq, *mark),
+                What::BannerSwitched { banner, on } => _ = left.switched.insert(banner.clone(), *on),
+                _ => {}
+            }
+        }
+        left.commands = commands.into_values().collect();
+        left
+    }
 }
 
 /// What is opened before anything serves.
@@ -92,12 +123,14 @@ pub fn serve(
 ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
     let (committed, watched) = watch::channel(ground.before);
     ground.store.on_commit(Box::new(move |seq| _ = committed.send(seq)));
-    let hub = hub::Hub::start(&ground, watched.clone(), settings.waiting as usize)?;
-    let presence = presence::Presence::start(settings.desk_lost, ground.inbox.clone(), ground.desks);
+    let hub = hub::Hub::start(&ground.data, (ground.before, &ground.left), watched.clone(), settings.waiting as usize)?;
+    let presence = presence::Presence::start(settings.desk_lost, ground.inbox.clone(), ground.left.desks);
     let limits = watching::Limits::new(settings);
+    let (inbox, replies, presence_of_door) = (ground.inbox, ground.replies, Arc::clone(&presence));
+    let door = asking::Door { inbox, replies, committed: watched, presence: presence_of_door };
     let service = Service {
         tokens: Arc::new(opened.secrets.tokens),
-        asking: asking::Asking::new(ground.inbox, ground.replies, watched, Arc::clone(&presence)),
+        asking: asking::Asking::new(door, &ground.left.commands),
         watching: watching::Watching { center: ground.center, data: ground.data, hub, presence, limits },
     };
     let mut server = tonic::transport::Server::builder()

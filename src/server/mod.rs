@@ -196,7 +196,7 @@ impl Running {
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let (time, engine) = (EventTime { clock, began: start.wall }, Engine::new(start, config));
         let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
-        let desks = store.recovered.iter().filter_map(at_desk).collect();
+        let left = cti::Left::of(&store.recovered);
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
@@ -244,7 +244,7 @@ impl Running {
             replies,
             store: Arc::clone(&store_writer),
             before: last_seq,
-            desks,
+            left,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
         let followers = Followers {
@@ -417,13 +417,6 @@ fn engine_settings(
 }
 
 /// Who had logged in at a desktop.
-fn at_desk(open: &crate::event::Event) -> Option<crate::ids::AgentId> {
-    match open.what {
-        crate::event::What::DeskEntered { agent } => Some(agent),
-        _ => None,
-    }
-}
-
 fn restored(open: Vec<crate::event::Event>) -> Input {
     let with_text = |event: crate::event::Event| {
         let text = event.what.personal().and_then(|personal| personal.text.as_deref().map(str::to_owned));

@@ -200,6 +200,7 @@ fn flow() -> Flow {
             queue: QueueId::new(name),
             priority: 0,
             skills,
+            preferred: None,
             treatment: None,
             full: "busy".to_owned(),
             timeout: "busy".to_owned(),

@@ -19,11 +19,11 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// A center with a desk, and perhaps a ticketing system.
-struct Office<'g> {
+pub struct Office<'g> {
     ground: &'g Ground,
-    server: Server<'g>,
-    grpc: String,
-    generated: PathBuf,
+    pub server: Server<'g>,
+    pub grpc: String,
+    pub generated: PathBuf,
     /// Its roots, where it is reached over TLS.
     trust: Option<PathBuf>,
 }
@@ -33,12 +33,12 @@ impl<'g> Office<'g> {
         Office::furnished(ground, tickets, Wishes::agents(&["ada", "ben"]))
     }
 
-    fn furnished(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes) -> Office<'g> {
+    pub fn furnished(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes) -> Office<'g> {
         Office::with(ground, tickets, wishes, "")
     }
 
     /// `cti`: further lines of `[server.cti]`.
-    fn with(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes, cti: &str) -> Office<'g> {
+    pub fn with(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes, cti: &str) -> Office<'g> {
         let grpc = ground.address().to_string();
         let generated = ground.file("generated");
         std::fs::create_dir_all(&generated).expect("a folder");
@@ -74,7 +74,7 @@ impl<'g> Office<'g> {
 
     /// Begins to watch, or goes on where the file ends. From here on everything that happens is an event of its own:
     /// what was before is in the snapshot, which has come.
-    fn watch(&self, user: &str, run: u32) -> Program {
+    pub fn watch(&self, user: &str, run: u32) -> Program {
         let file = self.ground.file(&format!("{user}.jsonl")).to_string_lossy().into_owned();
         let program =
             self.ground.run(&format!("watch-{user}-{run}"), &mut self.desk(&self.token(user), "watch", &file));
@@ -84,7 +84,7 @@ impl<'g> Office<'g> {
         program
     }
 
-    fn asks_key(&self, user: &str, key: &str, ask: Value) -> Value {
+    pub fn asks_key(&self, user: &str, key: &str, ask: Value) -> Value {
         let mut command = ask;
         command["key"] = key.into();
         let output = self.desk(&self.token(user), "do", &command.to_string()).output().expect("python runs");
@@ -101,17 +101,17 @@ impl<'g> Office<'g> {
     }
 
     /// Asks, and it is done.
-    fn asks(&self, user: &str, key: &str, ask: Value) {
+    pub fn asks(&self, user: &str, key: &str, ask: Value) {
         let outcome = self.asks_key(user, key, ask.clone());
         assert!(outcome.get("done").is_some(), "{ask} of {user}: {outcome}");
     }
 
-    fn seen(&self, user: &str) -> Vec<Value> {
+    pub fn seen(&self, user: &str) -> Vec<Value> {
         lines(&self.ground.file(&format!("{user}.jsonl")))
     }
 
     /// Waits until the desktop has seen an event of this name, the `n`th.
-    fn sees(&self, user: &str, name: &str, n: usize) -> Value {
+    pub fn sees(&self, user: &str, name: &str, n: usize) -> Value {
         wait_for(&format!("{user} sees {name}"), 20 * SECOND, || {
             let seen = self.seen(user);
             seen.iter().filter_map(|item| item["event"].get(name)).nth(n - 1).cloned()
@@ -127,13 +127,13 @@ impl<'g> Office<'g> {
     }
 }
 
-fn lines(file: &Path) -> Vec<Value> {
+pub fn lines(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     // The last line may be under way.
     text.split_inclusive('\n').filter(|l| l.ends_with('\n')).filter_map(|l| serde_json::from_str(l).ok()).collect()
 }
 
-fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
+pub fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
     let mut command = Command::new(python());
     command.arg(script("tickets.py")).arg(office).arg(port.to_string());
     command.arg(ground.file("tickets.jsonl")).arg(ground.file("mode"));
@@ -142,7 +142,7 @@ fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
     program
 }
 
-fn is(ground: &Ground, mode: &str) {
+pub fn is(ground: &Ground, mode: &str) {
     std::fs::write(ground.file("mode"), mode).expect("a file");
 }
 
@@ -185,6 +185,9 @@ fn a_screeners_notes_reach_the_analyst_and_each_event_is_seen_once_though_both_s
     office.server.start_again();
     office.sees("ben", "call_ended", 1);
     office.sees("ada", "restarted", 1);
+    // Another engine, and what was asked before is known by its key: it is not done again.
+    office.asks("ada", "note", json!({ "attach": { "data": { "name": "Jo", "category": "vpn" } } }));
+    assert_eq!(office.asks_key("ada", "note", json!({ "hold": {} }))["refused"]["why"], "KEY_REUSED");
     // Who talked when it died writes notes now; the call can be coded, though the engine is another one.
     office.asks("ben", "code", json!({ "dispose": { "disposition": "cut-off" } }));
     watch_ada.kill();

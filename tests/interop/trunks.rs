@@ -9,18 +9,18 @@ use std::net::SocketAddr;
 
 /// The line whose flow calls [`VENDOR`], as carriers write it.
 const LINE: &str = "+4930100";
-const VENDOR: &str = "+4940123456";
+pub const VENDOR: &str = "+4940123456";
 const KNOWS: &str = "carrier-knows-it";
 
 /// A carrier at this port of the ground.
-struct Carrier {
-    name: &'static str,
-    port: u16,
-    more: String,
+pub struct Carrier {
+    pub name: &'static str,
+    pub port: u16,
+    pub more: String,
 }
 
 /// A center whose line leads to an outside number.
-fn wishes(ground: &Ground, carriers: &[Carrier]) -> Wishes {
+pub fn wishes(ground: &Ground, carriers: &[Carrier]) -> Wishes {
     let flow = format!(
         "version = 1\nstart = \"vendor\"\n[step.vendor]\ntransfer = \"{VENDOR}\"\nring = \"20s\"\nfailed = \"nobody\"\n\
          [step.nobody]\nhang_up = \"You are not ready.\"\n"

@@ -250,6 +250,7 @@ impl<'p> Reader<'p> {
         let queue = section.take("queue").and_then(|value| self.known_queue(&value));
         let priority = section.whole("priority", -1000..=1000, 0) as i32;
         let skills = section.take("skills").map(skills).unwrap_or_default();
+        let preferred = section.take("preferred").and_then(|value| self.open_expression(&value));
         let treatment = if section.has("treatment") { Some(self.way(section, "treatment", false)?) } else { None };
         section.take("treatment");
         let missing: Vec<_> = ["full", "timeout", "refused"].into_iter().filter(|k| !section.has(k)).collect();
@@ -269,7 +270,18 @@ impl<'p> Reader<'p> {
         // A queue that does not take the caller refuses him, unless the flow says more about it.
         let (no_staff, long_wait) = (no_staff.or(refused.clone())?, long_wait.or(refused.clone())?);
         let (full, timeout, refused) = (or(full)?, or(timeout)?, refused?);
-        Some(QueueStep { queue: queue?, priority, skills, treatment, full, timeout, refused, no_staff, long_wait })
+        Some(QueueStep {
+            queue: queue?,
+            priority,
+            skills,
+            preferred,
+            treatment,
+            full,
+            timeout,
+            refused,
+            no_staff,
+            long_wait,
+        })
     }
 
     fn known_queue(&self, value: &Value<'p>) -> Option<QueueId> {

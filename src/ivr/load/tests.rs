@@ -46,6 +46,16 @@ hang_up = true
 "#;
 
 #[test]
+fn a_preferred_agent_is_an_expression_that_is_checked() {
+    let with = |line: &str| read(&GOOD.replace("priority = -3\n", &format!("priority = -3\n{line}\n")));
+    let good = with("preferred = \"1001\"").unwrap();
+    let Step::Queue(queue) = &good.flow.steps["general"] else { panic!("general is a queue") };
+    assert!(queue.preferred.is_some());
+    let wrong = with("preferred = \"ticket.owner\"").unwrap_err();
+    assert!(wrong[0].to_string().contains("ticket.owner"), "{wrong:?}");
+}
+
+#[test]
 fn a_flow_is_read_as_written() {
     let Read { flow, warnings, places, named, .. } = read(GOOD).unwrap();
     assert_eq!(warnings, []);
@@ -138,7 +148,7 @@ fn every_kind_of_step_tells_its_mistakes() {
     check(&format!("{collect}into = \"n\"\nconfirm = {{ say = \"m\" }}"), &["10:20 nothing is called `m` here"]);
     check(
         &format!("{collect}into = \"n\"\nconfirm = {{ say = \"n\", as = \"x\" }}"),
-        &["10:29 `as` is \"x\"; allowed: \"digits\""],
+        &["10:29 `as` is \"x\"; allowed: \"digits\", \"number\", \"time\" or \"date\""],
     );
     let hours = "[step.a]\nopen = \"z\"\nclosed = \"z\"\n";
     check(&format!("{hours}hours = \"desk\""), &[]);

@@ -113,10 +113,11 @@ impl<'p> Reader<'p> {
             }
             (form, None) => {
                 let form = form.map_or(Some(Form::Digits), |v| {
-                    v.parsed("\"digits\", \"number\" or \"time\"", |s| match s {
+                    v.parsed("\"digits\", \"number\", \"time\" or \"date\"", |s| match s {
                         "digits" => Some(Form::Digits),
                         "number" => Some(Form::Number),
                         "time" => Some(Form::Time),
+                        "date" => Some(Form::Date),
                         _ => None,
                     })
                 });

@@ -6,6 +6,7 @@ use super::tokens::Owner;
 use crate::command::{Ask, Command, Refusal};
 use crate::cti::{self, Found, Keys};
 use crate::engine::Input;
+use crate::event::Mark;
 use crate::proto::{self, outcome};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -54,22 +55,24 @@ type Answer = Arc<OnceCell<proto::Outcome>>;
 
 pub struct Asking {
     door: Door,
-    /// By the name of who asks.
-    keys: Mutex<Keys<Arc<str>, Answer>>,
+    keys: Mutex<Keys<Answer>>,
 }
 
 /// The way to the engine and back.
 #[derive(Clone)]
-struct Door {
-    inbox: Inbox,
-    replies: Replies,
-    committed: watch::Receiver<u64>,
-    presence: Arc<Presence>,
+pub struct Door {
+    pub inbox: Inbox,
+    pub replies: Replies,
+    pub committed: watch::Receiver<u64>,
+    pub presence: Arc<Presence>,
 }
 
 impl Asking {
-    pub fn new(inbox: Inbox, replies: Replies, committed: watch::Receiver<u64>, presence: Arc<Presence>) -> Asking {
-        Asking { door: Door { inbox, replies, committed, presence }, keys: Mutex::default() }
+    /// `done`: what was carried out before this start, the last one last.
+    pub fn new(door: Door, done: &[Mark]) -> Asking {
+        let mut keys = Keys::default();
+        done.iter().for_each(|mark| keys.restore(*mark, Arc::new(OnceCell::new_with(Some(done_outcome())))));
+        Asking { door, keys: Mutex::new(keys) }
     }
 
     pub async fn ask(&self, Owner { name, actor }: Owner, asked: proto::Command) -> proto::Outcome {
@@ -80,48 +83,49 @@ impl Asking {
             Ok(command) => command,
             Err(refused) => return proto::Outcome { result: Some(outcome::Result::Refused(refused)) },
         };
-        let content = Sha256::digest(prost::Message::encode_to_vec(&asked)).into();
-        let answer = {
+        let (who, key) = (digest(name.as_bytes()), digest(asked.key.as_bytes()));
+        // The key is in it: nobody can guess what was asked from the digest who does not know the key.
+        let content = digest(&prost::Message::encode_to_vec(&asked)) as u32;
+        let (mark, answer) = {
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            match keys.find(&name, &asked.key, &content) {
-                Found::Known(answer) => answer,
+            match keys.find(who, key, content) {
+                Found::Known(mark, answer) => (mark, answer),
                 Found::Reused => return refused(proto::Refusal::KeyReused, "the key came before with another command"),
                 Found::New => {
                     let answer = Answer::default();
-                    keys.remember(&name, &asked.key, content, Arc::clone(&answer));
-                    answer
+                    (keys.remember(who, key, content, Arc::clone(&answer)), answer)
                 }
             }
         };
         // A task of its own: who does not wait for the answer has asked all the same, and asks again with his key.
         let (door, waiting) = (self.door.clone(), Arc::clone(&answer));
-        let done = tokio::spawn(async move { waiting.get_or_init(|| door.carry_out(command)).await.clone() });
+        let done = tokio::spawn(async move { waiting.get_or_init(|| door.carry_out(command, mark)).await.clone() });
         let Ok(outcome) = done.await else {
             return refused(proto::Refusal::NotWritten, "it is not known whether it was carried out");
         };
         if is_unavailable(&outcome) {
-            self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(&name, &asked.key);
+            self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(mark);
         }
         outcome
     }
 }
 
 impl Door {
-    async fn carry_out(&self, command: Command) -> proto::Outcome {
+    async fn carry_out(&self, command: Command, mark: Mark) -> proto::Outcome {
         let calls_for = match command.ask {
             Ask::LogIn { agent } | Ask::Ready { agent } => Some(agent),
             _ => None,
         };
         // Before, so that he is not lost while he asks; after, for however long the engine took.
         calls_for.inspect(|agent| self.presence.renew(*agent));
-        let outcome = self.pass_on(command).await;
+        let outcome = self.pass_on(command, mark).await;
         calls_for.inspect(|agent| self.presence.renew(*agent));
         outcome
     }
 
-    async fn pass_on(&self, command: Command) -> proto::Outcome {
+    async fn pass_on(&self, command: Command, mark: Mark) -> proto::Outcome {
         let (id, told) = self.replies.expect();
-        if self.inbox.send(Message::Input(Input::Command { id, command })).is_err() {
+        if self.inbox.send(Message::Input(Input::Once(id, command, mark))).is_err() {
             return refused(proto::Refusal::Unavailable, "Tierline stops");
         }
         let Ok(Ok((result, seq))) = tokio::time::timeout(PATIENCE, told).await else {
@@ -133,10 +137,19 @@ impl Door {
         let mut committed = self.committed.clone();
         let written = tokio::time::timeout(DISK, committed.wait_for(|done| *done >= seq)).await;
         match written {
-            Ok(Ok(_)) => proto::Outcome { result: Some(outcome::Result::Done(proto::Done {})) },
+            Ok(Ok(_)) => done_outcome(),
             _ => refused(proto::Refusal::NotWritten, "it was carried out, and cannot be written to disk at present"),
         }
     }
+}
+
+fn done_outcome() -> proto::Outcome {
+    proto::Outcome { result: Some(outcome::Result::Done(proto::Done {})) }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let whole: [u8; 32] = Sha256::digest(bytes).into();
+    whole.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn refused(why: proto::Refusal, text: &str) -> proto::Outcome {
@@ -163,10 +176,16 @@ mod tests {
 
     impl Scene {
         fn new() -> Scene {
+            Scene::after(&[])
+        }
+
+        /// A start that finds these in the log.
+        fn after(done: &[Mark]) -> Scene {
             let ((inbox, messages), replies) = (Inbox::new().unwrap(), Replies::default());
             let (committed, watched) = watch::channel(0);
             let presence = Presence::start(Duration::from_secs(10), inbox.clone(), []);
-            let asking = Arc::new(Asking::new(inbox, replies.clone(), watched, presence));
+            let door = Door { inbox, replies: replies.clone(), committed: watched, presence };
+            let asking = Arc::new(Asking::new(door, done));
             Scene { asking, messages, replies, committed }
         }
 
@@ -179,11 +198,15 @@ mod tests {
 
         /// Lets everybody go on as far as he can; then: the command that has reached the engine, if one has.
         async fn reached(&self) -> Option<u64> {
+            self.reached_with().await.map(|(id, _)| id)
+        }
+
+        async fn reached_with(&self) -> Option<(u64, Mark)> {
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
             match self.messages.next() {
-                Some(Message::Input(Input::Command { id, .. })) => Some(id),
+                Some(Message::Input(Input::Once(id, _, mark))) => Some((id, mark)),
                 _ => None,
             }
         }
@@ -218,6 +241,24 @@ mod tests {
             let third = scene.asks("night", "k", 1001);
             assert!(is_done(&third.await.unwrap()), "known by its key");
             assert_eq!(scene.reached().await, None);
+        });
+    }
+
+    /// The engine was killed after it was done, and perhaps before anybody was told so.
+    #[test]
+    fn what_was_done_before_a_restart_is_not_done_again() {
+        run(async {
+            let before = Scene::new();
+            let _asks = before.asks("night", "k", 1001);
+            let (_, mark) = before.reached_with().await.expect("the command");
+            let scene = Scene::after(&[mark]);
+            assert!(is_done(&scene.asks("night", "k", 1001).await.unwrap()), "known from the log");
+            let reused = scene.asks("night", "k", 1002).await.unwrap();
+            assert!(
+                matches!(reused.result, Some(outcome::Result::Refused(it)) if it.why() == proto::Refusal::KeyReused)
+            );
+            let _other = scene.asks("day", "k", 1001);
+            assert!(scene.reached().await.is_some(), "another's key");
         });
     }
 

@@ -3,11 +3,12 @@
 
 use super::super::journal::Entry;
 use super::super::store::Reader;
-use super::Ground;
+use super::Left;
 use crate::cti::{self, Cursor, View, Viewer};
 use crate::event::Event;
 use crate::proto::{self, Item, item};
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,15 +45,20 @@ pub struct State {
 }
 
 impl Hub {
-    /// Starts the thread that reads.
+    /// Starts the thread that reads. `before`: the last event before this start, and what was left then.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn start(ground: &Ground, committed: watch::Receiver<u64>, waiting: usize) -> Result<Arc<Hub>> {
-        let reader = Reader::open(&ground.data)?.context("there is no log")?;
-        let at = reader.at(ground.before)?.unwrap_or_default();
-        let view = View { desks: ground.desks.clone(), ..View::default() };
-        let state = State { view, at: Cursor { seq: ground.before, at }, subscribers: Vec::new() };
+    pub fn start(
+        data: &Path,
+        (before, left): (u64, &Left),
+        committed: watch::Receiver<u64>,
+        waiting: usize,
+    ) -> Result<Arc<Hub>> {
+        let reader = Reader::open(data)?.context("there is no log")?;
+        let at = reader.at(before)?.unwrap_or_default();
+        let view = View { desks: left.desks.clone(), switched: left.switched.clone(), ..View::default() };
+        let state = State { view, at: Cursor { seq: before, at }, subscribers: Vec::new() };
         let hub = Arc::new(Hub { state: Mutex::new(state), waiting, committed });
         let of_thread = Arc::downgrade(&hub);
         let runtime = tokio::runtime::Handle::current();

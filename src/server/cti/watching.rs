@@ -255,4 +255,49 @@ mod tests {
         drop((second, third, other));
         assert!(limits.open.lock().unwrap().is_empty());
     }
+
+    /// Eight turns, eight desktops that resume far back and read nothing: the ninth has what it has missed while none of
+    /// them has been given up.
+    #[test]
+    fn who_resumes_and_does_not_read_keeps_nobody_waiting() {
+        use crate::event::{AgentMode, What};
+        use crate::ids::AgentId;
+        use crate::time::Wall;
+        let data = std::env::temp_dir().join(format!("tierline-watching-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&data);
+        let opened = super::super::super::store::Store::open(&data, 1).unwrap();
+        let changes = |seq| {
+            let (agent, from, to, reason) = (AgentId(1), AgentMode::Ready, AgentMode::NotReady, String::new());
+            let what = What::AgentStateChanged { agent, from, to, reason };
+            crate::event::Event { seq, at: Wall(0), call: None, what }
+        };
+        let last = opened.next_seq + 999;
+        opened.store.append((opened.next_seq..=last).map(changes).collect());
+        opened.store.flush().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_committed, watched) = tokio::sync::watch::channel(last);
+            let hub = Hub::start(&data, (last, &super::super::Left::default()), watched, 16).unwrap();
+            let turns = Arc::new(Semaphore::new(CATCHING_UP));
+            let resumes = || {
+                let (items, stream) = mpsc::channel(hub.waiting);
+                let cut = Arc::<AtomicBool>::default();
+                let viewer = Arc::new(Viewer::Operator);
+                let subscriber = Subscriber { viewer, items, cut: Arc::clone(&cut), unseen: 0 };
+                let (data, hub, view, at) =
+                    (data.clone(), Arc::clone(&hub), View::default(), Cursor { seq: 0, at: Wall(0) });
+                let catching_up = CatchingUp { data, hub, subscriber, view, at, left: VecDeque::new() };
+                tokio::spawn(catching_up.run(Arc::clone(&turns)));
+                (stream, cut)
+            };
+            let slow: Vec<_> = (0..CATCHING_UP).map(|_| resumes()).collect();
+            let (mut ninth, _) = resumes();
+            for n in 0..1_000 {
+                assert!(ninth.recv().await.is_some(), "item {n}");
+            }
+            assert!(slow.iter().all(|(_, cut)| !cut.load(Relaxed)), "the ninth waited until another was given up");
+        });
+        drop(opened.store);
+        std::fs::remove_dir_all(&data).unwrap();
+    }
 }

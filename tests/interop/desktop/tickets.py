@@ -64,7 +64,10 @@ class Tickets(ticketing_pb2_grpc.TicketingServicer):
         return pb.FollowCallResponse()
 
     def TicketStatus(self, request, context):
-        return pb.TicketStatusResponse(found=request.ticket == "7", status="open", text="It is open.")
+        # Whose case it is: a field that the system adds.
+        return pb.TicketStatusResponse(
+            found=request.ticket == "7", status="open", text="It is open.", fields={"owner": "1002"}
+        )
 
 
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))

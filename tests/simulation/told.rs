@@ -1,0 +1,307 @@
+//! What the ticketing system is told of simulated days, while it is slow, wrong or away and its client is killed at random
+//! points: each thing once, in order, and nothing lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tierline::event::{Event, What};
+use tierline::ids::{CallId, Rng};
+use tierline::proto;
+use tierline::sim::{Options, World};
+use tierline::ticketing::{Failure, Input, Left, Outbox, Output, Request, Response, Settings, log_name};
+use tierline::time::Wall;
+
+const LOG: u64 = 7;
+const SETTINGS: Settings = Settings {
+    pop_expires: Duration::from_secs(20),
+    retry: Duration::from_millis(500),
+    retry_most: Duration::from_secs(30),
+    parallel: 4,
+};
+
+/// What the client gets wrong, to see that it is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Bug {
+    None,
+    /// What is done is not written down.
+    ForgetsDone,
+    /// A start begins with what comes next.
+    ForgetsLow,
+    /// What was put aside is not written down.
+    ForgetsAside,
+}
+
+/// How the ticketing system is at present.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mood {
+    Well,
+    /// It takes what it gets, and its answer is lost.
+    Slow,
+    Away,
+    /// It opens no tickets.
+    OpensNone,
+}
+
+/// The client with its file, and the system with what it has taken.
+struct Shell<'e> {
+    events: &'e [Event],
+    outbox: Outbox,
+    next: usize,
+    now: Wall,
+    rng: Rng,
+    bug: Bug,
+    low: u64,
+    done: BTreeMap<CallId, BTreeMap<String, String>>,
+    aside: BTreeMap<CallId, (u64, Wall)>,
+    under_way: Vec<(CallId, Request)>,
+    mood: Mood,
+    taken: Vec<String>,
+    known: BTreeSet<String>,
+    /// Those whose answers the client has heard …
+    answered: BTreeSet<String>,
+    /// … and which it asks for once more.
+    repeated: u64,
+    kills: u64,
+    put_aside: u64,
+}
+
+impl<'e> Shell<'e> {
+    fn new(events: &'e [Event], seed: u64, bug: Bug) -> Shell<'e> {
+        let outbox = Outbox::new(SETTINGS, LOG, Left { low: 1, ..Left::default() });
+        let (done, aside, under_way, taken, known, answered) = Default::default();
+        let (mut seeded, now, mood) = ([0; 32], events[0].at, Mood::Well);
+        seeded[..8].copy_from_slice(&seed.to_le_bytes());
+        let (rng, low, next) = (Rng::new(seeded), 1, 0);
+        let (repeated, kills, put_aside) = (0, 0, 0);
+        Shell {
+            events,
+            outbox,
+            next,
+            now,
+            rng,
+            bug,
+            low,
+            done,
+            aside,
+            under_way,
+            mood,
+            taken,
+            known,
+            answered,
+            repeated,
+            kills,
+            put_aside,
+        }
+    }
+
+    /// All events, with moods that change and kills in between; then the system is well, and all is told.
+    fn run(&mut self) {
+        while self.next < self.events.len() {
+            if self.rng.chance(0.01) {
+                let moods = [Mood::Well, Mood::Well, Mood::Slow, Mood::Away, Mood::OpensNone, Mood::OpensNone];
+                self.mood = moods[self.rng.below(moods.len() as u64) as usize];
+            }
+            if self.rng.chance(0.004) {
+                self.killed();
+            }
+            let event = &self.events[self.next];
+            self.next += 1;
+            self.now = self.now.max(event.at);
+            self.outbox.handle(self.now, Input::Event(Box::new(event.clone())));
+            self.works();
+        }
+        self.mood = Mood::Well;
+        self.killed();
+        while let Some(event) = self.events.get(self.next) {
+            self.next += 1;
+            self.outbox.handle(self.now, Input::Event(Box::new(event.clone())));
+            self.works();
+        }
+        self.outbox.handle(self.now, Input::AllRead);
+        self.works();
+        for _ in 0..100_000 {
+            let Some(at) = self.outbox.deadline().or((!self.under_way.is_empty()).then_some(self.now)) else { return };
+            self.now = self.now.max(at);
+            self.outbox.handle(self.now, Input::Timeout);
+            self.works();
+        }
+        panic!("it does not become quiet: {:?}", self.outbox.numbers());
+    }
+
+    /// A kill -9: what was under way is taken or not, and nobody hears of it.
+    fn killed(&mut self) {
+        self.kills += 1;
+        for (_, request) in std::mem::take(&mut self.under_way) {
+            if self.rng.chance(0.5) {
+                let mood = std::mem::replace(&mut self.mood, Mood::Slow);
+                _ = self.system(&request);
+                self.mood = mood;
+            }
+        }
+        let done = self.done.values().flat_map(|done| done.clone()).collect();
+        let low = if self.bug == Bug::ForgetsLow { self.next as u64 + 1 } else { self.low };
+        self.outbox = Outbox::new(SETTINGS, LOG, Left { done, aside: self.aside.clone(), low });
+        self.next = self.events.partition_point(|event| event.seq < low);
+    }
+
+    fn works(&mut self) {
+        loop {
+            let mut again = Vec::new();
+            let notes: Vec<Output> = std::iter::from_fn(|| self.outbox.poll()).collect();
+            for note in notes {
+                match note {
+                    Output::Send { call, request } => self.under_way.push((call, request)),
+                    Output::Reread { call } => again.push(call),
+                    note => self.write_down(note),
+                }
+            }
+            self.low = self.outbox.low();
+            for call in again {
+                let events =
+                    self.events[..self.next].iter().filter(|event| event.call == Some(call)).cloned().collect();
+                let done = self.done.get(&call).cloned().unwrap_or_default();
+                self.outbox.handle(self.now, Input::Reread { call, events, done });
+            }
+            if self.under_way.is_empty() || self.mood != Mood::Well && self.rng.chance(0.7) {
+                return;
+            }
+            let (call, request) = self.under_way.swap_remove(self.rng.below(self.under_way.len() as u64) as usize);
+            let result = self.system(&request);
+            self.outbox.handle(self.now, Input::Answered { call, result });
+        }
+    }
+
+    fn write_down(&mut self, note: Output) {
+        match note {
+            Output::Done { .. } if self.bug == Bug::ForgetsDone => {}
+            Output::Aside { .. } if self.bug == Bug::ForgetsAside => self.put_aside += 1,
+            Output::Done { call, key, result } => _ = self.done.entry(call).or_default().insert(key, result),
+            Output::Forget { call } => {
+                self.done.remove(&call);
+                self.aside.remove(&call);
+            }
+            Output::Aside { call, first_seq, since, .. } => {
+                self.put_aside += 1;
+                self.aside.insert(call, (first_seq, since));
+            }
+            Output::Send { .. } | Output::Reread { .. } => unreachable!("nothing to be written down"),
+        }
+    }
+
+    fn system(&mut self, request: &Request) -> Result<Response, Failure> {
+        let opens = matches!(request, Request::Open(_));
+        if self.mood == Mood::Away || self.mood == Mood::OpensNone && opens {
+            return Err(Failure::Later);
+        }
+        if let Some(key) = request.key() {
+            let key = key.strip_prefix(&format!("{}-", log_name(LOG))).expect("the log's own id").to_owned();
+            match self.known.insert(key.clone()) {
+                true => self.taken.push(key.clone()),
+                // Asked again: only what nobody has heard the answer of may be.
+                false if self.answered.contains(&key) => self.repeated += 1,
+                false => {}
+            }
+            if self.mood != Mood::Slow {
+                self.answered.insert(key);
+            }
+        }
+        match (self.mood, request) {
+            (Mood::Slow, _) => Err(Failure::Later),
+            (_, Request::Find(_)) => Ok(Response::Found(proto::FindCallerResponse::default())),
+            (_, Request::Open(_)) => Ok(Response::Opened(proto::OpenTicketResponse { ticket: "1001".into() })),
+            _ => Ok(Response::Taken),
+        }
+    }
+}
+
+/// What must be told of each call, in order, from the events alone.
+fn expected(events: &[Event]) -> BTreeMap<CallId, Vec<String>> {
+    let mut calls: BTreeMap<CallId, Vec<String>> = BTreeMap::new();
+    let (mut talked, mut tickets, mut opened) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut ended: BTreeMap<CallId, Wall> = BTreeMap::new();
+    for event in events {
+        let Some(call) = event.call else { continue };
+        if matches!(event.what, What::CallArrived { line: Some(_), .. }) {
+            calls.insert(call, Vec::new());
+        }
+        let Some(keys) = calls.get_mut(&call) else { continue };
+        if ended.get(&call).is_some_and(|at| event.at > *at + Duration::from_secs(60)) {
+            continue;
+        }
+        let ends = matches!(event.what, What::CallEnded { .. });
+        match &event.what {
+            What::Established { .. } => _ = talked.insert(call),
+            What::DataAttached { name, .. } | What::FlowAttached { name, .. } if name == "ticket" => {
+                tickets.insert(call);
+            }
+            What::CallEnded { .. } => _ = ended.insert(call, event.at),
+            What::Transferred { .. }
+            | What::DataAttached { .. }
+            | What::FlowAttached { .. }
+            | What::Disposed { .. } => {}
+            _ => continue,
+        }
+        let first = matches!(event.what, What::Transferred { .. }) || ends && talked.contains(&call);
+        if first && opened.insert(call) && !tickets.contains(&call) {
+            keys.push(format!("open-{call}"));
+        }
+        keys.push(format!("follow-{}", event.seq));
+    }
+    calls
+}
+
+/// What is wrong in what was taken.
+fn fault(events: &[Event], shell: &Shell<'_>) -> Option<String> {
+    let of: BTreeMap<u64, CallId> = events.iter().filter_map(|event| Some((event.seq, event.call?))).collect();
+    let mut told: BTreeMap<CallId, Vec<String>> = BTreeMap::new();
+    for key in &shell.taken {
+        let call = match key.split_once('-').expect("what, and of what") {
+            ("follow", seq) => of[&seq.parse::<u64>().expect("a number")],
+            ("open", call) => call.parse().expect("a call"),
+            _ => continue,
+        };
+        told.entry(call).or_default().push(key.clone());
+    }
+    let expected = expected(events);
+    let wrong = expected.iter().find(|(call, keys)| told.get(call).map_or(&[][..], Vec::as_slice) != keys.as_slice());
+    if let Some((call, keys)) = wrong {
+        return Some(format!("{call}: {:?} was told, and should have been {keys:?}", told.get(call)));
+    }
+    let kept = (shell.outbox.needed() <= events.len() as u64 || !shell.aside.is_empty())
+        .then(|| "something is kept for ever".to_owned());
+    (shell.repeated > 0).then(|| format!("{} things were asked again that were done", shell.repeated)).or(kept)
+}
+
+fn day(seed: u64) -> Vec<Event> {
+    let mut world = World::new(Options { crashes: 2, ..Options::swarm(seed) });
+    world.keep_journal();
+    world.run();
+    let report = world.report();
+    assert!(report.failure.is_none(), "{report}");
+    world.journal().to_vec()
+}
+
+#[test]
+fn each_thing_is_told_once_and_in_order_whatever_is_killed() {
+    let (mut told, mut kills, mut aside) = (0, 0, 0);
+    for seed in 1..=6 {
+        let events = day(seed);
+        let mut shell = Shell::new(&events, seed, Bug::None);
+        shell.run();
+        assert_eq!(fault(&events, &shell), None, "seed {seed}");
+        (told, kills, aside) = (told + shell.taken.len(), kills + shell.kills, aside + shell.put_aside);
+    }
+    assert!(told > 500 && kills > 20 && aside > 5, "{told} told, {kills} kills, {aside} put aside: this proves little");
+}
+
+#[test]
+fn what_the_client_forgets_is_found() {
+    for bug in [Bug::ForgetsDone, Bug::ForgetsLow, Bug::ForgetsAside] {
+        let found = (1..=6).any(|seed| {
+            let events = day(seed);
+            let mut shell = Shell::new(&events, seed, bug);
+            shell.run();
+            fault(&events, &shell).is_some()
+        });
+        assert!(found, "{bug:?} is not found");
+    }
+}

@@ -288,8 +288,7 @@ impl Engine {
         let counter = || IdCounter::new(start.node, start.epoch);
         let ids =
             Ids { calls: counter(), works: counter(), handles: counter(), ports: 0, probes: 0, seq: start.next_seq };
-        let rng = Rng::new(start.seed);
-        let mut sip_config = start.sip.clone();
+        let (rng, mut sip_config) = (Rng::new(start.seed), start.sip.clone());
         trunks::configure_sip(&mut sip_config, &config.center);
         let mut engine = Engine {
             now: Instant::ZERO,

@@ -405,17 +405,17 @@ impl Outbox {
         let over = |case: &Case| case.jobs.is_empty() && case.keep_until.is_some_and(|until| until <= at);
         let gone: Vec<CallId> = self.cases.iter().filter(|(_, case)| over(case)).map(|(call, _)| *call).collect();
         for call in gone {
-            match self.cases.remove(&call) {
-                Some(case) if case.apart => self.forget_aside(call),
-                Some(case) => _ = self.over.insert((case.last_seq, call)),
-                None => {}
+            let Some(case) = self.cases.remove(&call) else { continue };
+            self.over.insert((case.last_seq, call));
+            if case.apart {
+                self.told_aside(call);
             }
         }
         // A restart reads from there, and must know until then what was done.
         let low = self.low();
         while let Some((_, call)) = self.over.first().copied().filter(|(last, _)| *last < low) {
             self.over.pop_first();
-            self.outputs.push_back(Output::Forget { call });
+            self.forget_aside(call);
         }
     }
 }

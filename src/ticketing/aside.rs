@@ -140,7 +140,8 @@ impl Outbox {
         }
     }
 
-    /// All of it is told, and it is over.
+    /// All of it is told, it is over, and a restart reads nothing of it: before that it must stay known that it was read
+    /// apart, and what of it was done.
     pub(super) fn forget_aside(&mut self, call: CallId) {
         self.told_aside(call);
         self.aside.calls.remove(&call);

@@ -180,7 +180,7 @@ impl Outbox {
     pub fn deadline(&self) -> Option<Wall> {
         let free = self.under_way < self.settings.parallel;
         let next = self.line.first().filter(|_| free).map(|(at, _)| *at);
-        let aside = self.aside.deadline().filter(|_| free && self.wants_more());
+        let aside = self.aside.deadline(self.next).filter(|_| free && self.wants_more());
         let over = self.cases.values().filter(|case| case.jobs.is_empty()).filter_map(|case| case.keep_until).min();
         // While events are being read, time is theirs.
         let over = over.filter(|_| self.reading.is_none());

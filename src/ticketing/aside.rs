@@ -64,12 +64,15 @@ impl Aside {
         self.calls.values().next().map(|apart| apart.first_seq)
     }
 
-    pub fn deadline(&self) -> Option<Wall> {
-        (self.tried.is_none() && !self.line.is_empty()).then_some(self.not_before)
+    /// `next`: the first event that was not read yet. After a restart a call may begin behind it; the first in line is the
+    /// oldest then.
+    pub fn deadline(&self, next: u64) -> Option<Wall> {
+        let is_read = |call: &CallId| self.calls.get(call).is_none_or(|apart| apart.first_seq < next);
+        (self.tried.is_none() && self.line.front().is_some_and(is_read)).then_some(self.not_before)
     }
 
-    fn next(&mut self, now: Wall) -> Option<CallId> {
-        self.deadline().filter(|at| *at <= now)?;
+    fn next(&mut self, now: Wall, next: u64) -> Option<CallId> {
+        self.deadline(next).filter(|at| *at <= now)?;
         self.tried = self.line.pop_front();
         self.tried
     }
@@ -106,7 +109,10 @@ impl Outbox {
     /// The next one of those that were put aside, if it is time.
     pub(super) fn try_again(&mut self, now: Wall) {
         if self.under_way < self.settings.parallel && self.wants_more() {
-            self.aside.next(now).into_iter().for_each(|call| self.outputs.push_back(Output::Reread { call }));
+            self.aside
+                .next(now, self.next)
+                .into_iter()
+                .for_each(|call| self.outputs.push_back(Output::Reread { call }));
         }
     }
 

@@ -188,7 +188,10 @@ fn a_call_that_runs_is_told_to_its_end() {
         .collect();
     assert_eq!(of_call, ["pop-r0-0-1", "follow-4", "open-c0-0-1", "follow-5", &note, &end]);
     desk.passes(120, false);
-    assert!(desk.left.aside.is_empty(), "forgotten when it is over");
+    assert!(!desk.left.aside.is_empty(), "a kill would read it again, as long as older calls run");
+    (2..40).for_each(|other| desk.ends(other));
+    desk.passes(120, false);
+    assert!(desk.left.aside.is_empty(), "forgotten when all is over");
 }
 
 /// While nobody is there at all nothing is put aside: the log keeps it, and all comes in order when somebody is.

@@ -98,7 +98,7 @@ families! {
             "Offers that the agent declined, did not answer, or could not be reached for. Only with agent_series.";
     }
     "Flows" "A call enters the flow of its line, and leaves it in one of the ways of `outcome`, so entered = the sum of \
-             outcomes + calls that are in it. What it does after a queue gave it back is not counted again." {
+             outcomes + calls that have not ended. What it does after a queue gave it back is not counted again." {
         FLOW_ENTERED counter "tierline_flow_entered_total" ["flow"] "Calls that came into the flow, each once. What is heard while waiting is not entered.";
         FLOW_LEFT counter "tierline_flow_left_total" ["flow", "outcome"]
             "Calls that came into the flow and have ended, by how they left it: contained (it came to its end, without a queue, an outside party or the wish for a person), queued, transferred (outside), other_flow, ended (otherwise, by the flow or a command), hung_up (by the caller), failed.";

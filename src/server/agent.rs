@@ -1,8 +1,8 @@
 //! `tierline agent`: a desktop on the command line. What happens is printed; what is typed is asked.
 //!
 //! Lines are asked one after the other: each waits for the answer of the one before. `wait NAME` waits until an event of
-//! that name has come since the last `wait`, so that a file of lines is a script. A stream that is cut goes on at its
-//! cursor.
+//! that name has come since the last `wait`, the agent's own or nobody's, so that a file of lines is a script. A stream
+//! that is cut goes on at its cursor.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
 use crate::proto::{self, command::Ask, desk_client::DeskClient, item, outcome};
@@ -51,7 +51,7 @@ pub fn run(settings: Settings) -> Result<bool> {
         let desk = connect(&settings).await?;
         let (items, mut seen) = mpsc::channel(64);
         let watching = tokio::spawn(watch(desk.clone(), items));
-        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), refused: false };
+        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: 0, refused: false };
         let typed = settings.asks.is_empty();
         let mut lines = Lines::new(settings.asks);
         if typed && !settings.json {
@@ -89,7 +89,7 @@ pub fn once(settings: &Settings, line: &str) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let desk = connect(settings).await?;
-        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), refused: false };
+        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: 0, refused: false };
         session.ask(line, ask).await?;
         Ok(!session.refused)
     })
@@ -181,6 +181,8 @@ struct Session {
     json: bool,
     /// Names of events since the last `wait`.
     seen: VecDeque<String>,
+    /// The agent who asks; 0 if it is none.
+    me: u64,
     refused: bool,
 }
 
@@ -247,11 +249,23 @@ impl Session {
             true => println!("{told}"),
             false => show_line(&name, &told),
         }
+        if name == "snapshot" {
+            self.me = told["agent"].as_u64().unwrap_or(0);
+        }
+        if !concerns(self.me, &told) {
+            return;
+        }
         self.seen.push_back(name);
         if self.seen.len() > 256 {
             self.seen.pop_front();
         }
     }
+}
+
+/// Whether `wait` counts an event: what a colleague does, who is seen with the queue, is not what an agent waits for.
+fn concerns(me: u64, told: &Value) -> bool {
+    let of = told["agent"].as_u64().unwrap_or(0);
+    me == 0 || of == 0 || of == me
 }
 
 /// An event as one flat object: `type`, `at_ms`, `call`, and its own fields.
@@ -352,6 +366,21 @@ fn asked(verb: &str, rest: &str) -> Option<Ask> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A colleague may be faster: that he talks is not that I do.
+    #[test]
+    fn what_a_colleague_does_ends_no_wait() {
+        let rows = [
+            (1002, json!({ "type": "established", "agent": 1002 }), true),
+            (1002, json!({ "type": "established", "agent": 1001 }), false),
+            (1002, json!({ "type": "connection_cleared", "agent": 0 }), true),
+            (1002, json!({ "type": "call_ended" }), true),
+            (0, json!({ "type": "established", "agent": 1001 }), true),
+        ];
+        for (me, told, expect) in rows {
+            assert_eq!(concerns(me, &told), expect, "{me}: {told}");
+        }
+    }
 
     #[test]
     fn typed_lines_are_understood() {

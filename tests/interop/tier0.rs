@@ -67,7 +67,7 @@ fn a_caller_is_led_in_german_told_his_place_and_interrupted_by_the_agent() {
     wait_until("the caller waits", GENEROUS, || {
         server.calls().first().is_some_and(|call| call["segments"].as_array().is_some_and(|waits| !waits.is_empty()))
     });
-    talk_for(2 * SECOND);
+    talk_for(3 * SECOND);
     // She registers and answers by herself, while the long text is being said.
     let agent = Baresip::start(&ground, &server, "ada", AGENT, true);
     agent.program.says("Call established", GENEROUS);

@@ -5,6 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
 
+#[path = "place/alone.rs"]
+mod alone;
 #[path = "deploy/pod.rs"]
 mod pod;
 
@@ -285,10 +287,7 @@ fn the_image_serves_tells_its_health_and_drains() {
     assert!(image.root.join("etc/tierline/ivr-flows/support.toml").exists());
     // The runtime's gift.
     fs::write(image.root.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").expect("a file");
-    // SAFETY: a plain system call; it concerns this thread and what it starts.
-    let alone = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-    assert_eq!(alone, 0, "a network of one's own needs root: {}", std::io::Error::last_os_error());
-    assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip`: make tools").success());
+    alone::network();
 
     let health = image.config["Healthcheck"]["Test"].as_array().expect("a health check");
     assert_eq!(health[0], "CMD");

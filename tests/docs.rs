@@ -5,6 +5,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
 
+#[path = "place/alone.rs"]
+mod alone;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -80,11 +83,7 @@ impl Place {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(shipped);
             std::os::unix::fs::symlink(from, dir.join(shipped)).expect("the shipped files");
         }
-        // SAFETY: a plain system call; it concerns this thread and what it starts.
-        let alone = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-        assert_eq!(alone, 0, "a network of one's own needs root: {}", std::io::Error::last_os_error());
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip` is there: make tools");
-        assert!(up.success());
+        alone::network();
         Place { dir, running: Vec::new() }
     }
 

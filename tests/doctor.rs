@@ -1,6 +1,9 @@
 //! `tierline doctor` on machines and configurations that lack something: each is told, with what to do. Needs root, for
 //! networks and file systems of its own.
 
+#[path = "place/alone.rs"]
+mod alone;
+
 use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
@@ -20,10 +23,7 @@ impl Place {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         fs::copy(root.join("deploy/tierline.toml"), dir.join("deploy/tierline.toml")).expect("the demo");
         std::os::unix::fs::symlink(root.join("ivr-flows"), dir.join("ivr-flows")).expect("its flows");
-        // SAFETY: a plain system call; it concerns this thread and what it starts.
-        let alone = unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) };
-        assert_eq!(alone, 0, "a network of one's own needs root: {}", std::io::Error::last_os_error());
-        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip`: make tools").success());
+        alone::network_and_mounts();
         Place(dir)
     }
 

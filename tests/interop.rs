@@ -7,6 +7,8 @@
 //! These are the only tests that open ports. Each has its own server, folder and ports, so they run side by side.
 #![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
 
+#[path = "place/alone.rs"]
+mod alone;
 #[path = "interop/audio.rs"]
 mod audio;
 #[path = "interop/capture.rs"]

@@ -2,7 +2,7 @@
 //! image as a kubelet would: arguments, environment, user and groups, a root that cannot be written, each volume with
 //! the owner and mode that Kubernetes gives it, and the probes' commands. Left out: seccomp, limits of memory and CPU.
 
-use super::{Images, Running, Unpacked, built, linter, root, said, text};
+use super::{Images, Running, Unpacked, alone, built, linter, root, said, text};
 use serde_json::Value;
 use std::ffi::CString;
 use std::fs;
@@ -166,20 +166,8 @@ fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A network of one's own with the node's address, and mounts that nobody else sees.
-fn alone() {
-    // SAFETY: system calls; they concern this thread and what it starts.
-    let alone = unsafe {
-        libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS)
-            + libc::mount(
-                c"none".as_ptr(),
-                c"/".as_ptr(),
-                std::ptr::null(),
-                libc::MS_REC | libc::MS_PRIVATE,
-                std::ptr::null(),
-            )
-    };
-    assert_eq!(alone, 0, "a network of one's own needs root: {}", std::io::Error::last_os_error());
-    said(Command::new("ip").args(["link", "set", "lo", "up"]));
+fn on_the_node() {
+    alone::network_and_mounts();
     said(Command::new("ip").args(["address", "add", &format!("{NODE}/32"), "dev", "lo"]));
 }
 
@@ -192,7 +180,7 @@ fn the_manifests_pod_serves_is_probed_and_drains() {
     let of_kind = |kind: &str| documents.iter().find(|document| document["kind"] == kind).expect("it is there");
     let spec = of_kind("StatefulSet")["spec"]["template"]["spec"].clone();
     let name = spec["containers"][0]["image"].as_str().expect("an image");
-    alone();
+    on_the_node();
     let pod = Pod { image: Unpacked::new(&images, &format!("localhost/{name}")), spec: spec.clone() };
     let dir = std::env::temp_dir().join(format!("tierline-pod-{}", std::process::id()));
     pod.mount(&dir);

@@ -37,6 +37,17 @@ impl<'g> Office<'g> {
         Office::with(ground, tickets, wishes, "")
     }
 
+    /// With a ticketing system that is well, and a line 300 that leads to `flow`, which has its name; `more` tables.
+    pub fn led(ground: &'g Ground, name: &'static str, flow: &str, more: &str) -> (Office<'g>, Program) {
+        let port = ground.port();
+        is(ground, "ok");
+        let more = format!("[line.{name}]\nnumbers = [\"300\"]\nflow = \"{name}\"\n{more}");
+        let wishes = Wishes { more, flows: vec![(name, flow.to_owned())], ..Wishes::agents(&["ada", "ben"]) };
+        let office = Office::furnished(ground, Some(port), wishes);
+        let system = tickets(ground, &office.generated, port, 1);
+        (office, system)
+    }
+
     /// `cti`: further lines of `[server.cti]`.
     pub fn with(ground: &'g Ground, tickets: Option<u16>, wishes: Wishes, cti: &str) -> Office<'g> {
         let grpc = ground.address().to_string();
@@ -133,7 +144,7 @@ pub fn lines(file: &Path) -> Vec<Value> {
     text.split_inclusive('\n').filter(|l| l.ends_with('\n')).filter_map(|l| serde_json::from_str(l).ok()).collect()
 }
 
-pub fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
+fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
     let mut command = Command::new(python());
     command.arg(script("tickets.py")).arg(office).arg(port.to_string());
     command.arg(ground.file("tickets.jsonl")).arg(ground.file("mode"));
@@ -142,7 +153,7 @@ pub fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
     program
 }
 
-pub fn is(ground: &Ground, mode: &str) {
+fn is(ground: &Ground, mode: &str) {
     std::fs::write(ground.file("mode"), mode).expect("a file");
 }
 
@@ -463,12 +474,7 @@ hang_up = true
 #[test]
 fn a_caller_keys_a_ticket_number_and_hears_what_the_ticketing_system_says_of_it() {
     let ground = Ground::new("ticket_status");
-    let port = ground.port();
-    is(&ground, "ok");
-    let more = "[line.tickets]\nnumbers = [\"300\"]\nflow = \"tickets\"\n".to_owned();
-    let flows = vec![("tickets", STATUS.to_owned())];
-    let office = Office::furnished(&ground, Some(port), Wishes { more, flows, ..Wishes::agents(&["ada", "ben"]) });
-    let mut system = tickets(&ground, &office.generated, port, 1);
+    let (office, mut system) = Office::led(&ground, "tickets", STATUS, "");
     let reaches = |n: usize, keys: &str, step: &str| {
         let mut caller = phone(&ground, &office.server, &format!("caller-{n}"), &["--dial", "300", "--press", keys]);
         assert_eq!(caller.wait(30 * SECOND), 0, "{}", caller.output());

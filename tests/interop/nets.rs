@@ -2,6 +2,7 @@
 //! their own; phones may be at *home*, in another. Between the two is a wire of this process (two TUN devices), which
 //! may lose, delay and reorder datagrams by a seed, or be a NAT. (Delays by the kernel are not in every kernel.)
 
+use super::alone;
 use super::harness::SECOND;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fs::File;
@@ -32,10 +33,7 @@ pub struct Place(Arc<File>);
 impl Place {
     /// Takes this thread into a new namespace, with what it will start.
     pub fn begin() -> Place {
-        // SAFETY: a plain system call; it concerns this thread and what it starts.
-        let alone = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-        assert_eq!(alone, 0, "a network of one's own needs root: {}", std::io::Error::last_os_error());
-        ip(&["link", "set", "lo", "up"]);
+        alone::network();
         Place(Arc::new(File::open("/proc/thread-self/ns/net").expect("this thread's namespace")))
     }
 

@@ -1,7 +1,7 @@
 //! What is done at a desktop with the call that one has, heard by those whom it is sent to; and what one may not do.
 
 use super::capture::Leg;
-use super::desktop::{Office, is, lines, tickets};
+use super::desktop::{Office, lines};
 use super::flow::flow;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::heard::{assert_sounds, assert_talk, heard_by, sound};
@@ -114,12 +114,7 @@ hang_up = true
 #[test]
 fn a_banner_is_heard_once_it_is_switched_and_a_withheld_number_is_told_to_nobody() {
     let ground = Ground::new("desktop_banner");
-    let port = ground.port();
-    is(&ground, "ok");
-    let more = "[line.desk]\nnumbers = [\"300\"]\nflow = \"desk\"\n[banner.outage]\n".to_owned();
-    let flows = vec![("desk", ANNOUNCED.to_owned())];
-    let mut office = Office::furnished(&ground, Some(port), Wishes { more, flows, ..Wishes::agents(&["ada", "ben"]) });
-    let _tickets = tickets(&ground, &office.generated, port, 1);
+    let (mut office, _tickets) = Office::led(&ground, "desk", ANNOUNCED, "[banner.outage]\n");
     let _ada = phone_agent(&ground, &office.server, "ada", ADA, &["--answer", "0"]);
     let watch = office.watch("ada", 1);
     assert_eq!(office.seen("ada")[0]["snapshot"].get("banners"), None, "none is on");
@@ -259,12 +254,7 @@ hang_up = true
 #[test]
 fn a_caller_gets_the_agent_who_owns_the_case() {
     let ground = Ground::new("desktop_owner");
-    let port = ground.port();
-    is(&ground, "ok");
-    let more = "[line.owned]\nnumbers = [\"300\"]\nflow = \"owned\"\n".to_owned();
-    let flows = vec![("owned", OWNED.to_owned())];
-    let office = Office::furnished(&ground, Some(port), Wishes { more, flows, ..Wishes::agents(&["ada", "ben"]) });
-    let _tickets = tickets(&ground, &office.generated, port, 1);
+    let (office, _tickets) = Office::led(&ground, "owned", OWNED, "");
     let _all = office.watch("operator", 1);
     let _ada = phone_agent(&ground, &office.server, "ada", ADA, &["--answer", "0"]);
     let _ben = phone_agent(&ground, &office.server, "ben", BEN, &["--answer", "0"]);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 
+pub mod alone;
 pub mod clock;
 
 use clock::Clock;
@@ -80,20 +81,11 @@ impl Place {
                       [queue.general]\n[agent.1001]\nuser = \"ada\"\nqueues = [\"general\"]\n[server]\nflows = \"flows\"\n";
         fs::write(dir.join("center.toml"), center).expect("a configuration");
         let to = std::ffi::CString::new(data.to_str().expect("text")).expect("a path");
-        // SAFETY: system calls; they concern this thread and what it starts, and read texts that live through them.
-        let alone = unsafe {
-            libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS)
-                + libc::mount(
-                    c"none".as_ptr(),
-                    c"/".as_ptr(),
-                    std::ptr::null(),
-                    libc::MS_REC | libc::MS_PRIVATE,
-                    std::ptr::null(),
-                )
-                + libc::mount(c"tmpfs".as_ptr(), to.as_ptr(), c"tmpfs".as_ptr(), 0, c"size=6m".as_ptr().cast())
-        };
-        assert_eq!(alone, 0, "a network and a disk of one's own need root: {}", std::io::Error::last_os_error());
-        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("`ip`: make tools").success());
+        alone::network_and_mounts();
+        let tmpfs = c"tmpfs".as_ptr();
+        // SAFETY: a system call that reads texts, which live through it; it concerns this thread and what it starts.
+        let mounted = unsafe { libc::mount(tmpfs, to.as_ptr(), tmpfs, 0, c"size=6m".as_ptr().cast()) };
+        assert_eq!(mounted, 0, "a disk of one's own needs root: {}", std::io::Error::last_os_error());
         Place { dir, data, started: 0, clock: None, user: None }
     }
 

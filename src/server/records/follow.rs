@@ -155,3 +155,16 @@ fn rest(heard: &Receiver<News>, pause: Duration, most: Option<Duration>) -> bool
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is missing may be the last of the day.
+    #[test]
+    fn what_failed_is_tried_again_though_nothing_is_new() {
+        let ((_news, heard), (done, rested)) = (channel(), channel());
+        std::thread::spawn(move || _ = done.send(rest(&heard, Duration::from_secs(3_600), Some(Duration::ZERO))));
+        assert_eq!(rested.recv_timeout(Duration::from_secs(20)), Ok(true), "it waits for a commit");
+    }
+}

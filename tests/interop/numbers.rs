@@ -131,7 +131,9 @@ fn reported(server: &Server) -> (Counted, f64) {
     // From yesterday on: the day may end while this runs.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_millis() as i64;
     let from = tierline::time::Wall(now - 86_400_000).to_string()[..10].to_owned();
-    let text = server.tierline(&["report", "queue", "--from", &from, "--target", "3", "--short", "1", "--json"]);
+    // Target and short are those of the queue in the configuration, as in Prometheus.
+    let config = server.config.display().to_string();
+    let text = server.tierline(&["report", "queue", "--from", &from, "--config", &config, "--json"]);
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let of = |name: &str| {
         let rows = rows.iter().filter(|row| row["queue"] == "general");

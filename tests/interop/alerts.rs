@@ -317,7 +317,7 @@ impl Stopped {
             .map(|thread| thread.path())
             .find(|thread| std::fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim() == name));
         let thread = thread.expect("a thread of this name").file_name().map(|id| id.to_string_lossy().into_owned());
-        let id = thread.and_then(|id| id.parse().ok()).expect("a number");
+        let id: libc::pid_t = thread.and_then(|id| id.parse().ok()).expect("a number");
         // SAFETY: plain system calls about a thread of our child.
         let done = unsafe {
             libc::ptrace(libc::PTRACE_SEIZE, id, 0, 0) == 0

@@ -117,8 +117,9 @@ fn what_supervisors_see_is_what_happened() {
     wait_until("the last one was scraped", 20 * SECOND, || seen(&prometheus).waiting == 1.0);
     assert_eq!(seen(&prometheus), PLACED, "the dashboard");
     assert!(last.is_running());
-    let records = recorded(&server.calls());
-    assert_eq!((&PLACED, &PLACED), (&records, &shown_in_metrics(&server)), "records, /metrics");
+    // What was said last may not be safe on disk yet.
+    wait_until("the log has all", 20 * SECOND, || recorded(&server.calls()).offered == PLACED.offered);
+    assert_eq!((&PLACED, &PLACED), (&recorded(&server.calls()), &shown_in_metrics(&server)), "records, /metrics");
     // The tables know of whose wait is over.
     let over = Counted { offered: PLACED.offered - PLACED.waiting, waiting: 0.0, ..PLACED };
     wait_until("the tables have all", 20 * SECOND, || reported(&server).0 == over);

@@ -89,35 +89,59 @@ fn in_records(name: &str, center: &Center, events: &[Event]) -> Sums {
     records::bring_up(&dir.0).unwrap();
     let conn = records::reading(&dir.0).unwrap();
     let mut sums = Sums::new();
-    let mut each = |sql: &str, take: &mut dyn FnMut(&mut Sums, &Row<'_>)| {
-        let mut query = conn.prepare(sql).unwrap();
-        let mut rows = query.query([]).unwrap();
-        while let Some(row) = rows.next().unwrap() {
-            take(&mut sums, row);
+    of_queues(&conn, &mut sums);
+    of_calls(&conn, &mut sums);
+    of_flows(&conn, &mut sums);
+    each(&conn, "SELECT mode, reason, ended - began FROM agent_interval", |row| {
+        state(&mut sums, center, &text(row, 0), &text(row, 1), int(row, 2));
+    });
+    let (open, end) = records::present(&conn).unwrap();
+    for interval in open {
+        state(&mut sums, center, &format!("{:?}", interval.mode), &interval.reason, end.0 - interval.from.0);
+    }
+    by_reports(&mut sums, &dir.0, center, events);
+    sums.retain(|_, value| *value != 0);
+    sums
+}
+
+fn each(conn: &Connection, sql: &str, mut take: impl FnMut(&Row<'_>)) {
+    let mut query = conn.prepare(sql).unwrap();
+    let mut rows = query.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        take(row);
+    }
+}
+
+fn text(row: &Row<'_>, n: usize) -> String {
+    row.get::<_, Option<String>>(n).unwrap().unwrap_or_default()
+}
+
+fn int(row: &Row<'_>, n: usize) -> i64 {
+    row.get(n).unwrap()
+}
+
+fn of_queues(conn: &Connection, sums: &mut Sums) {
+    let sql = "SELECT queue, outcome, reason, waited_ms, talked_ms + held_ms, again FROM queue_interval";
+    each(conn, sql, |row| {
+        let (queue, outcome, reason) = (text(row, 0), text(row, 1), text(row, 2));
+        let of = |what: &str| format!("tierline_queue_{what}_total");
+        let one = [queue.as_str()];
+        add(sums, "tierline_queue_talk_seconds_sum", &one, int(row, 4));
+        if int(row, 5) == 1 {
+            return add(sums, &of("requeued"), &one, 1);
         }
-    };
-    let text = |row: &Row<'_>, n: usize| row.get::<_, Option<String>>(n).unwrap().unwrap_or_default();
-    let int = |row: &Row<'_>, n: usize| row.get::<_, i64>(n).unwrap();
-    each(
-        "SELECT queue, outcome, reason, waited_ms, talked_ms + held_ms, again FROM queue_interval",
-        &mut |sums, row| {
-            let (queue, outcome, reason) = (text(row, 0), text(row, 1), text(row, 2));
-            let of = |what: &str| format!("tierline_queue_{what}_total");
-            let one = [queue.as_str()];
-            add(sums, "tierline_queue_talk_seconds_sum", &one, int(row, 4));
-            if int(row, 5) == 1 {
-                return add(sums, &of("requeued"), &one, 1);
-            }
-            match outcome.as_str() {
-                "diverted" => add(sums, &of("diverted"), &[&queue, &snake(&reason)], 1),
-                outcome => add(sums, &of(outcome), &one, 1),
-            }
-            if outcome != "lost" {
-                add(sums, "tierline_queue_wait_seconds_sum", &[&queue, &outcome], int(row, 3));
-            }
-        },
-    );
-    each("SELECT agent, result, outcome FROM offer", &mut |sums, row| {
+        match outcome.as_str() {
+            "diverted" => add(sums, &of("diverted"), &[&queue, &snake(&reason)], 1),
+            outcome => add(sums, &of(outcome), &one, 1),
+        }
+        if outcome != "lost" {
+            add(sums, "tierline_queue_wait_seconds_sum", &[&queue, &outcome], int(row, 3));
+        }
+    });
+}
+
+fn of_calls(conn: &Connection, sums: &mut Sums) {
+    each(conn, "SELECT agent, result, outcome FROM offer", |row| {
         let agent = int(row, 0).to_string();
         add(sums, "tierline_offers_total", &[&snake(&text(row, 2))], 1);
         match text(row, 1).as_str() {
@@ -126,12 +150,15 @@ fn in_records(name: &str, center: &Center, events: &[Event]) -> Sums {
             _ => {}
         }
     });
-    each("SELECT line, phase, cause FROM call", &mut |sums, row| {
+    each(conn, "SELECT line, phase, cause FROM call", |row| {
         let line = Some(text(row, 0)).filter(|line| !line.is_empty()).unwrap_or("(short code)".to_owned());
         add(sums, "tierline_calls_arrived_total", &[&line], 1);
         add(sums, "tierline_calls_ended_total", &[&snake(&text(row, 1)), &snake(&text(row, 2))], 1);
     });
-    each("SELECT flow, exit, contained FROM flow_path WHERE waiting = 0 AND flow NOT LIKE '@%'", &mut |sums, row| {
+}
+
+fn of_flows(conn: &Connection, sums: &mut Sums) {
+    each(conn, "SELECT flow, exit, contained FROM flow_path WHERE waiting = 0 AND flow NOT LIKE '@%'", |row| {
         let (flow, exit) = (text(row, 0), text(row, 1));
         let outcome = match exit.as_str() {
             _ if int(row, 2) == 1 => "contained",
@@ -142,19 +169,9 @@ fn in_records(name: &str, center: &Center, events: &[Event]) -> Sums {
         };
         add(sums, "tierline_flow_left_total", &[&flow, outcome], 1);
     });
-    each("SELECT flow, result FROM look_up", &mut |sums, row| {
+    each(conn, "SELECT flow, result FROM look_up", |row| {
         add(sums, "tierline_flow_look_ups_total", &[&text(row, 0), &text(row, 1)], 1);
     });
-    each("SELECT mode, reason, ended - began FROM agent_interval", &mut |sums, row| {
-        state(sums, center, &text(row, 0), &text(row, 1), int(row, 2));
-    });
-    let (open, end) = records::present(&conn).unwrap();
-    for interval in open {
-        state(&mut sums, center, &format!("{:?}", interval.mode), &interval.reason, end.0 - interval.from.0);
-    }
-    by_reports(&mut sums, &dir.0, center, events);
-    sums.retain(|_, value| *value != 0);
-    sums
 }
 
 fn state(sums: &mut Sums, center: &Center, mode: &str, reason: &str, ms: i64) {

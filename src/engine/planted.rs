@@ -60,10 +60,18 @@ pub enum Bug {
     ForgetsTransferEnd,
     /// A trunk that has failed is tried again at once.
     TriesTrunkTwice,
+    /// A carrier that asks who calls gets no answer.
+    ForgetsProof,
+    /// A carrier is told another's password.
+    MixesPasswords,
+    /// A carrier that wants a registration gets none.
+    ForgetsToRegister,
+    /// A registration is told to hold when it was just asked for.
+    BelievesRegistered,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 29] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -89,6 +97,10 @@ impl Bug {
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,
         Bug::TriesTrunkTwice,
+        Bug::ForgetsProof,
+        Bug::MixesPasswords,
+        Bug::ForgetsToRegister,
+        Bug::BelievesRegistered,
     ];
 }
 

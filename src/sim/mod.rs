@@ -23,6 +23,7 @@ pub mod checks;
 mod closing;
 mod desk;
 mod desktop;
+mod doors;
 mod host;
 mod hunts;
 mod journeys;
@@ -174,7 +175,8 @@ impl World {
     pub fn plant(&mut self, bug: crate::engine::Bug) {
         self.bug = Some(bug);
         self.books.repairs_expected = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
-        self.engine.iter_mut().for_each(|engine| engine.plant(bug));
+        // What the engine does first, as registering at carriers, it does with the bug.
+        self.start_engine();
     }
 
     /// A repair is a failure even though a panic was planted.

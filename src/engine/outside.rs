@@ -67,7 +67,7 @@ impl Engine {
         new.hunt = Some(hunt);
         self.legs.insert(leg, new);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.outside = Some(Outside { leg, talking: false, early: false, back });
+            call.outside = Some(Outside { leg, talking: false, early: false, back, held_by: None });
         }
         let number = self.personal(PersonalKind::Number, number);
         self.emit(Some(id), What::OutsideCalled { leg, number });
@@ -289,6 +289,7 @@ impl Engine {
         let outside = self.calls.get_mut(&call).and_then(|call| call.outside.as_mut());
         outside.expect("an outside party belongs to a call that waits for it").talking = true;
         self.emit(Some(call), What::OutsideJoined { leg: id });
+        self.holds_already(call, id);
     }
 
     /// Connects a leg that answered our offer; none if its description cannot be used.

@@ -68,10 +68,18 @@ pub enum Bug {
     ForgetsToRegister,
     /// A registration is told to hold when it was just asked for.
     BelievesRegistered,
+    /// A desktop that is gone is believed to be there.
+    BelievesDesks,
+    /// Who is at his desktop again is held as lost.
+    ForgetsDeskBack,
+    /// A desktop that resumes is told again what it has seen (in the simulator's stand-in for the shell).
+    TellsAgain,
+    /// … or nothing of what it has missed.
+    ForgetsTheMissed,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 29] = [
+    pub const ALL: [Bug; 33] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -101,6 +109,10 @@ impl Bug {
         Bug::MixesPasswords,
         Bug::ForgetsToRegister,
         Bug::BelievesRegistered,
+        Bug::BelievesDesks,
+        Bug::ForgetsDeskBack,
+        Bug::TellsAgain,
+        Bug::ForgetsTheMissed,
     ];
 }
 

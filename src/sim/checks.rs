@@ -32,6 +32,11 @@ pub enum Check {
     SentOnWaits,
     /// The wait that was served before a transfer counts after it.
     WaitKept,
+    /// A desktop is told each event that concerns it once and in order, over cut streams and kills of either side.
+    ToldOnce,
+    /// Who has logged in at a desktop that is gone for the length of its lease gets no calls; who is back is not held as
+    /// lost.
+    LeaseKept,
     /// A reserved agent has exactly one leg that rings, and the reverse.
     ReservedRings,
     /// A busy agent has a call, and the reverse.
@@ -69,7 +74,7 @@ pub enum Check {
 }
 
 impl Check {
-    pub const ALL: [Check; 27] = [
+    pub const ALL: [Check; 29] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -80,6 +85,8 @@ impl Check {
         Check::NoRepair,
         Check::SentOnWaits,
         Check::WaitKept,
+        Check::ToldOnce,
+        Check::LeaseKept,
         Check::ReservedRings,
         Check::BusyTalks,
         Check::WaitingAgrees,

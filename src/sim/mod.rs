@@ -23,11 +23,13 @@ pub mod checks;
 mod closing;
 mod desk;
 mod desktop;
+mod desktops;
 mod doors;
 mod host;
 mod hunts;
 mod journeys;
 pub mod ladder;
+mod leases;
 pub mod ledger;
 pub mod media;
 pub mod network;
@@ -41,10 +43,12 @@ mod report;
 mod rules;
 mod scan;
 pub mod script;
+mod shelf;
 pub mod summary;
 
 pub use checks::{Check, Failure};
 pub use desk::steps as steps_of_the_desk;
+pub use desktops::Seen;
 pub use options::Options;
 pub use report::Report;
 
@@ -115,6 +119,7 @@ pub struct World {
     trace: Option<Trace>,
     script: script::Running,
     carriers: carriers::Carriers,
+    desktops: desktops::Desktops,
     going_home: bool,
     quiet: bool,
     #[cfg(feature = "planted-bugs")]
@@ -157,6 +162,7 @@ impl World {
             trace: None,
             script: script::Running::default(),
             carriers,
+            desktops: desktops::Desktops::default(),
             going_home: false,
             quiet: false,
             #[cfg(feature = "planted-bugs")]
@@ -177,6 +183,17 @@ impl World {
         self.books.repairs_expected = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
         // What the engine does first, as registering at carriers, it does with the bug.
         self.start_engine();
+    }
+
+    fn planted(&self, bug: crate::engine::Bug) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        let planted = self.bug == Some(bug);
+        #[cfg(not(feature = "planted-bugs"))]
+        let planted = {
+            _ = bug;
+            false
+        };
+        planted
     }
 
     /// A repair is a failure even though a panic was planted.
@@ -201,6 +218,7 @@ impl World {
     pub fn open(&mut self) {
         let mut rng = self.rng.fork("opening");
         self.open_carriers();
+        self.open_desktops();
         for key in (0..self.options.agents).filter(|key| !self.carriers.phoneless.contains(key)).collect::<Vec<_>>() {
             let person = Person::agent(self.options.habits.clone(), self.rng.fork(&format!("agent {key}")));
             self.parties.insert(key, Party::new(person));
@@ -295,6 +313,8 @@ impl World {
             Due::Restart => self.start_engine(),
             Due::Closing => self.closing(),
             Due::Script(line) => self.script_line(line),
+            Due::Desktop(agent, due) => self.at_desktop(agent, due),
+            Due::Lease(agent, due) => self.at_lease(agent, due),
             Due::TalkersHear { call, leg, epoch } if epoch == self.epoch => self.check_talkers_hear(call, leg),
             Due::PeerHangsUp { phone, boots, port, epoch } if epoch == self.epoch => {
                 self.check_peer_hung_up(phone, boots, port);

@@ -4,18 +4,24 @@
 //! |---|---|
 //! | `view` | how things stand, and whom an event concerns |
 //! | `told` | events and the view, as they are told |
+//! | `feed` | the log as readers get it |
+//! | `lease` | who is at a desktop |
 //! | `asked` | commands, as they are asked |
 //! | `keys` | commands that come again |
 //! | `cursor` | where a reader is |
 
 mod asked;
 mod cursor;
+mod feed;
 mod keys;
+mod lease;
 mod told;
 pub mod view;
 
 pub use asked::{command, refused};
 pub use cursor::Cursor;
+pub use feed::{Feed, Sight, Told};
 pub use keys::{Found, Keys};
+pub use lease::{Leases, Lookout};
 pub use told::{event, number, snapshot};
 pub use view::{Audience, CallRow, View, Viewer};

@@ -10,7 +10,9 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tierline::event::{Event, What};
 use tierline::server::store::Store;
+use tierline::time::Wall;
 
 /// A copy of the demo in a folder and a network of its own.
 struct Place(PathBuf);
@@ -210,4 +212,27 @@ fn a_log_that_is_foreign_or_damaged_is_told() {
     expect(&mut place.doctor(), "log", "wrong", "");
     fs::write(&file, "this is no database").expect("the log");
     expect(&mut place.doctor(), "log", "wrong", "cannot be used");
+}
+
+/// A server would say that they fall behind, once; whoever looks later is told by this.
+#[test]
+fn records_that_cannot_be_read_are_told() {
+    let place = Place::new("records");
+    let data = place.0.join("data");
+    let opened = Store::open(&data, 0).expect("a log");
+    opened.store.append(vec![Event {
+        seq: 1,
+        at: Wall(1),
+        call: None,
+        what: What::EngineStarted { node: 0, epoch: 1 },
+    }]);
+    opened.store.close().expect("it is written");
+    let (findings, _) = said(&mut place.doctor());
+    let records = findings.iter().find(|finding| finding["check"] == "records").expect("they are looked at");
+    assert_eq!(
+        (&records["health"], &records["found"]),
+        (&"ok".into(), &"0 of 1 events; the next start or report brings them up".into())
+    );
+    fs::write(data.join("records.db"), "this is no database").expect("a file");
+    expect(&mut place.doctor(), "records", "warning", "cannot read the records");
 }

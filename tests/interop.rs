@@ -74,6 +74,8 @@ mod streams;
 mod tier0;
 #[path = "interop/trunks.rs"]
 mod trunks;
+#[path = "interop/tunnel.rs"]
+mod tunnel;
 #[path = "interop/vanishing.rs"]
 mod vanishing;
 #[path = "interop/wire.rs"]

@@ -14,7 +14,7 @@ use tierline::engine::{Engine, Input, Output};
 use tierline::log::{self, Fingerprint};
 use tierline::records::{Calls, Segment, Wait};
 use tierline::sim::people::Habits;
-use tierline::sim::{Check, Options, Report, World, run};
+use tierline::sim::{Check, Options, Report, Seen, World, run};
 use tierline::stats::families as f;
 use tierline::stats::{Family, Stats, Value};
 use tierline::time::{Instant, Wall};
@@ -29,17 +29,21 @@ fn a_swarm_of_small_worlds_keeps_every_promise() {
     let (from, many) = (number("FROM", 1), number("SEEDS", 16));
     let mut ran: BTreeMap<Check, u64> = BTreeMap::new();
     let mut hardships = [0; 4];
+    let mut desktops = [0; 5];
     for seed in from..from + many {
         let report = run(Options::swarm(seed));
         assert!(report.failure.is_none(), "{report}");
         report.checks.iter().for_each(|(check, times)| *ran.entry(*check).or_default() += times);
         let Report { crashes, network, retransmissions, .. } = &report;
         let met = [u64::from(*crashes), network.lost, network.duplicated, *retransmissions];
+        let Seen { told, resumed, caught_up, too_slow, lost } = report.desktops;
+        desktops.iter_mut().zip([told, resumed, caught_up, too_slow, lost]).for_each(|(sum, met)| *sum += met);
         hardships.iter_mut().zip(met).for_each(|(sum, met)| *sum += met);
     }
     let never: Vec<_> = ran.iter().filter(|(_, times)| **times == 0).collect();
     assert!(never.is_empty(), "never ran: {never:?}");
     assert!(!hardships.contains(&0), "engine killed, datagrams lost, twice, sent again: {hardships:?}");
+    assert!(!desktops.contains(&0), "told, resumed, caught up, too slow, lost: {desktops:?}");
 }
 
 #[test]
@@ -138,7 +142,8 @@ mod planted {
         let duration = Duration::from_secs(900);
         let options =
             Options { scan_every, habits, calls_per_hour, duration, crashes: 0, ..Options::day(seed, 4, 0.0) };
-        World::new(options)
+        let desktop_trouble = Duration::from_secs(60);
+        World::new(Options { desktops: 0.5, desktop_trouble, ..options })
     }
 
     fn caught(bug: Bug, scan_every: u64) -> Option<Check> {
@@ -179,6 +184,10 @@ mod planted {
             (Bug::HoldsNothing, 1, Check::BridgesMatch),
             (Bug::ForgetsTransferEnd, NEVER, Check::OutsideEndsOnce),
             (Bug::TriesTrunkTwice, NEVER, Check::TrunksTakeTurns),
+            (Bug::BelievesDesks, NEVER, Check::LeaseKept),
+            (Bug::ForgetsDeskBack, NEVER, Check::LeaseKept),
+            (Bug::TellsAgain, NEVER, Check::ToldOnce),
+            (Bug::ForgetsTheMissed, NEVER, Check::ToldOnce),
         ];
         let wrong: Vec<_> = rows
             .into_iter()
@@ -255,7 +264,7 @@ type Counts = [u64; 5];
 #[test]
 fn numbers_records_and_the_ledger_add_up() {
     let mut all: Counts = [0; 5];
-    for seed in 1..=6 {
+    for seed in 1..=9 {
         let mut world = World::new(Options { crashes: 0, record: true, ..Options::swarm(seed) });
         world.run();
         let (start, configuration, inputs) = world.recording();

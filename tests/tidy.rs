@@ -78,7 +78,7 @@ const CORE: &[&str] = &["time", "ids", "center"];
 const READER: &[&str] = &["time", "ids", "center", "event", "command", "ladder", "log"];
 const PURE: &[&str] = &[
     "time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command", "engine", "phone", "ladder",
-    "log", "records", "stats", "config",
+    "log", "records", "stats", "config", "cti", "proto",
 ];
 
 /// Words that code that decides must not say, each with what to do instead.

@@ -312,6 +312,8 @@ def operations():
         lines("Log", "Events that wait for the disk, and how long one group takes to be safe (p99).",
               ("sum(tierline_log_queued_events)", "waiting events"),
               ("histogram_quantile(0.99, sum by (le) (rate(tierline_log_commit_seconds_bucket[$__range])))", "p99 of a commit, s")),
+        lines("Records behind the log", "What reports lack: events, and since when. It comes up by itself; see the alert RecordsBehind.",
+              ("max(tierline_records_lag_events)", "events"), ("max(tierline_records_lag_seconds)", "for so long, s")),
         lines("Log lost and tried again", "Both should be 0.", ("sum(tierline_log_lost_events_total)", "lost events"), ("sum(tierline_log_failures_total)", "groups tried again")),
         lines("Processor", "In cores.", ('sum(rate(process_cpu_seconds_total{job="tierline"}[$__rate_interval]))', "all threads"),
               ("sum(rate(tierline_engine_busy_seconds_total[$__rate_interval]))", "engine")),

@@ -293,7 +293,7 @@ impl Engine {
 
     pub(super) fn desk_lost(&mut self, agent: AgentId) -> Result<(), Refusal> {
         let on_break = self.router.agent(agent).is_some_and(|agent| agent.pause().is_some());
-        match self.desks.contains(&agent) && !on_break {
+        match self.desks.contains(&agent) && !on_break && !self.planted(super::Bug::BelievesDesks) {
             true => self.tell_agent(agent, AgentChange::NotReady(DESK_LOST.to_owned())),
             false => Ok(()),
         }
@@ -301,7 +301,7 @@ impl Engine {
 
     pub(super) fn desk_back(&mut self, agent: AgentId) -> Result<(), Refusal> {
         let ours = self.router.agent(agent).is_some_and(|agent| agent.pause() == Some(DESK_LOST));
-        match ours {
+        match ours && !self.planted(super::Bug::ForgetsDeskBack) {
             true => self.tell_agent(agent, AgentChange::BreakOver),
             false => Ok(()),
         }

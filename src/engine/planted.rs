@@ -60,10 +60,18 @@ pub enum Bug {
     ForgetsTransferEnd,
     /// A trunk that has failed is tried again at once.
     TriesTrunkTwice,
+    /// A desktop that is gone is believed to be there.
+    BelievesDesks,
+    /// Who is at his desktop again is held as lost.
+    ForgetsDeskBack,
+    /// A desktop that resumes is told again what it has seen (in the simulator's stand-in for the shell).
+    TellsAgain,
+    /// … or nothing of what it has missed.
+    ForgetsTheMissed,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 29] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -89,6 +97,10 @@ impl Bug {
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,
         Bug::TriesTrunkTwice,
+        Bug::BelievesDesks,
+        Bug::ForgetsDeskBack,
+        Bug::TellsAgain,
+        Bug::ForgetsTheMissed,
     ];
 }
 

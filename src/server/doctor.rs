@@ -5,12 +5,14 @@
 //! | `machine` | open files, priority, buffers, clock, disk: readings of the system, and what they mean |
 //! | `certificate` | from when to when a certificate holds, and for which names |
 //! | `parts` | ports, certificates, sounds, the ticketing system, the event log |
+//! | `followers` | whether the records follow the log |
 //!
 //! Each look is a [`Finding`]; what a reading means is decided by functions without I/O. Nothing is changed, but for
 //! a file that is written where the log is, to time the disk, and removed again. Left out: locked memory, for
 //! nothing of ours locks any.
 
 mod certificate;
+mod followers;
 mod machine;
 mod parts;
 
@@ -19,6 +21,7 @@ use crate::config::{self, Loaded};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,6 +96,7 @@ fn of_loaded(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Vec<Finding> 
     findings.extend(machine::doubted(store::believed(&loaded.server.data).ok().flatten()));
     findings.extend(machine::disk(&loaded.server.data));
     findings.extend(log);
+    findings.extend(followers::records(&loaded.server.data, Duration::from_secs(5)));
     findings.extend(parts::certificates(loaded));
     findings.extend(parts::sounds(loaded));
     findings.push(parts::ticketing(loaded, runtime));

@@ -54,8 +54,12 @@ pub fn pass(plan: &Plan, time: Wall, goes_on: &mut dyn FnMut(Removed) -> bool) -
     }
     drop(reader);
     let before = |kept: Duration| Wall(time.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)));
-    let mut log = store::Pruner::open(&plan.data, before(plan.keep.events), needed(plan)?)?;
-    while let Some(events) = log.portion().context("the log")? {
+    let mut log = store::Pruner::open(&plan.data, before(plan.keep.events))?;
+    let mut portion = || {
+        let needed = told(plan)?;
+        records::while_held(&plan.data, |folded| log.portion(needed.min(folded + 1)).context("the log"))
+    };
+    while let Some(events) = portion()? {
         removed.events += events;
         if !goes_on(removed) {
             return Ok(removed);
@@ -71,19 +75,14 @@ pub fn pass(plan: &Plan, time: Wall, goes_on: &mut dyn FnMut(Removed) -> bool) -
     Ok(removed)
 }
 
-/// The first event that somebody has not taken in yet.
-fn needed(plan: &Plan) -> Result<u64> {
-    // Without records nothing was taken in.
-    let folded = written(&records::file(&plan.data), "event")?.unwrap_or(0) + 1;
-    let told = match plan.ticketing {
-        true => {
-            let file = plan.data.join("ticketing.db");
-            // Calls that were put aside are read apart, from before where a start begins.
-            written(&file, "needed")?.or(written(&file, "low")?).unwrap_or(1)
-        }
-        false => u64::MAX,
-    };
-    Ok(folded.min(told))
+/// The first event that the ticketing system has not been told.
+fn told(plan: &Plan) -> Result<u64> {
+    if !plan.ticketing {
+        return Ok(u64::MAX);
+    }
+    let file = plan.data.join("ticketing.db");
+    // Calls that were put aside are read apart, from before where a start begins.
+    Ok(written(&file, "needed")?.or(written(&file, "low")?).unwrap_or(1))
 }
 
 /// A number in a file's table `meta`.

@@ -222,6 +222,7 @@ impl Running {
             Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
         let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
+        let records = records::Follower::start(&loaded.server.data, &store_writer, time)?;
         let keeper = start_keeper(loaded, Arc::clone(&store_writer), clock)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
@@ -232,6 +233,7 @@ impl Running {
             wire,
             pulse,
             ticketing: ticketing.as_ref().map(ticketing::Ticketing::counts),
+            records: Arc::clone(&records.behind),
             keeping: Arc::clone(&keeper.counts),
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
@@ -247,11 +249,7 @@ impl Running {
             left,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
-        let followers = Followers {
-            _ticketing: ticketing,
-            _records: records::Follower::start(&loaded.server.data, &store_writer)?,
-            _keeper: keeper,
-        };
+        let followers = Followers { _ticketing: ticketing, _records: records, _keeper: keeper };
         banner::print(loaded, &accounts, store.epoch); // nothing refuses any more
         Entry::info("server", "is ready").with("data", loaded.server.data.as_path()).tell();
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);

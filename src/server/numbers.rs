@@ -9,6 +9,7 @@ use super::media::{Figures, Planes};
 use super::metrics;
 use super::process;
 use super::pulse::Pulse;
+use super::records;
 use super::signaling::Dropped;
 use super::signaling::counters::Counters;
 use super::signaling::streams::Streams;
@@ -49,6 +50,8 @@ pub struct Sources {
     pub pulse: Arc<Pulse>,
     /// Of the ticketing system's client, if there is one.
     pub ticketing: Option<Counts>,
+    /// How far the records are behind.
+    pub records: Arc<records::Behind>,
     /// Of who removes what is old.
     pub keeping: Arc<keeping::Counts>,
     pub data: PathBuf,
@@ -66,7 +69,8 @@ impl Exporter {
     }
 
     pub fn samples(&self) -> Vec<Sample> {
-        let Sources { stats, time, store, planes, wire, inbox, pulse, ticketing, keeping, data, each_agent } = &self.0;
+        let Sources { stats, time, store, planes, wire, inbox, pulse, ticketing, records, keeping, data, each_agent } =
+            &self.0;
         let mut samples = of_events(stats, *time, *each_agent);
         samples.extend(of_wire(wire));
         samples.extend(of_store(store));
@@ -75,6 +79,7 @@ impl Exporter {
         samples.extend(self.of_engine());
         let ticketing = ticketing.as_ref().map(|counts| *counts.lock().unwrap_or_else(PoisonError::into_inner));
         samples.extend(ticketing.iter().flat_map(ticketing::samples));
+        samples.extend(records.samples());
         samples.extend(keeping.samples());
         samples.extend(process::samples(data));
         samples

@@ -16,11 +16,15 @@
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 pub mod follow;
+mod hold;
+mod lag;
 pub mod progress;
 mod prune;
 mod schema;
 
 pub use follow::Follower;
+pub use hold::while_held;
+pub use lag::{Behind, Extent};
 pub use prune::Pruner;
 pub use schema::file;
 
@@ -67,12 +71,19 @@ impl Records {
         self.seq
     }
 
-    /// Forgets everything, to begin anew.
+    /// Forgets everything, to begin anew from the log, which must have its beginning: what it has not would be lost.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn clear(&mut self) -> Result<()> {
+    /// The log's beginning is missing, or the file cannot be written; then nothing is forgotten.
+    pub fn begin_anew(&mut self, log: &Reader) -> Result<()> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Nobody removes events from here on: who does holds the records ([`while_held`]), and then finds that they need
+        // all of the log.
+        let first = log.first()?;
+        ensure!(
+            first <= 1,
+            "the log begins with event {first}: what is older would be lost from the records; they are left as they are"
+        );
         for table in crate::records::schema::TABLES {
             tx.execute_batch(&format!("DELETE FROM {}", table.name))?;
         }
@@ -144,6 +155,12 @@ impl Records {
 
 fn position(conn: &Connection, key: &str) -> Result<i64> {
     Ok(conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0))?)
+}
+
+/// The last event that is in the records; 0 if there are none, or they cannot be read.
+fn place(data: &Path) -> u64 {
+    let conn = schema::open_to_read(data).ok().flatten();
+    conn.and_then(|conn| position(&conn, "event").ok()).map_or(0, |seq| seq as u64)
 }
 
 fn insert(conn: &Connection, rows: &[Row]) -> Result<()> {
@@ -267,11 +284,6 @@ pub fn running(conn: &Connection) -> Result<Vec<OpenCall>> {
 /// There is no log in `data` ([`NoLog`]), its beginning is missing, or something cannot be read or written.
 pub fn rebuild(data: &Path) -> Result<String> {
     let log = log_of(data)?;
-    let first = log.first()?;
-    ensure!(
-        first <= 1,
-        "the log begins with event {first}: what is older would be lost from the records; they are left as they are"
-    );
     let mut records = match Records::open(data) {
         Ok(records) => records,
         // What is open in it is of another form: it is not needed.
@@ -280,11 +292,19 @@ pub fn rebuild(data: &Path) -> Result<String> {
         }
         Err(why) => return Err(why),
     };
-    records.clear()?;
+    records.begin_anew(&log)?;
     let mut progress = Progress::new("records: events");
     records.catch_up(&log, &mut |done, of| progress.shows(done, of))?;
     progress.end();
     status(data)
+}
+
+/// How far the records are, read where they are read from.
+///
+/// # Errors
+/// There is no log in `data` ([`NoLog`]), or something cannot be read.
+pub fn extent(data: &Path, conn: &Connection) -> Result<Extent> {
+    Extent::of(conn, &log_of(data)?)
 }
 
 /// `tierline records status`: how far the records are, and how many rows each table has.
@@ -296,8 +316,12 @@ pub fn status(data: &Path) -> Result<String> {
     let Some(conn) = schema::open_to_read(data)? else {
         return Ok(format!("no records yet; the log has {last} events\n"));
     };
-    let seq = position(&conn, "event")?;
-    let mut told = format!("records of {seq} events; the log has {last}\n");
+    let extent = extent(data, &conn)?;
+    let mut told = format!(
+        "records of {} events; the log has {last}\n{}\n",
+        extent.seq,
+        extent.told(&|wall: Wall| wall.to_string())
+    );
     for table in crate::records::schema::TABLES {
         let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))?;
         told += &format!("{:<16}{count:>12}\n", table.name);

@@ -2,7 +2,8 @@
 //!
 //! A wait, a call and a flow count in the interval in which they began; of agents' states each interval has its share.
 //! What has not ended is not in the records yet, but for the agents' present states, which are cut at the last event.
-//! Everything is counted anew from the rows, in one pass over an index that has all that is needed.
+//! Everything is counted anew from the rows, in one pass over an index that has all that is needed; all that one report
+//! says is of one moment, and it says up to when that is complete.
 //!
 //! Left out: numbers over several nodes.
 
@@ -91,6 +92,8 @@ pub fn report(data: &Path, asked: &Asked) -> Result<String> {
 fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Result<String> {
     records::bring_up(data)?;
     let conn = records::reading(data)?;
+    let _of_one_moment = conn.unchecked_transaction()?;
+    let extent = records::extent(data, &conn)?;
     let zone = zone(&asked.zone)?;
     let (from, to) = range(&zone, asked, super::clock::wall())?;
     let spans = Spans::new(&zone, (from, to), asked.step).with_context(|| {
@@ -105,6 +108,7 @@ fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Re
         By::Flow => others::flows(&ground)?,
     };
     sheet.notes.insert(0, notes(asked, &zone, (from, to)));
+    sheet.notes.push(extent.told(&|wall| exactly(&zone, wall)));
     Ok(sheet.written(asked.format, &|wall| shown(&zone, wall)))
 }
 
@@ -233,10 +237,19 @@ pub(super) fn time(zone: &Zone, text: &str) -> Result<Wall> {
 
 /// As clocks there show it, with the offset from UTC: `2026-03-29T03:00+02:00`.
 fn shown(zone: &Zone, wall: Wall) -> String {
+    with(zone, wall, "")
+}
+
+/// The same with seconds.
+fn exactly(zone: &Zone, wall: Wall) -> String {
+    with(zone, wall, &format!(":{:02}", wall.0.div_euclid(1000).rem_euclid(60)))
+}
+
+fn with(zone: &Zone, wall: Wall, seconds: &str) -> String {
     let (local, offset) = (zone.local(wall), zone.offset(wall.0.div_euclid(1000)) / 60);
     let sign = if offset < 0 { '-' } else { '+' };
     let (hour, minute, offset) = (local.minute / 60, local.minute % 60, offset.abs());
-    format!("{}T{hour:02}:{minute:02}{sign}{:02}:{:02}", local.date, offset / 60, offset % 60)
+    format!("{}T{hour:02}:{minute:02}{seconds}{sign}{:02}:{:02}", local.date, offset / 60, offset % 60)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What is still to come, in order of time; what is due at the same time comes in the order it was planned.
 
+use super::desktops::AtDesktop;
+use super::leases::AtLease;
 use super::people::Plan;
-use crate::ids::{CallId, LegId, PortId};
+use crate::ids::{AgentId, CallId, LegId, PortId};
 use crate::ivr::Found;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -37,6 +39,10 @@ pub enum Due {
     Restart,
     /// When nobody calls any more, and all must become quiet.
     Closing,
+    /// When something happens at an agent's desktop.
+    Desktop(AgentId, AtDesktop),
+    /// When it must be seen whether an agent is still at his desktop.
+    Lease(AgentId, AtLease),
     /// When a line of the script has its turn.
     Script(usize),
     /// When both who have been joined must hear each other.

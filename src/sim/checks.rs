@@ -32,6 +32,11 @@ pub enum Check {
     SentOnWaits,
     /// The wait that was served before a transfer counts after it.
     WaitKept,
+    /// A desktop is told each event that concerns it once and in order, over cut streams and kills of either side.
+    ToldOnce,
+    /// Who has logged in at a desktop that is gone for the length of its lease gets no calls; who is back is not held as
+    /// lost.
+    LeaseKept,
     /// A reserved agent has exactly one leg that rings, and the reverse.
     ReservedRings,
     /// A busy agent has a call, and the reverse.
@@ -65,7 +70,7 @@ pub enum Check {
 }
 
 impl Check {
-    pub const ALL: [Check; 25] = [
+    pub const ALL: [Check; 27] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -76,6 +81,8 @@ impl Check {
         Check::NoRepair,
         Check::SentOnWaits,
         Check::WaitKept,
+        Check::ToldOnce,
+        Check::LeaseKept,
         Check::ReservedRings,
         Check::BusyTalks,
         Check::WaitingAgrees,

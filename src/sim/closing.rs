@@ -40,6 +40,7 @@ impl World {
         if !self.going_home && !self.parties.values().any(|party| party.person.is_caller()) {
             self.going_home = true;
             self.close_carriers();
+            self.close_desktops();
             let agents: Vec<u32> = self.parties.keys().copied().collect();
             for (place, key) in agents.into_iter().enumerate() {
                 self.after(Duration::from_millis(place as u64 * 20), Due::Remember(key, (0, Thought::GoHome)));
@@ -70,6 +71,6 @@ impl World {
                 .or_else(|| engine.deadline().map(|at| format!("engine: a deadline in {:?}", at.since(self.now)))),
         };
         let phones = || self.parties.iter().find_map(|(key, party)| party.pending(*key));
-        engine.or_else(phones).or_else(|| self.planes.pending())
+        engine.or_else(phones).or_else(|| self.planes.pending()).or_else(|| self.untold())
     }
 }

@@ -43,6 +43,7 @@ impl World {
         };
         self.engine = Some(engine);
         self.note(ladder::US, || "starts".to_owned());
+        self.desktops_start(&open);
         self.engine_gets(Input::Restored(open));
     }
 
@@ -54,6 +55,7 @@ impl World {
         let lost = books::COMMIT.mul_f64(rng.unit()).as_nanos() as u64;
         self.commit(Instant(self.now.0.saturating_sub(lost)));
         self.planes.vanish(self.now, Owner::Engine);
+        self.desktops_crash();
         self.note(ladder::US, || "is killed".to_owned());
         self.after(Duration::from_millis(50 + rng.below(5_000)), Due::Restart);
     }
@@ -130,6 +132,9 @@ impl World {
         if let Some(engine) = &self.engine {
             self.scan.run(self.now, engine, &self.planes, &mut self.tally);
         }
+        if !self.desktops.is_empty() {
+            self.check_present();
+        }
     }
 
     fn engine_said(&mut self, output: Output) {
@@ -198,6 +203,7 @@ impl World {
 
     fn happened(&mut self, event: Event) {
         self.scan.note(self.now, &event);
+        self.note_desk(&event);
         if let What::Delivered { agent, .. } = event.what {
             self.check_not_known_dead(agent);
         }
@@ -228,11 +234,15 @@ impl World {
 
     fn make_safe(&mut self, until: Instant) {
         let (summary, journal, ledger) = (&mut self.summary, &mut self.journal, &mut self.ledger);
+        let looked_at = !self.desktops.is_empty();
+        let mut read = Vec::new();
         self.books.commit(until, &mut self.tally, |event| {
+            read.extend(looked_at.then(|| event.clone()));
             summary.fold(event);
             ledger.iter_mut().for_each(|(_, recorded)| recorded.add(event));
             journal.iter_mut().for_each(|journal| journal.push(event.clone()));
         });
+        self.desktops_read(read);
     }
 }
 

@@ -23,10 +23,12 @@ pub mod checks;
 mod closing;
 mod desk;
 mod desktop;
+mod desktops;
 mod host;
 mod hunts;
 mod journeys;
 pub mod ladder;
+mod leases;
 pub mod ledger;
 pub mod media;
 pub mod network;
@@ -40,10 +42,12 @@ mod report;
 mod rules;
 mod scan;
 pub mod script;
+mod shelf;
 pub mod summary;
 
 pub use checks::{Check, Failure};
 pub use desk::steps as steps_of_the_desk;
+pub use desktops::Seen;
 pub use options::Options;
 pub use report::Report;
 
@@ -114,6 +118,7 @@ pub struct World {
     trace: Option<Trace>,
     script: script::Running,
     carriers: carriers::Carriers,
+    desktops: desktops::Desktops,
     going_home: bool,
     quiet: bool,
     #[cfg(feature = "planted-bugs")]
@@ -156,6 +161,7 @@ impl World {
             trace: None,
             script: script::Running::default(),
             carriers,
+            desktops: desktops::Desktops::default(),
             going_home: false,
             quiet: false,
             #[cfg(feature = "planted-bugs")]
@@ -175,6 +181,17 @@ impl World {
         self.bug = Some(bug);
         self.books.repairs_expected = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
         self.engine.iter_mut().for_each(|engine| engine.plant(bug));
+    }
+
+    fn planted(&self, bug: crate::engine::Bug) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        let planted = self.bug == Some(bug);
+        #[cfg(not(feature = "planted-bugs"))]
+        let planted = {
+            _ = bug;
+            false
+        };
+        planted
     }
 
     /// A repair is a failure even though a panic was planted.
@@ -199,6 +216,7 @@ impl World {
     pub fn open(&mut self) {
         let mut rng = self.rng.fork("opening");
         self.open_carriers();
+        self.open_desktops();
         for key in (0..self.options.agents).filter(|key| !self.carriers.phoneless.contains(key)).collect::<Vec<_>>() {
             let person = Person::agent(self.options.habits.clone(), self.rng.fork(&format!("agent {key}")));
             self.parties.insert(key, Party::new(person));
@@ -293,6 +311,8 @@ impl World {
             Due::Restart => self.start_engine(),
             Due::Closing => self.closing(),
             Due::Script(line) => self.script_line(line),
+            Due::Desktop(agent, due) => self.at_desktop(agent, due),
+            Due::Lease(agent, due) => self.at_lease(agent, due),
             Due::TalkersHear { call, leg, epoch } if epoch == self.epoch => self.check_talkers_hear(call, leg),
             Due::PeerHangsUp { phone, boots, port, epoch } if epoch == self.epoch => {
                 self.check_peer_hung_up(phone, boots, port);

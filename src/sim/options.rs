@@ -35,6 +35,10 @@ pub struct Options {
     pub carrier_trouble: Duration,
     /// Share of the agents who are reached on an outside number; most of them have no phone.
     pub on_numbers: f64,
+    /// Share of the agents who have a desktop; if not zero, at least one has.
+    pub desktops: f64,
+    /// How long a desktop works between two troubles, on average.
+    pub desktop_trouble: Duration,
     /// The pause between two OPTIONS to a registered phone.
     pub keepalive: Option<Duration>,
     /// How many inputs the engine gets between two looks at its whole state; 1: after each.
@@ -66,6 +70,8 @@ impl Options {
             carriers: 2,
             carrier_trouble: Duration::from_secs(1_800),
             on_numbers: 0.04,
+            desktops: 0.05,
+            desktop_trouble: Duration::from_secs(400),
             keepalive: Some(Duration::from_secs(60)),
             scan_every: (u64::from(agents) * 2).max(1),
             record: false,
@@ -94,6 +100,8 @@ impl Options {
             carriers: rng.below(4) as u32,
             carrier_trouble: Duration::from_secs(30 + rng.below(600)),
             on_numbers: if rng.chance(0.5) { rng.unit() * 0.6 } else { 0.0 },
+            desktops: if rng.chance(0.7) { rng.unit() } else { 0.0 },
+            desktop_trouble: Duration::from_secs(20 + rng.below(200)),
             keepalive: Some(Duration::from_secs(30)),
             scan_every: 1,
             record: false,
@@ -110,6 +118,7 @@ impl Options {
             banners: Duration::ZERO,
             carriers: 0,
             on_numbers: 0.0,
+            desktops: 0.0,
             keepalive: None,
             scan_every: 1,
             duration: Duration::ZERO,

@@ -1,5 +1,6 @@
 //! What a run says in the end.
 
+use super::Seen;
 use super::checks::{Check, Failure};
 use super::network::Counts;
 use super::summary::{Summary, THRESHOLD};
@@ -32,6 +33,8 @@ pub struct Report {
     /// SIP messages that the engine sent again.
     pub retransmissions: u64,
     pub network: Counts,
+    /// What was seen of desktops.
+    pub desktops: Seen,
     /// How often the engine was killed and started anew.
     pub crashes: u32,
     /// Steps of the engine that panicked, its repairs, and calls that ended by a defect of ours.
@@ -78,6 +81,7 @@ impl World {
             inputs: self.inputs,
             retransmissions: self.retransmissions + live,
             network: self.network.counts(),
+            desktops: self.desktops.seen.clone(),
             crashes: self.epoch - 1,
             panics: self.books.panics,
             repairs: self.books.repairs,
@@ -110,7 +114,7 @@ fn told(event: &Event) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = &self.summary;
+        let (s, d) = (&self.summary, &self.desktops);
         let secs = |d: Duration| format!("{:.1} s", d.as_secs_f64());
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         let level = format!("{} within {} (A_T / (A + B − B_s))", percent(self.service_level), secs(THRESHOLD));
@@ -134,6 +138,10 @@ impl fmt::Display for Report {
                 format!("{} ({} lost, {} twice)", self.network.sent, self.network.lost, self.network.duplicated),
             ),
             ("sent again", self.retransmissions.to_string()),
+            (
+                "told at desktops",
+                format!("{} (resumed {}, too slow {}, lost {})", d.told, d.resumed, d.too_slow, d.lost),
+            ),
             ("engine killed", self.crashes.to_string()),
             ("checks run", self.checks_run().to_string()),
             ("events", self.events.to_string()),

@@ -37,8 +37,10 @@ pub(super) struct Registration {
     /// A REGISTER is on its way; what comes to be wanted meanwhile is sent after it.
     sending: bool,
     changed: bool,
-    /// The way over which it holds.
+    /// The way over which it holds, since when, and how many were cut in a row soon after that.
     flow: Option<Flow>,
+    since: Instant,
+    cuts: u32,
 }
 
 /// All registrations of ours, by numbers of their own.
@@ -91,6 +93,8 @@ impl Endpoint {
             sending,
             changed: sending,
             flow: None,
+            since: now,
+            cuts: 0,
         };
         self.registrations.all.insert(number, fresh);
         self.send_register(now, number);
@@ -147,6 +151,9 @@ impl Endpoint {
         };
         match &outcome {
             Outcome::Response(response) if status < 300 => {
+                if registration.flow.is_none() {
+                    registration.since = now;
+                }
                 registration.flow = at;
                 self.registered(now, number, request, response);
             }
@@ -182,22 +189,32 @@ impl Endpoint {
         if registration.expires == 0 || !may_pass {
             self.registrations.all.remove(&number);
         } else {
-            let pause = FIRST_PAUSE * 2u32.pow((registration.failures - 1).min(5));
-            self.due.set(Deadline::Refresh(number), now + pause.min(MAX_PAUSE));
+            let pause = pause_after(registration.failures);
+            self.due.set(Deadline::Refresh(number), now + pause);
         }
         self.tell(Event::RegistrationFailed { name, status });
     }
 
-    /// The connection that a registration held over is gone: it is made again over another one.
+    /// The connection that a registration held over is gone: it is made again over another one, but a registrar that
+    /// closes each soon is asked ever more slowly (RFC 5626 §4.5), and not by all at the same time.
     pub(super) fn registration_lost(&mut self, now: Instant, flow: Flow) {
         let over = |registration: &Registration| flow.transport.is_reliable() && registration.is_over(flow);
         let lost: Vec<u64> =
             self.registrations.all.iter().filter(|(_, one)| over(one)).map(|(number, _)| *number).collect();
         for number in lost {
-            self.registrations.all.get_mut(&number).into_iter().for_each(|registration| registration.flow = None);
-            self.send_register(now, number);
+            let Some(registration) = self.registrations.all.get_mut(&number) else { continue };
+            registration.flow = None;
+            let soon = now.since(registration.since) <= MAX_PAUSE;
+            registration.cuts = if soon { registration.cuts + 1 } else { 1 };
+            let pause = pause_after(registration.cuts);
+            self.due.set(Deadline::Refresh(number), now + pause + pause.mul_f64(self.rng.unit() / 2.0));
         }
     }
+}
+
+/// How long it is waited after so many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    (FIRST_PAUSE * 2u32.pow(failures.saturating_sub(1).min(5))).min(MAX_PAUSE)
 }
 
 impl Registration {

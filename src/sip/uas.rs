@@ -33,16 +33,27 @@ const TOLD: [Name; 10] = [
 /// Seconds of Retry-After when we are full.
 pub(super) const FULL_RETRY: u32 = 5;
 
+/// Whether a request can only mean a call that is under way. (An INVITE without one is a new one for all that it says,
+/// whose refusal the transaction repeats until its ACK; ACKs are the transactions' business.)
+fn is_of_a_call(request: &Request) -> bool {
+    match request.method {
+        Method::Invite | Method::Ack => false,
+        Method::Cancel => true,
+        _ => request.headers.to_tag().is_some(),
+    }
+}
+
 impl Endpoint {
     pub(super) fn receive_request(&mut self, now: Instant, flow: Flow, mut request: Request) {
         let Ok(via) = request.headers.top_via() else { return };
         let (via, reply) = stamp(via, flow);
         request.headers.set_top_via(&via);
-        if self.is_astray(&request) && !self.transactions.knows(&request, &via) {
+        let runs = self.runs(&request, &via);
+        if !runs && is_of_a_call(&request) && !self.transactions.knows(&request, &via) {
             stats::count(&mut self.stats.requests_received, stats::label(&request.method));
             return self.set_right(reply, request);
         }
-        let arrival = self.transactions.receive_request(now, reply, &request, &via);
+        let arrival = self.transactions.receive_request(now, reply, &request, &via, runs);
         // Repetitions are counted by themselves; an ACK is none, whatever it belongs to.
         if request.method == Method::Ack || arrival != Arrival::Known {
             stats::count(&mut self.stats.requests_received, stats::label(&request.method));
@@ -64,12 +75,12 @@ impl Endpoint {
         }
     }
 
-    /// Whether a request belongs to a dialog that we do not have. (Of INVITEs the transaction repeats the refusal
-    /// until its ACK; ACK and CANCEL are the transactions' business.)
-    fn is_astray(&self, request: &Request) -> bool {
-        !matches!(request.method, Method::Invite | Method::Ack | Method::Cancel)
-            && request.headers.to_tag().is_some()
-            && self.leg_of(request).is_none()
+    /// Whether a request belongs to a dialog that we have, or cancels an INVITE that we got.
+    fn runs(&self, request: &Request, via: &Via) -> bool {
+        match request.method {
+            Method::Cancel => self.transactions.cancels(request, via),
+            _ => self.leg_of(request).is_some(),
+        }
     }
 
     /// 481 without remembering anything (§8.2.7): invented tags must not take the room of calls that are under way.

@@ -235,6 +235,10 @@ families! {
         LOG_SIZE gauge "tierline_log_size_bytes" [] "Size of the event log on disk, with what SQLite has not moved into it yet.";
         DATA_FREE gauge "tierline_data_free_bytes" [] "Free bytes where the data directory is.";
         DATA_SIZE gauge "tierline_data_capacity_bytes" [] "All bytes where the data directory is.";
+        RECORDS_LAG_EVENTS gauge "tierline_records_lag_events" []
+            "Events that are in the log and not yet in the records, from which reports are made. Some at most times, for the records follow half a second behind, and two under load.";
+        RECORDS_LAG gauge "tierline_records_lag_seconds" []
+            "Time that has passed on the events' clock since the first event that the records lack; 0 if they lack none.";
         KEEP_EVENTS counter "tierline_keep_events_removed_total" [] "Events removed from the log, because they are old.";
         KEEP_ROWS counter "tierline_keep_rows_removed_total" [] "Rows removed from the records, because they are old.";
         KEEP_FAILURES counter "tierline_keep_failures_total" [] "Times that what is old could not be removed; it is tried again in an hour.";

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! **Usable** for the next call is a trunk that has a server, is not down, is registered if it wants to be, and does
-//! not rest: one that answered 503 rests for its Retry-After, one that gave no answer to an INVITE rests for [`REST`]
-//! and is asked by OPTIONS at once. **Order**: lower `order` first; among equals a draw by `weight` (as RFC 2782 does).
+//! not rest: one that answered 503 rests for its Retry-After, whatever else it answers meanwhile (RFC 3261 §21.5.4); one
+//! that gave no answer to an INVITE rests for [`REST`] or until its next answer, and is asked by OPTIONS at once. **Order**: lower `order` first; among equals a draw by `weight` (as RFC 2782 does).
 //! **Limits** hold per trunk and direction: calls at once, and new calls per second by the generic cell rate algorithm
 //! with a burst of one second.
 
@@ -136,7 +136,10 @@ struct Carrier {
     run: i32,
     /// An OPTIONS is under way.
     asked: bool,
+    /// After a silence; any answer ends it.
     resting_until: Instant,
+    /// After a 503; nothing but time ends it.
+    overloaded_until: Instant,
     incoming: Usage,
     outgoing: Usage,
     failures: u64,
@@ -345,20 +348,20 @@ impl Trunks {
     fn failed(&mut self, now: Instant, trunk: &TrunkId, why: Failure) {
         let Some(carrier) = self.carriers.get_mut(trunk) else { return };
         carrier.failures += 1;
-        let rest = match why {
-            Failure::Unreachable => REST,
+        match why {
+            Failure::Unreachable => {
+                carrier.resting_until = carrier.resting_until.max(now + REST);
+                let asks = carrier.settings.options.is_some() && !carrier.asked;
+                self.heard(now, trunk, false);
+                if asks {
+                    self.timers.set(Timer::Probe(trunk.clone()), now);
+                }
+            }
             Failure::Overloaded { retry_after } => {
-                Duration::from_secs(u64::from(retry_after.unwrap_or(0))).clamp(REST, LONGEST_REST)
+                let rest = Duration::from_secs(u64::from(retry_after.unwrap_or(0))).clamp(REST, LONGEST_REST);
+                carrier.overloaded_until = carrier.overloaded_until.max(now + rest);
             }
-            Failure::Refused => return,
-        };
-        carrier.resting_until = carrier.resting_until.max(now + rest);
-        if why == Failure::Unreachable {
-            let asks = carrier.settings.options.is_some() && !carrier.asked;
-            self.heard(now, trunk, false);
-            if asks {
-                self.timers.set(Timer::Probe(trunk.clone()), now);
-            }
+            Failure::Refused => {}
         }
     }
 }
@@ -372,6 +375,7 @@ impl Carrier {
             run: 0,
             asked: false,
             resting_until: Instant::ZERO,
+            overloaded_until: Instant::ZERO,
             incoming: Usage::default(),
             outgoing: Usage::default(),
             failures: 0,
@@ -384,7 +388,7 @@ impl Carrier {
     }
 
     fn is_usable(&self, now: Instant) -> bool {
-        self.is_there() && self.resting_until <= now
+        self.is_there() && self.resting_until.max(self.overloaded_until) <= now
     }
 
     fn rank(&self) -> (u16, u16, TrunkId) {

@@ -135,6 +135,27 @@ fn who_says_503_or_nothing_rests_and_others_are_tried() {
     assert_eq!(machine.numbers().next().unwrap().1.failures, 5);
 }
 
+/// RFC 3261 §21.5.4: who is overloaded and says for how long is left alone for that long, though he answers OPTIONS and
+/// older calls get on; who was only silent is back with his first answer.
+#[test]
+fn an_answer_ends_the_rest_of_who_was_silent_and_not_of_who_is_overloaded() {
+    let a = TrunkId::new("a");
+    let signs = [Input::Probed { trunk: a.clone(), answered: true }, Input::Carried { trunk: a.clone() }];
+    for sign in signs {
+        let mut machine = with([trunk("a", 1, 1), trunk("b", 2, 1)]);
+        machine.handle(at(1), Input::Probed { trunk: a.clone(), answered: true });
+        machine.handle(at(10), Input::Failed { trunk: a.clone(), why: Failure::Overloaded { retry_after: Some(60) } });
+        machine.handle(at(12), Input::Failed { trunk: a.clone(), why: Failure::Unreachable });
+        machine.handle(at(13), sign.clone());
+        assert_eq!(names(&machine.route(at(69), "112")), ["b"], "{sign:?}");
+        assert_eq!(names(&machine.route(at(70), "112")), ["a", "b"], "{sign:?}");
+        machine.handle(at(80), Input::Failed { trunk: a.clone(), why: Failure::Unreachable });
+        assert_eq!(names(&machine.route(at(81), "112")), ["b"], "{sign:?}");
+        machine.handle(at(82), sign.clone());
+        assert_eq!(names(&machine.route(at(82), "112")), ["a", "b"], "{sign:?}");
+    }
+}
+
 #[test]
 fn who_registers_is_used_while_registered() {
     let registers = Trunk { register: Some(Duration::from_secs(600)), options: None, ..trunk("a", 1, 1) };

@@ -137,6 +137,7 @@ fn alerts_about_the_service() {
     fires(&prometheus, "LogUnhealthy");
     other.execute_batch("ROLLBACK").expect("given back");
     ends(&prometheus, "LogUnhealthy");
+    records_behind(&ground, &server, &prometheus, &disk);
     few_files(&server, &prometheus);
     audio_late(&ground, &server, &prometheus);
     datagrams_dropped(&server, &prometheus);
@@ -144,6 +145,24 @@ fn alerts_about_the_service() {
     fires(&prometheus, "TierlineDown");
     server.start_again();
     ends(&prometheus, "TierlineDown");
+}
+
+/// Another program has the records for itself while a call comes and goes.
+fn records_behind(ground: &Ground, server: &Server, prometheus: &Prometheus, disk: &Disk) {
+    let other = rusqlite::Connection::open(disk.0.join("records.db")).expect("the records");
+    other.busy_timeout(10 * SECOND).expect("patience");
+    other.execute_batch("BEGIN IMMEDIATE").expect("held");
+    assert_eq!(Sipp { name: "behind", seconds: 1.0, ..Sipp::default() }.start(ground, server).wait(30 * SECOND), 0);
+    fires(prometheus, "RecordsBehind");
+    assert!(server.metrics()["tierline_records_lag_events"] >= 5.0);
+    // A report says so, too, and what it has is of before.
+    let told = server.tierline(&["report", "--config", &server.config.display().to_string()]);
+    assert!(told.contains("of the log not counted yet"), "{told}");
+    other.execute_batch("ROLLBACK").expect("given back");
+    ends(prometheus, "RecordsBehind");
+    wait_until("the records have all", 60 * SECOND, || server.metrics()["tierline_records_lag_events"] == 0.0);
+    let told = server.tierline(&["report", "--config", &server.config.display().to_string()]);
+    assert!(told.contains(", the end of the log"), "{told}");
 }
 
 /// The limit comes near what is open, and goes away again.

@@ -3,7 +3,7 @@
 //! SIPp cannot record, so what its callers hear is judged from here; and a capture tells packets' times, which
 //! no recording does.
 
-use super::audio;
+use super::audio::{self, Listener};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -73,20 +73,35 @@ pub struct Rtp {
 pub enum Codec {
     Mu,
     A,
+    G722,
 }
 
 impl Codec {
     /// Its payload type (RFC 3551 §6).
     pub fn number(self) -> u8 {
-        if self == Codec::Mu { 0 } else { 8 }
+        match self {
+            Codec::Mu => 0,
+            Codec::A => 8,
+            Codec::G722 => 9,
+        }
     }
 
     pub fn name(self) -> &'static str {
-        if self == Codec::Mu { "PCMU" } else { "PCMA" }
+        match self {
+            Codec::Mu => "PCMU",
+            Codec::A => "PCMA",
+            Codec::G722 => "G722",
+        }
     }
 
-    fn encode(self, sample: i16) -> u8 {
-        if self == Codec::Mu { audio::encode(sample) } else { audio::encode_alaw(sample) }
+    /// A byte for each sample.
+    fn encode(self, samples: &[i16]) -> Vec<u8> {
+        let each = |encode: fn(i16) -> u8| samples.iter().map(|sample| encode(*sample)).collect();
+        match self {
+            Codec::Mu => each(audio::encode),
+            Codec::A => each(audio::encode_alaw),
+            Codec::G722 => audio::encode_g722(samples),
+        }
     }
 }
 
@@ -281,9 +296,12 @@ impl Stream {
         let packets = self.between(from, to);
         let Some(first) = packets.first() else { return Vec::new() };
         let mut audio = vec![0; ((to - from) * audio::RATE) as usize];
-        for packet in packets {
-            let at = packet.timestamp.wrapping_sub(first.timestamp) as usize;
-            let frame = samples(std::slice::from_ref(packet));
+        let place = |packet: &Rtp| packet.timestamp.wrapping_sub(first.timestamp) as usize;
+        let mut packets: Vec<_> = packets.iter().map(|packet| (place(packet), packet)).collect();
+        packets.sort_by_key(|(at, _)| *at);
+        let mut listener = Listener::default();
+        for (at, packet) in packets {
+            let frame = listener.hear(packet.payload_type, &packet.payload);
             if let Some(place) = audio.get_mut(at..at.saturating_add(frame.len())) {
                 place.copy_from_slice(&frame);
             }
@@ -337,15 +355,8 @@ impl Stream {
 }
 
 fn samples(packets: &[Rtp]) -> Vec<i16> {
-    let decoded = |packet: &Rtp| -> Vec<i16> {
-        let decode: fn(u8) -> i16 = match packet.payload_type {
-            0 => audio::decode,
-            8 => audio::decode_alaw,
-            _ => return Vec::new(),
-        };
-        packet.payload.iter().map(|byte| decode(*byte)).collect()
-    };
-    packets.iter().flat_map(decoded).collect()
+    let mut listener = Listener::default();
+    packets.iter().flat_map(|packet| listener.hear(packet.payload_type, &packet.payload)).collect()
 }
 
 fn rtp(at: f64, bytes: &[u8]) -> Option<Rtp> {
@@ -408,11 +419,11 @@ pub fn write_played(path: &Path, (samples, codec): (&[i16], Codec), keys: &[(f64
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
         file.extend(word.to_le_bytes());
     }
-    for (number, frame) in samples.chunks_exact(audio::FRAME).enumerate() {
+    for (number, frame) in codec.encode(samples).chunks_exact(audio::FRAME).enumerate() {
         let at = number as f64 * 0.02;
         let key = keys.iter().find(|(start, _)| (*start..*start + 0.12).contains(&(at + 0.001)));
         let (kind, stamp, payload): (u8, usize, Vec<u8>) = match key {
-            None => (codec.number(), number, frame.iter().map(|sample| codec.encode(*sample)).collect()),
+            None => (codec.number(), number, frame.to_vec()),
             Some((start, code)) => {
                 let begun = (start * 50.0).round() as usize;
                 let duration = ((number - begun + 1) * audio::FRAME) as u16;

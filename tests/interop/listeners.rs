@@ -83,7 +83,7 @@ fn tls_1_1_is_refused() {
 }
 
 /// Makes a root and a certificate for 127.0.0.1 under it: `NAME.pem` has the root; the server's side.
-fn authority(dir: &Path, name: &str) -> Arc<ServerConfig> {
+pub fn authority(dir: &Path, name: &str) -> Arc<ServerConfig> {
     let mut root = CertificateParams::new(Vec::<String>::new()).expect("parameters");
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root_key = KeyPair::generate().expect("a key");

@@ -1,16 +1,23 @@
-//! Heard between every pair of {SIPp, baresip}, over UDP, TCP and TLS, in µ-law and A-law; and hold. (SIPp of
-//! Debian has no TLS: there baresip is on both sides.)
+//! Heard between every pair of {SIPp, baresip}, over UDP, TCP and TLS, in µ-law, A-law and G.722; and hold. (SIPp of
+//! Debian has no TLS: it uses a tunnel.)
 
+use super::audio;
 use super::capture::{Capture, Leg, Stream};
 use super::harness::{GENEROUS, Ground, Program, SECOND, talk_for, wait_for};
 use super::heard::{HEARD, assert_gap, assert_no_gap, assert_sounds, assert_talk, heard_by, music_from};
-use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent, sipp_agent_over_tcp};
+use super::listeners::authority;
+use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent, sipp_agent_over};
 use super::server::{DIRECT, Server, Wishes};
 use super::streams::tls_listener;
+use super::tunnel::{Tunnel, into_tls, out_of_tls};
+use rustls::ServerConfig;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 const CALLER: f64 = 600.0;
 const AGENT: f64 = 1000.0;
+/// Of a hundred frames that a baresip recorded, some of which are music or nothing.
+const RECORDED: f64 = 50.0;
 /// How long they talk.
 const TALK: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -39,8 +46,8 @@ impl Way {
     }
 
     fn sipp(self) -> Sipp<'static> {
-        let more: &[&str] = if self.transport == "tcp" { &["-t", "t1"] } else { &[] };
-        Sipp { codec: self.codec, more, ..Sipp::default() }
+        let more: &[&str] = if self.transport == "udp" { &[] } else { &["-t", "t1"] };
+        Sipp { codec: self.codec, hidden: self.transport == "tls", more, ..Sipp::default() }
     }
 
     fn softphone<'a>(self, user: &'a str, hz: f64) -> Softphone<'a> {
@@ -48,34 +55,55 @@ impl Way {
     }
 }
 
-/// Somebody who answers calls; ends with it.
+/// Somebody in a call; ends with it.
 enum Phone {
-    Sipp(#[allow(dead_code, reason = "it runs as long as it is held")] Program),
-    Baresip(#[allow(dead_code, reason = "as above")] Baresip),
+    Sipp(#[allow(dead_code, reason = "it runs as long as it is held")] (Program, Option<Tunnel>)),
+    Baresip(Baresip),
 }
 
-fn agent(ground: &Ground, server: &Server, way: Way, kind: Kind) -> Phone {
-    match kind {
-        Kind::Sipp => {
-            let sipp = Sipp { scenario: "agent_answers", says: AGENT, seconds: 30.0, ..way.sipp() };
-            let begin = if way.transport == "tcp" { sipp_agent_over_tcp } else { sipp_agent };
-            Phone::Sipp(begin(ground, server, "ada", sipp))
+impl Phone {
+    /// What a baresip recorded itself is a tone for the most part; its own decoder says so.
+    fn assert_recorded(&self, hz: f64) {
+        let Phone::Baresip(phone) = self else { return };
+        let recorded = wait_for("a recording", GENEROUS, || phone.heard().pop());
+        let (tone, share) = audio::main_tone(&audio::read_narrow(&recorded), &[CALLER, AGENT]);
+        assert!(tone == hz && share > RECORDED, "baresip recorded {tone} Hz in {share:.1} %, not {hz} Hz");
+    }
+}
+
+/// `own`: the agent's certificate, which the server trusts.
+fn agent(ground: &Ground, server: &Server, way: Way, (kind, own): (Kind, Arc<ServerConfig>)) -> Phone {
+    if kind == Kind::Baresip {
+        let phone = Softphone { registers: true, answers: true, ..way.softphone("ada", AGENT) }.start(ground);
+        phone.wait_registered();
+        return Phone::Baresip(phone);
+    }
+    let sipp = Sipp { scenario: "agent_answers", says: AGENT, seconds: 30.0, ..way.sipp() };
+    match way.transport {
+        "udp" => Phone::Sipp((sipp_agent(ground, server, "ada", sipp), None)),
+        "tcp" => {
+            let called = (ground.port(), way.over());
+            Phone::Sipp((sipp_agent_over(ground, server, "ada", called, sipp), None))
         }
-        Kind::Baresip => {
-            let phone = Softphone { registers: true, answers: true, ..way.softphone("ada", AGENT) }.start(ground);
-            phone.wait_registered();
-            Phone::Baresip(phone)
+        _ => {
+            let plain = ground.address();
+            let tunnel = out_of_tls(ground, plain, own);
+            let (called, sipp) = ((tunnel.at.port(), way.over()), Sipp { at: Some(plain.port()), ..sipp });
+            Phone::Sipp((sipp_agent_over(ground, server, "ada", called, sipp), Some(tunnel)))
         }
     }
 }
 
 /// A call from its INVITE to its BYE.
-fn call(ground: &Ground, server: &Server, way: Way, kind: Kind) {
+fn call(ground: &Ground, server: &Server, way: Way, kind: Kind) -> Phone {
     match kind {
         Kind::Sipp => {
-            let seconds = TALK.as_secs_f64() + 1.0;
-            let mut caller = Sipp { says: CALLER, seconds, ..way.sipp() }.start(ground, server);
+            let hides = way.transport == "tls";
+            let tunnel = hides.then(|| into_tls(ground, way.at, &ground.file("data/tls/ca.pem")));
+            let (seconds, to) = (TALK.as_secs_f64() + 1.0, tunnel.as_ref().map(|tunnel| tunnel.at));
+            let mut caller = Sipp { says: CALLER, seconds, to, ..way.sipp() }.start(ground, server);
             assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+            Phone::Sipp((caller, tunnel))
         }
         Kind::Baresip => {
             let caller = way.softphone("visitor", CALLER).start(ground);
@@ -83,20 +111,23 @@ fn call(ground: &Ground, server: &Server, way: Way, kind: Kind) {
             caller.program.says("Call established", GENEROUS);
             talk_for(TALK + SECOND);
             caller.tell("hangup");
+            Phone::Baresip(caller)
         }
     }
 }
 
 /// Both sides of the call hear each other from the agent's answer to the BYE.
 fn judge(capture: &Capture, server: &Server, way: Way) {
+    let via = format!("SIP/2.0/{} ", way.transport.to_uppercase());
+    assert!(capture.messages.iter().all(|message| message.text.contains(&via)), "not everything went over {via}");
     if way.transport == "tls" {
+        // Only between SIPp and its tunnel can it be read.
+        assert!(capture.messages.iter().all(|message| ![message.from, message.to].contains(&server.sip)));
         return judge_hidden(capture, server);
     }
     let legs = capture.legs();
     assert_eq!(legs.len(), 2, "{legs:?}");
     let (caller, agent): (&Leg, &Leg) = (&legs[0], &legs[1]);
-    let via = format!("SIP/2.0/{} ", way.transport.to_uppercase());
-    assert!(capture.messages.iter().all(|message| message.text.contains(&via)), "not everything went over {via}");
     assert_talk(capture, server, (caller, agent), AGENT, (agent.talk().0, caller.talk().1));
     assert_talk(capture, server, (agent, caller), CALLER, agent.talk());
 }
@@ -129,24 +160,32 @@ fn judge_hidden(capture: &Capture, server: &Server) {
 }
 
 fn every_pair(transport: &'static str, codec: Codec) {
-    let both = [Kind::Sipp, Kind::Baresip];
-    let all: &[Kind] = if transport == "tls" { &[Kind::Baresip] } else { &both };
-    for (called, calling) in all.iter().flat_map(|called| all.iter().map(move |calling| (*called, *calling))) {
+    let all = [Kind::Sipp, Kind::Baresip];
+    for (called, calling) in all.into_iter().flat_map(|called| all.map(|calling| (called, calling))) {
         let name = |kind| if kind == Kind::Sipp { "sipp" } else { "baresip" };
         let ground = Ground::new(&format!("pair_{transport}_{codec:?}_{}_{}", name(calling), name(called)));
-        let secure = ground.address();
-        let sip = if transport == "tls" { tls_listener(secure) } else { String::new() };
+        let (secure, own) = (ground.address(), authority(&ground.dir, "agent"));
+        let sip = match transport {
+            "tls" => format!("{}\n[server.sip.tls]\ntrust = \"agent.pem\"\n", tls_listener(secure)),
+            _ => String::new(),
+        };
         let server = Server::start(&ground, &Wishes { sip, ..Wishes::agents(&["ada"]) });
         let way = Way { transport, codec, at: if transport == "tls" { secure } else { server.sip } };
-        let _agent = agent(&ground, &server, way, called);
+        let agent = agent(&ground, &server, way, (called, own));
         let capture = ground.capture();
-        call(&ground, &server, way, calling);
+        let caller = call(&ground, &server, way, calling);
         let ended = server.wait_ended(1, GENEROUS);
         assert_eq!(ended[0]["phase"], "Connected", "{}", ended[0]);
         let capture = capture.stop();
         let kinds: Vec<u8> = capture.streams.values().flat_map(|s| s.0.iter().map(|p| p.payload_type)).collect();
         assert!(kinds.iter().all(|kind| [codec.number(), 101].contains(kind)), "audio is not all {codec:?}");
         judge(&capture, &server, way);
+        caller.assert_recorded(AGENT);
+        agent.assert_recorded(CALLER);
+        let metrics = server.metrics();
+        // It is passed on as it is, and the music until the agent answers is in the same codec.
+        let transcoded = metrics.iter().filter(|(name, _)| name.starts_with("tierline_media_packets_transcoded_total"));
+        assert_eq!(transcoded.map(|(_, packets)| packets).sum::<f64>(), 0.0, "over {transport} in {codec:?}");
     }
 }
 
@@ -161,6 +200,11 @@ fn every_pair_is_heard_over_udp_in_a_law() {
 }
 
 #[test]
+fn every_pair_is_heard_over_udp_in_g722() {
+    every_pair("udp", Codec::G722);
+}
+
+#[test]
 fn every_pair_is_heard_over_tcp_in_mu_law() {
     every_pair("tcp", Codec::Mu);
 }
@@ -171,9 +215,23 @@ fn every_pair_is_heard_over_tcp_in_a_law() {
 }
 
 #[test]
-fn two_baresips_are_heard_over_tls_in_mu_law_and_in_a_law() {
+fn every_pair_is_heard_over_tcp_in_g722() {
+    every_pair("tcp", Codec::G722);
+}
+
+#[test]
+fn every_pair_is_heard_over_tls_in_mu_law() {
     every_pair("tls", Codec::Mu);
+}
+
+#[test]
+fn every_pair_is_heard_over_tls_in_a_law() {
     every_pair("tls", Codec::A);
+}
+
+#[test]
+fn every_pair_is_heard_over_tls_in_g722() {
+    every_pair("tls", Codec::G722);
 }
 
 /// When a leg's re-INVITEs were answered.

@@ -41,6 +41,8 @@ pub struct Sipp<'s> {
     pub status: u16,
     /// What a registered Contact ends with, as `;transport=tcp`.
     pub over: &'s str,
+    /// It says that it uses TLS: there is a tunnel.
+    pub hidden: bool,
     /// Tone that `said.pcap` consists of, and keys at times in seconds within it.
     pub says: f64,
     /// Instead, something over and over.
@@ -59,7 +61,7 @@ impl Default for Sipp<'_> {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
         let (says_by_call, speech, text, audio, to) = (None, None, None, None, None);
-        let (codec, place, ip, over) = (Codec::Mu, None, Ipv4Addr::LOCALHOST, "");
+        let (codec, place, ip, over, hidden) = (Codec::Mu, None, Ipv4Addr::LOCALHOST, "", false);
         Sipp {
             name,
             scenario,
@@ -73,6 +75,7 @@ impl Default for Sipp<'_> {
             to,
             status,
             over,
+            hidden,
             says,
             speech,
             says_by_call,
@@ -116,6 +119,7 @@ impl Sipp<'_> {
         };
         let changed = codec(Codec::Mu).into_iter().zip(codec(self.codec));
         let text = changed.fold(text, |text, (usual, other)| text.replace(&usual, &other));
+        let text = if self.hidden { text.replace("[transport]", "TLS") } else { text };
         text.replace("[status]", &self.status.to_string())
             .replace("[called over]", self.over)
             .replace("[one tone each]", &one_tone_each(self.calls))
@@ -159,12 +163,18 @@ pub fn sipp_agent(ground: &Ground, server: &Server, user: &str, sipp: Sipp) -> P
     Sipp { name: user, from: user, at: Some(at), calls: 1000, ..sipp }.start(ground, server)
 }
 
-/// The same over TCP: SIPp takes no calls over the connection that it has registered over, so it registers over UDP and
-/// says that it wants to be called over TCP.
-pub fn sipp_agent_over_tcp(ground: &Ground, server: &Server, user: &str, sipp: Sipp) -> Program {
-    let at = ground.port();
-    assert_eq!(try_register_over(ground, server, (&[user], at), 200, ";transport=tcp"), 0, "SIPp could not register");
-    Sipp { name: user, from: user, at: Some(at), calls: 1000, more: &["-t", "t1"], ..sipp }.start(ground, server)
+/// The same over TCP, or over TLS by a tunnel at `called`: SIPp takes no calls over the connection that it has registered
+/// over, so it registers over UDP and says where it wants to be called, and over what.
+pub fn sipp_agent_over(
+    ground: &Ground,
+    server: &Server,
+    user: &str,
+    (called, over): (u16, &str),
+    sipp: Sipp,
+) -> Program {
+    assert_eq!(try_register_over(ground, server, (&[user], called), 200, over), 0, "SIPp could not register");
+    let at = Some(sipp.at.unwrap_or(called));
+    Sipp { name: user, from: user, at, calls: 1000, more: &["-t", "t1"], ..sipp }.start(ground, server)
 }
 
 /// Registers agents from one port and returns it, free again for whoever takes their calls.
@@ -215,8 +225,6 @@ pub struct Softphone<'s> {
     /// Instead, something over and over.
     pub speech: Option<&'s [i16]>,
     pub codec: Codec,
-    /// G.722 and nothing else, in place of the codec.
-    pub wide: bool,
     /// As the agent of that name; else it is a caller without an account.
     pub registers: bool,
     /// By itself.
@@ -235,8 +243,8 @@ impl Default for Softphone<'_> {
         let at = (Ipv4Addr::LOCALHOST, 5060).into();
         let (over, user, hz, codec, more) = ("", "visitor", 1100.0, Codec::Mu, "");
         let (place, ip, speech, listens) = (None, Ipv4Addr::LOCALHOST, None, None);
-        let (wide, registers, answers) = (false, false, false);
-        Softphone { at, over, user, hz, speech, codec, wide, registers, answers, more, listens, place, ip }
+        let (registers, answers) = (false, false);
+        Softphone { at, over, user, hz, speech, codec, registers, answers, more, listens, place, ip }
     }
 }
 
@@ -250,7 +258,7 @@ impl Softphone<'_> {
             true => format!("auth_user={user};auth_pass={};regint=120", password(user)),
             false => "regint=0".to_owned(),
         };
-        let codec = if self.wide { "G722/16000/1" } else { self.codec.name() };
+        let codec = if self.codec == Codec::G722 { "G722/16000/1" } else { self.codec.name() };
         let more = self.more;
         let account = format!("<sip:{user}@{at}{over}>;{who};answermode={mode};audio_codecs={codec}{more}\n");
         self.launch(ground, dir, &account)

@@ -6,72 +6,15 @@
 
 use super::super::inbox::{Inbox, Message};
 use crate::command::{Actor, Ask, Command};
+use crate::cti::{Leases, Lookout};
 use crate::engine::Input;
 use crate::ids::AgentId;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Each agent's streams, and until when he counts as there without one.
-#[derive(Debug, Default)]
-struct Leases(BTreeMap<AgentId, Lease>);
-
-#[derive(Debug)]
-struct Lease {
-    streams: u32,
-    until: Instant,
-    /// Somebody looks when the lease has run out: one for each agent, however often it is renewed.
-    watched: bool,
-}
-
-/// What is found when a lease may have run out.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    /// A stream is open.
-    Here,
-    /// Renewed meanwhile.
-    Until(Instant),
-    Gone,
-}
-
-impl Leases {
-    /// True for the first stream.
-    fn enter(&mut self, agent: AgentId, now: Instant) -> bool {
-        let lease = self.0.entry(agent).or_insert(Lease { streams: 0, until: now, watched: false });
-        lease.streams += 1;
-        lease.streams == 1
-    }
-
-    fn leave(&mut self, agent: AgentId, until: Instant) -> bool {
-        self.0.get_mut(&agent).into_iter().for_each(|lease| lease.streams -= 1);
-        self.renew(agent, until)
-    }
-
-    /// True if somebody must look from now on.
-    fn renew(&mut self, agent: AgentId, until: Instant) -> bool {
-        let lease = self.0.entry(agent).or_insert(Lease { streams: 0, until, watched: false });
-        lease.until = until;
-        lease.streams == 0 && !std::mem::replace(&mut lease.watched, true)
-    }
-
-    fn look(&mut self, agent: AgentId, now: Instant) -> Found {
-        match self.0.get_mut(&agent) {
-            Some(lease) if lease.streams > 0 => {
-                lease.watched = false;
-                Found::Here
-            }
-            Some(lease) if lease.until > now => Found::Until(lease.until),
-            _ => {
-                self.0.remove(&agent);
-                Found::Gone
-            }
-        }
-    }
-}
-
 pub struct Presence {
-    leases: Mutex<Leases>,
+    leases: Mutex<Leases<Instant>>,
     patience: Duration,
     inbox: Inbox,
     runtime: tokio::runtime::Handle,
@@ -105,7 +48,7 @@ impl Presence {
         self.until(|leases, until| leases.renew(agent, until), agent);
     }
 
-    fn until(self: &Arc<Presence>, change: impl FnOnce(&mut Leases, Instant) -> bool, agent: AgentId) {
+    fn until(self: &Arc<Presence>, change: impl FnOnce(&mut Leases<Instant>, Instant) -> bool, agent: AgentId) {
         let until = Instant::now() + self.patience;
         let watch = change(&mut self.leases.lock().unwrap_or_else(PoisonError::into_inner), until);
         if watch {
@@ -120,9 +63,9 @@ impl Presence {
             // Told under the lock: who comes now says so after it.
             let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
             match leases.look(agent, Instant::now()) {
-                Found::Here => return,
-                Found::Until(later) => until = later,
-                Found::Gone => return self.tell(Ask::DeskLost { agent }),
+                Lookout::Here => return,
+                Lookout::Until(later) => until = later,
+                Lookout::Gone => return self.tell(Ask::DeskLost { agent }),
             }
         }
     }
@@ -146,24 +89,6 @@ mod tests {
     use super::*;
 
     const ADA: AgentId = AgentId(1001);
-
-    /// A desktop that is gone, back for a moment, and gone again has its whole patience anew; one looks for it.
-    #[test]
-    fn who_came_back_for_a_moment_is_not_looked_for_by_the_first_going() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(leases.enter(ADA, at(0)) && !leases.enter(ADA, at(0)));
-        assert!(!leases.leave(ADA, at(10)), "one is left");
-        assert!(leases.leave(ADA, at(11)), "from now on somebody looks");
-        assert!(leases.enter(ADA, at(5)));
-        assert!(!leases.leave(ADA, at(15)), "he looks already");
-        assert_eq!(leases.look(ADA, at(11)), Found::Until(at(15)));
-        assert!(leases.enter(ADA, at(12)));
-        assert_eq!(leases.look(ADA, at(15)), Found::Here);
-        assert!(leases.leave(ADA, at(30)), "nobody looks any more");
-        assert_eq!(leases.look(ADA, at(30)), Found::Gone);
-        assert!(leases.0.is_empty());
-    }
 
     /// The next thing that the engine is told.
     async fn told(messages: &Messages) -> Ask {

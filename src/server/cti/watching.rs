@@ -8,7 +8,7 @@ use super::tokens::Owner;
 use crate::center::Center;
 use crate::command::Actor;
 use crate::config::CtiSettings;
-use crate::cti::{self, Cursor, View, Viewer};
+use crate::cti::{self, Cursor, Feed, Sight, View, Viewer};
 use crate::proto::{Item, item};
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, VecDeque};
@@ -114,7 +114,7 @@ impl Watching {
         let entered = self.limits.enter(&name)?;
         let (items, stream) = mpsc::channel(self.hub.waiting);
         let cut = Arc::<AtomicBool>::default();
-        let subscriber = Subscriber { viewer, items, cut: Arc::clone(&cut), unseen: 0 };
+        let subscriber = Subscriber { sight: Sight::new(viewer), items, cut: Arc::clone(&cut) };
         if cursor.is_empty() {
             self.begin(subscriber);
         } else {
@@ -130,8 +130,8 @@ impl Watching {
     /// The snapshot, and from there on live: both of one moment.
     fn begin(&self, subscriber: Subscriber) {
         let mut state = self.hub.lock();
-        let snapshot = cti::snapshot(&state.view, &subscriber.viewer, &self.center);
-        let item = Item { cursor: state.at.to_bytes(), what: Some(item::What::Snapshot(snapshot)) };
+        let snapshot = cti::snapshot(&state.feed.view, &subscriber.sight.viewer, &self.center);
+        let item = Item { cursor: state.feed.at.to_bytes(), what: Some(item::What::Snapshot(snapshot)) };
         if subscriber.items.try_send(item).is_ok() {
             state.subscribers.push(subscriber);
         }
@@ -151,8 +151,7 @@ impl Watching {
             data: self.data.clone(),
             hub: Arc::clone(&self.hub),
             subscriber,
-            view: View::default(),
-            at: cursor,
+            feed: Feed { view: View::default(), at: cursor },
             left: VecDeque::new(),
         };
         tokio::spawn(catching_up.run(Arc::clone(&self.limits.catching_up)));
@@ -165,8 +164,7 @@ struct CatchingUp {
     data: PathBuf,
     hub: Arc<Hub>,
     subscriber: Subscriber,
-    view: View,
-    at: Cursor,
+    feed: Feed,
     /// What was read and not yet taken by him.
     left: VecDeque<Item>,
 }
@@ -217,19 +215,16 @@ impl CatchingUp {
     fn read(mut self) -> Result<Turn> {
         let until = {
             let mut state = self.hub.lock();
-            if state.at.seq <= self.at.seq {
+            if state.feed.at.seq <= self.feed.at.seq {
                 state.subscribers.push(self.subscriber);
                 return Ok(Turn::Over);
             }
-            state.at.seq
+            state.feed.at.seq
         };
         let reader = Reader::open(&self.data)?.context("there is no log")?;
-        for event in reader.after(self.at.seq, PORTION)?.iter().filter(|event| event.seq <= until) {
-            hub::acquaint(&mut self.view, &reader, event)?;
-            self.at = Cursor { seq: event.seq, at: event.at };
-            let told = hub::tell(&mut self.view, event);
-            let viewer = &self.subscriber.viewer;
-            self.left.extend(hub::item_for(viewer, told.as_ref(), self.at, &mut self.subscriber.unseen));
+        for event in reader.after(self.feed.at.seq, PORTION)?.iter().filter(|event| event.seq <= until) {
+            let told = self.feed.take(event, |call| hub::whole(&reader, call))?;
+            self.left.extend(self.subscriber.sight.item(&told, self.feed.at));
         }
         Ok(Turn::Reads(self))
     }
@@ -283,10 +278,10 @@ mod tests {
                 let (items, stream) = mpsc::channel(hub.waiting);
                 let cut = Arc::<AtomicBool>::default();
                 let viewer = Arc::new(Viewer::Operator);
-                let subscriber = Subscriber { viewer, items, cut: Arc::clone(&cut), unseen: 0 };
-                let (data, hub, view, at) =
-                    (data.clone(), Arc::clone(&hub), View::default(), Cursor { seq: 0, at: Wall(0) });
-                let catching_up = CatchingUp { data, hub, subscriber, view, at, left: VecDeque::new() };
+                let subscriber = Subscriber { sight: Sight::new(viewer), items, cut: Arc::clone(&cut) };
+                let (data, hub) = (data.clone(), Arc::clone(&hub));
+                let feed = Feed { view: View::default(), at: Cursor { seq: 0, at: Wall(0) } };
+                let catching_up = CatchingUp { data, hub, subscriber, feed, left: VecDeque::new() };
                 tokio::spawn(catching_up.run(Arc::clone(&turns)));
                 (stream, cut)
             };

@@ -1,7 +1,9 @@
 //! The thread that keeps the records up with the log, off the engine's and the log's own.
 
 use super::Records;
+use super::lag::Behind;
 use super::progress::Progress;
+use crate::server::clock::EventTime;
 use crate::server::journal::Entry;
 use crate::server::named::Named;
 use crate::server::store::{Reader, Store};
@@ -22,6 +24,10 @@ const BUSY_PAUSE: Duration = Duration::from_secs(2);
 const MANY: u64 = 1_000;
 /// The pause before it is tried again after it failed.
 const AGAIN: Duration = Duration::from_secs(5);
+/// It looks whether all is there though nothing is new: somebody may have begun to make the records anew, and ended before
+/// they were whole.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// A stop waits for so many events at most; the next start goes on.
 const LEFT_AT_STOP: u64 = 100_000;
 
@@ -35,24 +41,31 @@ pub struct Follower {
     news: Sender<News>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    pub behind: Arc<Behind>,
 }
 
 impl Follower {
     /// Begins to follow the log in `data`. A log that has no records yet is folded from its beginning, beside the
-    /// calls, with progress.
+    /// calls, with progress. `time` is that of the events.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn start(data: &Path, store: &Store) -> Result<Follower> {
+    pub fn start(data: &Path, store: &Store, time: EventTime) -> Result<Follower> {
         let (news, heard) = channel();
-        let committed = news.clone();
-        store.on_commit(Box::new(move |_| _ = committed.send(News::Committed)));
         let log = Reader::open(data)?.context("there is no log")?;
+        let behind = Arc::new(Behind::new(time));
+        behind.folded(super::place(data), &log)?;
+        let (committed, written) = (news.clone(), Arc::clone(&behind));
+        store.on_commit(Box::new(move |last| {
+            written.written(last);
+            _ = committed.send(News::Committed); // a follower that has ended needs no news
+        }));
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut clerk =
-            Clerk { data: data.into(), log, records: None, file: None, stopping: Arc::clone(&stopping), failed: false };
+        let (of_clerk, stop) = (Arc::clone(&behind), Arc::clone(&stopping));
+        let (records, file, failed) = (None, None, false);
+        let mut clerk = Clerk { data: data.into(), log, records, file, stopping: stop, failed, behind: of_clerk };
         let thread = std::thread::Builder::new().name("records".into()).spawn(move || clerk.run(&heard))?;
-        Ok(Follower { news, stopping, thread: Some(thread) })
+        Ok(Follower { news, stopping, thread: Some(thread), behind })
     }
 }
 
@@ -73,6 +86,7 @@ struct Clerk {
     file: Option<Named>,
     stopping: Arc<AtomicBool>,
     failed: bool,
+    behind: Arc<Behind>,
 }
 
 impl Clerk {
@@ -87,8 +101,8 @@ impl Clerk {
             };
             self.tell(folded);
             // What failed is tried again, also where nothing new comes.
-            let failed = self.failed.then_some(pause);
-            if self.stopping.load(Relaxed) || !rest(heard, pause, failed) {
+            let most = if self.failed { pause } else { LOOK };
+            if self.stopping.load(Relaxed) || !rest(heard, pause, most) {
                 let last = self.fold();
                 return self.tell(last);
             }
@@ -111,12 +125,16 @@ impl Clerk {
             self.file = Some(Named::new(&super::file(&self.data))?);
         }
         let (Some(records), stopping) = (self.records.as_mut(), &self.stopping) else { return Ok(()) };
+        let (log, behind) = (&self.log, &self.behind);
         let mut progress = Progress::new("records are made from the log: events");
-        let folded = records.catch_up(&self.log, &mut |done, of| {
+        let folded = records.catch_up(log, &mut |done, of| {
+            // Where the log cannot be read, the next portion says so.
+            _ = behind.folded(done, log);
             progress.shows(done, of) && !(stopping.load(Relaxed) && of.saturating_sub(done) > LEFT_AT_STOP)
         });
         progress.end();
-        folded
+        folded?;
+        behind.folded(records.seq(), log)
     }
 
     /// Once when it begins to fail, and once when it does not any more.
@@ -135,13 +153,9 @@ impl Clerk {
     }
 }
 
-/// Waits for something new, or for `most`, and then for `pause`; false if it is to stop.
-fn rest(heard: &Receiver<News>, pause: Duration, most: Option<Duration>) -> bool {
-    let first = match most {
-        Some(most) => heard.recv_timeout(most),
-        None => heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
-    };
-    match first {
+/// Waits for something new and then for `pause`, or only for `most`; false if it is to stop.
+fn rest(heard: &Receiver<News>, pause: Duration, most: Duration) -> bool {
+    match heard.recv_timeout(most) {
         Err(RecvTimeoutError::Timeout) => return true,
         Ok(News::Committed) => {}
         Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
@@ -164,7 +178,7 @@ mod tests {
     #[test]
     fn what_failed_is_tried_again_though_nothing_is_new() {
         let ((_news, heard), (done, rested)) = (channel(), channel());
-        std::thread::spawn(move || _ = done.send(rest(&heard, Duration::from_secs(3_600), Some(Duration::ZERO))));
+        std::thread::spawn(move || _ = done.send(rest(&heard, Duration::from_secs(3_600), Duration::ZERO)));
         assert_eq!(rested.recv_timeout(Duration::from_secs(20)), Ok(true), "it waits for a commit");
     }
 }

@@ -1,9 +1,11 @@
 //! Records on a real disk: killed with -9 in a storm of calls and rebuilt, brought up from an older log, described.
 
+mod behind;
 mod pruned;
 
 use super::*;
 use crate::records::schema::TABLES;
+use crate::server::clock::{Clock, EventTime};
 use crate::server::store::{Keep, Store};
 use crate::sim::{Options, World};
 use std::fs;
@@ -83,10 +85,18 @@ fn open(dir: &Path) -> crate::server::store::Opened {
     Store::open_with(dir, 0, Keep::default(), Wall(0)).unwrap()
 }
 
+fn time() -> EventTime {
+    EventTime { clock: Clock::start(), began: world().last().unwrap().at }
+}
+
+fn follower(dir: &Path, store: &Store) -> Follower {
+    Follower::start(dir, store, time()).unwrap()
+}
+
 /// What the killed process does: a log and a follower under as many calls as they can take.
 fn storm(dir: &Path) {
     let opened = open(dir);
-    let _follower = Follower::start(dir, &opened.store).unwrap();
+    let _follower = follower(dir, &opened.store);
     let (mut n, mut next) = (0, opened.next_seq);
     loop {
         for event in repeated(n) {
@@ -150,7 +160,7 @@ fn killed_in_a_storm_of_calls_the_records_are_those_of_a_rebuild() {
     // A start goes on from there, and comes to what a rebuild makes.
     let opened = open(&dir.0);
     // At a stop a follower leaves what is far behind to the next start: it is given its time.
-    let follower = Follower::start(&dir.0, &opened.store).unwrap();
+    let follower = follower(&dir.0, &opened.store);
     let begun = Instant::now();
     while Records::open(&dir.0).unwrap().seq() < before {
         assert!(begun.elapsed() < Duration::from_secs(120), "the start does not come to the log's end");
@@ -173,7 +183,7 @@ fn a_log_without_records_is_brought_up_at_the_start() {
     opened.store.close().unwrap();
     assert!(!file(&dir.0).exists() && status(&dir.0).unwrap().starts_with("no records yet"));
     let opened = open(&dir.0);
-    drop(Follower::start(&dir.0, &opened.store).unwrap());
+    drop(follower(&dir.0, &opened.store));
     let last = world().len();
     let told = status(&dir.0).unwrap();
     assert!(told.starts_with(&format!("records of {last} events; the log has {last}\n")), "{told}");
@@ -200,7 +210,7 @@ fn two_writers_take_turns() {
         other.take(&b).unwrap();
     }
     let shared = content(&dir.0);
-    one.clear().unwrap();
+    one.begin_anew(&log).unwrap();
     other.catch_up(&log, &mut |_, _| true).unwrap();
     same(&shared, &content(&dir.0));
 }
@@ -246,7 +256,7 @@ fn files_of_others_and_of_newer_versions_are_refused() {
 fn records_hold_no_personal_text() {
     let dir = Dir::new("personal");
     let opened = open(&dir.0);
-    let follower = Follower::start(&dir.0, &opened.store).unwrap();
+    let follower = follower(&dir.0, &opened.store);
     opened.store.append(repeated(0));
     opened.store.flush().unwrap();
     drop(follower);

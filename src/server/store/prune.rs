@@ -25,17 +25,18 @@ pub struct Pruner {
     open: BTreeSet<u64>,
     running: BTreeSet<CallId>,
     before: Wall,
-    needed: u64,
+    /// The last event when the pass began: its number is that which the next one follows.
+    last: u64,
     /// Where the next portion begins.
     after: u64,
 }
 
 impl Pruner {
-    /// `before`: what is older goes; `needed`: the first event that somebody has not taken in yet.
+    /// `before`: what is older goes.
     ///
     /// # Errors
     /// There is no log, or it cannot be read.
-    pub fn open(dir: &Path, before: Wall, needed: u64) -> Result<Pruner> {
+    pub fn open(dir: &Path, before: Wall) -> Result<Pruner> {
         let path = schema::file(dir);
         let what = || format!("cannot open the event log `{}`", path.display());
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -49,15 +50,15 @@ impl Pruner {
             open.insert(event.seq);
             running.extend(log::opens_call(&event));
         }
-        let needed = needed.min(reader::last_seq(&conn)?);
-        Ok(Pruner { conn, open, running, before, needed, after: 0 })
+        let last = reader::last_seq(&conn)?;
+        Ok(Pruner { conn, open, running, before, last, after: 0 })
     }
 
-    /// Removes one portion; how many events that were, or none if the pass is over.
+    /// Removes one portion of what is before `needed`, the first event that somebody has not taken in yet; how many events that were, or none if the pass is over.
     ///
     /// # Errors
     /// SQLite's; then nothing of the portion is removed.
-    pub fn portion(&mut self) -> Result<Option<u64>> {
+    pub fn portion(&mut self, needed: u64) -> Result<Option<u64>> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut removed, mut after, mut more) = (0, self.after, false);
         {
@@ -71,7 +72,7 @@ impl Pruner {
                 let last = first as u64 + lines.split('\n').count() as u64 - 1;
                 let line = lines.rsplit('\n').next().unwrap_or_default();
                 let event = log::decode(version, line).map_err(|why| anyhow::anyhow!("event {last}: {why}"))?;
-                more = last < self.needed && event.at < self.before;
+                more = last < needed.min(self.last) && event.at < self.before;
                 if !more {
                     break;
                 }

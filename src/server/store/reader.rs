@@ -96,6 +96,11 @@ impl Reader {
         Ok(first.map_or(1, |first| first as u64))
     }
 
+    /// Number and time of the first event after `seq`; none at the end.
+    pub fn next(&self, seq: u64) -> Result<Option<(u64, Wall)>> {
+        Ok(self.bare_after(seq, 1)?.first().map(|event| (event.seq, event.at)))
+    }
+
     /// When the event `seq` was; none if there is none.
     pub fn at(&self, seq: u64) -> Result<Option<Wall>> {
         time_of(&self.conn, seq)

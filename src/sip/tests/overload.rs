@@ -68,6 +68,14 @@ fn under_full_load_new_calls_go_first_and_running_calls_never() {
         let expect = if over == Transport::Udp { 503 } else { 200 };
         assert_eq!(statuses(&raw.send(&options)), [expect], "then there is room for nothing new");
         assert_eq!(statuses(&invite(&mut raw, 2_000)), [503]);
+        // Invented tags, and the ends of calls that there are not, take no room from those who run.
+        for n in 0..100 {
+            let astray = format!("To: <sip:100@10.0.0.1>;tag=x\nCSeq: {n} INVITE\n{SDP}");
+            let refused = statuses(&raw.send(&ask("INVITE", &format!("b{n}"), &astray, "v=0")));
+            assert_eq!(refused, [503], "a new call, whatever it says");
+            let nothing = ask("CANCEL", &format!("e{n}"), "CSeq: 1 CANCEL\n", "");
+            assert_eq!(statuses(&raw.send(&nothing)), [481]);
+        }
         // The call that runs: keys, an offer, and its end; and one that rings can be given up.
         assert_eq!(statuses(&within(&mut raw, "INFO", 2, "Content-Type: text/plain\n", "5")), [200]);
         let offered = within(&mut raw, "INVITE", 3, SDP, "v=1");

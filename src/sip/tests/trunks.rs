@@ -67,6 +67,46 @@ fn a_registration_that_persists_is_tried_again_after_any_refusal() {
     assert_eq!(pair.take_events(0).last(), Some(&Event::Registered { name: "a".to_owned(), expires: 600 }));
 }
 
+/// RFC 5626 §4.5: who closes the connection that a registration has come over is not called at once, and each time later.
+#[test]
+fn a_registrar_that_closes_its_connections_is_registered_at_ever_more_slowly() {
+    let mut config = config(HERE);
+    config.listeners[0].transport = Transport::Tcp;
+    let mut raw = Raw::new(config);
+    let over = |connection| Flow { listener: 0, transport: Transport::Tcp, remote: THERE.parse().unwrap(), connection };
+    let mut registers = requests(&raw.input(Input::Command(register_over_tcp())));
+    let mut pauses = Vec::new();
+    for connection in 1..=8 {
+        let request = registers.pop().expect("a REGISTER");
+        raw.over = Some(over(connection));
+        let mut ok = Response::to_request(&request, 200, Some("t"));
+        ok.headers.push(header::Name::Expires, "600");
+        raw.send(&String::from_utf8(ok.to_bytes()).unwrap());
+        let (cut, mut outputs) = (raw.now, raw.input(Input::TransportFailed { flow: over(connection) }));
+        while requests(&outputs).is_empty() {
+            outputs = raw.run(100);
+        }
+        registers = requests(&outputs);
+        pauses.push(raw.now.since(cut).as_secs_f64());
+    }
+    let fits = pauses.iter().zip([2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]);
+    assert!(fits.clone().all(|(pause, base)| (base..=base * 1.5 + 0.2).contains(pause)), "{pauses:?}");
+    // What has held for a while was no fault of the registrar's.
+    raw.over = Some(over(9));
+    let mut ok = Response::to_request(&registers[0], 200, Some("t"));
+    ok.headers.push(header::Name::Expires, "600");
+    raw.send(&String::from_utf8(ok.to_bytes()).unwrap());
+    raw.run(120_000);
+    raw.input(Input::TransportFailed { flow: over(9) });
+    assert_eq!(requests(&raw.run(3_200)).len(), 1, "it is made again soon");
+}
+
+fn register_over_tcp() -> Command {
+    let Command::Register { name, user, expires, persists, .. } = register("a") else { panic!() };
+    let registrar = Uri::parse(&format!("sip:{THERE};transport=tcp")).unwrap();
+    Command::Register { name, user, registrar, expires, persists }
+}
+
 #[test]
 fn a_trunk_is_known_by_address_by_digest_or_not_at_all() {
     let carrier = TrunkId::new("carrier");

@@ -120,8 +120,8 @@ impl Servers {
 const USUAL_BYTES: usize = 2_048;
 
 impl Transactions {
-    /// Takes a request whose top Via is `via`; its responses will go to `reply`.
-    pub fn receive_request(&mut self, now: Instant, reply: Flow, request: &Request, via: &Via) -> Arrival {
+    /// Takes a request whose top Via is `via`; its responses will go to `reply`. `runs`: it is of a call that is under way.
+    pub fn receive_request(&mut self, now: Instant, reply: Flow, request: &Request, via: &Via, runs: bool) -> Arrival {
         let is_ack = request.method == Method::Ack;
         let method = if is_ack { &Method::Invite } else { &request.method };
         let wire = wire_key(request, via, method);
@@ -132,7 +132,7 @@ impl Transactions {
                 Arrival::Known
             }
             None if is_ack => Arrival::Ack,
-            None if !self.servers.has_room(self.room_for(request)) => Arrival::Full,
+            None if !self.servers.has_room(self.room_for(&request.method, runs)) => Arrival::Full,
             None => self.open(reply, request, wire),
         }
     }
@@ -142,11 +142,15 @@ impl Transactions {
         self.by_wire.contains_key(&wire_key(request, via, &request.method))
     }
 
+    /// Whether a CANCEL is for an INVITE that came (RFC 3261 §9.2).
+    pub fn cancels(&self, request: &Request, via: &Via) -> bool {
+        self.by_wire.contains_key(&wire_key(request, via, &Method::Invite))
+    }
+
     /// By priority: new calls have four fifths of the room, so that phones stay registered while callers are sent away;
     /// other new work has all of it. Calls that are under way get twice as much: overload must not keep them from ending.
-    fn room_for(&self, request: &Request) -> usize {
-        let runs = request.headers.to_tag().is_some() || request.method == Method::Cancel;
-        match request.method {
+    fn room_for(&self, method: &Method, runs: bool) -> usize {
+        match method {
             _ if runs => self.capacity * 2,
             Method::Invite => self.capacity - self.capacity / 5,
             _ => self.capacity,

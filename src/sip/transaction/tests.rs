@@ -79,7 +79,7 @@ impl Bench {
     fn open(&mut self, method: &str) {
         let request = self.request(method, Some("z9hG4bKpeer"));
         let via = request.headers.top_via().unwrap();
-        let arrival = self.transactions.receive_request(self.now, self.flow, &request, &via);
+        let arrival = self.transactions.receive_request(self.now, self.flow, &request, &via, false);
         let Arrival::New { key, merged: false } = arrival else { panic!("{arrival:?}") };
         self.opened = Some((key, request, via));
         self.collect();
@@ -99,12 +99,12 @@ impl Bench {
             }
             Repeat => {
                 let (_, request, via) = self.opened.as_ref().unwrap();
-                assert_eq!(self.transactions.receive_request(now, self.flow, request, via), Arrival::Known);
+                assert_eq!(self.transactions.receive_request(now, self.flow, request, via, false), Arrival::Known);
             }
             Ack => {
                 let ack = self.request("ACK", Some("z9hG4bKpeer"));
                 let via = ack.headers.top_via().unwrap();
-                assert_eq!(self.transactions.receive_request(now, self.flow, &ack, &via), Arrival::Known);
+                assert_eq!(self.transactions.receive_request(now, self.flow, &ack, &via, false), Arrival::Known);
             }
             Acknowledged => self.transactions.acknowledge(self.opened.as_ref().unwrap().0),
             Cancel => {

@@ -95,3 +95,56 @@ fn a_pass_can_be_stopped_between_two_portions() {
     assert!(first.events > 0 && first.rows == 0);
     assert!(pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap().rows > 0);
 }
+
+/// Somebody begins to make the records anew after a pass has begun: nothing that they need again goes.
+#[test]
+fn records_that_are_made_anew_and_a_pass_never_come_between_each_other() {
+    let dir = three_days("race", 3);
+    let (before, plan) = (content(&dir.0), plan(&dir, Duration::from_secs(1), DAY * 1000));
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    let mut records = Records::open(&dir.0).unwrap();
+    let old = log.at(log.last().unwrap()).unwrap().unwrap();
+    let mut pruner = crate::server::store::Pruner::open(&dir.0, old).unwrap();
+    // Nobody can begin while a portion goes.
+    records.conn.busy_timeout(Duration::ZERO).unwrap();
+    let removed = while_held(&dir.0, |seq| {
+        assert_eq!(seq, 3 * world().len() as u64);
+        let refused = records.begin_anew(&log).unwrap_err();
+        assert!(format!("{refused:#}").contains("locked"), "{refused:#}");
+        Ok(None::<u64>)
+    });
+    assert_eq!(removed.unwrap(), None);
+    // Once somebody has begun, all of the log is needed again.
+    records.begin_anew(&log).unwrap();
+    let portion = while_held(&dir.0, |seq| pruner.portion(seq + 1)).unwrap();
+    assert_eq!((portion, pass(&plan, &mut |_| true).unwrap()), (None, Removed::default()));
+    records.catch_up(&log, &mut |_, _| true).unwrap();
+    same(&before, &content(&dir.0));
+    // And after a portion has gone nobody begins.
+    assert!(while_held(&dir.0, |seq| pruner.portion(seq + 1)).unwrap().is_some_and(|removed| removed > 0));
+    assert!(records.begin_anew(&log).unwrap_err().to_string().contains("would be lost"));
+    same(&before, &content(&dir.0));
+}
+
+/// The same with both at once, as often as it takes for each to be first.
+#[test]
+fn whoever_is_first_no_row_is_lost() {
+    let (mut anew, mut gone) = (0, 0);
+    for _ in 0..12 {
+        let dir = three_days("both", 3);
+        let (before, plan) = (content(&dir.0), plan(&dir, Duration::from_secs(1), DAY * 1000));
+        let both = std::sync::Barrier::new(2);
+        let rebuilt = std::thread::scope(|scope| {
+            let rebuild = scope.spawn(|| {
+                both.wait();
+                rebuild(&dir.0)
+            });
+            both.wait();
+            gone += u64::from(pass(&plan, &mut |_| true).unwrap().events > 0);
+            rebuild.join().unwrap()
+        });
+        anew += u64::from(rebuilt.is_ok());
+        same(&before, &content(&dir.0));
+    }
+    assert!(anew + gone > 0, "neither was ever done");
+}

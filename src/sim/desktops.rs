@@ -1,0 +1,439 @@
+//! Desktop programs, and the server's end of their streams: wires are cut, programs are killed or stop reading, and come
+//! back with the cursor that they have kept.
+//!
+//! What decides is what serves: [`Feed`], [`Sight`] and [`Leases`] are the shell's. Here are the log that they read, the
+//! wire, and the clock. The server learns of a cut wire at once or after a while, as by keepalive; meanwhile the
+//! program may have opened another stream.
+//!
+//! **What a desktop was told is compared** with what one is owed who has looked since the log began and was never cut
+//! off: each event once, in order, over kills of either side ([`Check::ToldOnce`]). That who logged in at a desktop is
+//! there as long as his lease says is in [`super::leases`].
+//!
+//! Left out: leads and operators, who have no lease; commands that come again with their key.
+
+use super::agenda::Due;
+use super::leases::Present;
+use super::shelf::Shelf;
+use super::{Check, World, people, place};
+use crate::command::Ask;
+use crate::cti::{Cursor, Feed, Sight, View, Viewer, snapshot};
+use crate::engine::{Bug, Engine};
+use crate::event::{Event, What};
+use crate::ids::{AgentId, Rng};
+use crate::proto::{Item, item};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Events read at once by who catches up.
+const PORTION: usize = 16;
+/// Items that wait for one who does not read.
+const WAITING: usize = 4;
+/// The time between two turns of one who catches up.
+const TURN: Duration = Duration::from_millis(3);
+/// … while he does not read.
+const STUCK: Duration = Duration::from_millis(500);
+/// Within this the server knows that a program is gone without a word.
+const NOTICED: u64 = 15_000;
+
+/// What comes to pass at a desktop.
+#[derive(Clone, Debug)]
+pub enum AtDesktop {
+    /// The program opens a stream, if it has none.
+    Connects,
+    /// An item arrives.
+    Gets { stream: u32, item: Box<Item> },
+    /// The program sees that its stream has ended.
+    Ended { stream: u32 },
+    /// The server sees it.
+    Noticed { stream: u32, epoch: u32 },
+    /// The server reads what one who resumes has missed.
+    CatchesUp { stream: u32, epoch: u32 },
+    /// The program reads again.
+    Reads,
+    /// Something goes wrong, or the agent does something without a stream.
+    Trouble,
+}
+
+/// What was seen of desktops.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Events that programs got.
+    pub told: u64,
+    /// Streams that went on at a cursor …
+    pub resumed: u64,
+    /// … and found something that they had missed.
+    pub caught_up: u64,
+    /// Streams that were cut for not reading.
+    pub too_slow: u64,
+    /// Leases that ended.
+    pub lost: u64,
+}
+
+/// One agent's program.
+struct Program {
+    rng: Rng,
+    viewer: Arc<Viewer>,
+    /// The stream that it reads.
+    stream: Option<u32>,
+    reads: bool,
+    /// The cursor of the last item, kept with what was done about it.
+    kept: Option<Cursor>,
+    /// What concerns its agent and it was not told yet.
+    owed: VecDeque<(u64, crate::proto::Event)>,
+}
+
+/// The server's end of a stream.
+struct Stream {
+    agent: AgentId,
+    sight: Sight,
+    /// As long as it is behind.
+    behind: Option<Feed>,
+    /// What waits for one who does not read.
+    waits: VecDeque<Item>,
+    /// The wire: how long an item takes; none: nothing arrives any more.
+    wire: Option<Duration>,
+    cut: bool,
+}
+
+/// All desktops and what serves them.
+pub(super) struct Desktops {
+    programs: BTreeMap<AgentId, Program>,
+    streams: BTreeMap<u32, Stream>,
+    last: u32,
+    feed: Feed,
+    /// The fold of one who has looked since the log began.
+    truth: Feed,
+    shelf: Shelf,
+    pub present: Present,
+    pub seen: Seen,
+    /// Nothing goes wrong any more.
+    steady: bool,
+}
+
+fn nothing() -> Feed {
+    Feed { view: View::default(), at: Cursor { seq: 0, at: crate::time::Wall(0) } }
+}
+
+impl Default for Desktops {
+    fn default() -> Desktops {
+        Desktops {
+            programs: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            last: 0,
+            feed: nothing(),
+            truth: nothing(),
+            shelf: Shelf::default(),
+            present: Present::default(),
+            seen: Seen::default(),
+            steady: false,
+        }
+    }
+}
+
+impl Desktops {
+    pub fn is_empty(&self) -> bool {
+        self.programs.is_empty()
+    }
+}
+
+impl World {
+    /// Gives some agents a desktop, at least one.
+    pub(super) fn open_desktops(&mut self) {
+        let many = (self.options.desktops * f64::from(self.options.agents)).ceil() as u32;
+        for key in 0..many.min(self.options.agents) {
+            let agent = AgentId(place::FIRST_AGENT + key * self.options.agents / many);
+            let mut rng = self.rng.fork(&format!("desktop {agent}"));
+            let Some(viewer) = Viewer::of(&crate::command::Actor::Agent(agent), &self.configuration.center) else {
+                continue;
+            };
+            let begins = Duration::from_millis(rng.below(40_000));
+            self.after(begins, Due::Desktop(agent, AtDesktop::Connects));
+            let trouble = begins + people::exponential(&mut rng, self.options.desktop_trouble);
+            self.after(trouble, Due::Desktop(agent, AtDesktop::Trouble));
+            let (viewer, owed) = (Arc::new(viewer), VecDeque::new());
+            let program = Program { rng, viewer, stream: None, reads: true, kept: None, owed };
+            self.desktops.programs.insert(agent, program);
+        }
+    }
+
+    /// Nothing goes wrong any more, and everybody reads what there is to read.
+    pub(super) fn close_desktops(&mut self) {
+        self.desktops.steady = true;
+        for agent in self.desktops.programs.keys().copied().collect::<Vec<_>>() {
+            self.after(Duration::ZERO, Due::Desktop(agent, AtDesktop::Reads));
+            self.after(Duration::ZERO, Due::Desktop(agent, AtDesktop::Connects));
+        }
+    }
+
+    pub(super) fn at_desktop(&mut self, agent: AgentId, due: AtDesktop) {
+        let of_us = |of: u32| of == self.epoch;
+        match due {
+            AtDesktop::Connects => self.desktop_connects(agent),
+            AtDesktop::Gets { stream, item } => self.desktop_gets(agent, stream, *item),
+            AtDesktop::Ended { stream } => self.desktop_sees_the_end(agent, stream),
+            AtDesktop::Noticed { stream, epoch } if of_us(epoch) => self.stream_ended(stream),
+            AtDesktop::CatchesUp { stream, epoch } if of_us(epoch) => self.catches_up(stream),
+            AtDesktop::Noticed { .. } | AtDesktop::CatchesUp { .. } => {}
+            AtDesktop::Reads => self.desktop_reads(agent),
+            AtDesktop::Trouble => self.desktop_trouble(agent),
+        }
+    }
+
+    fn desktop_connects(&mut self, agent: AgentId) {
+        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|program| program.stream.is_none()) else {
+            return;
+        };
+        if self.engine.is_none() {
+            let again = Duration::from_millis(300 + program.rng.below(2_000));
+            return self.after(again, Due::Desktop(agent, AtDesktop::Connects));
+        }
+        self.desktops.last += 1;
+        let stream = self.desktops.last;
+        program.stream = Some(stream);
+        let wire = Some(Duration::from_millis(1 + program.rng.below(60)));
+        let (kept, sight) = (program.kept, Sight::new(Arc::clone(&program.viewer)));
+        let behind = kept.map(|at| Feed { view: View::default(), at });
+        let served = Stream { agent, sight, behind, waits: VecDeque::new(), wire, cut: false };
+        self.desktops.streams.insert(stream, served);
+        match kept {
+            None => self.begins(agent, stream),
+            Some(at) => self.resumes(agent, stream, at),
+        }
+        self.stream_opened(agent);
+        if !self.desktops.truth.view.desks.contains(&agent) && !self.desktops.steady {
+            self.desk_logs_in(agent, Ask::LogIn { agent });
+        }
+    }
+
+    /// A snapshot, and from there on live.
+    fn begins(&mut self, agent: AgentId, stream: u32) {
+        let Desktops { programs, streams, feed, truth, .. } = &mut self.desktops;
+        let (Some(program), Some(served)) = (programs.get_mut(&agent), streams.get_mut(&stream)) else { return };
+        let center = &self.configuration.center;
+        let (told, true_) =
+            (snapshot(&feed.view, &program.viewer, center), snapshot(&truth.view, &program.viewer, center));
+        // Until the start of this engine is in the log nothing is known of what runs.
+        let begun = feed.at.seq >= self.started.0.next_seq;
+        self.tally.must(Check::ToldOnce, !begun || told == true_, || {
+            format!("agent {agent} begins with {told:?}, and should with {true_:?}")
+        });
+        program.owed.retain(|(seq, _)| *seq > feed.at.seq);
+        served.waits.push_back(Item { cursor: feed.at.to_bytes(), what: Some(item::What::Snapshot(told)) });
+        self.hands_over(stream);
+    }
+
+    fn resumes(&mut self, agent: AgentId, stream: u32, at: Cursor) {
+        self.desktops.seen.resumed += 1;
+        let written = self.desktops.truth.at.seq;
+        self.tally.must(Check::ToldOnce, at.seq <= written, || {
+            format!("agent {agent} was told event {}, and the log ends with {written}", at.seq)
+        });
+        let from = match () {
+            () if self.planted(Bug::TellsAgain) => at.seq.saturating_sub(PORTION as u64),
+            () if self.planted(Bug::ForgetsTheMissed) => written,
+            () => at.seq,
+        };
+        let behind = self.desktops.streams.get_mut(&stream).and_then(|served| served.behind.as_mut());
+        behind.into_iter().for_each(|feed| feed.at.seq = from);
+        let due = AtDesktop::CatchesUp { stream, epoch: self.epoch };
+        self.after(TURN, Due::Desktop(agent, due));
+    }
+
+    /// One turn of who resumes: a portion of the log, or the step into the live stream.
+    fn catches_up(&mut self, stream: u32) {
+        let Desktops { streams, feed, shelf, seen, .. } = &mut self.desktops;
+        let Some(served) = streams.get_mut(&stream) else { return };
+        let Some(behind) = &mut served.behind else { return };
+        if behind.at.seq >= feed.at.seq {
+            served.behind = None;
+            return;
+        }
+        // Who does not take what was read gets no more.
+        if served.waits.is_empty() {
+            for event in shelf.after(behind.at.seq).take(PORTION) {
+                let told = behind.take(event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
+                let item = served.sight.item(&told, behind.at);
+                seen.caught_up += u64::from(item.is_some());
+                served.waits.extend(item);
+            }
+        }
+        let (agent, due) = (served.agent, AtDesktop::CatchesUp { stream, epoch: self.epoch });
+        self.hands_over(stream);
+        let stuck = self.desktops.streams.get(&stream).is_some_and(|served| !served.waits.is_empty());
+        self.after(if stuck { STUCK } else { TURN }, Due::Desktop(agent, due));
+    }
+
+    /// What waits goes to a program that reads.
+    fn hands_over(&mut self, stream: u32) {
+        let Desktops { programs, streams, .. } = &mut self.desktops;
+        let Some(served) = streams.get_mut(&stream) else { return };
+        let reads = programs.get(&served.agent).is_some_and(|program| program.reads || program.stream != Some(stream));
+        let (agent, wire, cut) = (served.agent, served.wire, served.cut);
+        if !reads {
+            return;
+        }
+        let items: Vec<Item> = served.waits.drain(..).collect();
+        let Some(delay) = wire else { return };
+        for item in items {
+            let item = Box::new(item);
+            self.after(delay, Due::Desktop(agent, AtDesktop::Gets { stream, item }));
+        }
+        if cut {
+            self.after(delay, Due::Desktop(agent, AtDesktop::Ended { stream }));
+            self.stream_ended(stream);
+        }
+    }
+
+    fn desktop_gets(&mut self, agent: AgentId, stream: u32, item: Item) {
+        let seen = &mut self.desktops.seen;
+        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|of| of.stream == Some(stream)) else {
+            return;
+        };
+        let cursor = Cursor::from_bytes(&item.cursor);
+        let Some(at) = cursor else {
+            self.tally.must(Check::ToldOnce, false, || "an item without a cursor".to_owned());
+            return;
+        };
+        program.kept = cursor;
+        if let Some(item::What::Event(event)) = item.what {
+            seen.told += 1;
+            let owed = program.owed.pop_front();
+            self.tally.must(Check::ToldOnce, owed == Some((at.seq, event.clone())), || {
+                format!("agent {agent} is told {} {event:?}, and is owed {owed:?}", at.seq)
+            });
+        }
+        let next = program.owed.front().map(|(seq, _)| *seq);
+        self.tally.must(Check::ToldOnce, next.is_none_or(|next| next > at.seq), || {
+            format!("agent {agent} stands at {}, and was not told {next:?}", at.seq)
+        });
+    }
+
+    fn desktop_sees_the_end(&mut self, agent: AgentId, stream: u32) {
+        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|of| of.stream == Some(stream)) else {
+            return;
+        };
+        program.stream = None;
+        let again = people::exponential(&mut program.rng, Duration::from_secs(4));
+        self.after(again, Due::Desktop(agent, AtDesktop::Connects));
+    }
+
+    /// The server's end is gone.
+    fn stream_ended(&mut self, stream: u32) {
+        if let Some(served) = self.desktops.streams.remove(&stream) {
+            self.stream_closed(served.agent);
+        }
+    }
+
+    fn desktop_reads(&mut self, agent: AgentId) {
+        let Some(program) = self.desktops.programs.get_mut(&agent) else { return };
+        program.reads = true;
+        program.stream.into_iter().for_each(|stream| self.hands_over(stream));
+    }
+
+    fn desktop_trouble(&mut self, agent: AgentId) {
+        let (mean, epoch) = (self.options.desktop_trouble, self.epoch);
+        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|_| !self.desktops.steady) else { return };
+        let rng = &mut program.rng;
+        let (next, what, slow) =
+            (people::exponential(rng, mean), rng.below(6), Duration::from_millis(rng.below(NOTICED)));
+        let away = people::exponential(rng, Duration::from_secs(12));
+        let stream = program.stream;
+        match (stream, what) {
+            (Some(_), 0) => {
+                program.reads = false;
+                self.after(away * 3, Due::Desktop(agent, AtDesktop::Reads));
+            }
+            (Some(stream), _) => {
+                // The wire is cut, or the program is killed; with it may go what it has kept.
+                let noticed = if what < 3 { slow } else { Duration::from_millis(5) };
+                if what == 5 {
+                    program.kept = None;
+                }
+                (program.stream, program.reads) = (None, true);
+                self.desktops.streams.get_mut(&stream).into_iter().for_each(|served| served.wire = None);
+                let due = AtDesktop::Noticed { stream, epoch };
+                self.after(noticed, Due::Desktop(agent, due));
+                self.after(away, Due::Desktop(agent, AtDesktop::Connects));
+            }
+            (None, _) => self.desk_logs_in(agent, Ask::Ready { agent }),
+        }
+        self.after(next, Due::Desktop(agent, AtDesktop::Trouble));
+    }
+
+    // What the server does.
+
+    /// The server's process was killed: every program sees it sooner or later.
+    pub(super) fn desktops_crash(&mut self) {
+        for (stream, served) in std::mem::take(&mut self.desktops.streams) {
+            let Some(program) = self.desktops.programs.get_mut(&served.agent) else { continue };
+            let seen = Duration::from_millis(program.rng.below(1_000));
+            program.reads = true;
+            self.after(seen, Due::Desktop(served.agent, AtDesktop::Ended { stream }));
+        }
+    }
+
+    /// A start begins where the log ends, and knows what is open in it.
+    pub(super) fn desktops_start(&mut self, open: &[(Event, Option<String>)]) {
+        let mut view = View::default();
+        for (event, _) in open {
+            match &event.what {
+                What::DeskEntered { agent } => _ = view.desks.insert(*agent),
+                What::BannerSwitched { banner, on } => _ = view.switched.insert(banner.clone(), *on),
+                _ => {}
+            }
+        }
+        let desks = view.desks.clone();
+        self.desktops.feed = Feed { view, at: self.desktops.truth.at };
+        self.leases_start(desks);
+    }
+
+    /// What is on disk reaches those who look.
+    pub(super) fn desktops_read(&mut self, events: Vec<Event>) {
+        for event in events {
+            let Desktops { programs, streams, feed, truth, shelf, seen, .. } = &mut self.desktops;
+            shelf.keep(&event);
+            let owed = truth.take(&event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
+            let told = feed.take(&event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
+            let at = feed.at;
+            if let Some((audience, event)) = &owed {
+                let concerned = programs.values_mut().filter(|program| program.viewer.sees(audience));
+                concerned.for_each(|program| program.owed.push_back((at.seq, event.clone())));
+            }
+            let mut due = Vec::new();
+            for (stream, served) in streams.iter_mut().filter(|(_, served)| served.behind.is_none() && !served.cut) {
+                let Some(item) = served.sight.item(&told, at) else { continue };
+                if served.waits.len() < WAITING {
+                    served.waits.push_back(item);
+                    due.push(*stream);
+                } else {
+                    served.cut = true;
+                    seen.too_slow += 1;
+                }
+            }
+            let oldest = programs.values().map(|of| of.kept.map_or(at.seq, |at| at.seq)).min();
+            shelf.forget(oldest.unwrap_or(at.seq));
+            due.into_iter().for_each(|stream| self.hands_over(stream));
+        }
+    }
+
+    /// Who was not told everything yet.
+    pub(super) fn untold(&self) -> Option<String> {
+        let (agent, program) = self.desktops.programs.iter().find(|(_, program)| !program.owed.is_empty())?;
+        Some(format!("the desktop of {agent} was not told {:?}", program.owed.front()))
+    }
+
+    /// Whose desktops have a stream, as the server sees it.
+    pub(super) fn with_stream(&self) -> impl Iterator<Item = AgentId> + '_ {
+        self.desktops.streams.values().map(|served| served.agent)
+    }
+
+    pub(super) fn pause_of(&self, agent: AgentId) -> Option<&str> {
+        self.engine
+            .as_ref()
+            .map(Engine::router)
+            .and_then(|router| router.agent(agent))
+            .and_then(crate::acd::Agent::pause)
+    }
+}

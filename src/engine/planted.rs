@@ -60,6 +60,14 @@ pub enum Bug {
     ForgetsTransferEnd,
     /// A trunk that has failed is tried again at once.
     TriesTrunkTwice,
+    /// A carrier that asks who calls gets no answer.
+    ForgetsProof,
+    /// A carrier is told another's password.
+    MixesPasswords,
+    /// A carrier that wants a registration gets none.
+    ForgetsToRegister,
+    /// A registration is told to hold when it was just asked for.
+    BelievesRegistered,
     /// A desktop that is gone is believed to be there.
     BelievesDesks,
     /// Who is at his desktop again is held as lost.
@@ -71,7 +79,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 29] = [
+    pub const ALL: [Bug; 33] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -97,6 +105,10 @@ impl Bug {
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,
         Bug::TriesTrunkTwice,
+        Bug::ForgetsProof,
+        Bug::MixesPasswords,
+        Bug::ForgetsToRegister,
+        Bug::BelievesRegistered,
         Bug::BelievesDesks,
         Bug::ForgetsDeskBack,
         Bug::TellsAgain,

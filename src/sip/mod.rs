@@ -52,6 +52,7 @@ mod uac;
 mod uas;
 mod update;
 pub mod uri;
+mod watch;
 
 pub use api::*;
 pub use dialog::DialogRecord;
@@ -152,6 +153,8 @@ enum Deadline {
     Reoffer(LegId),
     /// When to refresh a session, or to end the call whose session nobody has refreshed.
     Session(LegId),
+    /// When to ask a peer who holds whether it is there.
+    Watch(LegId),
 }
 
 impl Endpoint {
@@ -188,7 +191,7 @@ impl Endpoint {
         match input {
             Input::Received { flow, bytes } => self.received(now, flow, &bytes),
             Input::TransportFailed { flow } => {
-                self.broken(flow);
+                self.broken(now, flow);
                 self.registration_lost(now, flow);
             }
             Input::Verified { query, ok } => self.verified(now, query, ok),
@@ -277,6 +280,7 @@ impl Endpoint {
                 Deadline::Referral(leg) => self.referral_due(now, leg),
                 Deadline::Reoffer(leg) => self.reoffer_due(now, leg),
                 Deadline::Session(leg) => self.session_due(now, leg),
+                Deadline::Watch(leg) => self.watch_due(now, leg),
             }
         }
         self.drain(now);
@@ -284,8 +288,8 @@ impl Endpoint {
 
     fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
         // Whoever guesses passwords behind a carrier, or beside a phone, must not cut the calls that come over it.
-        let drops = self.guard.drops(flow.remote.ip());
-        if drops && !self.registrar.knows(flow) && self.trunk_at(flow).is_none() {
+        let drops = self.guard.drops(flow.remote.ip()) && !self.registrar.knows(flow) && self.trunk_at(flow).is_none();
+        if drops && !self.is_of_a_call(bytes) {
             self.stats.banned += 1;
             return;
         }
@@ -297,6 +301,16 @@ impl Endpoint {
             Ok(Message::Request(request)) => self.receive_request(now, flow, request),
             Ok(Message::Response(response)) => self.receive_response(now, response),
             Err(refusal) => self.misread(flow, refusal),
+        }
+    }
+
+    /// Whether a message is of a call that runs, or answers us: its sender is not the one who guesses, or a party all the
+    /// same.
+    fn is_of_a_call(&self, bytes: &[u8]) -> bool {
+        match Message::parse(bytes, &self.config.limits) {
+            Ok(Message::Request(request)) => self.leg_of(&request).is_some(),
+            Ok(Message::Response(response)) => self.transactions.awaits(&response),
+            Err(_) => false,
         }
     }
 
@@ -343,6 +357,7 @@ impl Endpoint {
             Command::HangUp { leg, reason } => self.hang_up(now, leg, reason),
             Command::GoOn { leg } => self.go_on(leg),
             Command::Talk { leg } => self.talk(now, leg),
+            Command::Watch { leg, on } => self.watch(now, leg, on),
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
@@ -433,6 +448,7 @@ impl Endpoint {
             }
             Leg::Talking(talking) => {
                 self.due.cancel(&Deadline::Session(leg));
+                self.due.cancel(&Deadline::Watch(leg));
                 self.due.cancel(&Deadline::Reoffer(leg));
                 self.due.cancel(&Deadline::Referral(leg));
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);

@@ -47,6 +47,14 @@ pub fn at_desktop(rng: &mut Rng, length: Duration) -> Vec<Act> {
     acts
 }
 
+impl Thought {
+    /// It is void when the call is over in which it was planned.
+    pub(super) fn is_of_a_call(self) -> bool {
+        use Thought as T;
+        !matches!(self, T::Begin | T::Note(_) | T::Boot | T::Break | T::Return | T::GoHome)
+    }
+}
+
 /// The same as a command.
 pub fn asked_at_desk(agent: AgentId, act: DeskAct) -> Ask {
     let verb = match act {

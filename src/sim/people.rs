@@ -221,11 +221,7 @@ impl Person {
 
     /// The time for a plan has come. `busy`: the phone is in use; `hears`: a person is heard.
     pub fn remembered(&mut self, (call, thought): Plan, busy: bool, hears: bool) -> Vec<Act> {
-        let of_a_call = !matches!(
-            thought,
-            Thought::Begin | Thought::Note(_) | Thought::Boot | Thought::Break | Thought::Return | Thought::GoHome
-        );
-        if of_a_call && call != self.call {
+        if thought.is_of_a_call() && call != self.call {
             return Vec::new();
         }
         match thought {

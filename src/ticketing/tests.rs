@@ -180,6 +180,73 @@ fn a_screeners_notes_reach_the_ticket_and_the_next_pop_in_order() {
     assert_eq!((scene.outbox.low(), scene.outbox.deadline()), (15, None), "all is said and nothing is kept");
 }
 
+/// A call that has come through a menu and waited: everything that is told of it when a phone rings and when its ticket is
+/// opened.
+#[test]
+fn a_pop_and_a_ticket_say_all_that_is_known() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    let flow = || FlowId::new("main");
+    for step in ["welcome", "menu"] {
+        scene.event(CALL, What::StepEntered { flow: flow(), step: step.into() });
+    }
+    for (handle, key) in [(7, "4"), (8, "2")] {
+        let digit = Personal { kind: PersonalKind::Digit, handle, text: Some(key.into()) };
+        scene.event(CALL, What::DigitKeyed { flow: flow(), step: "menu".into(), digit });
+    }
+    for (name, value) in [("category", "mail"), ("impact", "one site"), ("urgency", "high"), ("summary", "no mail")] {
+        scene.flow_attaches(name, value);
+    }
+    let (work, reservation, agent, queue) = (WorkId(1), ReservationId(1), AgentId(1001), QueueId::new("general"));
+    scene.event(CALL, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: false });
+    scene.now = 3_000;
+    scene.event(CALL, What::Delivered { work, reservation, agent, leg: LegId(101), why: String::new() });
+    scene.answered(1, 1001);
+    scene.ends();
+    let mut said = Vec::new();
+    for result in [found()].into_iter().chain(std::iter::repeat_n(Ok(Response::Taken), 6)) {
+        scene.outbox.handle(Wall(scene.now), Input::Answered { call: CALL, result });
+        said.extend(scene.sent().into_iter().map(|(_, request)| request));
+    }
+    let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let data = [("category", "mail"), ("impact", "one site"), ("summary", "no mail"), ("urgency", "high")];
+    let data: BTreeMap<String, String> = data.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let pop = said.iter().find_map(|request| if let Request::Pop(it) = request { Some(it) } else { None });
+    let expect = proto::ScreenPopRequest {
+        key: "0000000000000007-pop-r0-0-1".into(),
+        agent: 1001,
+        call: "c0-0-1".into(),
+        offer: "r0-0-1".into(),
+        number: "+4930123".into(),
+        name: "Jo".into(),
+        line: "support".into(),
+        queue: "general".into(),
+        menu_path: words(&["welcome", "menu"]),
+        keys: "42".into(),
+        waited_ms: 3_000,
+        data: data.clone(),
+        tickets: vec![proto::Ticket { number: "7".into(), title: "old".into(), status: "open".into() }],
+    };
+    assert_eq!(pop, Some(&expect));
+    let open = said.iter().find_map(|request| if let Request::Open(it) = request { Some(it) } else { None });
+    let expect = proto::OpenTicketRequest {
+        key: "0000000000000007-open-c0-0-1".into(),
+        call: "c0-0-1".into(),
+        number: "+4930123".into(),
+        line: "support".into(),
+        category: "mail".into(),
+        impact: "one site".into(),
+        urgency: "high".into(),
+        summary: "no mail".into(),
+        keys: "42".into(),
+        menu_path: words(&["welcome", "menu"]),
+        data,
+        agent: 1001,
+    };
+    assert_eq!(open, Some(&expect));
+}
+
 /// Neither the question who calls, nor the pop, nor the ticket names the number of a caller who withholds it.
 #[test]
 fn a_caller_who_asked_for_privacy_has_no_number_at_the_ticketing_system() {

@@ -300,6 +300,7 @@ impl Engine {
             Party::Agent(_) => self.agent_answered(id, body),
             Party::Outside => self.outside_answered(id, body),
         }
+        self.watch(id);
     }
 
     fn caller_confirmed(&mut self, id: LegId, body: Option<Body>) {

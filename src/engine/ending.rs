@@ -22,6 +22,10 @@ pub(super) fn answered_elsewhere() -> sip::Reason {
 }
 
 impl Engine {
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// Whether a drain has come to its end: no call is left.
     pub fn is_drained(&self) -> bool {
         self.draining && self.calls.is_empty()

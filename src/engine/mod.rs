@@ -21,6 +21,7 @@
 //! | `service` | what a connected call can do; commands |
 //! | `desk` | what agents ask for at their desktops |
 //! | `ending` | who leaves, and what remains of the others |
+//! | `vanishing` | who vanishes while nothing need be heard of him |
 //! | `pairs` | (nothing) maps written down as lists |
 //! | `phones` | agents' phones: registered, reachable, and after a restart |
 //! | `repair` | when we were wrong: the call ends, the rest goes on |
@@ -45,6 +46,7 @@ mod seeking;
 mod service;
 mod treatment;
 mod trunks;
+mod vanishing;
 mod wire;
 
 pub use crate::acd::Place;
@@ -361,10 +363,6 @@ impl Engine {
             return Some(format!("port {port:?} is open ({} ports)", self.ports.len()));
         }
         self.router.pending().or_else(|| self.sip.pending())
-    }
-
-    pub fn is_draining(&self) -> bool {
-        self.draining
     }
 
     pub fn sip(&self) -> &Endpoint {

@@ -78,6 +78,7 @@ impl Engine {
         // A number beside it is another way for the next call, not for the one that rings here.
         if !reachable {
             self.end_dead_offer(agent);
+            self.end_dead_hold(agent);
         }
     }
 

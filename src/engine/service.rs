@@ -99,6 +99,7 @@ impl Engine {
                 self.media_do(media::Command::Connect { port, session });
                 self.sip_do(sip::Command::AcceptOffer { leg: id, body });
                 self.hold_or_retrieve(id);
+                self.watch(id);
             }
             // RFC 3261 §14.2: the session stays as it was.
             Err(_) => self.sip_do(sip::Command::RefuseOffer { leg: id, status: 488 }),
@@ -123,6 +124,7 @@ impl Engine {
         if let Ok(session) = leg.accept(&offer, body.as_ref()) {
             self.media_do(media::Command::Connect { port, session });
             self.hold_or_retrieve(id);
+            self.watch(id);
         }
     }
 

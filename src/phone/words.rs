@@ -32,6 +32,8 @@ pub struct Manner {
     pub describes_early: bool,
     /// Having done so, it offers another one before it answers (UPDATE, RFC 3311).
     pub updates_early: bool,
+    /// It grants no session timers (RFC 4028), and asks for none.
+    pub knows_no_timers: bool,
 }
 
 /// Everything that reaches the phone.

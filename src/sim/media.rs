@@ -7,7 +7,7 @@
 //! Left out: what packets can do (loss, latching, codecs); the planes' own tests have that.
 
 use crate::ids::{PortId, Rng};
-use crate::media::{Command, Event, PortStats, Session, SoundId, Source, Way};
+use crate::media::{Command, Direction, Event, PortStats, Session, SoundId, Source, Way};
 use crate::time::{Instant, Timers};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -270,8 +270,9 @@ impl StandIn {
 
     /// Whether this end hears its peer may have changed.
     fn listen(&mut self, end: End) {
-        let expects =
-            self.ports.get(&end).and_then(|port| port.session.as_ref()).is_some_and(|s| s.direction.receives());
+        // As a plane does: who holds says sendonly, and many send nothing then (RFC 3264 §8.4).
+        let session = self.ports.get(&end).and_then(|port| port.session.as_ref());
+        let expects = session.is_some_and(|session| session.direction == Direction::SendRecv);
         let far = self.far(end).and_then(|far| self.ports[&far].session.as_ref());
         let hears = far.is_some_and(|session| session.direction.sends());
         let due = Due::Unheard(end);

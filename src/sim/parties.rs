@@ -112,6 +112,7 @@ impl World {
     fn manner(&self, key: u32, sip: &mut sip::Config) -> phone::Manner {
         if let Some((manner, expires)) = self.script.manner(key) {
             sip.sessions.interval = expires.unwrap_or(sip.sessions.interval);
+            sip.sessions.on = !manner.knows_no_timers;
             return manner;
         }
         let mut rng = self.rng.fork(&format!("manner {key}"));
@@ -122,7 +123,10 @@ impl World {
         }
         let requires_reliable = rng.chance(odd);
         let describes_early = rng.chance(odd);
-        phone::Manner { requires_reliable, describes_early, updates_early: describes_early && rng.chance(0.5) }
+        let updates_early = describes_early && rng.chance(0.5);
+        let knows_no_timers = rng.chance(odd);
+        sip.sessions.on = !knows_no_timers;
+        phone::Manner { requires_reliable, describes_early, updates_early, knows_no_timers }
     }
 
     /// How often this phone has been started.

@@ -7,6 +7,7 @@
 //! trunk first is caller2
 //! number 1001
 //! phone 1001 describes early updates early
+//! phone 1002 knows no-timers
 //! lose 1 200 OK from Tierline
 //! at 0.5 1001 registers
 //! at 2 caller dials 100
@@ -141,7 +142,7 @@ fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
     Ok(Ask::Serve { agent, call: None, verb })
 }
 
-/// `describes early`, `updates early`, `requires reliable`, `expires <seconds>`; several in one line.
+/// `describes early`, `updates early`, `requires reliable`, `knows no-timers`, `expires <seconds>`; several in one line.
 fn manner(words: &[&str]) -> Result<(Manner, Option<Duration>), String> {
     let (mut manner, mut expires) = (Manner::default(), None);
     for pair in words.chunks(2) {
@@ -149,6 +150,7 @@ fn manner(words: &[&str]) -> Result<(Manner, Option<Duration>), String> {
             ["describes", "early"] => manner.describes_early = true,
             ["updates", "early"] => manner.updates_early = true,
             ["requires", "reliable"] => manner.requires_reliable = true,
+            ["knows", "no-timers"] => manner.knows_no_timers = true,
             ["expires", seconds] => {
                 expires = Some(Duration::from_secs(seconds.parse().map_err(|_| "after how many seconds?")?));
             }

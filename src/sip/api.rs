@@ -256,6 +256,9 @@ pub enum Command {
     GoOn { leg: LegId },
     /// Tells the phone that rings to answer, if it takes that ([`super::Endpoint::takes_talk`]).
     Talk { leg: LegId },
+    /// Whether the established leg's peer is asked each [`Config::keepalive`] if it is still there; `Ended` follows when
+    /// it is not.
+    Watch { leg: LegId, on: bool },
     /// re-INVITE with an offer; before the 2xx an UPDATE (RFC 3311), refused with 491 unless the peer takes that and
     /// the first offer has been answered reliably. Answered by `OfferAnswered` or `OfferRefused`; by `OfferOutdated` if it had to wait and
     /// an offer of the peer's came first. One at a time: while an earlier one is open, `OfferRefused` with 491.

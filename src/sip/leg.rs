@@ -120,6 +120,9 @@ pub(super) struct Talking {
     /// The peer takes UPDATE (RFC 3311 §4).
     pub takes_update: bool,
     pub timer: Option<SessionTimer>,
+    /// The peer is asked now and then whether it is there.
+    #[serde(default)]
+    pub watched: Option<Watched>,
     /// The peer asked us to call somebody, and waits to hear what became of it.
     pub referral: Option<Referral>,
     /// It has asked before, so that its subscriptions need a name.
@@ -173,6 +176,12 @@ pub(super) struct SessionTimer {
     pub ends: Instant,
 }
 
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Watched {
+    /// Since when it cannot be reached.
+    pub unreached: Option<Instant>,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Leaving {
     /// The Reason field's value.
@@ -211,6 +220,7 @@ impl Talking {
             local: None,
             takes_update: false,
             timer: None,
+            watched: None,
             referral: None,
             was_referred: false,
             owes_ack: None,

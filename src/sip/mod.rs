@@ -52,6 +52,7 @@ mod uac;
 mod uas;
 mod update;
 pub mod uri;
+mod watch;
 
 pub use api::*;
 pub use dialog::DialogRecord;
@@ -152,6 +153,8 @@ enum Deadline {
     Reoffer(LegId),
     /// When to refresh a session, or to end the call whose session nobody has refreshed.
     Session(LegId),
+    /// When to ask a peer who holds whether it is there.
+    Watch(LegId),
 }
 
 impl Endpoint {
@@ -277,6 +280,7 @@ impl Endpoint {
                 Deadline::Referral(leg) => self.referral_due(now, leg),
                 Deadline::Reoffer(leg) => self.reoffer_due(now, leg),
                 Deadline::Session(leg) => self.session_due(now, leg),
+                Deadline::Watch(leg) => self.watch_due(now, leg),
             }
         }
         self.drain(now);
@@ -343,6 +347,7 @@ impl Endpoint {
             Command::HangUp { leg, reason } => self.hang_up(now, leg, reason),
             Command::GoOn { leg } => self.go_on(leg),
             Command::Talk { leg } => self.talk(now, leg),
+            Command::Watch { leg, on } => self.watch(now, leg, on),
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
@@ -433,6 +438,7 @@ impl Endpoint {
             }
             Leg::Talking(talking) => {
                 self.due.cancel(&Deadline::Session(leg));
+                self.due.cancel(&Deadline::Watch(leg));
                 self.due.cancel(&Deadline::Reoffer(leg));
                 self.due.cancel(&Deadline::Referral(leg));
                 let unacked = talking.unacked.as_ref().map(|unacked| unacked.server);

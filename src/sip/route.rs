@@ -275,6 +275,7 @@ impl Endpoint {
             Purpose::Notify(leg) => self.notified(leg, &request, &outcome),
             Purpose::Update(leg) => self.updated(now, leg, &request, outcome),
             Purpose::Refresh(leg) => self.refreshed(now, leg, &request, outcome),
+            Purpose::Watch(leg) => self.watched(now, leg, &request, outcome),
             Purpose::Keepalive(binding) => self.asked(now, binding),
             Purpose::Register(number) => self.registration_ended(now, (number, at), &request, outcome),
             Purpose::Probe(id) => {
@@ -314,6 +315,7 @@ impl Endpoint {
             Purpose::Prack(leg)
             | Purpose::Talk(leg)
             | Purpose::Refresh(leg)
+            | Purpose::Watch(leg)
             | Purpose::Update(leg)
             | Purpose::Notify(leg) => {
                 let tag = request.headers.to_tag().unwrap_or_default();

@@ -4,10 +4,13 @@ use super::capture::Leg;
 use super::flow::flow;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::heard::{assert_no_gap, assert_sounds, assert_talk, heard_by, music_from, said_by, sound};
+use super::pairs::reinvited;
 use super::peers::{Baresip, Sipp, event, phone_agent, sipp_agent, try_register};
 use super::server::{DIRECT, SUPPORT, Server, Wishes};
 use super::vanishing::{CALLER, LOST, NEXT, judge_music, judge_next};
 use serde_json::Value;
+
+const OFTEN_ASKED: &str = "[server.sip.registration]\nkeepalive = \"5s\"";
 
 /// Cause and phase of the newest call once `calls` have ended.
 fn end_of(server: &Server, calls: usize) -> (String, String) {
@@ -153,20 +156,21 @@ fn who_refuses_or_does_not_answer_is_followed_by_the_next_agent() {
 #[test]
 fn an_agent_who_vanishes_while_ringing_is_followed_by_the_next() {
     let ground = Ground::new("vanishes_ringing");
-    let server = Server::start(&ground, &Wishes { ring_timeout: "3s", ..Wishes::agents(&["ada", "ben"]) });
+    // It would ring for a minute: that nobody is there is known by the OPTIONS that are sent while it rings.
+    let wishes = Wishes { ring_timeout: "1m", sip: OFTEN_ASKED.to_owned(), ..Wishes::agents(&["ada", "ben"]) };
+    let server = Server::start(&ground, &wishes);
     let mut lost = Baresip::start(&ground, &server, "ada", LOST, false);
     lost.wait_registered();
     let taker = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
     let capture = ground.capture();
-    let mut caller = Sipp { seconds: 8.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    let mut caller = Sipp { seconds: 12.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
     wait_until("baresip rings", 10 * SECOND, || is_ringing(&server));
+    lost.program.says("Incoming call", GENEROUS);
     lost.program.kill();
-    event(&taker, "Connected", 15 * SECOND);
-    assert_eq!(caller.wait(30 * SECOND), 0);
-    let call = server.wait_ended(1, 10 * SECOND).remove(0);
-    let offers = offers(&call);
-    assert!(offers.len() == 2 && offers[1] == (1002, "Accepted".to_owned()), "{offers:?}");
-    assert!(["NoAnswer", "Unreachable"].contains(&offers[0].1.as_str()), "{offers:?}");
+    event(&taker, "Connected", GENEROUS);
+    assert_eq!(caller.wait(GENEROUS), 0);
+    let call = server.wait_ended(1, GENEROUS).remove(0);
+    assert_eq!(offers(&call), [(1001, "Unreachable".to_owned()), (1002, "Accepted".to_owned())]);
     let capture = capture.stop();
     let legs = capture.legs();
     let (heard, waited) =
@@ -206,6 +210,60 @@ fn an_agent_who_vanishes_while_talking_is_followed_by_the_next() {
     assert_talk(&capture, &server, (lost, &legs[0]), CALLER, time);
     judge_music(&capture, &server, lost);
     judge_next(&capture, &server);
+}
+
+/// Who holds may say nothing: that she is gone is known by the OPTIONS that nobody answers.
+#[test]
+fn an_agent_who_vanishes_while_holding_is_followed_by_the_next() {
+    let ground = Ground::new("vanishes_holding");
+    let wishes = Wishes { sip: OFTEN_ASKED.to_owned(), ..Wishes::agents(&["ada", "ben"]) };
+    let server = Server::start(&ground, &wishes);
+    let mut lost = Baresip::start(&ground, &server, "ada", LOST, true);
+    lost.wait_registered();
+    let capture = ground.capture();
+    let mut caller = Sipp { seconds: 22.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    lost.program.says("Call established", GENEROUS);
+    talk_for(2 * SECOND);
+    lost.tell("hold");
+    wait_until("the call is held", GENEROUS, || server.drawing().contains("hold"));
+    talk_for(SECOND);
+    lost.program.kill();
+    wait_until("the loss is known", GENEROUS, || !is_talking(&server));
+    talk_for(3 * SECOND);
+    let taker = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
+    event(&taker, "Connected", GENEROUS);
+    assert_eq!(caller.wait(GENEROUS), 0);
+    let call = server.wait_ended(1, GENEROUS).remove(0);
+    assert_eq!(call["segments"].as_array().map(Vec::len), Some(2), "the caller was not queued again: {call}");
+    assert_eq!(call["cause"], "CallerHungUp");
+    let capture = capture.stop();
+    let legs = capture.legs();
+    let (caller, next) = (&legs[0], legs.last().expect("the next agent's leg"));
+    let lost = legs.iter().find(|leg| leg.to.starts_with("ada") && leg.answered.is_some()).expect("her leg");
+    let [held] = reinvited(&capture, lost)[..] else { panic!("not held once") };
+    assert_talk(&capture, &server, (caller, lost), LOST, (lost.talk().0, held - 0.1));
+    let heard = heard_by(&capture, caller, &server);
+    assert_no_gap(&capture, "who is held, and waits again", &heard, (held + 0.1, next.talk().0));
+    let samples = heard.samples(next.talk().0 - 2.5, next.talk().0 - 0.1);
+    assert_sounds(&samples, &[&music_from(&samples)]);
+    judge_next(&capture, &server);
+}
+
+/// The same of a caller: the agent need not hear music for ever.
+#[test]
+fn a_caller_who_vanishes_while_holding_is_missed() {
+    let ground = Ground::new("holder_is_gone");
+    let server = Server::start(&ground, &Wishes { sip: OFTEN_ASKED.to_owned(), ..Wishes::agents(&["ada"]) });
+    let agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
+    let mut caller = Baresip::caller(&ground, "visitor", CALLER);
+    caller.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
+    event(&agent, "Connected", GENEROUS);
+    wait_until("they talk", GENEROUS, || is_talking(&server));
+    caller.tell("hold");
+    wait_until("the call is held", GENEROUS, || server.drawing().contains("hold"));
+    caller.program.kill();
+    assert_eq!(event(&agent, "Ended", 2 * GENEROUS)["answered"], true);
+    assert_eq!(end_of(&server, 1), pair("Protocol", "Connected"));
 }
 
 /// The first agent's phone takes the call in the same breath in which we give her up: her 200 comes after our CANCEL.

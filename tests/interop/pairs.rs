@@ -235,7 +235,7 @@ fn every_pair_is_heard_over_tls_in_g722() {
 }
 
 /// When a leg's re-INVITEs were answered.
-fn reinvited(capture: &Capture, leg: &Leg) -> Vec<f64> {
+pub fn reinvited(capture: &Capture, leg: &Leg) -> Vec<f64> {
     let of_leg = capture.messages.iter().filter(|message| message.header("Call-ID") == leg.call_id);
     let answers = of_leg.filter(|message| message.status() == Some(200) && message.header("CSeq").ends_with("INVITE"));
     answers.map(|message| message.at).skip(1).collect()

@@ -13,6 +13,7 @@ mod sessions;
 mod storm;
 mod transports;
 mod trunks;
+mod watch;
 
 use super::header::{Method, NameAddr};
 use super::message::{Message, Request, Response};

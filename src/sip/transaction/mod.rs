@@ -45,6 +45,8 @@ pub(super) enum Purpose {
     Update(LegId),
     /// An UPDATE of ours that refreshes the session.
     Refresh(LegId),
+    /// What asks the peer of a dialog whether it is there.
+    Watch(LegId),
     /// What became of the peer's REFER.
     Notify(LegId),
     /// What tells the phone that rings for this leg to answer.

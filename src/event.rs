@@ -71,7 +71,8 @@ pub enum What {
     Delivered { work: WorkId, reservation: ReservationId, agent: AgentId, leg: LegId, why: String },
     /// The offer of one agent is over; exactly one for each `Delivered`.
     OfferEnded { work: WorkId, reservation: ReservationId, agent: AgentId, outcome: OfferOutcome },
-    /// Caller and agent talk (CSTA Established). `waited` is from `Queued` to now. `told`: what the flow first said that
+    /// Caller and agent talk (CSTA Established). `waited` is what the caller's place is by: with what he waited
+    /// before an agent sent him on, so not always from `Queued` to now. `told`: what the flow first said that
     /// this would be, if it said so.
     Established {
         work: WorkId,

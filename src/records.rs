@@ -71,9 +71,12 @@ pub struct Segment {
     pub left: Option<Wall>,
     /// Back in the queue because the agent before was lost.
     pub again: bool,
-    /// Zero while the caller waits.
+    /// In this queue; zero while the caller waits.
     pub waited: Duration,
     pub wait: Wait,
+    /// How long the flow first said that an answered wait would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Duration>,
     pub agent: Option<AgentId>,
     pub leg: Option<LegId>,
     pub talk_from: Option<Wall>,
@@ -175,10 +178,9 @@ impl CallRecord {
         }
     }
 
-    /// The time in queues. Each wait counts for itself: a segment's `waited` goes on from the wait before, when an agent
-    /// has sent the caller on.
+    /// The time in queues.
     pub fn waited(&self) -> Duration {
-        self.segments.iter().filter_map(|s| Some(between(s.queued_at, s.left?))).sum()
+        self.segments.iter().map(|s| s.waited).sum()
     }
 
     /// The time with agents, over all segments that are over.
@@ -199,10 +201,10 @@ impl CallRecord {
                 self.offers.push(Offer { reservation, work, agent, at: event.at, rang, outcome: None });
             }
             What::OfferEnded { reservation, outcome, .. } => self.offer_ended(event.at, *reservation, *outcome),
-            What::Established { work, agent, leg, waited, .. } => {
+            What::Established { work, agent, leg, told, .. } => {
                 if let Some(segment) = self.waiting(*work) {
-                    (segment.wait, segment.waited) = (Wait::Answered, *waited);
-                    segment.left = Some(event.at.max(segment.queued_at));
+                    segment.left(event.at, Wait::Answered);
+                    segment.told = *told;
                     (segment.agent, segment.leg, segment.talk_from) = (Some(*agent), Some(*leg), Some(event.at));
                 }
             }
@@ -234,6 +236,7 @@ impl CallRecord {
             again,
             waited: Duration::ZERO,
             wait: Wait::Waiting,
+            told: None,
             agent: None,
             leg: None,
             talk_from: None,

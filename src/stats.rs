@@ -6,7 +6,8 @@
 //! into [`Sample`]s.
 //!
 //! **Waits.** Each wait counts once: a caller who waits again because the agent's phone was lost was answered before
-//! (`requeued`), and a wait that we ended is `lost`, not abandoned. [`Stats::balance`] says whether they add up.
+//! (`requeued`), and a wait that we ended is `lost`, not abandoned. Each is as long as it was in its queue, as in the
+//! records: an agent who sends a caller on begins another one. [`Stats::balance`] says whether they add up.
 
 mod agents;
 pub mod families;
@@ -116,7 +117,6 @@ impl Stats {
             What::Repaired { .. } => self.repairs += 1,
             What::Transferred { to, .. } => self.transfers[kind_of(to)] += 1,
             What::TransferFailed { why } => *self.transfers_failed.entry(*why).or_default() += 1,
-            What::PersonAsked { flow, .. } => self.flows.person(flow),
             What::NothingChosen { flow, why, .. } => self.flows.nothing(flow, *why),
             What::StepDecided { flow, way, .. } => self.flows.decided(flow, *way),
             _ => {}
@@ -142,10 +142,9 @@ impl Stats {
                 *self.offers.entry(*outcome).or_default() += 1;
                 self.with(call, |c| c.ringing = c.ringing.saturating_sub(1));
             }
-            What::Established { work, queue, leg, waited, told, .. } => {
+            What::Established { work, queue, leg, told, .. } => {
                 let talk = Talk { leg: *leg, queue: queue.clone(), since: at };
-                self.established(call, *work, talk, *waited);
-                told.iter().for_each(|told| self.queue(queue).foretold(*told, *waited));
+                self.established(call, *work, talk, *told);
             }
             What::Diverted { work, why, .. } => self.diverted(call, at, *work, *why),
             What::ConnectionCleared { party: Party::Caller, cause, .. } => self.caller_gone(call, at, *cause),
@@ -185,11 +184,14 @@ impl Stats {
         self.with(call, |c| c.waits.push(wait));
     }
 
-    fn established(&mut self, call: CallId, work: WorkId, talk: Talk, waited: Duration) {
+    fn established(&mut self, call: CallId, work: WorkId, talk: Talk, told: Option<Duration>) {
         let Some(running) = self.running.get_mut(&call) else { return };
-        let wait = running.take_wait(work);
+        let (wait, at) = (running.take_wait(work), talk.since);
         running.talks.push(talk);
-        if let Some(Wait { queue, again: false, .. }) = wait {
+        let Some(Wait { queue, since, again, .. }) = wait else { return };
+        let waited = between(since, at);
+        told.iter().for_each(|told| self.queue(&queue).foretold(*told, waited));
+        if !again {
             self.queue(&queue).answered(waited);
         }
     }

@@ -6,7 +6,7 @@
 use super::identity::Origin;
 use crate::acd::Place;
 use crate::event::Phase;
-use crate::ids::{AgentId, CallId, LegId, LineId, ReservationId};
+use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId};
 use crate::ivr::Run;
 use crate::sip::header::NameAddr;
 use crate::time::Instant;
@@ -71,6 +71,9 @@ pub struct Outside {
     pub early: bool,
     /// Where the caller waits if he is not reached; none where the flow goes on.
     pub back: Option<Place>,
+    /// The party that has put the other one on hold.
+    #[serde(default)]
+    pub held_by: Option<LegId>,
 }
 
 impl Call {
@@ -89,13 +92,39 @@ impl Call {
         }
     }
 
-    /// The other party of the conversation that `leg` takes part in.
+    /// Who talks with the caller: an agent, or an outside party.
+    fn partner(&self) -> Option<LegId> {
+        let agent = self.conversation.as_ref().map(|talk| talk.leg);
+        agent.or_else(|| self.outside.as_ref().filter(|outside| outside.talking).map(|outside| outside.leg))
+    }
+
+    /// The other one of the two who talk, if `leg` is one of them.
     pub fn other(&self, leg: LegId) -> Option<LegId> {
-        let conversation = self.conversation.as_ref()?;
-        match leg {
-            l if l == self.caller => Some(conversation.leg),
-            l if l == conversation.leg => Some(self.caller),
+        match (leg, self.partner()?) {
+            (leg, partner) if leg == self.caller => Some(partner),
+            (leg, partner) if leg == partner => Some(self.caller),
             _ => None,
         }
+    }
+
+    /// Who of the two who talk holds the other.
+    pub fn held_by(&self) -> Option<LegId> {
+        let agent = self.conversation.as_ref().map(|talk| talk.held_by);
+        agent.or_else(|| self.outside.as_ref().map(|outside| outside.held_by)).flatten()
+    }
+
+    /// The same from now on; whoever holds does so by his phone.
+    pub fn set_holder(&mut self, holder: Option<LegId>) {
+        match (&mut self.conversation, &mut self.outside) {
+            (Some(talk), _) => (talk.held_by, talk.by_desk) = (holder, talk.by_desk && holder.is_some()),
+            (None, Some(outside)) => outside.held_by = holder,
+            (None, None) => {}
+        }
+    }
+
+    /// Whose music it is that the held one hears: the queue's that the caller came from.
+    pub fn queue(&self) -> Option<&QueueId> {
+        let back = self.outside.as_ref().and_then(|outside| outside.back.as_ref());
+        self.conversation.as_ref().map(|talk| &talk.place).or(back).map(|place| &place.queue)
     }
 }

@@ -67,7 +67,7 @@ impl Engine {
         new.hunt = Some(hunt);
         self.legs.insert(leg, new);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.outside = Some(Outside { leg, talking: false, early: false, back });
+            call.outside = Some(Outside { leg, talking: false, early: false, back, held_by: None });
         }
         let number = self.personal(PersonalKind::Number, number);
         self.emit(Some(id), What::OutsideCalled { leg, number });
@@ -173,7 +173,9 @@ impl Engine {
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
         let uri = server_uri(&number, server);
         self.timers.set(Deadline::NoReaction(id), self.now + super::seeking::REACTION_TIME);
-        let account = settings.user.map(|user| Account { user, secret: Secret::Held(trunk.to_string()) });
+        let account = settings.user.filter(|_| !self.planted(super::Bug::ForgetsProof));
+        let held = if self.planted(super::Bug::MixesPasswords) { "other".to_owned() } else { trunk.to_string() };
+        let account = account.map(|user| Account { user, secret: Secret::Held(held) });
         let to = NameAddr::new(Uri { params: Default::default(), port: None, ..uri.clone() });
         let offer = Some(Body::sdp(offer));
         self.sip_do(sip::Command::Invite { leg: id, uri, flow: None, from, to, offer, headers, account });
@@ -287,6 +289,7 @@ impl Engine {
         let outside = self.calls.get_mut(&call).and_then(|call| call.outside.as_mut());
         outside.expect("an outside party belongs to a call that waits for it").talking = true;
         self.emit(Some(call), What::OutsideJoined { leg: id });
+        self.holds_already(call, id);
     }
 
     /// Connects a leg that answered our offer; none if its description cannot be used.

@@ -62,6 +62,14 @@ pub enum Bug {
     ForgetsTransferEnd,
     /// A trunk that has failed is tried again at once.
     TriesTrunkTwice,
+    /// A carrier that asks who calls gets no answer.
+    ForgetsProof,
+    /// A carrier is told another's password.
+    MixesPasswords,
+    /// A carrier that wants a registration gets none.
+    ForgetsToRegister,
+    /// A registration is told to hold when it was just asked for.
+    BelievesRegistered,
     /// A desktop that is gone is believed to be there.
     BelievesDesks,
     /// Who is at his desktop again is held as lost.
@@ -73,7 +81,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 30] = [
+    pub const ALL: [Bug; 34] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -100,6 +108,10 @@ impl Bug {
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,
         Bug::TriesTrunkTwice,
+        Bug::ForgetsProof,
+        Bug::MixesPasswords,
+        Bug::ForgetsToRegister,
+        Bug::BelievesRegistered,
         Bug::BelievesDesks,
         Bug::ForgetsDeskBack,
         Bug::TellsAgain,

@@ -254,10 +254,15 @@ impl Engine {
         let told = self.calls.get(&id).and_then(|call| call.run.wait_told());
         self.emit(Some(id), What::Established { work, queue, agent, leg, waited, told });
         self.run(id, ivr::Input::QueueResult(QueueResult::Answered));
-        // Who pressed hold while he waited does not listen yet. Where neither sends, nobody holds anybody.
+        self.holds_already(id, leg);
+    }
+
+    /// Who pressed hold while he waited does not listen yet. Where neither sends, nobody holds anybody.
+    pub(super) fn holds_already(&mut self, id: CallId, answered: LegId) {
+        let Some(caller) = self.calls.get(&id).map(|call| call.caller) else { return };
         let holds = |leg: LegId| self.legs.get(&leg).is_some_and(Leg::holds_us);
-        if holds(caller) && !holds(leg) {
-            self.hold(id, caller, leg);
+        if holds(caller) && !holds(answered) {
+            self.hold(id, caller, answered);
         }
     }
 

@@ -132,11 +132,12 @@ impl Engine {
         let leg = &self.legs[&id];
         let (call_id, holds) = (leg.call, leg.holds_us());
         let Some(call) = self.calls.get(&call_id) else { return };
-        let (Some(other), Some(talk)) = (call.other(id), call.conversation.as_ref()) else { return };
-        match (holds, talk.held_by) {
+        let Some(other) = call.other(id) else { return };
+        let by_desk = call.conversation.as_ref().is_some_and(|talk| talk.by_desk);
+        match (holds, call.held_by()) {
             (true, None) => self.hold(call_id, id, other),
             (true, Some(holder)) if holder == id => self.held_by_phone_too(call_id),
-            (false, Some(holder)) if holder == id && !talk.by_desk => {
+            (false, Some(holder)) if holder == id && !by_desk => {
                 self.retrieve(call_id, id, other);
                 // The other one may have put him on hold meanwhile, and still does.
                 if self.legs[&other].holds_us() {
@@ -156,20 +157,18 @@ impl Engine {
     pub(super) fn hold(&mut self, call: CallId, holder: LegId, other: LegId) {
         let port = self.legs[&other].port;
         self.media_do(media::Command::Leave { port });
-        let talk = self.calls.get_mut(&call).and_then(|call| call.conversation.as_mut());
-        let talk = talk.expect("who is put on hold was talking");
-        talk.held_by = Some(holder);
-        let queue = talk.place.queue.clone();
-        self.play_music(other, &queue);
+        let talk = self.calls.get_mut(&call).expect("who is put on hold was talking");
+        talk.set_holder(Some(holder));
+        // Who was put through by a flow came from no queue: any music is better than silence.
+        let queue = talk.queue().or_else(|| self.config.center.queues.keys().next()).cloned();
+        queue.into_iter().for_each(|queue| self.play_music(other, &queue));
         self.emit(Some(call), What::Held { leg: holder });
     }
 
     pub(super) fn retrieve(&mut self, call: CallId, holder: LegId, other: LegId) {
         let (a, b) = (self.legs[&holder].port, self.legs[&other].port);
         self.media_do(media::Command::Join { a, b });
-        if let Some(talk) = self.calls.get_mut(&call).and_then(|call| call.conversation.as_mut()) {
-            (talk.held_by, talk.by_desk) = (None, false);
-        }
+        self.calls.get_mut(&call).into_iter().for_each(|call| call.set_holder(None));
         self.emit(Some(call), What::Retrieved { leg: holder });
     }
 }

@@ -109,7 +109,12 @@ impl Engine {
     fn register_at(&mut self, trunk: &TrunkId) {
         let settings = &self.config.center.trunks[trunk];
         let (Some(user), Some(expires)) = (settings.user.clone(), settings.register) else { return };
-        let Some(registrar) = self.server_of(trunk) else { return };
+        let Some(registrar) = self.server_of(trunk).filter(|_| !self.planted(super::Bug::ForgetsToRegister)) else {
+            return;
+        };
+        if self.planted(super::Bug::BelievesRegistered) {
+            self.trunk_registered(trunk.as_str(), true);
+        }
         let name = trunk.to_string();
         let user = Account { user, secret: Secret::Held(name.clone()) };
         let expires = u32::try_from(expires.as_secs()).unwrap_or(u32::MAX);
@@ -130,6 +135,7 @@ pub(super) fn configure_sip(sip: &mut sip::Config, center: &Center) {
     let trunks = center.trunks.values();
     let peers = trunks.clone().flat_map(|trunk| trunk.peers.iter().map(|peer| (trunk.id.clone(), *peer)));
     sip.trunk_peers = peers.collect();
+    sip.trunk_accounts = trunks.clone().filter_map(|trunk| Some((trunk.id.clone(), trunk.user.clone()?))).collect();
     let proven = trunks.filter(|trunk| trunk.accepts_digest);
     sip.trunk_users = proven.filter_map(|trunk| Some((trunk.user.clone()?, trunk.id.clone()))).collect();
 }

@@ -96,9 +96,9 @@ impl Latch {
         self.heard.map(|ssrc| Former { address: self.remote, ssrc })
     }
 
-    /// The peer has sent a new SDP.
+    /// The peer has sent a new SDP. One that names nobody (the hold of RFC 2543) leaves the peer who he is.
     pub fn moved(&mut self, sdp: SocketAddr) {
-        if sdp != self.sdp {
+        if sdp != self.sdp && !sdp.ip().is_unspecified() {
             let left = (self.remote == self.sdp).then_some(self.sdp);
             *self = Latch { left, ..Latch::new(sdp, self.previous) };
         }
@@ -175,7 +175,10 @@ mod tests {
 
     /// The same, of a leg whose port was another's before, which heard SSRC 1 from there.
     fn check_after(previous: Option<char>, packets: &str, verdicts: &str, remote: char) {
-        let address = |c: char| SocketAddr::from(([10, 0, 2, c as u8], 4000));
+        let address = |c: char| match c {
+            '0' => "0.0.0.0:4000".parse().unwrap(),
+            c => SocketAddr::from(([10, 0, 2, c as u8], 4000)),
+        };
         let mut latch = Latch::new(address('s'), previous.map(|c| Former { address: address(c), ssrc: 1 }));
         let mut got = String::new();
         for word in packets.split(' ') {
@@ -209,6 +212,9 @@ mod tests {
         check("s1 >t s2 s3 s4 s5 t1 t2", "k>----kk", 't'); // old packets do not bring it back
         check("s1 >t s2 a1 a2 a3 t1", "k>---Lk", 't');
         check("a1 a2 a3 >t a4 a5 a6 a7", "--L>--Lk", 'a'); // the same NAT after a re-INVITE
+        // A hold as RFC 2543 has it names nobody: whoever was the peer stays it.
+        check("s1 >0 a1 a2 a3 s2 >s s3", "k>---k>k", 's');
+        check("a1 a2 a3 >0 b1 b2 b3 a4 >s a5", "--L>---k>k", 'a');
     }
 
     #[test]

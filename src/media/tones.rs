@@ -79,8 +79,9 @@ impl Detector {
         let key = heard(samples);
         self.blocks = if key.is_some() && key == self.candidate { self.blocks.saturating_add(1) } else { 1 };
         self.candidate = key;
-        self.missed = if key == self.down { 0 } else { self.missed + 1 };
-        if self.down.is_some() && self.missed >= RELEASED {
+        let still = self.down.is_none() || key == self.down;
+        self.missed = if still { 0 } else { self.missed + 1 };
+        if self.missed >= RELEASED {
             (self.down, self.missed) = (None, 0);
         }
         let pressed = key.filter(|key| self.blocks == CONFIRMED && self.down != Some(*key))?;

@@ -98,6 +98,11 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// The path that the caller is in.
+    pub fn present(&self) -> Option<&Path> {
+        self.current.map(|(place, _)| &self.paths[place])
+    }
+
     /// Takes the call's next event, which was `at`.
     pub fn apply(&mut self, at: Wall, event: &Event) {
         match &event.what {

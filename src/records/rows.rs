@@ -139,7 +139,7 @@ fn call_cells(record: &CallRecord, talked: Duration, held: Duration) -> Vec<Cell
         word(&record.outcome()),
         opt(last.map(|wait| text(&wait.queue))),
         opt(record.segments.iter().rev().find_map(|wait| wait.agent).map(|agent| int(agent.0))),
-        ms_up(record.waited()),
+        ms(record.waited()),
         ms(talked),
         ms(held),
     ]
@@ -213,12 +213,13 @@ fn queue_cells(call: CallId, n: usize, wait: &Segment, talked: Duration, held: D
         int(wait.again),
         at(wait.queued_at),
         at(wait.left.unwrap_or(wait.queued_at)),
-        ms_up(wait.waited),
+        ms(wait.waited),
         text(outcome),
         reason,
         opt(wait.agent.map(|agent| int(agent.0))),
         ms(talked),
         ms(held),
+        opt(wait.told.map(ms)),
     ]
 }
 
@@ -256,11 +257,6 @@ fn at(wall: Wall) -> Cell {
 
 fn ms(time: Duration) -> Cell {
     Cell::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Rounded up, so that a wait that was longer than the threshold by less than that is longer here too.
-fn ms_up(time: Duration) -> Cell {
-    ms(time + Duration::from_nanos(999_999))
 }
 
 fn text(of: impl ToString) -> Cell {

@@ -72,7 +72,7 @@ pub const CALL: Table = Table {
         text("outcome", WORD, "Served, Transferred, Abandoned, LeftFlow, FlowEnded, Failed"),
         maybe(text("queue", NAME, "the last queue that it waited in")),
         maybe(int("agent", "agent", "the last agent who talked")),
-        int("waited_ms", MS, "in queues, all waits together, rounded up"),
+        int("waited_ms", MS, "in queues, all waits together"),
         int("talked_ms", MS, "with agents, without what was held"),
         int("held_ms", MS, "with agents, held"),
     ],
@@ -136,7 +136,7 @@ pub const QUEUE_INTERVAL: Table = Table {
         int("again", FLAG, "back in the queue because the agent's phone was lost: reports count the first wait only"),
         int("began", AT, "the wait"),
         int("ended", AT, "the wait"),
-        int("waited_ms", MS, "rounded up; with what was waited before an agent sent the caller on"),
+        int("waited_ms", MS, "in this queue, now"),
         text(
             "outcome",
             WORD,
@@ -150,6 +150,11 @@ pub const QUEUE_INTERVAL: Table = Table {
         maybe(int("agent", "agent", "who answered")),
         int("talked_ms", MS, "with that agent, without what was held"),
         int("held_ms", MS, "with that agent, held"),
+        maybe(int(
+            "told_ms",
+            MS,
+            "of an answered wait: how long the flow first said that it would be; none: it said nothing",
+        )),
     ],
 };
 
@@ -229,8 +234,9 @@ pub const TABLES: [&Table; 8] =
 const HEAD: &str = "\
 # The records
 
-`records.db` in the data directory, SQLite. Written by the server, some seconds behind the calls; made anew from the event
-log with `tierline records rebuild`. Read it with any SQLite program, read-only (`mode=ro`), also while the server runs.
+`records.db` in the data directory, SQLite. Written by the server, half a second behind the calls, two under load; made anew
+from the event log with `tierline records rebuild`. Read it with any SQLite program, read-only (`mode=ro`), also while the
+server runs.
 
 No personal data: numbers and keys are handles here. A call's number is shown by `tierline calls` as `cNODE-START-COUNT`:
 `node << 54 | start << 32 | count`; legs (`l`), waits (`w`) and reservations (`r`) in the same way.

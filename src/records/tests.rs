@@ -144,6 +144,25 @@ fn what_became_of_the_call_and_of_its_waits() {
     check(with(lost.clone(), end(90, CallerHungUp)), Outcome::Abandoned, &[(10, Some(30)), (30, None)]);
     let again = [lost, vec![(80, talk(1, 2, 8, 20))]].concat();
     check(with(again, end(90, AgentHungUp)), Outcome::Served, &[(10, Some(30)), (20, Some(10))]);
+    // An agent sends him on: the router keeps his place by both waits, each row has its own.
+    let on = |rest: Vec<(i64, What)>| {
+        [
+            vec![
+                (10, queued(1, false)),
+                (40, talk(1, 1, 7, 30)),
+                (70, agent_gone(1, 7, Cause::AgentHungUp)),
+                (70, queued(2, false)),
+            ],
+            rest,
+        ]
+        .concat()
+    };
+    check(
+        with(on(vec![(75, talk(2, 2, 8, 35))]), end(90, CallerHungUp)),
+        Outcome::Served,
+        &[(30, Some(30)), (5, Some(15))],
+    );
+    check(with(on(vec![]), end(75, CallerHungUp)), Outcome::Abandoned, &[(30, Some(30)), (5, None)]);
     // A clock set back makes no negative times.
     check(with(vec![(50, queued(1, false))], end(20, Commanded)), Outcome::Failed, &[(0, None)]);
 }

@@ -54,7 +54,7 @@ pub fn pass(plan: &Plan, time: Wall, goes_on: &mut dyn FnMut(Removed) -> bool) -
     }
     drop(reader);
     let before = |kept: Duration| Wall(time.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)));
-    let mut log = store::Pruner::open(&plan.data, before(plan.keep.events))?;
+    let mut log = store::Pruner::open(&plan.data, before(plan.keep.events), time)?;
     let mut portion = || {
         let needed = told(plan)?;
         records::while_held(&plan.data, |folded| log.portion(needed.min(folded + 1)).context("the log"))
@@ -65,7 +65,9 @@ pub fn pass(plan: &Plan, time: Wall, goes_on: &mut dyn FnMut(Removed) -> bool) -
             return Ok(removed);
         }
     }
-    let Some(mut rows) = records::Pruner::open(&plan.data, before(plan.keep.records))? else { return Ok(removed) };
+    let Some(mut rows) = records::Pruner::open(&plan.data, before(plan.keep.records), time)? else {
+        return Ok(removed);
+    };
     while let Some(more) = rows.portion().context("the records")? {
         removed.rows += more;
         if !goes_on(removed) {
@@ -92,6 +94,11 @@ fn written(file: &Path, key: &str) -> Result<Option<u64>> {
     }
     let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_secs(5))?;
+    // Whoever makes the file may not have come to its tables yet.
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(None);
+    }
     let value = conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, i64>(0));
     Ok(value.optional()?.map(|value| value as u64))
 }

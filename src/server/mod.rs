@@ -221,7 +221,7 @@ impl Running {
         let driver =
             Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
         let (engine, engine_ended) = start_engine(driver)?;
-        let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), &runtime)?;
+        let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), (time, &runtime))?;
         let records = records::Follower::start(&loaded.server.data, &store_writer, time)?;
         let keeper = start_keeper(loaded, Arc::clone(&store_writer), clock)?;
         let exporter = numbers::Exporter(numbers::Sources {
@@ -344,11 +344,11 @@ fn start_ticketing(
     loaded: &Loaded,
     line: Option<ticketing::Line>,
     log: (&Store, u64),
-    runtime: &tokio::runtime::Handle,
+    (time, runtime): (EventTime, &tokio::runtime::Handle),
 ) -> Result<Option<ticketing::Ticketing>> {
     let (Some(settings), Some(line)) = (&loaded.server.ticketing, line) else { return Ok(None) };
     let _in_runtime = runtime.enter();
-    ticketing::Ticketing::start(settings, line, &loaded.server.data, log).map(Some)
+    ticketing::Ticketing::start(settings, line, &loaded.server.data, log, time).map(Some)
 }
 
 fn start_keeper(loaded: &Loaded, store: Arc<Store>, clock: Clock) -> Result<keeping::Keeper> {

@@ -78,7 +78,7 @@ impl Exporter {
         samples.extend(pulse.samples(inbox.waiting()));
         samples.extend(self.of_engine());
         let ticketing = ticketing.as_ref().map(|counts| *counts.lock().unwrap_or_else(PoisonError::into_inner));
-        samples.extend(ticketing.iter().flat_map(ticketing::samples));
+        samples.extend(ticketing.iter().flat_map(|counts| ticketing::samples(counts, time.now())));
         samples.extend(records.samples());
         samples.extend(keeping.samples());
         samples.extend(process::samples(data));
@@ -96,11 +96,12 @@ impl Exporter {
         match said.recv_timeout(PATIENCE) {
             Ok((sip, router, draining, trunks)) if sent => {
                 let trunks: Vec<(TrunkId, trunk::Numbers)> = trunks;
-                let mut samples = [of_sip(&sip), of_router(&router), vec![f::DRAINING.flag([], draining)]].concat();
+                let flags = vec![f::ENGINE_ANSWERS.flag([], true), f::DRAINING.flag([], draining)];
+                let mut samples = [of_sip(&sip), of_router(&router), flags].concat();
                 samples.extend(trunks.iter().flat_map(|(id, numbers)| of_trunk(id.as_str(), numbers)));
                 samples
             }
-            _ => Vec::new(),
+            _ => vec![f::ENGINE_ANSWERS.flag([], false)],
         }
     }
 }

@@ -71,18 +71,19 @@ impl Records {
         self.seq
     }
 
-    /// Forgets everything, to begin anew from the log, which must have its beginning: what it has not would be lost.
+    /// Forgets everything, to begin anew from the log, of which nothing may be gone: that would be lost.
     ///
     /// # Errors
-    /// The log's beginning is missing, or the file cannot be written; then nothing is forgotten.
+    /// Something of the log is gone, or the file cannot be written; then nothing is forgotten.
     pub fn begin_anew(&mut self, log: &Reader) -> Result<()> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Nobody removes events from here on: who does holds the records ([`while_held`]), and then finds that they need
         // all of the log.
-        let first = log.first()?;
+        let removed = log.removed()?;
         ensure!(
-            first <= 1,
-            "the log begins with event {first}: what is older would be lost from the records; they are left as they are"
+            removed == 0,
+            "events up to {removed} are no longer in the log, for they were old: they would be lost from the records too, \
+             which are left as they are"
         );
         for table in crate::records::schema::TABLES {
             tx.execute_batch(&format!("DELETE FROM {}", table.name))?;
@@ -266,6 +267,19 @@ pub fn present(conn: &Connection) -> Result<(Vec<Interval>, Wall)> {
         open.push(serde_json::from_str(&value?)?);
     }
     Ok((open, Wall(position(conn, "last")?)))
+}
+
+/// The present moment on the events' clock: the last event's, and what has passed since it was written down. A jump of
+/// the clock on the wall is in it until the next event, and no longer.
+///
+/// # Errors
+/// They cannot be read.
+pub fn now(data: &Path, conn: &Connection) -> Result<Wall> {
+    let written =
+        ["records.db", "records.db-wal"].map(|name| std::fs::metadata(data.join(name)).and_then(|m| m.modified()));
+    let written = written.into_iter().flatten().max();
+    let since = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
+    Ok(Wall(position(conn, "last")?) + since)
 }
 
 /// The calls that run.

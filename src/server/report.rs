@@ -1,6 +1,7 @@
 //! `tierline report`: numbers over intervals of time, by queue, agent, line or flow, from the records.
 //!
-//! A wait, a call and a flow count in the interval in which they began; of agents' states each interval has its share.
+//! A wait, a call, a flow and a phone that rings count in the interval in which they began; of agents' states, talk and hold
+//! each interval has its share.
 //! What has not ended is not in the records yet, but for the agents' present states, which are cut at the last event.
 //! Everything is counted anew from the rows, in one pass over an index that has all that is needed; all that one report
 //! says is of one moment, and it says up to when that is complete.

@@ -8,7 +8,7 @@
 pub mod example;
 pub mod look_up;
 
-use super::clock;
+use super::clock::EventTime;
 use super::journal::{Entry, Value};
 use super::store::{Reader, Store};
 use crate::config::TicketingSettings;
@@ -63,6 +63,7 @@ impl Ticketing {
         line: Line,
         data: &Path,
         (store, next): (&Store, u64),
+        time: EventTime,
     ) -> Result<Ticketing> {
         let runtime = tokio::runtime::Handle::current();
         let (news, heard) = channel();
@@ -85,7 +86,7 @@ impl Ticketing {
         let at = memory.low - 1;
         let duties = Duties::default();
         let (of_clerk, counts) = (news.clone(), Arc::clone(&numbers));
-        let clerk = Clerk { outbox, memory, duties, reader, at, line, runtime, news: of_clerk, numbers: counts };
+        let clerk = Clerk { outbox, memory, duties, reader, at, line, runtime, news: of_clerk, numbers: counts, time };
         let thread = std::thread::Builder::new().name("ticketing".into()).spawn(move || clerk.run(&heard))?;
         Ok(Ticketing { news, thread: Some(thread), numbers })
     }
@@ -114,6 +115,8 @@ struct Clerk {
     runtime: tokio::runtime::Handle,
     news: Sender<News>,
     numbers: Counts,
+    /// What is told has the events' time, and so has what is too late: no jump of the clock on the wall makes it so.
+    time: EventTime,
 }
 
 /// What is to be done, and stays so until it is: disks are full, and files are held locked.
@@ -158,14 +161,14 @@ impl Clerk {
             }
             *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.numbers();
             let nap = if self.duties.is_empty() { NAP } else { AGAIN };
-            let wait = self.outbox.deadline().map_or(nap, |at| until(at).min(nap));
+            let wait = self.outbox.deadline().map_or(nap, |at| until(self.time.now(), at).min(nap));
             match heard.recv_timeout(wait) {
                 Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(News::Answered(call, result)) => {
-                    self.outbox.handle(clock::wall(), Input::Answered { call, result });
+                    self.outbox.handle(self.time.now(), Input::Answered { call, result });
                 }
                 Ok(News::Committed) => {}
-                Err(RecvTimeoutError::Timeout) => self.outbox.handle(clock::wall(), Input::Timeout),
+                Err(RecvTimeoutError::Timeout) => self.outbox.handle(self.time.now(), Input::Timeout),
             }
         }
     }
@@ -174,12 +177,12 @@ impl Clerk {
         while self.outbox.wants_more() {
             let events = self.reader.after(self.at, PORTION)?;
             if events.is_empty() {
-                self.outbox.handle(clock::wall(), Input::AllRead);
+                self.outbox.handle(self.time.now(), Input::AllRead);
                 return Ok(());
             }
             for event in events {
                 self.at = event.seq;
-                self.outbox.handle(clock::wall(), Input::Event(Box::new(event)));
+                self.outbox.handle(self.time.now(), Input::Event(Box::new(event)));
             }
         }
         Ok(())
@@ -196,7 +199,7 @@ impl Clerk {
                 Ok(Input::Reread { call, events, done: memory.done_of(call)? })
             })?;
             match read {
-                Some(read) => self.outbox.handle(clock::wall(), read),
+                Some(read) => self.outbox.handle(self.time.now(), read),
                 None => return Ok(()),
             }
         }
@@ -232,8 +235,8 @@ fn tell_aside(call: CallId, what: &str, aside: u64) {
     }
 }
 
-fn until(at: Wall) -> Duration {
-    Duration::from_millis(u64::try_from(at.0 - clock::wall().0).unwrap_or(0).max(1))
+fn until(now: Wall, at: Wall) -> Duration {
+    Duration::from_millis(u64::try_from(at.0 - now.0).unwrap_or(0).max(1))
 }
 
 /// What survives a kill.
@@ -465,9 +468,9 @@ fn base64(der: &[u8]) -> String {
     text + "\n"
 }
 
-/// The outbox's numbers under their public names.
-pub fn samples(numbers: &Numbers) -> Vec<Sample> {
-    let lag = numbers.oldest.map_or(0, |since| (clock::wall().0 - since.0).max(0));
+/// The outbox's numbers under their public names; `now` on the events' clock, by which what waits has waited.
+pub fn samples(numbers: &Numbers, now: Wall) -> Vec<Sample> {
+    let lag = numbers.oldest.map_or(0, |since| (now.0 - since.0).max(0));
     vec![
         f::TICKETING_ANSWERED.count([], numbers.answered),
         f::TICKETING_RETRIED.count([], numbers.failed),

@@ -57,5 +57,7 @@ async fn numbers(pages: &Arc<Pages>) -> impl IntoResponse + use<> {
     let pages = Arc::clone(pages);
     // Collecting waits for the engine's thread for a moment: not on a thread that serves others.
     let text = tokio::task::spawn_blocking(move || pages.exporter.render()).await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.unwrap_or_default())
+    // No numbers are no scrape: with an empty page all that is watched would seem to be well.
+    let status = if text.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    (status, [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.unwrap_or_default())
 }

@@ -2,11 +2,13 @@
 //!
 //! A carrier has one address and many lines; behind each line is somebody with a phone ([`Person::outsider`]). A new call
 //! goes to a line that is quiet, by its Call-ID; what belongs to a call goes where the call went; OPTIONS are answered
-//! by the first line. A carrier works, or it is in one of the moods of [`Mood`] for a while.
+//! by the first line. A carrier works, or it is in one of the moods of [`Mood`] for a while. Some want to know who calls,
+//! or a registration ([`super::doors`]).
 //!
-//! Left out: carriers that challenge or want a registration, and calls that they bring (see `place::configuration`).
+//! Left out: calls that they bring (see `place::configuration`).
 
 use super::agenda::Due;
+use super::doors::{Door, user_at};
 use super::parties::Party;
 use super::people::{self, Person};
 use super::{Options, World, parties, place};
@@ -43,6 +45,7 @@ struct Carrier {
     mood: Mood,
     /// When something was last lost in its silence.
     unheard: Option<Instant>,
+    door: Door,
 }
 
 /// All carriers.
@@ -65,6 +68,11 @@ pub(super) fn gateway_of(key: u32) -> u32 {
     if is_line(key) { FIRST_LINE + (key - FIRST_LINE) / LINES * LINES } else { key }
 }
 
+/// What the trunk over this carrier is called.
+pub(super) fn name_of(key: u32) -> String {
+    format!("out-{}", (key - FIRST_LINE) / LINES)
+}
+
 /// `2.17` for a line.
 pub(super) fn number_of(line: u32) -> String {
     format!("{}.{}", (line - FIRST_LINE) / LINES + 1, (line - FIRST_LINE) % LINES + 1)
@@ -76,14 +84,20 @@ impl Carriers {
         if options.carriers == 0 {
             return Carriers::default();
         }
+        let gateways = (0..options.carriers).map(|n| FIRST_LINE + n * LINES);
         let named: Vec<(String, SocketAddr)> =
-            (0..options.carriers).map(|n| (format!("out-{n}"), parties::address(FIRST_LINE + n * LINES))).collect();
+            gateways.map(|gateway| (name_of(gateway), parties::address(gateway))).collect();
         place::add_vendor(configuration, &named);
-        for (name, _) in &named {
+        let doors = Door::drawn(options.carriers, options.guarded, &mut rng.fork("doors"));
+        let mut all = Vec::new();
+        for ((name, _), door) in named.iter().zip(doors) {
             let trunk = configuration.center.trunks.get_mut(&crate::ids::TrunkId::new(name)).expect("just put there");
             trunk.order = rng.below(2) as u16;
             trunk.outgoing.calls = SHARES[rng.below(SHARES.len() as u64) as usize];
             trunk.options = rng.chance(0.8).then_some(Duration::from_secs(30));
+            trunk.user = (door.challenges.is_some() || door.registers).then(|| user_at(name));
+            trunk.register = door.registers.then(|| Duration::from_secs([60, 120, 300][rng.below(3) as usize]));
+            all.push(Carrier { mood: Mood::Works, unheard: None, door });
         }
         let mut phoneless = BTreeSet::new();
         for key in 0..options.agents {
@@ -95,8 +109,21 @@ impl Carriers {
                 }
             }
         }
-        let carrier = Carrier { mood: Mood::Works, unheard: None };
-        Carriers { all: vec![carrier; options.carriers as usize], calls: BTreeMap::new(), phoneless }
+        Carriers { all, calls: BTreeMap::new(), phoneless }
+    }
+
+    pub fn door(&mut self, key: u32) -> Option<&mut Door> {
+        self.of(key).map(|carrier| &mut carrier.door)
+    }
+
+    pub fn door_named(&mut self, trunk: &str) -> Option<&mut Door> {
+        let number: usize = trunk.strip_prefix("out-")?.parse().ok()?;
+        self.all.get_mut(number).map(|carrier| &mut carrier.door)
+    }
+
+    /// The engine begins to know them.
+    pub fn meet(&mut self, now: Instant) {
+        self.all.iter_mut().for_each(|carrier| carrier.door.opens(now));
     }
 
     fn of(&mut self, key: u32) -> Option<&mut Carrier> {
@@ -132,9 +159,14 @@ impl World {
             _ => Mood::Works,
         };
         self.note(&format!("Carrier {}", carrier + 1), || format!("{next:?}"));
+        if mood == Mood::Works {
+            self.check_registered(first);
+        }
         self.carriers.of(first).into_iter().for_each(|carrier| carrier.mood = next);
         match next {
             Mood::Works => {
+                let now = self.now;
+                self.carriers.door(first).into_iter().for_each(|door| door.opens(now));
                 self.line_is_there(first);
                 self.plan_trouble(carrier);
             }
@@ -144,6 +176,7 @@ impl World {
             }
         }
         if next == Mood::Dead {
+            self.carriers.door(first).into_iter().for_each(Door::forgets);
             let lines: Vec<u32> = self.parties.range(first..first + LINES).map(|(key, _)| *key).collect();
             lines.into_iter().for_each(|line| self.vanish(line));
         }
@@ -158,6 +191,9 @@ impl World {
             carrier.unheard = Some(now);
             return None;
         }
+        if !self.passes_door(gateway, mood, bytes) {
+            return None;
+        }
         let id = call_id(bytes)?;
         match self.carriers.calls.get(&id) {
             Some(line) => Some(*line),
@@ -167,6 +203,9 @@ impl World {
                 self.carriers.calls.retain(|_, other| *other != line);
                 self.carriers.calls.insert(id, line);
                 let refuses = if let Mood::Refuses(status) = mood { Some(status) } else { None };
+                if refuses.is_some() {
+                    self.carriers.door(gateway).into_iter().for_each(|door| door.refuses(now));
+                }
                 self.phone_gets(line, phone::Input::Ask(Ask::Refuse { status: refuses }));
                 Some(line)
             }
@@ -199,8 +238,11 @@ impl World {
         if self.options.carriers == 0 {
             return;
         }
+        let works = |carrier: &u32| self.carriers.all[*carrier as usize].mood == Mood::Works;
+        let working: Vec<u32> = (0..self.options.carriers).filter(works).collect();
+        working.into_iter().for_each(|carrier| self.check_registered(FIRST_LINE + carrier * LINES));
         let center = &mut self.configuration.center;
-        center.trunks.values_mut().for_each(|trunk| trunk.options = None);
+        center.trunks.values_mut().for_each(|trunk| (trunk.options, trunk.register) = (None, None));
         center.agents.values_mut().for_each(|agent| agent.number = None);
         self.engine_gets(Input::Configured(Box::new(self.configuration.clone())));
     }

@@ -63,6 +63,10 @@ pub enum Check {
     OutsideEndsOnce,
     /// A call goes out over one trunk at a time, and over none twice.
     TrunksTakeTurns,
+    /// A carrier that wants proof of who calls gets the right one, and only what it refused is said to be refused.
+    ProofGiven,
+    /// A carrier that wants a registration has one, and what is said of it is so.
+    Registered,
     /// No phone that has left a request unanswered is offered a call.
     DeadNotRung,
     /// In the end there are no calls, timers, ports or dialogs left.
@@ -70,7 +74,7 @@ pub enum Check {
 }
 
 impl Check {
-    pub const ALL: [Check; 27] = [
+    pub const ALL: [Check; 29] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -96,6 +100,8 @@ impl Check {
         Check::TrunksAgree,
         Check::OutsideEndsOnce,
         Check::TrunksTakeTurns,
+        Check::ProofGiven,
+        Check::Registered,
         Check::DeadNotRung,
         Check::Quiet,
     ];

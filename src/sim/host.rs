@@ -42,6 +42,7 @@ impl World {
             engine
         };
         self.engine = Some(engine);
+        self.carriers.meet(self.now);
         self.note(ladder::US, || "starts".to_owned());
         self.desktops_start(&open);
         self.engine_gets(Input::Restored(open));
@@ -141,8 +142,8 @@ impl World {
         match output {
             Output::Sip { flow, bytes } => self.send(ENGINE, flow.remote, bytes),
             Output::Verify { query, credentials, method } => self.verify(query, &credentials, &method),
-            Output::Prove { query, user, challenge, method, uri, cnonce, .. } => {
-                let password = parties::password(&user);
+            Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
+                let password = parties::password(&held);
                 let login = digest::Login { user: &user, password: &password };
                 let credentials = Some(challenge.answer(login, &method, &uri, 1, &cnonce));
                 self.engine_gets(Input::Sip(sip::Input::Proven { query, credentials }));
@@ -203,6 +204,7 @@ impl World {
 
     fn happened(&mut self, event: Event) {
         self.scan.note(self.now, &event);
+        self.check_said_by_carriers(&event);
         self.note_desk(&event);
         if let What::Delivered { agent, .. } = event.what {
             self.check_not_known_dead(agent);

@@ -24,6 +24,7 @@ mod closing;
 mod desk;
 mod desktop;
 mod desktops;
+mod doors;
 mod host;
 mod hunts;
 mod journeys;
@@ -180,7 +181,8 @@ impl World {
     pub fn plant(&mut self, bug: crate::engine::Bug) {
         self.bug = Some(bug);
         self.books.repairs_expected = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
-        self.engine.iter_mut().for_each(|engine| engine.plant(bug));
+        // What the engine does first, as registering at carriers, it does with the bug.
+        self.start_engine();
     }
 
     fn planted(&self, bug: crate::engine::Bug) -> bool {

@@ -33,6 +33,8 @@ pub struct Options {
     pub carriers: u32,
     /// How long a carrier works between two troubles, on average; zero: always.
     pub carrier_trouble: Duration,
+    /// Share of the carriers that want proof of who calls, and share of those that want a registration.
+    pub guarded: f64,
     /// Share of the agents who are reached on an outside number; most of them have no phone.
     pub on_numbers: f64,
     /// Share of the agents who have a desktop; if not zero, at least one has.
@@ -69,6 +71,7 @@ impl Options {
             banners: Duration::from_secs(1_200),
             carriers: 2,
             carrier_trouble: Duration::from_secs(1_800),
+            guarded: 0.5,
             on_numbers: 0.04,
             desktops: 0.05,
             desktop_trouble: Duration::from_secs(400),
@@ -102,6 +105,7 @@ impl Options {
             on_numbers: if rng.chance(0.5) { rng.unit() * 0.6 } else { 0.0 },
             desktops: if rng.chance(0.7) { rng.unit() } else { 0.0 },
             desktop_trouble: Duration::from_secs(20 + rng.below(200)),
+            guarded: [0.0, 0.5, 1.0][rng.below(3) as usize],
             keepalive: Some(Duration::from_secs(30)),
             scan_every: 1,
             record: false,

@@ -26,7 +26,8 @@ impl World {
         let Some(engine) = &self.engine else { return };
         let Some(call) = engine.calls().find(|c| c.id == call) else { return };
         let agent = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg && talk.held_by.is_none());
-        let talks = agent || call.outside.as_ref().is_some_and(|outside| outside.leg == leg && outside.talking);
+        let outside = call.outside.as_ref().filter(|outside| outside.leg == leg && outside.held_by.is_none());
+        let talks = agent || outside.is_some_and(|outside| outside.talking);
         let port = |id: LegId| engine.legs().find(|leg| leg.id == id).map(|leg| leg.port);
         let (true, Some(a), Some(b)) = (talks, port(call.caller), port(leg)) else { return };
         let joined = self.planes.joined(a) == Some(b) && self.planes.joined(b) == Some(a);

@@ -156,8 +156,8 @@ fn bridges(engine: &Engine, planes: &StandIn, tally: &mut Tally) {
     let mut expected: BTreeMap<PortId, PortId> = BTreeMap::new();
     for call in engine.calls() {
         let agent = call.conversation.as_ref().filter(|talk| talk.held_by.is_none()).map(|talk| talk.leg);
-        let outside =
-            call.outside.as_ref().filter(|outside| outside.talking || outside.early).map(|outside| outside.leg);
+        let outside = call.outside.as_ref().filter(|outside| outside.talking || outside.early);
+        let outside = outside.filter(|outside| outside.held_by.is_none()).map(|outside| outside.leg);
         let Some(other) = agent.or(outside) else { continue };
         if let (Some(a), Some(b)) = (ports.get(&call.caller), ports.get(&other)) {
             expected.insert(*a, *b);

@@ -11,6 +11,7 @@ use super::dialog::DialogRecord;
 use super::message::{Message, Request};
 use super::route::Hop;
 use super::uri::Uri;
+use crate::time::Instant;
 use std::net::SocketAddr;
 
 /// RFC 3261 §18.1.1: the largest request on UDP, in bytes, when nobody has asked for the path's MTU.
@@ -27,10 +28,10 @@ impl Endpoint {
     }
 
     /// `flow` is broken: who waits for an answer over it waits in vain, and so do bindings that came over it.
-    pub(super) fn broken(&mut self, flow: Flow) {
+    pub(super) fn broken(&mut self, now: Instant, flow: Flow) {
         self.connections.remove(&flow.connection);
         self.transactions.transport_failed(flow);
-        let events = self.registrar.flow_failed(flow);
+        let events = self.registrar.flow_failed(now, flow);
         self.tell_of_phones(events);
     }
 

@@ -6,11 +6,13 @@
 //!
 //! ```text
 //! failures    1 … free    free+1 …       limit
-//!             heard       waits, 503     address: dropped unread · user: every proof counts as wrong
+//!             heard       waits, 503     address: dropped · user: every proof counts as wrong
 //! ```
 //!
-//! Memory is bounded: of what is counted, the oldest is forgotten. Left out: who only asks for challenges is not
-//! counted, since each costs one hash and tells nothing.
+//! From a banned address still heard are phones over the flow that they are registered over, trunks, and what belongs to
+//! calls that run. Memory is bounded: of what is counted, the oldest is forgotten. Left out: who only asks for challenges
+//! is not counted, since each costs one hash and tells nothing. A phone behind a banned address that must register anew
+//! waits for the end of the ban, unless its network is trusted: whoever guesses there must not learn who else is.
 
 use super::settings::Guarding;
 use crate::time::{Instant, Timers};

@@ -2,7 +2,8 @@
 //!
 //! Any answer means that the phone is there (RFC 3261 §11), but for 430 (its flow behind a proxy is gone, RFC 5626); no answer for 7·T1 to this or any other request, or a broken
 //! flow, that it is not.
-//! Phones that do not answer are asked on: they count again as soon as they do.
+//! Phones that do not answer are asked on: they count again as soon as they do. One whose connection is gone is asked at
+//! its Contact at once, whether others are asked or not.
 
 use super::Endpoint;
 use super::header::{Method, Name, NameAddr};
@@ -39,10 +40,10 @@ impl Endpoint {
     }
 
     fn ask_phone(&mut self, now: Instant, number: u64) {
-        if self.config.keepalive.is_none() {
+        let Some(binding) = self.registrar.by_number(number) else { return };
+        if self.config.keepalive.is_none() && binding.alive {
             return;
         }
-        let Some(binding) = self.registrar.by_number(number) else { return };
         let (uri, flow, path) = (binding.contact.uri.clone(), binding.flow, binding.path.clone());
         let mut request = self.options(uri, self.advertised(flow));
         path.into_iter().for_each(|hop| request.headers.push(Name::Route, hop));

@@ -191,7 +191,7 @@ impl Endpoint {
         match input {
             Input::Received { flow, bytes } => self.received(now, flow, &bytes),
             Input::TransportFailed { flow } => {
-                self.broken(flow);
+                self.broken(now, flow);
                 self.registration_lost(now, flow);
             }
             Input::Verified { query, ok } => self.verified(now, query, ok),
@@ -288,8 +288,8 @@ impl Endpoint {
 
     fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
         // Whoever guesses passwords behind a carrier, or beside a phone, must not cut the calls that come over it.
-        let drops = self.guard.drops(flow.remote.ip());
-        if drops && !self.registrar.knows(flow) && self.trunk_at(flow).is_none() {
+        let drops = self.guard.drops(flow.remote.ip()) && !self.registrar.knows(flow) && self.trunk_at(flow).is_none();
+        if drops && !self.is_of_a_call(bytes) {
             self.stats.banned += 1;
             return;
         }
@@ -301,6 +301,16 @@ impl Endpoint {
             Ok(Message::Request(request)) => self.receive_request(now, flow, request),
             Ok(Message::Response(response)) => self.receive_response(now, response),
             Err(refusal) => self.misread(flow, refusal),
+        }
+    }
+
+    /// Whether a message is of a call that runs, or answers us: its sender is not the one who guesses, or a party all the
+    /// same.
+    fn is_of_a_call(&self, bytes: &[u8]) -> bool {
+        match Message::parse(bytes, &self.config.limits) {
+            Ok(Message::Request(request)) => self.leg_of(&request).is_some(),
+            Ok(Message::Response(response)) => self.transactions.awaits(&response),
+            Err(_) => false,
         }
     }
 

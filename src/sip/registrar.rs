@@ -337,13 +337,25 @@ impl Registrar {
         events
     }
 
-    /// A connection broke: its bindings cannot be reached any more. (On UDP the phone may come back: not alive.)
-    pub fn flow_failed(&mut self, flow: Flow) -> Vec<Event> {
+    /// A connection broke. A phone that keeps flows has lost this one (RFC 5626 §5.3); any other may be called at its Contact
+    /// until it expires (RFC 3261 §10.3), if it is there: it is asked at once, and does not count before it answers. (On
+    /// UDP a phone may come back over the same flow.)
+    pub fn flow_failed(&mut self, now: Instant, flow: Flow) -> Vec<Event> {
         if !flow.transport.is_reliable() {
             return self.all_silent(flow);
         }
-        let numbers: Vec<u64> = self.behind(flow).collect();
-        numbers.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)).collect()
+        let (kept, asked): (Vec<u64>, Vec<u64>) =
+            self.behind(flow).partition(|number| self.bindings[number].reg_id.is_some());
+        asked.iter().for_each(|number| self.timers.set(Deadline::Ask(*number), now));
+        let mut events = self.turn(asked, false);
+        events.extend(kept.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)));
+        events
+    }
+
+    /// The phone answered at its Contact, its connection being gone.
+    pub fn answers_at_contact(&mut self, number: u64) -> Vec<Event> {
+        let known = self.bindings.contains_key(&number);
+        self.turn(known.then_some(number).into_iter().collect(), true)
     }
 
     /// The phone could not be reached at its Contact; `is_gone` tells whether its own connection is gone, too.

@@ -189,11 +189,16 @@ impl Endpoint {
         if let Some((key, flow)) = at {
             self.cancelling.remove(&key);
             self.note_life(flow, &request, &outcome);
-            if let Purpose::Keepalive(binding) = errand.purpose
-                && may_go_elsewhere(&outcome)
-            {
-                let lost = self.registrar.lost_connection(binding, |flow| !self.connections.contains(&flow.connection));
-                self.tell_of_phones(lost);
+            if let Purpose::Keepalive(binding) = errand.purpose {
+                let events = match &outcome {
+                    _ if may_go_elsewhere(&outcome) => {
+                        let is_gone = |flow: Flow| !self.connections.contains(&flow.connection);
+                        self.registrar.lost_connection(binding, is_gone)
+                    }
+                    Outcome::Response(response) if response.status != 430 => self.registrar.answers_at_contact(binding),
+                    _ => Vec::new(),
+                };
+                self.tell_of_phones(events);
             }
         }
         if !self.is_wanted(errand.purpose, &request) {

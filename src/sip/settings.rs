@@ -152,6 +152,9 @@ pub struct Config {
     pub trunk_peers: Vec<(TrunkId, Peer)>,
     /// Who proves by Digest to be which trunk.
     pub trunk_users: BTreeMap<String, TrunkId>,
+    /// As whom a trunk's challenges are answered, in calls that it brings; whoever calls out over one says so each time.
+    #[serde(default)]
+    pub trunk_accounts: BTreeMap<TrunkId, String>,
     pub timing: Timing,
     pub registration: RegistrationTimes,
     pub sessions: SessionTimes,
@@ -179,6 +182,7 @@ impl Config {
             users: BTreeSet::new(),
             trunk_peers: Vec::new(),
             trunk_users: BTreeMap::new(),
+            trunk_accounts: BTreeMap::new(),
             timing: Timing::default(),
             registration: RegistrationTimes::default(),
             sessions: SessionTimes::default(),

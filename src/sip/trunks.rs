@@ -1,7 +1,7 @@
 //! Calls of trunks: known by where they come from, by the registration that they come through, or proven by Digest.
 
 use super::Endpoint;
-use super::api::Flow;
+use super::api::{Account, Flow, Secret, Source};
 use super::message::Request;
 use crate::ids::TrunkId;
 
@@ -13,6 +13,13 @@ impl Endpoint {
         let known = known.map(|(trunk, _)| trunk.clone());
         // A phone's own registration has no name, and it knows no trunks.
         known.or_else(|| self.registrations.over(flow).filter(|name| !name.is_empty()).map(TrunkId::new))
+    }
+
+    /// Who answers challenges in a call from there (RFC 3261 §22.2: either side of a dialog may be asked).
+    pub(super) fn account_with(&self, source: &Source) -> Option<Account> {
+        let Source::Trunk(trunk) = source else { return None };
+        let user = self.config.trunk_accounts.get(trunk)?.clone();
+        Some(Account { user, secret: Secret::Held(trunk.to_string()) })
     }
 
     /// Whether an INVITE says in From that it comes from somebody here, where trunks prove themselves by Digest: known

@@ -138,8 +138,7 @@ impl Endpoint {
             Ok(replaces) => replaces,
             Err(status) => return self.refuse(now, key, &request, status),
         };
-        let leg = self.next_leg();
-        let local_tag = self.tag();
+        let (leg, local_tag, account) = (self.next_leg(), self.tag(), self.account_with(&source));
         let is_told = |name: &Name| TOLD.contains(name) || name.as_str().starts_with("X-");
         let told = request.headers.0.iter().filter(|(name, _)| is_told(name));
         let event = Event::Invited {
@@ -154,7 +153,7 @@ impl Endpoint {
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
         };
         let contact = self.contact(&request.uri.user_decoded(), flow, wants_sips(&request));
-        let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow);
+        let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow).proven_by(account.as_ref());
         self.by_tag.insert(local_tag, leg);
         self.serving.insert(key, Serving::Leg(leg));
         let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None, ours: None };
@@ -212,7 +211,8 @@ impl Endpoint {
             put_body(&mut response.headers, &mut response.body, body.clone());
         }
         self.due.cancel(&Deadline::Unproven(leg));
-        let mut talking = Talking::new(dialog, None);
+        let account = dialog.account.clone().map(Box::new);
+        let mut talking = Talking::new(dialog, account);
         (talking.late_rseq, talking.theirs, talking.ours) = (late_rseq, theirs, ours);
         (talking.local, talking.takes_update) = (Some(body), takes_update);
         talking.unacked = Some(Unacked { server: key, cseq, first: true, offered });

@@ -48,7 +48,7 @@ families! {
         QUEUE_WAITING gauge "tierline_queue_waiting" ["queue"]
             "Callers who wait now, those included for whom a phone rings.";
         QUEUE_LONGEST gauge "tierline_queue_longest_wait_seconds" ["queue"]
-            "Time that the caller who has waited longest has waited; 0 if nobody waits.";
+            "Time that the caller who has waited longest in the queue has waited there; 0 if nobody waits.";
         QUEUE_OFFERED counter "tierline_queue_offered_total" ["queue"] "Callers who began to wait.";
         QUEUE_REQUEUED counter "tierline_queue_requeued_total" ["queue"]
             "Callers who wait again because the agent's phone was lost. They are not offered again.";
@@ -64,9 +64,9 @@ families! {
         QUEUE_DIVERTED counter "tierline_queue_diverted_total" ["queue", "reason"]
             "Callers whom the queue gave back to the flow without an agent.";
         QUEUE_LOST counter "tierline_queue_lost_total" ["queue"]
-            "Waits that ended with the call, and not by the caller: a stop, a restart, a defect.";
+            "Waits that ended with the call, and not by the caller: a stop, a command, a defect. Those that a kill or a restart ended are in the records only, for all counts begin at 0 with the start.";
         QUEUE_WAIT histogram (WAITS) "tierline_queue_wait_seconds" ["queue", "outcome"]
-            "Time waited, by how the wait ended: answered, abandoned or diverted.";
+            "Time waited in the queue, by how the wait ended: answered, abandoned or diverted. An agent who sends a caller on begins another wait.";
         QUEUE_TOLD histogram (WAITS) "tierline_queue_told_wait_error_seconds" ["queue", "wait"]
             "Time by which answered waits were longer, or shorter, than the flow first said (queue.expected); of waits of which it said something.";
         QUEUE_TALK histogram (TALKS) "tierline_queue_talk_seconds" ["queue"]
@@ -106,7 +106,7 @@ families! {
         FLOW_NOTHING counter "tierline_flow_nothing_chosen_total" ["flow", "reason"]
             "Turns of a menu that came to nothing: no_key within its time, or wrong_key.";
         FLOW_PERSON counter "tierline_flow_person_asked_total" ["flow"]
-            "How often the key was pressed that asks for a person.";
+            "Calls in the flow in which the key was pressed that asks for a person, each once.";
         FLOW_LOOKUPS counter "tierline_flow_look_ups_total" ["flow", "outcome"]
             "Look-ups in the ticketing system, repetitions included in one: found, not_found, failed.";
     }
@@ -126,12 +126,12 @@ families! {
         TICKETING_LAG gauge "tierline_ticketing_lag_seconds" []
             "Time that the oldest request which waits, also of a call that is put aside, has waited.";
     }
-    "Calls" "Every call that was admitted ends exactly once." {
+    "Calls" "Every call that was admitted ends exactly once, if need be at the next start." {
         CALLS gauge "tierline_calls" ["phase"] "Calls that run now, by how far they have come.";
         CALLS_ARRIVED counter "tierline_calls_arrived_total" ["line"]
             "Calls admitted, by the line that was dialed; (short code) for agents' codes.";
         CALLS_ENDED counter "tierline_calls_ended_total" ["phase", "cause"]
-            "Calls that ended, by how far they had come and why they ended.";
+            "Calls that ended, by how far they had come and why they ended; after a kill also those of the process before, by the cause restart.";
         TRANSFERS counter "tierline_transfers_total" ["to"] "Callers whom agents sent on: to a queue, an agent or a number.";
         TRANSFERS_FAILED counter "tierline_transfers_failed_total" ["reason"]
             "Callers whom a flow could not transfer outside, by reason.";
@@ -255,6 +255,8 @@ families! {
         ENGINE_BUSY counter "tierline_engine_busy_seconds_total" [] "Time that the engine's thread has spent in steps; 1 in a second is its limit.";
         ENGINE_BACKLOG gauge "tierline_engine_backlog" ["of"]
             "What waits for the engine's thread: datagrams read and not handled, and messages of all other kinds.";
+        ENGINE_ANSWERS gauge "tierline_engine_answers" []
+            "1 if the engine's thread has answered this scrape within two seconds; if not, its own numbers (SIP, router, trunks, draining) are not there.";
         BUILD gauge "tierline_build_info" ["version"] "1, with the version of the program.";
         STARTED gauge "process_start_time_seconds" [] "Time of the start, since 1970.";
         CPU counter "process_cpu_seconds_total" [] "Time of processors used by the process, user and system.";

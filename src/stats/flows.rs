@@ -67,6 +67,10 @@ impl Flows {
     /// The next event of the call whose paths these are.
     pub fn follow(&mut self, paths: &mut Paths, event: &Event) {
         let known = paths.paths.len();
+        let asks = matches!(event.what, What::PersonAsked { .. });
+        if let Some(path) = paths.present().filter(|path| asks && path.is_entry() && !path.person) {
+            *self.person.entry(path.flow.clone()).or_default() += 1;
+        }
         paths.apply(event.at, event);
         for path in paths.paths[known..].iter().filter(|path| path.is_entry()) {
             *self.entered.entry(path.flow.clone()).or_default() += 1;
@@ -88,11 +92,6 @@ impl Flows {
     pub fn nothing(&mut self, flow: &FlowId, why: NoChoice) {
         self.know(flow);
         *self.nothing.entry((flow.clone(), why)).or_default() += 1;
-    }
-
-    pub fn person(&mut self, flow: &FlowId) {
-        self.know(flow);
-        *self.person.entry(flow.clone()).or_default() += 1;
     }
 
     pub fn decided(&mut self, flow: &FlowId, way: StepWay) {

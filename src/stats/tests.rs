@@ -231,6 +231,25 @@ fn who_waits_is_counted_with_the_longest_wait() {
     play.rows(&[("queue_waiting{sales}", 2.0), ("queue_longest_wait_seconds{sales}", 1030.0)]);
 }
 
+/// An agent sends the caller on: he waits in another queue, and that wait is no longer than it is, however it ends.
+#[test]
+fn a_wait_after_an_agent_has_sent_the_caller_on_counts_for_itself() {
+    let mut play = Play::new();
+    // The router keeps his place by all of 102 seconds.
+    play.arrives().queued(0, false).talks(100_000, 100_000);
+    play.queued(130_000, false).talks(132_000, 102_000).gone(140_000, Cause::CallerHungUp);
+    play.arrives().queued(0, false).talks(100_000, 100_000);
+    play.queued(130_000, false).gone(132_000, Cause::CallerHungUp);
+    play.rows(&[
+        ("queue_offered_total{sales}", 4.0),
+        ("queue_answered_total{sales}", 3.0),
+        ("queue_answered_within_target_total{sales}", 1.0),
+        ("queue_abandoned_within_target_total{sales}", 1.0),
+        ("queue_wait_seconds_sum{sales,answered}", 202.0),
+        ("queue_wait_seconds_sum{sales,abandoned}", 2.0),
+    ]);
+}
+
 #[test]
 fn a_call_keeps_its_agent_until_it_is_written_up() {
     let mut play = Play::new();
@@ -257,7 +276,11 @@ fn calls_leave_the_flow_that_they_entered_once() {
     let decided = |way| What::StepDecided { flow: FlowId::new("main"), step: "ask".into(), way };
     play.arrives().event(1, step("main", "hello")).event(2, step("main", "menu"));
     let person = What::PersonAsked { flow: FlowId::new("main"), step: "menu".into() };
-    play.event(3, person).queued(4, false).event(5, step("music", "wait")).gone(9, Cause::CallerHungUp);
+    play.event(3, person.clone())
+        .event(3, person)
+        .queued(4, false)
+        .event(5, step("music", "wait"))
+        .gone(9, Cause::CallerHungUp);
     play.arrives().event(1, step("main", "hello")).gone(9, Cause::FlowEnded);
     play.arrives().event(1, step("main", "hello")).event(2, step("desk", "hello")).gone(9, Cause::CallerHungUp);
     play.arrives().event(1, step("main", "hello")).event(2, decided(StepWay::Failed)).event(3, decided(StepWay::Open));

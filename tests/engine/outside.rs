@@ -277,3 +277,72 @@ fn what_is_said_before_an_answer_is_heard() {
     describe(&mut bench, FIRST, "183 Session Progress", OFFER);
     assert_eq!(told(&mut bench), Vec::<&str>::new());
 }
+
+/// Caller and outside party may hold one another: who is held hears music, and it is told.
+#[test]
+fn an_outside_party_and_a_caller_hold_one_another() {
+    let mut bench = Bench::of(with_carriers());
+    call_outside(&mut bench, "");
+    describe(&mut bench, FIRST, "200 OK", OFFER);
+    let port = |bench: &Bench, out: bool| bench.engine.legs().find(|l| l.trunk.is_some() == out).expect("a leg").port;
+    let (caller, outside) = (port(&bench, false), port(&bench, true));
+    let ok = bench.sent.iter().find(|sent| sent.starts_with("SIP/2.0 200") && sent.contains("Call-ID: out@")).cloned();
+    let to = ok.as_ref().and_then(|ok| ok.lines().find(|line| line.starts_with("To: "))).expect("a To").to_owned();
+    let ack = |bench: &mut Bench, cseq: u32| {
+        let text =
+            invite("out", cseq, "sip:guest@192.0.2.9", "").replace("INVITE", "ACK").replace("z9hG4bKi", "z9hG4bKa");
+        bench.after(10).datagram(&text.replace("To: <sip:100@192.0.2.1>", &to));
+    };
+    ack(&mut bench, 1);
+    let again = |bench: &mut Bench, cseq: u32, way: &str| {
+        let body = format!("{OFFER}a={way}\n");
+        let length = body.len() + body.lines().count();
+        let text = invite("out", cseq, "sip:guest@192.0.2.9", "").replace("To: <sip:100@192.0.2.1>", &to);
+        let head = text.split("Content-Length").next().expect("a head").to_owned();
+        bench.after(500).datagram(&format!("{head}Content-Length: {length}\n\n{body}"));
+        ack(bench, cseq);
+    };
+    let played = |bench: &mut Bench| {
+        let heard = std::mem::take(&mut bench.told).into_iter().filter_map(|command| match command {
+            media::Command::Leave { .. } => Some("leave"),
+            media::Command::Play { port, .. } if port == outside => Some("music for the outside party"),
+            media::Command::Play { port, .. } if port == caller => Some("music for the caller"),
+            media::Command::Join { .. } => Some("join"),
+            _ => None,
+        });
+        heard.collect::<Vec<_>>()
+    };
+    let told = |bench: &Bench| {
+        let (held, back) =
+            (|what: &What| matches!(what, What::Held { .. }), |what: &What| matches!(what, What::Retrieved { .. }));
+        (bench.count(held), bench.count(back))
+    };
+    played(&mut bench);
+    again(&mut bench, 2, "sendonly");
+    assert_eq!((played(&mut bench), told(&bench)), (vec!["leave", "music for the outside party"], (1, 0)));
+    again(&mut bench, 3, "sendrecv");
+    assert_eq!((played(&mut bench), told(&bench)), (vec!["join"], (1, 1)));
+    // The other side: its dialog began with our INVITE.
+    let ours = sent_out(&bench).pop().expect("our INVITE").clone();
+    let field = |name: &str| ours.lines().find_map(|line| line.strip_prefix(name)).expect("a field").to_owned();
+    let (from, to, id, contact) = (field("From: "), field("To: "), field("Call-ID: "), field("Contact: "));
+    for (cseq, way, expect, counts) in
+        [(1, "inactive", vec!["leave", "music for the caller"], (2, 1)), (2, "sendrecv", vec!["join"], (2, 2))]
+    {
+        let body = format!("{OFFER}a={way}\n").replace('\n', "\r\n");
+        let text = format!(
+            "INVITE {} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.21;branch=z9hG4bKh{cseq}\r\nFrom: {to};tag=c\r\nTo: {from}\r\n\
+             Call-ID: {id}\r\nCSeq: {cseq} INVITE\r\nMax-Forwards: 70\r\nContact: <sip:192.0.2.21>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            contact.trim_matches(['<', '>']),
+            body.len()
+        );
+        let flow = Flow::udp(0, FIRST.parse().expect("an address"));
+        let acks = text.split("Content-Type").next().expect("a head").replace("INVITE", "ACK");
+        let ack = format!("{acks}Content-Length: 0\r\n\r\n").replace("z9hG4bKh", "z9hG4bKk");
+        for text in [text, ack] {
+            bench.after(500).tell(Input::Sip(sip::Input::Received { flow, bytes: text.into_bytes() }));
+        }
+        assert_eq!((played(&mut bench), told(&bench)), (expect, counts), "{way}: {:?}", bench.sent.last());
+    }
+}

@@ -290,6 +290,52 @@ fn alerts_about_clock_and_keeping() {
     ends(&prometheus, "KeepingFails");
 }
 
+/// The engine's thread stands still, and only that one.
+#[test]
+fn alerts_about_an_engine_that_does_not_answer() {
+    let ground = Ground::new("alerts_silent");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    // A scrape waits two seconds for the engine.
+    let calm: Vec<(&str, &str)> =
+        HURRIED.into_iter().chain([("scrape_interval: 250ms", "scrape_interval: 4s")]).collect();
+    let prometheus = Prometheus::start(&ground, server.http, &calm);
+    assert!(!prometheus.fires("EngineSilent"));
+    let stopped = Stopped::thread(server.program.id(), "engine");
+    fires(&prometheus, "EngineSilent");
+    assert!(!prometheus.fires("TierlineDown"), "the pages are served");
+    drop(stopped);
+    ends(&prometheus, "EngineSilent");
+}
+
+/// A thread that a debugger holds; it goes on when dropped.
+struct Stopped(libc::pid_t);
+
+impl Stopped {
+    fn thread(process: libc::pid_t, name: &str) -> Stopped {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("threads").flatten();
+        let thread = threads
+            .map(|thread| thread.path())
+            .find(|thread| std::fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim() == name));
+        let thread = thread.expect("a thread of this name").file_name().map(|id| id.to_string_lossy().into_owned());
+        let id: libc::pid_t = thread.and_then(|id| id.parse().ok()).expect("a number");
+        // SAFETY: plain system calls about a thread of our child.
+        let done = unsafe {
+            libc::ptrace(libc::PTRACE_SEIZE, id, 0, 0) == 0
+                && libc::ptrace(libc::PTRACE_INTERRUPT, id, 0, 0) == 0
+                && libc::waitpid(id, std::ptr::null_mut(), libc::__WALL) == id
+        };
+        assert!(done, "{}", std::io::Error::last_os_error());
+        Stopped(id)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // SAFETY: a plain system call.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, 0, 0) };
+    }
+}
+
 /// More requests come than can be answered.
 #[test]
 fn alerts_about_the_engine() {

@@ -117,8 +117,9 @@ fn what_supervisors_see_is_what_happened() {
     wait_until("the last one was scraped", 20 * SECOND, || seen(&prometheus).waiting == 1.0);
     assert_eq!(seen(&prometheus), PLACED, "the dashboard");
     assert!(last.is_running());
-    let records = recorded(&server.calls());
-    assert_eq!((&PLACED, &PLACED), (&records, &shown_in_metrics(&server)), "records, /metrics");
+    // What was said last may not be safe on disk yet.
+    wait_until("the log has all", 20 * SECOND, || recorded(&server.calls()).offered == PLACED.offered);
+    assert_eq!((&PLACED, &PLACED), (&recorded(&server.calls()), &shown_in_metrics(&server)), "records, /metrics");
     // The tables know of whose wait is over.
     let over = Counted { offered: PLACED.offered - PLACED.waiting, waiting: 0.0, ..PLACED };
     wait_until("the tables have all", 20 * SECOND, || reported(&server).0 == over);
@@ -131,7 +132,9 @@ fn reported(server: &Server) -> (Counted, f64) {
     // From yesterday on: the day may end while this runs.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_millis() as i64;
     let from = tierline::time::Wall(now - 86_400_000).to_string()[..10].to_owned();
-    let text = server.tierline(&["report", "queue", "--from", &from, "--target", "3", "--short", "1", "--json"]);
+    // Target and short are those of the queue in the configuration, as in Prometheus.
+    let config = server.config.display().to_string();
+    let text = server.tierline(&["report", "queue", "--from", &from, "--config", &config, "--json"]);
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let of = |name: &str| {
         let rows = rows.iter().filter(|row| row["queue"] == "general");

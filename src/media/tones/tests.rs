@@ -52,6 +52,15 @@ fn taken(k: &Key) -> bool {
     })
 }
 
+/// Nothing is pressed where no two blocks say the same, however long that goes on: blocks begin with the stream, so that
+/// who sends can do it.
+#[test]
+fn another_key_in_each_block_for_a_long_time_is_no_key() {
+    let block = |k: char| sound(&Key { ms: 20, ..key(k) })[..BLOCK].to_vec();
+    let samples: Vec<i16> = (0..600).flat_map(|n| block(if n % 2 == 0 { '1' } else { '2' })).collect();
+    assert_eq!(listen(&samples, Codec::Pcmu, &[]), "");
+}
+
 #[test]
 fn every_key_is_heard_once_in_every_codec() {
     let keys = "0123456789*#ABCD1122";

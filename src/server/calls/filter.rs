@@ -4,7 +4,7 @@
 pub use crate::event::Cause;
 use crate::ids::CallId;
 use crate::records::{CallRecord, OpenCall};
-use crate::server::{clock, records};
+use crate::server::records;
 use crate::time::Wall;
 use anyhow::Result;
 use rusqlite::types::Value;
@@ -56,6 +56,8 @@ impl Filter {
     pub fn find(&self, data: &Path, most: usize) -> Result<Vec<CallId>> {
         records::bring_up(data)?;
         let conn = records::reading(data)?;
+        let _of_one_moment = conn.unchecked_transaction()?;
+        let now = records::now(data, &conn)?;
         let zone = crate::server::report::zone(self.zone.as_deref().unwrap_or("UTC"))?;
         let time =
             |text: &Option<String>| text.as_deref().map(|text| crate::server::report::time(&zone, text)).transpose();
@@ -64,7 +66,7 @@ impl Filter {
         let mut query = conn.prepare(&sql)?;
         let ended = query.query_map(rusqlite::params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut found: Vec<(i64, i64)> = ended.collect::<Result<_, _>>()?;
-        let running = records::running(&conn)?.into_iter().filter(|open| self.fits(open, times));
+        let running = records::running(&conn)?.into_iter().filter(|open| self.fits(open, times, now));
         found.extend(running.map(|open| (open.record.arrived.0, open.record.call.0 as i64)));
         found.sort_unstable();
         Ok(found.into_iter().rev().take(most).map(|(_, call)| CallId(call as u64)).collect())
@@ -104,7 +106,7 @@ impl Filter {
     }
 
     /// The same of a call that runs.
-    fn fits(&self, open: &OpenCall, (from, to): (Wall, Wall)) -> bool {
+    fn fits(&self, open: &OpenCall, (from, to): (Wall, Wall), now: Wall) -> bool {
         let OpenCall { record, parts, .. } = open;
         let agents = record.by_agent.into_iter().chain(record.offers.iter().map(|offer| offer.agent));
         let mut agents = agents.chain(record.segments.iter().filter_map(|wait| wait.agent));
@@ -113,14 +115,14 @@ impl Filter {
             && self.line.as_deref().is_none_or(|line| record.line.as_ref().is_some_and(|of| of.as_str() == line))
             && self.queue.as_deref().is_none_or(|queue| record.segments.iter().any(|wait| wait.queue.as_str() == queue))
             && self.agent.is_none_or(|agent| agents.any(|of| of.0 == agent))
-            && self.least_wait.is_none_or(|least| waited(record) >= least)
+            && self.least_wait.is_none_or(|least| waited(record, now) >= least)
             && self.trunk.as_deref().is_none_or(|trunk| parts.trunks().any(|of| of.as_str() == trunk))
     }
 }
 
 /// With the wait that goes on.
-fn waited(record: &CallRecord) -> Duration {
+fn waited(record: &CallRecord, now: Wall) -> Duration {
     let since = record.segments.iter().find(|wait| wait.left.is_none()).map(|wait| wait.queued_at);
-    let goes_on = since.map_or(0, |since| clock::wall().0.saturating_sub(since.0).max(0));
+    let goes_on = since.map_or(0, |since| now.0.saturating_sub(since.0).max(0));
     record.waited() + Duration::from_millis(goes_on.unsigned_abs())
 }

@@ -24,6 +24,8 @@ pub fn while_held<T>(dir: &Path, remove: impl FnOnce(u64) -> Result<T>) -> Resul
     let mut conn = Connection::open_with_flags(&path, flags).with_context(what)?;
     conn.busy_timeout(Duration::from_secs(10))?;
     let held = conn.transaction_with_behavior(TransactionBehavior::Immediate).with_context(what)?;
-    let seq = position(&held, "event").with_context(what)?;
+    // Whoever makes the file has not come to its tables yet.
+    let tables: i64 = held.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
+    let seq = if tables == 0 { 0 } else { position(&held, "event").with_context(what)? };
     remove(seq as u64)
 }

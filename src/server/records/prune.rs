@@ -14,18 +14,20 @@ const PORTION: i64 = 200;
 pub struct Pruner {
     conn: Connection,
     before: Wall,
+    now: Wall,
 }
 
 impl Pruner {
-    /// What ended before `before` goes; none if there are no records.
+    /// What ended before `before` goes; what ended after `now` has a wrong time, and stays until then. None if there are no
+    /// records.
     ///
     /// # Errors
     /// They cannot be written.
-    pub fn open(dir: &Path, before: Wall) -> Result<Option<Pruner>> {
+    pub fn open(dir: &Path, before: Wall, now: Wall) -> Result<Option<Pruner>> {
         if !schema::file(dir).try_exists()? {
             return Ok(None);
         }
-        Ok(Some(Pruner { conn: schema::open(dir)?, before }))
+        Ok(Some(Pruner { conn: schema::open(dir)?, before, now }))
     }
 
     /// Removes one portion; how many rows that were, or none if the pass is over.
@@ -37,9 +39,12 @@ impl Pruner {
         let mut removed = 0;
         let calls: Vec<i64> = {
             // The numbers of calls grow with time: the oldest are the first.
-            let oldest = "SELECT call FROM (SELECT call, ended FROM call ORDER BY call LIMIT ?2) WHERE ended < ?1";
+            let oldest = "SELECT call FROM (SELECT call, ended FROM call WHERE ended <= ?3 ORDER BY call LIMIT ?2)
+                          WHERE ended < ?1";
             let mut query = tx.prepare_cached(oldest)?;
-            query.query_map(params![self.before.0, PORTION], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+            query
+                .query_map(params![self.before.0, PORTION, self.now.0], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?
         };
         for table in TABLES.iter().filter(|table| table.key.split(", ").next() == Some("call")) {
             let mut delete = tx.prepare_cached(&format!("DELETE FROM {} WHERE call = ?1", table.name))?;

@@ -123,13 +123,17 @@ fn offers(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
 }
 
 fn talks(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
-    let sql = "SELECT began, agent, talked_ms, held_ms FROM queue_interval
-               WHERE began >= ?1 AND began < ?2 AND agent IS NOT NULL ORDER BY began";
-    ground.each(sql, |at, row| {
-        let agent = row.get::<_, i64>(1)?.to_string();
-        if let Some(sums) = ground.wants(&agent).then(|| cells.at(ground.spans, at, &agent)).flatten() {
-            sums.talked_ms += row.get::<_, i64>(2)?.unsigned_abs();
-            sums.held_ms += row.get::<_, i64>(3)?.unsigned_abs();
+    // The condition is written as the partial index has it.
+    let sql = "SELECT ended, began, agent, kind FROM segment WHERE party = 'agent' AND kind IN ('talking', 'held')
+               AND ended > ?1 AND began < ?2 ORDER BY ended";
+    ground.each(sql, |ended, row| {
+        let agent = row.get::<_, i64>(2)?.to_string();
+        if ground.wants(&agent) {
+            let (began, held) = (Wall(row.get(1)?), row.get_ref(3)?.as_str()? == "held");
+            ground.spans.share((began, ended), |n, ms| {
+                let sums = cells.of(n, &agent);
+                *if held { &mut sums.held_ms } else { &mut sums.talked_ms } += ms;
+            });
         }
         Ok(())
     })

@@ -47,6 +47,10 @@ impl Log {
     }
 
     fn call_in(&mut self, queue: &str, at: Wall, waits: u64, answered: bool) {
+        self.call_for(queue, at, waits, answered, 10);
+    }
+
+    fn call_for(&mut self, queue: &str, at: Wall, waits: u64, answered: bool, talks: u64) {
         self.calls += 1;
         let n = self.calls;
         let (s, queue) = (Duration::from_secs, QueueId::new(queue));
@@ -68,7 +72,7 @@ impl Log {
         let mut end = at + s(waits);
         if answered {
             self.add(end, Some(n), What::Established { work, queue, agent, leg: rung, waited: s(waits), told: None });
-            end = end + s(10);
+            end = end + s(talks);
         }
         let cause = Cause::CallerHungUp;
         self.add(end, Some(n), What::ConnectionCleared { leg, party: Party::Caller, cause });
@@ -251,6 +255,34 @@ fn agents_have_their_share_of_each_interval() {
     let quarters = rows(Some(Step::Quarter), "2026-03-31");
     let sum = |column: usize| quarters.iter().map(|row| row[column]).sum::<f64>();
     assert_eq!([0, 1, 2, 3, 4, 5].map(sum), [25.0 * 3600.0, 4.5 * 3600.0, 20.5 * 3600.0, 1.0, 1.0, 10.0]);
+}
+
+/// He begins to wait before the hour, is rung in the next one, and talks into the one after it.
+#[test]
+fn talk_is_shared_out_among_the_hours_in_which_it_was() {
+    let mut log = Log::new("talk");
+    let minute = |n: i64| Wall(local(SPRING).0 + n * 60_000);
+    log.state(minute(0), AgentMode::LoggedOut, AgentMode::Ready);
+    log.call_for("sales", minute(9 * 60 + 58), 3 * 60, true, 62 * 60);
+    log.add(minute(24 * 60), None, What::Reconfigured);
+    let dir = log.written();
+    let told =
+        report(&dir.0, &Asked { format: Format::Json, ..asked(By::Agent, Some(Step::Hour), SPRING, "2026-03-30") });
+    let rows = told.unwrap();
+    let rows = rows.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let talks: Vec<(String, u64, f64)> = rows
+        .map(|row| {
+            (
+                row["from"].as_str().unwrap()[11..13].to_owned(),
+                row["answered"].as_u64().unwrap(),
+                row["talk_s"].as_f64().unwrap(),
+            )
+        })
+        .filter(|(_, answered, talk)| *answered > 0 || *talk > 0.0)
+        .collect();
+    // Twelve o'clock there: the clocks were put forward at two.
+    let from = |hour: &str, answered, talk| (hour.to_owned(), answered, talk);
+    assert_eq!(talks, [from("10", 1, 0.0), from("11", 0, 59.0 * 60.0 - 2.0), from("12", 0, 3.0 * 60.0 + 2.0)]);
 }
 
 #[test]

@@ -82,22 +82,26 @@ impl<R: Records + Sync> Names<R> {
             Some("tls") => Some(Transport::Tls),
             Some(_) => return Vec::new(),
         };
-        let mut places = match (uri.port, transport) {
-            (Some(port), _) => self.at(&name, port, transport.unwrap_or(usual)).await,
+        let served = match (uri.port, transport) {
+            (Some(port), _) => Some(self.at(&name, port, transport.unwrap_or(usual)).await),
             (None, Some(transport)) => self.served(&service_name(transport, secure, &name), transport).await,
             (None, None) => self.chosen(&name, secure).await,
         };
-        if places.is_empty() && uri.port.is_none() {
-            let transport = transport.unwrap_or(usual);
-            places = self.at(&name, transport.default_port(), transport).await;
-        }
+        let mut places = match served {
+            Some(places) => places,
+            // §4.2: the name's own address only if there are no SRV records at all.
+            None => {
+                let transport = transport.unwrap_or(usual);
+                self.at(&name, transport.default_port(), transport).await
+            }
+        };
         places.retain(|(transport, _)| self.transports.contains(transport));
         places.truncate(MOST);
         places
     }
 
     /// §4.1: the peer's order of transports if it has one, else ours.
-    async fn chosen(&self, name: &str, secure: bool) -> Vec<(Transport, SocketAddr)> {
+    async fn chosen(&self, name: &str, secure: bool) -> Option<Vec<(Transport, SocketAddr)>> {
         let mut pointers = self.records.pointers(name).await;
         pointers.sort_by_key(|pointer| (pointer.order, pointer.preference));
         let known = |pointer: Pointer| {
@@ -117,16 +121,22 @@ impl<R: Records + Sync> Names<R> {
             let ours = ours.iter().filter(|transport| self.transports.contains(transport));
             ways = ours.map(|transport| (*transport, service_name(*transport, secure, name))).collect();
         }
-        let mut places = Vec::new();
+        let mut places: Option<Vec<_>> = None;
         for (transport, service) in ways.into_iter().take(MOST) {
-            places.extend(self.served(&service, transport).await);
+            if let Some(found) = self.served(&service, transport).await {
+                places.get_or_insert_default().extend(found);
+            }
         }
         places
     }
 
-    /// §4.2: the targets of a service.
-    async fn served(&self, service: &str, transport: Transport) -> Vec<(Transport, SocketAddr)> {
+    /// §4.2: the targets of a service; none if there are no records of it. One record whose target is `.` says that there is
+    /// decidedly no such service (RFC 2782).
+    async fn served(&self, service: &str, transport: Transport) -> Option<Vec<(Transport, SocketAddr)>> {
         let services = self.records.services(service).await;
+        if services.is_empty() {
+            return None;
+        }
         let services = self.ordered(services);
         let mut places = Vec::new();
         for service in services.into_iter().filter(|service| !matches!(service.target.as_str(), "" | ".")) {
@@ -135,7 +145,7 @@ impl<R: Records + Sync> Names<R> {
                 break;
             }
         }
-        places
+        Some(places)
     }
 
     /// Separate from its caller: the lock is not held while anything is awaited.

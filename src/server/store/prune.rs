@@ -4,6 +4,11 @@
 //! ticketing system have not taken in yet, and the last event, whose number the next one follows. Texts have a retention
 //! of their own; of theirs, rows of zeros stay (`slots` says why no row of a text is ever deleted).
 //!
+//! **Times that cannot be right.** An event from after the present moment was written while the clock stood ahead. It is
+//! passed over: it stays until its time has come, and holds up nobody.
+//!
+//! What was removed last is written down: records can be made anew only from a log of which nothing is gone.
+//!
 //! The file does not become smaller: its free pages are used again, so that it stops growing.
 
 use super::{reader, schema};
@@ -25,6 +30,7 @@ pub struct Pruner {
     open: BTreeSet<u64>,
     running: BTreeSet<CallId>,
     before: Wall,
+    now: Wall,
     /// The last event when the pass began: its number is that which the next one follows.
     last: u64,
     /// Where the next portion begins.
@@ -32,11 +38,11 @@ pub struct Pruner {
 }
 
 impl Pruner {
-    /// `before`: what is older goes.
+    /// `before`: what is older goes; `now`: what is later has a wrong time.
     ///
     /// # Errors
     /// There is no log, or it cannot be read.
-    pub fn open(dir: &Path, before: Wall) -> Result<Pruner> {
+    pub fn open(dir: &Path, before: Wall, now: Wall) -> Result<Pruner> {
         let path = schema::file(dir);
         let what = || format!("cannot open the event log `{}`", path.display());
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -51,7 +57,7 @@ impl Pruner {
             running.extend(log::opens_call(&event));
         }
         let last = reader::last_seq(&conn)?;
-        Ok(Pruner { conn, open, running, before, last, after: 0 })
+        Ok(Pruner { conn, open, running, before, now, last, after: 0 })
     }
 
     /// Removes one portion of what is before `needed`, the first event that somebody has not taken in yet; how many events that were, or none if the pass is over.
@@ -61,6 +67,7 @@ impl Pruner {
     pub fn portion(&mut self, needed: u64) -> Result<Option<u64>> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut removed, mut after, mut more) = (0, self.after, false);
+        let mut gone = None;
         {
             let mut query =
                 tx.prepare_cached("SELECT seq, call, version, lines FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
@@ -72,17 +79,23 @@ impl Pruner {
                 let last = first as u64 + lines.split('\n').count() as u64 - 1;
                 let line = lines.rsplit('\n').next().unwrap_or_default();
                 let event = log::decode(version, line).map_err(|why| anyhow::anyhow!("event {last}: {why}"))?;
-                more = last < needed.min(self.last) && event.at < self.before;
+                let credible = event.at <= self.now;
+                more = last < needed.min(self.last) && (event.at < self.before || !credible);
                 if !more {
                     break;
                 }
                 after = last;
                 let runs = call.is_some_and(|call| self.running.contains(&CallId(call as u64)));
-                if !runs && self.open.range(first as u64..=last).next().is_none() {
+                if credible && !runs && self.open.range(first as u64..=last).next().is_none() {
                     delete.execute([first])?;
+                    gone = Some(last);
                     removed += last - first as u64 + 1;
                 }
             }
+        }
+        if let Some(gone) = gone {
+            let note = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = max(value, ?2)";
+            tx.execute(note, params![schema::REMOVED, gone as i64])?;
         }
         tx.commit()?;
         self.after = after;

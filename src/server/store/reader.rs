@@ -90,10 +90,14 @@ impl Reader {
         last_seq(&self.conn)
     }
 
-    /// The number of the first event that is in the log; 1 before there is one.
-    pub fn first(&self) -> Result<u64> {
+    /// The last event that was removed from the log because it was old; 0 if all that was ever written is there.
+    pub fn removed(&self) -> Result<u64> {
         let first: Option<i64> = self.conn.query_row("SELECT min(seq) FROM event", [], |row| row.get(0))?;
-        Ok(first.map_or(1, |first| first as u64))
+        let before_first = first.map_or(0, |first| (first as u64).saturating_sub(1));
+        // What an open call needs stays, also at the beginning: that alone says nothing.
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        let noted: Option<i64> = self.conn.query_row(sql, [schema::REMOVED], |row| row.get(0)).optional()?;
+        Ok(before_first.max(noted.map_or(0, |seq| seq as u64)))
     }
 
     /// Number and time of the first event after `seq`; none at the end.

@@ -35,6 +35,9 @@ const TABLES: &str = "
 /// SQLite stores all kinds in one byte, so that the row keeps its size.
 pub(super) const ERASED: i64 = 9;
 
+/// In `meta`: the last event that was removed because it was old.
+pub(super) const REMOVED: &str = "removed";
+
 /// `personal.kind`.
 pub(super) fn kind(kind: PersonalKind) -> i64 {
     match kind {

@@ -67,6 +67,49 @@ fn who_guesses_is_slowed_then_dropped_unread_and_heard_again_later() {
     assert_eq!(guess(&mut phone, ATTACKER, "1001"), [401]);
 }
 
+/// Somebody else guesses where a caller is: he goes on talking, hangs up, and is heard to answer our BYE.
+#[test]
+fn a_call_that_runs_goes_on_although_its_address_is_banned() {
+    let mut phone = Phone::new();
+    let begin = |phone: &mut Phone, number: u32| {
+        phone.raw.from = ATTACKER.parse().unwrap();
+        let text =
+            ask("INVITE", &format!("i{number}"), SDP, "v=0").replace("Call-ID: c1", &format!("Call-ID: n{number}"));
+        let outputs = phone.raw.send(&text);
+        let invited = |o: &Output| if let Output::Event(Event::Invited { leg, .. }) = o { Some(*leg) } else { None };
+        let leg = outputs.iter().find_map(invited).expect("a call");
+        let outputs = phone.raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
+        let to = responses(&outputs)[0].headers.get(&Name::To).unwrap().to_owned();
+        (leg, to)
+    };
+    let within = |phone: &mut Phone, (number, to): (u32, &str), method: &str, cseq: u32| {
+        phone.raw.from = ATTACKER.parse().unwrap();
+        let more = format!("To: {to}\nCSeq: {cseq} {method}\n");
+        phone.raw.send(
+            &ask(method, &format!("w{number}{method}"), &more, "")
+                .replace("Call-ID: c1", &format!("Call-ID: n{number}")),
+        )
+    };
+    let (first, second) = (begin(&mut phone, 1), begin(&mut phone, 2));
+    within(&mut phone, (1, &first.1), "ACK", 1);
+    within(&mut phone, (2, &second.1), "ACK", 1);
+    guesses(&mut phone, "1001", 65_000);
+    assert_eq!(phone.raw.endpoint.stats().bans[0].now, 1);
+    phone.raw.from = ATTACKER.parse().unwrap();
+    assert_eq!(statuses(&phone.raw.send(&ask("OPTIONS", "o", "", ""))), [0u16; 0], "he is banned");
+    assert_eq!(
+        statuses(&within(&mut phone, (3, &first.1), "BYE", 2)),
+        [0u16; 0],
+        "and a call that there is not is no call"
+    );
+    assert_eq!(statuses(&within(&mut phone, (1, &first.1), "BYE", 2)), [200]);
+    let bye = requests(&phone.raw.input(Input::Command(Command::HangUp { leg: second.0, reason: None }))).remove(0);
+    let ok = String::from_utf8(Response::to_request(&bye, 200, None).to_bytes()).unwrap();
+    phone.raw.from = ATTACKER.parse().unwrap();
+    phone.raw.send(&ok);
+    assert_eq!(requests(&phone.raw.run(33_000)), [], "the answer to our BYE was heard");
+}
+
 #[test]
 fn an_unknown_user_meets_the_same() {
     for pause_ms in [0, 900, 65_000] {

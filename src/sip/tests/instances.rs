@@ -218,6 +218,47 @@ fn a_phone_that_names_itself_by_its_gruu_is_reached_in_the_call() {
     }
 }
 
+/// RFC 3261 §10.3: a phone that keeps no flows of its own may close its connection and be called at its Contact, as long
+/// as it registered. It is asked at once whether it is there, whether phones are asked at all or not.
+#[test]
+fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
+    for (keepalive, is_there) in [(None, true), (Some(Duration::from_secs(30)), true), (None, false)] {
+        let mut phone = phone();
+        phone.raw.endpoint.config.keepalive = keepalive;
+        let contact = "sip:1001@10.0.0.9:5080;transport=tcp";
+        register(&mut phone, &format!("Contact: <{contact}>\n"));
+        let told = |outputs: &[Output]| {
+            let what = |output: &Output| match output {
+                Output::Event(Event::Alive { alive, .. }) => Some(if *alive { "alive" } else { "silent" }),
+                Output::Event(Event::Unbound { .. }) => Some("gone"),
+                _ => None,
+            };
+            outputs.iter().filter_map(what).collect::<Vec<_>>()
+        };
+        let mut outputs = phone.raw.input(Input::TransportFailed { flow: flow(1) });
+        assert_eq!(told(&outputs), ["silent"], "nobody is offered a call before it is known");
+        outputs.extend(phone.raw.run(1));
+        let there = Flow { remote: "10.0.0.9:5080".parse().unwrap(), ..flow(0) };
+        let asked = requests(&outputs).into_iter().find(is(Method::Options)).expect("a question");
+        if !is_there {
+            let outputs = phone.raw.input(Input::TransportFailed { flow: there });
+            assert_eq!(told(&outputs), ["gone"]);
+            continue;
+        }
+        let ok = Response::to_request(&asked, 200, Some("t")).to_bytes();
+        let outputs = phone.raw.input(Input::Received { flow: Flow { connection: 7, ..there }, bytes: ok });
+        assert_eq!(told(&outputs), ["alive"], "{keepalive:?}");
+        let (sent, _) = call(&mut phone, contact, Some(flow(1)));
+        assert_eq!(sent[0].0, there);
+        // And if it is gone one day, that is seen.
+        if keepalive.is_some() {
+            let outputs = phone.raw.run(31_000);
+            assert!(requests(&outputs).iter().any(|request| request.method == Method::Options));
+            assert_eq!(told(&phone.raw.input(Input::TransportFailed { flow: there })), ["gone"]);
+        }
+    }
+}
+
 /// The `pub-gruu` and `temp-gruu` of an answer.
 fn names(answer: &Response) -> [String; 2] {
     let contact = answer.headers.contact().unwrap().unwrap();

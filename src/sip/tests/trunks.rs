@@ -217,6 +217,42 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
     assert!(again.headers.cseq().unwrap().number > bye.headers.cseq().unwrap().number);
 }
 
+/// The same in a call that the carrier brings, before and after a restart (§22.2: either side of a dialog may be asked).
+#[test]
+fn in_calls_that_a_trunk_brings_challenges_are_answered_too() {
+    let mut config = config(HERE);
+    let carrier = TrunkId::new("carrier");
+    config.trunk_peers = vec![(carrier.clone(), "10.0.0.2".parse().unwrap())];
+    config.trunk_accounts = BTreeMap::from([(carrier, "pbx".to_owned())]);
+    let mut raw = Raw::new(config.clone());
+    let outputs = raw.send(&ask("INVITE", "i", SDP, "v=0"));
+    let invited =
+        |output: &Output| if let Output::Event(Event::Invited { leg, .. }) = output { Some(*leg) } else { None };
+    let leg = outputs.iter().find_map(invited).expect("a call");
+    let answered = raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
+    let to = responses(&answered)[0].headers.get(&header::Name::To).unwrap().to_owned();
+    let confirmed = raw.send(&ask("ACK", "k", &format!("To: {to}\n"), ""));
+    let dialog = confirmed.iter().find_map(|output| match output {
+        Output::Event(Event::Established { dialog, .. }) => Some(serde_json::to_string(dialog).unwrap()),
+        _ => None,
+    });
+    let mut restarted = Raw::new(config);
+    let dialog = serde_json::from_str(&dialog.expect("a dialog")).unwrap();
+    restarted.input(Input::Command(Command::Restore { leg, dialog }));
+    for mut raw in [raw, restarted] {
+        let bye = requests(&raw.input(Input::Command(Command::HangUp { leg, reason: None }))).remove(0);
+        let mut refusal = Response::to_request(&bye, 407, None);
+        let challenge = digest::Challenge::new("carrier", "n", digest::Algorithm::Md5);
+        refusal.headers.push(header::Name::ProxyAuthenticate, challenge.to_string());
+        let outputs = raw.send(&String::from_utf8(refusal.to_bytes()).unwrap());
+        let Some(Output::Prove { query, held, user, .. }) = outputs.last() else { panic!("{outputs:?}") };
+        assert_eq!((held.as_str(), user.as_str()), ("carrier", "pbx"));
+        let proof = challenge.answer(digest::Login { user, password: "p" }, &Method::Bye, "sip:bob@x", 1, "c");
+        let again = requests(&raw.input(Input::Proven { query: *query, credentials: Some(proof) })).remove(0);
+        assert!(again.method == Method::Bye && again.headers.has(&header::Name::ProxyAuthorization));
+    }
+}
+
 /// What the shell says about an attempt that was given up does not touch the next one of the same leg.
 #[test]
 fn late_answers_of_the_shell_do_not_touch_the_next_attempt() {

@@ -148,6 +148,11 @@ impl Transactions {
         true
     }
 
+    /// Whether it answers a request of ours.
+    pub fn awaits(&self, response: &Response) -> bool {
+        self.match_response(response).is_some()
+    }
+
     /// RFC 3261 §17.1.3.
     fn match_response(&self, response: &Response) -> Option<ClientKey> {
         let via = response.headers.top_via().ok()?;

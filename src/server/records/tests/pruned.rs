@@ -96,6 +96,20 @@ fn a_pass_can_be_stopped_between_two_portions() {
     assert!(pass(&plan(&dir, DAY, DAY), &mut |_| true).unwrap().rows > 0);
 }
 
+/// A first start: the threads that make the files of the records and of the ticketing system have just begun.
+#[test]
+fn files_that_are_being_made_need_all_of_the_log_and_are_no_failure() {
+    let dir = three_days("first", 3);
+    for name in ["records.db", "records.db-wal", "records.db-shm"] {
+        _ = fs::remove_file(dir.0.join(name));
+    }
+    for name in ["records.db", "ticketing.db"] {
+        fs::write(dir.0.join(name), "").unwrap();
+    }
+    let plan = Plan { ticketing: true, ..plan(&dir, Duration::from_secs(1), DAY * 1000) };
+    assert_eq!(pass(&plan, &mut |_| true).unwrap(), Removed::default());
+}
+
 /// Somebody begins to make the records anew after a pass has begun: nothing that they need again goes.
 #[test]
 fn records_that_are_made_anew_and_a_pass_never_come_between_each_other() {
@@ -104,7 +118,7 @@ fn records_that_are_made_anew_and_a_pass_never_come_between_each_other() {
     let log = Reader::open(&dir.0).unwrap().unwrap();
     let mut records = Records::open(&dir.0).unwrap();
     let old = log.at(log.last().unwrap()).unwrap().unwrap();
-    let mut pruner = crate::server::store::Pruner::open(&dir.0, old).unwrap();
+    let mut pruner = crate::server::store::Pruner::open(&dir.0, old, old).unwrap();
     // Nobody can begin while a portion goes.
     records.conn.busy_timeout(Duration::ZERO).unwrap();
     let removed = while_held(&dir.0, |seq| {
@@ -147,4 +161,58 @@ fn whoever_is_first_no_row_is_lost() {
         same(&before, &content(&dir.0));
     }
     assert!(anew + gone > 0, "neither was ever done");
+}
+
+/// What the first row of the log has is open still, and stays: the log begins with its first event, and has a hole.
+#[test]
+fn a_log_of_which_something_is_gone_is_not_taken_for_whole() {
+    let dir = Dir::new("hole");
+    let opened = open(&dir.0);
+    let (at, on) = (Wall(world()[0].at.0 - 1), true);
+    let first = [What::EngineStarted { node: 0, epoch: 1 }, What::BannerSwitched { banner: "storm".into(), on }];
+    let first = first.into_iter().zip(1..).map(|(what, seq)| Event { seq, at, call: None, what });
+    opened.store.append(first.collect());
+    (0..3).flat_map(repeated).for_each(|event| opened.store.append(vec![Event { seq: event.seq + 2, ..event }]));
+    opened.store.close().unwrap();
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    Records::open(&dir.0).unwrap().catch_up(&log, &mut |_, _| true).unwrap();
+    assert_eq!(log.removed().unwrap(), 0);
+    rebuild(&dir.0).unwrap();
+    let before = content(&dir.0);
+    assert!(pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap().events > 0);
+    assert!(log.at(1).unwrap().is_some() && log.removed().unwrap() > 100);
+    assert!(rebuild(&dir.0).unwrap_err().to_string().contains("would be lost"));
+    same(&before, &content(&dir.0));
+}
+
+/// The clock stood three years ahead for a day: the days around it become old in their time.
+#[test]
+fn a_day_of_a_clock_that_stood_ahead_holds_up_nobody() {
+    const YEARS: i64 = 3 * 365 * 86_400_000;
+    let dir = Dir::new("ahead");
+    let opened = open(&dir.0);
+    let moved = |n: u64, event: Event| Event { at: Wall(event.at.0 + if n == 1 { YEARS } else { 0 }), ..event };
+    let days = (0..3).flat_map(|n| repeated(n).into_iter().map(move |event| moved(n, event)));
+    days.for_each(|event| opened.store.append(vec![event]));
+    opened.store.close().unwrap();
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    Records::open(&dir.0).unwrap().catch_up(&log, &mut |_, _| true).unwrap();
+    let day = world().len() as u64;
+    let left = || {
+        [0, 1, 2].map(|n| (day * n + 1..=day * (n + 1)).filter(|seq| log.at(*seq).unwrap().is_some()).count() as u64)
+    };
+    pass(&plan(&dir, Duration::from_secs(1), DAY * 1000), &mut |_| true).unwrap();
+    let [first, second, third] = left();
+    assert!(first < day / 2 && second == day && third < day / 2, "{:?} of {day}", left());
+    // Of the records too.
+    let calls = |n: u64| {
+        let from = |n: u64| (n << 36) as i64;
+        let first = world().iter().find_map(|event| event.call).unwrap().0 as i64;
+        count(&dir.0, &format!("call WHERE call BETWEEN {} AND {}", first + from(n), first + from(n + 1) - 1))
+    };
+    let before = [0, 1, 2].map(calls);
+    assert!(!before.contains(&0), "{before:?}");
+    pass(&plan(&dir, DAY * 1000, Duration::from_secs(1)), &mut |_| true).unwrap();
+    let [first, second, third] = [0, 1, 2].map(calls);
+    assert!(first == 0 && second == before[1] && third <= 2, "{first}, {second} and {third} of {before:?}");
 }

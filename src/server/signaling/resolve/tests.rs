@@ -57,6 +57,9 @@ const ZONE: &str = "\
     _sip._tcp.srv.test SRV 1 0 5080 a.test
     _sip._udp.srv.test SRV 1 0 5081 a.test
     _sip._udp.none.test SRV 1 0 5060 .
+    none.test A 10.0.0.8
+    _sip._tcp.dead.test SRV 1 0 5060 gone.test
+    dead.test A 10.0.0.7
     a.test A 10.0.0.1
     b.test A 10.0.0.2
     b.test AAAA 2001:db8::2";
@@ -102,7 +105,12 @@ fn names_lead_where_rfc_3263_says() {
         ("sip:srv.test", &["UDP 10.0.0.1:5081", "TCP 10.0.0.1:5080"]),
         ("sips:srv.test", &["TLS 10.0.0.9:5061"]),
         ("sip:a.test", &["UDP 10.0.0.1:5060"]),
+        // What SRV records say counts (RFC 2782: `.` is decidedly not there), and if it leads nowhere.
         ("sip:none.test", &[]),
+        ("sip:none.test;transport=udp", &[]),
+        ("sip:none.test;transport=tcp", &["TCP 10.0.0.8:5060"]),
+        ("sip:dead.test", &[]),
+        ("sip:dead.test;transport=udp", &["UDP 10.0.0.7:5060"]),
         ("sip:nowhere.test", &[]),
     ];
     for (uri, expect) in rows {

@@ -14,10 +14,12 @@
 //! **Nothing waits for it.** The engine knows nothing of it. While much waits here nothing more is read
 //! ([`Outbox::wants_more`]): the log keeps it. A screen-pop whose offer is over, or that is too old, is dropped and
 //! counted; everything else is tried until it is answered. A call whose request fails again and again, while others are
-//! answered, is put aside (`aside`), so that one bad request keeps nobody else's from being told.
+//! answered, is put aside (`aside`), so that one bad request keeps nobody else's from being told. What is noted of a call
+//! long after its end is told too (`late`).
 
 mod aside;
 mod case;
+mod late;
 
 pub use case::{Request, Response};
 
@@ -28,12 +30,13 @@ use crate::proto;
 use crate::time::Wall;
 use aside::Aside;
 use case::{Case, Job};
+use late::Late;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Requests that may wait before no more events are read.
 pub const WAITING: usize = 10_000;
-/// A call is remembered so long after its end: agents still note things of it.
+/// A call is remembered so long after its end: agents still note things of it. What comes later is looked up in the log.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Who calls is of use before a phone rings; after this nobody is asked any more.
 const FIND: Duration = Duration::from_secs(10);
@@ -130,11 +133,14 @@ pub struct Outbox {
     done: BTreeMap<String, String>,
     /// The next event's number at least.
     next: u64,
+    /// The last event that an earlier run has told of: until it is read again nothing that was done is forgotten.
+    told_before: u64,
     /// When the last event happened that was read; none when all has been.
     reading: Option<Wall>,
     /// Calls that are over and said, by their last events' numbers.
     over: BTreeSet<(u64, CallId)>,
     aside: Aside,
+    late: Late,
     outputs: VecDeque<Output>,
     numbers: Numbers,
 }
@@ -143,6 +149,8 @@ impl Outbox {
     /// `log`: the log's own id. `left`: what was written down. Events must come from [`Outbox::low`] of the run before.
     pub fn new(settings: Settings, log: u64, left: Left) -> Outbox {
         let Left { done, aside, low } = left;
+        let told = done.keys().filter_map(|key| key.split_once("-follow-")?.1.parse::<u64>().ok());
+        let told_before = told.max().unwrap_or(0);
         Outbox {
             settings,
             log: log_name(log),
@@ -152,9 +160,11 @@ impl Outbox {
             under_way: 0,
             done,
             next: low,
+            told_before,
             reading: None,
             over: BTreeSet::new(),
             aside: Aside::new(aside),
+            late: Late::default(),
             outputs: VecDeque::new(),
             numbers: Numbers::default(),
         }
@@ -193,7 +203,8 @@ impl Outbox {
 
     /// The number of the first event that a restart needs.
     pub fn low(&self) -> u64 {
-        self.cases.values().filter(|case| !case.apart).map(|case| case.first_seq).min().unwrap_or(self.next)
+        let cases = self.cases.values().filter(|case| !case.apart).map(|case| case.first_seq);
+        cases.chain(self.late.first_seq()).min().unwrap_or(self.next)
     }
 
     pub fn numbers(&self) -> Numbers {
@@ -222,7 +233,12 @@ impl Outbox {
         let last = ended.and_then(|call| view.calls.get(&call).cloned());
         view.apply(event);
         let Some(call) = event.call else { return };
-        let Some(case) = self.cases.get_mut(&call) else { return };
+        let running = view.calls.contains_key(&call);
+        let Some(case) = self.cases.get_mut(&call) else {
+            return if !running {
+                self.noted_late(call, event)
+            };
+        };
         if let Some(row) = last.as_ref().or(view.calls.get(&call)) {
             case.row = row.clone();
         }
@@ -306,6 +322,9 @@ impl Outbox {
         let case = self.cases.get_mut(&call).expect("jobs are made for cases");
         if let Some(result) = job.request.key().and_then(|key| self.done.remove(key)) {
             case.learned(&job.request, &result);
+            return;
+        }
+        if self.late.is_told() {
             return;
         }
         self.numbers.waiting += 1;
@@ -412,7 +431,7 @@ impl Outbox {
             }
         }
         // A restart reads from there, and must know until then what was done.
-        let low = self.low();
+        let low = if self.next > self.told_before { self.low() } else { 0 };
         while let Some((_, call)) = self.over.first().copied().filter(|(last, _)| *last < low) {
             self.over.pop_first();
             self.forget_aside(call);

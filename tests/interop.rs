@@ -48,6 +48,8 @@ mod flows;
 mod guarding;
 #[path = "interop/heard.rs"]
 mod heard;
+#[path = "interop/help_desk.rs"]
+mod help_desk;
 #[path = "interop/home.rs"]
 mod home;
 #[path = "interop/keys.rs"]

@@ -134,6 +134,7 @@ mod planted {
             ignore: 0.15,
             hold: 0.1,
             desk: 0.3,
+            crash_talking: 0.05,
             mean_talk: Duration::from_secs(30),
             ..Habits::usual()
         };
@@ -182,6 +183,7 @@ mod planted {
             (Bug::ForgetsTrunk, 1, Check::TrunksAgree),
             (Bug::ForgetsToQueue, NEVER, Check::SentOnWaits),
             (Bug::LosesWait, 1, Check::WaitKept),
+            (Bug::LosesPlace, NEVER, Check::WaitKept),
             (Bug::HoldsNothing, 1, Check::BridgesMatch),
             (Bug::ForgetsTransferEnd, NEVER, Check::OutsideEndsOnce),
             (Bug::TriesTrunkTwice, NEVER, Check::TrunksTakeTurns),

@@ -98,7 +98,10 @@ impl Engine {
         self.talking.remove(&talk.agent);
         self.clear(talk.leg, cause);
         self.router_do(acd::Input::Finish { agent: talk.agent, queue: talk.place.queue.clone() });
-        let place = talk.place.again(WorkId(self.ids.works.take()));
+        let mut place = talk.place.again(WorkId(self.ids.works.take()));
+        if self.planted(super::Bug::LosesPlace) {
+            place.arrived = self.now;
+        }
         self.wait(id, place, true);
     }
 

@@ -54,6 +54,8 @@ pub enum Bug {
     ForgetsToQueue,
     /// Who is sent on begins to wait anew.
     LosesWait,
+    /// Whose agent is lost begins to wait anew.
+    LosesPlace,
     /// Hold at the desktop leaves both talking.
     HoldsNothing,
     /// An outside party is not reached, and nobody says so.
@@ -79,7 +81,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 33] = [
+    pub const ALL: [Bug; 34] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -102,6 +104,7 @@ impl Bug {
         Bug::ForgetsTrunk,
         Bug::ForgetsToQueue,
         Bug::LosesWait,
+        Bug::LosesPlace,
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,
         Bug::TriesTrunkTwice,

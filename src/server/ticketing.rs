@@ -20,7 +20,7 @@ use crate::ticketing::{Failure, Input, Left, Numbers, Outbox, Output, Request, R
 use crate::time::Wall;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +33,8 @@ use tonic::{Code, Status};
 const PORTION: usize = 256;
 /// How long the thread sleeps at most.
 const NAP: Duration = Duration::from_secs(60);
+/// … and before it tries again what its disk did not let it do.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What wakes the thread.
 enum News {
@@ -82,8 +84,9 @@ impl Ticketing {
         );
         let numbers = Counts::default();
         let at = memory.low - 1;
+        let duties = Duties::default();
         let (of_clerk, counts) = (news.clone(), Arc::clone(&numbers));
-        let clerk = Clerk { outbox, memory, reader, at, line, runtime, news: of_clerk, numbers: counts, time };
+        let clerk = Clerk { outbox, memory, duties, reader, at, line, runtime, news: of_clerk, numbers: counts, time };
         let thread = std::thread::Builder::new().name("ticketing".into()).spawn(move || clerk.run(&heard))?;
         Ok(Ticketing { news, thread: Some(thread), numbers })
     }
@@ -104,6 +107,7 @@ impl Drop for Ticketing {
 struct Clerk {
     outbox: Outbox,
     memory: Memory,
+    duties: Duties,
     reader: Reader,
     /// The last event that was read.
     at: u64,
@@ -115,6 +119,40 @@ struct Clerk {
     time: EventTime,
 }
 
+/// What is to be done, and stays so until it is: disks are full, and files are held locked.
+#[derive(Default)]
+struct Duties {
+    /// To be written down.
+    notes: Vec<Output>,
+    /// Calls to be read again, after that.
+    again: VecDeque<CallId>,
+}
+
+impl Duties {
+    /// # Errors
+    /// Nothing was written down; all of it stays to be.
+    fn write(&mut self, memory: &mut Memory, at: (u64, u64)) -> Result<()> {
+        memory.write(&self.notes, at)?;
+        self.notes.clear();
+        Ok(())
+    }
+
+    /// The next call to be read again, which `read` reads.
+    ///
+    /// # Errors
+    /// It could not be read, and stays to be.
+    fn read<T>(&mut self, read: impl FnOnce(CallId) -> Result<T>) -> Result<Option<T>> {
+        let Some(call) = self.again.front() else { return Ok(None) };
+        let read = read(*call)?;
+        self.again.pop_front();
+        Ok(Some(read))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.again.is_empty()
+    }
+}
+
 impl Clerk {
     fn run(mut self, heard: &Receiver<News>) {
         loop {
@@ -122,7 +160,8 @@ impl Clerk {
                 Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell();
             }
             *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.numbers();
-            let wait = self.outbox.deadline().map_or(NAP, |at| until(self.time.now(), at).min(NAP));
+            let nap = if self.duties.is_empty() { NAP } else { AGAIN };
+            let wait = self.outbox.deadline().map_or(nap, |at| until(self.time.now(), at).min(nap));
             match heard.recv_timeout(wait) {
                 Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(News::Answered(call, result)) => {
@@ -151,22 +190,22 @@ impl Clerk {
 
     fn carry_out(&mut self) -> Result<()> {
         loop {
-            let (mut notes, mut again) = (Vec::new(), Vec::new());
-            self.take_outputs(&mut notes, &mut again);
-            self.memory.write(&notes, (self.outbox.low(), self.outbox.needed()))?;
-            if again.is_empty() {
-                return Ok(());
-            }
-            for call in again {
-                let mut events = self.reader.events(call)?;
-                self.reader.join_texts(&mut events)?;
-                let done = self.memory.done_of(call)?;
-                self.outbox.handle(self.time.now(), Input::Reread { call, events, done });
+            self.take_outputs();
+            self.duties.write(&mut self.memory, (self.outbox.low(), self.outbox.needed()))?;
+            let (reader, memory) = (&self.reader, &self.memory);
+            let read = self.duties.read(|call| {
+                let mut events = reader.events(call)?;
+                reader.join_texts(&mut events)?;
+                Ok(Input::Reread { call, events, done: memory.done_of(call)? })
+            })?;
+            match read {
+                Some(read) => self.outbox.handle(self.time.now(), read),
+                None => return Ok(()),
             }
         }
     }
 
-    fn take_outputs(&mut self, notes: &mut Vec<Output>, again: &mut Vec<CallId>) {
+    fn take_outputs(&mut self) {
         while let Some(output) = self.outbox.poll() {
             match output {
                 Output::Send { call, request } => {
@@ -176,12 +215,12 @@ impl Clerk {
                         _ = news.send(News::Answered(call, result));
                     });
                 }
-                Output::Reread { call } => again.push(call),
+                Output::Reread { call } => self.duties.again.push_back(call),
                 Output::Aside { call, first_seq, since, what } => {
                     tell_aside(call, what, self.outbox.numbers().aside);
-                    notes.push(Output::Aside { call, first_seq, since, what });
+                    self.duties.notes.push(Output::Aside { call, first_seq, since, what });
                 }
-                note => notes.push(note),
+                note => self.duties.notes.push(note),
             }
         }
     }
@@ -217,6 +256,7 @@ impl Memory {
             "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE IF NOT EXISTS done(key TEXT PRIMARY KEY, call INTEGER NOT NULL, result TEXT NOT NULL);
              CREATE INDEX IF NOT EXISTS done_call ON done(call);
+             CREATE TABLE IF NOT EXISTS ticket(call INTEGER PRIMARY KEY, key TEXT NOT NULL, result TEXT NOT NULL);
              CREATE TABLE IF NOT EXISTS aside(call INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL,
              since INTEGER NOT NULL);",
         )?;
@@ -227,7 +267,9 @@ impl Memory {
         match meta("log")? {
             Some(known) if known == log => {}
             // What is known is of a log that was begun anew since.
-            Some(_) => conn.execute_batch("DELETE FROM done; DELETE FROM aside; DELETE FROM meta")?,
+            Some(_) => {
+                conn.execute_batch("DELETE FROM done; DELETE FROM ticket; DELETE FROM aside; DELETE FROM meta")?
+            }
             // Keys did not name their log before there was an id.
             None => _ = conn.execute("UPDATE done SET key = ?1 || '-' || key", [log_name(log)])?,
         }
@@ -254,7 +296,8 @@ impl Memory {
     }
 
     fn done_of(&self, call: CallId) -> Result<BTreeMap<String, String>> {
-        let mut query = self.conn.prepare_cached("SELECT key, result FROM done WHERE call = ?1")?;
+        let both = "SELECT key, result FROM done WHERE call = ?1 UNION SELECT key, result FROM ticket WHERE call = ?1";
+        let mut query = self.conn.prepare_cached(both)?;
         let rows = query.query_map([call.0 as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -275,6 +318,10 @@ impl Memory {
                     ])?;
                 }
                 Output::Forget { call } => {
+                    // What is noted of it later is told with its ticket.
+                    let ticket = "INSERT OR REPLACE INTO ticket SELECT call, key, result FROM done
+                                  WHERE call = ?1 AND key LIKE '%-open-%' AND result <> ''";
+                    tx.prepare_cached(ticket)?.execute([call.0 as i64])?;
                     tx.prepare_cached("DELETE FROM done WHERE call = ?1")?.execute([call.0 as i64])?;
                     tx.prepare_cached("DELETE FROM aside WHERE call = ?1")?.execute([call.0 as i64])?;
                 }
@@ -463,6 +510,51 @@ mod tests {
         let other = Memory::open(&data, 8, 3).unwrap();
         assert_eq!((other.low, done(&other)), (3, Vec::new()));
         assert!(other.left().unwrap().aside.is_empty());
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+
+    fn made(name: &str) -> std::path::PathBuf {
+        let data = std::env::temp_dir().join(format!("tierline-ticketing-{}-{name}", std::process::id()));
+        _ = std::fs::remove_dir_all(&data);
+        std::fs::create_dir_all(&data).unwrap();
+        data
+    }
+
+    /// A disk that is full, and a log that cannot be read for a moment: nothing that was to be done is forgotten.
+    #[test]
+    fn what_could_not_be_written_or_read_is_still_to_be() {
+        let data = made("full");
+        let mut memory = Memory::open(&data, 7, 1).unwrap();
+        let (call, since) = (CallId(2), Wall(5));
+        let mut duties = Duties::default();
+        duties.notes.push(Output::Aside { call, first_seq: 3, since, what: "OpenTicket" });
+        duties.again.push_back(call);
+        memory.conn.pragma_update(None, "query_only", true).unwrap();
+        assert!(duties.write(&mut memory, (4, 3)).is_err());
+        assert!(duties.read::<()>(|_| anyhow::bail!("locked")).is_err() && !duties.is_empty());
+        memory.conn.pragma_update(None, "query_only", false).unwrap();
+        duties.write(&mut memory, (4, 3)).unwrap();
+        assert_eq!(memory.left().unwrap().aside, BTreeMap::from([(call, (3, since))]));
+        assert_eq!(duties.read(Ok).unwrap(), Some(call));
+        assert!(duties.is_empty());
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+
+    /// A call that is forgotten keeps its ticket's number, for what is noted of it later; nothing else.
+    #[test]
+    fn a_ticket_outlives_its_call() {
+        let data = made("late");
+        let mut memory = Memory::open(&data, 7, 1).unwrap();
+        let call = CallId(1);
+        let done = |what: &str, result: &str| {
+            let key = format!("{}-{what}", log_name(7));
+            Output::Done { call, key, result: result.into() }
+        };
+        memory.write(&[done("open-c0-0-1", "1001"), done("follow-3", "")], (1, 1)).unwrap();
+        memory.write(&[Output::Forget { call }], (9, 9)).unwrap();
+        assert!(memory.left().unwrap().done.is_empty());
+        let ticket = (format!("{}-open-c0-0-1", log_name(7)), "1001".to_owned());
+        assert_eq!(memory.done_of(call).unwrap(), BTreeMap::from([ticket]));
         std::fs::remove_dir_all(&data).unwrap();
     }
 }

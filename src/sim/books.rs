@@ -226,6 +226,8 @@ impl OpenCall {
     fn sent_on(&mut self, event: &Event, tally: &mut Tally) {
         match &event.what {
             What::Transferred { .. } => (self.sent_on, self.kept) = (true, Some(self.waited)),
+            // Whose agent is lost has served that wait as well.
+            What::Queued { again: true, .. } => (self.sent_on, self.kept) = (false, Some(self.waited)),
             What::Queued { .. } => self.sent_on = false,
             // To a number outside. If that is not reached he must wait again.
             What::OutsideCalled { .. } => (self.sent_outside, self.sent_on) = (self.sent_on, false),

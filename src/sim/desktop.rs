@@ -38,7 +38,21 @@ pub fn at_desktop(rng: &mut Rng, length: Duration) -> Vec<Act> {
         5 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Outside(number))],
         _ => &[(0.4, DeskAct::Dispose), (0.5, DeskAct::HangUp)],
     };
-    plan.iter().map(|(at, act)| Act::Later(length.mul_f64(*at), Thought::Desk(*act))).collect()
+    let mut acts: Vec<Act> =
+        plan.iter().map(|(at, act)| Act::Later(length.mul_f64(*at), Thought::Desk(*act))).collect();
+    if rng.chance(0.4) {
+        let note = if rng.chance(0.5) { DeskAct::Dispose } else { DeskAct::Attach };
+        acts.push(Act::Later(length + Duration::from_millis(rng.below(600_000)), Thought::Note(note)));
+    }
+    acts
+}
+
+impl Thought {
+    /// It is void when the call is over in which it was planned.
+    pub(super) fn is_of_a_call(self) -> bool {
+        use Thought as T;
+        !matches!(self, T::Begin | T::Note(_) | T::Boot | T::Break | T::Return | T::GoHome)
+    }
 }
 
 /// The same as a command.

@@ -52,6 +52,8 @@ pub enum Thought {
     Finish,
     Hold(bool),
     Desk(DeskAct),
+    /// At the desktop, of the last call, however long it is over.
+    Note(DeskAct),
     Boot,
     Break,
     Return,
@@ -219,9 +221,7 @@ impl Person {
 
     /// The time for a plan has come. `busy`: the phone is in use; `hears`: a person is heard.
     pub fn remembered(&mut self, (call, thought): Plan, busy: bool, hears: bool) -> Vec<Act> {
-        let of_a_call =
-            !matches!(thought, Thought::Begin | Thought::Boot | Thought::Break | Thought::Return | Thought::GoHome);
-        if of_a_call && call != self.call {
+        if thought.is_of_a_call() && call != self.call {
             return Vec::new();
         }
         match thought {
@@ -234,7 +234,7 @@ impl Person {
             Thought::Refuse(status) => vec![outsiders::refuses(status)],
             Thought::Vanish => self.vanish(busy),
             Thought::Finish => self.finish(busy),
-            Thought::Desk(act) => vec![Act::Desk(act)],
+            Thought::Desk(act) | Thought::Note(act) => vec![Act::Desk(act)],
             Thought::Hold(on) => vec![Act::Ask(Ask::Hold { on })],
             Thought::Boot => vec![Act::Boot { right: true }, Act::Register { right: true }],
             Thought::Break | Thought::Return | Thought::GoHome => self.at_the_desk(thought, busy),

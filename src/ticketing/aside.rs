@@ -52,6 +52,11 @@ impl Aside {
         self.calls.contains_key(&call)
     }
 
+    /// All of it is told when its turn comes.
+    pub fn waits(&self, call: CallId) -> bool {
+        self.calls.get(&call).is_some_and(|apart| apart.since.is_some())
+    }
+
     pub fn waiting(&self) -> u64 {
         (self.line.len() + usize::from(self.tried.is_some())) as u64
     }
@@ -119,6 +124,9 @@ impl Outbox {
     /// The whole call anew, as far as it was read before it was put aside and after.
     pub(super) fn reread(&mut self, call: CallId, events: &[Event], done: BTreeMap<String, String>) {
         self.done.extend(done);
+        if let Some(first) = self.late.begins(call) {
+            return self.reread_late(call, first, events);
+        }
         let (mut view, counted) = (View::default(), self.numbers.pops_expired);
         let known = self.next;
         events.iter().filter(|event| event.seq < known).for_each(|event| self.take(&mut view, event));

@@ -180,6 +180,73 @@ fn a_screeners_notes_reach_the_ticket_and_the_next_pop_in_order() {
     assert_eq!((scene.outbox.low(), scene.outbox.deadline()), (15, None), "all is said and nothing is kept");
 }
 
+/// A call that has come through a menu and waited: everything that is told of it when a phone rings and when its ticket is
+/// opened.
+#[test]
+fn a_pop_and_a_ticket_say_all_that_is_known() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    let flow = || FlowId::new("main");
+    for step in ["welcome", "menu"] {
+        scene.event(CALL, What::StepEntered { flow: flow(), step: step.into() });
+    }
+    for (handle, key) in [(7, "4"), (8, "2")] {
+        let digit = Personal { kind: PersonalKind::Digit, handle, text: Some(key.into()) };
+        scene.event(CALL, What::DigitKeyed { flow: flow(), step: "menu".into(), digit });
+    }
+    for (name, value) in [("category", "mail"), ("impact", "one site"), ("urgency", "high"), ("summary", "no mail")] {
+        scene.flow_attaches(name, value);
+    }
+    let (work, reservation, agent, queue) = (WorkId(1), ReservationId(1), AgentId(1001), QueueId::new("general"));
+    scene.event(CALL, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: false });
+    scene.now = 3_000;
+    scene.event(CALL, What::Delivered { work, reservation, agent, leg: LegId(101), why: String::new() });
+    scene.answered(1, 1001);
+    scene.ends();
+    let mut said = Vec::new();
+    for result in [found()].into_iter().chain(std::iter::repeat_n(Ok(Response::Taken), 6)) {
+        scene.outbox.handle(Wall(scene.now), Input::Answered { call: CALL, result });
+        said.extend(scene.sent().into_iter().map(|(_, request)| request));
+    }
+    let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let data = [("category", "mail"), ("impact", "one site"), ("summary", "no mail"), ("urgency", "high")];
+    let data: BTreeMap<String, String> = data.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let pop = said.iter().find_map(|request| if let Request::Pop(it) = request { Some(it) } else { None });
+    let expect = proto::ScreenPopRequest {
+        key: "0000000000000007-pop-r0-0-1".into(),
+        agent: 1001,
+        call: "c0-0-1".into(),
+        offer: "r0-0-1".into(),
+        number: "+4930123".into(),
+        name: "Jo".into(),
+        line: "support".into(),
+        queue: "general".into(),
+        menu_path: words(&["welcome", "menu"]),
+        keys: "42".into(),
+        waited_ms: 3_000,
+        data: data.clone(),
+        tickets: vec![proto::Ticket { number: "7".into(), title: "old".into(), status: "open".into() }],
+    };
+    assert_eq!(pop, Some(&expect));
+    let open = said.iter().find_map(|request| if let Request::Open(it) = request { Some(it) } else { None });
+    let expect = proto::OpenTicketRequest {
+        key: "0000000000000007-open-c0-0-1".into(),
+        call: "c0-0-1".into(),
+        number: "+4930123".into(),
+        line: "support".into(),
+        category: "mail".into(),
+        impact: "one site".into(),
+        urgency: "high".into(),
+        summary: "no mail".into(),
+        keys: "42".into(),
+        menu_path: words(&["welcome", "menu"]),
+        data,
+        agent: 1001,
+    };
+    assert_eq!(open, Some(&expect));
+}
+
 /// Neither the question who calls, nor the pop, nor the ticket names the number of a caller who withholds it.
 #[test]
 fn a_caller_who_asked_for_privacy_has_no_number_at_the_ticketing_system() {
@@ -372,7 +439,11 @@ fn drain(scene: &mut Scene, answers: usize) -> (Vec<String>, BTreeMap<String, St
 #[derive(Default)]
 struct Left {
     done: BTreeMap<String, (CallId, String)>,
+    /// Of calls that are forgotten.
+    tickets: BTreeMap<CallId, (String, String)>,
     low: u64,
+    /// The tickets that were named with what followed.
+    named: Vec<String>,
 }
 
 impl Left {
@@ -383,6 +454,9 @@ impl Left {
             match output {
                 Output::Send { call, request } => {
                     sent.extend(request.key().map(|key| bare(key).to_owned()));
+                    if let Request::Follow(it) = &request {
+                        self.named.push(it.ticket.clone());
+                    }
                     let answer = match request {
                         Request::Find(_) => found(),
                         Request::Open(_) => opened("1001"),
@@ -393,12 +467,27 @@ impl Left {
                     }
                 }
                 Output::Done { call, key, result } => _ = self.done.insert(key, (call, result)),
-                Output::Forget { call } => self.done.retain(|_, (of, _)| *of != call),
-                Output::Aside { .. } | Output::Reread { .. } => panic!("nothing is put aside here"),
+                Output::Forget { call } => self.forget(call),
+                Output::Reread { call } => {
+                    let events = scene.log.iter().filter(|event| event.call == Some(call)).cloned().collect();
+                    let done = self.done.iter().filter(|(_, (of, _))| *of == call);
+                    let done = done.map(|(key, (_, result))| (key.clone(), result.clone()));
+                    let done = done.chain(self.tickets.get(&call).cloned()).collect();
+                    scene.outbox.handle(Wall(scene.now), Input::Reread { call, events, done });
+                }
+                Output::Aside { .. } => panic!("nothing is put aside here"),
             }
             self.low = scene.outbox.low();
         }
         sent
+    }
+
+    /// Its ticket stays known.
+    fn forget(&mut self, call: CallId) {
+        let ticket = self.done.iter().find(|(key, (of, _))| *of == call && bare(key).starts_with("open"));
+        let ticket = ticket.map(|(key, (_, ticket))| (key.clone(), ticket.clone()));
+        ticket.into_iter().for_each(|ticket| _ = self.tickets.insert(call, ticket));
+        self.done.retain(|_, (of, _)| *of != call);
     }
 
     /// The next start, which reads what it must and is told that this was all.
@@ -435,6 +524,43 @@ fn what_was_done_is_known_as_long_as_it_may_be_read_again() {
     scene.passes(120_000);
     left.after(&mut scene, true);
     assert_eq!((left.done.len(), left.low), (0, 10));
+}
+
+/// A code that an agent gives two hours after the end, with the ticket that the call has; and the same with a kill before
+/// and after it was taken.
+#[test]
+fn what_is_noted_long_after_the_end_is_told_once() {
+    for (taken, kill) in [(true, false), (true, true), (false, true)] {
+        let (mut scene, mut left) = (Scene::new(), Left::default());
+        scene.arrives(CALL);
+        scene.rings(1, 1001);
+        scene.answered(1, 1001);
+        scene.ends();
+        left.after(&mut scene, true);
+        scene.passes(120_000);
+        left.after(&mut scene, true);
+        assert_eq!((left.done.len(), left.low), (0, 8), "it is not read again");
+        left.named.clear();
+        scene.now = 7_200_000;
+        let (agent, disposition) = (AgentId(1001), "solved".to_owned());
+        scene.event(CALL, What::Disposed { agent, disposition, notes: None });
+        scene.attaches(1001, "cause", "cable");
+        let mut told = left.after(&mut scene, taken);
+        assert_eq!(left.low, if taken { 10 } else { 8 }, "a start begins with what is told late");
+        if kill {
+            scene = left.restart(&scene.log, 7_300_000);
+            told.extend(left.after(&mut scene, true));
+        }
+        told.dedup();
+        let both = if taken { 2 } else { 3 };
+        assert_eq!(
+            (told, left.named.clone()),
+            (vec!["follow-8".to_owned(), "follow-9".to_owned()], vec!["1001".to_owned(); both])
+        );
+        scene.passes(120_000);
+        left.after(&mut scene, true);
+        assert_eq!((left.done.len(), left.low), (0, 10), "nothing more is kept of it");
+    }
 }
 
 /// A note that an agent makes after the end, and that a kill overtakes, is told by the next start, however late that is.

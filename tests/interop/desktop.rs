@@ -4,6 +4,7 @@ use super::flow::flow;
 use super::harness::{Ground, Program, SECOND, talk_for, wait_for, wait_until};
 use super::peers::{Sipp, event, phone, phone_agent, try_register};
 use super::server::{DIRECT, Server, TIERLINE, Wishes};
+use super::vanishing::Proxy;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -135,6 +136,19 @@ impl<'g> Office<'g> {
         let cursors: BTreeSet<&str> = seen.iter().filter_map(|item| item["cursor"].as_str()).collect();
         assert_eq!(cursors.len(), seen.len(), "{user} has seen something twice");
         assert_eq!(seen.iter().filter(|item| item.get("snapshot").is_some()).count(), 1, "one snapshot: the first");
+        // And nothing is missing: one who goes on from that snapshot now, without any break, sees the same.
+        let whole = format!("{user}-whole");
+        let first = format!("{}\n", seen[0]);
+        std::fs::write(self.ground.file(&format!("{whole}.jsonl")), first).expect("a file");
+        let file = self.ground.file(&format!("{whole}.jsonl")).to_string_lossy().into_owned();
+        let _watch = self.ground.run(&format!("watch-{whole}"), &mut self.desk(&self.token(user), "watch", &file));
+        let (mut seen, mut again) = (Vec::new(), Vec::new());
+        wait_until(&format!("the same for {user} in one piece"), 20 * SECOND, || {
+            (seen, again) = (self.seen(user), self.seen(&whole));
+            again.len() >= seen.len()
+        });
+        let other = seen.iter().zip(&again).find(|(seen, again)| seen != again);
+        assert_eq!((other, again.len()), (None, seen.len()), "{user}: cut off, and in one piece");
     }
 }
 
@@ -144,7 +158,7 @@ pub fn lines(file: &Path) -> Vec<Value> {
     text.split_inclusive('\n').filter(|l| l.ends_with('\n')).filter_map(|l| serde_json::from_str(l).ok()).collect()
 }
 
-fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
+pub fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
     let mut command = Command::new(python());
     command.arg(script("tickets.py")).arg(office).arg(port.to_string());
     command.arg(ground.file("tickets.jsonl")).arg(ground.file("mode"));
@@ -153,7 +167,7 @@ fn tickets(ground: &Ground, office: &Path, port: u16, run: u32) -> Program {
     program
 }
 
-fn is(ground: &Ground, mode: &str) {
+pub fn is(ground: &Ground, mode: &str) {
     std::fs::write(ground.file("mode"), mode).expect("a file");
 }
 
@@ -297,6 +311,55 @@ fn trap_13_a_desktop_that_is_not_there_gets_no_calls() {
     assert_eq!((&talk["agent"], caller.wait(40 * SECOND)), (&json!(1001), 0));
     let rang = office.seen("operator").iter().position(|item| item["event"].get("delivered").is_some());
     assert!(rang.is_some_and(|rang| rang >= waits), "nobody was rung before the stream was there");
+}
+
+/// A desktop whose connection is cut again and again misses nothing. One behind a wire that takes everything and brings
+/// nothing is known to be gone by HTTP/2's PING, is lost when its lease ends, and is back when it comes over another wire.
+#[test]
+fn a_stream_that_is_cut_goes_on_and_one_in_a_black_hole_is_lost() {
+    let ground = Ground::new("desktop_cut");
+    let mut office = Office::with(&ground, None, Wishes::agents(&["ada"]), "desk_lost = \"1s\"\n");
+    let proxy = Proxy::before(office.grpc.parse().expect("an address"));
+    let direct = std::mem::replace(&mut office.grpc, proxy.at.to_string());
+    let _phone = phone_agent(&ground, &office.server, "ada", 1000.0, &["--answer", "0"]);
+    let mut watch = office.watch("ada", 1);
+    let file = ground.file("ada.jsonl").to_string_lossy().into_owned();
+    let mut again = office.desk(&office.token("ada"), "watch", &file);
+    office.grpc = direct;
+    let _all = office.watch("operator", 1);
+    office.asks("ada", "in", json!({ "log_in": {} }));
+    let caller = Sipp { seconds: 20.0, from: "guest", number: DIRECT, ..Sipp::default() };
+    let mut caller = caller.start(&ground, &office.server);
+    office.sees("ada", "established", 1);
+    for n in 1..=4 {
+        office.asks("ada", &format!("note-{n}"), json!({ "attach": { "data": { format!("n{n}"): "x" } } }));
+        proxy.cut();
+        office.asks("ada", &format!("hold-{n}"), json!({ "hold": {} }));
+        office.asks("ada", &format!("on-{n}"), json!({ "retrieve": {} }));
+    }
+    office.sees("ada", "retrieved", 4);
+    assert_eq!(caller.wait(60 * SECOND), 0);
+    office.asks("ada", "coded", json!({ "dispose": { "disposition": "solved" } }));
+    office.sees("ada", "disposed", 1);
+    let state = |to: &str, reason: &str| {
+        wait_until(&format!("{to} {reason}"), 60 * SECOND, || {
+            let seen = office.seen("operator");
+            let last = seen.iter().filter_map(|item| item["event"].get("agent_state_changed")).next_back().cloned();
+            last.is_some_and(|it| it["to"] == to && it["reason"].as_str().unwrap_or_default().contains(reason))
+        });
+    };
+    state("READY", "");
+    let known = office.seen("ada").len();
+    proxy.swallows();
+    state("NOT_READY", "desktop lost");
+    assert_eq!(office.seen("ada").len(), known, "nothing came over that wire");
+    watch.kill();
+    let _watch = ground.run("watch-ada-2", &mut again);
+    state("READY", "");
+    wait_until("she has seen that she was lost and is back", 20 * SECOND, || {
+        office.seen("ada").last().is_some_and(|item| item["event"]["agent_state_changed"]["to"] == "READY")
+    });
+    office.each_once("ada");
 }
 
 /// Too many streams of one are refused; a reader who sleeps is cut, nobody waits for him, and he misses nothing.

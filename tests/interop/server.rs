@@ -33,6 +33,8 @@ pub struct Wishes {
     pub sip: String,
     /// Further tables at the end of the configuration.
     pub more: String,
+    /// What each agent serves and can, instead of both queues.
+    pub agent_lines: Vec<&'static str>,
     /// Further lines of the last agent's table.
     pub last_agent: String,
     /// Further flows: name and text.
@@ -56,6 +58,7 @@ impl Wishes {
             ip: Ipv4Addr::LOCALHOST,
             sip: String::new(),
             more: String::new(),
+            agent_lines: Vec::new(),
             last_agent: String::new(),
             flows: Vec::new(),
             media: String::new(),
@@ -200,8 +203,9 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
     }
     text.push_str(&wishes.more);
     let mut passwords = String::new();
-    for (number, user) in (1001..).zip(&wishes.agents) {
-        writeln!(text, "[agent.{number}]\nuser = \"{user}\"\nqueues = [\"general\", \"technical\"]").expect("text");
+    for (place, user) in wishes.agents.iter().enumerate() {
+        let lines = wishes.agent_lines.get(place).unwrap_or(&"queues = [\"general\", \"technical\"]");
+        writeln!(text, "[agent.{}]\nuser = \"{user}\"\n{lines}", 1001 + place).expect("text");
         writeln!(passwords, "{user}:{}", password(user)).expect("text");
     }
     text.push_str(&wishes.last_agent);

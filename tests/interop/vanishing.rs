@@ -10,6 +10,7 @@ use super::peers::{Sipp, Softphone, event, phone_agent};
 use super::server::{Server, Wishes};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub const CALLER: f64 = 600.0;
@@ -22,6 +23,8 @@ const SILENCE: f64 = 2.0;
 pub struct Proxy {
     pub at: SocketAddr,
     ends: Arc<Mutex<Option<Vec<TcpStream>>>>,
+    /// Set for connections whose bytes go nowhere.
+    holes: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
 }
 
 impl Proxy {
@@ -30,6 +33,8 @@ impl Proxy {
         let at = listener.local_addr().expect("its address");
         let ends = Arc::new(Mutex::new(Some(Vec::new())));
         let all = Arc::clone(&ends);
+        let holes = Arc::<Mutex<Vec<Arc<AtomicBool>>>>::default();
+        let known = Arc::clone(&holes);
         std::thread::spawn(move || {
             for near in listener.incoming() {
                 let (near, far) = (near.expect("a connection"), TcpStream::connect(server).expect("the server"));
@@ -38,12 +43,15 @@ impl Proxy {
                     Some(ends) => ends.extend([copy(&near), copy(&far)]),
                     None => return,
                 }
+                let hole = Arc::<AtomicBool>::default();
+                known.lock().expect("nobody panics with it").push(Arc::clone(&hole));
                 for (from, to) in [(copy(&near), copy(&far)), (far, near)] {
-                    std::thread::spawn(move || carry(from, to));
+                    let hole = Arc::clone(&hole);
+                    std::thread::spawn(move || carry(from, to, &hole));
                 }
             }
         });
-        Proxy { at, ends }
+        Proxy { at, ends, holes }
     }
 
     /// Breaks all connections that there are, and takes new ones.
@@ -53,6 +61,11 @@ impl Proxy {
         }
     }
 
+    /// Swallows from now on what comes over the connections that there are, and leaves them open.
+    pub fn swallows(&self) {
+        self.holes.lock().expect("nobody panics with it").iter().for_each(|hole| hole.store(true, Ordering::Relaxed));
+    }
+
     pub fn breaks(&self) {
         for end in self.ends.lock().expect("nobody panics with it").take().expect("it breaks once") {
             _ = end.shutdown(Shutdown::Both); // one side may have closed it
@@ -60,9 +73,12 @@ impl Proxy {
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream) {
+fn carry(mut from: TcpStream, mut to: TcpStream, hole: &AtomicBool) {
     let mut room = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut room) {
+        if hole.load(Ordering::Relaxed) {
+            continue;
+        }
         if to.write_all(&room[..length]).is_err() {
             return;
         }

@@ -63,7 +63,8 @@ fn the_sums_of_the_tables_are_those_of_the_simulators_ledger() {
         let busy = Options { crashes: 0, port_failures: 0.0, ..Options::swarm(seed) };
         for options in [busy, Options { crashes: 0, scan_every: 50, ..Options::day(seed, 12, 0.4) }] {
             let mut world = World::new(options);
-            (world.keep_journal(), world.keep_ledger());
+            world.keep_journal();
+            world.keep_ledger();
             world.run();
             let (seen, _) = world.ledger().expect("it was kept");
             let dir = Dir::new("ledger");

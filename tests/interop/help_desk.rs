@@ -5,7 +5,7 @@ use super::audio;
 use super::capture::{Capture, Leg};
 use super::desktop::{Office, is, lines, tickets};
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
-use super::heard::{HEARD, assert_talk, heard_by, sound};
+use super::heard::{HEARD, assert_sounds, assert_talk, heard_by, sound};
 use super::peers::{Baresip, Sipp};
 use super::server::{Server, Wishes};
 use serde_json::{Value, json};
@@ -150,6 +150,54 @@ fn with_something_new(ground: &Ground, office: &Office) {
     talk_for(3 * SECOND);
     visitor.tell("hangup");
     office.sees("ben", "call_ended", 1);
+}
+
+const DUE: &str = r#"version = 1
+start = "look"
+[step.look]
+lookup = "ticket-status"
+with = { ticket = '"7"', caller = "caller" }
+fields = { due = "text" }
+meanwhile = { text = "To talk to somebody about it, press 1. Otherwise, just hang up.", sound = "desk-more-en" }
+timeout = "4s"
+found = "tell"
+not_found = "over"
+failed = "over"
+[step.tell]
+play = [{ say = "look.due", as = "date" }, { say = "look.due", as = "time" }]
+next = "pause"
+[step.pause]
+collect = { text = "Please key your ticket number, then the hash key.", sound = "desk-ticket-en" }
+into = "nothing"
+retries = 0
+next = "over"
+otherwise = "over"
+[step.over]
+hang_up = true
+"#;
+
+/// When somebody will come: a date and a time that the ticketing system names, in words; and what is heard while it is asked.
+#[test]
+fn a_caller_hears_a_date_and_a_time_in_words() {
+    let ground = Ground::new("help_desk_due");
+    let (office, _system) = Office::led(&ground, "due", DUE, "");
+    is(&ground, "slow");
+    let capture = ground.capture();
+    let mut caller = Sipp { number: "300", seconds: 10.0, ..Sipp::default() }.start(&ground, &office.server);
+    assert_eq!(caller.wait(60 * SECOND), 0, "SIPp is not content");
+    let capture = capture.stop();
+    let legs = capture.legs();
+    let said = ["say-en-month-12", "say-en-20", "say-en-day-4", "say-en-17", "say-en-30"];
+    for name in said {
+        assert_hears(&capture, &legs[0], &office.server, name);
+    }
+    let heard = heard_by(&capture, &legs[0], &office.server);
+    let samples = heard.samples(legs[0].talk().0, legs[0].talk().1);
+    let words: Vec<i16> = said.iter().flat_map(|name| sound(name)).collect();
+    let (at, _) = audio::find_prompt(&samples, &sound(said[0]));
+    assert_sounds(&samples[at..at + words.len()], &said.map(sound).each_ref().map(Vec::as_slice));
+    let meanwhile = sound("desk-more-en");
+    assert_sounds(&samples[..at.min(5_000)], &[&meanwhile]);
 }
 
 /// What a ticketing system was told of both calls: the pops of each in order with all that was known, the ticket.

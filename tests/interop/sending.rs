@@ -5,7 +5,7 @@ use super::desktop::{Office, lines};
 use super::flow::flow;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::heard::{assert_sounds, assert_talk, heard_by, sound};
-use super::peers::{Sipp, phone, phone_agent};
+use super::peers::{Sipp, phone, phone_agent, try_register};
 use super::server::{DIRECT, TIERLINE, Wishes};
 use super::trunks::{Carrier, VENDOR, wishes};
 use serde_json::{Value, json};
@@ -229,6 +229,56 @@ fn every_line_of_the_command_line_does_what_it_says() {
         assert_eq!(refused.wait(GENEROUS), 1, "{}", refused.output());
         let said = format!("{}{}", refused.output(), refused.errors());
         assert!(said.contains(why), "{line}: {said}");
+    }
+}
+
+/// From the command line: the phone that rings is told to answer, and the caller is sent to a number outside. SIPp plays
+/// the phone, since no program here takes the event `talk`.
+#[test]
+fn the_command_line_answers_and_sends_outside_and_both_are_heard() {
+    let ground = Ground::new("command_outside");
+    let port = ground.port();
+    let carrier = Carrier { name: "carrier", port, more: "options = \"0s\"\n".to_owned() };
+    let wishes = Wishes { queue: "transfers = [\"+4940\"]\n", ..wishes(&ground, &[carrier]) };
+    let office = Office::furnished(&ground, None, wishes);
+    let capture = ground.capture();
+    let vendor = Sipp { name: "vendor", scenario: "agent_answers", at: Some(port), says: VENDORS, ..Sipp::default() };
+    let _vendor = vendor.start(&ground, &office.server);
+    let (at, audio) = (ground.port(), [ground.port(), ground.port()][0]);
+    assert_eq!(try_register(&ground, &office.server, &["ada"], at, 200), 0);
+    let steps = "it is told to answer\n< INVITE\n> 180\n  Allow-Events: talk,hold,conference\n\
+                 < NOTIFY\n  Event: ^ ?talk$\n> 200 NOTIFY\n> 200 INVITE\n  sdp\n< ACK\n< BYE\n> 200\n";
+    let play = "<nop><action><exec play_pcap_audio=\"said.pcap\"/></action></nop>\n  <recv request=\"BYE\"";
+    let scenario = flow(steps).scenario().replace("<recv request=\"BYE\"", play);
+    let (at, audio, text) = (Some(at), Some(audio), Some(scenario.as_str()));
+    let phone = Sipp { name: "phone", text, from: "ada", says: ADA, at, audio, ..Sipp::default() };
+    let mut phone = phone.start(&ground, &office.server);
+    let _watch = office.watch("ada", 1);
+    let url = format!("http://{}", office.grpc);
+    let types = |name: &str, line: &str| {
+        let mut command = Command::new(TIERLINE);
+        command.args(["agent", "--user", "ada", "--server", &url, "--do", line, "--data"]).arg(&office.server.data);
+        ground.run(name, &mut command).wait(GENEROUS)
+    };
+    let caller = Sipp { seconds: 16.0, says: CALLER, from: "guest", number: DIRECT, ..Sipp::default() };
+    let mut caller = caller.start(&ground, &office.server);
+    office.sees("ada", "delivered", 1);
+    // The 180 may be on its way.
+    wait_until("the phone is told", 10 * SECOND, || types("answers", "answer") == 0);
+    office.sees("ada", "established", 1);
+    talk_for(2 * SECOND);
+    assert_eq!(types("sends", &format!("transfer number {VENDOR}")), 0);
+    assert_eq!(office.sees("ada", "transferred", 1)["number"], VENDOR);
+    assert_eq!((caller.wait(60 * SECOND), phone.wait(GENEROUS)), (0, 0), "SIPp is not content");
+    office.server.wait_ended(1, GENEROUS);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 3, "{legs:?}");
+    for (leg, hz) in legs[1..].iter().zip([ADA, VENDORS]) {
+        let time = (leg.talk().0, leg.talk().1.min(legs[0].talk().1));
+        assert!(time.1 - time.0 > 1.0, "{} talked for {:.1} s only", leg.to, time.1 - time.0);
+        assert_talk(&capture, &office.server, (&legs[0], leg), hz, time);
+        assert_talk(&capture, &office.server, (leg, &legs[0]), CALLER, time);
     }
 }
 

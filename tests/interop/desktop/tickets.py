@@ -64,9 +64,14 @@ class Tickets(ticketing_pb2_grpc.TicketingServicer):
         return pb.FollowCallResponse()
 
     def TicketStatus(self, request, context):
+        if open(mode).read().strip() == "slow":
+            time.sleep(0.7)
         # Whose case it is: a field that the system adds.
         return pb.TicketStatusResponse(
-            found=request.ticket == "7", status="open", text="It is open.", fields={"owner": "1002"}
+            found=request.ticket == "7",
+            status="open",
+            text="It is open.",
+            fields={"owner": "1002", "due": "2026-12-24T17:30"},
         )
 
 

@@ -117,8 +117,10 @@ impl Desk {
     fn killed(&mut self) {
         let done = self.by_call.values().flat_map(|kept| kept.done.clone()).collect();
         self.outbox = Outbox::new(SETTINGS, LOG, super::super::Left { done, ..self.left.clone() });
-        for event in self.log.iter().filter(|event| event.seq >= self.left.low) {
-            self.outbox.handle(Wall(self.now), Input::Event(Box::new(event.clone())));
+        let again: Vec<Event> = self.log.iter().filter(|event| event.seq >= self.left.low).cloned().collect();
+        for event in again {
+            self.outbox.handle(Wall(self.now), Input::Event(Box::new(event)));
+            self.works();
         }
         self.outbox.handle(Wall(self.now), Input::AllRead);
         self.works();

@@ -54,11 +54,16 @@ impl Endpoint {
         Some(Flow { remote: SocketAddr::new(flow.remote.ip(), port), connection: 0, ..flow })
     }
 
-    /// Where the next request of a dialog goes.
-    pub(super) fn hop(&self, dialog: &DialogRecord) -> Hop {
+    /// Where the next request of a dialog goes. RFC 5627 §5.4: a phone that named itself there by a GRUU of ours is sent to at
+    /// its Contact: whoever is on the way could only send a GRUU back to us.
+    pub(super) fn hop(&self, dialog: &DialogRecord, request: &mut Request) -> Hop {
+        let named = |uri: &Uri| self.phone_named(uri).filter(|_| !dialog.misnamed);
+        if let Some(binding) = named(&request.uri) {
+            request.uri = binding.contact.uri.clone();
+        }
         let connected = dialog.flow.connection != 0 && dialog.routes.is_empty() && self.lives(dialog.flow);
         match dialog.next_hop() {
-            Some(uri) if !connected && self.phone_named(&uri).is_none() => Hop::Toward(uri, Some(dialog.flow)),
+            Some(uri) if !connected && named(&uri).is_none() => Hop::Toward(uri, Some(dialog.flow)),
             _ => Hop::Over(dialog.flow),
         }
     }

@@ -37,6 +37,9 @@ pub struct DialogRecord {
     /// Who answers challenges in the dialog, where the password is with the shell: after a restart too.
     #[serde(default)]
     pub account: Option<Account>,
+    /// The peer's Contact is a GRUU of ours, but not of a phone behind its flow: it is taken as any other address.
+    #[serde(default)]
+    pub misnamed: bool,
 }
 
 impl DialogRecord {
@@ -61,6 +64,7 @@ impl DialogRecord {
             remote_cseq: headers.cseq().ok().map(|cseq| cseq.number),
             flow: from,
             account: None,
+            misnamed: false,
         }
     }
 
@@ -90,6 +94,7 @@ impl DialogRecord {
             flow,
             pinned,
             account: None,
+            misnamed: false,
         }
     }
 

@@ -161,12 +161,12 @@ impl Endpoint {
         uri.params.has("gr") && (user.starts_with(TEMPORARY) || self.config.users.contains(&user))
     }
 
-    /// RFC 5627 §5.4: a phone that is named by a GRUU of ours (as it may name itself in a dialog) is sent to at its Contact.
-    /// Whoever is on the way could only send a GRUU back to us.
-    pub(super) fn call_by_contact(&self, request: &mut Request) {
-        if let Some(binding) = self.phone_named(&request.uri) {
-            request.uri = binding.contact.uri.clone();
-        }
+    /// Whether who calls over `flow` names himself by a GRUU of ours that is another's: its Contact is nobody's business.
+    pub(super) fn is_misnamed(&self, contact: &Uri, flow: Flow) -> bool {
+        let same = |phone: &Binding| {
+            self.registrar.over(flow).any(|other| other.user == phone.user && other.instance == phone.instance)
+        };
+        self.phone_named(contact).is_some_and(|phone| !same(phone))
     }
 
     /// The phone that this GRUU of ours means, if it is there.

@@ -90,7 +90,7 @@ impl Endpoint {
         put_body(&mut notify.headers, &mut notify.body, body);
         let errand = Errand { account: talking.account.clone(), ..Errand::new(Purpose::Notify(leg)) };
         let dialog = talking.dialog.clone();
-        let hop = self.hop(&dialog);
+        let hop = self.hop(&dialog, &mut notify);
         self.dispatch(now, notify, hop, errand);
     }
 

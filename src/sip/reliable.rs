@@ -226,7 +226,7 @@ impl Endpoint {
         let Some(early) = calling.early(&rung.remote_tag) else { return };
         let mut prack = early.dialog.request(Method::Prack);
         let dialog = early.dialog.clone();
-        let hop = self.hop(&dialog);
+        let hop = self.hop(&dialog, &mut prack);
         let cseq = self.transactions.sent(key).and_then(|invite| invite.headers.cseq().ok());
         let (Some(cseq), Some((_, errand))) = (cseq, self.transactions.errand(key)) else { return };
         prack.headers.push(Name::RAck, format!("{} {}", rung.rseq, cseq.text()));

@@ -24,8 +24,7 @@ pub(super) enum Hop {
 
 impl Endpoint {
     /// Sends a request without Via; INVITE and REGISTER get our Contact if they have none.
-    pub(super) fn dispatch(&mut self, now: Instant, mut request: Request, hop: Hop, mut errand: Errand) {
-        self.call_by_contact(&mut request);
+    pub(super) fn dispatch(&mut self, now: Instant, request: Request, hop: Hop, mut errand: Errand) {
         let hop = match hop {
             Hop::Over(flow) if !self.lives(flow) => self.way_around(&request),
             hop => hop,

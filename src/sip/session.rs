@@ -219,7 +219,7 @@ impl Endpoint {
                 refresh_with(talking.timer.as_ref(), &mut update.headers);
                 let errand = Errand { account: talking.account.clone(), ..Errand::new(Purpose::Refresh(leg)) };
                 let dialog = talking.dialog.clone();
-                let hop = self.hop(&dialog);
+                let hop = self.hop(&dialog, &mut update);
                 self.dispatch(now, update, hop, errand);
             }
         }

@@ -25,7 +25,7 @@ impl Endpoint {
         notify.headers.push(Name::Event, "talk");
         notify.headers.push(Name::SubscriptionState, "active");
         let dialog = early.dialog.clone();
-        let hop = self.hop(&dialog);
+        let hop = self.hop(&dialog, &mut notify);
         self.dispatch(now, notify, hop, Errand { account, ..Errand::new(Purpose::Talk(leg)) });
     }
 }

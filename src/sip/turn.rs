@@ -206,7 +206,7 @@ impl Endpoint {
         let errand = Errand { account: talking.account.clone(), ..Errand::new(Purpose::Reoffer(leg)) };
         talking.ours = Some(ours);
         let dialog = talking.dialog.clone();
-        let hop = self.hop(&dialog);
+        let hop = self.hop(&dialog, &mut request);
         self.dispatch(now, request, hop, errand);
     }
 

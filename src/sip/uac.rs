@@ -206,8 +206,7 @@ impl Endpoint {
         if let Some(body) = body {
             put_body(&mut ack.headers, &mut ack.body, body);
         }
-        self.call_by_contact(&mut ack);
-        let flow = match self.hop(dialog) {
+        let flow = match self.hop(dialog, &mut ack) {
             Hop::Over(flow) => flow,
             Hop::Toward(uri, known) => self.locate(&uri, known).unwrap_or(dialog.flow),
         };
@@ -267,9 +266,9 @@ impl Endpoint {
         self.end(now, bye, &talking.dialog, talking.account);
     }
 
-    fn end(&mut self, now: Instant, bye: Request, dialog: &DialogRecord, account: Option<Box<Account>>) {
+    fn end(&mut self, now: Instant, mut bye: Request, dialog: &DialogRecord, account: Option<Box<Account>>) {
         let errand = Errand { account, ..Errand::new(Purpose::Bye) };
-        let hop = self.hop(dialog);
+        let hop = self.hop(dialog, &mut bye);
         self.dispatch(now, bye, hop, errand);
     }
 }

@@ -154,6 +154,7 @@ impl Endpoint {
         };
         let contact = self.contact(&request.uri.user_decoded(), flow, wants_sips(&request));
         let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow).proven_by(account.as_ref());
+        let dialog = DialogRecord { misnamed: self.is_misnamed(&dialog.target, flow), ..dialog };
         self.by_tag.insert(local_tag, leg);
         self.serving.insert(key, Serving::Leg(leg));
         let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None, ours: None };

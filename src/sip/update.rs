@@ -139,7 +139,7 @@ impl Endpoint {
         let dialog: &mut DialogRecord = dialog.expect("the early dialog that has just been looked up");
         let mut update = dialog.request(Method::Update);
         let dialog = dialog.clone();
-        let hop = self.hop(&dialog);
+        let hop = self.hop(&dialog, &mut update);
         update.headers.push(Name::Allow, allow);
         put_body(&mut update.headers, &mut update.body, body);
         self.dispatch(now, update, hop, Errand { account, ..Errand::new(Purpose::Update(leg)) });

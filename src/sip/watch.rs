@@ -56,7 +56,7 @@ impl Endpoint {
         }
         let errand = Errand { account: talking.account.clone(), ..Errand::new(Purpose::Watch(leg)) };
         let dialog = talking.dialog.clone();
-        let hop = self.hop(&dialog);
+        let hop = self.hop(&dialog, &mut request);
         self.dispatch(now, request, hop, errand);
     }
 

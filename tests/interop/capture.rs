@@ -113,12 +113,14 @@ pub struct Capture {
     /// The test's own clockwork: when it falters, the machine stood still, not the program.
     pub ticks: Stream,
     pub streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
+    /// RTCP, as it was sent.
+    pub reports: Vec<Datagram>,
 }
 
 impl Capture {
     pub fn read(path: &Path) -> Capture {
         let bytes = std::fs::read(path).expect("a capture");
-        let (mut messages, mut streams, mut ticks) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (mut messages, mut streams, mut ticks, mut reports) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
         for datagram in datagrams(&bytes) {
             let Datagram { at, from, to, bytes } = datagram;
             if let Some(waited) = bytes.strip_prefix(TICK) {
@@ -126,11 +128,13 @@ impl Capture {
                 ticks.push(Rtp { at, sequence, timestamp, ssrc, payload_type, payload: waited.to_vec() });
             } else if let Some(packet) = rtp(at, &bytes) {
                 streams.entry((from, to)).or_insert_with(|| Stream(Vec::new())).0.push(packet);
+            } else if bytes.len() >= 8 && bytes[0] >> 6 == 2 {
+                reports.push(Datagram { at, from, to, bytes });
             } else if bytes.first().is_some_and(u8::is_ascii_uppercase) {
                 messages.push(Message { at, from, to, text: String::from_utf8_lossy(&bytes).into_owned() });
             }
         }
-        Capture { messages, ticks: Stream(ticks), streams }
+        Capture { messages, ticks: Stream(ticks), streams, reports }
     }
 
     /// Every INVITE that was sent, in order.
@@ -507,7 +511,7 @@ fn two_calls_over_the_same_ports_are_two_streams() {
     let (us, peer) = (address(40_000), address(10_000));
     let packet = |at, ssrc| Rtp { at, sequence: 1, timestamp: 0, ssrc, payload_type: 0, payload: Vec::new() };
     let streams = [((us, peer), Stream(vec![packet(1.0, 7), packet(5.0, 8)]))].into();
-    let capture = Capture { messages: Vec::new(), ticks: Stream(Vec::new()), streams };
+    let capture = Capture { messages: Vec::new(), ticks: Stream(Vec::new()), streams, reports: Vec::new() };
     let leg = |began, ended| Leg { began, ended: Some(ended), ..Leg::default() };
     for (leg, ssrc) in [(leg(0.5, 2.0), 7), (leg(4.5, 6.0), 8)] {
         let stream = capture.stream_of(&leg, us, peer);

@@ -1,11 +1,13 @@
 //! Calls between phones that speak in different ways: codecs, encryption.
 
 use super::audio;
-use super::capture::{Capture, Leg};
+use super::capture::{Capture, Datagram, Leg, Stream};
 use super::harness::{GENEROUS, Ground, SECOND, talk_for};
 use super::heard::{HEARD, assert_gap, heard_by, said_by};
 use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent};
 use super::server::{DIRECT, Server, Wishes};
+use super::streams::tls;
+use super::wire::invite;
 use std::net::SocketAddr;
 
 const TONES: [f64; 3] = [600.0, 700.0, 1000.0];
@@ -49,10 +51,62 @@ fn transcoded(name: &str, codec: Codec) {
     assert_caller_hears(&capture, &server, &legs[0], 1000.0, 5.0);
     let to_agent = heard_by(&capture, &legs[1], &server);
     assert!(to_agent.0.iter().all(|packet| packet.payload_type == payload), "another codec than {payload}");
+    assert_reported(&capture, &to_agent, &legs[1], &server);
     assert_recorded(&agent, 600.0);
     let transcoded = metrics["tierline_media_packets_transcoded_total{plane=\"0\"}"]
         + metrics.get("tierline_media_packets_transcoded_total{plane=\"1\"}").copied().unwrap_or_default();
     assert_eq!(transcoded > 300.0, payload == 9, "{transcoded} packets went through the jitter buffer");
+}
+
+/// RFC 3550 §6.4: what we report to a phone that reports itself: how much we have sent, and how we hear it.
+fn assert_reported(capture: &Capture, sent: &Stream, leg: &Leg, server: &Server) {
+    let (ours, theirs) = leg.audio();
+    let port = |at: SocketAddr| [at, SocketAddr::new(at.ip(), at.port() + 1)];
+    let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    let is_ours = |report: &&Datagram| port(ours).contains(&report.from) && port(theirs).contains(&report.to);
+    let reports: Vec<&Datagram> = capture.reports.iter().filter(is_ours).collect();
+    let speaks = said_by(capture, leg, server).0[0].ssrc;
+    let mut heard = false;
+    let mut sums = 0;
+    for report in &reports {
+        let bytes = &report.bytes;
+        if bytes[1] != 200 {
+            continue; // no sender report: we had said nothing yet
+        }
+        assert_eq!(word(bytes, 4), sent.0[0].ssrc, "a sender report of our stream");
+        let before = sent.between(0.0, report.at).len() as i64;
+        let packets = i64::from(word(bytes, 20));
+        assert!((packets - before).abs() <= 5, "{packets} packets are reported, {before} were sent");
+        sums += 1;
+        if bytes[0] & 31 > 0 {
+            assert_eq!((word(bytes, 28), bytes[32]), (speaks, 0), "whom we hear, and that nothing was lost");
+            heard |= word(bytes, 44) != 0; // the last report that came from there: it knows the round trip by that
+        }
+    }
+    assert!(sums > 0 && heard, "{sums} sender reports of {}, and none tells of theirs", reports.len());
+}
+
+/// Whoever offers one suite of keys gets that one (RFC 4568 §6.2, RFC 7714 §14), with a key of our own.
+#[test]
+fn every_suite_of_keys_is_taken() {
+    let ground = Ground::new("srtp_suites");
+    let (at, wishes) = over_tls(&ground, "required");
+    let server = Server::start(&ground, &wishes);
+    let (long, short) = ("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYg==");
+    let suites = [("AES_CM_128_HMAC_SHA1_80", long), ("AES_CM_128_HMAC_SHA1_32", long), ("AEAD_AES_128_GCM", short)];
+    for (suite, key) in suites {
+        let mut wire = tls(at, &ground.file("data/tls/ca.pem"), "127.0.0.1").expect("a handshake");
+        let text = invite(&format!("sip:{DIRECT}@{at}"), &format!("sip:raw@{at};transport=tls"), "");
+        let (head, sdp) = text.split_once("\r\n\r\n").expect("a body");
+        let keys = format!("RTP/SAVP 0\r\na=crypto:7 NONE_SUCH inline:{key}\r\na=crypto:8 {suite} inline:{key}");
+        let sdp = sdp.replace("RTP/AVP 0", &keys);
+        let head = head.split("Content-Length").next().expect("a head").replace("/TCP", "/TLS");
+        wire.say(format!("{head}Content-Length: {}\r\n\r\n{sdp}", sdp.len()));
+        let ok = wire.until("200");
+        assert!(ok.contains("RTP/SAVP 0") && ok.contains(&format!("a=crypto:8 {suite} inline:")), "{ok}");
+        assert!(!ok.contains(key), "a key of our own: {ok}");
+    }
+    drop(server);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Several listeners: what each advertises, IPv6 on real sockets, old TLS refused, and whom we trust when we connect.
 
 use super::harness::{Ground, SECOND, wait_until};
-use super::server::{DIRECT, Server, Wishes};
+use super::server::{DIRECT, Server, Wishes, password};
 use super::streams::{silent_call, tls_listener, with_sip};
 use super::wire::{Wire, answer, invite, options};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -53,6 +53,59 @@ fn each_listener_tells_its_own_address_also_over_ipv6() {
     wire.until("200");
     wire.say("\r\n\r\n");
     assert_eq!(wire.bytes(), b"\r\n");
+}
+
+/// Each listener challenges with its own algorithm; a nonce is good for rising counts (RFC 7616 §3.4), and integrity of
+/// bodies is not offered. The answers are reckoned with hashes of others.
+#[test]
+fn each_listener_challenges_in_its_own_way_and_counts() {
+    use sha2::Digest as _;
+    let ground = Ground::new("digest");
+    let strong = ground.address();
+    let more = format!("[[server.sip.listen]]\ntransport = \"tcp\"\nbind = \"{strong}\"\ndigest = \"sha-256\"\n");
+    let server = Server::start(&ground, &with_sip(&more));
+    type Hash = fn(&str) -> String;
+    let md5: Hash = |text| md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha: Hash = |text| sha2::Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    for (at, name, hash) in [(server.sip, "MD5", md5), (strong, "SHA-256", sha)] {
+        let mut wire = Wire::to(at);
+        let mut number = 0;
+        let mut asks = |more: &str, status: &str| {
+            number += 1;
+            let uri = format!("sip:{at}");
+            let text = options(number, "TCP", &uri)
+                .replace("OPTIONS", "REGISTER")
+                .replace("sip:raw@127.0.0.1", "sip:ada@127.0.0.1");
+            let text = text.replace(&format!("To: <{uri}>"), "To: <sip:ada@127.0.0.1>");
+            let fields = format!("Contact: <sip:ada@127.0.0.1:9;transport=tcp>\r\n{more}Content-Length");
+            wire.say(text.replace("Content-Length", &fields).replace(&format!("raw-{number}"), "digest"));
+            wire.until(status)
+        };
+        let challenge = asks("", "401");
+        let field = |text: &str, name: &str| {
+            let value = text.split(&format!("{name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+            value.unwrap_or_default().to_owned()
+        };
+        assert!(challenge.contains(&format!("algorithm={name}")), "{challenge}");
+        let (realm, nonce) = (field(&challenge, "realm"), field(&challenge, "nonce"));
+        let proof = |nonce: &str, count: u32, qop: &str| {
+            let ha1 = hash(&format!("ada:{realm}:{}", password("ada")));
+            let ha2 = hash(&format!("REGISTER:sip:{at}"));
+            let response = hash(&format!("{ha1}:{nonce}:{count:08x}:c:{qop}:{ha2}"));
+            format!(
+                "Authorization: Digest username=\"ada\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"sip:{at}\", \
+                 response=\"{response}\", algorithm={name}, qop={qop}, nc={count:08x}, cnonce=\"c\"\r\n"
+            )
+        };
+        asks(&proof(&nonce, 1, "auth"), "200");
+        asks(&proof(&nonce, 2, "auth"), "200");
+        let stale = asks(&proof(&nonce, 2, "auth"), "401");
+        assert!(stale.contains("stale=true"), "a count that was used: {stale}");
+        let fresh = field(&stale, "nonce");
+        let refused = asks(&proof(&fresh, 1, "auth-int"), "401");
+        assert!(!refused.contains("stale=true") && refused.contains("qop=\"auth\""), "{refused}");
+        asks(&proof(&fresh, 1, "auth"), "200");
+    }
 }
 
 /// A ClientHello of TLS 1.1 with the cipher suites of its time.

@@ -243,26 +243,56 @@ pub fn reinvited(capture: &Capture, leg: &Leg) -> Vec<f64> {
 
 /// A baresip agent holds a SIPp caller, who hears music, and retrieves him.
 #[test]
-fn hold_and_resume_are_heard() {
-    let ground = Ground::new("hold");
+fn a_caller_who_is_held_hears_music_until_he_is_retrieved() {
+    held_by_the_agent("udp", Codec::Mu);
+    held_by_the_agent("tcp", Codec::A);
+}
+
+/// A baresip caller holds a SIPp agent.
+#[test]
+fn an_agent_who_is_held_hears_music_until_he_is_retrieved() {
+    for (transport, codec) in [("udp", Codec::A), ("tcp", Codec::Mu)] {
+        let ground = Ground::new(&format!("hold_by_caller_{transport}"));
+        let (server, own) = (Server::start(&ground, &Wishes::agents(&["ada"])), authority(&ground.dir, "agent"));
+        let way = Way { transport, codec, at: server.sip };
+        let _agent = agent(&ground, &server, way, (Kind::Sipp, own));
+        let capture = ground.capture();
+        let phone = way.softphone("visitor", CALLER).start(&ground);
+        phone.tell(&format!("dial sip:{DIRECT}@{}{}", way.at, way.over()));
+        phone.program.says("Call established", GENEROUS);
+        wait_for("the call is in the log", GENEROUS, || (!server.calls().is_empty()).then_some(()));
+        wait_for("they talk", GENEROUS, || server.drawing().contains("talk with agent").then_some(()));
+        holds(&server, &phone);
+        phone.tell("hangup");
+        server.wait_ended(1, GENEROUS);
+        let capture = capture.stop();
+        let legs = capture.legs();
+        judge_hold(&capture, &server, (&legs[0], CALLER), (&legs[1], AGENT));
+    }
+}
+
+/// Holds, retrieves, and talks on.
+fn holds(server: &Server, who: &Baresip) {
+    talk_for(2 * SECOND);
+    let drawn = |what: &str| server.drawing().contains(what).then_some(());
+    who.tell("hold");
+    wait_for("the call is held", GENEROUS, || drawn("hold"));
+    talk_for(2 * SECOND);
+    who.tell("resume");
+    wait_for("the call is retrieved", GENEROUS, || drawn("resume"));
+    talk_for(2 * SECOND);
+}
+
+fn held_by_the_agent(transport: &'static str, codec: Codec) {
+    let ground = Ground::new(&format!("hold_by_agent_{transport}"));
     let server = Server::start(&ground, &Wishes::agents(&["ada"]));
-    let way = Way { transport: "udp", codec: Codec::Mu, at: server.sip };
+    let way = Way { transport, codec, at: server.sip };
     let phone = Softphone { registers: true, answers: true, ..way.softphone("ada", AGENT) }.start(&ground);
     phone.wait_registered();
     let capture = ground.capture();
     let mut caller = Sipp { says: CALLER, seconds: 12.0, ..way.sipp() }.start(&ground, &server);
     phone.program.says("Call established", GENEROUS);
-    let holds = |who: &Baresip| {
-        talk_for(2 * SECOND);
-        let drawn = |what: &str| server.drawing().contains(what).then_some(());
-        who.tell("hold");
-        wait_for("the call is held", GENEROUS, || drawn("hold"));
-        talk_for(2 * SECOND);
-        who.tell("resume");
-        wait_for("the call is retrieved", GENEROUS, || drawn("resume"));
-        talk_for(2 * SECOND);
-    };
-    holds(&phone);
+    holds(&server, &phone);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
     server.wait_ended(1, GENEROUS);
     let capture = capture.stop();

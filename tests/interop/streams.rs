@@ -187,6 +187,36 @@ fn names_lead_on_after_a_refused_connection_and_a_503() {
     });
 }
 
+/// RFC 3261 §18.4, over UDP too: the second place has the request long before the first one's timers have run out.
+#[test]
+fn names_lead_on_where_no_datagram_can_be_sent() {
+    let ground = Ground::new("names_udp");
+    let dns = ground.address();
+    let server = Server::start(&ground, &Wishes { silence: "2s", ..with_sip(&format!("name_servers = [\"{dns}\"]")) });
+    let second = UdpSocket::bind(ground.address()).expect("a port");
+    second.set_read_timeout(Some(8 * SECOND)).expect("a time-out");
+    let _zone = Zone::serve(
+        dns,
+        vec![
+            ("_sip._udp.phones.test", Data::Srv(1, 0, 5060, "nowhere.phones.test")),
+            (
+                "_sip._udp.phones.test",
+                Data::Srv(2, 0, second.local_addr().expect("an address").port(), "host.phones.test"),
+            ),
+            // Nobody may send there.
+            ("nowhere.phones.test", Data::A(Ipv4Addr::BROADCAST)),
+            ("host.phones.test", Data::A(Ipv4Addr::LOCALHOST)),
+        ],
+    );
+    drop(silent_call(&server, "sip:raw@phones.test;transport=udp", ""));
+    let mut room = [0; 4096];
+    let (length, from) = second.recv_from(&mut room).expect("the BYE, before the first place's 32 s are over");
+    let bye = String::from_utf8_lossy(&room[..length]).into_owned();
+    assert!(bye.starts_with("BYE sip:raw@phones.test"), "{bye}");
+    second.send_to(answer(&bye, "200 OK").as_bytes(), from).expect("an answer");
+    server.wait_ended(1, 5 * SECOND);
+}
+
 #[test]
 fn large_requests_go_by_tcp_and_back_to_udp_where_nobody_listens() {
     let ground = Ground::new("large");
@@ -215,7 +245,7 @@ fn large_requests_go_by_tcp_and_back_to_udp_where_nobody_listens() {
 }
 
 /// A TLS client that trusts `root` and expects the server to be `name`.
-fn tls(at: SocketAddr, root: &Path, name: &str) -> std::io::Result<Wire<StreamOwned<ClientConnection, TcpStream>>> {
+pub fn tls(at: SocketAddr, root: &Path, name: &str) -> std::io::Result<Wire<StreamOwned<ClientConnection, TcpStream>>> {
     let mut roots = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(root).expect("a file").map(|root| root.expect("a certificate"));
     roots.add_parsable_certificates(found);

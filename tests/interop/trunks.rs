@@ -4,8 +4,9 @@ use super::harness::{Ground, SECOND, talk_for, wait_until};
 use super::heard::{HEARD, assert_no_gap, assert_talk, heard_by};
 use super::peers::{Baresip, Sipp, Softphone};
 use super::server::{DIRECT, Server, Wishes};
+use super::wire::{ack, invite};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 /// The line whose flow calls [`VENDOR`], as carriers write it.
 const LINE: &str = "+4930100";
@@ -82,6 +83,91 @@ fn a_transfer_leaves_by_the_second_carrier_when_the_first_is_overloaded() {
     assert_no_gap(&capture, "the caller", &to_caller, (caller.talk().0, talk.0));
     assert_talk(&capture, &server, (caller, second_leg), 700.0, talk);
     assert_talk(&capture, &server, (second_leg, caller), 600.0, second_leg.talk());
+}
+
+/// RFC 3325 §9, RFC 3323 §4: whom one carrier vouches for and who wants to stay unknown is so for the next carrier too.
+#[test]
+fn who_calls_is_asserted_to_the_next_carrier_and_shown_only_if_he_may_be() {
+    let (ground, shows) = (Ground::new("trunks_identity"), "shows = \"caller\"\nasserted_identity = true\n");
+    let (first, second) = (ground.port(), ground.port());
+    let carrier = |name, port, more: &str| Carrier { name, port, more: format!("options = \"0s\"\n{more}") };
+    let carriers = [carrier("second", second, shows), carrier("first", first, "")];
+    let server = Server::start(&ground, &wishes(&ground, &carriers));
+    let capture = ground.capture();
+    let answers = Sipp { name: "second", scenario: "agent_answers", at: Some(second), calls: 10, ..Sipp::default() };
+    let _second = answers.start(&ground, &server);
+    let usual =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/scenarios/caller_hangs_up.xml"));
+    let usual = usual.expect("a scenario");
+    let asserted = "P-Asserted-Identity: <sip:+49305550001@carrier.test>\n";
+    let rows = [
+        (format!("{asserted}Max-Forwards"), "sip:+49305550001@127.0.0.1", None),
+        (format!("{asserted}Privacy: id\nMax-Forwards"), "sip:anonymous@anonymous.invalid", Some("id")),
+    ];
+    for (number, (fields, from, privacy)) in (1..).zip(rows) {
+        let text = usual.replacen("Max-Forwards", &fields, 1);
+        let name = format!("caller-{number}");
+        let caller =
+            Sipp { name: &name, text: Some(&text), number: LINE, at: Some(first), seconds: 2.0, ..Sipp::default() };
+        assert_eq!(caller.start(&ground, &server).wait(60 * SECOND), 0, "SIPp is not content");
+        server.wait_ended(number, 10 * SECOND);
+        let seen = ground.file("wire.pcap");
+        let seen = super::capture::Capture::read(&seen);
+        let invite =
+            seen.messages.iter().rfind(|m| m.method() == Some("INVITE") && m.to == at(second)).expect("a call");
+        assert!(invite.header("From").contains(&format!("<{from}>")), "{}", invite.text);
+        assert!(invite.header("P-Asserted-Identity").contains("<sip:+49305550001@127.0.0.1>"), "{}", invite.text);
+        assert_eq!(Some(invite.header("Privacy")).filter(|text| !text.is_empty()), privacy, "{}", invite.text);
+    }
+    drop(capture);
+}
+
+/// What a trunk may have at once: one call more that comes over it is answered 503 with Retry-After, one more that leaves
+/// takes the next trunk.
+#[test]
+fn a_call_more_than_a_trunk_may_have_is_refused_or_takes_another() {
+    let ground = Ground::new("trunks_limits");
+    let (first, second) = (ground.port(), ground.port());
+    let limits = "options = \"0s\"\nincoming = { calls = 1, rate = 10 }\noutgoing = { calls = 1, rate = 10 }\n";
+    let carrier = |name, port| Carrier { name, port, more: limits.to_owned() };
+    let server = Server::start(&ground, &wishes(&ground, &[carrier("first", first), carrier("second", second)]));
+    // A SIPp has one call at a time under one Call-ID: raw bytes.
+    let socket = UdpSocket::bind(at(first)).expect("the carrier's port");
+    socket.set_read_timeout(Some(20 * SECOND)).expect("a time-out");
+    let own = format!("SIP/2.0/UDP {}", at(first));
+    let say = |text: &str| {
+        let text = text.replace("SIP/2.0/TCP 127.0.0.1:5999", &own);
+        socket.send_to(text.as_bytes(), server.sip).expect("a datagram sent");
+    };
+    let hear = |status: &str| loop {
+        let mut room = [0; 4096];
+        let length = socket.recv(&mut room).unwrap_or_else(|why| panic!("no {status}: {why}"));
+        let text = String::from_utf8_lossy(&room[..length]).into_owned();
+        if text.starts_with(&format!("SIP/2.0 {status}")) {
+            return text;
+        }
+    };
+    let call = || invite(&format!("sip:{DIRECT}@{}", server.sip), &format!("sip:raw@{}", at(first)), "");
+    say(&call());
+    let ok = hear("200");
+    say(&ack(&ok));
+    say(&call());
+    let full = hear("503");
+    assert!(full.contains("Retry-After: "), "{full}");
+    say(&ack(&ok).replace("ACK", "BYE").replace("CSeq: 1", "CSeq: 2").replace("-ack", "-bye"));
+    hear("200");
+    server.wait_ended(1, 10 * SECOND);
+    drop(socket);
+    let answers = |name, at| Sipp { name, scenario: "agent_answers", at: Some(at), calls: 10, ..Sipp::default() };
+    let _carriers =
+        [answers("first", first).start(&ground, &server), answers("second", second).start(&ground, &server)];
+    let calls = |name| Sipp { name, number: LINE, seconds: 6.0, ..Sipp::default() }.start(&ground, &server);
+    let mut two = [calls("one"), calls("other")];
+    assert!(two.iter_mut().all(|caller| caller.wait(60 * SECOND) == 0), "SIPp is not content");
+    server.wait_ended(3, 10 * SECOND);
+    let metrics = server.metrics();
+    let of = |trunk: &str| metrics[&format!("tierline_trunk_calls_total{{trunk=\"{trunk}\",direction=\"out\"}}")];
+    assert_eq!((of("first"), of("second")), (1.0, 1.0));
 }
 
 #[test]

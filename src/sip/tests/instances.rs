@@ -218,6 +218,22 @@ fn a_phone_that_names_itself_by_its_gruu_is_reached_in_the_call() {
     }
 }
 
+/// A stranger who says that he is an agent's phone, by the name that we gave it, learns nothing of that phone.
+#[test]
+fn a_stranger_with_a_phone_s_name_is_not_told_where_that_phone_is() {
+    let mut phone = phone();
+    let asks = format!("Supported: gruu\nContact: <sip:1001@192.168.1.2;transport=tcp>;{INSTANCE}\n");
+    let [public, _] = names(&register(&mut phone, &asks));
+    phone.raw.over = Some(Flow { remote: "203.0.113.66:5060".parse().unwrap(), ..flow(9) });
+    let outputs = phone.raw.send(&ask("INVITE", "s", &format!("{SDP}Contact: <{public}>\n"), "v=0"));
+    let invited = |o: &Output| if let Output::Event(Event::Invited { leg, .. }) = o { Some(*leg) } else { None };
+    let leg = outputs.iter().find_map(invited).expect("a call");
+    phone.raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
+    let outputs = phone.raw.run(33_000); // Nobody sends the ACK: the call is ended by us.
+    let bye = requests(&outputs).into_iter().find(is(Method::Bye)).expect("a BYE");
+    assert_eq!(bye.uri.to_string(), public);
+}
+
 /// RFC 3261 §10.3: a phone that keeps no flows of its own may close its connection and be called at its Contact, as long
 /// as it registered. It is asked at once whether it is there, whether phones are asked at all or not.
 #[test]

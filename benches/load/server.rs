@@ -28,14 +28,15 @@ pub struct Server {
 
 impl Server {
     /// Starts an engine with so many agents and waits until it is ready.
-    pub fn start(name: &str, agents: usize) -> Server {
+    /// `waiting`: how many callers will wait at once; beyond some thousands the limits are lifted for them.
+    pub fn start(name: &str, agents: usize, waiting: usize) -> Server {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{name}-{}", std::process::id()));
         _ = fs::remove_dir_all(&directory);
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let sip = os::address(&udp);
         let http = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
         let desktops = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
-        let text = configuration(agents, sip, &http.to_string(), &desktops.to_string());
+        let text = configuration((agents, waiting), sip, &http.to_string(), &desktops.to_string());
         write_files(&directory, &text, agents).expect("room on the disk");
         drop(udp);
         let said = fs::File::create(directory.join("said")).expect("room on the disk");
@@ -113,12 +114,14 @@ pub fn user(agent: usize) -> String {
     format!("agent{agent}")
 }
 
-fn configuration(agents: usize, sip: SocketAddrV4, http: &str, desktops: &str) -> String {
+fn configuration((agents, waiting): (usize, usize), sip: SocketAddrV4, http: &str, desktops: &str) -> String {
+    let waiting = waiting.max(1_000) * 2;
+    let first_port = if waiting > 4_000 { 10_000 } else { 20_000 };
     let mut text = format!(
         "version = 1\n[center]\nname = \"Bench\"\n[line.support]\nnumbers = [\"{LINE}\"]\nflow = \"support\"\n\
-         [queue.general]\nwrap_up = \"0s\"\nmax_waiting = 2000\n\
+         [queue.general]\nwrap_up = \"0s\"\nmax_waiting = {waiting}\n[limits]\ncalls = {waiting}\n\
          [server]\nflows = \"flows\"\npassword_file = \"passwords\"\n\
-         [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n[server.cti]\nbind = \"{desktops}\"\n[server.media]\nports = [20000, 32767]\n"
+         [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n[server.cti]\nbind = \"{desktops}\"\n[server.media]\nports = [{first_port}, 32767]\n"
     );
     for agent in 0..agents {
         let user = user(agent);

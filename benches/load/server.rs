@@ -117,6 +117,7 @@ fn configuration(agents: usize, sip: SocketAddrV4, http: &str, desktops: &str) -
     let mut text = format!(
         "version = 1\n[center]\nname = \"Bench\"\n[line.support]\nnumbers = [\"{LINE}\"]\nflow = \"support\"\n\
          [queue.general]\nwrap_up = \"0s\"\nmax_waiting = 2000\n\
+         [limits]\nstrangers = 100000\nstrangers_per_address = 100000\n\
          [server]\nflows = \"flows\"\npassword_file = \"passwords\"\n\
          [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n[server.cti]\nbind = \"{desktops}\"\n[server.media]\nports = [20000, 32767]\n"
     );

@@ -96,7 +96,7 @@ pub enum Refusal {
     /// The phone holds the call: only the phone can retrieve it.
     HeldByPhone,
     AgentNotAvailable,
-    /// The queue is full.
+    /// The queue is full, or nobody who serves it has what the call needs.
     QueueRefuses,
     /// No way leads to this number.
     NoRoute,
@@ -118,7 +118,7 @@ impl Refusal {
             Refusal::WrongState => "that cannot be done with the call as it is",
             Refusal::HeldByPhone => "the phone holds the call: retrieve it there",
             Refusal::AgentNotAvailable => "the agent cannot be rung now",
-            Refusal::QueueRefuses => "the queue is full",
+            Refusal::QueueRefuses => "the queue is full, or nobody could ever serve the call there",
             Refusal::NoSuchBanner => "there is no such announcement",
             Refusal::NoRoute => "no way leads to this number",
             Refusal::PhoneCannot => "the phone cannot be told to answer",

@@ -9,12 +9,14 @@
 //! | `asked` | commands, as they are asked |
 //! | `keys` | commands that come again |
 //! | `cursor` | where a reader is |
+//! | `parts` | a snapshot in messages that every client takes |
 
 mod asked;
 mod cursor;
 mod feed;
 mod keys;
 mod lease;
+mod parts;
 mod told;
 pub mod view;
 
@@ -23,5 +25,6 @@ pub use cursor::Cursor;
 pub use feed::{Feed, Sight, Told};
 pub use keys::{Found, Keys};
 pub use lease::{Leases, Lookout};
+pub use parts::in_parts;
 pub use told::{event, number, snapshot};
 pub use view::{Audience, CallRow, View, Viewer};

@@ -127,8 +127,8 @@ mod planted {
     use super::*;
     use tierline::engine::Bug;
 
-    /// A world in which everything happens that a bug may need.
-    fn world(seed: u64, scan_every: u64) -> World {
+    /// A world in which everything happens that a bug may need; `crowded`: also lines that are full.
+    fn world(seed: u64, scan_every: u64, crowded: bool) -> World {
         let often = Habits {
             decline: 0.1,
             ignore: 0.15,
@@ -139,18 +139,19 @@ mod planted {
             ..Habits::usual()
         };
         let habits = Habits { mean_patience: Duration::from_secs(30), ..often };
-        let calls_per_hour = Some(200.0);
+        let calls_per_hour = Some(if crowded { 600.0 } else { 200.0 });
         let duration = Duration::from_secs(900);
         let carrier_trouble = Duration::from_secs(600);
         let day = Options::day(seed, 4, 0.0);
-        let options = Options { scan_every, habits, calls_per_hour, duration, carrier_trouble, crashes: 0, ..day };
+        let day = Options { scan_every, habits, calls_per_hour, duration, carrier_trouble, rules: crowded, ..day };
+        let options = Options { crashes: 0, ..day };
         let desktop_trouble = Duration::from_secs(60);
         World::new(Options { desktops: 0.5, desktop_trouble, ..options })
     }
 
     fn caught(bug: Bug, scan_every: u64) -> Option<Check> {
         (1..=20).find_map(|seed| {
-            let mut world = world(seed, scan_every);
+            let mut world = world(seed, scan_every, bug == Bug::TurnsAway);
             world.plant(bug);
             world.run();
             world.report().failure.map(|failure| failure.check)
@@ -183,6 +184,7 @@ mod planted {
             (Bug::ForgetsTrunk, 1, Check::TrunksAgree),
             (Bug::ForgetsToQueue, NEVER, Check::SentOnWaits),
             (Bug::LosesWait, 1, Check::WaitKept),
+            (Bug::TurnsAway, NEVER, Check::WaitKept),
             (Bug::LosesPlace, NEVER, Check::WaitKept),
             (Bug::HoldsNothing, 1, Check::BridgesMatch),
             (Bug::ForgetsTransferEnd, NEVER, Check::OutsideEndsOnce),
@@ -211,7 +213,7 @@ mod planted {
     fn without_a_bug_the_same_worlds_pass() {
         let mut ran: BTreeMap<Check, u64> = BTreeMap::new();
         for seed in 1..=5 {
-            let mut world = world(seed, 1);
+            let mut world = world(seed, 1, false);
             world.run();
             let report = world.report();
             assert!(report.failure.is_none(), "{report}");
@@ -230,7 +232,7 @@ mod planted {
             }
         }));
         for bug in [Bug::Panics, Bug::PanicsAndCorrupts] {
-            let mut world = world(1, 1);
+            let mut world = world(1, 1, false);
             world.plant(bug);
             world.run();
             let report = world.report();
@@ -243,7 +245,7 @@ mod planted {
             assert_eq!(report.defects, report.panics, "{bug:?}: each panic ends one call");
             assert_eq!(report.repairs > report.panics, bug == Bug::PanicsAndCorrupts, "{bug:?}");
         }
-        let mut world = world(1, 1);
+        let mut world = world(1, 1, false);
         world.plant(Bug::Panics);
         world.expect_no_repairs();
         world.run();

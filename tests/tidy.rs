@@ -146,7 +146,6 @@ const SAY_IT_PLAINLY: &[&str] = &[
     "src/server/journal.rs",
     "src/server/mod.rs",
     "src/server/phone.rs",
-    "src/server/records/progress.rs",
     "src/server/simulate.rs",
 ];
 

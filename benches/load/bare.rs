@@ -27,6 +27,11 @@ impl Bare {
         Bare::start(&["bare-sender", &streams.to_string(), &to.to_string()])
     }
 
+    /// The same from a socket for each stream, as phones must be sent to.
+    pub fn senders(streams: usize, to: SocketAddrV4) -> Bare {
+        Bare::start(&["bare-senders", &streams.to_string(), &to.to_string()])
+    }
+
     /// Sends back what it gets, one datagram after the other.
     pub fn echo() -> Bare {
         Bare::start(&["bare-echo"])
@@ -64,6 +69,7 @@ pub fn run(args: &[String]) {
     match args[0].as_str() {
         "bare-relay" => relay(count(), address(2), address(3)),
         "bare-sender" => send(count(), address(2)),
+        "bare-senders" => send_each(count(), address(2)),
         _ => echo(),
     }
 }
@@ -101,6 +107,27 @@ fn send(streams: usize, to: SocketAddrV4) {
         }
         next += gap;
         os::sleep_until(next);
+    }
+}
+
+/// A socket for each stream, watched for what comes in: one send for each packet, in five bursts of 20 ms.
+fn send_each(streams: usize, to: SocketAddrV4) {
+    const BURSTS: usize = 5;
+    let sockets: Vec<UdpSocket> = (0..streams).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a free port")).collect();
+    let epoll = Epoll::new();
+    for (i, socket) in sockets.iter().enumerate() {
+        epoll.add(socket, i as u64);
+    }
+    say(sockets.iter().take(1).map(|socket| os::address(socket).port()));
+    let mut next = os::now();
+    loop {
+        for burst in sockets.chunks(streams.div_ceil(BURSTS)) {
+            for socket in burst {
+                _ = socket.send_to(&[0xff; PACKET], to);
+            }
+            next += 20_000_000 / BURSTS as u64;
+            os::sleep_until(next);
+        }
     }
 }
 

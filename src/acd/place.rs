@@ -13,6 +13,11 @@ pub fn own_skill(agent: AgentId) -> SkillId {
     SkillId::new(&format!("@{agent}"))
 }
 
+/// Whether a skill is one agent's own.
+pub(super) fn is_own(skill: &SkillId) -> bool {
+    skill.as_str().starts_with('@')
+}
+
 /// What `Enqueue` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -42,6 +47,10 @@ pub struct Place {
     /// that is moved later stands where its points put it.
     #[serde(default)]
     pub position: Option<u32>,
+    /// Whoever was let in once, or is sent by an agent, is not turned away because others have come meanwhile: neither
+    /// a full line nor a long wait counts.
+    #[serde(default)]
+    pub admitted: bool,
 }
 
 impl Place {
@@ -59,6 +68,7 @@ impl Place {
             only: None,
             excluded: BTreeSet::new(),
             position: None,
+            admitted: false,
         }
     }
 
@@ -71,7 +81,7 @@ impl Place {
     /// The same place for the same caller, whose agent was lost: wait and relaxation go on as if he had never left. Who
     /// was sent to that one agent is for all of the queue now.
     pub fn again(self, work: WorkId) -> Place {
-        Place { work, position: None, only: None, ..self }
+        Place { work, position: None, only: None, admitted: true, ..self }
     }
 
     /// Another queue for a caller who had waited for `served` when an agent took him and passes him on now: what he

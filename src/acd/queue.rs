@@ -10,7 +10,7 @@
 //! [`KEPT_CLASSES`]: finding its agents anew costs a pass over the queue's ready agents.
 
 use super::agent::Agent;
-use super::{Merit, Place, QueueView, Skills};
+use super::{Merit, Place, QueueView, Skills, place};
 use crate::center::{self, Relaxation, RingPlan};
 use crate::ids::{AgentId, ReservationId, SkillId, WorkId};
 use crate::time::Instant;
@@ -69,9 +69,18 @@ impl Need {
     pub(super) fn unmet(&self, queue: &center::Queue, agent: &Agent) -> Option<Unmet<'_>> {
         match (lacking(&self.skills, &agent.skills), agent.queues.get(&queue.id)) {
             (Some(skill), _) => Some(Unmet::Skill(skill)),
-            (None, Some(member)) if member.delay > self.waited => Some(Unmet::Delay(member.delay)),
+            (None, Some(member)) if member.delay > self.waited && !self.is_personal() => {
+                Some(Unmet::Delay(member.delay))
+            }
             (None, _) => None,
         }
+    }
+}
+
+impl Need {
+    /// Whether it is one agent who is wanted: who has all of the skills is that agent, and comes in at once.
+    fn is_personal(&self) -> bool {
+        self.skills.keys().any(place::is_own)
     }
 }
 

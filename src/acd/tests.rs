@@ -162,7 +162,7 @@ impl Desk {
         }
     }
 
-    /// `options`: `+POINTS`, `at=SECOND`, `pref=AGENT`, `not=AGENT`, `pos=PLACE`, `SKILL=LEVEL`.
+    /// `options`: `+POINTS`, `at=SECOND`, `pref=AGENT`, `not=AGENT`, `pos=PLACE`, `only=AGENT`, `again=1`, `SKILL=LEVEL`.
     fn call(&mut self, work: WorkId, queue: QueueId, options: &str) {
         let mut skills = skills(options);
         let mut option = |name| skills.remove(&SkillId::new(name)).map(u32::from);
@@ -171,9 +171,9 @@ impl Desk {
         let position = option("pos");
         let points = options.split_whitespace().find_map(|option| option.strip_prefix('+'));
         let priority = points.map_or(0, |points| points.parse().unwrap());
-        let place =
-            Place { priority, skills, arrived, preferred, excluded, position, ..Place::new(work, queue, self.now) };
-        self.handle(Input::Enqueue(place));
+        let (only, admitted) = (option("only").map(AgentId), option("again").is_some());
+        let place = Place { priority, arrived, preferred, excluded, position, ..Place::new(work, queue, self.now) };
+        self.handle(Input::Enqueue(Place { skills, only, admitted, ..place }.asked()));
     }
 
     /// States or all the rest, with `@S` before what is told at a later second than the one before.

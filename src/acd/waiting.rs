@@ -36,11 +36,14 @@ impl Router {
 
     fn admits(&self, now: Instant, place: &Place) -> Result<(), Rejection> {
         let queue = self.queues.get(&place.queue).ok_or(Rejection::UnknownQueue)?;
-        if queue.is_full() {
+        if queue.is_full() && !place.admitted {
             return Err(Rejection::Full);
         }
         if queue.deserted {
             return Err(Rejection::NoStaff);
+        }
+        if place.admitted {
+            return Ok(());
         }
         let Some(longest) = queue.settings.max_expected_wait else { return Ok(()) };
         match self.forecast_for(now, place) {

@@ -53,6 +53,14 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Whether any of `agents`, at work or not, could serve here what needs these skills, if not at once then after the
+    /// last step of relaxation.
+    pub fn could_be_served<'a>(&self, skills: &Skills, agents: impl IntoIterator<Item = &'a Agent>) -> bool {
+        let least = self.relax.iter().fold(skills.clone(), |skills, step| step.apply(&skills));
+        let meets = |agent: &Agent| least.iter().all(|(skill, level)| agent.skills.get(skill) >= Some(level));
+        agents.into_iter().any(|agent| agent.queues.contains_key(&self.id) && meets(agent))
+    }
+
     /// A queue with every setting at its default.
     pub fn named(id: QueueId) -> Queue {
         Queue {

@@ -58,8 +58,9 @@ fn what(event: &Event, row: Option<&CallRow>) -> Option<Told> {
             notes: text(notes.as_ref().and_then(|notes| notes.text.as_ref())),
         }),
         What::ConnectionCleared { party, cause, .. } => {
-            let agent = if let Party::Agent(agent) = party { agent.0 } else { 0 };
-            Told::ConnectionCleared(proto::ConnectionCleared { agent, why: cause.text().to_owned() })
+            let (agent, why) = (if let Party::Agent(agent) = party { agent.0 } else { 0 }, cause.text().to_owned());
+            let outside = matches!(party, Party::Outside);
+            Told::ConnectionCleared(proto::ConnectionCleared { agent, why, outside })
         }
         What::CallEnded { cause, .. } => {
             let (why, cause) = (cause.text().to_owned(), u32::from(cause.q850()));
@@ -138,6 +139,7 @@ pub fn snapshot(view: &View, viewer: &Viewer, center: &Center) -> proto::Snapsho
         queues: queues.map(|id| proto::QueueView { queue: id.to_string(), waiting: waiting(id) as u32 }).collect(),
         calls: calls.map(|(id, row)| call(*id, row)).collect(),
         banners: center.banners.iter().filter(on).map(|(name, _)| name.clone()).collect(),
+        more: false,
     }
 }
 

@@ -172,6 +172,9 @@ impl Engine {
         if self.router.queue(&queue).is_none_or(|view| view.waiting >= settings.max_waiting) {
             return Err(Refusal::QueueRefuses);
         }
+        if !settings.could_be_served(&skills, self.config.center.agents.values()) {
+            return Err(Refusal::QueueRefuses);
+        }
         let place = Place { skills, priority, ..self.place_in(queue.clone()) };
         self.send_on(id, agent, place, TransferTo::Queue(queue));
         Ok(())
@@ -217,7 +220,7 @@ impl Engine {
     fn send_on(&mut self, id: CallId, agent: AgentId, place: Place, to: TransferTo) {
         let talk = self.let_go(id, agent, to);
         let served = if self.planted(super::Bug::LosesWait) { Duration::ZERO } else { talk.waited };
-        let place = Place { arrived: self.now.before(served), ..place };
+        let place = Place { arrived: self.now.before(served), admitted: true, ..place };
         if self.planted(super::Bug::ForgetsToQueue) {
             return self.emit(Some(id), What::Held { leg: talk.leg });
         }

@@ -54,6 +54,8 @@ pub enum Bug {
     ForgetsToQueue,
     /// Who is sent on begins to wait anew.
     LosesWait,
+    /// Who comes back to a line that has become full is turned away.
+    TurnsAway,
     /// Whose agent is lost begins to wait anew.
     LosesPlace,
     /// Hold at the desktop leaves both talking.
@@ -81,7 +83,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 34] = [
+    pub const ALL: [Bug; 35] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -104,6 +106,7 @@ impl Bug {
         Bug::ForgetsTrunk,
         Bug::ForgetsToQueue,
         Bug::LosesWait,
+        Bug::TurnsAway,
         Bug::LosesPlace,
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,

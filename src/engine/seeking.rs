@@ -33,6 +33,7 @@ impl Engine {
         if self.planted(super::Bug::AsksTooMuch) {
             place.skills = BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]);
         }
+        place.admitted &= !self.planted(super::Bug::TurnsAway);
         self.router_do(acd::Input::Enqueue(place));
         self.run(id, ivr::Input::Waits);
     }

@@ -29,6 +29,14 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// What callers key in secret is remembered under these names.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.steps.values().filter_map(|step| match step {
+            Step::Collect(collect) if collect.secret => Some(collect.into.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether anything that it says or decides depends on this name.
     pub fn asks(&self, name: &str) -> bool {
         self.steps.values().any(|step| step.asks(name))

@@ -224,6 +224,9 @@ impl Run {
             self.hang_up(Cause::StepGone);
             return None;
         };
+        // Another flow may give the name of a secret to something that is shown.
+        let secrets = scene.flows.get(&self.flow).into_iter().flat_map(|flow| flow.secrets());
+        secrets.for_each(|secret| _ = self.values.remove(secret));
         self.flow = flow.id.clone();
         let missing: BTreeMap<_, _> =
             flow.variables.iter().filter(|(name, _)| !self.values.contains_key(*name)).collect();

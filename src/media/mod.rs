@@ -2,7 +2,7 @@
 //!
 //! A [`Plane`] takes packets, commands and ticks, and gives packets, events and what listeners heard.
 //! A packet from a peer is read where it lies, checked against the port's [latch](Verdict), and, if the port is
-//! joined, written once into the outgoing arena with another header. What a port plays leaves in one of ten phases
+//! joined, written once into the outgoing arena with another header. What a port plays leaves in one of five phases
 //! of the 20 ms tick, so that a thousand streams do not leave at once. Each port has one SSRC, sequence and
 //! timestamp line from `Open` to `Close`, whatever is heard.
 //!

@@ -31,8 +31,8 @@ pub struct Settings {
 pub const HELP: &str = "\
 login, logout, ready, break REASON
 hold, retrieve, hangup, answer
-attach NAME=VALUE …       kept with the call, for the next agent and the ticket
-dispatch QUEUE [SKILL=LEVEL …]
+attach NAME=VALUE …       kept with the call, for the next agent and the ticket; NAME=\"more than a word\"
+dispatch QUEUE [SKILL=LEVEL …] [+POINTS]
 transfer QUEUE | transfer agent NUMBER | transfer number NUMBER
 dispose WORD [NOTES]      codes the call; after it, ends wrap-up
 wait EVENT                until that has come, such as delivered, established, call_ended
@@ -325,7 +325,7 @@ fn text(value: &Value) -> String {
 /// What a typed line asks for.
 fn asked(verb: &str, rest: &str) -> Option<Ask> {
     let call = String::new;
-    let pair = |word: &str| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let pair = |word: String| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     Some(match (verb, rest.split_once(' ').unwrap_or((rest, ""))) {
         ("login", _) => Ask::LogIn(proto::LogIn {}),
         ("logout", _) => Ask::LogOut(proto::LogOut {}),
@@ -339,13 +339,21 @@ fn asked(verb: &str, rest: &str) -> Option<Ask> {
             Ask::SwitchBanner(proto::SwitchBanner { banner: banner.to_owned(), on: state == "on" })
         }
         ("attach", _) => {
-            let data = rest.split_whitespace().map(pair).collect::<Option<_>>()?;
+            let data = words(rest)?.into_iter().map(pair).collect::<Option<_>>()?;
             Ask::Attach(proto::Attach { call: call(), data })
         }
-        ("dispatch", (queue, skills)) if !queue.is_empty() => {
-            let level = |word: &str| pair(word).and_then(|(name, level)| Some((name, level.parse().ok()?)));
-            let skills = skills.split_whitespace().map(level).collect::<Option<_>>()?;
-            Ask::Dispatch(proto::Dispatch { call: call(), queue: queue.to_owned(), skills, priority: 0 })
+        ("dispatch", (queue, rest)) if !queue.is_empty() => {
+            let (points, skills): (Vec<String>, Vec<String>) =
+                words(rest)?.into_iter().partition(|word| word.starts_with(['+', '-']));
+            let level = |word: String| pair(word).and_then(|(name, level)| Some((name, level.parse().ok()?)));
+            let skills = skills.into_iter().map(level).collect::<Option<_>>()?;
+            let points: Vec<i32> = points.iter().map(|points| points.parse().ok()).collect::<Option<_>>()?;
+            Ask::Dispatch(proto::Dispatch {
+                call: call(),
+                queue: queue.to_owned(),
+                skills,
+                priority: points.iter().sum(),
+            })
         }
         ("transfer", (kind, rest)) if !kind.is_empty() => {
             use proto::transfer::To;
@@ -361,6 +369,24 @@ fn asked(verb: &str, rest: &str) -> Option<Ask> {
         }
         _ => return None,
     })
+}
+
+/// The words of a line; what stands in double quotes belongs together, the quotes are left out. None if one is open at the
+/// end.
+fn words(line: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+    for letter in line.chars() {
+        match letter {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            letter if letter.is_whitespace() && !quoted => words.extend(word.take()),
+            letter => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    (!quoted).then_some(words)
 }
 
 #[cfg(test)]
@@ -392,10 +418,18 @@ mod tests {
         check("break lunch at noon", Some(Ask::NotReady(proto::NotReady { reason: "lunch at noon".into() })));
         let data = [("name".to_owned(), "Jo".to_owned()), ("category".to_owned(), "vpn".to_owned())].into();
         check("attach name=Jo category=vpn", Some(Ask::Attach(proto::Attach { call: String::new(), data })));
+        let data = [("name".to_owned(), "Jo Doe".to_owned()), ("summary".to_owned(), "mail is down".to_owned())].into();
+        let attach = proto::Attach { call: String::new(), data };
+        check("attach name=\"Jo Doe\"  \"summary=mail is down\"", Some(Ask::Attach(attach)));
+        check("attach name=\"Jo", None);
         check("attach Jo", None);
         let skills = [("network".to_owned(), 5)].into();
         let dispatch = proto::Dispatch { queue: "level-1".into(), skills, ..Default::default() };
         check("dispatch level-1 network=5", Some(Ask::Dispatch(dispatch)));
+        let skills = [("network".to_owned(), 5)].into();
+        let dispatch = proto::Dispatch { queue: "level-1".into(), skills, priority: 9, ..Default::default() };
+        check("dispatch level-1 network=5 +9", Some(Ask::Dispatch(dispatch)));
+        check("dispatch level-1 +many", None);
         check("dispatch", None);
         let agent = proto::Transfer { call: String::new(), to: Some(proto::transfer::To::Agent(1002)) };
         check("transfer agent 1002", Some(Ask::Transfer(agent)));

@@ -266,6 +266,18 @@ pub fn start(settings: JournalSettings) -> std::io::Result<()> {
     Ok(())
 }
 
+/// From now on a panic is a line like all others: where it was, and what it says if that is a text of the program. What it
+/// makes up may hold personal data.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(|at| Value::written(&format!("{}:{}", at.file(), at.line())));
+        let said = panic.payload().downcast_ref::<&'static str>().map(|said| Value::written(said));
+        let thread = std::thread::current().name().map(Value::written);
+        let entry = Entry::error("server", "a thread panicked");
+        entry.with_some("thread", thread).with_some("at", at).with_some("said", said).tell();
+    }));
+}
+
 /// Whether lines are written here, and nothing else is.
 pub fn is_kept() -> bool {
     JOURNAL.get().is_some()

@@ -42,7 +42,7 @@ pub struct Planes {
 /// # Errors
 /// Why none could.
 pub fn try_ports(bind: IpAddr, ports: (u16, u16)) -> Result<()> {
-    Pairs::new(bind, ports, 0, 1).bind().map(|_pair| ())
+    Pairs::new(bind, ports, 0, 1).try_all()
 }
 
 /// The way to one plane's thread.

@@ -101,6 +101,7 @@ pub fn serve(options: &Options) -> Result<Outcome> {
         loaded.server.data.clone_from(data);
     }
     journal::start(loaded.server.journal)?;
+    journal::tell_panics();
     loaded.warnings.iter().for_each(|warning| journal::warned("configuration", warning));
     let outcome = match Running::start(&loaded, options, runtime.handle().clone()) {
         Ok(running) => match runtime.block_on(running.until_stopped()) {
@@ -232,9 +233,11 @@ impl Running {
         self.planes.stop();
         let written = self.store.flush();
         drop(self.followers);
+        // Others may still hold the store; what was erased is gone from its files all the same.
+        let closed = self.store.close();
         ended??;
         asked?;
-        written?;
+        written.and(closed)?;
         Entry::info("server", "has stopped").tell();
         Ok(())
     }

@@ -56,8 +56,8 @@ use group::Written;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::{Arc, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, SystemTime};
 use writer::{Log, Order, Shared, Writer};
 
@@ -121,15 +121,22 @@ pub struct Numbers {
     pub committed_seq: u64,
 }
 
-/// The writing side. Dropping it writes what waits and stops the thread; [`Store::close`] also says how that went.
+/// The writing side. [`Store::close`] writes what waits, stops the thread and says how that went; dropping it does too.
 #[derive(Debug)]
 pub struct Store {
     queue: mpsc::Sender<Vec<Event>>,
     orders: mpsc::Sender<Order>,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Result<()>>>,
+    writer: Thread,
+    /// Until it has been closed.
+    running: Mutex<Option<Running>>,
     /// [`QUEUE_LIMIT`], but for tests.
     limit: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    thread: JoinHandle<Result<()>>,
     /// Held as long as we write: a second process on the same directory is refused.
     _lock: File,
 }
@@ -177,7 +184,8 @@ impl Store {
         let shared = Arc::new(Shared::default());
         let writer = Writer::new(log, events, orders_in, shared.clone());
         let thread = std::thread::Builder::new().name("event-log".into()).spawn(move || writer.run())?;
-        Ok(Store { queue, orders, shared, thread: Some(thread), limit: QUEUE_LIMIT, _lock: lock })
+        let (writer, running) = (thread.thread().clone(), Mutex::new(Some(Running { thread, _lock: lock })));
+        Ok(Store { queue, orders, shared, writer, running, limit: QUEUE_LIMIT })
     }
 
     /// Hands over what one step of the engine made, to be written in one transaction or not at all; never waits.
@@ -212,7 +220,7 @@ impl Store {
 
     /// Whether new calls may be taken: what they would add to the log can be written.
     pub fn healthy(&self) -> bool {
-        let alive = self.thread.as_ref().is_some_and(|t| !t.is_finished());
+        let alive = self.running().as_ref().is_some_and(|running| !running.thread.is_finished());
         alive && !self.shared.failing.load(Relaxed) && self.queued() < self.limit
     }
 
@@ -237,12 +245,19 @@ impl Store {
         self.shared.commit_times.value(bounds(LOG_COMMIT_TIME.kind))
     }
 
-    /// Writes what waits and stops.
+    /// Writes what waits, empties the write-ahead log and stops, whoever else still holds the store: what comes later is
+    /// lost. Once only.
     ///
     /// # Errors
     /// Something could not be written; the text says how many events are lost.
-    pub fn close(mut self) -> Result<()> {
-        self.stop()
+    pub fn close(&self) -> Result<()> {
+        let Some(running) = self.running().take() else { return Ok(()) };
+        _ = self.order(Order::Stop); // a thread that is gone says why, below
+        running.thread.join().map_err(|_| anyhow!("the writer of the event log failed"))?
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queued(&self) -> u64 {
@@ -256,25 +271,13 @@ impl Store {
     }
 
     fn wake(&self) {
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
-
-    fn stop(&mut self) -> Result<()> {
-        let asked = self.order(Order::Stop);
-        match self.thread.take() {
-            Some(thread) => thread.join().map_err(|_| anyhow!("the writer of the event log failed"))?,
-            None => asked,
-        }
+        self.writer.unpark();
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        if self.thread.is_some()
-            && let Err(why) = self.stop()
-        {
+        if let Err(why) = self.close() {
             Entry::error("log", "the event log was not written to its end").with("why", &why).tell();
         }
     }

@@ -5,7 +5,7 @@
 
 use super::checks::{Check, Tally};
 use super::hunts::Outside;
-use crate::event::{AgentMode, Cause, Event, OfferOutcome, What};
+use crate::event::{AgentMode, Cause, DivertReason, Event, OfferOutcome, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
 use crate::log::{self, Fingerprint, OpenChange, OpenKey};
 use crate::time::Instant;
@@ -47,6 +47,8 @@ struct OpenCall {
     sent_on: bool,
     /// … and an outside party is called for him.
     sent_outside: bool,
+    /// He has been with an agent and waits again.
+    comes_back: bool,
     outside: Outside,
     /// What the caller had waited when an agent answered last, if that agent has sent him on.
     waited: Duration,
@@ -226,9 +228,15 @@ impl OpenCall {
     fn sent_on(&mut self, event: &Event, tally: &mut Tally) {
         match &event.what {
             What::Transferred { .. } => (self.sent_on, self.kept) = (true, Some(self.waited)),
-            // Whose agent is lost has served that wait as well.
-            What::Queued { again: true, .. } => (self.sent_on, self.kept) = (false, Some(self.waited)),
-            What::Queued { .. } => self.sent_on = false,
+            What::Queued { again, .. } => {
+                // Whose agent is lost has served that wait as well.
+                self.kept = if *again { Some(self.waited) } else { self.kept };
+                self.comes_back = *again || self.sent_on;
+                self.sent_on = false;
+            }
+            What::Diverted { why: why @ (DivertReason::Full | DivertReason::LongWait), .. } => {
+                tally.must(Check::WaitKept, !self.comes_back, || format!("turned away after an agent: {why:?}"));
+            }
             // To a number outside. If that is not reached he must wait again.
             What::OutsideCalled { .. } => (self.sent_outside, self.sent_on) = (self.sent_on, false),
             What::TransferFailed { .. } => {

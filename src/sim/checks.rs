@@ -30,7 +30,8 @@ pub enum Check {
     NoRepair,
     /// Who was sent on by an agent waits at once, or the call is over.
     SentOnWaits,
-    /// The wait that was served before a transfer, or before the agent was lost, counts after it.
+    /// The wait that was served before a transfer, or before the agent was lost, counts after it, and a line that is full
+    /// meanwhile turns nobody away who comes back.
     WaitKept,
     /// A desktop is told each event that concerns it once and in order, over cut streams and kills of either side.
     ToldOnce,

@@ -16,7 +16,7 @@ use super::leases::Present;
 use super::shelf::Shelf;
 use super::{Check, World, people, place};
 use crate::command::Ask;
-use crate::cti::{Cursor, Feed, Sight, View, Viewer, snapshot};
+use crate::cti::{self, Cursor, Feed, Sight, View, Viewer, snapshot};
 use crate::engine::{Bug, Engine};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, Rng};
@@ -220,7 +220,7 @@ impl World {
             format!("agent {agent} begins with {told:?}, and should with {true_:?}")
         });
         program.owed.retain(|(seq, _)| *seq > feed.at.seq);
-        served.waits.push_back(Item { cursor: feed.at.to_bytes(), what: Some(item::What::Snapshot(told)) });
+        served.waits.extend(cti::in_parts(told, feed.at.to_bytes()));
         self.hands_over(stream);
     }
 

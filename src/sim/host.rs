@@ -104,7 +104,7 @@ impl World {
         self.plan_engine_wake();
     }
 
-    fn wall(&self) -> Wall {
+    pub fn wall(&self) -> Wall {
         WALL + self.now.since(Instant::ZERO)
     }
 

@@ -57,7 +57,7 @@ impl Summary {
                     self.waiting.insert(call, (event.at, self.short.get(queue).copied().unwrap_or_default()));
                 }
             }
-            (What::Established { waited, .. }, Some(call)) => self.answered(call, *waited),
+            (What::Established { .. }, Some(call)) => self.answered(call, event.at),
             (What::Diverted { .. }, Some(call)) => self.diverted += u64::from(self.waiting.remove(&call).is_some()),
             (What::StepEntered { flow, step }, _) if flow.as_str() == super::desk::FLOW => {
                 *self.at_the_desk.entry(step.clone()).or_default() += 1;
@@ -69,14 +69,12 @@ impl Summary {
         }
     }
 
-    /// `waited`: with what was served before an agent sent the caller on.
-    fn answered(&mut self, call: CallId, waited: Duration) {
-        if self.waiting.remove(&call).is_none() {
-            return;
-        }
+    /// Each wait counts for itself, as in the records: what was served before an agent sent the caller on is another.
+    fn answered(&mut self, call: CallId, at: Wall) {
+        let Some((since, _)) = self.waiting.remove(&call) else { return };
+        let waited = at.0.saturating_sub(since.0).unsigned_abs();
         self.answered += 1;
-        self.answered_in_time += u64::from(waited <= THRESHOLD);
-        let waited = waited.as_millis() as u64;
+        self.answered_in_time += u64::from(u128::from(waited) <= THRESHOLD.as_millis());
         self.waited_ms += waited;
         self.longest_wait_ms = self.longest_wait_ms.max(waited);
     }

@@ -280,6 +280,7 @@ pub enum Command {
     /// since requests may have followed what was written down.
     Restore { leg: LegId, dialog: DialogRecord },
     /// After a restart: a binding, its `expires` translated to the new clock. Makes no event.
+    /// Not kept if no listener is left that could reach it.
     RestoreBinding { binding: Binding },
     /// New settings. Listeners keep their places; bindings of users that are gone end with `Unbound`.
     Configure(Config),

@@ -369,13 +369,15 @@ impl Endpoint {
             Command::Probe { id, uri } => self.probe(now, id, uri),
             Command::Restore { leg, mut dialog } => {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
+                dialog.flow = self.config.flow_now(dialog.flow).unwrap_or(dialog.flow);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);
                 let account = dialog.account.clone().map(Box::new);
                 self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, account))));
             }
             Command::RestoreBinding { binding } => {
+                let Some(flow) = self.config.flow_now(binding.flow) else { return };
                 let user = binding.user.clone();
-                self.registrar.restore(binding);
+                self.registrar.restore(Binding { flow, ..binding });
                 self.begin_asking(now, &user);
             }
             Command::Configure(config) => self.configure(now, config),

@@ -1,6 +1,6 @@
 //! What an endpoint is told about its place in the world: listeners, timers, limits.
 
-use super::api::Transport;
+use super::api::{Flow, Transport};
 use super::digest::Algorithm;
 use super::frame;
 use super::guard::Network;
@@ -194,5 +194,17 @@ impl Config {
             nonce_life: Duration::from_secs(300),
             guard: Guarding::default(),
         }
+    }
+
+    /// The way over which a flow of before a restart is gone now: listeners may stand in another order, or be gone.
+    pub(super) fn flow_now(&self, flow: Flow) -> Option<Flow> {
+        let reaches = |listener: &Listener| {
+            listener.transport == flow.transport && listener.bind.is_ipv4() == flow.remote.is_ipv4()
+        };
+        if self.listeners.get(usize::from(flow.listener)).is_some_and(reaches) {
+            return Some(flow);
+        }
+        let listener = self.listeners.iter().position(reaches)?;
+        Some(Flow { listener: u16::try_from(listener).ok()?, ..flow })
     }
 }

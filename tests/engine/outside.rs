@@ -346,3 +346,18 @@ fn an_outside_party_and_a_caller_hold_one_another() {
         assert_eq!((played(&mut bench), told(&bench)), (expect, counts), "{way}: {:?}", bench.sent.last());
     }
 }
+
+/// What the first carrier's side said before it gave up counts for nothing: an answer of the next one that describes no
+/// audio is no answer (RFC 3261 §13.2.1), and nobody is joined with the one before.
+#[test]
+fn what_an_earlier_carrier_has_described_is_no_answer_of_the_next() {
+    let mut bench = Bench::of(with_carriers());
+    call_outside(&mut bench, "");
+    describe(&mut bench, FIRST, "183 Session Progress", OFFER);
+    answer(&mut bench, FIRST, "503 Service Unavailable");
+    told(&mut bench);
+    answer(&mut bench, SECOND, "200 OK");
+    assert_eq!(bench.count(|what| matches!(what, What::OutsideJoined { .. })), 0);
+    assert_eq!(bench.count(|what| matches!(what, What::TransferFailed { why: TransferProblem::Refused })), 1);
+    assert!(!told(&mut bench).contains(&"connect"));
+}

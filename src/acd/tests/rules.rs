@@ -119,6 +119,15 @@ fn an_agents_profile_orders_his_queues_and_delays_them() {
             "in 12; @99; call 1 sales at=50",
             "@99; ring1 1>12",
         ),
+        (
+            "who is wanted himself comes in at once",
+            |c| {
+                member(c, 12, "sales", 1, 30);
+                c.agents.get_mut(&AgentId(12)).unwrap().skills.insert(own_skill(AgentId(12)), 1);
+            },
+            "in 12; @99; call 1 sales only=12",
+            "@99; ring1 1>12",
+        ),
     ]);
 }
 
@@ -367,4 +376,21 @@ fn a_place_grows_when_work_of_more_points_comes() {
     assert_eq!(place(&desk), Some(4));
     desk.run("leave 21; leave 23; leave 24");
     assert_eq!(place(&desk), Some(1));
+}
+
+#[test]
+fn it_is_known_what_nobody_could_ever_serve() {
+    let mut center = center();
+    let could = |center: &Center, needs: &str| {
+        center.queues[&QueueId::new("support")].could_be_served(&skills(needs), center.agents.values())
+    };
+    let rows =
+        [("", true), ("french=9", true), ("french=9 german=3", true), ("french=10", false), ("spanish=1", false)];
+    rows.iter().for_each(|(needs, expect)| assert_eq!(could(&center, needs), *expect, "{needs}"));
+    let (remove, lower) = (vec![SkillId::new("spanish")], skills("french=5"));
+    let step = Relaxation { after: Duration::from_secs(60), if_expected_wait: None, remove, lower };
+    support(&mut center).relax = vec![step];
+    assert!(could(&center, "spanish=1 french=10"), "after the last step of relaxation");
+    center.agents.values_mut().for_each(|agent| _ = agent.queues.remove(&QueueId::new("support")));
+    assert!(!could(&center, ""), "nobody serves the queue");
 }

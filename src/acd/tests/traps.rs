@@ -142,6 +142,23 @@ fn trap_14_a_refusal_drops_the_caller() {
 }
 
 #[test]
+fn trap_14_a_full_line_turns_away_who_comes_back() {
+    rows(&[
+        (
+            "whose agent was lost is first again, however many have come since",
+            "in 11; call 1 support; accept 1; @1; call 2 support; call 3 support; call 4 support; call 5 support; \
+             @9; finish 11 support; call 6 support at=0 again=1; in 12",
+            "ring1 1>11; talk 1>11 after 0; @9; ring2 6>12",
+        ),
+        (
+            "and the next new one is turned away as before",
+            "call 1 support; call 2 support; call 3 support; call 4 support; call 5 support again=1; call 6 support",
+            "rejected 6 Full",
+        ),
+    ]);
+}
+
+#[test]
 fn trap_19_the_third_transfer_between_queues_breaks() {
     rows(&[(
         "queue, agent, queue, three times",

@@ -326,6 +326,23 @@ hang_up = true
     check_on(&stage, "go 2", "stop @over StepGone");
 }
 
+/// Another flow may have another meaning for the same name, and says or attaches it.
+#[test]
+fn what_was_keyed_in_secret_does_not_reach_another_flow() {
+    let keyed = |secret: &str| {
+        let collect = format!("[step.a]\ncollect = {{ text = \"PIN\", sound = \"pin\" }}\ninto = \"pin\"\n{secret}");
+        steps(&format!("{collect}next = \"over\"\notherwise = \"no\"\n[step.over]\nflow = \"other\"\n"))
+    };
+    let other = "version = 1\nstart = \"x\"\n[variables]\npin = \"none\"\n[step.x]\nattach = { keyed = \"pin\" }\nnext = \"y\"\n\
+                 [step.y]\nhang_up = true\n";
+    for (secret, expect) in [("", "12"), ("secret = true\n", "none")] {
+        let mut stage = Stage::new(flow(&keyed(secret)));
+        stage.replace(&flow_called("other", other));
+        let taken = format!("Collected @over @other.x keyed:{expect} @other.y FlowEnded");
+        check_on(&stage, "go heard 1 2 #", &taken);
+    }
+}
+
 /// Two flows that lead to each other without a key: no single file shows it, and the run ends nevertheless.
 #[test]
 fn two_flows_cannot_throw_a_caller_to_and_fro() {

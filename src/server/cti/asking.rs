@@ -1,4 +1,5 @@
-//! A command's way to the engine and back. The answer waits until what the command did is on disk.
+//! A command's way to the engine and back. The answer waits until what the command did is on disk; who cannot wait so long
+//! is told that it is not known yet, and learns it by asking again with the same key.
 
 use super::super::inbox::{Inbox, Message};
 use super::presence::Presence;
@@ -12,12 +13,10 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OnceCell, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-/// The engine's thread answers within this, or is overloaded.
+/// The engine answers and the disk takes what it did within this, or one of them is in trouble.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The disk takes events within this, or is in trouble.
-const DISK: Duration = Duration::from_secs(5);
 const LONGEST_KEY: usize = 64;
 
 /// What the engine said, and the last event of what it did.
@@ -50,12 +49,21 @@ impl Replies {
     }
 }
 
-/// One answer, which those share who ask the same with the same key.
-type Answer = Arc<OnceCell<proto::Outcome>>;
+/// How far one command has come, for all who ask it with the same key.
+#[derive(Clone)]
+enum Progress {
+    Asked,
+    /// The engine has done it; it is not on disk yet.
+    CarriedOut,
+    Over(proto::Outcome),
+}
+
+type Answer = watch::Receiver<Progress>;
 
 pub struct Asking {
     door: Door,
-    keys: Mutex<Keys<Answer>>,
+    keys: Arc<Mutex<Keys<Answer>>>,
+    patience: Duration,
 }
 
 /// The way to the engine and back.
@@ -71,8 +79,9 @@ impl Asking {
     /// `done`: what was carried out before this start, the last one last.
     pub fn new(door: Door, done: &[Mark]) -> Asking {
         let mut keys = Keys::default();
-        done.iter().for_each(|mark| keys.restore(*mark, Arc::new(OnceCell::new_with(Some(done_outcome())))));
-        Asking { door, keys: Mutex::new(keys) }
+        let over = || watch::channel(Progress::Over(done_outcome())).1;
+        done.iter().for_each(|mark| keys.restore(*mark, over()));
+        Asking { door, keys: Arc::new(Mutex::new(keys)), patience: PATIENCE }
     }
 
     pub async fn ask(&self, Owner { name, actor }: Owner, asked: proto::Command) -> proto::Outcome {
@@ -86,59 +95,81 @@ impl Asking {
         let (who, key) = (digest(name.as_bytes()), digest(asked.key.as_bytes()));
         // The key is in it: nobody can guess what was asked from the digest who does not know the key.
         let content = digest(&prost::Message::encode_to_vec(&asked)) as u32;
-        let (mark, answer) = {
+        let answer = {
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             match keys.find(who, key, content) {
-                Found::Known(mark, answer) => (mark, answer),
+                Found::Known(_, answer) => answer,
                 Found::Reused => return refused(proto::Refusal::KeyReused, "the key came before with another command"),
                 Found::New => {
-                    let answer = Answer::default();
-                    (keys.remember(who, key, content, Arc::clone(&answer)), answer)
+                    let (progress, answer) = watch::channel(Progress::Asked);
+                    let mark = keys.remember(who, key, content, answer.clone());
+                    self.begin(command, mark, progress);
+                    answer
                 }
             }
         };
-        // A task of its own: who does not wait for the answer has asked all the same, and asks again with his key.
-        let (door, waiting) = (self.door.clone(), Arc::clone(&answer));
-        let done = tokio::spawn(async move { waiting.get_or_init(|| door.carry_out(command, mark)).await.clone() });
-        let Ok(outcome) = done.await else {
-            return refused(proto::Refusal::NotWritten, "it is not known whether it was carried out");
-        };
-        if is_unavailable(&outcome) {
-            self.keys.lock().unwrap_or_else(PoisonError::into_inner).forget(mark);
+        outcome_of(answer, self.patience).await
+    }
+
+    /// In a task of its own: who does not wait for the answer has asked all the same, and asks again with his key.
+    fn begin(&self, command: Command, mark: Mark, progress: watch::Sender<Progress>) {
+        let (door, keys) = (self.door.clone(), Arc::clone(&self.keys));
+        tokio::spawn(async move {
+            let outcome = door.carry_out(command, mark, &progress).await;
+            if is_unavailable(&outcome) {
+                keys.lock().unwrap_or_else(PoisonError::into_inner).forget(mark);
+            }
+            progress.send_replace(Progress::Over(outcome));
+        });
+    }
+}
+
+/// What became of a command, or how far it has come when patience is over.
+async fn outcome_of(mut answer: Answer, patience: Duration) -> proto::Outcome {
+    let over = answer.wait_for(|progress| matches!(progress, Progress::Over(_)));
+    _ = tokio::time::timeout(patience, over).await; // how far it has come by then says the rest
+    let progress = answer.borrow().clone();
+    match progress {
+        Progress::Over(outcome) => outcome,
+        Progress::CarriedOut => {
+            refused(proto::Refusal::NotWritten, "it was carried out, and cannot be written to disk at present")
         }
-        outcome
+        Progress::Asked => {
+            refused(proto::Refusal::NotWritten, "the engine has not answered yet, and may still carry it out")
+        }
     }
 }
 
 impl Door {
-    async fn carry_out(&self, command: Command, mark: Mark) -> proto::Outcome {
+    async fn carry_out(&self, command: Command, mark: Mark, progress: &watch::Sender<Progress>) -> proto::Outcome {
         let calls_for = match command.ask {
             Ask::LogIn { agent } | Ask::Ready { agent } => Some(agent),
             _ => None,
         };
         // Before, so that he is not lost while he asks; after, for however long the engine took.
         calls_for.inspect(|agent| self.presence.renew(*agent));
-        let outcome = self.pass_on(command, mark).await;
+        let outcome = self.pass_on(command, mark, progress).await;
         calls_for.inspect(|agent| self.presence.renew(*agent));
         outcome
     }
 
-    async fn pass_on(&self, command: Command, mark: Mark) -> proto::Outcome {
+    async fn pass_on(&self, command: Command, mark: Mark, progress: &watch::Sender<Progress>) -> proto::Outcome {
         let (id, told) = self.replies.expect();
         if self.inbox.send(Message::Input(Input::Once(id, command, mark))).is_err() {
             return refused(proto::Refusal::Unavailable, "Tierline stops");
         }
-        let Ok(Ok((result, seq))) = tokio::time::timeout(PATIENCE, told).await else {
-            return refused(proto::Refusal::NotWritten, "the engine has not answered yet, and may still carry it out");
+        let Ok((result, seq)) = told.await else {
+            return refused(proto::Refusal::NotWritten, "it is not known whether it was carried out");
         };
         if let Err(why) = result {
             return proto::Outcome { result: Some(outcome::Result::Refused(cti::refused(why))) };
         }
-        let mut committed = self.committed.clone();
-        let written = tokio::time::timeout(DISK, committed.wait_for(|done| *done >= seq)).await;
-        match written {
-            Ok(Ok(_)) => done_outcome(),
-            _ => refused(proto::Refusal::NotWritten, "it was carried out, and cannot be written to disk at present"),
+        progress.send_replace(Progress::CarriedOut);
+        match self.committed.clone().wait_for(|done| *done >= seq).await {
+            Ok(_) => done_outcome(),
+            Err(_) => {
+                refused(proto::Refusal::NotWritten, "it was carried out, and Tierline stopped before it was written")
+            }
         }
     }
 }
@@ -259,6 +290,29 @@ mod tests {
             );
             let _other = scene.asks("day", "k", 1001);
             assert!(scene.reached().await.is_some(), "another's key");
+        });
+    }
+
+    /// Neither a slow engine nor a full disk leaves anybody in doubt for ever.
+    #[test]
+    fn who_was_told_that_it_is_not_known_yet_learns_it_by_asking_again() {
+        run(async {
+            let mut scene = Scene::new();
+            Arc::get_mut(&mut scene.asking).expect("nobody asks yet").patience = Duration::ZERO;
+            let told = |outcome: proto::Outcome| match outcome.result {
+                Some(outcome::Result::Refused(refused)) => (refused.why(), refused.text),
+                _ => (proto::Refusal::Unspecified, "done".to_owned()),
+            };
+            let first = scene.asks("night", "k", 1001);
+            let id = scene.reached().await.expect("the command");
+            let (why, text) = told(first.await.unwrap());
+            assert_eq!((why, text.contains("not answered yet")), (proto::Refusal::NotWritten, true), "{text}");
+            scene.replies.tell(id, Ok(()), 5);
+            let (why, text) = told(scene.asks("night", "k", 1001).await.unwrap());
+            assert_eq!((why, text.contains("was carried out")), (proto::Refusal::NotWritten, true), "{text}");
+            scene.committed.send_replace(5);
+            assert!(is_done(&scene.asks("night", "k", 1001).await.unwrap()));
+            assert_eq!(scene.reached().await, None, "the engine is asked once");
         });
     }
 

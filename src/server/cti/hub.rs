@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::ids::CallId;
 use crate::proto::Item;
 use anyhow::{Context, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -90,11 +91,23 @@ impl Hub {
             if events.is_empty() {
                 return Ok(());
             }
-            let mut state = self.lock();
             for event in &events {
-                state.take(event, reader)?;
+                self.step(event, |state| state.take(event, reader))?;
             }
         }
+    }
+
+    /// Takes one event. Should that panic, no desktop hears of this one, and all hear of those behind it.
+    fn step(&self, event: &Event, take: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+        let mut state = self.lock();
+        let taken = catch_unwind(AssertUnwindSafe(|| take(&mut state)));
+        taken.unwrap_or_else(|_panic| {
+            Entry::error("desktops", "no desktop is told of an event: a defect of ours")
+                .with("event", event.seq)
+                .tell();
+            state.feed.at = Cursor { seq: event.seq, at: event.at };
+            Ok(())
+        })
     }
 }
 
@@ -123,5 +136,29 @@ impl Subscriber {
             self.cut.store(true, Relaxed);
         }
         sent.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::What;
+    use crate::time::Wall;
+
+    #[test]
+    fn a_defect_costs_desktops_one_event() {
+        let feed = Feed { view: View::default(), at: Cursor { seq: 6, at: Wall(1) } };
+        let state = Mutex::new(State { feed, subscribers: Vec::new() });
+        let hub = Hub { state, waiting: 1, committed: watch::channel(0).1 };
+        let event = |seq| Event { seq, at: Wall(2), call: None, what: What::DrainStarted };
+        hub.step(&event(7), |_| panic!("planted")).unwrap();
+        assert_eq!(hub.lock().feed.at.seq, 7, "it is not tried again for ever");
+        let next = |state: &mut State| {
+            _ = state.feed.take(&event(8), |_| Ok::<_, anyhow::Error>(Vec::new()))?;
+            Ok(())
+        };
+        hub.step(&event(8), next).unwrap();
+        assert_eq!(hub.lock().feed.at.seq, 8);
+        assert!(hub.step(&event(9), |_| anyhow::bail!("the disk")).is_err() && hub.lock().feed.at.seq == 8);
     }
 }

@@ -9,7 +9,7 @@ use crate::center::Center;
 use crate::command::Actor;
 use crate::config::CtiSettings;
 use crate::cti::{self, Cursor, Feed, Sight, View, Viewer};
-use crate::proto::{Item, item};
+use crate::proto::Item;
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -131,8 +131,8 @@ impl Watching {
     fn begin(&self, subscriber: Subscriber) {
         let mut state = self.hub.lock();
         let snapshot = cti::snapshot(&state.feed.view, &subscriber.sight.viewer, &self.center);
-        let item = Item { cursor: state.feed.at.to_bytes(), what: Some(item::What::Snapshot(snapshot)) };
-        if subscriber.items.try_send(item).is_ok() {
+        let items = cti::in_parts(snapshot, state.feed.at.to_bytes());
+        if items.into_iter().all(|item| subscriber.items.try_send(item).is_ok()) {
             state.subscribers.push(subscriber);
         }
     }

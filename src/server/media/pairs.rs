@@ -60,8 +60,9 @@ struct Left {
 /// which a BYE that nobody answered has been given up (RFC 3261 §17.1.2.2, timer F).
 pub const HAUNTED: Duration = Duration::from_secs(32);
 
-/// Pairs that others hold may be met so often before a leg gets none.
-const TRIES: usize = 64;
+/// Pairs that others hold may be met so often before a leg gets none: some 10 ms of a thread that others' audio waits for.
+/// The next leg's search goes on behind them.
+const TRIES: usize = 2048;
 
 impl Pairs {
     pub fn new(bind: IpAddr, (first, last): (u16, u16), plane: u16, planes: u16) -> Pairs {
@@ -77,20 +78,30 @@ impl Pairs {
 
     /// Binds the next pair that is free.
     pub fn bind(&mut self) -> Result<Pair> {
-        let share = self.places.len();
-        let free = (0..share).map(|i| (self.next + i) % share).filter_map(|index| Lease::take(&self.places, index));
-        for lease in free.take(TRIES) {
-            let (index, local) = (lease.index, SocketAddr::new(self.bind, self.port(lease.index)));
+        let (share, first, mut tried) = (self.places.len(), self.next, 0);
+        for index in (0..share).map(|i| (first + i) % share) {
+            let Some(lease) = Lease::take(&self.places, index) else { continue };
+            self.next = (index + 1) % share;
+            let local = SocketAddr::new(self.bind, self.port(index));
             match self.bind_pair(lease, local) {
-                Ok(pair) => {
-                    self.next = (index + 1) % share;
-                    return Ok(pair);
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {}
-                Err(e) => return Err(e).with_context(|| format!("cannot open udp {local}")),
+                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => tried += 1,
+                bound => return bound.with_context(|| format!("cannot open udp {local}")),
+            }
+            if tried == TRIES {
+                break;
             }
         }
-        anyhow::bail!("no free pair of ports ({share} for this plane, {} taken by it)", self.used())
+        let used = self.used();
+        anyhow::bail!("no free pair of ports: of {share}, {used} are taken by calls and {tried} by other programs")
+    }
+
+    /// Whether any pair of the share can be had, however many others hold.
+    pub fn try_all(&mut self) -> Result<()> {
+        let mut outcome = self.bind();
+        for _ in 0..self.places.len() / TRIES {
+            outcome = outcome.or_else(|_| self.bind());
+        }
+        outcome.map(|_pair| ())
     }
 
     fn used(&self) -> usize {
@@ -152,5 +163,23 @@ mod tests {
                 assert_eq!(&got, expect, "{range:?} {plane}/{planes}");
             }
         }
+    }
+
+    #[test]
+    fn free_pairs_are_found_behind_those_of_another_program() {
+        net::raise_file_limit();
+        let ip = IpAddr::from([127, 0, 0, 83]);
+        let range = (20_000, 20_000 + 4 * TRIES as u16 - 1);
+        let mut other = Pairs::new(ip, range, 0, 1);
+        let theirs: Vec<_> = (0..TRIES + 1).map(|_| other.bind().expect("nobody else has this address")).collect();
+        let mut ours = Pairs::new(ip, range, 0, 1);
+        let told = ours.bind().err().expect("so many are taken").to_string();
+        assert!(
+            told.ends_with(&format!("of {}, 0 are taken by calls and {TRIES} by other programs", 2 * TRIES)),
+            "{told}"
+        );
+        assert_eq!(ours.bind().expect("the search goes on").local.port(), range.0 + 2 * (TRIES as u16 + 1));
+        Pairs::new(ip, range, 0, 1).try_all().expect("a start finds them at once");
+        drop(theirs);
     }
 }

@@ -1,6 +1,8 @@
 //! Records on a real disk: killed with -9 in a storm of calls and rebuilt, brought up from an older log, described.
 
 mod behind;
+mod day;
+mod ledger;
 mod pruned;
 
 use super::*;

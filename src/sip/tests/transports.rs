@@ -193,6 +193,25 @@ fn a_phone_of_before_a_restart_is_called_at_its_contact_and_forgotten_if_nobody_
 }
 
 #[test]
+fn what_was_before_a_restart_goes_over_the_listener_that_reaches_it_now() {
+    const TCP_FIRST: &[Transport] = &[Transport::Tcp, Transport::Udp];
+    // Listeners now; the one that a phone by UDP came over, and the one that it is reached over.
+    let rows: [(&[Transport], u16, Option<u16>); 4] =
+        [(ALL, 0, Some(0)), (TCP_FIRST, 0, Some(1)), (TCP_FIRST, 7, Some(1)), (&[Transport::Tcp], 0, None)];
+    for (listeners, before, expect) in rows {
+        let mut endpoint = endpoint(listeners);
+        let mut config = endpoint.config().clone();
+        config.users = ["b".to_owned()].into();
+        endpoint.handle(at(900), Input::Command(Command::Configure(config)));
+        let flow = Flow::udp(before, "10.0.0.2:5060".parse().unwrap());
+        let binding = phones::binding("b".into(), address("<sip:b@10.0.0.2>"), flow, "c".into(), at(600_000));
+        endpoint.handle(at(950), Input::Command(Command::RestoreBinding { binding }));
+        let kept = endpoint.bindings("b").next().map(|binding| binding.flow.listener);
+        assert_eq!(kept, expect, "{listeners:?} {before}");
+    }
+}
+
+#[test]
 fn names_of_a_large_request_lead_to_streams_first() {
     let place =
         |transport, port| Place { transport, remote: SocketAddr::new([10, 0, 0, 2].into(), port), connection: 0 };

@@ -117,8 +117,10 @@ impl Desk {
     fn killed(&mut self) {
         let done = self.by_call.values().flat_map(|kept| kept.done.clone()).collect();
         self.outbox = Outbox::new(SETTINGS, LOG, super::super::Left { done, ..self.left.clone() });
-        for event in self.log.iter().filter(|event| event.seq >= self.left.low) {
-            self.outbox.handle(Wall(self.now), Input::Event(Box::new(event.clone())));
+        let again: Vec<Event> = self.log.iter().filter(|event| event.seq >= self.left.low).cloned().collect();
+        for event in again {
+            self.outbox.handle(Wall(self.now), Input::Event(Box::new(event)));
+            self.works();
         }
         self.outbox.handle(Wall(self.now), Input::AllRead);
         self.works();
@@ -208,4 +210,19 @@ fn a_ticketing_system_that_is_away_has_nothing_put_aside() {
     }
     assert_eq!((scene.outbox.numbers().aside, scene.outbox.low()), (0, 1));
     assert_eq!(scene.hears(Ok(Response::Taken)), "");
+}
+
+/// After a restart the log is read from behind the call's beginning or from before it: then not yet.
+#[test]
+fn what_was_put_aside_is_read_again_when_its_beginning_was_read() {
+    let aside = BTreeMap::from([(CALL, (50, Wall(0)))]);
+    let left = super::super::Left { low: 40, aside, ..Default::default() };
+    let mut outbox = Outbox::new(SETTINGS, LOG, left);
+    outbox.handle(Wall(0), Input::Timeout);
+    assert_eq!(outbox.poll(), None, "nothing of it was read");
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    let arrived = Event { seq: 50, ..scene.log[0].clone() };
+    outbox.handle(Wall(0), Input::Event(Box::new(arrived)));
+    assert_eq!(outbox.poll(), Some(Output::Reread { call: CALL }));
 }

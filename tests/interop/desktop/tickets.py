@@ -1,7 +1,8 @@
 """A ticketing system in Python, with nothing of ours but the proto files.
 
 tickets.py GENERATED PORT FILE MODE   appends what is taken to FILE, a JSON line each. The file MODE says how it is:
-ok, slow (answers after the client's patience), wrong (an error, or a ticket without a number).
+ok, slow (answers after the client's patience), wrong (an error), empty (a ticket without a number). Whatever is asked,
+again or not, is a line of FILE.asked: the mode, what, and its key.
 """
 
 import json
@@ -27,11 +28,17 @@ try:
 except FileNotFoundError:
     pass
 out = open(path, "a")
+asked = open(path + ".asked", "a")
 
 
 def once(rpc, request, context):
     """Does a thing once for its key."""
     now = open(mode).read().strip()
+    with lock:
+        asked.write(json.dumps({"mode": now, "rpc": rpc, "key": request.key}) + "\n")
+        asked.flush()
+    if now == "empty" and rpc == "open":
+        return ""
     if now == "wrong":
         context.abort(grpc.StatusCode.INTERNAL, "something broke")
     with lock:

@@ -148,3 +148,20 @@ fn a_start_erases_what_expired_while_nothing_ran() {
     Store::open_with(&dir.0, NODE, Keep::default(), month).unwrap();
     assert!(!dir.hold("digit-nine") && dir.hold(NUMBER));
 }
+
+/// At an orderly stop metrics and streams may still hold the store.
+#[test]
+fn a_stop_empties_the_write_ahead_log_whoever_holds_the_store() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    let (store, reader) = (Arc::new(store), Reader::open(&dir.0).unwrap());
+    let held = store.clone();
+    append(&store, &[confirmed(1, 1)]);
+    append(&store, &[cleared(2, 1)]);
+    assert!(dir.hold(DIALOG), "the check itself would find it");
+    store.close().unwrap();
+    assert!(!dir.hold(DIALOG), "a file still holds an ended dialog");
+    held.append(vec![cleared(3, 1)]);
+    assert_eq!((held.healthy(), held.numbers().lost, held.close().is_ok()), (false, 1, true));
+    drop(reader);
+}

@@ -96,6 +96,17 @@ pub struct Limits {
     pub silence: Duration,
     /// A running call may go on this long after the drain began (0 … 24 h).
     pub drain: Duration,
+    /// Calls that strangers may make in a second, all together (1 … 100,000); five times as many at once.
+    #[serde(default = "unlimited")]
+    pub strangers: u32,
+    /// The same of one address (1 … 100,000).
+    #[serde(default = "unlimited")]
+    pub strangers_per_address: u32,
+}
+
+/// In recordings of before there was a limit.
+fn unlimited() -> u32 {
+    100_000
 }
 
 impl Center {

@@ -50,6 +50,9 @@ enum What {
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Data directory that would be served from. Default: as configured.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
     },
     /// Ask a server on this machine whether it is well; exit code 1 if not. For containers and probes.
     Healthy {
@@ -374,8 +377,8 @@ fn code(outcome: Outcome) -> ExitCode {
 fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
-        What::Check { config } => {
-            Ok(if server::check(config.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        What::Check { config, data } => {
+            Ok(if server::check(config.as_deref(), data.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
         What::Healthy { http, ready } => {
             println!("{}", server::healthy::ask(http, ready)?);

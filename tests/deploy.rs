@@ -18,9 +18,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What Alpine's Rust builds for, too; and what every Rust on this machine can: static as well, with another library.
+/// What Alpine's Rust builds for, too.
 const STATIC: &str = "x86_64-unknown-linux-musl";
-const OTHERWISE: &str = "x86_64-unknown-linux-gnu";
 /// How much of a service a systemd unit may expose, in tenths; 0 is nothing, 100 all.
 const EXPOSURE: &str = "--threshold=15";
 
@@ -193,17 +192,14 @@ impl Images {
 fn built() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     let sysroot = said(Command::new("rustc").args(["--print", "sysroot"]));
-    let has_static = Path::new(sysroot.trim()).join("lib/rustlib").join(STATIC).join("lib").is_dir();
-    let target = if has_static { STATIC } else { OTHERWISE };
-    cargo.args(["build", "--locked", "--bin", "tierline", "--target", target]);
+    let library = Path::new(sysroot.trim()).join("lib/rustlib").join(STATIC).join("lib");
+    assert!(library.is_dir(), "this Rust cannot build for {STATIC}: make tools");
+    cargo.args(["build", "--locked", "--bin", "tierline", "--target", STATIC]);
     // As somebody would who types it: what the outer cargo has set for this test would make some crates anew.
     let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO"));
     ours.filter(|(name, _)| name != "CARGO_HOME").for_each(|(name, _)| _ = cargo.env_remove(name));
-    if target == OTHERWISE {
-        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    }
     said(&mut cargo);
-    let program = root().join("target").join(target).join("debug/tierline");
+    let program = root().join("target").join(STATIC).join("debug/tierline");
     let stage = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stage");
     _ = fs::remove_dir_all(&stage);
     fs::create_dir_all(stage.join("out/tierline-data")).expect("a folder like the stage's");

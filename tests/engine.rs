@@ -6,7 +6,7 @@ mod outside;
 #[path = "engine/turns.rs"]
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tierline::center::NotReadyReason;
 use tierline::command::{Actor, Ask, Command, Refusal, Verb};
@@ -544,6 +544,60 @@ fn hostile_packets_never_grow_the_log() {
     assert!(bench.sent.len() > 20, "only {} answers: not much was understood", bench.sent.len());
     assert_eq!(bench.opened, [], "sockets for nothing");
     assert!(bench.sent.iter().any(|sent| sent.starts_with("SIP/2.0 488")), "{:#?}", bench.sent);
+}
+
+/// A stranger's call is written down, be it cancelled at once: who calls without end is told to wait, and an agent who proves
+/// who he is calls all the same.
+#[test]
+fn a_stranger_who_calls_without_end_does_not_fill_the_log() {
+    let mut bench = Bench::new();
+    bench.datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+    let proof = authorization(&bench);
+    bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
+    let before = bench.events.len();
+    for number in 0..1_000 {
+        let invite = invite(&format!("s{number}"), 1, "sip:guest@192.0.2.9", "");
+        let head = invite.split("Content-Type").next().expect("a head").replace("INVITE", "CANCEL");
+        bench.after(1).datagram(&invite);
+        bench.datagram(&format!("{head}Content-Length: 0\n\n"));
+        if let Some(port) = bench.opened.pop() {
+            bench.tell(Input::Media(media::Event::OpenFailed { port, why: "it is closed".to_owned() }));
+        }
+    }
+    let calls = bench.count(|what| matches!(what, What::CallArrived { .. }));
+    let events = bench.events.len() - before;
+    assert!((100..=121).contains(&calls) && events <= calls * 4, "{events} events of {calls} calls");
+    // Each is sent again until its ACK comes.
+    let refused = bench.sent.iter().filter(|sent| sent.starts_with("SIP/2.0 503") && sent.contains("Retry-After: 1\r"));
+    assert_eq!(
+        (refused.collect::<BTreeSet<_>>().len(), bench.engine.strangers_refused()),
+        (1_000 - calls, 1_000 - calls as u64)
+    );
+    own_call(&mut bench, "own");
+    assert_eq!(bench.count(|what| matches!(what, What::CallArrived { by_agent: Some(_), .. })), 1);
+    // A little later he may call again.
+    bench.opened.clear();
+    bench.after(60).datagram(&invite("again", 1, "sip:guest@192.0.2.9", ""));
+    open(&mut bench);
+}
+
+/// Each key is an event, where keys are listened to: a program that presses them faster than any hand is heard no more.
+#[test]
+fn keys_without_end_do_not_fill_the_log() {
+    let mut configuration = place::configuration(1);
+    let keyed = configuration.flows.values_mut().find(|flow| flow.steps.contains_key("hold")).expect("music with keys");
+    keyed.start = "hold".to_owned();
+    let id = keyed.id.clone();
+    configuration.center.lines.values_mut().for_each(|line| line.flow = id.clone());
+    let mut bench = Bench::of(configuration);
+    let port = call(&mut bench);
+    for _ in 0..400 {
+        let key = media::Event::Digit { port, digit: '9', duration_ms: 40, way: media::Way::Event };
+        bench.after(45).tell(Input::Media(key));
+    }
+    let keyed = bench.count(|what| matches!(what, What::DigitKeyed { .. }));
+    assert!((200..=220).contains(&keyed), "{keyed} of 400 keys were written down");
+    assert_eq!(bench.count(|what| matches!(what, What::CallEnded { .. })), 0);
 }
 
 /// Each hold is an event: whoever holds and retrieves without end is told to wait, and his call goes on.

@@ -85,7 +85,8 @@ if ! command -v cargo >/dev/null; then
 fi
 static=x86_64-unknown-linux-musl
 if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$static/lib" ] && ! rustup target add "$static"; then
-  echo "there is no target $static for this Rust, and rustup cannot add it: the image's program is linked with glibc"
+  echo "make test builds the image's program for $static: this Rust lacks it, and rustup cannot add it" >&2
+  exit 1
 fi
 for tool in rustfmt clippy; do
   cargo "${tool/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$tool"

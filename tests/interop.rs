@@ -64,6 +64,8 @@ mod numbers;
 mod outbound;
 #[path = "interop/pairs.rs"]
 mod pairs;
+#[path = "interop/recording.rs"]
+mod recording;
 #[path = "interop/rights.rs"]
 mod rights;
 #[path = "interop/running.rs"]

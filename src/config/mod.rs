@@ -71,6 +71,9 @@ pub struct Needs {
     pub grpc: Option<(SocketAddr, (usize, usize))>,
     pub tls: TlsSettings,
     pub password_file: Option<PathBuf>,
+    pub data: PathBuf,
+    /// Those that are known.
+    pub sounds: Vec<Sound>,
 }
 
 /// Why a configuration cannot be served. What it needs is known nevertheless, so that a taken port is told in the same
@@ -85,10 +88,10 @@ pub struct Refused {
 
 impl Loaded {
     pub fn needs(&self) -> Needs {
-        let ServerSettings { sip, http, http_place, cti, media, password_file, .. } = self.server.clone();
+        let ServerSettings { sip, http, http_place, cti, media, password_file, data, .. } = self.server.clone();
         let (media, grpc) = (Some(media), cti.map(|cti| (cti.bind, cti.place)));
         let (listeners, http, tls) = (sip.listeners, Some((http, http_place)), sip.tls);
-        Needs { listeners, http, grpc, media, tls, password_file }
+        Needs { listeners, http, grpc, media, tls, password_file, data, sounds: self.sounds.clone() }
     }
 }
 
@@ -237,11 +240,11 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     problems.append(&mut gathering.problems);
     let mut told = BTreeSet::new();
     problems.retain(|problem| told.insert(problem.clone()));
+    let sounds: Vec<Sound> = gathering.sounds.into_values().map(|(sound, _)| sound).collect();
     if !problems.is_empty() {
-        return Err(refused(problems, needs));
+        return Err(refused(problems, Needs { sounds, ..needs }));
     }
     let warnings = [written.warnings, gathering.warnings].concat();
-    let sounds = gathering.sounds.into_values().map(|(sound, _)| sound).collect();
     Ok(Loaded { file: shown, center: written.center, flows, server, sounds, warnings })
 }
 

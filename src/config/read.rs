@@ -351,6 +351,8 @@ impl<'p> Reader<'p> {
             grpc: cti.as_ref().map(|cti| (cti.bind, cti.place)),
             tls: sip.tls.clone(),
             password_file: password_file.clone(),
+            data: data.clone(),
+            sounds: Vec::new(),
         };
         let (http, ticketing) = (http.unwrap_or(local(8080)), None);
         let (trunk_passwords, journal, keep) = (BTreeMap::new(), Default::default(), Default::default());
@@ -424,6 +426,8 @@ fn limits(mut section: Section<'_>) -> Limits {
         calls: section.whole("calls", 1..=100_000, 2000) as u32,
         silence: section.duration("silence", Duration::from_secs(1)..=HOUR, Duration::from_secs(30)),
         drain: section.duration("drain", Duration::ZERO..=DAY, 5 * MINUTE),
+        strangers: section.whole("strangers", 1..=100_000, 200) as u32,
+        strangers_per_address: section.whole("strangers_per_address", 1..=100_000, 20) as u32,
     };
     section.finish();
     limits

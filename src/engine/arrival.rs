@@ -85,6 +85,10 @@ impl Engine {
         {
             return self.come_later(leg, if full == Full::Rate { 1 } else { RETRY_AFTER });
         }
+        let limits = &self.config.center.limits;
+        if source == Source::Stranger && !self.strangers.may_call(self.now, arrival.flow.remote.ip(), limits) {
+            return self.come_later(leg, 1);
+        }
         self.admit(leg, agent, to, caller, arrival.offer);
     }
 
@@ -194,6 +198,7 @@ impl Engine {
             conversation,
             outside,
             last_key,
+            keying: Default::default(),
         };
         self.calls.insert(id, call);
         self.emit(Some(id), arrived);

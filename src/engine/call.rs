@@ -3,6 +3,7 @@
 //! A flow run, seeking and a conversation may run side by side. What people call the phase of the call is
 //! derived from them, never stored.
 
+use super::allowance::Allowance;
 use super::identity::Origin;
 use crate::acd::Place;
 use crate::event::Phase;
@@ -33,6 +34,8 @@ pub struct Call {
     pub outside: Option<Outside>,
     /// When the flow took a key last.
     pub last_key: Instant,
+    /// How often it may still take one: each is an event.
+    pub keying: Allowance,
 }
 
 /// A work in a queue and the phones that ring for it.

@@ -21,6 +21,7 @@
 //! | `service` | what a connected call can do; commands |
 //! | `desk` | what agents ask for at their desktops |
 //! | `ending` | who leaves, and what remains of the others |
+//! | `strangers` | how often who proves nothing may call |
 //! | `vanishing` | who vanishes while nothing need be heard of him |
 //! | `pairs` | (nothing) maps written down as lists |
 //! | `phones` | agents' phones: registered, reachable, and after a restart |
@@ -44,6 +45,7 @@ mod planted;
 mod repair;
 mod seeking;
 mod service;
+mod strangers;
 mod treatment;
 mod trunks;
 mod vanishing;
@@ -243,6 +245,7 @@ pub struct Engine {
     planted: Option<Bug>,
     /// How often time-outs may still panic.
     repairs: allowance::Allowance,
+    strangers: strangers::Strangers,
     /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
     begun: bool,
 }
@@ -321,6 +324,7 @@ impl Engine {
             outputs: VecDeque::new(),
             planted: None,
             repairs: Default::default(),
+            strangers: Default::default(),
             begun: false,
             config,
             start,
@@ -371,10 +375,6 @@ impl Engine {
 
     pub fn router(&self) -> &Router {
         &self.router
-    }
-
-    pub fn trunks(&self) -> &Trunks {
-        &self.trunks
     }
 
     pub fn calls(&self) -> impl Iterator<Item = &Call> {

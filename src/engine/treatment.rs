@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Keys that follow faster are dropped: nobody presses so, and each key is an event in the log. A key sounds for 40 ms
 /// at least (ITU-T Q.24).
 const KEY_PAUSE: Duration = Duration::from_millis(40);
+/// In a row, and the pause after that: nobody keys so many by hand, and a program must not fill the log.
+const KEYS_AT_ONCE: u32 = 200;
+const KEYING: Duration = Duration::from_secs(1);
 /// Name of the sound that is silence; `@` cannot be part of a configured one.
 pub const SILENCE: &str = "@silence";
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
@@ -48,7 +51,11 @@ impl Engine {
         let (id, flow, step) = (call.id, call.run.flow().clone(), call.run.step().to_owned());
         // A key of a PIN or a card is masked here, where it enters.
         let shown = if call.run.keeps_secret(&self.index.flows) { MASKED } else { digit };
-        self.calls.get_mut(&id).into_iter().for_each(|call| call.last_key = now);
+        let call = self.calls.get_mut(&id).expect("the call that has just been looked up");
+        if !call.keying.take_of(now, KEYING, KEYS_AT_ONCE) {
+            return;
+        }
+        call.last_key = now;
         let digit_text = self.personal(PersonalKind::Digit, shown.to_string());
         self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });
         self.run(id, ivr::Input::Digit(digit));

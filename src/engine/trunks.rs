@@ -14,6 +14,10 @@ use crate::sip::{self, Account, Secret};
 use crate::trunk::{self, Output, TrunkState, Way};
 
 impl Engine {
+    pub fn trunks(&self) -> &trunk::Trunks {
+        &self.trunks
+    }
+
     pub(super) fn configure_trunks(&mut self) {
         let trunks = self.config.center.trunks.clone();
         self.trunks.handle(self.now, trunk::Input::Configure(trunks));

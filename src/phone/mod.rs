@@ -125,6 +125,11 @@ impl Phone {
         self.call.is_some()
     }
 
+    /// Whether a call waits to be answered here.
+    pub fn is_ringing(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| matches!(call.state, State::Ringing { .. }))
+    }
+
     pub fn is_talking(&self) -> bool {
         self.call.as_ref().is_some_and(|call| matches!(call.state, State::Talking { .. }))
     }

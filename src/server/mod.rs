@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod agent;
 mod banner;
 pub mod calls;
+mod check;
 pub mod clock;
 pub mod cti;
 pub mod doctor;
@@ -49,15 +50,15 @@ use crate::engine::{Configuration, Engine, Input, RINGING, SILENCE, Start};
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
-use crate::written::counted;
 use anyhow::{Result, bail};
+pub use check::check;
 use clock::{Clock, EventTime};
 use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
 use journal::{Entry, Value};
 use record::Recorder;
 use signaling::streams::Streams;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -89,7 +90,12 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut loaded = match config::load(options.config.as_deref()) {
         Ok(loaded) => loaded,
-        Err(refused) => return Ok(refuse(&all_wrong(&refused, runtime.handle()))),
+        Err(refused) => {
+            let data = options.data.as_deref().unwrap_or(&refused.needs.data);
+            let taken = store::in_use(data).map(|by| store::is_in_use(data, &by));
+            let lacking = opening::lacking(&refused.file, &refused.needs, runtime.handle());
+            return Ok(refuse(&check::all_wrong(&refused, data, [lacking, taken.into_iter().collect()].concat())));
+        }
     };
     if let Some(data) = &options.data {
         loaded.server.data.clone_from(data);
@@ -110,50 +116,6 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     runtime.shutdown_background(); // a name server that does not answer holds nobody up
     journal::flush();
     Ok(outcome)
-}
-
-/// What is wrong with a configuration, and what else a start with it would lack.
-fn all_wrong(refused: &config::Refused, runtime: &tokio::runtime::Handle) -> String {
-    let lacking = opening::lacking(&refused.file, &refused.needs, runtime);
-    std::iter::once(refused.problems.to_string()).chain(lacking).collect::<Vec<_>>().join("\n")
-}
-
-/// Reads what `serve` would read, tries the ports that it would listen on, and says what is wrong; true if it could be
-/// served.
-pub fn check(config: Option<&Path>) -> Result<bool> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let loaded = match config::load(config) {
-        Ok(loaded) => loaded,
-        Err(refused) => {
-            eprintln!("{}", all_wrong(&refused, runtime.handle()));
-            return Ok(false);
-        }
-    };
-    loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
-    let prompts = loaded.server.data.join("prompts");
-    let unspoken = speech::foresee(&loaded.sounds, &prompts, &speech::Speaker::installed()).err();
-    let mut wrong: Vec<String> = unspoken.iter().map(ToString::to_string).collect();
-    match store::in_use(&loaded.server.data) {
-        // Its ports are taken by right.
-        Some(by) => println!("note: process {by} serves from {}; ports were not tried", loaded.server.data.display()),
-        None => wrong.extend(opening::lacking(&loaded.file, &loaded.needs(), runtime.handle())),
-    }
-    let trunks = loaded.server.trunk_passwords.values().filter_map(|file| accounts::trunk_password(file).err());
-    wrong.extend(trunks.map(|why| format!("{why:#}")));
-    if !wrong.is_empty() {
-        eprintln!("{}", wrong.join("\n"));
-        return Ok(false);
-    }
-    println!("{}", good(&loaded));
-    Ok(true)
-}
-
-fn good(loaded: &Loaded) -> String {
-    let center = &loaded.center;
-    let counts = [(center.lines.len(), "line"), (center.queues.len(), "queue"), (center.agents.len(), "agent")];
-    let trunks = Some((center.trunks.len(), "trunk")).filter(|(n, _)| *n > 0);
-    let counts: Vec<_> = counts.into_iter().chain(trunks).map(|(n, what)| counted(n, what)).collect();
-    format!("{}: {} can be served: {}", loaded.file, center.name, counts.join(", "))
 }
 
 fn refuse(why: &dyn std::fmt::Display) -> Outcome {

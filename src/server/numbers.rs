@@ -88,16 +88,17 @@ impl Exporter {
     fn of_engine(&self) -> Vec<Sample> {
         let (answer, said) = channel();
         let look = move |engine: &Engine| {
-            let sip = engine.sip().stats().clone();
+            let sip = (engine.sip().stats().clone(), engine.strangers_refused());
             let trunks = engine.trunks().numbers().map(|(id, numbers)| (id.clone(), numbers)).collect();
             _ = answer.send((sip, engine.router().stats(), engine.is_draining(), trunks));
         };
         let sent = self.0.inbox.send(Message::Look(Box::new(look))).is_ok();
         match said.recv_timeout(PATIENCE) {
-            Ok((sip, router, draining, trunks)) if sent => {
+            Ok(((sip, refused), router, draining, trunks)) if sent => {
                 let trunks: Vec<(TrunkId, trunk::Numbers)> = trunks;
                 let flags = vec![f::ENGINE_ANSWERS.flag([], true), f::DRAINING.flag([], draining)];
                 let mut samples = [of_sip(&sip), of_router(&router), flags].concat();
+                samples.push(f::SIP_STRANGERS_REFUSED.count([], refused));
                 samples.extend(trunks.iter().flat_map(|(id, numbers)| of_trunk(id.as_str(), numbers)));
                 samples
             }

@@ -4,7 +4,7 @@
 use super::keeping::belief::Belief;
 use super::signaling::tls::Tls;
 use super::{accounts, clock, cti, signaling, speech, store};
-use crate::config::{KeepSettings, Loaded, Needs, ServerSettings};
+use crate::config::{KeepSettings, Loaded, Needs, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
@@ -13,6 +13,7 @@ use crate::written::Problem;
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -45,7 +46,13 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
         (ours || file.is_some()).then(|| accounts::load(&loaded.center, (file, &server.trunk_passwords), &server.data));
     let accounts = accounts.and_then(|accounts| missing.unless(accounts));
     let cti = open_cti(loaded, ours, grpc, &mut missing);
-    let sounds = ours.then(|| load_sounds(loaded)).and_then(|sounds| missing.unless(sounds));
+    let sounds = match ours {
+        true => missing.unless(load_sounds(loaded)),
+        false => {
+            missing.0.extend(unheard(&loaded.sounds, &server.data));
+            None
+        }
+    };
     // One for trying out is made in the data directory: only if it is ours, too.
     let usable = tls_files(&loaded.file, &loaded.needs(), &mut missing);
     let tls = usable && (ours || server.sip.tls.own.is_some());
@@ -81,6 +88,12 @@ pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> V
     passwords.into_iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
     tls_files(file, needs, &mut missing);
     missing.0
+}
+
+/// Which sounds could not be heard, told without speaking any.
+pub fn unheard(sounds: &[Sound], data: &Path) -> Option<String> {
+    let prompts = data.join("prompts");
+    speech::foresee(sounds, &prompts, &speech::Speaker::installed()).err().map(|problems| problems.to_string())
 }
 
 /// Whether the certificates can be used that a listener of TLS needs.
@@ -167,14 +180,22 @@ fn open_tls(loaded: &Loaded) -> Result<Option<Arc<Tls>>> {
 /// Prompts and music, decoded and encoded once; texts that nobody has recorded are spoken.
 fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
     let speakers = speech::Speaker::installed();
-    let gathered = speech::gather(&loaded.sounds, &loaded.server.data.join("prompts"), &speakers)?;
+    let gathered = speech::gather(&loaded.sounds, &loaded.server.data.join("prompts"), &speakers);
+    let gathered = gathered.map_err(|problems| {
+        // A recording that cannot be read hides none that cannot be used.
+        let (told, others) = (problems.to_string(), unheard(&loaded.sounds, &loaded.server.data).unwrap_or_default());
+        let others = others.lines().filter(|line| !told.lines().any(|known| known == *line));
+        anyhow::anyhow!(std::iter::once(told.as_str()).chain(others).collect::<Vec<_>>().join("\n"))
+    })?;
     gathered.warnings.iter().for_each(|warning| super::journal::warned("speech", warning));
     let (mut sounds, mut missing) = (media::Sounds::default(), Missing::default());
     sounds.add_samples(SILENCE, &[0; 160]);
     sounds.add_samples(RINGING, &ringing());
     for (name, wav) in &gathered.wavs {
-        let added = sounds.add_wav(name, wav);
-        missing.unless(added.map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}")));
+        if let Err(why) = sounds.add_wav(name, wav) {
+            let place = loaded.sounds.iter().find(|sound| sound.name == *name).map_or("", |sound| &sound.place);
+            missing.0.push(Problem::whole(place, format!("the sound `{name}` cannot be used: {why}")).to_string());
+        }
     }
     if missing.0.is_empty() { Ok(sounds) } else { bail!(missing.0.join("\n")) }
 }

@@ -338,7 +338,7 @@ impl Desk {
                 }
             }
             Event::Failed { status } => {
-                eprintln!("{}", failure(status));
+                eprintln!("{}", failure(status, self.settings.user.is_some()));
                 self.call_over(true);
             }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
@@ -399,6 +399,7 @@ impl Desk {
     fn typed(&mut self, line: &str) {
         match line {
             "" => {}
+            "a" | "d" if !self.phone.is_ringing() => eprintln!("nothing rings"),
             "a" => self.ask(Ask::Answer),
             "d" => {
                 self.ask(Ask::Decline { status: 486 });
@@ -412,9 +413,10 @@ impl Desk {
 }
 
 /// What a failed call means, for people.
-fn failure(status: u16) -> String {
+fn failure(status: u16, with_user: bool) -> String {
     let words = match status {
         401 | 403 | 407 => "the server does not believe that you are who you say: look at --user and --password",
+        404 if with_user => "nobody can be reached under this number; a short code may have no such digit behind it",
         404 => "nobody can be reached under this number (short codes need --user)",
         408 => "the server does not answer",
         480 | 486 | 600 | 603 => "the other side does not take the call",

@@ -42,7 +42,7 @@ pub use mark::{believed, write_believed};
 pub use person::{ErasedPerson, erase_person};
 pub use prune::Pruner;
 pub use reader::Reader;
-pub use schema::in_use;
+pub use schema::{in_use, is_in_use};
 pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};

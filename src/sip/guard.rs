@@ -169,7 +169,7 @@ impl Guard {
 }
 
 /// One subscriber's share of the address space.
-fn subscriber(ip: IpAddr) -> IpAddr {
+pub fn subscriber(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
             Some(ip) => ip.into(),

@@ -186,6 +186,8 @@ families! {
         SIP_BANS counter "tierline_sip_bans_total" ["of"] "Bans of addresses, and of users.";
         SIP_BANNED_MESSAGES counter "tierline_sip_banned_messages_total" []
             "Messages from banned addresses, dropped unread.";
+        SIP_STRANGERS_REFUSED counter "tierline_sip_strangers_refused_total" []
+            "Calls of strangers that came too often, answered 503 and not written down.";
         SIP_CONNECTIONS gauge "tierline_sip_connections" ["transport"] "Connections that are open.";
         SIP_ACCEPTED counter "tierline_sip_connections_accepted_total" ["transport"] "Connections that came.";
         SIP_OPENED counter "tierline_sip_connections_opened_total" ["transport"] "Connections that we made.";

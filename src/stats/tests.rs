@@ -43,7 +43,7 @@ fn center() -> Center {
             not_ready_sound: "not-ready".into(),
             confirm_sound: String::new(),
         },
-        limits: Limits { calls: 10, silence: seconds(60), drain: seconds(60) },
+        limits: Limits { calls: 10, silence: seconds(60), drain: seconds(60), strangers: 1, strangers_per_address: 1 },
         hours: BTreeMap::new(),
         zones: BTreeMap::new(),
         banners: BTreeMap::new(),

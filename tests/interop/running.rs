@@ -25,6 +25,71 @@ fn wrong_settings_are_told_all_at_once() {
     assert!(!ground.file("data").exists(), "a start that was refused left something behind");
 }
 
+/// A WAV of silence at 8 kHz, as nobody can use it: `channels` and `bits`.
+fn odd_wav(channels: u16, bits: u16) -> Vec<u8> {
+    let frame = channels * bits / 8;
+    let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0".to_vec();
+    wav.extend(channels.to_le_bytes());
+    wav.extend(8_000_u32.to_le_bytes());
+    wav.extend((8_000 * u32::from(frame)).to_le_bytes());
+    wav.extend(frame.to_le_bytes());
+    wav.extend(bits.to_le_bytes());
+    wav.extend(b"data");
+    wav.extend((u32::from(frame) * 800).to_le_bytes());
+    wav.resize(wav.len() + usize::from(frame) * 800, 0);
+    let length = u32::try_from(wav.len() - 8).expect("a short file").to_le_bytes();
+    wav[4..8].copy_from_slice(&length);
+    wav
+}
+
+/// A wrong setting, recordings that cannot be used or read, and a data directory that another one serves from: one start
+/// tells all of them, with their places.
+#[test]
+fn mistakes_of_every_kind_are_told_by_one_start() {
+    let ground = Ground::new("every_mistake");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let (flows, sounds) = (ground.file("odd"), ground.file("odd/sounds"));
+    std::fs::create_dir_all(&sounds).expect("folders");
+    let flow = "version = 1\nstart = \"a\"\n[step.a]\nplay = { text = \"One.\", sound = \"deep\" }\nnext = \"b\"\n\
+                [step.b]\nplay = { text = \"Two.\", sound = \"large\" }\nnext = \"c\"\n[step.c]\nqueue = \"general\"\notherwise = \"d\"\n\
+                [step.d]\nhang_up = true\n";
+    std::fs::write(flows.join("odd.toml"), flow).expect("a flow");
+    std::fs::write(sounds.join("deep.wav"), odd_wav(1, 24)).expect("a recording");
+    std::fs::write(sounds.join("hold-music.wav"), odd_wav(2, 24)).expect("a recording");
+    let large = std::fs::File::create(sounds.join("large.wav")).expect("a recording");
+    large.set_len(61 << 20).expect("a file with a hole");
+    for name in ["ready", "not-ready", "confirm"] {
+        std::fs::write(sounds.join(format!("{name}.wav")), odd_wav(1, 16)).expect("a recording");
+    }
+    let text = std::fs::read_to_string(&server.config).expect("the configuration");
+    let odd = text.replacen("flows = \"flows\"", "flows = \"odd\"", 1).replace("flow = \"support\"", "flow = \"odd\"");
+    let odd = odd.replace("flow = \"direct\"", "flow = \"odd\"");
+    let (config, data) = (ground.file("odd.toml"), server.data.to_string_lossy().into_owned());
+    for wrong in [true, false] {
+        let odd = if wrong { odd.replacen("calls = 80", "calls = 0", 1) } else { odd.clone() };
+        std::fs::write(&config, odd).expect("a configuration");
+        let mut start = ground.run("odd", &mut serve(&config, &server.data));
+        assert_eq!(start.wait(GENEROUS), 2);
+        let check = ["check", "--data", &data, "--config"];
+        let check = Command::new(TIERLINE).args(check).arg(&config).output().expect("tierline runs");
+        assert_eq!(check.status.code(), Some(2));
+        let (start, check) = (start.errors(), String::from_utf8_lossy(&check.stderr).into_owned());
+        let wanted = [
+            "odd.toml:4:8: the sound `deep` cannot be used",
+            "large.wav is too large",
+            "the sound `hold-music` cannot be used",
+        ];
+        for said in [&start, &check] {
+            let missing: Vec<_> = wanted.iter().filter(|part| !said.contains(*part)).collect();
+            assert!(missing.is_empty(), "not told: {missing:?}\n{said}");
+            assert_eq!(said.contains("`calls` is 0"), wrong, "{said}");
+        }
+        assert!(start.contains("is in use by another tierline") && start.contains("cannot listen on"), "{start}");
+        // Whose ports are taken by right is told by `--data`.
+        assert!(!check.contains("cannot listen on"), "{check}");
+    }
+}
+
 #[test]
 fn a_file_or_port_that_cannot_be_had_is_told() {
     let ground = Ground::new("cannot_start");

@@ -43,6 +43,8 @@ pub struct Wishes {
     pub media: String,
     /// A clock of its own.
     pub clock: bool,
+    /// Every input goes to the file `recording`.
+    pub record: bool,
 }
 
 impl Wishes {
@@ -63,6 +65,7 @@ impl Wishes {
             flows: Vec::new(),
             media: String::new(),
             clock: false,
+            record: false,
         }
     }
 }
@@ -92,6 +95,9 @@ impl<'g> Server<'g> {
         let clock = wishes.clock.then(|| Clock::new(&ground.file("")));
         let mut command = serve(&config, &data);
         clock.iter().for_each(|clock| clock.of(&mut command));
+        if wishes.record {
+            command.arg("--record").arg(ground.file("recording"));
+        }
         let program = ground.run("serve-1", &mut command);
         let mut server = Server { ground, program, sip, http, config, data, clock, starts: 1 };
         server.wait_ready();

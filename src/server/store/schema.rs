@@ -79,12 +79,17 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
         let mut pid = String::new();
         let _ = file.read_to_string(&mut pid); // only for the sentence
-        bail!("the data directory `{}` is in use by another tierline (process {})", dir.display(), pid.trim());
+        bail!(is_in_use(dir, pid.trim()));
     }
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())?;
     Ok(file)
+}
+
+/// In words, by which process.
+pub fn is_in_use(dir: &Path, by: &str) -> String {
+    format!("the data directory `{}` is in use by another tierline (process {by})", dir.display())
 }
 
 /// The process that has locked `dir`, if one has.

@@ -1,0 +1,61 @@
+//! `tierline check`: what a start would meet, without one.
+
+use super::{accounts, opening, store};
+use crate::config::{self, Loaded};
+use crate::written::counted;
+use anyhow::Result;
+use std::path::Path;
+
+/// What is wrong with a configuration, and what else a start with it would lack.
+pub fn all_wrong(refused: &config::Refused, data: &Path, lacking: Vec<String>) -> String {
+    let unheard = opening::unheard(&refused.needs.sounds, data);
+    std::iter::once(refused.problems.to_string()).chain(unheard).chain(lacking).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads what `serve` would read, tries the ports that it would listen on, and says what is wrong; true if it could be
+/// served.
+pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let loaded = match config::load(config) {
+        Ok(loaded) => loaded,
+        Err(refused) => {
+            let data = data.unwrap_or(&refused.needs.data);
+            let lacking = lacking_but_for_own(&refused.file, &refused.needs, data, runtime.handle());
+            eprintln!("{}", all_wrong(&refused, data, lacking));
+            return Ok(false);
+        }
+    };
+    loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    let data = data.unwrap_or(&loaded.server.data);
+    let mut wrong: Vec<String> = opening::unheard(&loaded.sounds, data).into_iter().collect();
+    wrong.extend(lacking_but_for_own(&loaded.file, &loaded.needs(), data, runtime.handle()));
+    let trunks = loaded.server.trunk_passwords.values().filter_map(|file| accounts::trunk_password(file).err());
+    wrong.extend(trunks.map(|why| format!("{why:#}")));
+    if !wrong.is_empty() {
+        eprintln!("{}", wrong.join("\n"));
+        return Ok(false);
+    }
+    println!("{}", good(&loaded));
+    Ok(true)
+}
+
+/// The ports of a server that runs from this directory are taken by right.
+fn lacking_but_for_own(
+    file: &str,
+    needs: &config::Needs,
+    data: &Path,
+    runtime: &tokio::runtime::Handle,
+) -> Vec<String> {
+    let Some(by) = store::in_use(data) else { return opening::lacking(file, needs, runtime) };
+    println!("note: process {by} serves from {}; ports were not tried", data.display());
+    let files = config::Needs { listeners: Vec::new(), http: None, media: None, grpc: None, ..needs.clone() };
+    opening::lacking(file, &files, runtime)
+}
+
+fn good(loaded: &Loaded) -> String {
+    let center = &loaded.center;
+    let counts = [(center.lines.len(), "line"), (center.queues.len(), "queue"), (center.agents.len(), "agent")];
+    let trunks = Some((center.trunks.len(), "trunk")).filter(|(n, _)| *n > 0);
+    let counts: Vec<_> = counts.into_iter().chain(trunks).map(|(n, what)| counted(n, what)).collect();
+    format!("{}: {} can be served: {}", loaded.file, center.name, counts.join(", "))
+}

@@ -119,15 +119,8 @@ fn configuration((agents, waiting): (usize, usize), sip: SocketAddrV4, http: &st
     let first_port = if waiting > 4_000 { 10_000 } else { 20_000 };
     let mut text = format!(
         "version = 1\n[center]\nname = \"Bench\"\n[line.support]\nnumbers = [\"{LINE}\"]\nflow = \"support\"\n\
-         [queue.general]
-wrap_up = "0s"
-max_waiting = {waiting}
-\
-         [limits]
-calls = {waiting}
-strangers = 100000
-strangers_per_address = 100000
-\
+         [queue.general]\nwrap_up = \"0s\"\nmax_waiting = {waiting}\n\
+         [limits]\ncalls = {waiting}\nstrangers = 100000\nstrangers_per_address = 100000\n\
          [server]\nflows = \"flows\"\npassword_file = \"passwords\"\n\
          [server.sip]\nbind = \"{sip}\"\n[server.http]\nbind = \"{http}\"\n[server.cti]\nbind = \"{desktops}\"\n[server.media]\nports = [{first_port}, 32767]\n"
     );

@@ -38,6 +38,29 @@ dispose WORD [NOTES]      codes the call; after it, ends wrap-up
 wait EVENT                until that has come, such as delivered, established, call_ended
 help, quit";
 
+/// What `wait` may wait for.
+const EVENTS: [&str; 19] = [
+    "snapshot",
+    "call_arrived",
+    "step_entered",
+    "key_pressed",
+    "queued",
+    "delivered",
+    "offer_ended",
+    "established",
+    "diverted",
+    "held",
+    "retrieved",
+    "data_attached",
+    "transferred",
+    "disposed",
+    "connection_cleared",
+    "call_ended",
+    "agent_state_changed",
+    "restarted",
+    "banner_switched",
+];
+
 /// The pause before a stream that was cut is opened again.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -193,6 +216,10 @@ impl Session {
             ("" | "#", _) => {}
             ("quit", _) => return Ok(true),
             ("help", _) => println!("{HELP}"),
+            ("wait", name) if !EVENTS.contains(&name) => {
+                self.refused = true;
+                eprintln!("there is no event `{name}`; allowed: {}", EVENTS.join(", "));
+            }
             ("wait", name) => {
                 while !self.seen.iter().any(|seen| seen == name) {
                     let item = items.recv().await.context("the stream ended")??;
@@ -299,14 +326,14 @@ fn show_line(name: &str, told: &Value) {
     let case = &told["case"];
     if name == "delivered" {
         let caller = Some(text(&case["caller"])).filter(|caller| !caller.is_empty()).unwrap_or("anonymous".into());
-        println!("* the phone rings: {caller} on {}", text(&case["line"]));
-        println!(
-            "  menu {}; keys {}; waited {} s",
-            case["menu_path"],
-            case["keys"],
-            told["waited_ms"].as_i64().unwrap_or(0) / 1000
-        );
-        println!("  {}", case["data"]);
+        let waited = told["waited_ms"].as_i64().unwrap_or(0) / 1000;
+        println!("* the phone rings: {caller} on {}, from {}", text(&case["line"]), text(&case["queue"]));
+        println!("  waited {waited} s; {}", text(&told["why"]));
+        let path: Vec<String> = case["menu_path"].as_array().into_iter().flatten().map(text).collect();
+        println!("  menu: {}; keys: {}", path.join(" > "), text(&case["keys"]));
+        for (name, value) in case["data"].as_object().into_iter().flatten() {
+            println!("  {name}: {}", text(value));
+        }
         return;
     }
     let Value::Object(fields) = told else { return };
@@ -392,6 +419,15 @@ fn words(line: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_event_may_be_waited_for() {
+        let proto = include_str!("../../proto/tierline/v1/desk.proto");
+        let events = proto.split("oneof what {").nth(2).and_then(|rest| rest.split('}').next()).unwrap();
+        let named = events.lines().filter_map(|line| line.trim().split(" = ").next()?.split_once(' '));
+        let named = named.filter(|(kind, _)| !kind.starts_with("//")).map(|(_, name)| name);
+        assert_eq!(std::iter::once("snapshot").chain(named).collect::<Vec<_>>(), EVENTS);
+    }
 
     /// A colleague may be faster: that he talks is not that I do.
     #[test]

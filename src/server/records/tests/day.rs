@@ -1,5 +1,5 @@
 //! What stands in each column of each table: a few calls in which everything happens that has a column, against rows that
-//! were written by hand (`day.txt`).
+//! were checked by hand (`day.txt`).
 
 use super::*;
 use crate::event::{

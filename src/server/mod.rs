@@ -235,6 +235,9 @@ impl Running {
         drop(self.followers);
         // Others may still hold the store; what was erased is gone from its files all the same.
         let closed = self.store.close();
+        if let Err(why) = &closed {
+            Entry::error("log", "the event log was not written to its end").with("why", why).tell(); // how much is lost
+        }
         ended??;
         asked?;
         written.and(closed)?;

@@ -6,11 +6,10 @@
 //! arrives, however long it takes. Screen-pops are too late then: they are dropped and counted.
 
 use super::{Outbox, Output};
-use crate::cti::View;
 use crate::event::Event;
 use crate::ids::CallId;
 use crate::time::Wall;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A request that fails so often, while others are answered, makes its call be put aside …
 const TRIES: u32 = 6;
@@ -25,6 +24,8 @@ pub(super) struct Aside {
     /// Those that were put aside and are not forgotten: they are read apart from all others. Calls get their numbers one
     /// after the other: the first is the oldest.
     calls: BTreeMap<CallId, Apart>,
+    /// Their first events that are to be told: a late note makes an old call's a new one.
+    firsts: BTreeSet<(u64, CallId)>,
     /// Those that wait to be tried again.
     line: VecDeque<CallId>,
     /// The one that is tried.
@@ -44,8 +45,9 @@ impl Aside {
     /// What an earlier run has put aside, with the calls' first events and since when something of them waits.
     pub fn new(known: BTreeMap<CallId, (u64, Wall)>) -> Aside {
         let line = known.keys().copied().collect();
+        let firsts = known.iter().map(|(call, (first_seq, _))| (*first_seq, *call)).collect();
         let apart = |(call, (first_seq, since))| (call, Apart { first_seq, since: Some(since) });
-        Aside { calls: known.into_iter().map(apart).collect(), line, ..Aside::default() }
+        Aside { calls: known.into_iter().map(apart).collect(), firsts, line, ..Aside::default() }
     }
 
     pub fn has(&self, call: CallId) -> bool {
@@ -66,7 +68,7 @@ impl Aside {
     }
 
     pub fn first_seq(&self) -> Option<u64> {
-        self.calls.values().next().map(|apart| apart.first_seq)
+        self.firsts.first().map(|(first_seq, _)| *first_seq)
     }
 
     /// `next`: the first event that was not read yet. After a restart a call may begin behind it; the first in line is the
@@ -74,6 +76,17 @@ impl Aside {
     pub fn deadline(&self, next: u64) -> Option<Wall> {
         let is_read = |call: &CallId| self.calls.get(call).is_none_or(|apart| apart.first_seq < next);
         (self.tried.is_none() && self.line.front().is_some_and(is_read)).then_some(self.not_before)
+    }
+
+    fn insert(&mut self, call: CallId, apart: Apart) {
+        self.remove(call);
+        self.firsts.insert((apart.first_seq, call));
+        self.calls.insert(call, apart);
+    }
+
+    fn remove(&mut self, call: CallId) {
+        let apart = self.calls.remove(&call);
+        apart.into_iter().for_each(|apart| _ = self.firsts.remove(&(apart.first_seq, call)));
     }
 
     fn next(&mut self, now: Wall, next: u64) -> Option<CallId> {
@@ -106,7 +119,7 @@ impl Outbox {
         let since = case.jobs.front().map_or(now, |job| job.at);
         let what = case.jobs.front().map_or("", |job| job.request.method());
         let first_seq = case.first_seq;
-        self.aside.calls.insert(call, Apart { first_seq, since: Some(since) });
+        self.aside.insert(call, Apart { first_seq, since: Some(since) });
         self.aside.line.push_back(call);
         self.outputs.push_back(Output::Aside { call, first_seq, since, what });
     }
@@ -121,15 +134,18 @@ impl Outbox {
         }
     }
 
-    /// The whole call anew, as far as it was read before it was put aside and after.
+    /// The whole call anew: for what was noted late, or as far as it was read before it was put aside and after.
     pub(super) fn reread(&mut self, call: CallId, events: &[Event], done: BTreeMap<String, String>) {
         self.done.extend(done);
-        if let Some(first) = self.late.begins(call) {
-            return self.reread_late(call, first, events);
+        let counted = self.numbers.pops_expired;
+        let noted = self.late.begins(call);
+        let first = noted.or(self.aside.calls.get(&call).map(|apart| apart.first_seq)).unwrap_or(0);
+        let mut view = self.reread_from(first, events);
+        // Of what happened before, a start needs nothing.
+        self.cases.get_mut(&call).into_iter().for_each(|case| case.first_seq = first.max(case.first_seq));
+        if noted.is_some() {
+            return;
         }
-        let (mut view, counted) = (View::default(), self.numbers.pops_expired);
-        let known = self.next;
-        events.iter().filter(|event| event.seq < known).for_each(|event| self.take(&mut view, event));
         // The pops were counted when it was put aside.
         self.numbers.pops_expired = counted;
         view.calls.remove(&call).into_iter().for_each(|row| _ = self.view.calls.insert(call, row));
@@ -158,7 +174,7 @@ impl Outbox {
     /// apart, and what of it was done.
     pub(super) fn forget_aside(&mut self, call: CallId) {
         self.told_aside(call);
-        self.aside.calls.remove(&call);
+        self.aside.remove(call);
         self.outputs.push_back(Output::Forget { call });
     }
 

@@ -1,7 +1,7 @@
 //! What agents note of a call long after its end: a mandatory code may take an hour, and a call is remembered for a minute.
 //!
 //! The call is read again from the log, and only what was noted late is told of it, with the ticket that it has. Until that is
-//! told a start begins there.
+//! told a start begins there; if it is put aside meanwhile, it begins there again.
 
 use super::Outbox;
 use super::Output;
@@ -28,8 +28,9 @@ impl Late {
         self.told
     }
 
-    pub fn begins(&self, call: CallId) -> Option<u64> {
-        self.calls.get(&call).copied()
+    /// The first event that is to be told of a call that is to be read again for what was noted late.
+    pub fn begins(&mut self, call: CallId) -> Option<u64> {
+        self.calls.remove(&call)
     }
 }
 
@@ -46,7 +47,8 @@ impl Outbox {
         self.outputs.push_back(Output::Reread { call });
     }
 
-    pub(super) fn reread_late(&mut self, call: CallId, first: u64, events: &[Event]) {
+    /// Reads a call again from its beginning; what lies before `first` was told.
+    pub(super) fn reread_from(&mut self, first: u64, events: &[Event]) -> View {
         let (mut view, known) = (View::default(), self.next);
         self.late.reading = true;
         for event in events.iter().filter(|event| event.seq < known) {
@@ -54,8 +56,6 @@ impl Outbox {
             self.take(&mut view, event);
         }
         (self.late.told, self.late.reading) = (false, false);
-        self.late.calls.remove(&call);
-        // Of what happened before, a start needs nothing.
-        self.cases.get_mut(&call).into_iter().for_each(|case| case.first_seq = first);
+        view
     }
 }

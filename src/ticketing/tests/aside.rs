@@ -8,6 +8,10 @@ struct Desk {
     log: Vec<Event>,
     now: i64,
     broken: bool,
+    /// It takes no codes of calls.
+    refuses_notes: bool,
+    /// That the last code came with.
+    last_ticket: String,
     left: super::super::Left,
     by_call: BTreeMap<CallId, Kept>,
     /// Keys that were taken, in order.
@@ -20,6 +24,8 @@ struct Desk {
 struct Kept {
     events: Vec<Event>,
     done: BTreeMap<String, String>,
+    /// What outlives them.
+    ticket: Option<(String, String)>,
 }
 
 impl Desk {
@@ -27,7 +33,8 @@ impl Desk {
         let left = super::super::Left { low: 1, ..Default::default() };
         let outbox = Outbox::new(SETTINGS, LOG, left.clone());
         let (log, by_call, taken) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Desk { outbox, log, now: 0, broken: true, left, by_call, taken, tries: 0 }
+        let (refuses_notes, last_ticket) = (false, String::new());
+        Desk { outbox, log, now: 0, broken: true, refuses_notes, last_ticket, left, by_call, taken, tries: 0 }
     }
 
     fn event(&mut self, call: u64, what: What) {
@@ -66,15 +73,21 @@ impl Desk {
                 }
                 Output::Done { call, key, result } => _ = self.kept(call).done.insert(key, result),
                 Output::Forget { call } => {
-                    self.kept(call).done.clear();
+                    let kept = self.kept(call);
+                    let ticket =
+                        kept.done.iter().find(|(key, ticket)| bare(key).starts_with("open") && !ticket.is_empty());
+                    kept.ticket = ticket.map(|(key, ticket)| (key.clone(), ticket.clone())).or(kept.ticket.take());
+                    kept.done.clear();
                     self.left.aside.remove(&call);
                 }
                 Output::Aside { call, first_seq, since, what } => {
-                    assert_eq!(what, "OpenTicket");
+                    assert_eq!(what, if self.refuses_notes { "FollowCall" } else { "OpenTicket" });
                     self.left.aside.insert(call, (first_seq, since));
                 }
                 Output::Reread { call } => {
-                    let (events, done) = (self.kept(call).events.clone(), self.kept(call).done.clone());
+                    let kept = self.kept(call);
+                    let done = kept.done.clone().into_iter().chain(kept.ticket.clone()).collect();
+                    let events = kept.events.clone();
                     self.outbox.handle(Wall(self.now), Input::Reread { call, events, done });
                 }
             }
@@ -90,6 +103,14 @@ impl Desk {
         if matches!(request, Request::Open(_)) && self.broken {
             self.tries += 1;
             return Err(Failure::Later);
+        }
+        if let Request::Follow(it) = request
+            && matches!(it.what, Some(proto::follow_call_request::What::Disposed(_)))
+        {
+            if self.refuses_notes {
+                return Err(Failure::Later);
+            }
+            self.last_ticket.clone_from(&it.ticket);
         }
         self.taken.extend(request.key().map(|key| bare(key).to_owned()));
         match request {
@@ -225,4 +246,36 @@ fn what_was_put_aside_is_read_again_when_its_beginning_was_read() {
     let arrived = Event { seq: 50, ..scene.log[0].clone() };
     outbox.handle(Wall(0), Input::Event(Box::new(arrived)));
     assert_eq!(outbox.poll(), Some(Output::Reread { call: CALL }));
+}
+
+/// A note that an agent makes long after the end and that the ticketing system does not take for a while, as of a ticket that
+/// is closed: when it is taken, nothing else of the call is said again, over a kill and with its ticket.
+#[test]
+fn what_is_noted_late_and_put_aside_is_told_alone() {
+    for kill in [false, true] {
+        let mut desk = Desk::new();
+        desk.broken = false;
+        desk.talks(1);
+        desk.ends(1);
+        desk.passes(120, false);
+        let before = desk.taken.len();
+        desk.refuses_notes = true;
+        let (agent, disposition) = (AgentId(1001), "solved".to_owned());
+        desk.event(1, What::Disposed { agent, disposition, notes: None });
+        let noted = desk.log.len() as u64;
+        desk.passes(60, true);
+        assert_eq!((desk.outbox.numbers().aside, desk.outbox.needed()), (1, noted), "the note is put aside");
+        if kill {
+            desk.killed();
+        }
+        desk.refuses_notes = false;
+        desk.passes(60, true);
+        let its = |key: &&String| {
+            let events = &desk.by_call[&CallId(1)].events;
+            *key == "open-c0-0-1" || events.iter().any(|event| **key == format!("follow-{}", event.seq))
+        };
+        let told: Vec<_> = desk.taken[before..].iter().filter(its).collect();
+        assert_eq!(told, [&format!("follow-{noted}")], "kill: {kill}");
+        assert_eq!((desk.outbox.numbers().aside, desk.last_ticket.as_str()), (0, "1001"));
+    }
 }

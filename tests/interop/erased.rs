@@ -52,7 +52,7 @@ fn kept(data: &Path) -> i64 {
 
 fn assert_gone(data: &Path, when: &str) {
     for text in TEXTS {
-        assert_eq!(holding(data, text), [PathBuf::new(); 0], "{when}: {text}");
+        assert_eq!(holding(data, text), Vec::<PathBuf>::new(), "{when}: {text}");
     }
     assert_eq!(kept(data), 0, "{when}");
 }

@@ -87,7 +87,8 @@ fn what_is_kept_of_a_person_is_in_no_file_afterwards_and_is_told_to_nobody() {
         assert!(holding.iter().any(|path| path.starts_with(&data)), "the search would not find {text}: {holding:?}");
     }
     let before = kept(&data);
-    assert!(before >= 2 * (KEYS.len() as i64 + 4), "{before} texts: not each key is one");
+    // The last key comes when the number is whole.
+    assert!(before >= 2 * (KEYS.len() as i64 - 1 + 4), "{before} texts: not each key is one");
     let said = office.server.tierline(&["person", "erase", TEXTS[0]]);
     assert!(said.contains("of 2 calls"), "{said}");
     assert_gone(&data, "at once");

@@ -260,7 +260,8 @@ fn a_stranger_with_a_phone_s_name_is_not_told_where_that_phone_is() {
 /// as it registered. It is asked at once whether it is there, whether phones are asked at all or not.
 #[test]
 fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
-    for (keepalive, is_there) in [(None, true), (Some(Duration::from_secs(30)), true), (None, false)] {
+    let period = Some(Duration::from_secs(30));
+    for (keepalive, answer) in [(None, Some(200)), (period, Some(200)), (None, Some(503)), (None, None)] {
         let mut phone = phone();
         phone.raw.endpoint.config.keepalive = keepalive;
         let contact = "sip:1001@10.0.0.9:5080;transport=tcp";
@@ -278,14 +279,14 @@ fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
         outputs.extend(phone.raw.run(1));
         let there = Flow { remote: "10.0.0.9:5080".parse().unwrap(), ..flow(0) };
         let asked = requests(&outputs).into_iter().find(is(Method::Options)).expect("a question");
-        if !is_there {
+        let Some(status) = answer else {
             let outputs = phone.raw.input(Input::TransportFailed { flow: there });
             assert_eq!(told(&outputs), ["gone"]);
             continue;
-        }
-        let ok = Response::to_request(&asked, 200, Some("t")).to_bytes();
+        };
+        let ok = Response::to_request(&asked, status, Some("t")).to_bytes();
         let outputs = phone.raw.input(Input::Received { flow: Flow { connection: 7, ..there }, bytes: ok });
-        assert_eq!(told(&outputs), ["alive"], "{keepalive:?}");
+        assert_eq!(told(&outputs), ["alive"], "{keepalive:?} {status}");
         let (sent, _) = call(&mut phone, contact, Some(flow(1)));
         assert_eq!(sent[0].0, there);
         // And if it is gone one day, that is seen.

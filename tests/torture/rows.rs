@@ -4,7 +4,9 @@ use tierline::sip::message::Misbehavior as M;
 
 /// File, section of RFC 4475, what the parser makes of it, what the server answers a stranger. Responses that nobody waits for
 /// have no answer, nor has what hides where to send one.
-pub const TORTURE: &[(&str, &str, Result<(), M>, &[u16])] = &[
+type Row = (&'static str, &'static str, Result<(), M>, &'static [u16]);
+
+pub const TORTURE: &[Row] = &[
     ("wsinv", "3.1.1.1", Ok(()), &[100, 481]),
     ("intmeth", "3.1.1.2", Ok(()), &[501]),
     ("esc01", "3.1.1.3", Ok(()), &[100, 404]),

@@ -4,7 +4,7 @@
 use super::audio;
 use super::capture::{Capture, Leg};
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_for};
-use super::heard::{HEARD, assert_gap, assert_no_gap, assert_sounds, heard_by, music_from, said_by};
+use super::heard::{HEARD, assert_gap, assert_no_gap, assert_sounds, assert_tone, heard_by, music_from, said_by};
 use super::home::{DOOR, LEARNING, wishes};
 use super::listeners::authority;
 use super::nets::{Nat, PRIVATE, Place, Trouble, Wire};
@@ -116,9 +116,8 @@ fn judge(server: &Server, holder: Side, held: Side, late: f64) {
 fn hears(server: &Server, hearing: Side, saying: Side, time: (f64, f64)) {
     let (heard, said) = (heard_by(hearing.0, hearing.1, server), said_by(saying.0, saying.1, server));
     let who = format!("{}→{}", hearing.1.from, hearing.1.to);
-    let share = heard.tone_of(&said, saying.2, time.0, time.1);
-    assert!(share >= HEARD, "{who}: {} Hz was heard in {share:.1} % of {:.1} s", saying.2, time.1 - time.0);
-    assert_gap(hearing.0, &who, heard.gap_made_after(&said, time.0, time.1), time);
+    assert_tone(&who, (&heard, &said), saying.2, time);
+    assert_gap(hearing.0, &who, (&heard, &said), time);
 }
 
 /// From behind a NAT an agent holds a caller in the office, and a caller holds the agent behind the same NAT.

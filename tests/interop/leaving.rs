@@ -4,7 +4,7 @@ use super::capture::Leg;
 use super::flow::flow;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::heard::{assert_no_gap, assert_sounds, assert_talk, assert_whole, heard_by, music_from, said_by, sound};
-use super::pairs::reinvited;
+use super::holding::reinvited;
 use super::peers::{Baresip, Sipp, event, phone_agent, sipp_agent, try_register};
 use super::server::{DIRECT, SUPPORT, Server, Wishes};
 use super::vanishing::{

@@ -34,10 +34,14 @@ mod codecs;
 mod counted;
 #[path = "interop/crowd.rs"]
 mod crowd;
+#[path = "interop/demo_desk.rs"]
+mod demo_desk;
 #[path = "interop/desktop.rs"]
 mod desktop;
 #[path = "interop/edge.rs"]
 mod edge;
+#[path = "interop/erased.rs"]
+mod erased;
 #[path = "interop/first_call.rs"]
 mod first_call;
 #[path = "interop/flow.rs"]
@@ -50,6 +54,8 @@ mod guarding;
 mod heard;
 #[path = "interop/help_desk.rs"]
 mod help_desk;
+#[path = "interop/holding.rs"]
+mod holding;
 #[path = "interop/home.rs"]
 mod home;
 #[path = "interop/keys.rs"]
@@ -76,6 +82,8 @@ mod sending;
 mod streams;
 #[path = "interop/tier0.rs"]
 mod tier0;
+#[path = "interop/torture.rs"]
+mod torture;
 #[path = "interop/trunks.rs"]
 mod trunks;
 #[path = "interop/tunnel.rs"]

@@ -18,6 +18,9 @@ const OFF: f64 = 0.8;
 /// Audio may still be on its way so many seconds after the BYE.
 const AFTER_BYE: f64 = 1.0;
 
+/// Seconds that one listens before: G.722's decoder learns from what it has heard.
+const LISTENED: f64 = 0.5;
+
 /// One UDP datagram, or what one TCP segment carries: on loopback, each message that is sent is one. `at` in seconds.
 pub struct Datagram {
     pub at: f64,
@@ -306,7 +309,8 @@ impl Stream {
 
     /// The audio from `from` to `to`, in order of arrival.
     pub fn samples(&self, from: f64, to: f64) -> Vec<i16> {
-        samples(self.between(from, to))
+        let before = samples(self.between(from - LISTENED, from)).len();
+        samples(self.between(from - LISTENED, to)).split_off(before)
     }
 
     /// The audio from `from` to `to` where its timestamps say, with silence for what did not come.

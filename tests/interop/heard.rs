@@ -172,10 +172,36 @@ fn a_sipp_caller_hears_the_menu_presses_1_waits_and_talks_with_a_baresip_agent()
 /// The hold music from where the listener came in: where the most of it is alike, since it repeats its motifs.
 pub fn music_from(heard: &[i16]) -> Vec<i16> {
     let music = sound("hold-music").repeat(2);
-    let starts = (0..music.len() / 2).step_by(audio::FRAME / 2);
+    let once = music.len() / 2;
     let like = |at: usize| audio::alike(heard, &music[at..(at + heard.len()).min(music.len())]);
-    let start = starts.map(|at| (like(at), at)).max_by(|a, b| a.0.total_cmp(&b.0)).expect("music").1;
+    let best = |starts: &mut dyn Iterator<Item = usize>| {
+        starts.map(|at| (like(at), at)).max_by(|a, b| a.0.total_cmp(&b.0)).expect("music")
+    };
+    let (share, start) = best(&mut (0..once).step_by(audio::FRAME / 2));
+    // Filters of G.722 and between sampling rates delay by some samples.
+    let start =
+        if share < HEARD { best(&mut to_the_sample(heard, &music[..once + PIECE]).into_iter()).1 } else { start };
     music[start..].to_vec()
+}
+
+/// How many samples are compared to find a place.
+const PIECE: usize = 1600;
+
+/// The places in the music where it is as in the loudest piece of what was heard, by which it began earlier.
+fn to_the_sample(heard: &[i16], music: &[i16]) -> Vec<usize> {
+    let thin = |samples: &[i16]| samples.iter().step_by(3).map(|sample| f64::from(*sample)).collect::<Vec<f64>>();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let pieces = heard.chunks_exact(PIECE).map(thin).enumerate();
+    let loudest = pieces.max_by(|a, b| dot(&a.1, &a.1).total_cmp(&dot(&b.1, &b.1)));
+    let (number, piece) = loudest.expect("enough was heard");
+    let like = |at: usize| {
+        let there = thin(&music[at..at + PIECE]);
+        (dot(&piece, &there) / (dot(&piece, &piece) * dot(&there, &there)).sqrt().max(1.0), at)
+    };
+    let mut places: Vec<(f64, usize)> = (0..music.len() - PIECE).map(like).collect();
+    places.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let once = music.len() - PIECE;
+    places.iter().take(30).map(|(_, at)| (at + once - (number * PIECE) % once) % once).collect()
 }
 
 #[test]

@@ -14,10 +14,10 @@ const CALLER: f64 = 600.0;
 const AGENT: f64 = 1000.0;
 const INTRUDER: f64 = 1500.0;
 /// A server learns where a phone behind a NAT is from its first packets; until then it cannot be heard there.
-const LEARNING: f64 = 0.3;
+pub const LEARNING: f64 = 0.3;
 /// How long the NAT keeps a door open: longer than the pause between our questions whether the phone is there, shorter
 /// than the one between the phone's registrations.
-const DOOR: Duration = Duration::from_secs(40);
+pub const DOOR: Duration = Duration::from_secs(40);
 
 fn hears(capture: &Capture, who: &str, (heard, said): (&Stream, &Stream), hz: f64, time: (f64, f64)) {
     assert_tone(who, (heard, said), hz, time);
@@ -31,7 +31,7 @@ fn talk(caller: &Leg, agent: &Leg) -> (f64, f64) {
     time
 }
 
-fn wishes(users: &[&str]) -> Wishes {
+pub fn wishes(users: &[&str]) -> Wishes {
     Wishes { ip: OFFICE, ..Wishes::agents(users) }
 }
 

@@ -60,6 +60,9 @@ impl Plane {
         };
         let proof = if peer.session.security.is_some() { Proof::Authentic } else { Proof::Address };
         let verdict = peer.latch.packet(from, &packet, after, proof);
+        if verdict != Verdict::Foreign {
+            peer.allowed = None;
+        }
         let (receives, id, joined) = (peer.session.direction.receives(), port.id, port.joined);
         match verdict {
             Verdict::Foreign => return Err(Drop::Foreign),
@@ -199,6 +202,9 @@ impl Plane {
         {
             self.arena.truncate(start);
             return Err(why);
+        }
+        if let Some(left) = port.peer.as_mut().and_then(|peer| peer.allowed.as_mut()) {
+            *left = left.saturating_sub(1);
         }
         port.reports.octets = port.reports.octets.wrapping_add(octets as u32);
         port.stats.packets_out += 1;

@@ -19,6 +19,7 @@ pub mod cti;
 pub mod doctor;
 pub mod driver;
 pub mod flows;
+mod guarded;
 pub mod healthy;
 pub mod inbox;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! Events from the log to all who look: one thread reads what was committed, folds it, and hands each event to every
 //! reader who may see it. Nobody is waited for.
 
+use super::super::guarded::guarded;
 use super::super::journal::Entry;
 use super::super::store::Reader;
 use super::Left;
@@ -9,7 +10,6 @@ use crate::event::Event;
 use crate::ids::CallId;
 use crate::proto::Item;
 use anyhow::{Context, Result};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -100,8 +100,7 @@ impl Hub {
     /// Takes one event. Should that panic, no desktop hears of this one, and all hear of those behind it.
     fn step(&self, event: &Event, take: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
         let mut state = self.lock();
-        let taken = catch_unwind(AssertUnwindSafe(|| take(&mut state)));
-        taken.unwrap_or_else(|_panic| {
+        guarded(|| take(&mut state)).unwrap_or_else(|| {
             Entry::error("desktops", "no desktop is told of an event: a defect of ours")
                 .with("event", event.seq)
                 .tell();

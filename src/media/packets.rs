@@ -101,7 +101,10 @@ impl Plane {
     fn forward(&mut self, now: Instant, (from, to): (Slot, Slot), packet: &Packet<'_>, kind: Kind) -> Result<(), Drop> {
         let port = self.ports[to as usize].as_mut().ok_or(Drop::Unconnected)?;
         let peer = port.peer.as_ref().ok_or(Drop::Unconnected)?;
-        let (remote, audio, codec) = peer.target().ok_or(Drop::Direction)?;
+        let Some((remote, audio, codec)) = peer.target() else {
+            port.hush(); // what comes later is no packet lost before it
+            return Err(Drop::Direction);
+        };
         let payload_type = match kind {
             Kind::Audio(_) => audio,
             Kind::Event => peer.session.send_events.ok_or(Drop::Payload)?,

@@ -57,5 +57,5 @@ fn neither_strangers_nor_the_other_leg_lift_it() {
     assert_eq!(rig.bytes(1), "M66 66 66");
     rig.from(peer(1), 1, 0, 1, 0x55);
     rig.talk(2, 21, 2, 0x77);
-    assert_eq!((rig.bytes(1).as_str(), rig.steps(1).len()), ("M66 66 66 77 77", 4));
+    assert_eq!((rig.bytes(1).as_str(), rig.steps(1).len()), ("M66 66 66 M77 77", 4));
 }

@@ -50,6 +50,8 @@ mod guarding;
 mod heard;
 #[path = "interop/help_desk.rs"]
 mod help_desk;
+#[path = "interop/holding.rs"]
+mod holding;
 #[path = "interop/home.rs"]
 mod home;
 #[path = "interop/keys.rs"]
@@ -76,6 +78,8 @@ mod sending;
 mod streams;
 #[path = "interop/tier0.rs"]
 mod tier0;
+#[path = "interop/torture.rs"]
+mod torture;
 #[path = "interop/trunks.rs"]
 mod trunks;
 #[path = "interop/tunnel.rs"]

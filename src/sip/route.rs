@@ -190,11 +190,11 @@ impl Endpoint {
             self.note_life(flow, &request, &outcome);
             if let Purpose::Keepalive(binding) = errand.purpose {
                 let events = match &outcome {
+                    Outcome::Response(response) if response.status != 430 => self.registrar.answers_at_contact(binding),
                     _ if may_go_elsewhere(&outcome) => {
                         let is_gone = |flow: Flow| !self.connections.contains(&flow.connection);
                         self.registrar.lost_connection(binding, is_gone)
                     }
-                    Outcome::Response(response) if response.status != 430 => self.registrar.answers_at_contact(binding),
                     _ => Vec::new(),
                 };
                 self.tell_of_phones(events);

@@ -6,6 +6,7 @@
 use super::capture::{Capture, TICK};
 use super::nets::{Place, enter};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 const BLOCK: u16 = 500;
 const BLOCKS: std::ops::Range<u16> = 20..64;
 /// Of a block: the first for SIP, HTTP and peers, the rest for the server's audio.
-const OWN: u16 = 150;
+pub const OWN: u16 = 150;
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 /// Nice value of the programs under test.
@@ -258,7 +259,7 @@ impl Clockwork {
             // SAFETY: a plain system call; on Linux it concerns the calling thread only.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, URGENT) };
             while !until.load(Ordering::Relaxed) {
-                let tick = [TICK, &waited(server).to_be_bytes()].concat();
+                let tick = [TICK, &waited(server)].concat();
                 _ = socket.send_to(&tick, (Ipv4Addr::LOCALHOST, port));
                 std::thread::sleep(LOOK);
             }
@@ -267,19 +268,21 @@ impl Clockwork {
     }
 }
 
-/// How long the threads of a process that audio waits for (the planes, and the engine that tells them) have been ready
-/// to run without running, in nanoseconds.
-fn waited(process: u32) -> u64 {
+/// How long each thread of a process that audio waits for has been ready to run without running: eight bytes of
+/// nanoseconds for the engine, which tells the planes, and then for each plane in order.
+fn waited(process: u32) -> Vec<u8> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let of_thread = |thread: std::fs::DirEntry| {
         let name = std::fs::read_to_string(thread.path().join("comm")).ok()?;
-        if !name.starts_with("plane-") && name.trim() != "engine" {
+        let plane = name.trim().strip_prefix("plane-").and_then(|number| number.parse::<u16>().ok());
+        if plane.is_none() && name.trim() != "engine" {
             return None;
         }
         let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').nth(1)?.parse::<u64>().ok()
+        Some((plane, text.split(' ').nth(1)?.parse::<u64>().ok()?))
     };
-    threads.filter_map(of_thread).sum()
+    let by_thread: BTreeMap<Option<u16>, u64> = threads.filter_map(of_thread).collect();
+    by_thread.values().flat_map(|waited| waited.to_be_bytes()).collect()
 }
 
 impl Drop for Clockwork {

@@ -3,8 +3,8 @@
 use super::capture::Leg;
 use super::flow::flow;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
-use super::heard::{assert_no_gap, assert_sounds, assert_talk, heard_by, music_from, said_by, sound};
-use super::pairs::reinvited;
+use super::heard::{assert_no_gap, assert_sounds, assert_talk, assert_whole, heard_by, music_from, said_by, sound};
+use super::holding::reinvited;
 use super::peers::{Baresip, Sipp, event, phone_agent, sipp_agent, try_register};
 use super::server::{DIRECT, SUPPORT, Server, Wishes};
 use super::vanishing::{CALLER, LOST, NEXT, judge_music, judge_next};
@@ -91,10 +91,11 @@ fn a_caller_may_hang_up_in_every_phase() {
         let (heard, time) = (heard_by(&wire, leg, &server), leg.talk());
         assert_no_gap(&wire, who, &heard, time);
         let samples = heard.samples(time.0, time.1);
-        match who {
+        let right = match who {
             "who is led" => assert_sounds(&samples, &[&sound("welcome"), &sound("menu")]),
             _ => assert_sounds(&samples, &[&music_from(&samples)]),
-        }
+        };
+        assert_whole(who, leg, right, 0.0);
     }
     assert_talk(&wire, &server, (talks, agent), 1000.0, (agent.talk().0, talks.talk().1));
     assert_talk(&wire, &server, (agent, talks), CALLER, agent.talk());

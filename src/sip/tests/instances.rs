@@ -196,6 +196,28 @@ fn each_flow_behind_a_proxy_is_called_by_its_own_path() {
     }
 }
 
+/// RFC 5626 §5.3: 430 to the question whether it is there says that the flow behind the proxy is gone; whatever else is answered
+/// says that the phone is there (RFC 3261 §11), be it overloaded.
+#[test]
+fn a_proxy_that_knows_the_flow_no_more_says_that_the_phone_is_gone() {
+    let contact = "sip:1001@192.168.1.2:5062;transport=tcp";
+    let mut phone = Phone::new();
+    phone.raw.endpoint.config.keepalive = Some(Duration::from_secs(30));
+    let proxy = Flow::udp(0, "10.0.0.8:5060".parse().unwrap());
+    phone.raw.over = Some(proxy);
+    phone.renew();
+    let fields = format!("{}Via: SIP/2.0/TCP 192.168.1.2;branch=z9hG4bKq\n", outbound(1, contact));
+    assert_eq!(register(&mut phone, &format!("{fields}Path: <sip:first@p.example.com;lr;ob>\n")).status, 200);
+    for (status, alive) in [(200, true), (430, false), (404, true), (430, false), (503, true), (430, false)] {
+        let asked = requests(&phone.raw.run(31_000)).into_iter().rfind(|r| r.method == Method::Options);
+        let answer = Response::to_request(&asked.expect("it is asked"), status, Some("t")).to_bytes();
+        let outputs = phone.raw.input(Input::Received { flow: proxy, bytes: answer });
+        let turned = Output::Event(Event::Alive { user: "1001".to_owned(), alive });
+        assert_eq!(outputs.contains(&turned), status != 200, "{status}: {outputs:?}");
+        assert_eq!(phone.raw.endpoint.bindings("1001").map(|b| b.alive).collect::<Vec<_>>(), [alive], "{status}");
+    }
+}
+
 /// A phone may name itself in its calls by the GRUU that we gave it (RFC 5627 §4.4): what belongs to the call goes to its
 /// Contact, over its flow. The GRUU's host is our own address.
 #[test]
@@ -238,7 +260,8 @@ fn a_stranger_with_a_phone_s_name_is_not_told_where_that_phone_is() {
 /// as it registered. It is asked at once whether it is there, whether phones are asked at all or not.
 #[test]
 fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
-    for (keepalive, is_there) in [(None, true), (Some(Duration::from_secs(30)), true), (None, false)] {
+    let period = Some(Duration::from_secs(30));
+    for (keepalive, answer) in [(None, Some(200)), (period, Some(200)), (None, Some(503)), (None, None)] {
         let mut phone = phone();
         phone.raw.endpoint.config.keepalive = keepalive;
         let contact = "sip:1001@10.0.0.9:5080;transport=tcp";
@@ -256,14 +279,14 @@ fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
         outputs.extend(phone.raw.run(1));
         let there = Flow { remote: "10.0.0.9:5080".parse().unwrap(), ..flow(0) };
         let asked = requests(&outputs).into_iter().find(is(Method::Options)).expect("a question");
-        if !is_there {
+        let Some(status) = answer else {
             let outputs = phone.raw.input(Input::TransportFailed { flow: there });
             assert_eq!(told(&outputs), ["gone"]);
             continue;
-        }
-        let ok = Response::to_request(&asked, 200, Some("t")).to_bytes();
+        };
+        let ok = Response::to_request(&asked, status, Some("t")).to_bytes();
         let outputs = phone.raw.input(Input::Received { flow: Flow { connection: 7, ..there }, bytes: ok });
-        assert_eq!(told(&outputs), ["alive"], "{keepalive:?}");
+        assert_eq!(told(&outputs), ["alive"], "{keepalive:?} {status}");
         let (sent, _) = call(&mut phone, contact, Some(flow(1)));
         assert_eq!(sent[0].0, there);
         // And if it is gone one day, that is seen.

@@ -19,6 +19,7 @@
 
 mod aside;
 mod case;
+mod erased;
 mod late;
 
 pub use case::{Request, Response};
@@ -62,6 +63,8 @@ pub enum Input {
     Answered { call: CallId, result: Result<Response, Failure> },
     /// The answer to `Reread`: the call's events, with their texts, and what was written down of it.
     Reread { call: CallId, events: Vec<Event>, done: BTreeMap<String, String> },
+    /// The call's texts were erased in the log: nothing of them is said any more.
+    Erased { call: CallId },
     /// `deadline()` has come.
     Timeout,
 }
@@ -86,6 +89,8 @@ pub enum Output {
     /// To be written down, and known to the next start: `what` of this call fails while others are answered, and all of
     /// the call is told later.
     Aside { call: CallId, first_seq: u64, since: Wall, what: &'static str },
+    /// To be written down: none of the texts that were erased is here any more.
+    Erased { call: CallId },
     /// Answer with `Reread`, after all that is to be written down was.
     Reread { call: CallId },
 }
@@ -170,12 +175,19 @@ impl Outbox {
         }
     }
 
+    /// What was counted before it began anew is counted on.
+    pub fn counting_on(self, before: Numbers) -> Outbox {
+        let Numbers { answered, failed, refused, pops_expired, .. } = before;
+        Outbox { numbers: Numbers { answered, failed, refused, pops_expired, ..self.numbers }, ..self }
+    }
+
     pub fn handle(&mut self, now: Wall, input: Input) {
         match input {
             Input::Event(event) => self.happened(&event),
             Input::AllRead => self.reading = None,
             Input::Answered { call, result } => self.answered(now, call, result),
             Input::Reread { call, events, done } => self.reread(call, &events, done),
+            Input::Erased { call } => self.erased(call),
             Input::Timeout => {}
         }
         self.send(now);

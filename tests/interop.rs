@@ -34,10 +34,14 @@ mod codecs;
 mod counted;
 #[path = "interop/crowd.rs"]
 mod crowd;
+#[path = "interop/demo_desk.rs"]
+mod demo_desk;
 #[path = "interop/desktop.rs"]
 mod desktop;
 #[path = "interop/edge.rs"]
 mod edge;
+#[path = "interop/erased.rs"]
+mod erased;
 #[path = "interop/first_call.rs"]
 mod first_call;
 #[path = "interop/flow.rs"]

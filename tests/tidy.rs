@@ -207,6 +207,29 @@ fn every_file_says_what_it_is() {
     );
 }
 
+/// The guides say that every field is explained: above each, and above each value, stands a comment.
+#[test]
+fn every_field_of_the_protocol_is_explained() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for path in files(&root().join("proto"), "proto") {
+        let text = std::fs::read_to_string(&path).expect("a file that can be read");
+        let mut before = "";
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            let numbered = line.strip_suffix(';').and_then(|line| line.rsplit_once(" = "));
+            let is_field = numbered.is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit()));
+            if is_field && !line.starts_with("//") {
+                seen += 1;
+                if !before.starts_with("// ") {
+                    wrong.push(format!("{}:{number}: nothing explains `{line}`", path.display()));
+                }
+            }
+            before = line;
+        }
+    }
+    assert!(seen > 200, "only {seen} fields found: this check would check nothing");
+    report(&wrong);
+}
+
 #[test]
 fn functions_and_files_fit_on_a_screen() {
     let (mut wrong, mut functions, mut long_files) = (Vec::new(), Vec::new(), Vec::new());

@@ -120,4 +120,49 @@ mod tests {
         let dispatch = Asked::Dispatch(proto::Dispatch { queue: "q".into(), skills, ..Default::default() });
         assert_eq!(wrong(ada(), 0, dispatch), "a skill's level is 1 to 10");
     }
+
+    /// Each is told by its own name; and those that the engine does not give are known.
+    #[test]
+    fn each_refusal_is_told_by_its_own_name() {
+        use Refusal::*;
+        let all = [
+            NotAllowed,
+            NoSuchAgent,
+            NoSuchCall,
+            NoSuchBanner,
+            NotYours,
+            NoSuchQueue,
+            WrongState,
+            HeldByPhone,
+            AgentNotAvailable,
+            QueueRefuses,
+            NoRoute,
+            PhoneCannot,
+            Invalid("a level is 1 to 10"),
+        ];
+        // Whoever adds one names it here, and then above.
+        let name = |refusal| match refusal {
+            NotAllowed => "NOT_ALLOWED",
+            NoSuchAgent => "NO_SUCH_AGENT",
+            NoSuchCall => "NO_SUCH_CALL",
+            NoSuchBanner => "NO_SUCH_BANNER",
+            NotYours => "NOT_YOURS",
+            NoSuchQueue => "NO_SUCH_QUEUE",
+            WrongState => "WRONG_STATE",
+            HeldByPhone => "HELD_BY_PHONE",
+            AgentNotAvailable => "AGENT_NOT_AVAILABLE",
+            QueueRefuses => "QUEUE_REFUSES",
+            NoRoute => "NO_ROUTE",
+            PhoneCannot => "PHONE_CANNOT",
+            Invalid(_) => "INVALID",
+        };
+        let told = all.map(|refusal| {
+            let told = refused(refusal);
+            assert_eq!((told.why().as_str_name(), told.text.as_str()), (name(refusal), refusal.text()));
+            told.why()
+        });
+        let known = (0..).map_while(|number| proto::Refusal::try_from(number).ok());
+        let others: Vec<_> = known.filter(|why| !told.contains(why)).map(|why| why.as_str_name()).collect();
+        assert_eq!(others, ["REFUSAL_UNSPECIFIED", "KEY_REUSED", "UNAVAILABLE", "NOT_WRITTEN"]);
+    }
 }

@@ -106,15 +106,7 @@ fn seeking(event: &Event, what: &What, row: Option<&CallRow>) -> Option<Told> {
             waited_ms: millis(*waited),
         }),
         What::Diverted { queue, why, .. } => {
-            let why = match why {
-                event::DivertReason::Full => "full",
-                event::DivertReason::MaxWait => "max_wait",
-                event::DivertReason::Refused => "refused",
-                event::DivertReason::Left => "left",
-                event::DivertReason::NoStaff => "no_staff",
-                event::DivertReason::LongWait => "long_wait",
-            };
-            Told::Diverted(proto::Diverted { queue: queue.to_string(), why: why.to_owned() })
+            Told::Diverted(proto::Diverted { queue: queue.to_string(), why: diverted(*why).to_owned() })
         }
         _ => return None,
     })
@@ -206,6 +198,18 @@ fn transferred(to: &TransferTo) -> proto::transferred::To {
     }
 }
 
+/// The words that the proto file lists.
+fn diverted(why: event::DivertReason) -> &'static str {
+    match why {
+        event::DivertReason::Full => "full",
+        event::DivertReason::MaxWait => "max_wait",
+        event::DivertReason::Refused => "refused",
+        event::DivertReason::Left => "left",
+        event::DivertReason::NoStaff => "no_staff",
+        event::DivertReason::LongWait => "long_wait",
+    }
+}
+
 fn mode(mode: AgentMode) -> proto::AgentState {
     match mode {
         AgentMode::LoggedOut => proto::AgentState::LoggedOut,
@@ -227,5 +231,22 @@ fn outcome_told(outcome: event::OfferOutcome) -> proto::OfferOutcome {
         O::CallerLeft => proto::OfferOutcome::CallerLeft,
         O::Withdrawn => proto::OfferOutcome::Withdrawn,
         O::Failed => proto::OfferOutcome::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::DivertReason::{Full, Left, LongWait, MaxWait, NoStaff, Refused};
+    use std::collections::BTreeSet;
+
+    /// Clients compare words: those of the proto file are all that there are.
+    #[test]
+    fn why_a_caller_waits_no_more_is_one_of_the_words_of_the_proto_file() {
+        let file = include_str!("../../proto/tierline/v1/desk.proto");
+        let (_, message) = file.split_once("message Diverted {").expect("the message");
+        let (message, _) = message.split_once('}').expect("its end");
+        let listed: BTreeSet<&str> = message.split('"').skip(1).step_by(2).collect();
+        assert_eq!(listed, [Full, MaxWait, Refused, Left, NoStaff, LongWait].map(diverted).into());
     }
 }

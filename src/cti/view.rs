@@ -240,12 +240,15 @@ impl CallRow {
     }
 }
 
+/// A number that is not known any more.
+pub const OUTSIDE: &str = "a number outside";
+
 /// Where a transfer went, in words.
 pub fn transferred_to(to: &TransferTo) -> String {
     match to {
         TransferTo::Queue(queue) => format!("queue {queue}"),
         TransferTo::Agent(agent) => format!("agent {agent}"),
-        TransferTo::Number(number) => number.text.as_deref().unwrap_or("a number outside").to_owned(),
+        TransferTo::Number(number) => number.text.as_deref().unwrap_or(OUTSIDE).to_owned(),
     }
 }
 

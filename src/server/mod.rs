@@ -27,6 +27,7 @@ mod defects;
 pub mod doctor;
 pub mod driver;
 pub mod flows;
+mod guarded;
 pub mod healthy;
 pub mod inbox;
 pub mod journal;

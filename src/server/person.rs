@@ -2,9 +2,10 @@
 //!
 //! Texts are overwritten where they are (`store` says why that leaves no copy), on a connection of its own beside a
 //! running server, and the write-ahead log is emptied. A call that runs has its dialog in the log until it ends, and a
-//! running server may hold its texts in memory: such a call is left, and told.
+//! running server may hold its texts in memory: such a call is left, and told. What a running server still has to tell the
+//! ticketing system of calls that are over loses its texts too (`ticketing.db` is where it hears of that).
 
-use super::store;
+use super::{store, ticketing};
 use anyhow::{Result, bail};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,7 +18,13 @@ pub fn erase(data: &Path, number: &str) -> Result<String> {
     if number.trim().is_empty() {
         bail!("say which number");
     }
-    let erased = store::erase_person(data, number.trim())?;
+    let person = store::Person::find(data, number.trim())?;
+    // Before: a kill between the two leaves no texts that are erased in the log and still told. And after: a running
+    // server may have read some meanwhile.
+    let calls = person.calls().clone();
+    ticketing::memory::erase(data, &calls)?;
+    let erased = person.erase()?;
+    ticketing::memory::erase(data, &calls)?;
     let mut text = String::new();
     writeln!(text, "erased {} texts of {} calls", erased.texts, erased.calls)?;
     if erased.running > 0 {

@@ -39,11 +39,12 @@ mod writer;
 
 pub use examine::{Examined, examine};
 pub use mark::{believed, write_believed};
-pub use person::{ErasedPerson, erase_person};
+pub use person::{ErasedPerson, Person};
 pub use prune::Pruner;
 pub use reader::Reader;
 pub use schema::{in_use, is_in_use};
 pub use writer::OnCommit;
+pub(super) use writer::truncate_log;
 
 use crate::event::{Event, PersonalKind};
 use crate::server::journal::Entry;

@@ -210,6 +210,11 @@ impl Case {
         }
     }
 
+    /// Who calls, as the ticketing system has said.
+    pub fn forget_found(&mut self) {
+        self.found = None;
+    }
+
     fn ticket(&self) -> String {
         let named = self.row.data.get("ticket").map(ToString::to_string);
         self.ticket.clone().or(named).unwrap_or_default()

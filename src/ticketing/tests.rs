@@ -429,7 +429,7 @@ fn drain(scene: &mut Scene, answers: usize) -> (Vec<String>, BTreeMap<String, St
             }
             Output::Done { key, result, .. } => _ = done.insert(key, result),
             Output::Forget { .. } => {}
-            Output::Aside { .. } | Output::Reread { .. } => panic!("nothing is put aside here"),
+            Output::Aside { .. } | Output::Reread { .. } | Output::Erased { .. } => panic!("nothing is put aside here"),
         }
     }
     (keys, done)
@@ -475,7 +475,7 @@ impl Left {
                     let done = done.chain(self.tickets.get(&call).cloned()).collect();
                     scene.outbox.handle(Wall(scene.now), Input::Reread { call, events, done });
                 }
-                Output::Aside { .. } => panic!("nothing is put aside here"),
+                Output::Aside { .. } | Output::Erased { .. } => panic!("nothing is put aside or erased here"),
             }
             self.low = scene.outbox.low();
         }
@@ -603,4 +603,46 @@ fn calls_do_not_wait_for_each_other_but_for_the_limit() {
     assert!(scene.outbox.wants_more());
     (4..=WAITING as u64 + 3).for_each(|call| scene.arrives(CallId(call)));
     assert!(!scene.outbox.wants_more());
+}
+
+/// A person's texts are erased in the log while all of the call waits here: nothing that is said afterwards has any of them,
+/// and all of it is said, in order.
+#[test]
+fn what_was_erased_is_not_said_any_more() {
+    let mut scene = Scene::new();
+    scene.outbox.settings.parallel = 1;
+    scene.arrives(CALL);
+    assert_eq!(scene.says(), "find +4930123");
+    let digit = Personal { kind: PersonalKind::Digit, handle: 9, text: Some("4".into()) };
+    scene.event(CALL, What::DigitKeyed { flow: FlowId::new("main"), step: "menu".into(), digit });
+    scene.attaches(1001, "summary", "Jo's wife is ill");
+    scene.rings(1, 1001);
+    scene.answered(1, 1001);
+    let number = Personal { kind: PersonalKind::Number, handle: 10, text: Some("+4930999".into()) };
+    for to in [TransferTo::Number(number), TransferTo::Queue(QueueId::new("level-1"))] {
+        scene.event(CALL, What::Transferred { agent: AgentId(1001), to });
+    }
+    scene.ends();
+    let (agent, notes) = (AgentId(1001), Some(personal(11, "Jo's wife is ill")));
+    scene.event(CALL, What::Disposed { agent, disposition: "solved".into(), notes });
+    // Another person's.
+    scene.arrives(CallId(2));
+    // What was told before is told; what comes back of it is forgotten.
+    scene.outbox.handle(Wall(0), Input::Answered { call: CALL, result: found() });
+    scene.outbox.handle(Wall(0), Input::Erased { call: CALL });
+    let mut said = Vec::new();
+    for _ in 0..12 {
+        let sent = scene.sent();
+        let Some((call, request)) = sent.first() else { break };
+        said.push((*call, format!("{request:?}")));
+        let result = if let Request::Open(_) = request { opened("1001") } else { Ok(Response::Taken) };
+        scene.outbox.handle(Wall(0), Input::Answered { call: *call, result });
+    }
+    let (of_call, other): (Vec<_>, Vec<_>) = said.into_iter().partition(|(call, _)| *call == CALL);
+    assert_eq!((of_call.len(), other.len()), (8, 1), "{of_call:?}");
+    for (_, said) in &of_call {
+        let texts = ["4930123", "wife", "4930999", "\"4\"", "Jo", "old"];
+        assert!(!texts.iter().any(|text| said.contains(text)), "{said}");
+    }
+    assert!(of_call.iter().any(|(_, said)| said.contains("queue level-1")) && other[0].1.contains("4930123"));
 }

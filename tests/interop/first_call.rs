@@ -14,7 +14,11 @@ use std::process::Command;
 
 /// The shipped configuration with ports of our own; everything else as people get it.
 fn demo(ground: &Ground, sip: SocketAddr, http: SocketAddr) -> String {
-    let grpc = ground.address();
+    demo_at(ground, [sip, http, ground.address()])
+}
+
+/// The same, with the port of desktops too.
+pub fn demo_at(ground: &Ground, [sip, http, grpc]: [SocketAddr; 3]) -> String {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(shipped.join("deploy/tierline.toml")).expect("the demo's configuration");
     let (first, last) = ground.audio_ports();

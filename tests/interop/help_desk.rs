@@ -39,7 +39,7 @@ fn wishes() -> Wishes {
 }
 
 /// The sound is in what the leg's peer heard, whole.
-fn assert_hears(capture: &Capture, leg: &Leg, server: &Server, name: &str) {
+pub fn assert_hears(capture: &Capture, leg: &Leg, server: &Server, name: &str) {
     let (heard, sound) = (heard_by(capture, leg, server), sound(name));
     let (from, until) = leg.talk();
     let samples = heard.samples(from, until);
@@ -48,7 +48,7 @@ fn assert_hears(capture: &Capture, leg: &Leg, server: &Server, name: &str) {
 }
 
 /// Both hear each other for as long as both are there.
-fn assert_both_hear(capture: &Capture, server: &Server, (caller, says): (&Leg, f64), (agent, hz): (&Leg, f64)) {
+pub fn assert_both_hear(capture: &Capture, server: &Server, (caller, says): (&Leg, f64), (agent, hz): (&Leg, f64)) {
     let time = (agent.talk().0, agent.talk().1.min(caller.talk().1));
     assert!(time.1 - time.0 > 1.0, "{} talked for {:.1} s only", agent.to, time.1 - time.0);
     assert_talk(capture, server, (caller, agent), hz, time);

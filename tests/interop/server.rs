@@ -1,7 +1,7 @@
 //! The program under test: `tierline serve` with a configuration of its own, and its other commands.
 
 use super::clock::Clock;
-use super::harness::{Ground, Program, SECOND, wait_for, wait_until};
+use super::harness::{GENEROUS, Ground, Program, SECOND, wait_for, wait_until};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -90,14 +90,24 @@ pub struct Server<'g> {
 impl<'g> Server<'g> {
     pub fn start(ground: &'g Ground, wishes: &Wishes) -> Server<'g> {
         let sip = SocketAddr::new(wishes.ip.into(), ground.port());
-        let (http, data) = (ground.address(), ground.file("data"));
+        let http = ground.address();
         let config = write_center(ground, wishes, sip, http);
         let clock = wishes.clock.then(|| Clock::new(&ground.file("")));
+        let record = wishes.record.then(|| ground.file("recording"));
+        Server::serving(ground, (config, sip, http), clock, record)
+    }
+
+    /// With a configuration that says `sip` and `http`; and a recording of all that comes, into a file.
+    pub fn serving(
+        ground: &'g Ground,
+        (config, sip, http): (PathBuf, SocketAddr, SocketAddr),
+        clock: Option<Clock>,
+        record: Option<PathBuf>,
+    ) -> Server<'g> {
+        let data = ground.file("data");
         let mut command = serve(&config, &data);
         clock.iter().for_each(|clock| clock.of(&mut command));
-        if wishes.record {
-            command.arg("--record").arg(ground.file("recording"));
-        }
+        record.iter().for_each(|file| _ = command.arg("--record").arg(file));
         let program = ground.run("serve-1", &mut command);
         let mut server = Server { ground, program, sip, http, config, data, clock, starts: 1 };
         server.wait_ready();
@@ -106,7 +116,7 @@ impl<'g> Server<'g> {
 
     fn wait_ready(&mut self) {
         let (http, program) = (self.http, &mut self.program);
-        wait_until("the server is ready", 20 * SECOND, || {
+        wait_until("the server is ready", GENEROUS, || {
             assert!(program.is_running(), "the server did not start: {}", program.errors());
             get(http, "/readyz").is_some_and(|(status, _)| status == 200)
         });

@@ -1,13 +1,15 @@
 //! Agents whose phones vanish behind a wire that takes everything and gives nothing back (a black hole), and behind a
-//! connection that breaks: while they ring and while they talk. The caller keeps his place and is not left in silence.
+//! connection that breaks: while they ring and while they talk. The caller keeps his place before one who came later, and
+//! is not left in silence.
 
 use super::capture::{Capture, Leg};
-use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
+use super::harness::{GENEROUS, Ground, Program, SECOND, talk_for, wait_until};
 use super::heard::{assert_no_gap, assert_sounds, assert_talk, heard_by, music_from, said_by};
 use super::leaving::{is_ringing, is_talking, offers};
 use super::nets::{HOME, OFFICE, Place, Trouble, Wire};
 use super::peers::{Sipp, Softphone, event, phone_agent};
 use super::server::{Server, Wishes};
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex};
 pub const CALLER: f64 = 600.0;
 pub const LOST: f64 = 1000.0;
 pub const NEXT: f64 = 1200.0;
+const RIVAL: f64 = 900.0;
 /// After so much silence an agent who should be talking counts as lost.
 const SILENCE: f64 = 2.0;
 
@@ -85,18 +88,57 @@ fn carry(mut from: TcpStream, mut to: TcpStream, hole: &AtomicBool) {
     }
 }
 
-/// The caller and the agent who was next hear each other.
+/// One more caller, who comes while the first one's agent is still believed to be there, and waits.
+pub fn rival(ground: &Ground, server: &Server, seconds: f64) -> Program {
+    let rival = Sipp { name: "rival", from: "rival", seconds, says: RIVAL, ..Sipp::default() }.start(ground, server);
+    wait_until("somebody else waits", GENEROUS, || {
+        let calls = server.calls();
+        calls.len() == 2 && calls[0]["segments"].as_array().is_some_and(|segments| !segments.is_empty())
+    });
+    rival
+}
+
+/// The first call, when both are over: who came later was served by the next agent too, after him.
+pub fn served_before(server: &Server, mut rival: Program) -> Value {
+    assert_eq!(rival.wait(2 * GENEROUS), 0, "SIPp is not content");
+    let [later, first] = &server.wait_ended(2, GENEROUS)[..] else { panic!("not two calls") };
+    let last = |call: &Value| offers(call).last().cloned();
+    assert_eq!(last(later), Some((1002, "Accepted".to_owned())), "who came later has waited for nobody");
+    first.clone()
+}
+
+/// The first caller's first offer is over.
+pub fn rings_no_more(server: &Server) -> bool {
+    server.calls().last().is_some_and(|call| offers(call).first().is_some_and(|(_, outcome)| outcome != "open"))
+}
+
+/// The next agent's first call.
+pub fn next_leg(legs: &[Leg]) -> &Leg {
+    legs.iter().find(|leg| leg.to.starts_with("ben") && leg.answered.is_some()).expect("the next agent's leg")
+}
+
+/// The first caller and the agent who was next hear each other: he has not lost his place.
 pub fn judge_next(capture: &Capture, server: &Server) {
     let legs = capture.legs();
-    let (caller, next) = (&legs[0], legs.last().expect("the next agent's leg"));
+    let (caller, next) = (&legs[0], next_leg(&legs));
     assert_talk(capture, server, (caller, next), NEXT, (next.talk().0, caller.talk().1));
     assert_talk(capture, server, (next, caller), CALLER, next.talk());
+}
+
+/// Music, from the beginning until the next agent answers.
+pub fn judge_waiting(capture: &Capture, server: &Server) {
+    let legs = capture.legs();
+    let (from, until) = (legs[0].talk().0, next_leg(&legs).talk().0);
+    let heard = heard_by(capture, &legs[0], server);
+    assert_no_gap(capture, "the waiting caller", &heard, (from, until));
+    let samples = heard.samples(from, until - 0.1);
+    assert_sounds(&samples, &[&music_from(&samples)]);
 }
 
 /// Music, from a second after the loss is known until the next agent answers.
 pub fn judge_music(capture: &Capture, server: &Server, lost: &Leg) {
     let legs = capture.legs();
-    let (caller, next) = (&legs[0], legs.last().expect("the next agent's leg"));
+    let (caller, next) = (&legs[0], next_leg(&legs));
     let (_, last) = said_by(capture, lost, server).time();
     let time = (last + SILENCE + 1.0, next.talk().0);
     assert!(time.1 - time.0 > 1.0, "music for {:.1} s only: the test proves nothing", time.1 - time.0);
@@ -106,8 +148,8 @@ pub fn judge_music(capture: &Capture, server: &Server, lost: &Leg) {
     assert_sounds(&samples, &[&music_from(&samples)]);
 }
 
-fn accepted_by_the_second(server: &Server, first: &[&str]) {
-    let call = server.wait_ended(1, GENEROUS).remove(0);
+fn accepted_by_the_second(server: &Server, rival: Program, first: &[&str]) {
+    let call = served_before(server, rival);
     let offers = offers(&call);
     assert!(offers.last() == Some(&(1002, "Accepted".to_owned())), "{offers:?}");
     assert!(offers[0].0 == 1001 && first.contains(&offers[0].1.as_str()), "{offers:?}");
@@ -129,17 +171,17 @@ fn who_rings_in_a_black_hole_is_followed_by_the_next() {
     let phone = Softphone { user: "ada", hz: LOST, registers: true, over: ";transport=tcp", ..Softphone::default() };
     let lost = Softphone { at: server.sip, place: Some(&wire.home), ip: HOME, ..phone }.start(&ground);
     lost.wait_registered();
-    let next = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
-    let mut caller = Sipp { seconds: 22.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    let mut caller = Sipp { seconds: 26.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
     lost.program.says("Incoming call", GENEROUS);
+    let rival = rival(&ground, &server, 30.0);
     wire.cut();
+    wait_until("the loss is known", GENEROUS, || rings_no_more(&server));
+    let next = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
     event(&next, "Connected", GENEROUS);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
-    accepted_by_the_second(&server, &["Unreachable"]);
+    accepted_by_the_second(&server, rival, &["Unreachable"]);
     let capture = capture.stop();
-    let legs = capture.legs();
-    let waited = (legs[0].talk().0, legs.last().expect("the next agent's leg").talk().0);
-    assert_no_gap(&capture, "the waiting caller", &heard_by(&capture, &legs[0], &server), waited);
+    judge_waiting(&capture, &server);
     judge_next(&capture, &server);
 }
 
@@ -156,13 +198,14 @@ fn who_talks_in_a_black_hole_is_missed_and_the_caller_hears_music_again() {
     let mut caller = Sipp { seconds: 14.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
     wait_until("they talk", GENEROUS, || is_talking(&server));
     talk_for(SECOND);
+    let rival = rival(&ground, &server, 18.0);
     wire.cut();
     wait_until("the loss is known", GENEROUS, || !is_talking(&server));
     talk_for(3 * SECOND);
     let next = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
     event(&next, "Connected", GENEROUS);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
-    accepted_by_the_second(&server, &["Accepted"]);
+    accepted_by_the_second(&server, rival, &["Accepted"]);
     let capture = capture.stop();
     let legs = capture.legs();
     let lost = legs.iter().find(|leg| leg.to.starts_with("ada") && leg.answered.is_some()).expect("her leg");
@@ -178,21 +221,23 @@ fn whose_connection_breaks_while_it_rings_is_followed_at_once() {
     let capture = ground.capture();
     let more = format!(";outbound=\"sip:{};transport=tcp\"", proxy.at);
     let phone = Softphone { user: "ada", hz: LOST, registers: true, over: ";transport=tcp", ..Softphone::default() };
-    let lost = Softphone { at: server.sip, more: &more, ..phone }.start(&ground);
+    let mut lost = Softphone { at: server.sip, more: &more, ..phone }.start(&ground);
     lost.wait_registered();
-    let next = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
-    let mut caller = Sipp { seconds: 8.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    let mut caller = Sipp { seconds: 14.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
     wait_until("her phone rings", GENEROUS, || is_ringing(&server));
     lost.program.says("Incoming call", GENEROUS);
+    let rival = rival(&ground, &server, 18.0);
     proxy.breaks();
+    wait_until("the loss is known", GENEROUS, || rings_no_more(&server));
+    // Her phone is there, and would ring for who came later, at its Contact.
+    lost.program.kill();
+    let next = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
     // Long before the minute is over.
     event(&next, "Connected", GENEROUS);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
-    accepted_by_the_second(&server, &["Unreachable"]);
+    accepted_by_the_second(&server, rival, &["Unreachable"]);
     let capture = capture.stop();
-    let legs = capture.legs();
-    let waited = (legs[0].talk().0, legs.last().expect("the next agent's leg").talk().0);
-    assert_no_gap(&capture, "the waiting caller", &heard_by(&capture, &legs[0], &server), waited);
+    judge_waiting(&capture, &server);
     judge_next(&capture, &server);
 }
 
@@ -212,13 +257,14 @@ fn whose_connection_breaks_while_he_talks_talks_on_and_is_missed_when_he_is_gone
     proxy.breaks();
     talk_for(3 * SECOND);
     assert!(is_talking(&server), "audio does not go over the connection");
+    let rival = rival(&ground, &server, 22.0);
     lost.program.kill();
     wait_until("the loss is known", GENEROUS, || !is_talking(&server));
     talk_for(3 * SECOND);
     let next = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
     event(&next, "Connected", GENEROUS);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
-    accepted_by_the_second(&server, &["Accepted"]);
+    accepted_by_the_second(&server, rival, &["Accepted"]);
     let capture = capture.stop();
     let legs = capture.legs();
     let caller = &legs[0];

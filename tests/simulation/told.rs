@@ -204,7 +204,9 @@ impl<'e> Shell<'e> {
                 self.put_aside += 1;
                 self.aside.insert(call, (first_seq, since));
             }
-            Output::Send { .. } | Output::Reread { .. } => unreachable!("nothing to be written down"),
+            Output::Send { .. } | Output::Reread { .. } | Output::Erased { .. } => {
+                unreachable!("nothing to be written down")
+            }
         }
     }
 

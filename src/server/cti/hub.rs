@@ -2,6 +2,7 @@
 //! reader who may see it. Nobody is waited for.
 
 use super::super::defects::Kept;
+use super::super::guarded::guarded;
 use super::super::journal::Entry;
 use super::super::store::Reader;
 use super::Left;
@@ -11,7 +12,6 @@ use crate::ids::CallId;
 use crate::proto::Item;
 use anyhow::{Context, Result};
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -86,8 +86,7 @@ impl Hub {
 
     /// Takes one event. Should that panic, no desktop hears of this one, and all hear of those behind it.
     fn step(&self, event: &Event, take: impl FnOnce() -> Result<()>) -> Result<()> {
-        let taken = catch_unwind(AssertUnwindSafe(take));
-        taken.unwrap_or_else(|_panic| {
+        guarded(take).unwrap_or_else(|| {
             Entry::error("desktops", "no desktop is told of an event: a defect of ours")
                 .with("event", event.seq)
                 .tell();

@@ -7,7 +7,7 @@ use crate::log;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What was erased.
@@ -22,38 +22,61 @@ pub struct ErasedPerson {
 /// Rows looked at in one go, so that a writer does not wait long.
 const PORTION: i64 = 2_000;
 
-/// Erases the texts of all calls from `number`, also while a server writes.
-///
-/// # Errors
-/// There is no log, it cannot be written, or its write-ahead log cannot be emptied because somebody reads it.
-pub fn erase_person(dir: &Path, number: &str) -> Result<ErasedPerson> {
-    let path = schema::file(dir);
-    ensure!(path.try_exists()?, "there is no log in `{}`", dir.display());
-    let mut conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
-    conn.pragma_update(None, "secure_delete", true)?;
-    conn.busy_timeout(Duration::from_secs(10))?;
-    schema::check_version(&conn)?;
-    let handles = handles_of(&conn, number)?;
-    let open: BTreeSet<CallId> = reader::open_events(&conn)?.iter().filter_map(log::opens_call).collect();
-    let mut erased = ErasedPerson::default();
-    for call in calls_of(&conn, &handles)? {
-        if open.contains(&call) {
-            erased.running += 1;
-            continue;
+/// What is kept of one person, found, and not erased yet.
+pub struct Person {
+    conn: Connection,
+    path: PathBuf,
+    handles: BTreeSet<u64>,
+    /// Those that are over.
+    calls: BTreeSet<CallId>,
+    running: u64,
+}
+
+impl Person {
+    /// Looks for the calls from `number`, also while a server writes.
+    ///
+    /// # Errors
+    /// There is no log, or it cannot be read.
+    pub fn find(dir: &Path, number: &str) -> Result<Person> {
+        let path = schema::file(dir);
+        ensure!(path.try_exists()?, "there is no log in `{}`", dir.display());
+        let conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
+        conn.pragma_update(None, "secure_delete", true)?;
+        conn.busy_timeout(Duration::from_secs(10))?;
+        schema::check_version(&conn)?;
+        let handles = handles_of(&conn, number)?;
+        let open: BTreeSet<CallId> = reader::open_events(&conn)?.iter().filter_map(log::opens_call).collect();
+        let (running, calls): (BTreeSet<_>, _) =
+            calls_of(&conn, &handles)?.into_iter().partition(|call| open.contains(call));
+        Ok(Person { conn, path, handles, calls, running: running.len() as u64 })
+    }
+
+    /// The person's calls that are over.
+    pub fn calls(&self) -> &BTreeSet<CallId> {
+        &self.calls
+    }
+
+    /// Erases the texts of the calls that are over.
+    ///
+    /// # Errors
+    /// The log cannot be written, or its write-ahead log cannot be emptied because somebody reads it.
+    pub fn erase(mut self) -> Result<ErasedPerson> {
+        let mut erased =
+            ErasedPerson { calls: self.calls.len() as u64, running: self.running, ..ErasedPerson::default() };
+        for call in &self.calls {
+            erased.texts += erase_call(&mut self.conn, *call)?;
         }
-        erased.calls += 1;
-        erased.texts += erase_call(&mut conn, call)?;
+        // Numbers that stand in no call's beginning, such as one that a call was sent on to.
+        if erased.running == 0 {
+            erased.texts += erase_texts(&mut self.conn, &self.handles)?;
+        }
+        ensure!(
+            writer::truncate_log(&self.conn),
+            "all is erased, but somebody reads the log: copies remain in `{}-wal` until the next hour or stop",
+            self.path.display()
+        );
+        Ok(erased)
     }
-    // Numbers that stand in no call's beginning, such as one that a call was sent on to.
-    if erased.running == 0 {
-        erased.texts += erase_texts(&mut conn, &handles)?;
-    }
-    ensure!(
-        writer::truncate_log(&conn),
-        "all is erased, but somebody reads the log: copies remain in `{}-wal` until the next hour or stop",
-        path.display()
-    );
-    Ok(erased)
 }
 
 /// Handles of texts that are this number, written in whatever way.

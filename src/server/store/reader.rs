@@ -85,6 +85,13 @@ impl Reader {
         Ok(events)
     }
 
+    /// The first call of which the log has anything; calls get their numbers one after the other.
+    pub fn first_call(&self) -> Result<Option<CallId>> {
+        let sql = "SELECT min(call) FROM event WHERE call IS NOT NULL";
+        let first: Option<i64> = self.conn.query_row(sql, [], |row| row.get(0))?;
+        Ok(first.map(|call| CallId(call as u64)))
+    }
+
     /// The number of the last event; 0 before the first.
     pub fn last(&self) -> Result<u64> {
         last_seq(&self.conn)

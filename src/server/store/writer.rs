@@ -311,7 +311,7 @@ impl Writer {
 
 /// Empties the write-ahead log file. A reader that takes longer than the connection's busy time (5 seconds) prevents
 /// it; then the next time does it. False if somebody did.
-pub(super) fn truncate_log(conn: &Connection) -> bool {
+pub(in crate::server) fn truncate_log(conn: &Connection) -> bool {
     // The first column is 1 if somebody was in the way.
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) == Ok(0)
 }

@@ -18,11 +18,15 @@ const TABLES: &str = "
         impact TEXT, urgency TEXT, status TEXT NOT NULL, keys TEXT, call TEXT, agent INTEGER);
     CREATE TABLE IF NOT EXISTS pop(id INTEGER PRIMARY KEY AUTOINCREMENT, agent INTEGER, call TEXT, text TEXT);
     CREATE TABLE IF NOT EXISTS history(id INTEGER PRIMARY KEY AUTOINCREMENT, call TEXT, ticket TEXT, text TEXT);
+    CREATE TABLE IF NOT EXISTS level(ticket TEXT PRIMARY KEY, tier INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS told(key TEXT PRIMARY KEY, answer TEXT NOT NULL);
 ";
 
 /// What an agent codes a call as that closes its ticket.
 const SOLVED: &str = "solved";
+
+/// Where a case goes that level 1 cannot solve: who calls about it again is at home there (`tier` of a ticket's status).
+const LEVEL_2: &str = "queue level2";
 
 /// The first ticket's number.
 const FIRST: i64 = 1000;
@@ -156,6 +160,7 @@ impl Ticketing for Example {
     ) -> Result<Response<proto::FollowCallResponse>, Status> {
         let it = request.into_inner();
         let solved = matches!(&it.what, Some(Follow::Disposed(it)) if it.disposition == SOLVED);
+        let to_level_2 = matches!(&it.what, Some(Follow::Transferred(it)) if it.to == LEVEL_2);
         let text = match it.what {
             Some(Follow::Answered(it)) => format!("answered by {} after {} ms", it.agent, it.waited_ms),
             Some(Follow::Transferred(it)) => format!("{} sent it on to {}", it.agent, it.to),
@@ -170,6 +175,9 @@ impl Ticketing for Example {
             if solved {
                 conn.execute("UPDATE ticket SET status = 'closed' WHERE id = ?1", [&it.ticket])?;
             }
+            if to_level_2 {
+                conn.execute("INSERT OR REPLACE INTO level VALUES (?1, 2)", [&it.ticket])?;
+            }
             Ok(String::new())
         })?;
         Ok(Response::new(proto::FollowCallResponse {}))
@@ -181,12 +189,16 @@ impl Ticketing for Example {
     ) -> Result<Response<proto::TicketStatusResponse>, Status> {
         let it = request.into_inner();
         // A ticket is told to nobody but the one who called about it; who withholds his number is nobody.
-        let sql = "SELECT status FROM ticket WHERE id = ?1 AND number = ?2 AND number <> ''";
-        let status: Option<String> =
-            self.look(|conn| conn.query_row(sql, [&it.ticket, &it.number], |row| row.get(0)).optional())?;
-        let (found, status) = (status.is_some(), status.unwrap_or_default());
-        let text = if found { format!("Your ticket is {status}.") } else { String::new() };
-        Ok(Response::new(proto::TicketStatusResponse { found, status, text, ..Default::default() }))
+        let sql = "SELECT status, coalesce((SELECT tier FROM level WHERE level.ticket = ticket.id), 1) FROM ticket
+                   WHERE id = ?1 AND number = ?2 AND number <> ''";
+        let found: Option<(String, i64)> = self.look(|conn| {
+            let row = conn.query_row(sql, [&it.ticket, &it.number], |row| Ok((row.get(0)?, row.get(1)?)));
+            row.optional()
+        })?;
+        let Some((status, tier)) = found else { return Ok(Response::new(proto::TicketStatusResponse::default())) };
+        let text = format!("Your ticket is {status}.");
+        let fields = [("tier".to_owned(), tier.to_string())].into();
+        Ok(Response::new(proto::TicketStatusResponse { found: true, status, text, fields }))
     }
 }
 
@@ -217,15 +229,22 @@ mod tests {
 
         fn disposed(&self, key: &str, ticket: &str, disposition: &str, notes: &str) {
             let (disposition, notes) = (disposition.to_owned(), notes.to_owned());
-            let what = Some(Follow::Disposed(proto::FollowDisposed { agent: 1, disposition, notes }));
-            let ticket = ticket.to_owned();
+            self.follows(key, ticket, Follow::Disposed(proto::FollowDisposed { agent: 1, disposition, notes }));
+        }
+
+        fn follows(&self, key: &str, ticket: &str, what: Follow) {
+            let (ticket, what) = (ticket.to_owned(), Some(what));
             let request = proto::FollowCallRequest { key: key.into(), ticket, what, ..Default::default() };
             self.runtime.block_on(self.example.follow_call(Request::new(request))).unwrap();
         }
 
-        fn status(&self, ticket: &str, number: &str) -> Option<String> {
+        fn asked(&self, ticket: &str, number: &str) -> proto::TicketStatusResponse {
             let request = proto::TicketStatusRequest { ticket: ticket.into(), number: number.into() };
-            let answer = self.runtime.block_on(self.example.ticket_status(Request::new(request))).unwrap().into_inner();
+            self.runtime.block_on(self.example.ticket_status(Request::new(request))).unwrap().into_inner()
+        }
+
+        fn status(&self, ticket: &str, number: &str) -> Option<String> {
+            let answer = self.asked(ticket, number);
             answer.found.then_some(answer.status)
         }
     }
@@ -248,6 +267,17 @@ mod tests {
         let find = proto::FindCallerRequest { number: "+4930123".into(), ..Default::default() };
         let found = desk.runtime.block_on(desk.example.find_caller(Request::new(find))).unwrap().into_inner();
         assert_eq!(found.tickets, [], "what is closed is not shown any more");
+    }
+
+    #[test]
+    fn a_ticket_that_was_sent_to_level_2_is_of_tier_2() {
+        let desk = Desk::new("tier");
+        let (ticket, other) = (desk.open("open-1", "+4930123"), desk.open("open-2", "+4930123"));
+        for (key, to) in [("follow-1", "queue level1"), ("follow-2", "queue level2"), ("follow-3", "agent 1002")] {
+            desk.follows(key, &ticket, Follow::Transferred(proto::FollowTransferred { agent: 1, to: to.into() }));
+        }
+        let tier = |ticket: &str| desk.asked(ticket, "+4930123").fields["tier"].clone();
+        assert_eq!((tier(&ticket), tier(&other)), ("2".to_owned(), "1".to_owned()));
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl Desk {
                     assert_eq!(what, if self.refuses_notes { "FollowCall" } else { "OpenTicket" });
                     self.left.aside.insert(call, (first_seq, since));
                 }
+                Output::Erased { .. } => {}
                 Output::Reread { call } => {
                     let kept = self.kept(call);
                     let done = kept.done.clone().into_iter().chain(kept.ticket.clone()).collect();

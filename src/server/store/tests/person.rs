@@ -6,6 +6,10 @@ use crate::event::PersonalKind;
 
 const OTHER: &str = "sip:+4989765@example.org";
 
+fn erase_person(dir: &Path, number: &str) -> Result<ErasedPerson> {
+    Person::find(dir, number)?.erase()
+}
+
 /// Handles grow, as the engine's do.
 fn caller_of(call: u64, text: &str) -> What {
     let caller = personal(PersonalKind::Number, call * 3, text);

@@ -1,0 +1,398 @@
+//! The client's own thread: reads the log, hands what is to be said to tokio, takes what comes back, and writes down what is
+//! done. A defect of ours costs the event that it is met in: the outbox begins anew from the log, as after a kill, without
+//! that event.
+#![allow(clippy::disallowed_methods, reason = "the shell waits")]
+
+use super::Counts;
+use super::memory::{Memory, Standing};
+use crate::ids::CallId;
+use crate::server::clock::EventTime;
+use crate::server::guarded::guarded;
+use crate::server::journal::{Entry, Value};
+use crate::server::store::Reader;
+use crate::ticketing::{Failure, Input, Outbox, Output, Request, Response, Settings};
+use crate::time::Wall;
+use anyhow::Result;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// Events read at once.
+const PORTION: usize = 256;
+/// How long the thread sleeps at most.
+const NAP: Duration = Duration::from_secs(60);
+/// … and before it tries again what its disk did not let it do, or begins anew after a defect.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What wakes the thread.
+pub(super) enum News {
+    Committed,
+    /// With the round that it was asked in: what an outbox has asked before it began anew is not its successor's.
+    Answered(u64, CallId, Result<Response, Failure>),
+    Stop,
+}
+
+/// Sends a request of a round, and answers with [`News::Answered`].
+pub(super) type Send = Box<dyn Fn(u64, CallId, Request) + std::marker::Send>;
+
+/// The thread's own.
+pub(super) struct Clerk {
+    settings: Settings,
+    log: u64,
+    outbox: Outbox,
+    memory: Memory,
+    duties: Duties,
+    reader: Reader,
+    /// The last event that was read.
+    at: u64,
+    /// How often an outbox has begun.
+    round: u64,
+    /// The present one is not to be trusted.
+    broken: bool,
+    /// Events that nothing is told of: a defect of ours was met there.
+    defects: BTreeSet<u64>,
+    /// What the outbox is being told: an event, or the whole of a call.
+    taking: Taking,
+    send: Send,
+    numbers: Counts,
+    /// What is told has the events' time, and so has what is too late: no jump of the clock on the wall makes it so.
+    time: EventTime,
+    /// The event that panics.
+    #[cfg(test)]
+    planted: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Taking {
+    event: Option<u64>,
+    call: Option<CallId>,
+}
+
+/// What is to be done, and stays so until it is: disks are full, and files are held locked.
+#[derive(Default)]
+struct Duties {
+    /// To be written down.
+    notes: Vec<Output>,
+    /// Calls to be read again, after that.
+    again: VecDeque<CallId>,
+}
+
+impl Duties {
+    /// # Errors
+    /// Nothing was written down; all of it stays to be.
+    fn write(&mut self, memory: &mut Memory, standing: Standing) -> Result<()> {
+        memory.write(&self.notes, standing)?;
+        self.notes.clear();
+        Ok(())
+    }
+
+    /// The next call to be read again, which `read` reads.
+    ///
+    /// # Errors
+    /// It could not be read, and stays to be, after all others: they may be well.
+    fn read<T>(&mut self, read: impl FnOnce(CallId) -> Result<T>) -> Result<Option<T>> {
+        let Some(call) = self.again.pop_front() else { return Ok(None) };
+        let read = read(call);
+        if read.is_err() {
+            self.again.push_back(call);
+        }
+        read.map(Some)
+    }
+
+    fn note(&mut self, note: Output) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// Whether something outlives its call from now on.
+    fn forget(&self) -> bool {
+        self.notes.iter().any(|note| matches!(note, Output::Forget { .. }))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.again.is_empty()
+    }
+}
+
+impl Clerk {
+    /// # Errors
+    /// What was written down cannot be read.
+    pub fn new(
+        settings: Settings,
+        (reader, log): (Reader, u64),
+        memory: Memory,
+        send: Send,
+        (numbers, time): (Counts, EventTime),
+    ) -> Result<Clerk> {
+        let (outbox, at) = (Outbox::new(settings, log, memory.left()?), memory.low - 1);
+        let (duties, defects) = (Duties::default(), BTreeSet::new());
+        Ok(Clerk {
+            settings,
+            log,
+            outbox,
+            memory,
+            duties,
+            reader,
+            at,
+            round: 0,
+            broken: false,
+            defects,
+            taking: Taking::default(),
+            send,
+            numbers,
+            time,
+            #[cfg(test)]
+            planted: None,
+        })
+    }
+
+    pub fn run(&mut self, heard: &Receiver<News>) {
+        let mut news = Ok(News::Committed);
+        loop {
+            match guarded(|| self.turn(news)) {
+                Some(Ok(())) => {}
+                Some(Err(why)) => {
+                    Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell()
+                }
+                None => self.has_failed(),
+            }
+            *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = self.outbox.numbers();
+            let nap = if self.duties.is_empty() && !self.broken { NAP } else { AGAIN };
+            let wait = self.outbox.deadline().map_or(nap, |at| until(self.time.now(), at).min(nap));
+            news = heard.recv_timeout(wait);
+            if matches!(news, Ok(News::Stop) | Err(RecvTimeoutError::Disconnected)) {
+                return;
+            }
+        }
+    }
+
+    /// The outbox begins anew in the next turn, without what it failed at.
+    fn has_failed(&mut self) {
+        let Taking { event, call } = std::mem::take(&mut self.taking);
+        let lost = "the ticketing system is not told of something, and of the rest anew: a defect of ours";
+        Entry::error("ticketing", lost).of(call).with_some("event", event).tell();
+        self.broken = true;
+        self.defects.extend(event);
+        // What cannot be read again is not tried for ever.
+        let whole = call.filter(|_| event.is_none());
+        self.duties.notes.extend(whole.map(|call| Output::Forget { call }));
+        std::thread::sleep(AGAIN); // what is met again and again takes no processor
+    }
+
+    /// Takes what has come, reads on, and does what is to be done.
+    fn turn(&mut self, news: Result<News, RecvTimeoutError>) -> Result<()> {
+        if self.broken {
+            self.begin_anew()?;
+        }
+        match news {
+            Ok(News::Answered(round, call, result)) if round == self.round => {
+                self.take(Input::Answered { call, result });
+            }
+            Ok(_) => {}
+            Err(_) => self.take(Input::Timeout),
+        }
+        self.read()?;
+        self.carry_out()
+    }
+
+    fn take(&mut self, input: Input) {
+        self.taking = match &input {
+            Input::Event(event) => Taking { event: Some(event.seq), call: event.call },
+            Input::Reread { call, .. } => Taking { event: None, call: Some(*call) },
+            _ => Taking::default(),
+        };
+        #[cfg(test)]
+        assert!(self.taking.event.is_none_or(|event| Some(event) != self.planted), "planted");
+        self.outbox.handle(self.time.now(), input);
+        self.taking = Taking::default();
+    }
+
+    /// From what was written down, as after a kill.
+    fn begin_anew(&mut self) -> Result<()> {
+        let standing = self.memory.standing()?;
+        self.duties.write(&mut self.memory, standing)?;
+        let before = self.outbox.numbers();
+        self.outbox = Outbox::new(self.settings, self.log, self.memory.left()?).counting_on(before);
+        (self.at, self.duties) = (self.memory.low - 1, Duties::default());
+        self.round += 1;
+        self.broken = false;
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<()> {
+        while self.outbox.wants_more() {
+            let events = self.reader.after(self.at, PORTION)?;
+            if events.is_empty() {
+                self.take(Input::AllRead);
+                return Ok(());
+            }
+            for event in events {
+                self.at = event.seq;
+                if !self.defects.contains(&event.seq) {
+                    self.take(Input::Event(Box::new(event)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self) -> Result<()> {
+        loop {
+            // What was erased is not said any more, whatever is about to be.
+            for call in self.memory.erased()? {
+                self.take(Input::Erased { call });
+            }
+            self.take_outputs();
+            let standing = self.standing()?;
+            self.duties.write(&mut self.memory, standing)?;
+            let (reader, memory, defects) = (&self.reader, &self.memory, &self.defects);
+            let read = self.duties.read(|call| {
+                let mut events = reader.events(call)?;
+                reader.join_texts(&mut events)?;
+                events.retain(|event| !defects.contains(&event.seq));
+                Ok(Input::Reread { call, events, done: memory.done_of(call)? })
+            })?;
+            match read {
+                Some(read) => self.take(read),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn standing(&self) -> Result<Standing> {
+        let first = if self.duties.forget() { self.reader.first_call()? } else { None };
+        Ok(Standing { low: self.outbox.low(), needed: self.outbox.needed(), first })
+    }
+
+    fn take_outputs(&mut self) {
+        while let Some(output) = self.outbox.poll() {
+            match output {
+                Output::Send { call, request } => (self.send)(self.round, call, request),
+                Output::Reread { call } => self.duties.again.push_back(call),
+                Output::Aside { call, first_seq, since, what } => {
+                    tell_aside(call, what, self.outbox.numbers().aside);
+                    self.duties.notes.push(Output::Aside { call, first_seq, since, what });
+                }
+                note @ Output::Erased { .. } => self.duties.note(note),
+                note => self.duties.notes.push(note),
+            }
+        }
+    }
+}
+
+/// For who runs it: the first, and then whenever twice as many are.
+fn tell_aside(call: CallId, what: &str, aside: u64) {
+    if aside.is_power_of_two() {
+        let put = "the ticketing system does not take this of a call, and takes what others bring: it is told later";
+        let entry = Entry::warn("ticketing", put).of(Some(call)).with("what", Value::written(what));
+        entry.with("aside", aside).tell();
+    }
+}
+
+fn until(now: Wall, at: Wall) -> Duration {
+    Duration::from_millis(u64::try_from(at.0 - now.0).unwrap_or(0).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Personal, PersonalKind, What};
+    use crate::ids::{LegId, LineId};
+    use crate::server::clock::Clock;
+    use crate::server::store::{Keep, Store};
+    use anyhow::bail;
+    use std::collections::BTreeMap;
+    use std::sync::mpsc::channel;
+
+    fn made(name: &str) -> std::path::PathBuf {
+        let data = std::env::temp_dir().join(format!("tierline-clerk-{}-{name}", std::process::id()));
+        _ = std::fs::remove_dir_all(&data);
+        std::fs::create_dir_all(&data).unwrap();
+        data
+    }
+
+    /// A disk that is full, and a log that cannot be read for a moment: nothing that was to be done is forgotten.
+    #[test]
+    fn what_could_not_be_written_or_read_is_still_to_be() {
+        let data = made("full");
+        let mut memory = Memory::open(&data, 7, 1).unwrap();
+        let (call, since) = (CallId(2), Wall(5));
+        let (mut duties, at) = (Duties::default(), Standing { low: 4, needed: 3, first: None });
+        duties.notes.push(Output::Aside { call, first_seq: 3, since, what: "OpenTicket" });
+        duties.again.push_back(call);
+        memory.conn.pragma_update(None, "query_only", true).unwrap();
+        assert!(duties.write(&mut memory, at).is_err());
+        assert!(duties.read::<()>(|_| anyhow::bail!("locked")).is_err() && !duties.is_empty());
+        memory.conn.pragma_update(None, "query_only", false).unwrap();
+        duties.write(&mut memory, at).unwrap();
+        assert_eq!(memory.left().unwrap().aside, BTreeMap::from([(call, (3, since))]));
+        assert_eq!(duties.read(Ok).unwrap(), Some(call));
+        assert!(duties.is_empty());
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+
+    /// One call that cannot be read keeps no other one.
+    #[test]
+    fn a_call_that_cannot_be_read_stands_behind_those_that_can() {
+        let mut duties = Duties { again: [CallId(1), CallId(2), CallId(3)].into(), ..Duties::default() };
+        let mut turn = || duties.read(|call| if call == CallId(1) { bail!("a broken row") } else { Ok(call) });
+        let said: Vec<_> = (0..4).map(|_| turn().map_err(|why| why.to_string())).collect();
+        let broken = Err("a broken row".to_owned());
+        assert_eq!(said, [broken.clone(), Ok(Some(CallId(2))), Ok(Some(CallId(3))), broken]);
+        assert!(!duties.is_empty(), "it stays to be read");
+    }
+
+    fn arrives(seq: u64) -> Event {
+        let caller = Personal { kind: PersonalKind::Number, handle: seq, text: Some("sip:jo@example.org".into()) };
+        let (leg, line, language) = (LegId(seq), Some(LineId::new("support")), "en".into());
+        let what = What::CallArrived { leg, line, by_agent: None, trunk: None, private: false, language, caller };
+        Event { seq, at: Wall(5_000), call: Some(CallId(seq)), what }
+    }
+
+    /// A panic at one event, and one at what is sent first: neither ends the thread, the others are told, and what was
+    /// asked before is not taken for an answer.
+    #[test]
+    fn a_defect_costs_the_event_that_it_is_met_in() {
+        let data = made("defect");
+        let store = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().store;
+        (1..=3).for_each(|seq| store.append(vec![arrives(seq)]));
+        store.flush().unwrap();
+        let reader = Reader::open(&data).unwrap().unwrap();
+        let log = reader.log_id().unwrap();
+        let settings = Settings {
+            pop_expires: Duration::from_secs(20),
+            retry: Duration::from_secs(1),
+            retry_most: Duration::from_secs(8),
+            parallel: 8,
+        };
+        let (asked, asks) = channel();
+        let mut panicked = false;
+        let send = move |round, call, _| {
+            if !std::mem::replace(&mut panicked, true) {
+                panic!("planted");
+            }
+            asked.send((round, call)).unwrap();
+        };
+        let send = std::cell::RefCell::new(send);
+        let send: Send = Box::new(move |round, call, request| (send.borrow_mut())(round, call, request));
+        let time = EventTime { clock: Clock::start(), began: Wall(5_000) };
+        let memory = Memory::open(&data, log, 1).unwrap();
+        let mut clerk = Clerk::new(settings, (reader, log), memory, send, (Counts::default(), time)).unwrap();
+        clerk.planted = Some(2);
+        let (news, heard) = channel();
+        let thread = std::thread::spawn(move || clerk.run(&heard));
+        let next = || asks.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!([next(), next()], [(2, CallId(1)), (2, CallId(3))]);
+        // Of an outbox that is no more.
+        let answer = |round| News::Answered(round, CallId(1), Err(Failure::Later));
+        news.send(answer(1)).unwrap();
+        news.send(answer(2)).unwrap();
+        assert_eq!(next(), (2, CallId(1)), "tried again");
+        news.send(News::Stop).unwrap();
+        thread.join().unwrap();
+        drop(store);
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+}

@@ -87,7 +87,7 @@ impl Ticketing {
 impl Drop for Ticketing {
     fn drop(&mut self) {
         _ = self.news.send(News::Stop);
-        self.thread.take().map(Kept::join);
+        self.thread.take().into_iter().for_each(Kept::join);
     }
 }
 

@@ -82,7 +82,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.stop.take());
-        self.thread.take().map(Kept::join);
+        self.thread.take().into_iter().for_each(Kept::join);
     }
 }
 

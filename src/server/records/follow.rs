@@ -76,7 +76,7 @@ impl Drop for Follower {
     fn drop(&mut self) {
         self.stopping.store(true, Relaxed);
         _ = self.news.send(News::Stop);
-        self.thread.take().map(Kept::join);
+        self.thread.take().into_iter().for_each(Kept::join);
     }
 }
 

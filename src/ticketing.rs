@@ -256,6 +256,7 @@ impl Outbox {
         }
         case.last_seq = case.last_seq.max(event.seq);
         case.note_late(event);
+        case.note_erased(event);
         let requests = self.requests(call, event);
         requests.into_iter().for_each(|job| self.add(call, job));
         if let (Some(case), What::CallEnded { .. }) = (self.cases.get_mut(&call), &event.what) {
@@ -324,7 +325,7 @@ impl Outbox {
     /// A ticket, once for a call, unless the call has one.
     fn open(&mut self, call: CallId, event: &Event, agent: AgentId) -> Vec<Job> {
         let case = self.cases.get_mut(&call).expect("the case that has just been looked up");
-        if std::mem::replace(&mut case.opened, true) || case.row.data.get("ticket").is_some_and(|t| !t.is_empty()) {
+        if std::mem::replace(&mut case.opened, true) || case.has_ticket() {
             return Vec::new();
         }
         vec![Job::new(event.at, case.open(format!("{}-open-{call}", self.log), call, agent))]

@@ -10,6 +10,7 @@ use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId};
 use crate::time::Wall;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Steps of the menu that are kept of one call.
 pub const MAX_STEPS: usize = 32;
@@ -40,8 +41,11 @@ pub struct CallRow {
     pub arrived: Wall,
     /// The last one that it waited in.
     pub queue: Option<QueueId>,
-    /// Since when it waits there; none while it does not.
+    /// Since when it waits, as the router counts it: with what was served before an agent sent the caller on, and from where
+    /// the wait began whose agent was lost. None while it does not wait.
     pub waiting: Option<Wall>,
+    /// The last wait that an agent has ended: since when, and how long it was.
+    served: Option<(Wall, Duration)>,
     /// Who talks with the caller, until the caller is with somebody else or nobody.
     pub talking: Option<AgentId>,
     pub ringing: BTreeMap<ReservationId, AgentId>,
@@ -209,8 +213,13 @@ impl CallRow {
                 let more = self.keys.chars().count().saturating_sub(MAX_KEYS);
                 self.keys = self.keys.chars().skip(more).collect();
             }
-            What::Queued { queue, .. } => {
-                (self.queue, self.waiting) = (Some(queue.clone()), Some(event.at));
+            What::Queued { queue, again, .. } => {
+                let since = match self.served {
+                    Some((since, _)) if *again => since,
+                    Some((_, waited)) => before(event.at, waited),
+                    None => event.at,
+                };
+                (self.queue, self.waiting) = (Some(queue.clone()), Some(since));
                 (self.talking, self.held) = (None, false);
             }
             What::Delivered { reservation, agent, leg, .. } => {
@@ -223,10 +232,11 @@ impl CallRow {
                     self.talking = Some(*agent);
                 }
             }
-            What::Established { agent, .. } => {
+            What::Established { agent, waited, .. } => {
                 (self.talking, self.waiting, self.held) = (Some(*agent), None, false);
+                self.served = Some((before(event.at, *waited), *waited));
             }
-            What::Diverted { .. } => self.waiting = None,
+            What::Diverted { .. } => (self.waiting, self.served) = (None, None),
             What::Held { .. } => self.held = true,
             What::Retrieved { .. } => self.held = false,
             What::DataAttached { name, value, .. } | What::FlowAttached { name, value, .. } => {
@@ -238,6 +248,10 @@ impl CallRow {
             _ => {}
         }
     }
+}
+
+fn before(at: Wall, time: Duration) -> Wall {
+    Wall(at.0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
 }
 
 /// A number that is not known any more.
@@ -257,7 +271,6 @@ mod tests {
     use super::*;
     use crate::event::{Cause, Personal, PersonalKind, Phase};
     use crate::ids::WorkId;
-    use std::time::Duration;
 
     const CALL: CallId = CallId(1);
 
@@ -375,6 +388,36 @@ mod tests {
             assert_eq!(crate::cti::told::call(CALL, &view.calls[&CALL]).caller, expect);
             let told = crate::cti::told::event(&arrived, &view);
             assert!(format!("{told:?}").contains("+4930123") != private, "{told:?}");
+        }
+    }
+
+    /// What a desktop and a pop say of the wait is what the router goes by.
+    #[test]
+    fn a_wait_goes_on_after_an_agent() {
+        let (work, queue, agent, leg) = (WorkId(1), QueueId::new("general"), AgentId(1), LegId(10));
+        let queued = |again| What::Queued { work, queue: queue.clone(), priority: 0, skills: [].into(), again };
+        let talks = |ms| {
+            let (queue, waited) = (queue.clone(), Duration::from_millis(ms));
+            What::Established { work, queue, agent, leg, waited, told: None }
+        };
+        let sent = || What::Transferred { agent, to: TransferTo::Queue(queue.clone()) };
+        let left = || What::Diverted { work, queue: queue.clone(), why: crate::event::DivertReason::Full };
+        let rows = [
+            ("a new wait", vec![(5_000, queued(false))], 5_000),
+            (
+                "sent on",
+                vec![(0, queued(false)), (3_000, talks(3_000)), (8_000, sent()), (8_000, queued(false))],
+                5_000,
+            ),
+            ("the agent is lost", vec![(1_000, queued(false)), (3_000, talks(2_000)), (8_000, queued(true))], 1_000),
+            ("led elsewhere", vec![(3_000, talks(3_000)), (4_000, left()), (4_000, queued(false))], 4_000),
+        ];
+        for (name, whats, since) in rows {
+            let mut row = CallRow::default();
+            for (at, what) in whats {
+                row.apply(&Event { seq: 1, at: Wall(at), call: Some(CALL), what });
+            }
+            assert_eq!(row.waiting, Some(Wall(since)), "{name}");
         }
     }
 

@@ -25,6 +25,9 @@ use std::net::SocketAddr;
 const RETRY_AFTER: u32 = 10;
 /// The reason of a break that was asked for by the code alone.
 pub(super) const UNNAMED_BREAK: &str = "short code";
+/// Packets, 2 s of audio, for whoever is named in the INVITE of a caller who has not acknowledged our answer: it need not be
+/// the caller, who may have invented himself, too.
+const BEFORE_ACK: u16 = 100;
 /// Flows of the short codes; `@` cannot be part of a flow file's name.
 const READY: &str = "@ready";
 const NOT_READY: &str = "@not-ready";
@@ -258,6 +261,7 @@ impl Engine {
                 Ok((body, session)) => {
                     leg.state = LegState::Negotiated { body, ours: false };
                     self.media_do(media::Command::Connect { port, session });
+                    self.media_do(media::Command::Allow { port, packets: Some(BEFORE_ACK) });
                 }
                 Err(refusal) => {
                     let status = leg::status(&refusal);
@@ -316,6 +320,8 @@ impl Engine {
         let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
         let (call, port) = (leg.call, leg.port);
         let state = std::mem::replace(&mut leg.state, LegState::Confirmed { offer: None });
+        self.media_do(media::Command::Allow { port, packets: None });
+        let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
         if let LegState::Answered { offer: Some(offer) } = state {
             match leg.accept(&offer, body.as_ref()) {
                 Ok(session) => self.media_do(media::Command::Connect { port, session }),

@@ -8,8 +8,9 @@
 use super::accounts::Accounts;
 use super::clock::Clock;
 use super::cti::Replies;
+use super::defects::{self, LOOKS};
 use super::inbox::{Message, Messages};
-use super::journal::{self, Entry};
+use super::journal::Entry;
 use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
 use super::pace::{self, Pace};
@@ -18,18 +19,18 @@ use super::record::Recorder;
 use super::signaling::Udp;
 use super::signaling::streams::Streams;
 use super::store::Store;
+use super::tally::Tally;
 use super::ticketing::look_up::Question;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
 use crate::sip;
 use crate::sip::digest::Login;
-use crate::stats::Stats;
 use crate::time::Instant;
 use anyhow::Context;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Inputs of one kind handled before the thread looks what else has come.
@@ -55,7 +56,7 @@ pub struct Outlets {
     pub accounts: Accounts,
     /// Who waits for what a command did.
     pub replies: Replies,
-    pub stats: Arc<Mutex<Stats>>,
+    pub tally: Tally,
     pub pulse: Arc<Pulse>,
     pub record: Option<Recorder>,
 }
@@ -135,6 +136,7 @@ impl Driver {
                 self.door(Input::Sip(sip::Input::Received { flow, bytes: datagram }));
             }
             self.time_passed();
+            self.outlets.tally.catch_up();
             self.outlets.media.flush();
             if self.has_said_goodbye() {
                 return Ok(Ok(()));
@@ -183,7 +185,7 @@ impl Driver {
                 self.door(input);
                 drop(room);
             }
-            Message::Look(look) => look(&self.engine),
+            Message::Look(look) => _ = defects::contain(LOOKS, || look(&self.engine)),
         }
         None
     }
@@ -245,9 +247,7 @@ impl Driver {
                 }
                 Output::Media(command) => self.outlets.media.send(command),
                 Output::Event(event) => {
-                    // Numbers that a panic left half-read are whole: only this thread writes them.
-                    self.outlets.stats.lock().unwrap_or_else(PoisonError::into_inner).apply(&event);
-                    journal::event(&event);
+                    self.outlets.tally.event(&event);
                     self.last_seq = event.seq;
                     events.push(event);
                 }

@@ -1,6 +1,6 @@
 //! What is still to come, in order of time; what is due at the same time comes in the order it was planned.
 
-use super::desktops::AtDesktop;
+use super::desktops::{AtDesktop, Looker};
 use super::leases::AtLease;
 use super::people::Plan;
 use crate::ids::{AgentId, CallId, LegId, PortId};
@@ -40,7 +40,7 @@ pub enum Due {
     /// When nobody calls any more, and all must become quiet.
     Closing,
     /// When something happens at an agent's desktop.
-    Desktop(AgentId, AtDesktop),
+    Desktop(Looker, AtDesktop),
     /// When it must be seen whether an agent is still at his desktop.
     Lease(AgentId, AtLease),
     /// When a line of the script has its turn.

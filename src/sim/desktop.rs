@@ -3,7 +3,7 @@
 use super::people::{Act, Thought};
 use super::place::{FIRST_AGENT, VENDOR};
 use crate::command::{Ask, Verb};
-use crate::ids::{AgentId, QueueId, Rng};
+use crate::ids::{AgentId, QueueId, Rng, SkillId};
 use std::time::Duration;
 
 /// What an agent asks for at the desktop.
@@ -12,7 +12,7 @@ pub enum DeskAct {
     Hold,
     Retrieve,
     Attach,
-    Dispatch(&'static str),
+    Dispatch(Wanted),
     /// To a number outside, which may be allowed or not.
     Outside(&'static str),
     /// To the agent of this place, who may not exist.
@@ -21,18 +21,31 @@ pub enum DeskAct {
     HangUp,
 }
 
+/// Where a caller is sent, and what he needs there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub queue: &'static str,
+    /// Of the skill "expert"; 0: none. Some levels nobody has.
+    pub level: u8,
+    pub priority: i32,
+}
+
 /// Numbers that agents send callers to: over a carrier, to one that no carrier takes, to one that no agent may call.
 const NUMBERS: [&str; 5] = ["+4930555", "+4989777", VENDOR, "+33123456", "+19005550123"];
 
 /// What an agent does at the desktop in a talk of this length.
 pub fn at_desktop(rng: &mut Rng, length: Duration) -> Vec<Act> {
-    let queue = ["sales", "support"][rng.below(2) as usize];
+    let wanted = Wanted {
+        queue: ["sales", "support"][rng.below(2) as usize],
+        level: [0, 0, 2, 5, 8, 9][rng.below(6) as usize],
+        priority: [0, 0, -2, 3][rng.below(4) as usize],
+    };
     let other = rng.below(12) as u32;
     let number = NUMBERS[rng.below(NUMBERS.len() as u64) as usize];
     let plan: &[(f64, DeskAct)] = match rng.below(7) {
         0 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Retrieve)],
         1 => &[(0.2, DeskAct::Hold), (0.3, DeskAct::Hold), (0.5, DeskAct::Transfer(other))],
-        2 => &[(0.3, DeskAct::Attach), (0.5, DeskAct::Dispatch(queue)), (0.6, DeskAct::Dispose)],
+        2 => &[(0.3, DeskAct::Attach), (0.5, DeskAct::Dispatch(wanted)), (0.6, DeskAct::Dispose)],
         3 => &[(0.4, DeskAct::Attach), (0.5, DeskAct::Transfer(other))],
         4 => &[(0.4, DeskAct::Outside(number))],
         5 => &[(0.2, DeskAct::Hold), (0.4, DeskAct::Outside(number))],
@@ -61,8 +74,9 @@ pub fn asked_at_desk(agent: AgentId, act: DeskAct) -> Ask {
         DeskAct::Hold => Verb::Hold,
         DeskAct::Retrieve => Verb::Retrieve,
         DeskAct::Attach => Verb::Attach([("name".to_owned(), "Jo of the desktop".to_owned())].into()),
-        DeskAct::Dispatch(queue) => {
-            Verb::Dispatch { queue: QueueId::new(queue), skills: Default::default(), priority: 0 }
+        DeskAct::Dispatch(Wanted { queue, level, priority }) => {
+            let skills = (level > 0).then(|| (SkillId::new("expert"), level)).into_iter().collect();
+            Verb::Dispatch { queue: QueueId::new(queue), skills, priority }
         }
         DeskAct::Outside(number) => Verb::ToNumber(number.to_owned()),
         DeskAct::Transfer(place) => Verb::ToAgent(AgentId(FIRST_AGENT + place)),

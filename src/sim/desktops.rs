@@ -9,17 +9,19 @@
 //! off: each event once, in order, over kills of either side ([`Check::ToldOnce`]). That who logged in at a desktop is
 //! there as long as his lease says is in [`super::leases`].
 //!
-//! Left out: leads and operators, who have no lease; commands that come again with their key.
+//! A lead and an operator look too: they see other events and more of them, and have no lease.
+//!
+//! Left out: commands that come again with their key.
 
 use super::agenda::Due;
 use super::leases::Present;
 use super::shelf::Shelf;
 use super::{Check, World, people, place};
-use crate::command::Ask;
+use crate::command::{Actor, Ask};
 use crate::cti::{self, Cursor, Feed, Sight, View, Viewer, snapshot};
 use crate::engine::{Bug, Engine};
 use crate::event::{Event, What};
-use crate::ids::{AgentId, Rng};
+use crate::ids::{AgentId, LeadId, Rng};
 use crate::proto::{Item, item};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -71,7 +73,30 @@ pub struct Seen {
     pub lost: u64,
 }
 
-/// One agent's program.
+/// Who looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Looker {
+    Agent(AgentId),
+    Lead,
+    Operator,
+}
+
+impl Looker {
+    fn actor(self) -> Actor {
+        match self {
+            Looker::Agent(agent) => Actor::Agent(agent),
+            Looker::Lead => Actor::Lead(LeadId::new(place::LEAD)),
+            Looker::Operator => Actor::Operator,
+        }
+    }
+
+    /// Who may have a lease.
+    fn agent(self) -> Option<AgentId> {
+        if let Looker::Agent(agent) = self { Some(agent) } else { None }
+    }
+}
+
+/// One looker's program.
 struct Program {
     rng: Rng,
     viewer: Arc<Viewer>,
@@ -86,7 +111,7 @@ struct Program {
 
 /// The server's end of a stream.
 struct Stream {
-    agent: AgentId,
+    of: Looker,
     sight: Sight,
     /// As long as it is behind.
     behind: Option<Feed>,
@@ -99,7 +124,7 @@ struct Stream {
 
 /// All desktops and what serves them.
 pub(super) struct Desktops {
-    programs: BTreeMap<AgentId, Program>,
+    programs: BTreeMap<Looker, Program>,
     streams: BTreeMap<u32, Stream>,
     last: u32,
     feed: Feed,
@@ -139,55 +164,58 @@ impl Desktops {
 }
 
 impl World {
-    /// Gives some agents a desktop, at least one.
+    /// Gives some agents a desktop, at least one; and a lead and an operator.
     pub(super) fn open_desktops(&mut self) {
         let many = (self.options.desktops * f64::from(self.options.agents)).ceil() as u32;
-        for key in 0..many.min(self.options.agents) {
-            let agent = AgentId(place::FIRST_AGENT + key * self.options.agents / many);
-            let mut rng = self.rng.fork(&format!("desktop {agent}"));
-            let Some(viewer) = Viewer::of(&crate::command::Actor::Agent(agent), &self.configuration.center) else {
+        let agent = |key| Looker::Agent(AgentId(place::FIRST_AGENT + key * self.options.agents / many));
+        let agents = (0..many.min(self.options.agents)).map(agent);
+        let others = [Looker::Lead, Looker::Operator].into_iter().filter(|_| many > 0);
+        for of in agents.chain(others).collect::<Vec<_>>() {
+            let name = of.agent().map_or(format!("{of:?}"), |agent| agent.to_string());
+            let mut rng = self.rng.fork(&format!("desktop {name}"));
+            let Some(viewer) = Viewer::of(&of.actor(), &self.configuration.center) else {
                 continue;
             };
             let begins = Duration::from_millis(rng.below(40_000));
-            self.after(begins, Due::Desktop(agent, AtDesktop::Connects));
+            self.after(begins, Due::Desktop(of, AtDesktop::Connects));
             let trouble = begins + people::exponential(&mut rng, self.options.desktop_trouble);
-            self.after(trouble, Due::Desktop(agent, AtDesktop::Trouble));
+            self.after(trouble, Due::Desktop(of, AtDesktop::Trouble));
             let (viewer, owed) = (Arc::new(viewer), VecDeque::new());
             let program = Program { rng, viewer, stream: None, reads: true, kept: None, owed };
-            self.desktops.programs.insert(agent, program);
+            self.desktops.programs.insert(of, program);
         }
     }
 
     /// Nothing goes wrong any more, and everybody reads what there is to read.
     pub(super) fn close_desktops(&mut self) {
         self.desktops.steady = true;
-        for agent in self.desktops.programs.keys().copied().collect::<Vec<_>>() {
-            self.after(Duration::ZERO, Due::Desktop(agent, AtDesktop::Reads));
-            self.after(Duration::ZERO, Due::Desktop(agent, AtDesktop::Connects));
+        for of in self.desktops.programs.keys().copied().collect::<Vec<_>>() {
+            self.after(Duration::ZERO, Due::Desktop(of, AtDesktop::Reads));
+            self.after(Duration::ZERO, Due::Desktop(of, AtDesktop::Connects));
         }
     }
 
-    pub(super) fn at_desktop(&mut self, agent: AgentId, due: AtDesktop) {
-        let of_us = |of: u32| of == self.epoch;
+    pub(super) fn at_desktop(&mut self, of: Looker, due: AtDesktop) {
+        let of_us = |epoch: u32| epoch == self.epoch;
         match due {
-            AtDesktop::Connects => self.desktop_connects(agent),
-            AtDesktop::Gets { stream, item } => self.desktop_gets(agent, stream, *item),
-            AtDesktop::Ended { stream } => self.desktop_sees_the_end(agent, stream),
+            AtDesktop::Connects => self.desktop_connects(of),
+            AtDesktop::Gets { stream, item } => self.desktop_gets(of, stream, *item),
+            AtDesktop::Ended { stream } => self.desktop_sees_the_end(of, stream),
             AtDesktop::Noticed { stream, epoch } if of_us(epoch) => self.stream_ended(stream),
             AtDesktop::CatchesUp { stream, epoch } if of_us(epoch) => self.catches_up(stream),
             AtDesktop::Noticed { .. } | AtDesktop::CatchesUp { .. } => {}
-            AtDesktop::Reads => self.desktop_reads(agent),
-            AtDesktop::Trouble => self.desktop_trouble(agent),
+            AtDesktop::Reads => self.desktop_reads(of),
+            AtDesktop::Trouble => self.desktop_trouble(of),
         }
     }
 
-    fn desktop_connects(&mut self, agent: AgentId) {
-        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|program| program.stream.is_none()) else {
+    fn desktop_connects(&mut self, of: Looker) {
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(|program| program.stream.is_none()) else {
             return;
         };
         if self.engine.is_none() {
             let again = Duration::from_millis(300 + program.rng.below(2_000));
-            return self.after(again, Due::Desktop(agent, AtDesktop::Connects));
+            return self.after(again, Due::Desktop(of, AtDesktop::Connects));
         }
         self.desktops.last += 1;
         let stream = self.desktops.last;
@@ -195,12 +223,13 @@ impl World {
         let wire = Some(Duration::from_millis(1 + program.rng.below(60)));
         let (kept, sight) = (program.kept, Sight::new(Arc::clone(&program.viewer)));
         let behind = kept.map(|at| Feed { view: View::default(), at });
-        let served = Stream { agent, sight, behind, waits: VecDeque::new(), wire, cut: false };
+        let served = Stream { of, sight, behind, waits: VecDeque::new(), wire, cut: false };
         self.desktops.streams.insert(stream, served);
         match kept {
-            None => self.begins(agent, stream),
-            Some(at) => self.resumes(agent, stream, at),
+            None => self.begins(of, stream),
+            Some(at) => self.resumes(of, stream, at),
         }
+        let Some(agent) = of.agent() else { return };
         self.stream_opened(agent);
         if !self.desktops.truth.view.desks.contains(&agent) && !self.desktops.steady {
             self.desk_logs_in(agent, Ask::LogIn { agent });
@@ -208,27 +237,27 @@ impl World {
     }
 
     /// A snapshot, and from there on live.
-    fn begins(&mut self, agent: AgentId, stream: u32) {
+    fn begins(&mut self, of: Looker, stream: u32) {
         let Desktops { programs, streams, feed, truth, .. } = &mut self.desktops;
-        let (Some(program), Some(served)) = (programs.get_mut(&agent), streams.get_mut(&stream)) else { return };
+        let (Some(program), Some(served)) = (programs.get_mut(&of), streams.get_mut(&stream)) else { return };
         let center = &self.configuration.center;
         let (told, true_) =
             (snapshot(&feed.view, &program.viewer, center), snapshot(&truth.view, &program.viewer, center));
         // Until the start of this engine is in the log nothing is known of what runs.
         let begun = feed.at.seq >= self.started.0.next_seq;
         self.tally.must(Check::ToldOnce, !begun || told == true_, || {
-            format!("agent {agent} begins with {told:?}, and should with {true_:?}")
+            format!("{of:?} begins with {told:?}, and should with {true_:?}")
         });
         program.owed.retain(|(seq, _)| *seq > feed.at.seq);
         served.waits.extend(cti::in_parts(told, feed.at.to_bytes()));
         self.hands_over(stream);
     }
 
-    fn resumes(&mut self, agent: AgentId, stream: u32, at: Cursor) {
+    fn resumes(&mut self, of: Looker, stream: u32, at: Cursor) {
         self.desktops.seen.resumed += 1;
         let written = self.desktops.truth.at.seq;
         self.tally.must(Check::ToldOnce, at.seq <= written, || {
-            format!("agent {agent} was told event {}, and the log ends with {written}", at.seq)
+            format!("{of:?} was told event {}, and the log ends with {written}", at.seq)
         });
         let from = match () {
             () if self.planted(Bug::TellsAgain) => at.seq.saturating_sub(PORTION as u64),
@@ -238,7 +267,7 @@ impl World {
         let behind = self.desktops.streams.get_mut(&stream).and_then(|served| served.behind.as_mut());
         behind.into_iter().for_each(|feed| feed.at.seq = from);
         let due = AtDesktop::CatchesUp { stream, epoch: self.epoch };
-        self.after(TURN, Due::Desktop(agent, due));
+        self.after(TURN, Due::Desktop(of, due));
     }
 
     /// One turn of who resumes: a portion of the log, or the step into the live stream.
@@ -259,18 +288,18 @@ impl World {
                 served.waits.extend(item);
             }
         }
-        let (agent, due) = (served.agent, AtDesktop::CatchesUp { stream, epoch: self.epoch });
+        let (of, due) = (served.of, AtDesktop::CatchesUp { stream, epoch: self.epoch });
         self.hands_over(stream);
         let stuck = self.desktops.streams.get(&stream).is_some_and(|served| !served.waits.is_empty());
-        self.after(if stuck { STUCK } else { TURN }, Due::Desktop(agent, due));
+        self.after(if stuck { STUCK } else { TURN }, Due::Desktop(of, due));
     }
 
     /// What waits goes to a program that reads.
     fn hands_over(&mut self, stream: u32) {
         let Desktops { programs, streams, .. } = &mut self.desktops;
         let Some(served) = streams.get_mut(&stream) else { return };
-        let reads = programs.get(&served.agent).is_some_and(|program| program.reads || program.stream != Some(stream));
-        let (agent, wire, cut) = (served.agent, served.wire, served.cut);
+        let reads = programs.get(&served.of).is_some_and(|program| program.reads || program.stream != Some(stream));
+        let (of, wire, cut) = (served.of, served.wire, served.cut);
         if !reads {
             return;
         }
@@ -278,17 +307,17 @@ impl World {
         let Some(delay) = wire else { return };
         for item in items {
             let item = Box::new(item);
-            self.after(delay, Due::Desktop(agent, AtDesktop::Gets { stream, item }));
+            self.after(delay, Due::Desktop(of, AtDesktop::Gets { stream, item }));
         }
         if cut {
-            self.after(delay, Due::Desktop(agent, AtDesktop::Ended { stream }));
+            self.after(delay, Due::Desktop(of, AtDesktop::Ended { stream }));
             self.stream_ended(stream);
         }
     }
 
-    fn desktop_gets(&mut self, agent: AgentId, stream: u32, item: Item) {
+    fn desktop_gets(&mut self, of: Looker, stream: u32, item: Item) {
         let seen = &mut self.desktops.seen;
-        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|of| of.stream == Some(stream)) else {
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(|it| it.stream == Some(stream)) else {
             return;
         };
         let cursor = Cursor::from_bytes(&item.cursor);
@@ -301,40 +330,40 @@ impl World {
             seen.told += 1;
             let owed = program.owed.pop_front();
             self.tally.must(Check::ToldOnce, owed == Some((at.seq, event.clone())), || {
-                format!("agent {agent} is told {} {event:?}, and is owed {owed:?}", at.seq)
+                format!("{of:?} is told {} {event:?}, and is owed {owed:?}", at.seq)
             });
         }
         let next = program.owed.front().map(|(seq, _)| *seq);
         self.tally.must(Check::ToldOnce, next.is_none_or(|next| next > at.seq), || {
-            format!("agent {agent} stands at {}, and was not told {next:?}", at.seq)
+            format!("{of:?} stands at {}, and was not told {next:?}", at.seq)
         });
     }
 
-    fn desktop_sees_the_end(&mut self, agent: AgentId, stream: u32) {
-        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|of| of.stream == Some(stream)) else {
+    fn desktop_sees_the_end(&mut self, of: Looker, stream: u32) {
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(|it| it.stream == Some(stream)) else {
             return;
         };
         program.stream = None;
         let again = people::exponential(&mut program.rng, Duration::from_secs(4));
-        self.after(again, Due::Desktop(agent, AtDesktop::Connects));
+        self.after(again, Due::Desktop(of, AtDesktop::Connects));
     }
 
     /// The server's end is gone.
     fn stream_ended(&mut self, stream: u32) {
-        if let Some(served) = self.desktops.streams.remove(&stream) {
-            self.stream_closed(served.agent);
+        if let Some(agent) = self.desktops.streams.remove(&stream).and_then(|served| served.of.agent()) {
+            self.stream_closed(agent);
         }
     }
 
-    fn desktop_reads(&mut self, agent: AgentId) {
-        let Some(program) = self.desktops.programs.get_mut(&agent) else { return };
+    fn desktop_reads(&mut self, of: Looker) {
+        let Some(program) = self.desktops.programs.get_mut(&of) else { return };
         program.reads = true;
         program.stream.into_iter().for_each(|stream| self.hands_over(stream));
     }
 
-    fn desktop_trouble(&mut self, agent: AgentId) {
+    fn desktop_trouble(&mut self, of: Looker) {
         let (mean, epoch) = (self.options.desktop_trouble, self.epoch);
-        let Some(program) = self.desktops.programs.get_mut(&agent).filter(|_| !self.desktops.steady) else { return };
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(|_| !self.desktops.steady) else { return };
         let rng = &mut program.rng;
         let (next, what, slow) =
             (people::exponential(rng, mean), rng.below(6), Duration::from_millis(rng.below(NOTICED)));
@@ -343,7 +372,7 @@ impl World {
         match (stream, what) {
             (Some(_), 0) => {
                 program.reads = false;
-                self.after(away * 3, Due::Desktop(agent, AtDesktop::Reads));
+                self.after(away * 3, Due::Desktop(of, AtDesktop::Reads));
             }
             (Some(stream), _) => {
                 // The wire is cut, or the program is killed; with it may go what it has kept.
@@ -354,12 +383,12 @@ impl World {
                 (program.stream, program.reads) = (None, true);
                 self.desktops.streams.get_mut(&stream).into_iter().for_each(|served| served.wire = None);
                 let due = AtDesktop::Noticed { stream, epoch };
-                self.after(noticed, Due::Desktop(agent, due));
-                self.after(away, Due::Desktop(agent, AtDesktop::Connects));
+                self.after(noticed, Due::Desktop(of, due));
+                self.after(away, Due::Desktop(of, AtDesktop::Connects));
             }
-            (None, _) => self.desk_logs_in(agent, Ask::Ready { agent }),
+            (None, _) => of.agent().into_iter().for_each(|agent| self.desk_logs_in(agent, Ask::Ready { agent })),
         }
-        self.after(next, Due::Desktop(agent, AtDesktop::Trouble));
+        self.after(next, Due::Desktop(of, AtDesktop::Trouble));
     }
 
     // What the server does.
@@ -367,10 +396,10 @@ impl World {
     /// The server's process was killed: every program sees it sooner or later.
     pub(super) fn desktops_crash(&mut self) {
         for (stream, served) in std::mem::take(&mut self.desktops.streams) {
-            let Some(program) = self.desktops.programs.get_mut(&served.agent) else { continue };
+            let Some(program) = self.desktops.programs.get_mut(&served.of) else { continue };
             let seen = Duration::from_millis(program.rng.below(1_000));
             program.reads = true;
-            self.after(seen, Due::Desktop(served.agent, AtDesktop::Ended { stream }));
+            self.after(seen, Due::Desktop(served.of, AtDesktop::Ended { stream }));
         }
     }
 
@@ -412,7 +441,7 @@ impl World {
                     seen.too_slow += 1;
                 }
             }
-            let oldest = programs.values().map(|of| of.kept.map_or(at.seq, |at| at.seq)).min();
+            let oldest = programs.values().map(|it| it.kept.map_or(at.seq, |at| at.seq)).min();
             shelf.forget(oldest.unwrap_or(at.seq));
             due.into_iter().for_each(|stream| self.hands_over(stream));
         }
@@ -420,13 +449,13 @@ impl World {
 
     /// Who was not told everything yet.
     pub(super) fn untold(&self) -> Option<String> {
-        let (agent, program) = self.desktops.programs.iter().find(|(_, program)| !program.owed.is_empty())?;
-        Some(format!("the desktop of {agent} was not told {:?}", program.owed.front()))
+        let (of, program) = self.desktops.programs.iter().find(|(_, program)| !program.owed.is_empty())?;
+        Some(format!("the desktop of {of:?} was not told {:?}", program.owed.front()))
     }
 
     /// Whose desktops have a stream, as the server sees it.
     pub(super) fn with_stream(&self) -> impl Iterator<Item = AgentId> + '_ {
-        self.desktops.streams.values().map(|served| served.agent)
+        self.desktops.streams.values().filter_map(|served| served.of.agent())
     }
 
     pub(super) fn pause_of(&self, agent: AgentId) -> Option<&str> {

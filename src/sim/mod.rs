@@ -313,7 +313,7 @@ impl World {
             Due::Restart => self.start_engine(),
             Due::Closing => self.closing(),
             Due::Script(line) => self.script_line(line),
-            Due::Desktop(agent, due) => self.at_desktop(agent, due),
+            Due::Desktop(of, due) => self.at_desktop(of, due),
             Due::Lease(agent, due) => self.at_lease(agent, due),
             Due::TalkersHear { call, leg, epoch } if epoch == self.epoch => self.check_talkers_hear(call, leg),
             Due::PeerHangsUp { phone, boots, port, epoch } if epoch == self.epoch => {

@@ -7,7 +7,7 @@ use crate::center::{
     WrapUp,
 };
 use crate::engine::{Configuration, RINGING, SILENCE};
-use crate::ids::{AgentId, FlowId, LineId, QueueId, SkillId, TrunkId};
+use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId, SkillId, TrunkId};
 use crate::ivr::{Flow, HangUpStep, MenuStep, PlayStep, Prompt, QueueStep, Repeats, Step, TransferStep};
 use crate::media::SoundId;
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub const READY: &str = "*50";
 pub const NOT_READY: &str = "*51";
 /// The first agent's number.
 pub const FIRST_AGENT: u32 = 1001;
+/// Who leads those of the queue "sales".
+pub const LEAD: &str = "lena";
 /// How long an agent's phone rings before the next agent is tried.
 pub const RING: Duration = Duration::from_secs(18);
 /// An agent's time for notes.
@@ -58,7 +60,7 @@ pub fn configuration(agents: u32) -> Configuration {
         language: "en".to_owned(),
         lines: BTreeMap::from([(LineId::new("main"), line())]),
         queues: ["sales", "support"].into_iter().map(|name| (QueueId::new(name), queue(name))).collect(),
-        leads: Default::default(),
+        leads: [(LeadId::new(LEAD), [QueueId::new("sales")].into())].into(),
         agents: (0..agents).map(|n| (AgentId(FIRST_AGENT + n), agent(n))).collect(),
         reasons: BTreeMap::new(),
         codes: ShortCodes {

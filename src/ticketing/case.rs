@@ -7,6 +7,9 @@ use crate::proto;
 use crate::time::Wall;
 use std::collections::{BTreeMap, VecDeque};
 
+/// The attached name that says which ticket the call has.
+const TICKET: &str = "ticket";
+
 /// What is asked or told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -61,6 +64,7 @@ pub(super) struct Case {
     pub apart: bool,
     found: Option<proto::FindCallerResponse>,
     ticket: Option<String>,
+    ticket_erased: bool,
 }
 
 impl Request {
@@ -109,7 +113,22 @@ impl Case {
             apart: false,
             found: None,
             ticket: None,
+            ticket_erased: false,
         }
+    }
+
+    /// A ticket that somebody has named and that was erased since is one all the same: no other is opened.
+    pub fn note_erased(&mut self, event: &Event) {
+        if let What::DataAttached { name, value, .. } | What::FlowAttached { name, value, .. } = &event.what
+            && name == TICKET
+        {
+            self.ticket_erased = value.text.is_none();
+        }
+    }
+
+    /// Somebody has named the call's ticket.
+    pub fn has_ticket(&self) -> bool {
+        self.ticket_erased || self.row.data.get(TICKET).is_some_and(|ticket| !ticket.is_empty())
     }
 
     /// After its end a call is in no view any more; what is noted then is kept here.
@@ -210,13 +229,14 @@ impl Case {
         }
     }
 
-    /// Who calls, as the ticketing system has said.
-    pub fn forget_found(&mut self) {
+    /// Who calls, as the ticketing system has said, and which ticket it is, as somebody else has.
+    pub fn forget_names(&mut self) {
         self.found = None;
+        self.ticket_erased = self.has_ticket();
     }
 
     fn ticket(&self) -> String {
-        let named = self.row.data.get("ticket").map(ToString::to_string);
+        let named = self.row.data.get(TICKET).map(ToString::to_string);
         self.ticket.clone().or(named).unwrap_or_default()
     }
 

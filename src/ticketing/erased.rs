@@ -31,8 +31,8 @@ fn forget(row: &mut CallRow) {
 
 impl Case {
     fn erase(&mut self) {
+        self.forget_names();
         forget(&mut self.row);
-        self.forget_found();
         self.jobs.iter_mut().for_each(|job| job.request.erase());
     }
 }

@@ -646,3 +646,32 @@ fn what_was_erased_is_not_said_any_more() {
     }
     assert!(of_call.iter().any(|(_, said)| said.contains("queue level-1")) && other[0].1.contains("4930123"));
 }
+
+/// A call has a ticket, which somebody has named; its name is erased before the call is over, while it waits here or before
+/// a start reads it again. No other ticket is opened for it; one that was taken back is none.
+#[test]
+fn a_ticket_whose_number_was_erased_is_still_one() {
+    for (erased_here, named, opens) in [(true, "7", false), (false, "7", false), (false, "", true)] {
+        let mut scene = Scene::new();
+        scene.arrives(CALL);
+        scene.rings(1, 1001);
+        scene.answered(1, 1001);
+        match erased_here || named.is_empty() {
+            true => scene.flow_attaches("ticket", named),
+            false => {
+                let value = Personal { text: None, ..personal(9, named) };
+                scene.event(CALL, What::FlowAttached { flow: FlowId::new("main"), name: "ticket".into(), value });
+            }
+        }
+        if erased_here {
+            scene.outbox.handle(Wall(0), Input::Erased { call: CALL });
+        }
+        scene.ends();
+        let mut said = scene.says();
+        for _ in 0..8 {
+            said += &scene.hears(Ok(Response::Taken));
+        }
+        assert!(said.contains("follow-8"), "it is not over: {said}");
+        assert_eq!(said.contains("open-"), opens, "{named:?}, {erased_here}: {said}");
+    }
+}

@@ -1,11 +1,12 @@
 //! The demo's help desk as it is shipped: `deploy/tierline.toml`, `ivr-flows/desk.toml` and `tierline ticketing`, dialed by
 //! SIPp, answered by people at baresip; the screener has nothing else but `tierline agent`.
 
+use super::audio::find_prompt;
 use super::capture::{Capture, Leg};
 use super::clock::Clock;
 use super::first_call::demo_at;
 use super::harness::{GENEROUS, Ground, Program, SECOND, talk_for, wait_until};
-use super::heard::{assert_sounds, heard_by, music_from};
+use super::heard::{HEARD, assert_no_gap, assert_sounds, heard_by, music_from, sound};
 use super::help_desk::{assert_both_hear, assert_hears};
 use super::leaving::offers;
 use super::peers::{Baresip, Sipp};
@@ -223,4 +224,33 @@ fn the_demo_desk_has_screeners_a_level_2_and_a_night() {
         let (caller, agents) = &calls[call];
         assert_both_hear(&capture, &desk.server, (caller, CALLER), (&agents[agent], hz));
     }
+}
+
+/// Who presses nothing is told more and more of what there is to press, and led to a person; who does not want to wait for one
+/// presses a key, is thanked, and the flow hangs up.
+#[test]
+fn the_demo_desk_helps_who_presses_nothing_and_lets_go_who_does_not_wait() {
+    let ground = Ground::new("demo_desk_silent");
+    let desk = Desk::open(&ground, &[]);
+    let capture = ground.capture();
+    let caller = Sipp { scenario: "caller_waits", number: "200", keys: &[(40.0, 1)], seconds: 60.0, ..Sipp::default() };
+    assert_eq!(caller.start(&ground, &desk.server).wait(GENEROUS * 2), 0, "SIPp is not content");
+    assert_eq!(desk.rang(), []);
+    let call = desk.server.wait_ended(1, GENEROUS).remove(0);
+    assert_eq!(call["segments"][0]["queue"], "screeners", "{call}");
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 1, "{legs:?}");
+    let heard = heard_by(&capture, &legs[0], &desk.server);
+    let (from, until) = legs[0].talk();
+    assert_no_gap(&capture, "the caller", &heard, (from, until));
+    let samples = heard.samples(from, until);
+    let names =
+        ["desk-menu-en", "desk-menu-en-2", "desk-menu-en-3", "desk-waiting-en", "desk-waiting-en-2", "desk-goodbye-en"];
+    let places = names.map(|name| {
+        let (at, share) = find_prompt(&samples, &sound(name));
+        assert!(share >= HEARD, "{name} was heard in {share:.1} % of its frames at best");
+        at
+    });
+    assert!(places.is_sorted(), "{names:?} at {places:?}");
 }

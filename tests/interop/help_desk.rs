@@ -87,6 +87,7 @@ fn a_caller_comes_over_tier_0_and_the_screener_to_the_analyst_who_can_help() {
     for name in ["desk-ticket-en", "desk-ticket-en-2", "say-en-7", "desk-tell-en", "desk-more-en"] {
         assert_hears(&capture, &legs[0], &office.server, name);
     }
+    assert_hears(&capture, &legs[3], &office.server, "desk-unknown-en");
     assert_both_hear(&capture, &office.server, (&legs[0], CALLER), (&legs[1], ADA));
     assert_both_hear(&capture, &office.server, (&legs[0], CALLER), (&legs[2], CLEO));
     // Her phone uses the same port again: she is judged by what the visitor hears.

@@ -1,5 +1,5 @@
 //! What the ticketing system is told of simulated days, while it is slow, wrong or away and its client is killed at random
-//! points: each thing once, in order, and nothing lost.
+//! points: each thing once, in order, and nothing lost; and nothing that was erased meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,6 +31,8 @@ enum Bug {
     ForgetsAside,
     /// The next of a call is sent before the one under way has arrived.
     Overtakes,
+    /// It does not hear that texts were erased.
+    TellsErased,
 }
 
 /// How the ticketing system is at present.
@@ -69,6 +71,10 @@ struct Shell<'e> {
     put_aside: u64,
     /// Calls that were read again for what was noted late.
     late: u64,
+    /// Whose texts were erased in the log, and how many events had been read then.
+    erased: BTreeMap<CallId, usize>,
+    /// Requests with texts that were erased before.
+    blabbed: Vec<String>,
 }
 
 impl<'e> Shell<'e> {
@@ -79,6 +85,7 @@ impl<'e> Shell<'e> {
         seeded[..8].copy_from_slice(&seed.to_le_bytes());
         let (rng, low, next) = (Rng::new(seeded), 1, 0);
         let (repeated, kills, put_aside, late) = (Vec::new(), 0, 0, 0);
+        let (erased, blabbed) = Default::default();
         Shell {
             events,
             outbox,
@@ -99,6 +106,8 @@ impl<'e> Shell<'e> {
             kills,
             put_aside,
             late,
+            erased,
+            blabbed,
         }
     }
 
@@ -112,17 +121,21 @@ impl<'e> Shell<'e> {
             if self.rng.chance(0.004) {
                 self.killed();
             }
-            let event = &self.events[self.next];
+            if self.rng.chance(0.004) {
+                self.erases();
+            }
+            let event = self.event(self.next);
             self.next += 1;
             self.now = self.now.max(event.at);
-            self.outbox.handle(self.now, Input::Event(Box::new(event.clone())));
+            self.outbox.handle(self.now, Input::Event(Box::new(event)));
             self.works();
         }
         self.mood = Mood::Well;
         self.killed();
-        while let Some(event) = self.events.get(self.next) {
+        while self.next < self.events.len() {
+            let event = self.event(self.next);
             self.next += 1;
-            self.outbox.handle(self.now, Input::Event(Box::new(event.clone())));
+            self.outbox.handle(self.now, Input::Event(Box::new(event)));
             self.works();
         }
         self.outbox.handle(self.now, Input::AllRead);
@@ -134,6 +147,49 @@ impl<'e> Shell<'e> {
             self.works();
         }
         panic!("it does not become quiet: {:?}", self.outbox.numbers());
+    }
+
+    /// As the log has it now.
+    fn event(&self, at: usize) -> Event {
+        let mut event = self.events[at].clone();
+        let erased = event.call.and_then(|call| self.erased.get(&call)).is_some_and(|until| at < *until);
+        event.what.personal_mut().filter(|_| erased).into_iter().for_each(|personal| personal.text = None);
+        event
+    }
+
+    /// Somebody erases what was said in one of the last calls.
+    fn erases(&mut self) {
+        let last = self.events[..self.next].iter().rev().filter(|event| matches!(event.what, What::CallEnded { .. }));
+        let calls: Vec<CallId> = last.filter_map(|event| event.call).take(8).collect();
+        if calls.is_empty() {
+            return;
+        }
+        let call = calls[self.rng.below(calls.len() as u64) as usize];
+        self.erased.insert(call, self.next);
+        if self.bug != Bug::TellsErased {
+            self.outbox.handle(self.now, Input::Erased { call });
+        }
+        self.works();
+    }
+
+    /// Whether it has a text of a call whose texts were all erased.
+    fn blabs(&self, call: CallId, request: &Request) -> bool {
+        let Some(until) = self.erased.get(&call) else { return false };
+        let later = self.events[(*until).min(self.next)..self.next].iter().any(|event| event.call == Some(call));
+        let data = |data: &BTreeMap<String, String>| data.values().any(|value| !value.is_empty());
+        use proto::follow_call_request::What as Follow;
+        !later
+            && match request {
+                Request::Find(it) => !it.number.is_empty(),
+                Request::Open(it) => !it.number.is_empty() || !it.keys.is_empty() || data(&it.data),
+                Request::Pop(it) => !it.number.is_empty() || !it.keys.is_empty() || data(&it.data),
+                Request::Follow(it) => match &it.what {
+                    Some(Follow::Attached(it)) => !it.value.is_empty(),
+                    Some(Follow::Disposed(it)) => !it.notes.is_empty(),
+                    Some(Follow::Transferred(it)) => it.to.starts_with('+'),
+                    _ => false,
+                },
+            }
     }
 
     /// A kill -9: what was under way is taken or not, and nobody hears of it.
@@ -158,6 +214,9 @@ impl<'e> Shell<'e> {
             while let Some(note) = self.outbox.poll() {
                 match note {
                     Output::Send { call, request } => {
+                        if self.blabs(call, &request) {
+                            self.blabbed.push(format!("{call}: {request:?}"));
+                        }
                         self.under_way.push((call, request.clone()));
                         if self.bug == Bug::Overtakes {
                             self.outbox.handle(self.now, Input::Answered { call, result: Ok(taken(&request)) });
@@ -168,13 +227,17 @@ impl<'e> Shell<'e> {
                 }
             }
             self.low = self.outbox.low();
+            let read = !again.is_empty();
             for call in again {
-                let events =
-                    self.events[..self.next].iter().filter(|event| event.call == Some(call)).cloned().collect();
+                let of_call = (0..self.next).filter(|at| self.events[*at].call == Some(call));
+                let events = of_call.map(|at| self.event(at)).collect();
                 let mut done = self.done.get(&call).cloned().unwrap_or_default();
                 done.extend(self.tickets.get(&call).cloned());
                 self.late += u64::from(!self.aside.contains_key(&call));
                 self.outbox.handle(self.now, Input::Reread { call, events, done });
+            }
+            if read {
+                continue; // there is something to say
             }
             if self.under_way.is_empty() || self.mood != Mood::Well && self.rng.chance(0.7) {
                 return;
@@ -204,9 +267,8 @@ impl<'e> Shell<'e> {
                 self.put_aside += 1;
                 self.aside.insert(call, (first_seq, since));
             }
-            Output::Send { .. } | Output::Reread { .. } | Output::Erased { .. } => {
-                unreachable!("nothing to be written down")
-            }
+            Output::Erased { .. } => {}
+            Output::Send { .. } | Output::Reread { .. } => unreachable!("nothing to be written down"),
         }
     }
 
@@ -294,6 +356,9 @@ fn fault(events: &[Event], shell: &Shell<'_>) -> Option<String> {
     if let Some((call, keys)) = wrong {
         return Some(format!("{call}: {:?} was told, and should have been {keys:?}", told.get(call)));
     }
+    if let Some(said) = shell.blabbed.first() {
+        return Some(format!("said though it was erased: {said}"));
+    }
     let kept = (shell.outbox.needed() <= events.len() as u64 || !shell.aside.is_empty())
         .then(|| "something is kept for ever".to_owned());
     (!shell.repeated.is_empty()).then(|| format!("asked again though it was done: {:?}", shell.repeated)).or(kept)
@@ -312,22 +377,22 @@ fn day(seed: u64) -> Vec<Event> {
 
 #[test]
 fn each_thing_is_told_once_and_in_order_whatever_is_killed() {
-    let (mut told, mut kills, mut aside, mut late) = (0, 0, 0, 0);
+    let (mut told, mut kills, mut aside, mut late, mut erased) = (0, 0, 0, 0, 0);
     for seed in 1..=6 {
         let events = day(seed);
         let mut shell = Shell::new(&events, seed, Bug::None);
         shell.run();
         assert_eq!(fault(&events, &shell), None, "seed {seed}");
         (told, kills, aside) = (told + shell.taken.len(), kills + shell.kills, aside + shell.put_aside);
-        late += shell.late;
+        (late, erased) = (late + shell.late, erased + shell.erased.len());
     }
-    let much = told > 500 && kills > 20 && aside > 5 && late > 20;
-    assert!(much, "{told} told, {kills} kills, {aside} put aside, {late} late: this proves little");
+    let much = told > 500 && kills > 20 && aside > 5 && late > 20 && erased > 20;
+    assert!(much, "{told} told, {kills} kills, {aside} put aside, {late} late, {erased} erased: this proves little");
 }
 
 #[test]
 fn what_the_client_forgets_is_found() {
-    for bug in [Bug::ForgetsDone, Bug::ForgetsLow, Bug::ForgetsAside] {
+    for bug in [Bug::ForgetsDone, Bug::ForgetsLow, Bug::ForgetsAside, Bug::TellsErased] {
         let found = (1..=6).any(|seed| {
             let events = day(seed);
             let mut shell = Shell::new(&events, seed, bug);

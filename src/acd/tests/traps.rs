@@ -37,6 +37,7 @@ fn trap_03_a_weighted_queue_starves_another() {
         ("work is compared, not queues", "call 1 sales; @1; call 2 support; @2; in 12", "@2; ring1 1>12"),
         ("five points are five minutes", "call 1 sales; @299; call 2 vip; in 13", "@299; ring1 2>13"),
         ("and no more", "call 1 sales; @301; call 2 vip; in 13", "@301; ring1 1>13"),
+        ("nobody waits longest", "call 1 vip; @9; leave 1; call 2 sales; in 13", "@9; ring1 2>13"),
     ]);
 }
 

@@ -148,7 +148,7 @@ impl Clerk {
         })
     }
 
-    pub fn run(mut self, heard: &Receiver<News>) {
+    pub fn run(&mut self, heard: &Receiver<News>) {
         let mut news = Ok(News::Committed);
         loop {
             match guarded(|| self.turn(news)) {

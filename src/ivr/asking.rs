@@ -1,12 +1,15 @@
 //! Keys: menus, numbers of several digits, and asking again.
 
-use super::flow::{CollectStep, MenuStep, Prompt, Repeats, Step};
+use super::flow::{CollectStep, MenuStep, MusicStep, Prompt, Repeats, Step};
 use super::{NoChoice, Output, Run, Scene, Way};
 use crate::expr::Value;
 use crate::time::Instant;
 
 impl Run {
     pub(super) fn pressed(&mut self, now: Instant, scene: &Scene<'_>, key: char) {
+        if self.trailing.take().is_some_and(|(end, until)| end == key && now < until) {
+            return;
+        }
         let next = match self.here(scene) {
             Some(Step::Menu(menu)) => {
                 self.stop_playing();
@@ -22,7 +25,7 @@ impl Run {
                 Some(step.next.clone())
             }
             Some(Step::Music(music)) => {
-                let next = music.keys.get(&key).cloned().or_else(|| self.person(scene, key));
+                let next = self.key_in_music(scene, music, key);
                 if next.is_some() {
                     self.stop_playing();
                 }
@@ -31,6 +34,10 @@ impl Run {
             _ => None,
         };
         next.into_iter().for_each(|step| self.enter(now, scene, step));
+    }
+
+    pub(super) fn key_in_music(&mut self, scene: &Scene<'_>, music: &MusicStep, key: char) -> Option<String> {
+        music.keys.get(&key).cloned().or_else(|| self.person(scene, key))
     }
 
     pub(super) fn choose(&mut self, scene: &Scene<'_>, menu: &MenuStep, key: char) -> Option<String> {
@@ -92,8 +99,9 @@ impl Run {
             return asked.or_else(|| self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::WrongKey));
         }
         self.entry.push(key);
-        // Without an ending key, or with one that may still come, the number is whole at its longest.
+        // The number is whole at its longest; who was told to end it with a key does so nevertheless.
         if self.entry.len() >= usize::from(collect.max) {
+            self.trailing = collect.end.filter(|end| *end != collect.yes).map(|end| (end, now + collect.between));
             return self.number_ends(scene, collect);
         }
         self.listen(now + collect.between);

@@ -230,6 +230,8 @@ pub struct Run {
     confirming: bool,
     /// A key pressed before its menu.
     ahead: Option<char>,
+    /// The key that may end a number which is whole already, and until when.
+    trailing: Option<(char, Instant)>,
     /// The queue step, and the queue that the caller waits in.
     waiting: Option<(String, QueueId)>,
     told: Told,
@@ -253,6 +255,7 @@ impl Run {
             entry: String::new(),
             confirming: false,
             ahead: None,
+            trailing: None,
             waiting: None,
             told: Told::default(),
             entered: (Instant::ZERO, 0),

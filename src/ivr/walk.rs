@@ -72,7 +72,14 @@ impl Run {
                 return Some(next.clone());
             }
             Some(Step::Lookup(step)) => self.look_up(now, scene, step),
-            Some(Step::Music(step)) => self.music(now, step),
+            Some(Step::Music(step)) => {
+                // A key that means nothing here would skip all that is said from now on.
+                let pressed = self.ahead.take().and_then(|key| self.key_in_music(scene, step, key));
+                if pressed.is_some() {
+                    return pressed;
+                }
+                self.music(now, step);
+            }
             Some(Step::Banner(step)) => return self.announce(scene, step),
             Some(Step::Leave { next }) => {
                 self.leave();

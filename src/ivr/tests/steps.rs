@@ -62,6 +62,12 @@ fn a_number_is_read_back_and_a_secret_is_not_written_down() {
     check("go heard 4 0 # heard 2", "WrongKey:again what+help");
     check("go heard 4 0 # heard 2 6 6 #", "keyed+say-en-6+say-en-6");
     check("go heard 4 0 # heard 5s", "NoKey:again there+help");
+    // Who was told to end the number with a key does so also where it is whole already: that is no answer.
+    check("go heard 4 0 7 7", "keyed+say-en-4+say-en-0+say-en-7+say-en-7");
+    check("go heard 4 0 7 7 #", "");
+    check("go heard 4 0 7 7 # 5", "stop Collected @b ticket:4077 @yes y!");
+    check("go heard 4 0 7 7 # #", "stop WrongKey:again what+help");
+    check("go heard 4 0 7 7 heard 2s #", "WrongKey:again what+help");
     let secret =
         COLLECT.replace("next = \"b\"", "next = \"yes\"\nsecret = true").replace("ticket = \"ticket\"", "x = \"note\"");
     let secret = format!("{secret}[step.c]\nplay = {{ text = \"c\", sound = \"c\" }}\nnext = \"a\"\n");
@@ -214,6 +220,10 @@ fn a_treatment_is_heard_while_waiting() {
     check_on(&stage, "go waits heard 19s", "");
     check_on(&stage, "go waits heard 20s", "@b Otherwise @c place+say-en-3");
     check_on(&stage, "go waits heard 7", "");
+    // A key pressed ahead counts in the music too; one that means nothing there cuts nothing that is said later.
+    check_on(&stage, "go waits 1", "stop @e @f Left leave @h h");
+    check_on(&stage, "go waits 7", "stop @e music(general)");
+    check_on(&stage, "go waits 7 20s", "@b Otherwise @c place+say-en-3");
     check_on(&stage, "go waits heard 1", "stop @f Left leave @h h");
     check_on(&stage, "go waits heard 2", "stop @g Left leave music(other) queue(other,0,0)");
     check_on(&stage, "go waits heard 3", "stop @yes Left leave y!");

@@ -18,6 +18,10 @@ pub struct Trunk {
     pub server: Option<Server>,
     /// The user that challenges are answered as. Its password is known to the shell.
     pub user: Option<String>,
+    /// The realm whose challenges are answered (RFC 3261 §22.1); none: those in which our registration or a call of ours was
+    /// challenged.
+    #[serde(default)]
+    pub realm: Option<String>,
     /// Whether a call that claims `user` is challenged, and is this trunk's if it proves that.
     pub accepts_digest: bool,
     /// For how long we register at `server` (1 min … 1 day); none: not at all.
@@ -131,6 +135,7 @@ impl Trunk {
             peers: Vec::new(),
             server: None,
             user: None,
+            realm: None,
             accepts_digest: false,
             register: None,
             srtp: None,

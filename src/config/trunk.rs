@@ -52,6 +52,7 @@ fn trunk(
     let peers = list(table.take("addresses"), allowed, |value| peer(value, id, known));
     let server = table.take("server").and_then(|value| server(&value));
     let user = table.take("user").and_then(|value| user(&value));
+    let realm = table.take("realm").and_then(|value| value.text(MAX_TEXT));
     let password = table.take("password_file").and_then(|value| value.text(MAX_TEXT)).map(PathBuf::from);
     let accepts_digest = table.take("accept_digest").and_then(|value| value.flag()).unwrap_or(false);
     let register = table.take("register").and_then(|value| value.duration(MINUTE..=DAY));
@@ -69,6 +70,9 @@ fn trunk(
     let report = |message: &str| page.report(&place, format!("the trunk `{id}` {message}"));
     if user.is_some() != password.is_some() {
         report("has only one of `user` and `password_file`; write both, or neither");
+    }
+    if realm.is_some() && user.is_none() {
+        report("has `realm` and no `user` that would be proven there");
     }
     if accepts_digest && user.is_none() {
         report("has `accept_digest` and no `user` that could be proven");
@@ -96,6 +100,7 @@ fn trunk(
         peers,
         server,
         user,
+        realm,
         accepts_digest,
         register,
         order,

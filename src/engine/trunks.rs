@@ -120,7 +120,7 @@ impl Engine {
             self.trunk_registered(trunk.as_str(), true);
         }
         let name = trunk.to_string();
-        let user = Account { user, secret: Secret::Held(name.clone()) };
+        let user = Account { user, secret: Secret::Held(name.clone()), realm: None };
         let expires = u32::try_from(expires.as_secs()).unwrap_or(u32::MAX);
         self.sip_do(sip::Command::Register { name, user, registrar, expires, persists: true });
     }
@@ -140,6 +140,7 @@ pub(super) fn configure_sip(sip: &mut sip::Config, center: &Center) {
     let peers = trunks.clone().flat_map(|trunk| trunk.peers.iter().map(|peer| (trunk.id.clone(), *peer)));
     sip.trunk_peers = peers.collect();
     sip.trunk_accounts = trunks.clone().filter_map(|trunk| Some((trunk.id.clone(), trunk.user.clone()?))).collect();
+    sip.trunk_realms = trunks.clone().filter_map(|trunk| Some((trunk.id.clone(), trunk.realm.clone()?))).collect();
     let proven = trunks.filter(|trunk| trunk.accepts_digest);
     sip.trunk_users = proven.filter_map(|trunk| Some((trunk.user.clone()?, trunk.id.clone()))).collect();
 }

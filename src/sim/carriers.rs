@@ -96,6 +96,8 @@ impl Carriers {
             trunk.outgoing.calls = SHARES[rng.below(SHARES.len() as u64) as usize];
             trunk.options = rng.chance(0.8).then_some(Duration::from_secs(30));
             trunk.user = (door.challenges.is_some() || door.registers).then(|| user_at(name));
+            // Another names it when we register or call.
+            trunk.realm = trunk.user.is_some().then(|| name.to_owned()).filter(|_| !door.registers);
             trunk.register = door.registers.then(|| Duration::from_secs([60, 120, 300][rng.below(3) as usize]));
             all.push(Carrier { mood: Mood::Works, unheard: None, door });
         }

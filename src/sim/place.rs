@@ -130,6 +130,7 @@ pub fn trunk(name: &str, addresses: &[&str], calls: u32) -> Trunk {
         user: None,
         accepts_digest: false,
         register: None,
+        realm: None,
         srtp: None,
         order: 10,
         weight: 1,

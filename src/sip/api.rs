@@ -201,6 +201,9 @@ pub struct Reason {
 pub struct Account {
     pub user: String,
     pub secret: Secret,
+    /// Of a dialog: the realm in which challenges within it are answered.
+    #[serde(default)]
+    pub realm: Option<String>,
 }
 
 /// Where a password is.
@@ -214,7 +217,7 @@ pub enum Secret {
 
 impl Account {
     pub fn new(user: &str, password: &str) -> Account {
-        Account { user: user.to_owned(), secret: Secret::Password(password.to_owned()) }
+        Account { user: user.to_owned(), secret: Secret::Password(password.to_owned()), realm: None }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Left out: what is being negotiated inside the dialog (`leg` and `turn` know), and dialogs of SUBSCRIBE.
 
-use super::api::{Account, Flow, Secret};
+use super::api::{Account, Flow};
 use super::header::{CSeq, Method, Name, NameAddr};
 use super::message::{Request, Response};
 use super::uri::Uri;
@@ -35,7 +35,8 @@ pub struct DialogRecord {
     pub flow: Flow,
     /// The peer sits behind `flow` (a bound phone, a NAT): without a route set, requests go there and not to `target`.
     pub pinned: bool,
-    /// Who answers challenges in the dialog, where the password is with the shell: after a restart too.
+    /// Who answers challenges in the dialog, where the password is with the shell, after a restart too; one whose password
+    /// is here is not written down.
     #[serde(default)]
     pub account: Option<Account>,
     /// Whose phone the peer is, by his proof or by the flow of its registration: it alone may name itself by a GRUU of ours,
@@ -72,12 +73,6 @@ impl DialogRecord {
             user: None,
             bound: None,
         }
-    }
-
-    /// Challenges are answered by this account; one whose password is here is not written down.
-    pub(super) fn proven_by(mut self, account: Option<&Account>) -> DialogRecord {
-        self.account = account.filter(|account| matches!(account.secret, Secret::Held(_))).cloned();
-        self
     }
 
     /// The dialog that a response to our INVITE makes (§12.1.2). `flow` is where the INVITE went.

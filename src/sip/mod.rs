@@ -67,7 +67,7 @@ use crate::time::{Instant, Timers};
 use auth::Auth;
 use digest::Credentials;
 use guard::Guard;
-use header::Name;
+use header::{Method, Name};
 use leg::{Leg, Talking};
 use message::{Message, Request, Response};
 use registrar::Registrar;
@@ -105,6 +105,8 @@ pub struct Endpoint {
     auth: Auth,
     guard: Guard,
     registrations: Registrations,
+    /// By the names of what the shell holds: the realms in which carriers have challenged us.
+    realms: BTreeMap<String, BTreeSet<String>>,
     /// Seconds of Retry-After while no new calls are taken.
     draining: Option<u32>,
     due: Timers<Deadline>,
@@ -181,6 +183,7 @@ impl Endpoint {
             connections: BTreeSet::new(),
             guard: Guard::default(),
             registrations: Registrations::default(),
+            realms: BTreeMap::new(),
             draining: None,
             due: Timers::default(),
             out: VecDeque::new(),
@@ -316,10 +319,17 @@ impl Endpoint {
     /// same.
     fn is_of_a_call(&self, bytes: &[u8]) -> bool {
         match Message::parse(bytes, &self.config.limits) {
-            Ok(Message::Request(request)) => self.leg_of(&request).is_some(),
+            Ok(Message::Request(request)) => self.leg_of(&request).is_some() || self.is_of_an_invite(&request),
             Ok(Message::Response(response)) => self.transactions.awaits(&response),
             Err(_) => false,
         }
+    }
+
+    /// A CANCEL, or the ACK of a refusal, of an INVITE that came: they bear no tag of ours, or of a leg that is over
+    /// (RFC 3261 §9.1, §17.1.1.3).
+    fn is_of_an_invite(&self, request: &Request) -> bool {
+        let Ok(via) = request.headers.top_via() else { return false };
+        matches!(request.method, Method::Cancel | Method::Ack) && self.transactions.cancels(request, &via)
     }
 
     fn receive_response(&mut self, now: Instant, response: Response) {
@@ -381,6 +391,7 @@ impl Endpoint {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
                 dialog.flow = self.config.flow_now(dialog.flow, dialog.bound).unwrap_or(dialog.flow);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);
+                self.learn_realm(dialog.account.as_ref());
                 let account = dialog.account.clone().map(Box::new);
                 self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, account))));
             }

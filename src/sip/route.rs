@@ -227,11 +227,14 @@ impl Endpoint {
 
     /// A challenge whose answer only the shell can give: true if it is asked, and the rest follows in `proof_given`.
     fn ask_for_proof(&mut self, flow: Flow, errand: &Errand, request: &Request, outcome: &Outcome) -> bool {
-        let Some(Account { user, secret: Secret::Held(held) }) = errand.account.as_deref() else { return false };
+        let Some(Account { user, secret: Secret::Held(held), .. }) = errand.account.as_deref() else { return false };
         let Outcome::Response(response) = outcome else { return false };
         let Some((challenge, answers)) = super::auth::challenge_in(request, response, errand.attempt) else {
             return false;
         };
+        if !self.proves_in(held, errand.purpose, &challenge.realm) {
+            return false;
+        }
         if let Purpose::Call(leg) = errand.purpose {
             self.calls_with(leg, None);
         }
@@ -288,7 +291,7 @@ impl Endpoint {
         match outcome {
             Outcome::Response(response) if response.status == 422 => longer_session(request, response, errand.attempt),
             Outcome::Response(response) if matches!(response.status, 401 | 407) => {
-                let Account { user, secret: Secret::Password(password) } = errand.account.as_deref()? else {
+                let Account { user, secret: Secret::Password(password), .. } = errand.account.as_deref()? else {
                     return None;
                 };
                 let (challenge, answers) = super::auth::challenge_in(request, response, errand.attempt)?;

@@ -225,9 +225,9 @@ impl Endpoint {
         }
     }
 
-    /// Tries again in a while, unless the session ends before.
+    /// Tries again in a while, unless the session ends before; where the peer refreshes, that is left to it (RFC 4028 §10).
     pub(super) fn refresh_again(&mut self, now: Instant, leg: LegId) {
-        if let Some(timer) = self.talking(leg).and_then(|talking| talking.timer.as_ref()) {
+        if let Some(timer) = self.talking(leg).and_then(|talking| talking.timer.as_ref()).filter(|timer| timer.ours) {
             let at = timer.ends.min(now + AGAIN);
             self.due.set(Deadline::Session(leg), at);
         }

@@ -156,6 +156,9 @@ pub struct Config {
     /// As whom a trunk's challenges are answered, in calls that it brings; whoever calls out over one says so each time.
     #[serde(default)]
     pub trunk_accounts: BTreeMap<TrunkId, String>,
+    /// The only realm in which a trunk's challenges are answered, where one is set.
+    #[serde(default)]
+    pub trunk_realms: BTreeMap<TrunkId, String>,
     pub timing: Timing,
     pub registration: RegistrationTimes,
     pub sessions: SessionTimes,
@@ -184,6 +187,7 @@ impl Config {
             trunk_peers: Vec::new(),
             trunk_users: BTreeMap::new(),
             trunk_accounts: BTreeMap::new(),
+            trunk_realms: BTreeMap::new(),
             timing: Timing::default(),
             registration: RegistrationTimes::default(),
             sessions: SessionTimes::default(),

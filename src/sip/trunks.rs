@@ -3,7 +3,11 @@
 use super::Endpoint;
 use super::api::{Account, Flow, Secret, Source};
 use super::message::Request;
+use super::transaction::Purpose;
 use crate::ids::TrunkId;
+
+/// Realms that are remembered of one carrier.
+const MAX_REALMS: usize = 8;
 
 impl Endpoint {
     /// The trunk that calls over this flow are of. The most exact address counts.
@@ -19,7 +23,36 @@ impl Endpoint {
     pub(super) fn account_with(&self, source: &Source) -> Option<Account> {
         let Source::Trunk(trunk) = source else { return None };
         let user = self.config.trunk_accounts.get(trunk)?.clone();
-        Some(Account { user, secret: Secret::Held(trunk.to_string()) })
+        Some(Account { user, secret: Secret::Held(trunk.to_string()), realm: None })
+    }
+
+    /// Whether a challenge is answered for an account that the shell holds. What begins something goes to the carrier, who
+    /// says in which realm he knows us (RFC 3261 §22.1). Within a call the other party may ask as well, for a proof that he
+    /// could use or guess the password by: there only a realm counts that the carrier has named before.
+    pub(super) fn proves_in(&mut self, held: &str, purpose: Purpose, realm: &str) -> bool {
+        if let Some(only) = self.config.trunk_realms.get(&TrunkId::new(held)) {
+            return only == realm;
+        }
+        let known = self.realms.entry(held.to_owned()).or_default();
+        if matches!(purpose, Purpose::Register(_) | Purpose::Call(_)) && known.len() < MAX_REALMS {
+            known.insert(realm.to_owned());
+        }
+        known.contains(realm)
+    }
+
+    /// The account of a dialog as it is written down.
+    pub(super) fn account_kept(&self, account: Option<&Account>) -> Option<Account> {
+        let account = account.filter(|account| matches!(account.secret, Secret::Held(_)))?;
+        let Secret::Held(held) = &account.secret else { return None };
+        let realm = self.realms.get(held).and_then(|known| known.first().cloned());
+        Some(Account { realm, ..account.clone() })
+    }
+
+    /// A dialog of an earlier start knows what that had learned.
+    pub(super) fn learn_realm(&mut self, account: Option<&Account>) {
+        if let Some(Account { secret: Secret::Held(held), realm: Some(realm), .. }) = account {
+            self.realms.entry(held.clone()).or_default().insert(realm.clone());
+        }
     }
 
     /// Whether an INVITE says in From that it comes from somebody here, where trunks prove themselves by Digest: known

@@ -154,8 +154,8 @@ impl Endpoint {
             headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
         };
         let contact = self.contact(&request.uri.user_decoded(), flow, wants_sips(&request));
-        let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow).proven_by(account.as_ref());
-        let dialog = DialogRecord { user, ..dialog };
+        let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow);
+        let dialog = DialogRecord { user, account: self.account_kept(account.as_ref()), ..dialog };
         self.by_tag.insert(local_tag, leg);
         self.serving.insert(key, Serving::Leg(leg));
         let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None, ours: None };

@@ -12,6 +12,7 @@ fn trunk(name: &str, order: u16, weight: u16) -> Trunk {
         user: None,
         accepts_digest: false,
         register: None,
+        realm: None,
         srtp: None,
         order,
         weight,

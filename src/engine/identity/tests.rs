@@ -12,6 +12,7 @@ fn trunk() -> Trunk {
         user: Some("account".into()),
         accepts_digest: false,
         register: None,
+        realm: None,
         srtp: None,
         order: 0,
         weight: 1,

@@ -90,6 +90,12 @@ fn a_call_that_runs_goes_on_although_its_address_is_banned() {
                 .replace("Call-ID: c1", &format!("Call-ID: n{number}")),
         )
     };
+    // Two who have not been answered yet.
+    for number in [4, 5] {
+        phone.raw.from = ATTACKER.parse().unwrap();
+        let text = ask("INVITE", &format!("i{number}"), SDP, "v=0");
+        phone.raw.send(&text.replace("Call-ID: c1", &format!("Call-ID: n{number}")));
+    }
     let (first, second) = (begin(&mut phone, 1), begin(&mut phone, 2));
     within(&mut phone, (1, &first.1), "ACK", 1);
     within(&mut phone, (2, &second.1), "ACK", 1);
@@ -107,7 +113,17 @@ fn a_call_that_runs_goes_on_although_its_address_is_banned() {
     let ok = String::from_utf8(Response::to_request(&bye, 200, None).to_bytes()).unwrap();
     phone.raw.from = ATTACKER.parse().unwrap();
     phone.raw.send(&ok);
-    assert_eq!(requests(&phone.raw.run(33_000)), [], "the answer to our BYE was heard");
+    let of = |number: u32, method: &str, to: &str| {
+        let more = format!("CSeq: 1 {method}\n{to}");
+        ask(method, &format!("i{number}"), &more, "").replace("Call-ID: c1", &format!("Call-ID: n{number}"))
+    };
+    let given_up = phone.raw.send(&of(4, "CANCEL", ""));
+    assert_eq!(statuses(&given_up), [200, 487], "who has not been answered may give up");
+    let to = responses(&given_up)[1].headers.get(&Name::To).unwrap().to_owned();
+    phone.raw.send(&of(4, "ACK", &format!("To: {to}\n")));
+    assert_eq!(statuses(&phone.raw.send(&of(6, "CANCEL", ""))), [0u16; 0], "of no call");
+    let later = phone.raw.run(33_000);
+    assert_eq!((requests(&later), statuses(&later)), (vec![], vec![]), "the answer to our BYE was heard, and the ACK");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::ids::TrunkId;
 fn register(name: &str) -> Command {
     Command::Register {
         name: name.to_owned(),
-        user: Account { user: name.to_owned(), secret: Secret::Held(name.to_owned()) },
+        user: Account { user: name.to_owned(), secret: Secret::Held(name.to_owned()), realm: None },
         registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(),
         expires: 600,
         persists: true,
@@ -28,7 +28,7 @@ fn invite(from: &str) -> Command {
         to: address("<sip:100@there>"),
         offer: Some(Body::sdp("offer")),
         headers: Vec::new(),
-        account: Some(Account { user: "pbx".to_owned(), secret: Secret::Held("pbx".to_owned()) }),
+        account: Some(Account { user: "pbx".to_owned(), secret: Secret::Held("pbx".to_owned()), realm: None }),
     }
 }
 
@@ -197,10 +197,12 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
         }
     };
     assert!(!dialog(account("pbx")).contains("secret of pbx"), "a password is not written down");
-    let held = Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()) };
+    let held = Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()), realm: None };
     let written = serde_json::from_str(&dialog(held)).unwrap();
 
-    let mut raw = Raw::new(config(HERE));
+    let mut config = config(HERE);
+    config.trunk_realms = BTreeMap::from([(TrunkId::new("carrier"), "carrier".to_owned())]);
+    let mut raw = Raw::new(config);
     raw.input(Input::Command(Command::Restore { leg: LegId(9), dialog: written }));
     let bye = requests(&raw.input(Input::Command(Command::HangUp { leg: LegId(9), reason: None }))).remove(0);
     let mut refusal = Response::to_request(&bye, 401, None);
@@ -217,13 +219,72 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
     assert!(again.headers.cseq().unwrap().number > bye.headers.cseq().unwrap().number);
 }
 
+/// Within a call the other party may ask for proofs as well, of a realm that he makes up: only that counts in which the
+/// carrier has challenged us before, or which is set, also after a restart.
+#[test]
+fn within_a_call_only_the_carrier_s_own_realm_gets_proofs() {
+    let carrier = TrunkId::new("carrier");
+    let challenged = |raw: &mut Raw, request: &Request, realm: &str| {
+        let mut refusal = Response::to_request(request, 401, None);
+        let challenge = digest::Challenge::new(realm, "n", digest::Algorithm::Md5);
+        refusal.headers.push(header::Name::WwwAuthenticate, challenge.to_string());
+        let outputs = raw.send(&String::from_utf8(refusal.to_bytes()).unwrap());
+        outputs.iter().any(|output| matches!(output, Output::Prove { .. }))
+    };
+    // The realm that is set, that in which we were challenged before, that of the BYE; and whether it is answered.
+    let rows = [
+        (None, None, "carrier", false),
+        (None, Some("carrier"), "carrier", true),
+        (None, Some("carrier"), "guess", false),
+        (Some("carrier"), None, "carrier", true),
+        (Some("carrier"), None, "guess", false),
+    ];
+    for (set, before, asked, expect) in rows {
+        for restarts in [false, true] {
+            let mut config = config(HERE);
+            config.trunk_peers = vec![(carrier.clone(), "10.0.0.2".parse().unwrap())];
+            config.trunk_accounts = BTreeMap::from([(carrier.clone(), "pbx".to_owned())]);
+            config.trunk_realms = set.map(|realm: &str| (carrier.clone(), realm.to_owned())).into_iter().collect();
+            let mut raw = Raw::new(config.clone());
+            if let Some(realm) = before {
+                let leg = raw.endpoint.next_leg();
+                let (uri, from, to) =
+                    (Uri::parse("sip:1@10.0.0.2").unwrap(), address("<sip:a@b>"), address("<sip:1@c>"));
+                let secret = Secret::Held("carrier".to_owned());
+                let account = Some(Account { user: "pbx".to_owned(), secret, realm: None });
+                let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account };
+                let invite = requests(&raw.input(Input::Command(call))).remove(0);
+                assert!(challenged(&mut raw, &invite, realm));
+            }
+            let outputs = raw.send(&ask("INVITE", "i", SDP, "v=0"));
+            let invited =
+                |o: &Output| if let Output::Event(Event::Invited { leg, .. }) = o { Some(*leg) } else { None };
+            let leg = outputs.iter().find_map(invited).expect("a call");
+            let answered = raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
+            let to = responses(&answered)[0].headers.get(&header::Name::To).unwrap().to_owned();
+            let confirmed = raw.send(&ask("ACK", "k", &format!("To: {to}\n"), ""));
+            let dialog = confirmed.iter().find_map(|output| match output {
+                Output::Event(Event::Established { dialog, .. }) => Some(dialog.clone()),
+                _ => None,
+            });
+            if restarts {
+                raw = Raw::new(config);
+                raw.input(Input::Command(Command::Restore { leg, dialog: dialog.expect("a dialog") }));
+            }
+            let bye = requests(&raw.input(Input::Command(Command::HangUp { leg, reason: None }))).remove(0);
+            assert_eq!(challenged(&mut raw, &bye, asked), expect, "{set:?} {before:?} {asked} {restarts}");
+        }
+    }
+}
+
 /// The same in a call that the carrier brings, before and after a restart (§22.2: either side of a dialog may be asked).
 #[test]
 fn in_calls_that_a_trunk_brings_challenges_are_answered_too() {
     let mut config = config(HERE);
     let carrier = TrunkId::new("carrier");
     config.trunk_peers = vec![(carrier.clone(), "10.0.0.2".parse().unwrap())];
-    config.trunk_accounts = BTreeMap::from([(carrier, "pbx".to_owned())]);
+    config.trunk_accounts = BTreeMap::from([(carrier.clone(), "pbx".to_owned())]);
+    config.trunk_realms = BTreeMap::from([(carrier, "carrier".to_owned())]);
     let mut raw = Raw::new(config.clone());
     let outputs = raw.send(&ask("INVITE", "i", SDP, "v=0"));
     let invited =

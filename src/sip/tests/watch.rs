@@ -106,3 +106,19 @@ fn who_holds_no_longer_is_not_asked() {
     let question = asked(&mut raw, 2).remove(0);
     assert!(question.headers.get(&Name::SessionExpires).is_none(), "{question:?}");
 }
+
+/// Who refreshes the session has said so: a question that is refused makes no refreshes of ours (RFC 4028 §10).
+#[test]
+fn a_refused_question_is_no_refresh() {
+    for status in [200, 403, 500] {
+        let mut raw = Raw::new(config(HERE));
+        let session = "Allow: INVITE, UPDATE\nSupported: timer\nSession-Expires: 1800;refresher=uac\n";
+        let (leg, _) = establish(&mut raw, session);
+        watch(&mut raw, leg, true);
+        let first = asked(&mut raw, 31).remove(0);
+        assert_eq!(first.method, Method::Update);
+        reply(&mut raw, &first, status, "b1");
+        assert_eq!(asked(&mut raw, 29), [], "{status}");
+        assert_eq!(asked(&mut raw, 2).len(), 2, "{status}: the next question, sent again once");
+    }
+}

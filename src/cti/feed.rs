@@ -23,13 +23,18 @@ pub struct Feed {
 pub type Told = Option<(Audience, proto::Event)>;
 
 impl Feed {
+    /// The call whose beginning was not seen, if the event is of such a one.
+    pub fn lacks(&self, event: &Event) -> Option<CallId> {
+        event.call.filter(|_| !self.view.knows(event))
+    }
+
     /// Takes the next event. `earlier` reads all events of a call, with their texts: one whose beginning was not seen is
     /// told to the fold first.
     ///
     /// # Errors
     /// The call cannot be read.
     pub fn take<E>(&mut self, event: &Event, earlier: impl FnOnce(CallId) -> Result<Vec<Event>, E>) -> Result<Told, E> {
-        if let (false, Some(call)) = (self.view.knows(event), event.call) {
+        if let Some(call) = self.lacks(event) {
             let events = earlier(call)?;
             events.iter().filter(|earlier| earlier.seq < event.seq).for_each(|earlier| _ = self.view.apply(earlier));
         }

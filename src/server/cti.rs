@@ -131,7 +131,7 @@ pub fn serve(
     let service = Service {
         tokens: Arc::new(opened.secrets.tokens),
         asking: asking::Asking::new(door, &ground.left.commands),
-        watching: watching::Watching { center: ground.center, data: ground.data, hub, presence, limits },
+        watching: watching::Watching { center: Arc::new(ground.center), data: ground.data, hub, presence, limits },
     };
     let mut server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
@@ -181,6 +181,6 @@ impl Desk for Service {
 
     async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<watching::Stream>, Status> {
         let owner = self.who(&request)?;
-        Ok(Response::new(self.watching.open(owner, &request.into_inner().cursor)?))
+        Ok(Response::new(self.watching.open(owner, request.into_inner().cursor).await?))
     }
 }

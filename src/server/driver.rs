@@ -8,8 +8,9 @@
 use super::accounts::Accounts;
 use super::clock::Clock;
 use super::cti::Replies;
+use super::defects::{self, LOOKS};
 use super::inbox::{Message, Messages};
-use super::journal::{self, Entry};
+use super::journal::Entry;
 use super::net::datagrams::Datagrams;
 use super::net::{self, Epoll};
 use super::pace::{self, Pace};
@@ -18,18 +19,18 @@ use super::record::Recorder;
 use super::signaling::Udp;
 use super::signaling::streams::Streams;
 use super::store::Store;
+use super::tally::Tally;
 use super::ticketing::look_up::Question;
 use crate::engine::{Engine, Input, Output};
 use crate::event::Event;
 use crate::sip;
 use crate::sip::digest::Login;
-use crate::stats::Stats;
 use crate::time::Instant;
 use anyhow::Context;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Inputs of one kind handled before the thread looks what else has come.
@@ -55,7 +56,7 @@ pub struct Outlets {
     pub accounts: Accounts,
     /// Who waits for what a command did.
     pub replies: Replies,
-    pub stats: Arc<Mutex<Stats>>,
+    pub tally: Tally,
     pub pulse: Arc<Pulse>,
     pub record: Option<Recorder>,
 }
@@ -135,6 +136,7 @@ impl Driver {
                 self.door(Input::Sip(sip::Input::Received { flow, bytes: datagram }));
             }
             self.time_passed();
+            self.outlets.tally.catch_up();
             self.outlets.media.flush();
             if self.has_said_goodbye() {
                 return Ok(Ok(()));
@@ -183,7 +185,7 @@ impl Driver {
                 self.door(input);
                 drop(room);
             }
-            Message::Look(look) => look(&self.engine),
+            Message::Look(look) => _ = defects::contain(LOOKS, || look(&self.engine)),
         }
         None
     }
@@ -209,13 +211,13 @@ impl Driver {
         self.outlets.pulse.step(self.clock.now().since(now));
     }
 
-    /// What the engine says; and when it has said all, what it says of ways over which nothing could be sent.
-    fn next_output(&mut self, unsent: &mut BTreeSet<sip::Flow>) -> Option<Output> {
+    /// What the engine says; and when it has said all, what it says of requests that could not be sent.
+    fn next_output(&mut self, unsent: &mut Vec<String>) -> Option<Output> {
         loop {
             if let Some(output) = self.engine.poll() {
                 return Some(output);
             }
-            let input = Input::Sip(sip::Input::TransportFailed { flow: unsent.pop_first()? });
+            let input = Input::Sip(sip::Input::Unsent { branch: unsent.pop()? });
             let now = self.clock.now();
             self.record(now, &input);
             self.engine.handle(now, input);
@@ -234,20 +236,18 @@ impl Driver {
 
     fn drain(&mut self) {
         let mut events = Vec::new();
-        let mut unsent = BTreeSet::new();
+        let mut unsent = Vec::new();
         while let Some(output) = self.next_output(&mut unsent) {
             match output {
                 Output::Sip { flow, bytes } if flow.transport.is_reliable() => self.outlets.streams.send(flow, bytes),
                 Output::Sip { flow, bytes } => {
                     if self.udp.get(&u64::from(flow.listener)).is_some_and(|udp| !udp.send(flow, &bytes)) {
-                        unsent.insert(flow);
+                        unsent.extend(sip::branch_in(&bytes));
                     }
                 }
                 Output::Media(command) => self.outlets.media.send(command),
                 Output::Event(event) => {
-                    // Numbers that a panic left half-read are whole: only this thread writes them.
-                    self.outlets.stats.lock().unwrap_or_else(PoisonError::into_inner).apply(&event);
-                    journal::event(&event);
+                    self.outlets.tally.event(&event);
                     self.last_seq = event.seq;
                     events.push(event);
                 }

@@ -29,6 +29,7 @@ mod limit;
 mod watch;
 
 use super::clock::{self, Clock};
+use super::defects::Kept;
 use super::numbers::Exporter;
 use crate::config::{Form, JournalSettings, Level};
 use crate::event::Event;
@@ -261,7 +262,7 @@ pub fn start(settings: JournalSettings) -> std::io::Result<()> {
         Journal { settings, clock: Clock::start(), queue, limit: Mutex::default(), unwritten: AtomicU64::new(0) };
     if JOURNAL.set(journal).is_ok() {
         let shape = Shape { form: settings.form, systemd: is_read_by_systemd() };
-        std::thread::Builder::new().name("journal".into()).spawn(move || write_all(&orders, shape))?;
+        Kept::start("journal", move || write_all(&orders, shape))?;
     }
     Ok(())
 }

@@ -7,7 +7,14 @@
 //! | `plane-N` | audio: waits for many sockets at once, sends as it plays and forwards ([`media`]) |
 //! | `event-log` | group commit of events ([`store`]) |
 //! | `records` | folds the log into tables ([`records`]) |
-//! | tokio's | SIP over TCP and TLS ([`signaling`]), HTTP, names, signals |
+//! | `keeping` | removes what is old ([`keeping`]) |
+//! | `ticketing` | tells the ticketing system what is in the log ([`ticketing`]) |
+//! | `cti-events` | hands what is in the log to desktops ([`cti`]) |
+//! | `journal` | writes lines to standard error ([`journal`]) |
+//! | tokio's | SIP over TCP and TLS ([`signaling`]), HTTP, gRPC ([`cti`]), names, signals |
+//!
+//! The engine's end is the process' end; a plane, a follower of the log or the journal that panics goes on ([`media`],
+//! `defects`).
 
 pub mod accounts;
 pub mod agent;
@@ -16,6 +23,7 @@ pub mod calls;
 mod check;
 pub mod clock;
 pub mod cti;
+mod defects;
 pub mod doctor;
 pub mod driver;
 pub mod flows;
@@ -42,6 +50,7 @@ pub mod signaling;
 pub mod simulate;
 pub mod speech;
 pub mod store;
+mod tally;
 pub mod ticketing;
 pub mod web;
 
@@ -175,7 +184,7 @@ impl Running {
             store: Arc::clone(&store_writer),
             accounts: accounts.accounts.clone(),
             replies: replies.clone(),
-            stats: Arc::clone(&stats),
+            tally: tally::Tally::new(Arc::clone(&stats)),
             pulse: Arc::clone(&pulse),
             record,
         };
@@ -297,9 +306,14 @@ fn start_cti(
     let _in_runtime = runtime.enter();
     let serving = cti::serve(opened, settings, ground)?;
     Ok(Some(runtime.spawn(async move {
-        if let Err(why) = serving.await {
-            _ = inbox.send(Message::Failed(format!("{why:#}")));
-        }
+        // In a task of its own: a panic there is an end of it, too. Dropped with this one, it is to end.
+        let mut serving = tokio::task::JoinSet::from_iter([serving]);
+        let why = match serving.join_next().await {
+            Some(Ok(Err(why))) => format!("{why:#}"),
+            Some(Err(panic)) if panic.is_panic() => "gRPC panicked".to_owned(),
+            _ => return,
+        };
+        _ = inbox.send(Message::Failed(why));
     })))
 }
 

@@ -3,6 +3,7 @@
 //! Counters of packets and messages are not events; the machines are asked for them at each scrape.
 
 use super::clock::EventTime;
+use super::defects;
 use super::inbox::{Inbox, Message};
 use super::keeping;
 use super::media::{Figures, Planes};
@@ -82,6 +83,7 @@ impl Exporter {
         samples.extend(records.samples());
         samples.extend(keeping.samples());
         samples.extend(process::samples(data));
+        samples.extend(defects::samples());
         samples
     }
 

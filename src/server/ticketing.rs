@@ -11,6 +11,7 @@ pub mod look_up;
 pub mod memory;
 
 use super::clock::EventTime;
+use super::defects::Kept;
 use super::store::{Reader, Store};
 use crate::config::TicketingSettings;
 use crate::proto::{self, ticketing_client::TicketingClient};
@@ -32,7 +33,7 @@ use tonic::{Code, Status};
 /// The client as it runs.
 pub struct Ticketing {
     news: Sender<News>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Option<Kept>,
     numbers: Counts,
 }
 
@@ -73,8 +74,8 @@ impl Ticketing {
                 _ = news.send(News::Answered(round, call, result));
             });
         });
-        let clerk = Clerk::new(settings, (reader, log), memory, send, (Arc::clone(&numbers), time))?;
-        let thread = std::thread::Builder::new().name("ticketing".into()).spawn(move || clerk.run(&heard))?;
+        let mut clerk = Clerk::new(settings, (reader, log), memory, send, (Arc::clone(&numbers), time))?;
+        let thread = Kept::start("ticketing", move || clerk.run(&heard))?;
         Ok(Ticketing { news, thread: Some(thread), numbers })
     }
 
@@ -86,7 +87,7 @@ impl Ticketing {
 impl Drop for Ticketing {
     fn drop(&mut self) {
         _ = self.news.send(News::Stop);
-        self.thread.take().map(std::thread::JoinHandle::join);
+        self.thread.take().into_iter().for_each(Kept::join);
     }
 }
 

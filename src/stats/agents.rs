@@ -58,13 +58,18 @@ struct Handling {
 }
 
 impl One {
-    fn doing(&self) -> Doing {
+    /// Which of [`STATES`].
+    fn state(&self) -> usize {
         match self.mode {
-            AgentMode::LoggedOut => (STATES[0], NO_REASON.to_owned()),
-            AgentMode::NotReady => (STATES[1], self.reason.clone()),
-            _ if self.unreachable => (UNREACHABLE, NO_REASON.to_owned()),
-            mode => (STATES[mode as usize], NO_REASON.to_owned()),
+            AgentMode::LoggedOut | AgentMode::NotReady => self.mode as usize,
+            _ if self.unreachable => STATES.len() - 1,
+            mode => mode as usize,
         }
+    }
+
+    fn doing(&self) -> Doing {
+        let reason = if self.mode == AgentMode::NotReady { &self.reason } else { NO_REASON };
+        (STATES[self.state()], reason.to_owned())
     }
 
     /// The talk that it answers begins; or the call, or its wrap-up, lets him go.
@@ -158,7 +163,7 @@ impl Agents {
         *self.spent.entry(before).or_default() += time;
     }
 
-    /// A break's reason as a label. Where none are configured any text will do, so that it can be none.
+    /// A break's reason as a label. Where none are configured any code will do, so that it can be none.
     fn reason(&self, to: AgentMode, reason: &str) -> String {
         let known = self.reasons.contains(reason) || OWN_REASONS.contains(&reason);
         match (to, known) {
@@ -168,12 +173,17 @@ impl Agents {
         }
     }
 
-    /// Who serves `queue`, by state.
-    fn of_queue(&self, queue: &QueueId) -> BTreeMap<&'static str, u64> {
-        super::tally(self.all.values().filter(|one| one.queues.contains(queue)).map(|one| one.doing().0))
+    /// Who serves each queue, by state: each agent is looked at once, however many queues there are.
+    fn by_queue(&self) -> BTreeMap<&QueueId, [u64; STATES.len()]> {
+        let mut serve = BTreeMap::<&QueueId, [u64; STATES.len()]>::new();
+        for one in self.all.values() {
+            let state = one.state();
+            one.queues.iter().for_each(|queue| serve.entry(queue).or_default()[state] += 1);
+        }
+        serve
     }
 
-    pub fn samples(&self, now: Wall, queues: impl Iterator<Item = QueueId>, out: &mut Vec<Sample>) {
+    pub fn samples<'a>(&self, now: Wall, queues: impl Iterator<Item = &'a QueueId>, out: &mut Vec<Sample>) {
         let mut present = super::tally(self.all.values().map(One::doing));
         let mut spent = self.spent.clone();
         for one in self.all.values() {
@@ -190,10 +200,10 @@ impl Agents {
             let time = spent.get(&(*state, reason.clone())).copied().unwrap_or_default();
             out.push(f::AGENTS_TIME.sample([state, reason], time.as_secs_f64()));
         }
+        let serve = self.by_queue();
         for queue in queues {
-            let present = self.of_queue(&queue);
-            let of = |state| f::QUEUE_AGENTS.count([queue.as_str(), state], present.get(state).copied().unwrap_or(0));
-            out.extend(STATES.map(of));
+            let present = serve.get(queue).copied().unwrap_or_default();
+            out.extend(STATES.iter().zip(present).map(|(state, n)| f::QUEUE_AGENTS.count([queue.as_str(), state], n)));
         }
     }
 

@@ -259,6 +259,10 @@ families! {
             "What waits for the engine's thread: datagrams read and not handled, and messages of all other kinds.";
         ENGINE_ANSWERS gauge "tierline_engine_answers" []
             "1 if the engine's thread has answered this scrape within two seconds; if not, its own numbers (SIP, router, trunks, draining) are not there.";
+        DEFECTS counter "tierline_defects_total" ["part"]
+            "Mistakes of ours that were caught outside of calls, by the part or the thread that had them. Calls went on.";
+        THREAD_ALIVE gauge "tierline_thread_alive" ["thread"]
+            "1 while a thread beside the calls runs, 0 while it is not there: it panicked and begins again ten seconds later.";
         BUILD gauge "tierline_build_info" ["version"] "1, with the version of the program.";
         STARTED gauge "process_start_time_seconds" [] "Time of the start, since 1970.";
         CPU counter "process_cpu_seconds_total" [] "Time of processors used by the process, user and system.";

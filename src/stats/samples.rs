@@ -2,10 +2,11 @@
 
 use super::families as f;
 use super::words::snake;
-use super::{Sample, Stats, Wait, between, tally};
+use super::{Sample, Stats, between, tally};
 use crate::event::{Cause, OfferOutcome, Phase, TransferProblem};
 use crate::ids::QueueId;
 use crate::time::Wall;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const PHASES: [Phase; 5] = [Phase::Arriving, Phase::InFlow, Phase::Queued, Phase::Alerting, Phase::Connected];
@@ -23,17 +24,29 @@ const OUTCOMES: [OfferOutcome; 7] = [
 const TRANSFER_PROBLEMS: [TransferProblem; 4] =
     [TransferProblem::Busy, TransferProblem::NoAnswer, TransferProblem::Refused, TransferProblem::NoTrunk];
 
+/// Who waits in a queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    waiting: u64,
+    /// Since when the one does who has waited longest.
+    first: Option<Wall>,
+}
+
 impl Stats {
     /// All numbers as they are at `now`, agents one by one only with `each_agent`. The same state gives the same samples
     /// in the same order.
     pub fn samples(&self, now: Wall, each_agent: bool) -> Vec<Sample> {
         let mut out = Vec::new();
         self.calls(&mut out);
+        let waiting = self.waiting();
         for (queue, numbers) in &self.queues {
             numbers.samples(queue.as_str(), &mut out);
-            self.waiting(now, queue, &mut out);
+            let Line { waiting, first } = waiting.get(queue).copied().unwrap_or_default();
+            let longest = first.map_or(Duration::ZERO, |since| between(since, now));
+            out.push(f::QUEUE_WAITING.count([queue.as_str()], waiting));
+            out.push(f::QUEUE_LONGEST.sample([queue.as_str()], longest.as_secs_f64()));
         }
-        self.agents.samples(now, self.queues.keys().cloned(), &mut out);
+        self.agents.samples(now, self.queues.keys(), &mut out);
         if each_agent {
             self.agents.each(now, &mut out);
         }
@@ -41,11 +54,15 @@ impl Stats {
         out
     }
 
-    fn waiting(&self, now: Wall, queue: &QueueId, out: &mut Vec<Sample>) {
-        let waits = || self.running.values().flat_map(|call| &call.waits).filter(|wait| wait.queue == *queue);
-        let longest = waits().map(|wait: &Wait| between(wait.since, now)).max().unwrap_or(Duration::ZERO);
-        out.push(f::QUEUE_WAITING.count([queue.as_str()], waits().count() as u64));
-        out.push(f::QUEUE_LONGEST.sample([queue.as_str()], longest.as_secs_f64()));
+    /// Who waits where: each caller is looked at once, however many queues there are.
+    fn waiting(&self) -> BTreeMap<&QueueId, Line> {
+        let mut lines = BTreeMap::<&QueueId, Line>::new();
+        for wait in self.running.values().flat_map(|call| &call.waits) {
+            let line = lines.entry(&wait.queue).or_default();
+            line.waiting += 1;
+            line.first = Some(line.first.map_or(wait.since, |first| first.min(wait.since)));
+        }
+        lines
     }
 
     fn calls(&self, out: &mut Vec<Sample>) {

@@ -1,6 +1,7 @@
 //! Events from the log to all who look: one thread reads what was committed, folds it, and hands each event to every
 //! reader who may see it. Nobody is waited for.
 
+use super::super::defects::Kept;
 use super::super::guarded::guarded;
 use super::super::journal::Entry;
 use super::super::store::Reader;
@@ -10,10 +11,11 @@ use crate::event::Event;
 use crate::ids::CallId;
 use crate::proto::Item;
 use anyhow::{Context, Result};
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -61,22 +63,7 @@ impl Hub {
         let hub = Arc::new(Hub { state: Mutex::new(state), waiting, committed });
         let of_thread = Arc::downgrade(&hub);
         let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new().name("cti-events".into()).spawn(move || {
-            let mut committed = of_thread.upgrade().map(|hub| hub.committed.clone());
-            while let (Some(hub), Some(committed)) = (of_thread.upgrade(), &mut committed) {
-                if let Err(why) = hub.take_all(&reader) {
-                    Entry::error("desktops", "desktops hear nothing").with("why", &why).tell();
-                    let again = runtime.block_on(tokio::time::timeout(AGAIN, std::future::pending::<()>()));
-                    drop(again);
-                    continue;
-                }
-                drop(hub);
-                // Marked as seen before it is read: what is committed meanwhile wakes again.
-                if runtime.block_on(committed.changed()).is_err() {
-                    return;
-                }
-            }
-        })?;
+        Kept::start("cti-events", move || follow(&of_thread, &reader, &runtime))?;
         Ok(hub)
     }
 
@@ -92,30 +79,52 @@ impl Hub {
                 return Ok(());
             }
             for event in &events {
-                self.step(event, |state| state.take(event, reader))?;
+                self.step(event, || self.take(event, |call| whole(reader, call)))?;
             }
         }
     }
 
     /// Takes one event. Should that panic, no desktop hears of this one, and all hear of those behind it.
-    fn step(&self, event: &Event, take: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
-        let mut state = self.lock();
-        guarded(|| take(&mut state)).unwrap_or_else(|| {
+    fn step(&self, event: &Event, take: impl FnOnce() -> Result<()>) -> Result<()> {
+        guarded(take).unwrap_or_else(|| {
             Entry::error("desktops", "no desktop is told of an event: a defect of ours")
                 .with("event", event.seq)
                 .tell();
-            state.feed.at = Cursor { seq: event.seq, at: event.at };
+            self.lock().feed.at = Cursor { seq: event.seq, at: event.at };
             Ok(())
         })
     }
+
+    /// The disk is read before the lock is taken: who begins to look waits for no disk.
+    fn take(&self, event: &Event, read: impl FnOnce(CallId) -> Result<Vec<Event>>) -> Result<()> {
+        let lacks = self.lock().feed.lacks(event); // nobody else changes it
+        let earlier = lacks.map(read).transpose()?.unwrap_or_default();
+        let State { feed, subscribers } = &mut *self.lock();
+        let told = feed.take(event, |_| Ok::<_, Infallible>(earlier));
+        let told = match told {
+            Ok(told) => told,
+            Err(never) => match never {},
+        };
+        subscribers.retain_mut(|subscriber| subscriber.take(&told, feed.at));
+        Ok(())
+    }
 }
 
-impl State {
-    fn take(&mut self, event: &Event, reader: &Reader) -> Result<()> {
-        let told = self.feed.take(event, |call| whole(reader, call))?;
-        let at = self.feed.at;
-        self.subscribers.retain_mut(|subscriber| subscriber.take(&told, at));
-        Ok(())
+/// The thread: all that is there, and whatever is committed then, as long as the hub is there.
+fn follow(hub: &Weak<Hub>, reader: &Reader, runtime: &tokio::runtime::Handle) {
+    let mut committed = hub.upgrade().map(|hub| hub.committed.clone());
+    while let (Some(hub), Some(committed)) = (hub.upgrade(), &mut committed) {
+        if let Err(why) = hub.take_all(reader) {
+            Entry::error("desktops", "desktops hear nothing").with("why", &why).tell();
+            let again = runtime.block_on(tokio::time::timeout(AGAIN, std::future::pending::<()>()));
+            drop(again);
+            continue;
+        }
+        drop(hub);
+        // Marked as seen before it is read: what is committed meanwhile wakes again.
+        if runtime.block_on(committed.changed()).is_err() {
+            return;
+        }
     }
 }
 
@@ -139,6 +148,15 @@ impl Subscriber {
 }
 
 #[cfg(test)]
+impl Hub {
+    /// One that nobody feeds.
+    pub fn of(feed: Feed, waiting: usize) -> Hub {
+        let state = Mutex::new(State { feed, subscribers: Vec::new() });
+        Hub { state, waiting, committed: watch::channel(0).1 }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::What;
@@ -147,17 +165,28 @@ mod tests {
     #[test]
     fn a_defect_costs_desktops_one_event() {
         let feed = Feed { view: View::default(), at: Cursor { seq: 6, at: Wall(1) } };
-        let state = Mutex::new(State { feed, subscribers: Vec::new() });
-        let hub = Hub { state, waiting: 1, committed: watch::channel(0).1 };
+        let hub = Hub::of(feed, 1);
         let event = |seq| Event { seq, at: Wall(2), call: None, what: What::DrainStarted };
-        hub.step(&event(7), |_| panic!("planted")).unwrap();
+        hub.step(&event(7), || panic!("planted")).unwrap();
         assert_eq!(hub.lock().feed.at.seq, 7, "it is not tried again for ever");
-        let next = |state: &mut State| {
-            _ = state.feed.take(&event(8), |_| Ok::<_, anyhow::Error>(Vec::new()))?;
-            Ok(())
-        };
-        hub.step(&event(8), next).unwrap();
+        hub.step(&event(8), || hub.take(&event(8), |_| Ok(Vec::new()))).unwrap();
         assert_eq!(hub.lock().feed.at.seq, 8);
-        assert!(hub.step(&event(9), |_| anyhow::bail!("the disk")).is_err() && hub.lock().feed.at.seq == 8);
+        assert!(hub.step(&event(9), || anyhow::bail!("the disk")).is_err() && hub.lock().feed.at.seq == 8);
+    }
+
+    /// An event of a call whose beginning nobody has seen yet: while the log is read, the lock is anybody's.
+    #[test]
+    fn nobody_who_begins_to_look_waits_for_the_disk() {
+        let feed = Feed { view: View::default(), at: Cursor { seq: 6, at: Wall(1) } };
+        let hub = Hub::of(feed, 1);
+        let what = What::CallEnded { cause: crate::event::Cause::FlowEnded, phase: crate::event::Phase::Queued };
+        let event = Event { seq: 7, at: Wall(2), call: Some(CallId(1)), what };
+        let (mut read, mut free) = (0, false);
+        hub.take(&event, |_| {
+            (read, free) = (read + 1, hub.state.try_lock().is_ok());
+            Ok(Vec::new())
+        })
+        .unwrap();
+        assert_eq!((read, free, hub.lock().feed.at.seq), (1, true, 7));
     }
 }

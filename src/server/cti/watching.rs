@@ -28,7 +28,7 @@ const STALLED: Duration = Duration::from_secs(10);
 const CATCHING_UP: usize = 8;
 
 pub struct Watching {
-    pub center: Center,
+    pub center: Arc<Center>,
     pub data: PathBuf,
     pub hub: Arc<Hub>,
     pub presence: Arc<Presence>,
@@ -108,36 +108,63 @@ impl tokio_stream::Stream for Stream {
 }
 
 impl Watching {
-    pub fn open(&self, Owner { name, actor }: Owner, cursor: &[u8]) -> Result<Stream, Status> {
+    /// Reads the log, and a snapshot may be large: not on a thread that serves others.
+    pub async fn open(&self, Owner { name, actor }: Owner, cursor: Vec<u8>) -> Result<Stream, Status> {
         let viewer = Viewer::of(&actor, &self.center);
         let viewer = Arc::new(viewer.ok_or_else(|| Status::permission_denied("the configuration no longer has you"))?);
         let entered = self.limits.enter(&name)?;
-        let (items, stream) = mpsc::channel(self.hub.waiting);
+        let (hub, center, data) = (Arc::clone(&self.hub), Arc::clone(&self.center), self.data.clone());
         let cut = Arc::<AtomicBool>::default();
-        let subscriber = Subscriber { sight: Sight::new(viewer), items, cut: Arc::clone(&cut) };
-        if cursor.is_empty() {
-            self.begin(subscriber);
-        } else {
-            self.resume(subscriber, cursor)?;
-        }
+        let opening = Opening { hub, center, data, sight: Sight::new(viewer), cut: Arc::clone(&cut) };
+        let turns = Arc::clone(&self.limits.catching_up);
+        let turn = Arc::clone(&turns).acquire_owned().await;
+        let turn = turn.map_err(|_closed| Status::unavailable("Tierline stops"))?;
+        let opened = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            opening.open(&cursor)
+        });
+        let (stream, catching_up) = opened.await.map_err(|_| Status::internal("a defect of ours"))??;
+        catching_up.map(|catching_up| tokio::spawn(catching_up.run(turns)));
         let present = match actor {
             Actor::Agent(agent) => Some(self.presence.enter(agent)),
             _ => None,
         };
         Ok(Stream { items: stream, cut, ended: false, _entered: entered, _present: present })
     }
+}
 
-    /// The snapshot, and from there on live: both of one moment.
-    fn begin(&self, subscriber: Subscriber) {
-        let mut state = self.hub.lock();
-        let snapshot = cti::snapshot(&state.feed.view, &subscriber.sight.viewer, &self.center);
-        let items = cti::in_parts(snapshot, state.feed.at.to_bytes());
-        if items.into_iter().all(|item| subscriber.items.try_send(item).is_ok()) {
-            state.subscribers.push(subscriber);
+/// A stream on its way to be open.
+struct Opening {
+    hub: Arc<Hub>,
+    center: Arc<Center>,
+    data: PathBuf,
+    sight: Sight,
+    cut: Arc<AtomicBool>,
+}
+
+type Items = mpsc::Receiver<Item>;
+
+impl Opening {
+    fn open(self, cursor: &[u8]) -> Result<(Items, Option<CatchingUp>), Status> {
+        match cursor {
+            [] => Ok((self.begin(), None)),
+            cursor => self.resume(cursor).map(|(items, catching_up)| (items, Some(catching_up))),
         }
     }
 
-    fn resume(&self, subscriber: Subscriber, cursor: &[u8]) -> Result<(), Status> {
+    /// The snapshot, and from there on live: both of one moment. The snapshot has its own room, however many parts it
+    /// has: who is to wait for it has done nothing wrong.
+    fn begin(self) -> Items {
+        let mut state = self.hub.lock();
+        let snapshot = cti::snapshot(&state.feed.view, &self.sight.viewer, &self.center);
+        let parts = cti::in_parts(snapshot, state.feed.at.to_bytes());
+        let (items, stream) = mpsc::channel(parts.len() + self.hub.waiting);
+        parts.into_iter().for_each(|part| _ = items.try_send(part)); // there is room
+        state.subscribers.push(Subscriber { sight: self.sight, items, cut: self.cut });
+        stream
+    }
+
+    fn resume(self, cursor: &[u8]) -> Result<(Items, CatchingUp), Status> {
         let foreign = || Status::out_of_range("the cursor is not one of this log; begin without one");
         let cursor = Cursor::from_bytes(cursor).ok_or_else(foreign)?;
         let failed = |why: anyhow::Error| Status::unavailable(format!("the log cannot be read: {why:#}"));
@@ -147,15 +174,11 @@ impl Watching {
             return Err(foreign());
         }
         drop(reader);
-        let catching_up = CatchingUp {
-            data: self.data.clone(),
-            hub: Arc::clone(&self.hub),
-            subscriber,
-            feed: Feed { view: View::default(), at: cursor },
-            left: VecDeque::new(),
-        };
-        tokio::spawn(catching_up.run(Arc::clone(&self.limits.catching_up)));
-        Ok(())
+        let (items, stream) = mpsc::channel(self.hub.waiting);
+        let Opening { hub, data, sight, cut, .. } = self;
+        let subscriber = Subscriber { sight, items, cut };
+        let feed = Feed { view: View::default(), at: cursor };
+        Ok((stream, CatchingUp { data, hub, subscriber, feed, left: VecDeque::new() }))
     }
 }
 
@@ -249,6 +272,74 @@ mod tests {
         assert!(enter("night").is_err(), "three in all");
         drop((second, third, other));
         assert!(limits.open.lock().unwrap().is_empty());
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn watching(hub: Hub) -> Watching {
+        let (inbox, _messages) = super::super::super::inbox::Inbox::new().unwrap();
+        let center = Arc::new(crate::config::load(None).unwrap().center);
+        let limits =
+            Limits { all: 9, each: 9, open: Mutex::default(), catching_up: Arc::new(Semaphore::new(CATCHING_UP)) };
+        let presence = Presence::start(Duration::from_secs(10), inbox, []);
+        Watching { center, data: PathBuf::new(), hub: Arc::new(hub), presence, limits: Arc::new(limits) }
+    }
+
+    fn operator() -> Owner {
+        Owner { name: "night".into(), actor: Actor::Operator }
+    }
+
+    /// Seventeen parts, where sixteen events may wait: nobody reads before all of it is there.
+    #[test]
+    fn a_snapshot_comes_whole_however_little_may_wait() {
+        use crate::event::{Event, Personal, PersonalKind, What};
+        use crate::ids::{CallId, LegId};
+        let mut feed = Feed { view: View::default(), at: Cursor { seq: 6, at: crate::time::Wall(1) } };
+        for n in 1..=17 {
+            let caller = Personal { kind: PersonalKind::Number, handle: n, text: Some("9".repeat(1 << 20).into()) };
+            let (leg, language) = (LegId(n), "en".to_owned());
+            let what =
+                What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
+            let event = Event { seq: 6 + n, at: crate::time::Wall(2), call: Some(CallId(n)), what };
+            _ = feed.take(&event, |_| Ok::<_, Status>(Vec::new())).unwrap();
+        }
+        runtime().block_on(async {
+            let watching = watching(Hub::of(feed, 16));
+            let mut stream = watching.open(operator(), Vec::new()).await.unwrap();
+            let mut calls = 0;
+            loop {
+                let item = stream.items.recv().await.expect("the snapshot breaks off");
+                let Some(crate::proto::item::What::Snapshot(part)) = item.what else { panic!("no part") };
+                calls += part.calls.len();
+                if !part.more {
+                    break;
+                }
+            }
+            assert_eq!((calls, watching.hub.lock().subscribers.len()), (17, 1));
+        });
+    }
+
+    /// There is one thread, and the hub is busy: with a desktop that waits on that thread nothing would go on.
+    #[test]
+    fn a_desktop_that_connects_holds_up_nobody_else() {
+        runtime().block_on(async {
+            let feed = Feed { view: View::default(), at: Cursor { seq: 6, at: crate::time::Wall(1) } };
+            let watching = watching(Hub::of(feed, 16));
+            let (hub, (go_on, busy)) = (Arc::clone(&watching.hub), std::sync::mpsc::channel::<()>());
+            let (began, begun) = tokio::sync::oneshot::channel();
+            let busy = std::thread::spawn(move || {
+                let _state = hub.lock();
+                began.send(()).unwrap();
+                _ = busy.recv();
+            });
+            begun.await.unwrap();
+            let others = async { go_on.send(()).unwrap() };
+            let (opened, ()) = tokio::join!(biased; watching.open(operator(), Vec::new()), others);
+            assert!(opened.is_ok());
+            busy.join().unwrap();
+        });
     }
 
     /// Eight turns, eight desktops that resume far back and read nothing: the ninth has what it has missed while none of

@@ -3,6 +3,7 @@
 use super::belief::Belief;
 use super::{Plan, Removed, pass};
 use crate::server::clock::{self, Clock};
+use crate::server::defects::Kept;
 use crate::server::journal::Entry;
 use crate::server::store;
 use crate::stats::Sample;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often the clock is looked at …
@@ -57,7 +57,7 @@ impl Counts {
 /// The thread as it runs; dropping it stops it between two portions.
 pub struct Keeper {
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Kept>,
     pub counts: Arc<Counts>,
 }
 
@@ -74,7 +74,7 @@ impl Keeper {
         let belief = Belief::new(clock.now(), clock::wall(), written);
         let of_thread = Arc::clone(&counts);
         let mut clerk = Clerk { plan, clock, belief, written, told: None, erase, counts: of_thread };
-        let thread = std::thread::Builder::new().name("keeping".into()).spawn(move || clerk.run(&stopped))?;
+        let thread = Kept::start("keeping", move || clerk.run(&stopped))?;
         Ok(Keeper { stop: Some(stop), thread: Some(thread), counts })
     }
 }
@@ -82,7 +82,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.stop.take());
-        self.thread.take().map(JoinHandle::join);
+        self.thread.take().into_iter().for_each(Kept::join);
     }
 }
 

@@ -4,6 +4,7 @@ use super::Records;
 use super::lag::Behind;
 use super::progress::Progress;
 use crate::server::clock::EventTime;
+use crate::server::defects::Kept;
 use crate::server::journal::Entry;
 use crate::server::named::Named;
 use crate::server::store::{Reader, Store};
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The log grows for so long before what is new is folded: one transaction for many groups.
@@ -40,7 +40,7 @@ enum News {
 pub struct Follower {
     news: Sender<News>,
     stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Kept>,
     pub behind: Arc<Behind>,
 }
 
@@ -64,7 +64,10 @@ impl Follower {
         let (of_clerk, stop) = (Arc::clone(&behind), Arc::clone(&stopping));
         let (records, file, failed) = (None, None, false);
         let mut clerk = Clerk { data: data.into(), log, records, file, stopping: stop, failed, behind: of_clerk };
-        let thread = std::thread::Builder::new().name("records".into()).spawn(move || clerk.run(&heard))?;
+        let thread = Kept::start("records", move || {
+            (clerk.records, clerk.file) = (None, None); // what a panic left half-folded is not written
+            clerk.run(&heard);
+        })?;
         Ok(Follower { news, stopping, thread: Some(thread), behind })
     }
 }
@@ -73,7 +76,7 @@ impl Drop for Follower {
     fn drop(&mut self) {
         self.stopping.store(true, Relaxed);
         _ = self.news.send(News::Stop);
-        self.thread.take().map(JoinHandle::join);
+        self.thread.take().into_iter().for_each(Kept::join);
     }
 }
 

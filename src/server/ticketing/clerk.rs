@@ -151,7 +151,7 @@ impl Clerk {
         })
     }
 
-    pub fn run(mut self, heard: &Receiver<News>) {
+    pub fn run(&mut self, heard: &Receiver<News>) {
         let mut news = Ok(News::Committed);
         loop {
             match guarded(|| self.turn(news)) {

@@ -272,6 +272,30 @@ fn records_hold_no_personal_text() {
     assert!(found.is_empty(), "{} of {} texts, such as {}", found.len(), texts.len(), found[0]);
 }
 
+/// Nothing has happened for an hour, and the file has been written to for another reason. By whatever clock events have,
+/// who waits has waited for that hour.
+#[test]
+fn a_quiet_center_s_present_is_not_when_its_file_was_written() {
+    let dir = Dir::new("quiet");
+    let opened = open(&dir.0);
+    let began = Wall(86_400_000);
+    let time = crate::server::clock::EventTime { clock: crate::server::clock::Clock::start(), began };
+    let hour = 3_600_000;
+    let happened = |at| Event { seq: 1, at, call: None, what: What::DrainStarted };
+    let wall = crate::server::clock::wall();
+    for (mut records, last, expect) in [
+        (Records::open_with(&dir.0, time).unwrap(), Wall(began.0 - hour), began.0),
+        (Records::open(&dir.0).unwrap(), Wall(wall.0 - hour), wall.0),
+    ] {
+        records.conn.execute_batch("UPDATE meta SET value = 0").unwrap();
+        records.look().unwrap();
+        records.take(&[happened(last)]).unwrap();
+        let now = now(&records.conn).unwrap().0;
+        assert!((expect..expect + hour / 2).contains(&now), "{now} is not about {expect}");
+    }
+    drop(opened);
+}
+
 /// Version 2 said so of everybody whom nothing failed.
 #[test]
 fn who_hung_up_in_a_flow_is_not_contained_any_more() {

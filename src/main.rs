@@ -47,6 +47,7 @@ enum What {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
         /// Record every input of the engine to this file, for `tierline replay`. Personal: for its owner only.
+        /// It has no limit of size, and calls wait for its disk.
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
     },

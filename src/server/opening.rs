@@ -3,7 +3,7 @@
 
 use super::keeping::belief::Belief;
 use super::signaling::tls::Tls;
-use super::wrong::{Wrong, is_passing, is_wrong};
+use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
 use super::{accounts, clock, cti, signaling, speech, store};
 use crate::config::{KeepSettings, Loaded, Needs, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
@@ -161,9 +161,9 @@ impl Missing {
         had.map_err(|why| self.add(format!("{why:#}"), is_passing(&why))).ok()
     }
 
-    /// Of the machine as it is now, unless the error says that it is wrong.
+    /// Of the machine as it is now, unless the error says that it is wrong, or the system that we may not.
     fn unless_now<T>(&mut self, had: Result<T>) -> Option<T> {
-        had.map_err(|why| self.add(format!("{why:#}"), !is_wrong(&why))).ok()
+        had.map_err(|why| self.add(format!("{why:#}"), !is_wrong(&why) && !is_denied(&why))).ok()
     }
 
     /// Of what the configuration names, with its place there.

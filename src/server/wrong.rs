@@ -57,6 +57,13 @@ pub fn is_passing(why: &anyhow::Error) -> bool {
     why.chain().filter_map(of).any(|kind| passing.contains(&kind))
 }
 
+/// Whether the system does not let us: nobody but its owner can mend that.
+pub fn is_denied(why: &anyhow::Error) -> bool {
+    let of =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    why.chain().filter_map(of).any(|kind| kind == ErrorKind::PermissionDenied)
+}
+
 /// The configuration of a command that needs it.
 ///
 /// # Errors

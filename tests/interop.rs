@@ -30,6 +30,8 @@ mod server;
 mod alerts;
 #[path = "interop/codecs.rs"]
 mod codecs;
+#[path = "interop/connections.rs"]
+mod connections;
 #[path = "interop/counted.rs"]
 mod counted;
 #[path = "interop/crowd.rs"]

@@ -67,7 +67,7 @@ impl TlsSettings {
 /// What connections (TCP, TLS) may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionSettings {
-    /// In all: 1 … 100,000, default 10,000.
+    /// In all: 1 … 100,000, default 10,000. For one more the oldest gives way over which nobody has registered or called.
     pub most: usize,
     /// Accepted from one address: 1 … 100,000, default 1,000.
     pub most_per_address: usize,

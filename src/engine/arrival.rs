@@ -25,6 +25,9 @@ use std::net::SocketAddr;
 const RETRY_AFTER: u32 = 10;
 /// The reason of a break that was asked for by the code alone.
 pub(super) const UNNAMED_BREAK: &str = "short code";
+/// Packets, 2 s of audio, for whoever is named in the INVITE of a caller who has not acknowledged our answer: it need not be
+/// the caller, who may have invented himself, too.
+const BEFORE_ACK: u16 = 100;
 /// Flows of the short codes; `@` cannot be part of a flow file's name.
 const READY: &str = "@ready";
 const NOT_READY: &str = "@not-ready";
@@ -221,7 +224,10 @@ impl Engine {
 
     fn dialed_code(&mut self, agent: AgentId, not_ready: Option<String>) {
         let ask = match not_ready {
-            None => Ask::Ready { agent },
+            None => {
+                self.works_at_phone(agent);
+                Ask::Ready { agent }
+            }
             Some(reason) => Ask::NotReady { agent, reason },
         };
         let asked = self.command(Command { actor: Actor::Agent(agent), ask });
@@ -255,6 +261,7 @@ impl Engine {
                 Ok((body, session)) => {
                     leg.state = LegState::Negotiated { body, ours: false };
                     self.media_do(media::Command::Connect { port, session });
+                    self.media_do(media::Command::Allow { port, packets: Some(BEFORE_ACK) });
                 }
                 Err(refusal) => {
                     let status = leg::status(&refusal);
@@ -297,6 +304,7 @@ impl Engine {
         self.current = Some(leg.call);
         let (call, party) = (leg.call, leg.party);
         self.trunk_carries(id);
+        let dialog = sip::DialogRecord { bound: self.sip.bound(dialog.flow), ..dialog };
         let text = serde_json::to_string(&dialog).expect("a dialog consists of plain values");
         let dialog = self.personal(PersonalKind::Dialog, text);
         self.emit(Some(call), What::LegConfirmed { leg: id, party, dialog });
@@ -312,6 +320,8 @@ impl Engine {
         let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
         let (call, port) = (leg.call, leg.port);
         let state = std::mem::replace(&mut leg.state, LegState::Confirmed { offer: None });
+        self.media_do(media::Command::Allow { port, packets: None });
+        let leg = self.legs.get_mut(&id).expect("the leg that has just been looked up");
         if let LegState::Answered { offer: Some(offer) } = state {
             match leg.accept(&offer, body.as_ref()) {
                 Ok(session) => self.media_do(media::Command::Connect { port, session }),

@@ -30,6 +30,11 @@ impl Plane {
             Command::Open { .. } => {}
             Command::Close { .. } => self.close(now, slot),
             Command::Connect { session, .. } => self.connect(now, slot, session),
+            Command::Allow { packets, .. } => {
+                if let Some(peer) = &mut self.port(slot).peer {
+                    peer.allowed = packets;
+                }
+            }
             Command::Play { source, token, .. } => {
                 let port = self.port(slot);
                 (port.playing, port.relay) = (Some(Playing::new(source, token)), None);
@@ -132,7 +137,7 @@ impl Plane {
             None => {
                 let secured = session.security.clone().map(|keys| Box::new(Secured::new(keys)));
                 let latch = Latch::new(session.remote, port.previous);
-                port.peer = Some(Peer { latch, secured, session });
+                port.peer = Some(Peer { latch, secured, session, allowed: None });
             }
         }
         if should_send && !self.settings.silence_after.is_zero() {

@@ -60,6 +60,9 @@ impl Plane {
         };
         let proof = if peer.session.security.is_some() { Proof::Authentic } else { Proof::Address };
         let verdict = peer.latch.packet(from, &packet, after, proof);
+        if verdict != Verdict::Foreign {
+            peer.allowed = None;
+        }
         let (receives, id, joined) = (peer.session.direction.receives(), port.id, port.joined);
         match verdict {
             Verdict::Foreign => return Err(Drop::Foreign),
@@ -98,7 +101,10 @@ impl Plane {
     fn forward(&mut self, now: Instant, (from, to): (Slot, Slot), packet: &Packet<'_>, kind: Kind) -> Result<(), Drop> {
         let port = self.ports[to as usize].as_mut().ok_or(Drop::Unconnected)?;
         let peer = port.peer.as_ref().ok_or(Drop::Unconnected)?;
-        let (remote, audio, codec) = peer.target().ok_or(Drop::Direction)?;
+        let Some((remote, audio, codec)) = peer.target() else {
+            port.hush(); // what comes later is no packet lost before it
+            return Err(Drop::Direction);
+        };
         let payload_type = match kind {
             Kind::Audio(_) => audio,
             Kind::Event => peer.session.send_events.ok_or(Drop::Payload)?,
@@ -199,6 +205,9 @@ impl Plane {
         {
             self.arena.truncate(start);
             return Err(why);
+        }
+        if let Some(left) = port.peer.as_mut().and_then(|peer| peer.allowed.as_mut()) {
+            *left = left.saturating_sub(1);
         }
         port.reports.octets = port.reports.octets.wrapping_add(octets as u32);
         port.stats.packets_out += 1;

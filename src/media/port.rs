@@ -65,6 +65,9 @@ pub struct Peer {
     pub latch: Latch,
     /// The keys of a session that is encrypted, or was.
     pub secured: Option<Box<Secured>>,
+    /// How many packets it may be sent before it has been heard; none: as many as there are.
+    #[serde(default)]
+    pub allowed: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +182,7 @@ impl Peer {
     /// Where to send audio and as what, if it may be sent.
     pub fn target(&self) -> Option<(SocketAddr, u8, Codec)> {
         let session = &self.session;
-        session.direction.sends().then(|| (self.latch.remote(), session.send_payload, session.codec))
+        (session.direction.sends() && self.allowed != Some(0))
+            .then(|| (self.latch.remote(), session.send_payload, session.codec))
     }
 }

@@ -11,6 +11,7 @@ mod moving;
 mod previous;
 mod reports;
 mod secrets;
+mod unheard;
 
 const MS: u64 = 1_000_000;
 

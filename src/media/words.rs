@@ -161,6 +161,9 @@ pub enum Command {
     Close { port: PortId },
     /// Talk to this peer, after an offer and its answer, also again.
     Connect { port: PortId, session: Session },
+    /// Send so many packets at most to a peer that has not been heard yet, from where its description says or where NAT
+    /// explains; without a number, as many as there are. `Connect` comes first.
+    Allow { port: PortId, packets: Option<u16> },
     /// Let the peer hear this instead of what plays or who is joined. `Event::Finished` with `token` says that it
     /// ended by itself (never after `Stop`, another `Play`, `Join` or `Close`; never for endless sources).
     /// Waits for the first `Connect`.
@@ -191,6 +194,7 @@ impl Command {
             Command::Open { port }
             | Command::Close { port }
             | Command::Connect { port, .. }
+            | Command::Allow { port, .. }
             | Command::Play { port, .. }
             | Command::Stop { port }
             | Command::Join { a: port, .. }

@@ -109,7 +109,8 @@ impl StandIn {
             Command::Join { a, b } => self.join(owner, a, b),
             Command::Leave { port } => self.leave((owner, port)),
             Command::SendDigits { port, digits } => self.press((owner, port), &digits),
-            Command::Listen { .. } => {} // nobody records here
+            // Nobody records here, and who does not acknowledge has not invented himself.
+            Command::Listen { .. } | Command::Allow { .. } => {}
             Command::Move { port, to } => assert!(
                 port.plane == to,
                 "{port:?} cannot move to plane {to}: the world's engine has one plane, and its phones move nothing"

@@ -3,6 +3,8 @@
 use super::harness::{Ground, SECOND, wait_until};
 use super::peers::{Sipp, event, phone, phone_agent, try_register};
 use super::server::{DIRECT, Server, Wishes, password};
+use super::wire::{Wire, ack, invite_for};
+use std::net::UdpSocket;
 
 #[test]
 fn only_the_right_password_registers() {
@@ -58,4 +60,23 @@ fn an_agent_takes_a_break_and_comes_back_by_short_codes() {
     event(&agent, "Connected", 5 * SECOND);
     assert_eq!(caller.wait(20 * SECOND), 0);
     assert_eq!(server.calls().iter().filter(|call| call["by_agent"] == 1001).count(), 2, "{DIRECT}");
+}
+
+/// Who calls may name anybody as the one who wants the audio, and be invented: until he has acknowledged our answer, or audio
+/// has come from there, that one gets two seconds of it and no more.
+#[test]
+fn who_does_not_acknowledge_sends_nobody_an_hour_of_music() {
+    let ground = Ground::new("named_by_another");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let other = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    other.set_read_timeout(Some(2 * SECOND)).expect("a time-out");
+    let port = other.local_addr().expect("an address").port();
+    let mut wire = Wire::to(server.sip);
+    wire.say(invite_for(port, &format!("sip:{DIRECT}@{}", server.sip), "sip:raw@127.0.0.1:9;transport=tcp", ""));
+    let ok = wire.until("200");
+    let packets = (0..150).take_while(|_| other.recv(&mut [0; 500]).is_ok()).count();
+    assert_eq!(packets, 100);
+    wire.say(ack(&ok));
+    let packets = (0..150).take_while(|_| other.recv(&mut [0; 500]).is_ok()).count();
+    assert_eq!(packets, 150, "whoever has acknowledged is played to");
 }

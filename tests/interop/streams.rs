@@ -15,13 +15,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
-const URI: &str = "sip:127.0.0.1";
+pub const URI: &str = "sip:127.0.0.1";
 
 pub fn with_sip(sip: &str) -> Wishes {
     Wishes { sip: sip.to_owned(), ..Wishes::agents(&["ada"]) }
 }
 
-fn ended(server: &Server, reason: &str) -> f64 {
+pub fn ended(server: &Server, reason: &str) -> f64 {
     let name = format!("tierline_sip_connections_ended_total{{reason=\"{reason}\"}}");
     server.metrics().get(&name).copied().unwrap_or_default()
 }

@@ -107,9 +107,16 @@ pub fn options(number: u32, over: &str, uri: &str) -> String {
 
 /// An INVITE of a call of its own; `more` are further header lines.
 pub fn invite(uri: &str, contact: &str, more: &str) -> String {
+    invite_for(9, uri, contact, more)
+}
+
+/// The same for audio at a port.
+pub fn invite_for(port: u16, uri: &str, contact: &str, more: &str) -> String {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let call = CALLS.fetch_add(1, Ordering::Relaxed);
-    let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n";
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
+    );
     format!(
         "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5999;branch=z9hG4bK-call{call}\r\nMax-Forwards: 70\r\n{more}\
          From: <sip:raw@127.0.0.1>;tag=call\r\nTo: <{uri}>\r\nCall-ID: raw-call{call}\r\nCSeq: 1 INVITE\r\n\

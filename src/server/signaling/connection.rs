@@ -12,7 +12,7 @@ use crate::sip::{self, Flow, Transport};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -52,6 +52,8 @@ pub enum Ended {
     Unframed,
     /// The peer does not read.
     NotReading,
+    /// All were in use, and nobody had registered or called over it.
+    GaveWay,
 }
 
 impl Ended {
@@ -67,6 +69,7 @@ impl Ended {
             Ended::Slow => "slow",
             Ended::Unframed => "unframed",
             Ended::NotReading => "not_reading",
+            Ended::GaveWay => "gave_way",
         }
     }
 }
@@ -76,7 +79,21 @@ pub struct Link {
     queue: UnboundedSender<Vec<u8>>,
     /// Bytes in it.
     unsent: Arc<AtomicUsize>,
-    cut: Arc<Notify>,
+    cut: Arc<Cut>,
+}
+
+/// Tells a connection to end at once.
+#[derive(Default)]
+struct Cut {
+    now: Notify,
+    gives_way: AtomicBool,
+}
+
+impl Cut {
+    async fn told(&self) -> Ended {
+        self.now.notified().await;
+        if self.gives_way.load(Ordering::Acquire) { Ended::GaveWay } else { Ended::NotReading }
+    }
 }
 
 /// The connection's side of a [`Link`].
@@ -84,11 +101,11 @@ pub struct Ends {
     queue: UnboundedReceiver<Vec<u8>>,
     answers: UnboundedSender<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
-    cut: Arc<Notify>,
+    cut: Arc<Cut>,
 }
 
 pub fn link() -> (Link, Ends) {
-    let ((sender, queue), unsent, cut) = (unbounded_channel(), Arc::<AtomicUsize>::default(), Arc::<Notify>::default());
+    let ((sender, queue), unsent, cut) = (unbounded_channel(), Arc::<AtomicUsize>::default(), Arc::<Cut>::default());
     let ends = Ends { queue, answers: sender.clone(), unsent: Arc::clone(&unsent), cut: Arc::clone(&cut) };
     (Link { queue: sender, unsent, cut }, ends)
 }
@@ -98,10 +115,16 @@ impl Link {
     pub fn send(&self, bytes: Vec<u8>) {
         let cost = bytes.len() + COST;
         if self.unsent.fetch_add(cost, Ordering::AcqRel) + cost > UNSENT {
-            self.cut.notify_one();
+            self.cut.now.notify_one();
         } else if self.queue.send(bytes).is_err() {
             self.unsent.fetch_sub(cost, Ordering::AcqRel); // it is ending: its flows will be told
         }
+    }
+
+    /// Makes room for another connection.
+    pub fn give_way(&self) {
+        self.cut.gives_way.store(true, Ordering::Release);
+        self.cut.now.notify_one();
     }
 
     pub fn is_idle(&self) -> bool {
@@ -120,7 +143,13 @@ pub async fn accept(shared: Arc<Shared>, flow: Flow, stream: TcpStream, ends: En
         return run(&shared, flow, Box::new(stream), ends, false).await;
     }
     let Some(tls) = &shared.tls else { return Ended::Handshake };
-    match timeout(shared.settings.message, tls.acceptor().accept(stream)).await {
+    let cut = Arc::clone(&ends.cut);
+    let handshake = timeout(shared.settings.message, tls.acceptor().accept(stream));
+    let stream = tokio::select! {
+        stream = handshake => stream,
+        why = cut.told() => return why,
+    };
+    match stream {
         Ok(Ok(stream)) => run(&shared, flow, Box::new(stream), ends, false).await,
         _ => {
             shared.counters.handshake_failed(Side::Theirs);
@@ -172,7 +201,7 @@ async fn run(shared: &Shared, flow: Flow, stream: Box<dyn Stream>, ends: Ends, o
     tokio::select! {
         why = reading.run(reader) => why,
         why = write(writer, queue, &unsent) => why,
-        () = cut.notified() => Ended::NotReading,
+        why = cut.told() => why,
     }
 }
 

@@ -5,6 +5,9 @@
 //! it was used as, so that requests go elsewhere and bindings end (RFC 3261 §17.1.4, RFC 5626 §4.2.2). A connection of
 //! ours is found again by its number, or by transport and address; one of theirs by address only without TLS, since
 //! nobody has checked who they are (RFC 5923 §8.1).
+//!
+//! Where all connections are in use, the oldest of theirs gives way over which nobody has registered or called: a few
+//! addresses that hold as many as they may cannot keep phones out.
 
 use super::connection::{self, Ended, Link};
 use super::counters::Counters;
@@ -62,6 +65,8 @@ pub struct Setup {
 struct Table {
     last: u64,
     open: BTreeMap<u64, Open>,
+    /// Accepted ones over which nobody has registered or called, oldest first.
+    unproven: BTreeSet<u64>,
     /// Which connection leads there.
     by_address: BTreeMap<(Transport, SocketAddr), u64>,
     /// Accepted ones by address.
@@ -114,18 +119,23 @@ impl Streams {
             if open.flows.len() < FLOWS {
                 open.flows.insert(flow);
             }
+            let proven = proves(&bytes);
             open.link.send(bytes);
+            if proven {
+                number.iter().for_each(|number| _ = table.unproven.remove(number));
+            }
             return;
         }
         let name = number.and_then(|number| table.names.get(&number).map(|(name, ..)| name.clone()));
-        let full = table.open.len() >= shared.settings.most;
-        if full || (flow.connection != 0 && name.is_none()) {
+        if flow.connection != 0 && name.is_none() {
             drop(table);
-            if full {
-                shared.counters.refused("total");
-            }
             return shared.tell_failed([flow]);
         }
+        let Some(gone) = table.make_room(shared.settings.most) else {
+            drop(table);
+            shared.counters.refused("total");
+            return shared.tell_failed([flow]);
+        };
         let number = if flow.connection == 0 { table.next() } else { flow.connection };
         let (link, ends) = connection::link();
         link.send(bytes);
@@ -135,6 +145,7 @@ impl Streams {
             table.by_address.insert(there, number);
         }
         drop(table);
+        shared.tell_failed(gone);
         let life = connection::connect(Arc::clone(shared), own, name, ends);
         shared.live(number, life);
     }
@@ -179,20 +190,25 @@ impl Shared {
         let (from, transport) = (remote.ip(), self.listeners[usize::from(listener)].transport);
         let mut table = self.table();
         let of_address = table.accepted.get(&from).copied().unwrap_or_default();
-        if table.open.len() >= self.settings.most || of_address >= self.settings.most_per_address {
-            let total = of_address < self.settings.most_per_address;
+        if of_address >= self.settings.most_per_address {
             drop(table);
-            return self.counters.refused(if total { "total" } else { "address" });
+            return self.counters.refused("address");
         }
+        let Some(gone) = table.make_room(self.settings.most) else {
+            drop(table);
+            return self.counters.refused("total");
+        };
         let number = table.next();
         let (link, ends) = connection::link();
         let flow = Flow { listener, transport, remote, connection: number };
-        table.accepted.insert(from, of_address + 1);
+        *table.accepted.entry(from).or_default() += 1;
+        table.unproven.insert(number);
         table.open.insert(number, Open { link, flows: BTreeSet::from([flow]), accepted_from: Some(from) });
         if transport == Transport::Tcp {
             table.by_address.insert((transport, remote), number);
         }
         drop(table);
+        self.tell_failed(gone);
         self.counters.accepted(transport);
         let life = connection::accept(Arc::clone(self), flow, stream, ends);
         self.live(number, life);
@@ -208,24 +224,8 @@ impl Shared {
     }
 
     fn ended(&self, number: u64) {
-        let mut table = self.table();
-        let Some(open) = table.open.remove(&number) else { return };
-        for flow in &open.flows {
-            let there = (flow.transport, flow.remote);
-            if table.by_address.get(&there) == Some(&number) {
-                table.by_address.remove(&there);
-            }
-        }
-        if let Some(from) = open.accepted_from
-            && let Some(count) = table.accepted.get_mut(&from)
-        {
-            *count -= 1;
-            if *count == 0 {
-                table.accepted.remove(&from);
-            }
-        }
-        drop(table);
-        self.tell_failed(open.flows);
+        let flows = self.table().forget(number).map(|open| open.flows);
+        self.tell_failed(flows.unwrap_or_default());
     }
 
     fn tell_failed(&self, flows: impl IntoIterator<Item = Flow>) {
@@ -249,6 +249,37 @@ impl Drop for Taken {
 }
 
 impl Table {
+    fn forget(&mut self, number: u64) -> Option<Open> {
+        let open = self.open.remove(&number)?;
+        self.unproven.remove(&number);
+        for flow in &open.flows {
+            let there = (flow.transport, flow.remote);
+            if self.by_address.get(&there) == Some(&number) {
+                self.by_address.remove(&there);
+            }
+        }
+        if let Some(from) = open.accepted_from
+            && let Some(count) = self.accepted.get_mut(&from)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.accepted.remove(&from);
+            }
+        }
+        Some(open)
+    }
+
+    /// Room for one more of at most so many: what the connection that gave way was used as. None: there is no room.
+    fn make_room(&mut self, most: usize) -> Option<BTreeSet<Flow>> {
+        if self.open.len() < most {
+            return Some(BTreeSet::new());
+        }
+        let oldest = *self.unproven.first()?;
+        let open = self.forget(oldest)?;
+        open.link.give_way();
+        Some(open.flows)
+    }
+
     fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
@@ -269,6 +300,18 @@ impl Table {
         }
         number
     }
+}
+
+/// Whether a peer is worth his connection to whom this is sent: he has registered, his call was taken, or we ask something
+/// of him, who is in a call or a phone of ours then.
+fn proves(message: &[u8]) -> bool {
+    if !message.starts_with(b"SIP/2.0 ") {
+        return true;
+    }
+    let head = message.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let cseq = head.take_while(|line| !line.is_empty()).find(|line| line.starts_with(b"CSeq: "));
+    let of_worth = cseq.is_some_and(|line| line.ends_with(b" REGISTER") || line.ends_with(b" INVITE"));
+    message.starts_with(b"SIP/2.0 2") && of_worth
 }
 
 #[cfg(test)]
@@ -313,5 +356,22 @@ mod tests {
         let is_failed =
             matches!(told, Message::Input(Input::Sip(sip::Input::TransportFailed { flow: gone })) if gone == flow);
         assert!(is_failed);
+    }
+
+    #[test]
+    fn who_has_registered_or_calls_is_worth_his_connection() {
+        let rows = [
+            ("SIP/2.0 200 OK", "1 REGISTER", true),
+            ("SIP/2.0 200 OK", "1 INVITE", true),
+            ("SIP/2.0 200 OK", "1 OPTIONS", false),
+            ("SIP/2.0 401 Unauthorized", "1 REGISTER", false),
+            ("SIP/2.0 100 Trying", "1 INVITE", false),
+            ("SIP/2.0 404 Not Found", "7 INVITE", false),
+            ("BYE sip:a@b SIP/2.0", "2 BYE", true),
+        ];
+        for (line, cseq, expect) in rows {
+            let text = format!("{line}\r\nFrom: x\r\nCSeq: {cseq}\r\n\r\nCSeq: 1 INVITE");
+            assert_eq!(proves(text.as_bytes()), expect, "{text}");
+        }
     }
 }

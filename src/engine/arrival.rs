@@ -224,7 +224,10 @@ impl Engine {
 
     fn dialed_code(&mut self, agent: AgentId, not_ready: Option<String>) {
         let ask = match not_ready {
-            None => Ask::Ready { agent },
+            None => {
+                self.works_at_phone(agent);
+                Ask::Ready { agent }
+            }
             Some(reason) => Ask::NotReady { agent, reason },
         };
         let asked = self.command(Command { actor: Actor::Agent(agent), ask });
@@ -301,6 +304,7 @@ impl Engine {
         self.current = Some(leg.call);
         let (call, party) = (leg.call, leg.party);
         self.trunk_carries(id);
+        let dialog = sip::DialogRecord { bound: self.sip.bound(dialog.flow), ..dialog };
         let text = serde_json::to_string(&dialog).expect("a dialog consists of plain values");
         let dialog = self.personal(PersonalKind::Dialog, text);
         self.emit(Some(call), What::LegConfirmed { leg: id, party, dialog });

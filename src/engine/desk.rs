@@ -280,14 +280,30 @@ impl Engine {
 
     pub(super) fn log_in(&mut self, agent: AgentId) -> Result<(), Refusal> {
         self.known(agent)?;
+        self.sits_down(agent);
+        self.desk_back(agent)
+    }
+
+    fn sits_down(&mut self, agent: AgentId) {
+        self.at_phone.remove(&agent);
         if self.desks.insert(agent) {
             self.emit(None, What::DeskEntered { agent });
         }
-        self.desk_back(agent)
+    }
+
+    /// He says at his phone that he wants calls while his desktop is lost: nothing waits for it any more, after a restart
+    /// neither, until it is back.
+    pub(super) fn works_at_phone(&mut self, agent: AgentId) {
+        let lost = self.router.agent(agent).is_some_and(|agent| agent.pause() == Some(DESK_LOST));
+        if lost && self.desks.remove(&agent) {
+            self.at_phone.insert(agent);
+            self.emit(None, What::DeskLeft { agent });
+        }
     }
 
     pub(super) fn log_out(&mut self, agent: AgentId) -> Result<(), Refusal> {
         self.known(agent)?;
+        self.at_phone.remove(&agent);
         if self.desks.remove(&agent) {
             self.emit(None, What::DeskLeft { agent });
         }
@@ -303,6 +319,9 @@ impl Engine {
     }
 
     pub(super) fn desk_back(&mut self, agent: AgentId) -> Result<(), Refusal> {
+        if self.at_phone.contains(&agent) {
+            self.sits_down(agent);
+        }
         let ours = self.router.agent(agent).is_some_and(|agent| agent.pause() == Some(DESK_LOST));
         match ours && !self.planted(super::Bug::ForgetsDeskBack) {
             true => self.tell_agent(agent, AgentChange::BreakOver),

@@ -224,6 +224,8 @@ pub struct Engine {
     noted: BTreeMap<CallId, desk::Noted>,
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
+    /// Agents whose desktop was lost and who work at their phones until it is back.
+    at_phone: BTreeSet<AgentId>,
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
@@ -310,6 +312,7 @@ impl Engine {
             talking: BTreeMap::new(),
             last_calls: BTreeMap::new(),
             desks: BTreeSet::new(),
+            at_phone: BTreeSet::new(),
             phones: BTreeMap::new(),
             switched: BTreeMap::new(),
             banners: banners::on(&config.center, &BTreeMap::new()),

@@ -32,7 +32,8 @@ impl Engine {
         }
         self.phone_gone(&key);
         // Written with the time it was granted for: the next start has another clock.
-        let written = Binding { expires: Instant::ZERO + binding.expires.since(self.now), ..binding.clone() };
+        let (expires, bound) = (Instant::ZERO + binding.expires.since(self.now), self.sip.bound(binding.flow));
+        let written = Binding { expires, bound, ..binding.clone() };
         let text = serde_json::to_string(&written).expect("a binding consists of plain values");
         let personal = self.personal(PersonalKind::Binding, text);
         self.forget_respelled(&key.0);
@@ -78,7 +79,7 @@ impl Engine {
         // A number beside it is another way for the next call, not for the one that rings here.
         if !reachable {
             self.end_dead_offer(agent);
-            self.end_dead_hold(agent);
+            self.ask_who_holds(agent);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Parties who vanish while nothing need be heard of them: who holds may say nothing (RFC 3264 §8.4), so silence tells
-//! nothing. They are asked within the dialog; and an agent's phone that does not answer outside of it is gone as well.
+//! nothing. They are asked within the dialog, at once where an agent's phone does not answer outside of it, and have 64·T1
+//! to answer (RFC 3261 §12.2.1.2): a phone that says nothing for some seconds gets no new call, but loses none that it has.
 
 use super::{Engine, LegState};
-use crate::event::Cause;
 use crate::ids::{AgentId, LegId};
 use crate::sip;
 
@@ -16,15 +16,11 @@ impl Engine {
         }
     }
 
-    /// None of the agent's phones answers: if he is holding, he is gone. Who talks is missed when he is not heard.
-    pub(super) fn end_dead_hold(&mut self, agent: AgentId) {
+    /// None of the agent's phones answers: if he is holding, he may be gone. Who talks is missed when he is not heard.
+    pub(super) fn ask_who_holds(&mut self, agent: AgentId) {
         let talk = self.talking.get(&agent).and_then(|call| self.calls.get(call)?.conversation.as_ref());
-        let holds = |leg: &LegId| {
-            let leg = &self.legs[leg];
-            leg.hunt.is_none() && leg.holds_us()
-        };
-        if let Some(leg) = talk.map(|talk| talk.leg).filter(holds) {
-            self.drop_leg(leg, Cause::Unreachable);
+        if let Some(leg) = talk.map(|talk| talk.leg).filter(|leg| self.legs[leg].holds_us()) {
+            self.sip_do(sip::Command::AskNow { leg });
         }
     }
 }

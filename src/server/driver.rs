@@ -27,7 +27,7 @@ use crate::sip;
 use crate::sip::digest::Login;
 use crate::time::Instant;
 use anyhow::Context;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -211,13 +211,13 @@ impl Driver {
         self.outlets.pulse.step(self.clock.now().since(now));
     }
 
-    /// What the engine says; and when it has said all, what it says of ways over which nothing could be sent.
-    fn next_output(&mut self, unsent: &mut BTreeSet<sip::Flow>) -> Option<Output> {
+    /// What the engine says; and when it has said all, what it says of requests that could not be sent.
+    fn next_output(&mut self, unsent: &mut Vec<String>) -> Option<Output> {
         loop {
             if let Some(output) = self.engine.poll() {
                 return Some(output);
             }
-            let input = Input::Sip(sip::Input::TransportFailed { flow: unsent.pop_first()? });
+            let input = Input::Sip(sip::Input::Unsent { branch: unsent.pop()? });
             let now = self.clock.now();
             self.record(now, &input);
             self.engine.handle(now, input);
@@ -236,13 +236,13 @@ impl Driver {
 
     fn drain(&mut self) {
         let mut events = Vec::new();
-        let mut unsent = BTreeSet::new();
+        let mut unsent = Vec::new();
         while let Some(output) = self.next_output(&mut unsent) {
             match output {
                 Output::Sip { flow, bytes } if flow.transport.is_reliable() => self.outlets.streams.send(flow, bytes),
                 Output::Sip { flow, bytes } => {
                     if self.udp.get(&u64::from(flow.listener)).is_some_and(|udp| !udp.send(flow, &bytes)) {
-                        unsent.insert(flow);
+                        unsent.extend(sip::branch_in(&bytes));
                     }
                 }
                 Output::Media(command) => self.outlets.media.send(command),

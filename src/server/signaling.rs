@@ -67,19 +67,13 @@ impl Udp {
         came.map(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes)).count() == datagrams::BATCH
     }
 
-    /// False where nothing can be sent to (RFC 3261 §18.4): there is no way, or it is too long for it. What only does not
-    /// fit now is a lost datagram: the transaction's timers deal with it. Left out: what ICMP tells later.
+    /// False if this cannot be sent to there (RFC 3261 §18.4): there is no way, or it is too long for it. What only does not
+    /// fit now, or is held back by a packet filter (EPERM), is a lost datagram: the transaction's timers deal with it. Left
+    /// out: what ICMP tells later.
     pub fn send(&self, to: Flow, bytes: &[u8]) -> bool {
         let Err(why) = self.socket.send_to(bytes, to.remote) else { return true };
-        let no_way = [
-            libc::ENETUNREACH,
-            libc::EHOSTUNREACH,
-            libc::EADDRNOTAVAIL,
-            libc::EACCES,
-            libc::EPERM,
-            libc::EINVAL,
-            libc::EMSGSIZE,
-        ];
+        let no_way =
+            [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EADDRNOTAVAIL, libc::EACCES, libc::EINVAL, libc::EMSGSIZE];
         !why.raw_os_error().is_some_and(|code| no_way.contains(&code))
     }
 

@@ -1,7 +1,7 @@
 //! Who is at a desktop, as the server holds it and as it should be.
 //!
-//! Who has logged in at one and has had no stream for [`LOST`] is not ready until he has one again or says at his phone that he
-//! is there; who has one is not held as lost ([`Check::LeaseKept`]). What should be is noted here beside the
+//! Who has logged in at one and has had no stream for [`LOST`] is not ready until he has one again, or has left it by saying at
+//! his phone that he is there; who has one is not held as lost ([`Check::LeaseKept`]). What should be is noted here beside the
 //! leases, from streams and commands alone.
 
 use super::agenda::Due;
@@ -26,8 +26,6 @@ pub(super) struct Present {
     desks: BTreeSet<AgentId>,
     /// Since when they have no stream and have asked for nothing.
     alone: BTreeMap<AgentId, Instant>,
-    /// They have said at their phones that they are there.
-    excused: BTreeSet<AgentId>,
 }
 
 /// What comes to pass with a lease.
@@ -57,7 +55,6 @@ impl World {
         let now = self.now;
         let present = &mut self.desktops.present;
         present.alone.remove(&agent);
-        present.excused.remove(&agent);
         if present.leases.enter(agent, now) {
             self.operator_asks(Ask::DeskBack { agent });
         }
@@ -96,7 +93,6 @@ impl World {
             return;
         }
         self.desktops.present.alone.insert(agent, self.now);
-        self.desktops.present.excused.remove(&agent);
         let due = AtLease::Ended { since: self.now, epoch: self.epoch };
         self.after(LOST + Duration::from_millis(1), Due::Lease(agent, due));
     }
@@ -122,10 +118,10 @@ impl World {
         match &event.what {
             What::DeskEntered { agent } => _ = self.desktops.present.desks.insert(*agent),
             What::DeskLeft { agent } => _ = self.desktops.present.desks.remove(agent),
-            What::BreakEnded { agent } if self.is_lost(*agent) => _ = self.desktops.present.excused.insert(*agent),
             What::Delivered { agent, .. } if self.desktops.present.desks.contains(agent) => {
-                let lost = self.is_lost(*agent) && !self.desktops.present.excused.contains(agent);
-                self.tally.must(Check::LeaseKept, !lost, || format!("agent {agent} is rung, and his desktop is lost"));
+                self.tally.must(Check::LeaseKept, !self.is_lost(*agent), || {
+                    format!("agent {agent} is rung, and his desktop is lost")
+                });
             }
             _ => {}
         }
@@ -138,7 +134,7 @@ impl World {
 
     fn check_lost(&mut self, agent: AgentId, since: Instant) {
         let present = &self.desktops.present;
-        let concerned = present.desks.contains(&agent) && !present.excused.contains(&agent);
+        let concerned = present.desks.contains(&agent);
         if self.engine.is_some() && concerned && present.alone.get(&agent) == Some(&since) {
             let paused = self.pause_of(agent).is_some();
             self.tally.must(Check::LeaseKept, paused, || format!("agent {agent} is ready, and his desktop is lost"));

@@ -120,8 +120,6 @@ fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
     let verb = match words {
         ["logs", "in"] => return Ok(Ask::LogIn { agent }),
         ["logs", "out"] => return Ok(Ask::LogOut { agent }),
-        ["is", "lost"] => return Ok(Ask::DeskLost { agent }),
-        ["is", "back"] => return Ok(Ask::DeskBack { agent }),
         ["ready"] => return Ok(Ask::Ready { agent }),
         ["not", "ready", reason] => return Ok(Ask::NotReady { agent, reason: (*reason).to_owned() }),
         ["hang", "up"] => Verb::HangUp,

@@ -101,9 +101,14 @@ pub enum Input {
         flow: Flow,
         bytes: Vec<u8>,
     },
-    /// The flow is broken (a connection: it has ended, for whatever reason), or on UDP the peer's host says that nobody listens there.
+    /// The flow's connection has ended, for whatever reason.
     TransportFailed {
         flow: Flow,
+    },
+    /// A request could not be sent to where it should go (RFC 3261 §18.4). On UDP that says nothing of others that go there.
+    Unsent {
+        /// Of its top Via.
+        branch: String,
     },
     /// The answer to [`Output::Verify`].
     Verified {
@@ -259,6 +264,8 @@ pub enum Command {
     /// Whether the established leg's peer is asked each [`Config::keepalive`] if it is still there; `Ended` follows when
     /// it is not.
     Watch { leg: LegId, on: bool },
+    /// Asks a watched peer at once.
+    AskNow { leg: LegId },
     /// re-INVITE with an offer; before the 2xx an UPDATE (RFC 3311), refused with 491 unless the peer takes that and
     /// the first offer has been answered reliably. Answered by `OfferAnswered` or `OfferRefused`; by `OfferOutdated` if it had to wait and
     /// an offer of the peer's came first. One at a time: while an earlier one is open, `OfferRefused` with 491.

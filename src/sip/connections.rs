@@ -57,7 +57,7 @@ impl Endpoint {
     /// Where the next request of a dialog goes. RFC 5627 §5.4: a phone that named itself there by a GRUU of ours is sent to at
     /// its Contact: whoever is on the way could only send a GRUU back to us.
     pub(super) fn hop(&self, dialog: &DialogRecord, request: &mut Request) -> Hop {
-        let named = |uri: &Uri| self.phone_named(uri).filter(|_| !dialog.misnamed);
+        let named = |uri: &Uri| self.phone_named(uri).filter(|phone| dialog.user.as_ref() == Some(&phone.user));
         if let Some(binding) = named(&request.uri) {
             request.uri = binding.contact.uri.clone();
         }

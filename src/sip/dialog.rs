@@ -7,6 +7,7 @@ use super::header::{CSeq, Method, Name, NameAddr};
 use super::message::{Request, Response};
 use super::uri::Uri;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// One confirmed or early dialog: what RFC 3261 §12 calls the dialog state, and the path to the peer.
 /// Small (well below 3 KB), complete, and enough to end the call after a restart.
@@ -37,9 +38,13 @@ pub struct DialogRecord {
     /// Who answers challenges in the dialog, where the password is with the shell: after a restart too.
     #[serde(default)]
     pub account: Option<Account>,
-    /// The peer's Contact is a GRUU of ours, but not of a phone behind its flow: it is taken as any other address.
+    /// Whose phone the peer is, by his proof or by the flow of its registration: it alone may name itself by a GRUU of ours,
+    /// which is taken as any other address from others.
     #[serde(default)]
-    pub misnamed: bool,
+    pub user: Option<String>,
+    /// Where the listener of `flow` was bound, for a start with others.
+    #[serde(default)]
+    pub bound: Option<SocketAddr>,
 }
 
 impl DialogRecord {
@@ -64,7 +69,8 @@ impl DialogRecord {
             remote_cseq: headers.cseq().ok().map(|cseq| cseq.number),
             flow: from,
             account: None,
-            misnamed: false,
+            user: None,
+            bound: None,
         }
     }
 
@@ -94,7 +100,8 @@ impl DialogRecord {
             flow,
             pinned,
             account: None,
-            misnamed: false,
+            user: None,
+            bound: None,
         }
     }
 

@@ -7,7 +7,7 @@
 //! registers with the same Call-ID. Left out: STUN over UDP as keepalive (we ask with OPTIONS), and GRUUs of our own.
 
 use super::Endpoint;
-use super::api::Flow;
+use super::api::{Flow, Source};
 use super::header::{Method, Name, NameAddr, quote, unquote};
 use super::message::Request;
 use super::registrar::{Binding, Registrar};
@@ -72,6 +72,13 @@ pub(super) fn reg_id_of(contact: &NameAddr) -> Option<u32> {
 }
 
 impl Binding {
+    /// Whether it may be reached at its Contact when its connection is gone: not if it keeps flows (RFC 5626 §5.3), nor
+    /// behind a proxy or a NAT, where somebody else in our own network may have its address.
+    pub(super) fn may_be_at_contact(&self) -> bool {
+        let elsewhere = self.contact.uri.host.ip().is_some_and(|ip| ip != self.flow.remote.ip());
+        self.reg_id.is_none() && self.path.is_empty() && !elsewhere
+    }
+
     /// All that makes it this binding, apart from its flow and its time: what changes when there is something new for
     /// who writes it down.
     pub fn place(&self) -> String {
@@ -160,12 +167,20 @@ impl Endpoint {
         uri.params.has("gr") && (user.starts_with(TEMPORARY) || self.config.users.contains(&user))
     }
 
-    /// Whether who calls over `flow` names himself by a GRUU of ours that is another's: its Contact is nobody's business.
-    pub(super) fn is_misnamed(&self, contact: &Uri, flow: Flow) -> bool {
-        let same = |phone: &Binding| {
-            self.registrar.over(flow).any(|other| other.user == phone.user && other.instance == phone.instance)
-        };
-        self.phone_named(contact).is_some_and(|phone| !same(phone))
+    /// Whose phone calls: who proved it, or else who registered over this very flow. Over a proxy's others come too.
+    pub(super) fn user_behind(&self, flow: Flow, source: &Source) -> Option<String> {
+        match source {
+            Source::User(user) => Some(user.clone()),
+            Source::Trunk(_) | Source::Stranger => {
+                let phone = self.registrar.over(flow).next().filter(|phone| phone.path.is_empty())?;
+                Some(phone.user.clone())
+            }
+        }
+    }
+
+    /// Whose phone was called over this flow.
+    pub(super) fn user_called(&self, flow: Flow) -> Option<String> {
+        self.registrar.over(flow).next().map(|phone| phone.user.clone())
     }
 
     /// The phone that this GRUU of ours means, if it is there.

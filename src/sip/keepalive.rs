@@ -2,8 +2,8 @@
 //!
 //! Any answer means that the phone is there (RFC 3261 §11), but for 430 (its flow behind a proxy is gone, RFC 5626); no answer for 7·T1 to this or any other request, or a broken
 //! flow, that it is not.
-//! Phones that do not answer are asked on: they count again as soon as they do. One whose connection is gone is asked at
-//! its Contact at once, whether others are asked or not.
+//! Phones that do not answer are asked on, also where others are not asked: they count again as soon as they do. One whose
+//! connection is gone is asked at its Contact at once.
 
 use super::Endpoint;
 use super::header::{Method, Name, NameAddr};
@@ -13,6 +13,10 @@ use super::transaction::{Errand, Purpose};
 use super::uri::Uri;
 use crate::time::Instant;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The pause between two questions to a phone that does not answer, where phones are not asked.
+const USUAL: Duration = Duration::from_secs(30);
 
 impl Endpoint {
     /// Begins to ask phones of this user that are not asked yet, each at its own moment of the period.
@@ -26,8 +30,17 @@ impl Endpoint {
 
     /// A phone answered OPTIONS, or did not: the next one follows after the period.
     pub(super) fn asked(&mut self, now: Instant, number: u64) {
-        if let Some(period) = self.config.keepalive {
+        let silent = || self.registrar.by_number(number).is_some_and(|binding| !binding.alive);
+        if let Some(period) = self.config.keepalive.or_else(|| silent().then_some(USUAL)) {
             self.registrar.ask_later(number, now + period);
+        }
+    }
+
+    /// Who does not answer would be called by nobody, and so never be found to be back.
+    pub(super) fn ask_the_silent(&mut self, now: Instant) {
+        let silenced = std::mem::take(&mut self.registrar.silenced);
+        if self.config.keepalive.is_none() {
+            silenced.into_iter().for_each(|number| self.registrar.ask_no_later(number, now + USUAL));
         }
     }
 

@@ -60,6 +60,7 @@ pub use frame::Limits;
 pub use registrar::Binding;
 pub use settings::{Capacity, Config, Guarding, Listener, RegistrationTimes, SessionTimes, Timing};
 pub use stats::{Bans, Stats};
+pub use transaction::branch_in;
 
 use crate::ids::{IdCounter, LegId, Rng};
 use crate::time::{Instant, Timers};
@@ -73,6 +74,7 @@ use registrar::Registrar;
 use registration::Registrations;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use transaction::{ClientKey, Errand, Notice, ServerKey, Transactions};
 use uac::Invitation;
 use uri::Uri;
@@ -194,6 +196,7 @@ impl Endpoint {
                 self.broken(now, flow);
                 self.registration_lost(now, flow);
             }
+            Input::Unsent { branch } => self.transactions.unsent(&branch),
             Input::Verified { query, ok } => self.verified(now, query, ok),
             Input::Proven { query, credentials } => self.proof_given(now, query, credentials),
             Input::Resolved { query, flows } => self.resolved(now, query, flows),
@@ -220,6 +223,11 @@ impl Endpoint {
 
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Where the listener of a flow is bound: to be kept with what may be restored.
+    pub fn bound(&self, flow: Flow) -> Option<SocketAddr> {
+        self.config.bound(flow)
     }
 
     /// The dialog of an established leg as it is now.
@@ -343,6 +351,7 @@ impl Endpoint {
                 Notice::Unacknowledged { key } => self.unacknowledged(now, key),
             }
         }
+        self.ask_the_silent(now);
     }
 
     fn command(&mut self, now: Instant, command: Command) {
@@ -358,6 +367,7 @@ impl Endpoint {
             Command::GoOn { leg } => self.go_on(leg),
             Command::Talk { leg } => self.talk(now, leg),
             Command::Watch { leg, on } => self.watch(now, leg, on),
+            Command::AskNow { leg } => self.ask_now(now, leg),
             Command::Reoffer { leg, body } => self.reoffer(now, leg, body),
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
@@ -369,13 +379,13 @@ impl Endpoint {
             Command::Probe { id, uri } => self.probe(now, id, uri),
             Command::Restore { leg, mut dialog } => {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
-                dialog.flow = self.config.flow_now(dialog.flow).unwrap_or(dialog.flow);
+                dialog.flow = self.config.flow_now(dialog.flow, dialog.bound).unwrap_or(dialog.flow);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);
                 let account = dialog.account.clone().map(Box::new);
                 self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, account))));
             }
             Command::RestoreBinding { binding } => {
-                let Some(flow) = self.config.flow_now(binding.flow) else { return };
+                let Some(flow) = self.config.flow_now(binding.flow, binding.bound) else { return };
                 let user = binding.user.clone();
                 self.registrar.restore(Binding { flow, ..binding });
                 self.begin_asking(now, &user);

@@ -13,6 +13,7 @@ use super::uri::{Scheme, Uri};
 use crate::time::{Instant, Timers};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// One phone of one user: where it is, and the flow it came over.
@@ -45,6 +46,9 @@ pub struct Binding {
     /// What its temporary GRUUs are sealed with; none: it asked for none.
     #[serde(default)]
     pub seed: Option<String>,
+    /// Where the listener of `flow` was bound, for a start with others.
+    #[serde(default)]
+    pub bound: Option<SocketAddr>,
 }
 
 /// What a deadline is for.
@@ -87,6 +91,8 @@ pub(super) struct Registrar {
     last: u64,
     /// Phones that are due to be asked.
     pub due: Vec<u64>,
+    /// Phones that have just been found not to answer.
+    pub silenced: Vec<u64>,
 }
 
 impl Registrar {
@@ -169,6 +175,7 @@ impl Registrar {
                 cseq: cseq.number,
                 expires: now + wish.life,
                 alive: true,
+                bound: None,
             };
             events.extend(self.make_room(user, number, at_most));
             self.put(number, binding.clone());
@@ -267,6 +274,13 @@ impl Registrar {
         }
     }
 
+    /// The same for one that may be about to be asked.
+    pub fn ask_no_later(&mut self, number: u64, at: Instant) {
+        if !self.timers.is_set(&Deadline::Ask(number)) {
+            self.ask_later(number, at);
+        }
+    }
+
     /// Bindings without a deadline for being asked, and not being asked now (`asked`).
     pub fn unasked(&self, user: &str) -> Vec<u64> {
         let numbers = self.by_user.get(user).into_iter().flatten().copied();
@@ -292,12 +306,6 @@ impl Registrar {
         };
         let numbers = self.behind(flow).filter(changes).collect();
         self.turn(numbers, alive)
-    }
-
-    /// Nobody behind `flow` can be reached, but each may come back.
-    pub fn all_silent(&mut self, flow: Flow) -> Vec<Event> {
-        let numbers = self.behind(flow).filter(|number| self.bindings[number].alive).collect();
-        self.turn(numbers, false)
     }
 
     /// The bindings that came over this very flow.
@@ -329,6 +337,9 @@ impl Registrar {
             if let Some(binding) = self.bindings.get_mut(&number) {
                 binding.alive = alive;
             }
+            if !alive {
+                self.silenced.push(number);
+            }
             let is_alive = self.is_alive(&user);
             if is_alive != was_alive {
                 events.push(Event::Alive { user, alive: is_alive });
@@ -337,18 +348,14 @@ impl Registrar {
         events
     }
 
-    /// A connection broke. A phone that keeps flows has lost this one (RFC 5626 §5.3); any other may be called at its Contact
-    /// until it expires (RFC 3261 §10.3), if it is there: it is asked at once, and does not count before it answers. (On
-    /// UDP a phone may come back over the same flow.)
+    /// A connection broke. A phone that keeps flows has lost this one (RFC 5626 §5.3), and one behind a NAT or a proxy cannot
+    /// be connected to; any other may be called at its Contact until it expires (RFC 3261 §10.3), if it is there: it is asked at once, and does not count before it answers.
     pub fn flow_failed(&mut self, now: Instant, flow: Flow) -> Vec<Event> {
-        if !flow.transport.is_reliable() {
-            return self.all_silent(flow);
-        }
-        let (kept, asked): (Vec<u64>, Vec<u64>) =
-            self.behind(flow).partition(|number| self.bindings[number].reg_id.is_some());
+        let (asked, gone): (Vec<u64>, Vec<u64>) =
+            self.behind(flow).partition(|number| self.bindings[number].may_be_at_contact());
         asked.iter().for_each(|number| self.timers.set(Deadline::Ask(*number), now));
         let mut events = self.turn(asked, false);
-        events.extend(kept.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)));
+        events.extend(gone.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)));
         events
     }
 

@@ -188,17 +188,9 @@ impl Endpoint {
         if let Some((key, flow)) = at {
             self.cancelling.remove(&key);
             self.note_life(flow, &request, &outcome);
-            if let Purpose::Keepalive(binding) = errand.purpose {
-                let events = match &outcome {
-                    Outcome::Response(response) if response.status != 430 => self.registrar.answers_at_contact(binding),
-                    _ if may_go_elsewhere(&outcome) => {
-                        let is_gone = |flow: Flow| !self.connections.contains(&flow.connection);
-                        self.registrar.lost_connection(binding, is_gone)
-                    }
-                    _ => Vec::new(),
-                };
-                self.tell_of_phones(events);
-            }
+        }
+        if let Purpose::Keepalive(binding) = errand.purpose {
+            self.note_contact(binding, &outcome);
         }
         if !self.is_wanted(errand.purpose, &request) {
             return; // It is not tried again, neither elsewhere nor with a password.
@@ -334,14 +326,29 @@ impl Endpoint {
         self.launch(now, flow, request, errand);
     }
 
-    /// A bound phone that gave no answer at all is not alive; one that answered is; behind a broken flow is none.
+    /// What became of the question to a phone, which is asked at its Contact where its connection is gone. Somebody else may
+    /// be there, who knows no such user.
+    fn note_contact(&mut self, binding: u64, outcome: &Outcome) {
+        let is_gone = |flow: Flow| !self.connections.contains(&flow.connection);
+        let events = match outcome {
+            Outcome::Response(response) if !matches!(response.status, 404 | 430 | 480 | 481 | 604) => {
+                self.registrar.answers_at_contact(binding)
+            }
+            Outcome::Timeout { heard: true } => Vec::new(),
+            _ => self.registrar.lost_connection(binding, is_gone),
+        };
+        self.tell_of_phones(events);
+    }
+
+    /// A bound phone that gave no answer at all, or could not be sent to, is not alive; one that answered is.
     fn note_life(&mut self, flow: Flow, asked: &Request, outcome: &Outcome) {
         let way = (flow, &asked.uri);
         let events = match outcome {
             // RFC 5626 §5.3: the proxy lives, the phone's flow behind it does not.
             Outcome::Response(response) => self.registrar.heard(way, &asked.headers, response.status != 430),
-            Outcome::Timeout { heard: false } => self.registrar.heard(way, &asked.headers, false),
-            Outcome::TransportFailed => self.registrar.all_silent(flow),
+            Outcome::Timeout { heard: false } | Outcome::TransportFailed => {
+                self.registrar.heard(way, &asked.headers, false)
+            }
             Outcome::Timeout { heard: true } | Outcome::Unresolved => return, // That tells nothing new.
         };
         self.tell_of_phones(events);
@@ -377,6 +384,6 @@ fn may_go_elsewhere(outcome: &Outcome) -> bool {
 }
 
 /// Whether a socket bound to `bind` can send to `remote`: same family, and not from loopback to elsewhere.
-fn reaches(bind: IpAddr, remote: IpAddr) -> bool {
+pub(super) fn reaches(bind: IpAddr, remote: IpAddr) -> bool {
     bind.is_ipv4() == remote.is_ipv4() && (!bind.is_loopback() || remote.is_loopback())
 }

@@ -4,6 +4,7 @@ use super::api::{Flow, Transport};
 use super::digest::Algorithm;
 use super::frame;
 use super::guard::Network;
+use super::route;
 use crate::center::Peer;
 use crate::ids::TrunkId;
 use serde::{Deserialize, Serialize};
@@ -201,15 +202,21 @@ impl Config {
         }
     }
 
-    /// The way over which a flow of before a restart is gone now: listeners may stand in another order, or be gone.
-    pub(super) fn flow_now(&self, flow: Flow) -> Option<Flow> {
-        let reaches = |listener: &Listener| {
-            listener.transport == flow.transport && listener.bind.is_ipv4() == flow.remote.is_ipv4()
+    /// The way that a flow of before a restart is now: listeners may stand in another order, or be gone. `bound` is where
+    /// its listener was: a phone behind a NAT is reached from nowhere else.
+    pub(super) fn flow_now(&self, flow: Flow, bound: Option<SocketAddr>) -> Option<Flow> {
+        let reaches = |listener: &&Listener| {
+            listener.transport == flow.transport && route::reaches(listener.bind.ip(), flow.remote.ip())
         };
-        if self.listeners.get(usize::from(flow.listener)).is_some_and(reaches) {
-            return Some(flow);
-        }
-        let listener = self.listeners.iter().position(reaches)?;
+        let same = |listener: &Listener| Some(listener.bind) == bound && reaches(&listener);
+        let there = self.listeners.get(usize::from(flow.listener)).filter(reaches).map(|_| usize::from(flow.listener));
+        let listener = self.listeners.iter().position(same).or(there);
+        let listener = listener.or_else(|| self.listeners.iter().position(|listener| reaches(&listener)))?;
         Some(Flow { listener: u16::try_from(listener).ok()?, ..flow })
+    }
+
+    /// Where the listener of a flow is bound.
+    pub(super) fn bound(&self, flow: Flow) -> Option<SocketAddr> {
+        self.listeners.get(usize::from(flow.listener)).map(|listener| listener.bind)
     }
 }

@@ -141,6 +141,7 @@ impl Endpoint {
         let (leg, local_tag, account) = (self.next_leg(), self.tag(), self.account_with(&source));
         let is_told = |name: &Name| TOLD.contains(name) || name.as_str().starts_with("X-");
         let told = request.headers.0.iter().filter(|(name, _)| is_told(name));
+        let user = self.user_behind(flow, &source);
         let event = Event::Invited {
             leg,
             source,
@@ -154,7 +155,7 @@ impl Endpoint {
         };
         let contact = self.contact(&request.uri.user_decoded(), flow, wants_sips(&request));
         let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow).proven_by(account.as_ref());
-        let dialog = DialogRecord { misnamed: self.is_misnamed(&dialog.target, flow), ..dialog };
+        let dialog = DialogRecord { user, ..dialog };
         self.by_tag.insert(local_tag, leg);
         self.serving.insert(key, Serving::Leg(leg));
         let ringing = Ringing { server: key, request, dialog, reliable: Reliable::default(), theirs: None, ours: None };

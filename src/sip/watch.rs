@@ -42,6 +42,13 @@ impl Endpoint {
         self.due.set(Deadline::Watch(leg), now + period);
     }
 
+    /// `Command::AskNow`; not while a question is under way.
+    pub(super) fn ask_now(&mut self, now: Instant, leg: LegId) {
+        if self.due.is_set(&Deadline::Watch(leg)) {
+            self.due.set(Deadline::Watch(leg), now);
+        }
+    }
+
     /// `Deadline::Watch`.
     pub(super) fn watch_due(&mut self, now: Instant, leg: LegId) {
         let allow = self.allow();

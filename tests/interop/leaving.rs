@@ -193,7 +193,7 @@ fn an_agent_who_vanishes_while_talking_is_followed_by_the_next() {
     talk_for(2 * SECOND);
     let rival = rival(&ground, &server, 18.0);
     lost.program.kill();
-    wait_until("the loss is known", GENEROUS, || !is_talking(&server));
+    wait_until("the loss is known", 2 * GENEROUS, || !is_talking(&server));
     talk_for(3 * SECOND);
     let taker = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
     event(&taker, "Connected", 15 * SECOND);
@@ -222,19 +222,20 @@ fn an_agent_who_vanishes_while_holding_is_followed_by_the_next() {
     let mut lost = Baresip::start(&ground, &server, "ada", LOST, true);
     lost.wait_registered();
     let capture = ground.capture();
-    let mut caller = Sipp { seconds: 22.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    // Her phone has 64·T1 to answer, 32 s, once a question has begun.
+    let mut caller = Sipp { seconds: 54.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
     lost.program.says("Call established", GENEROUS);
     talk_for(2 * SECOND);
     lost.tell("hold");
     wait_until("the call is held", GENEROUS, || server.drawing().contains("hold"));
     talk_for(SECOND);
-    let rival = rival(&ground, &server, 24.0);
+    let rival = rival(&ground, &server, 56.0);
     lost.program.kill();
-    wait_until("the loss is known", GENEROUS, || !is_talking(&server));
+    wait_until("the loss is known", 2 * GENEROUS, || !is_talking(&server));
     talk_for(3 * SECOND);
     let taker = phone_agent(&ground, &server, "ben", NEXT, &["--answer", "0"]);
     event(&taker, "Connected", GENEROUS);
-    assert_eq!(caller.wait(GENEROUS), 0);
+    assert_eq!(caller.wait(2 * GENEROUS), 0);
     let call = served_before(&server, rival);
     assert_eq!(call["segments"].as_array().map(Vec::len), Some(2), "the caller was not queued again: {call}");
     assert_eq!(call["cause"], "CallerHungUp");

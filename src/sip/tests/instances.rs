@@ -245,17 +245,47 @@ fn a_phone_that_names_itself_by_its_gruu_is_reached_in_the_call() {
 /// A stranger who says that he is an agent's phone, by the name that we gave it, learns nothing of that phone.
 #[test]
 fn a_stranger_with_a_phone_s_name_is_not_told_where_that_phone_is() {
-    let mut phone = phone();
     let asks = format!("Supported: gruu\nContact: <sip:1001@192.168.1.2;transport=tcp>;{INSTANCE}\n");
-    let [public, _] = names(&register(&mut phone, &asks));
-    phone.raw.over = Some(Flow { remote: "203.0.113.66:5060".parse().unwrap(), ..flow(9) });
-    let outputs = phone.raw.send(&ask("INVITE", "s", &format!("{SDP}Contact: <{public}>\n"), "v=0"));
+    let stranger = Flow { remote: "203.0.113.66:5060".parse().unwrap(), ..flow(9) };
+    let own = "sip:guest@203.0.113.66:5060;transport=tcp";
+    // He says it in his INVITE, after the phone registered or before, or in a later offer.
+    for when in ["at once", "before", "later"] {
+        let mut phone = phone();
+        let [public, _] = names(&register(&mut phone, &asks));
+        let mut outputs = Vec::new();
+        if when == "before" {
+            let binding = phone.raw.endpoint.bindings("1001").next().unwrap().clone();
+            phone = self::phone();
+            phone.raw.over = Some(stranger);
+            let leg = invite_from(&mut phone.raw, &public);
+            phone.raw.input(Input::Command(Command::RestoreBinding { binding }));
+            phone.raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
+        } else {
+            phone.raw.over = Some(stranger);
+            let leg = invite_from(&mut phone.raw, if when == "later" { own } else { &public });
+            let answered = phone.raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
+            let ok = responses(&answered).remove(0);
+            if when == "later" {
+                let tag = ok.headers.to_tag().unwrap();
+                let within = format!("To: <sip:100@10.0.0.1>;tag={tag}\n");
+                phone.raw.send(&ask("ACK", "a", &within, ""));
+                let again = format!("{SDP}{within}CSeq: 2 UPDATE\nContact: <{public}>\n");
+                phone.raw.send(&ask("UPDATE", "u", &again, "v=0"));
+                phone.raw.input(Input::Command(Command::AcceptOffer { leg, body: Body::sdp("answer") }));
+                outputs = phone.raw.input(Input::Command(Command::HangUp { leg, reason: None }));
+            }
+        }
+        // Where nobody sends the ACK, the call is ended by us.
+        outputs.extend(phone.raw.run(33_000));
+        let bye = requests(&outputs).into_iter().find(is(Method::Bye)).expect("a BYE");
+        assert_eq!(bye.uri.to_string(), public, "{when}");
+    }
+}
+
+fn invite_from(raw: &mut Raw, contact: &str) -> LegId {
+    let outputs = raw.send(&ask("INVITE", "s", &format!("{SDP}Contact: <{contact}>\n"), "v=0"));
     let invited = |o: &Output| if let Output::Event(Event::Invited { leg, .. }) = o { Some(*leg) } else { None };
-    let leg = outputs.iter().find_map(invited).expect("a call");
-    phone.raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
-    let outputs = phone.raw.run(33_000); // Nobody sends the ACK: the call is ended by us.
-    let bye = requests(&outputs).into_iter().find(is(Method::Bye)).expect("a BYE");
-    assert_eq!(bye.uri.to_string(), public);
+    outputs.iter().find_map(invited).expect("a call")
 }
 
 /// RFC 3261 §10.3: a phone that keeps no flows of its own may close its connection and be called at its Contact, as long
@@ -266,7 +296,8 @@ fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
     for (keepalive, answer) in [(None, Some(200)), (period, Some(200)), (None, Some(503)), (None, None)] {
         let mut phone = phone();
         phone.raw.endpoint.config.keepalive = keepalive;
-        let contact = "sip:1001@10.0.0.9:5080;transport=tcp";
+        let place = SocketAddr::new(flow(1).remote.ip(), 5080);
+        let contact = &format!("sip:1001@{place};transport=tcp");
         register(&mut phone, &format!("Contact: <{contact}>\n"));
         let told = |outputs: &[Output]| {
             let what = |output: &Output| match output {
@@ -279,7 +310,7 @@ fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
         let mut outputs = phone.raw.input(Input::TransportFailed { flow: flow(1) });
         assert_eq!(told(&outputs), ["silent"], "nobody is offered a call before it is known");
         outputs.extend(phone.raw.run(1));
-        let there = Flow { remote: "10.0.0.9:5080".parse().unwrap(), ..flow(0) };
+        let there = Flow { remote: place, ..flow(0) };
         let asked = requests(&outputs).into_iter().find(is(Method::Options)).expect("a question");
         let Some(status) = answer else {
             let outputs = phone.raw.input(Input::TransportFailed { flow: there });
@@ -297,6 +328,33 @@ fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
             assert!(requests(&outputs).iter().any(|request| request.method == Method::Options));
             assert_eq!(told(&phone.raw.input(Input::TransportFailed { flow: there })), ["gone"]);
         }
+    }
+}
+
+/// At its Contact may be somebody else: behind a NAT it is asked nowhere, and who knows no such user is not the phone.
+#[test]
+fn a_phone_that_closes_its_connection_is_not_looked_for_where_it_cannot_be() {
+    let gone = |outputs: &[Output]| outputs.iter().any(|o| matches!(o, Output::Event(Event::Unbound { .. })));
+    let lost = |host: &str| {
+        let mut phone = phone();
+        register(&mut phone, &format!("Contact: <sip:1001@{host};transport=tcp>\n"));
+        let mut outputs = phone.raw.input(Input::TransportFailed { flow: flow(1) });
+        outputs.extend(phone.raw.run(1));
+        (phone, outputs)
+    };
+    let (_, outputs) = lost("192.168.77.20:5060");
+    assert!(gone(&outputs) && requests(&outputs).is_empty(), "{outputs:?}");
+    let (mut phone, outputs) = lost("softphone.invalid");
+    let query = |o: &Output| if let Output::Resolve { query, .. } = o { Some(*query) } else { None };
+    let query = outputs.iter().find_map(query).expect("a name to look up");
+    assert!(!gone(&outputs) && gone(&phone.raw.input(Input::Resolved { query, flows: vec![] })));
+    let place = SocketAddr::new(flow(1).remote.ip(), 5080);
+    for (status, is_it) in [(200, true), (405, true), (404, false), (481, false)] {
+        let (mut phone, outputs) = lost(&place.to_string());
+        let asked = requests(&outputs).into_iter().find(is(Method::Options)).expect("a question");
+        let bytes = Response::to_request(&asked, status, Some("t")).to_bytes();
+        let outputs = phone.raw.input(Input::Received { flow: Flow { remote: place, ..flow(7) }, bytes });
+        assert_eq!(gone(&outputs), !is_it, "{status}: {outputs:?}");
     }
 }
 

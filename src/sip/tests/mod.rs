@@ -279,6 +279,15 @@ impl Raw {
     }
 }
 
+/// The first request that is sent here could not be sent.
+pub(super) fn unsent(outputs: &[Output]) -> Input {
+    let branch = outputs.iter().find_map(|output| match output {
+        Output::Send { bytes, .. } => branch_in(bytes),
+        _ => None,
+    });
+    Input::Unsent { branch: branch.expect("a request") }
+}
+
 pub(super) fn messages(outputs: &[Output]) -> Vec<Message> {
     let sent = outputs.iter().filter_map(|output| match output {
         Output::Send { bytes, .. } => Some(Message::parse(bytes, &Limits::default()).unwrap()),

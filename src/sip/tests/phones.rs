@@ -106,7 +106,22 @@ fn too_short_registrations_are_told_the_minimum() {
 
 pub(super) fn binding(user: String, contact: NameAddr, flow: Flow, call_id: String, expires: Instant) -> Binding {
     let (path, instance, reg_id, seed) = (Vec::new(), None, None, None);
-    Binding { user, contact, flow, q: 1000, call_id, cseq: 1, expires, alive: true, path, instance, reg_id, seed }
+    let bound = None;
+    Binding {
+        user,
+        contact,
+        flow,
+        q: 1000,
+        call_id,
+        cseq: 1,
+        expires,
+        alive: true,
+        path,
+        instance,
+        reg_id,
+        seed,
+        bound,
+    }
 }
 
 /// A phone made of raw REGISTERs, to send what ours never would.
@@ -442,15 +457,42 @@ fn a_phone_that_vanishes_is_noticed_and_one_that_returns_too() {
     pair.loss = Box::new(|_, _| false);
     pair.run(63_000);
     assert_eq!(pair.take_events(1), [Event::Alive { user: "1001".to_owned(), alive: true }]);
-    // The kernel says that nobody listens there: at once.
-    let flow = Flow::udp(0, HERE.parse().unwrap());
-    pair.input(1, Input::TransportFailed { flow });
-    assert_eq!(pair.take_events(1), [Event::Alive { user: "1001".to_owned(), alive: false }]);
     // It registers again.
+    pair.loss = Box::new(|side, _| side == 0);
+    pair.run(63_000);
+    assert_eq!(pair.take_events(1), [Event::Alive { user: "1001".to_owned(), alive: false }]);
+    pair.loss = Box::new(|_, _| false);
     pair.tell(0, register(600));
     pair.run(100);
     let events = pair.take_events(1);
     assert!(matches!(&events[..], [Event::Bound { .. }, Event::Alive { alive: true, .. }]), "{events:?}");
+}
+
+/// Where phones are not asked, one that could not be sent to would be called by nobody: it is asked until it answers.
+#[test]
+fn a_phone_that_could_not_be_reached_is_asked_until_it_answers() {
+    let mut raw = Raw::new(center());
+    assert_eq!(raw.endpoint.config.keepalive, None);
+    let (flow, contact) = (Flow::udp(0, raw.from), address("<sip:1001@10.0.0.2:5060>"));
+    let binding = binding("1001".to_owned(), contact.clone(), flow, "c1".to_owned(), at(3_600_000));
+    raw.input(Input::Command(Command::RestoreBinding { binding }));
+    let (from, to, leg) = (address("<sip:100@10.0.0.1>"), address("<sip:phone@10.0.0.1>"), raw.endpoint.next_leg());
+    let (uri, flow) = (contact.uri, Some(flow));
+    let call = Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None };
+    let outputs = raw.input(Input::Command(call));
+    let turned = |alive| Output::Event(Event::Alive { user: "1001".to_owned(), alive });
+    let failed = raw.input(unsent(&outputs));
+    assert!(failed.contains(&turned(false)), "{failed:?}");
+    for _ in 0..3 {
+        assert_eq!(requests(&raw.run(29_000)), []);
+        let outputs = raw.run(2_000);
+        assert_eq!(requests(&outputs).iter().filter(|r| r.method == Method::Options).count(), 1 + 1, "{outputs:?}");
+        assert_eq!(raw.input(unsent(&outputs)), []);
+    }
+    let asked = requests(&raw.run(31_000)).remove(0);
+    let bytes = Response::to_request(&asked, 200, Some("t")).to_bytes();
+    assert!(raw.input(Input::Received { flow: flow.unwrap(), bytes }).contains(&turned(true)));
+    assert_eq!(requests(&raw.run(100_000)), [], "who answers is asked no more");
 }
 
 #[test]
@@ -503,8 +545,6 @@ fn a_silent_phone_says_nothing_of_its_neighbours() {
     let invite = call(&mut raw, "1001");
     let busy = Response::to_request(&invite, 486, Some("t")).to_bytes();
     assert!(raw.input(Input::Received { flow, bytes: busy }).contains(&turned("1001", true)));
-    raw.input(Input::TransportFailed { flow });
-    assert_eq!(alive(&raw), [false, false], "a broken flow says it of all");
 }
 
 #[test]

@@ -221,6 +221,30 @@ fn what_was_before_a_restart_goes_over_the_listener_that_reaches_it_now() {
     }
 }
 
+/// Of two listeners by UDP a phone is called over the one that it came to, which its NAT knows; and over none that cannot
+/// send to it.
+#[test]
+fn a_phone_of_before_a_restart_is_called_from_where_it_was_called_before() {
+    let rows: [(&[&str], Option<&str>, u16); 5] = [
+        (&["10.0.0.1:5060", "192.0.2.1:5060"], Some("10.0.0.1:5060"), 0),
+        (&["192.0.2.1:5060", "10.0.0.1:5060"], Some("10.0.0.1:5060"), 1),
+        (&["127.0.0.1:5060", "10.0.0.1:5060"], Some("10.0.0.1:5060"), 1),
+        (&["127.0.0.1:5060", "10.0.0.1:5070"], Some("10.0.0.1:5060"), 1),
+        (&["127.0.0.1:5060", "10.0.0.1:5060"], None, 1), // written by an earlier release
+    ];
+    for (now, bound, expect) in rows {
+        let listeners = now.iter().map(|bind| Listener::udp(bind.parse().unwrap())).collect();
+        let mut config = Config::new(listeners, "test");
+        config.users = ["b".to_owned()].into();
+        let mut endpoint = Endpoint::new(config, Rng::from_number(1), IdCounter::new(1, 1));
+        let flow = Flow::udp(0, "10.0.0.2:5060".parse().unwrap());
+        let binding = phones::binding("b".into(), address("<sip:b@10.0.0.2>"), flow, "c".into(), at(600_000));
+        let binding = Binding { bound: bound.map(|bound| bound.parse().unwrap()), ..binding };
+        endpoint.handle(at(950), Input::Command(Command::RestoreBinding { binding }));
+        assert_eq!(endpoint.bindings("b").next().unwrap().flow.listener, expect, "{now:?} {bound:?}");
+    }
+}
+
 #[test]
 fn names_of_a_large_request_lead_to_streams_first() {
     let place =
@@ -247,4 +271,34 @@ fn names_of_a_large_request_lead_to_streams_first() {
         }
         assert_eq!(tried, *expect, "{bytes} {places:?}");
     }
+}
+
+/// RFC 3261 §18.4: one datagram that cannot be sent fails its own request, where that begins something; others to the same
+/// place ring on, and what belongs to a call is repeated as if it were lost.
+#[test]
+fn what_cannot_be_sent_says_nothing_of_others_that_go_there() {
+    let mut raw = Raw::new(config(HERE));
+    let mut call = || {
+        let leg = raw.endpoint.next_leg();
+        let (uri, from, to) =
+            (Uri::parse("sip:b@10.0.0.2").unwrap(), address("<sip:a@10.0.0.1>"), address("<sip:b@x>"));
+        let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None };
+        (leg, raw.input(Input::Command(call)))
+    };
+    let ((first, rings), (second, other)) = (call(), call());
+    let invite = requests(&rings).remove(0);
+    let answer = |status| {
+        let mut response = Response::to_request(&invite, status, Some("t"));
+        response.headers.push(header::Name::Contact, "<sip:b@10.0.0.2>");
+        Input::Received { flow: Flow::udp(0, THERE.parse().unwrap()), bytes: response.to_bytes() }
+    };
+    raw.input(answer(180));
+    let failed = raw.input(unsent(&other));
+    let why = FailureCause::Transport;
+    assert!(matches!(&failed[..], [Output::Event(Event::Failed { leg, why: w, .. })] if *leg == second && *w == why));
+    assert_eq!(raw.input(unsent(&rings)), [], "it has been heard");
+    assert_eq!(requests(&raw.input(answer(200))).first().map(|r| r.method.clone()), Some(Method::Ack));
+    let bye = raw.input(Input::Command(Command::HangUp { leg: first, reason: None }));
+    assert_eq!(raw.input(unsent(&bye)), []);
+    assert!(requests(&raw.run(600)).iter().any(|request| request.method == Method::Bye), "the BYE goes out again");
 }

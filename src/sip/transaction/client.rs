@@ -276,16 +276,29 @@ impl Transactions {
         self.timers.cancel(&Deadline::ClientEnd(key));
     }
 
-    /// RFC 3261 §17.1.4: every request that still waits on `flow` has failed.
+    /// RFC 3261 §17.1.4: every request that still waits on `flow`, a connection, has failed.
     pub fn transport_failed(&mut self, flow: Flow) {
         let range = (flow, ClientKey(0))..=(flow, ClientKey(u64::MAX));
         let keys: Vec<ClientKey> = self.waiting.range(range).map(|(_, key)| *key).collect();
-        for key in keys {
-            let client = self.clients.get_mut(&key).expect("a waiting client transaction");
-            let request = client.request.take().expect("an unfinished client transaction has its request");
-            self.finish(key, request, Outcome::TransportFailed);
-            self.forget_client(key);
+        keys.into_iter().for_each(|key| self.client_failed(key));
+    }
+
+    /// §17.1.4 for one request that was never heard, by the branch of its Via. One within a dialog is repeated as if it
+    /// were lost: its peer was there, there is no other way to it, and ways come back.
+    pub fn unsent(&mut self, branch: &str) {
+        let Some(key) = key_in(branch) else { return };
+        let Some(client) = self.clients.get(&key).filter(|client| client.branch == branch) else { return };
+        let begins = client.request.as_ref().is_some_and(|request| request.headers.to_tag().is_none());
+        if client.state == ClientState::Waiting && begins {
+            self.client_failed(key);
         }
+    }
+
+    fn client_failed(&mut self, key: ClientKey) {
+        let client = self.clients.get_mut(&key).expect("a waiting client transaction");
+        let request = client.request.take().expect("an unfinished client transaction has its request");
+        self.finish(key, request, Outcome::TransportFailed);
+        self.forget_client(key);
     }
 }
 

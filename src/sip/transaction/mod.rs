@@ -10,8 +10,9 @@ mod server;
 mod tests;
 
 use super::api::{Account, Flow};
+use super::frame::Limits;
 use super::header::{Method, Via};
-use super::message::{Request, Response};
+use super::message::{Message, Request, Response};
 use super::settings::Timing;
 use super::text::{put_hex, put_number};
 use super::uri::Uri;
@@ -296,6 +297,12 @@ pub(super) fn fresh_branch(rng: &mut Rng) -> String {
 fn key_in(branch: &str) -> Option<ClientKey> {
     let (_, number) = branch.strip_prefix(COOKIE)?.split_once('-')?;
     u64::from_str_radix(number, 16).ok().map(ClientKey)
+}
+
+/// The branch in the top Via of a request as it is sent; none of a response.
+pub fn branch_in(bytes: &[u8]) -> Option<String> {
+    let Ok(Message::Request(request)) = Message::parse(bytes, &Limits::default()) else { return None };
+    request.headers.top_via().ok()?.branch().map(str::to_owned)
 }
 
 /// RFC 3261 §17.2.3: what makes two requests one transaction. `method` is INVITE for its ACK, and for a CANCEL

@@ -1,5 +1,10 @@
 //! The fuzz targets (tests/fuzz) compile as they stand and run, without the fuzzer: its macro is played here.
-#![allow(unused_attributes, dead_code, reason = "the targets are programs of their own, and each uses what it needs")]
+#![allow(
+    unused_attributes,
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "the targets are programs of their own, and each uses what it needs"
+)]
 
 extern crate self as libfuzzer_sys;
 
@@ -23,9 +28,11 @@ mod sdp;
 #[path = "fuzz/fuzz_targets/sip.rs"]
 mod sip;
 
+type Target = (&'static str, fn(&[u8]));
+
 #[test]
 fn every_target_takes_what_a_fuzzer_gives() {
-    let targets: [(&str, fn(&[u8])); 5] =
+    let targets: [Target; 5] =
         [("flow", flow::fuzz), ("rtcp", rtcp::fuzz), ("rtp", rtp::fuzz), ("sdp", sdp::fuzz), ("sip", sip::fuzz)];
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     let files =

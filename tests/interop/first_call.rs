@@ -157,17 +157,17 @@ fn a_changed_text_is_spoken_anew_and_heard() {
     assert!(old < 0.8, "the old text is heard ({old:.2})");
 }
 
-/// A phone whose owner types; each line when it is wanted.
-fn at_the_terminal(ground: &Ground, name: &str, args: &[&str]) -> (Program, File) {
+/// A command of ours whose user types; each line when it is wanted.
+pub fn at_the_terminal(ground: &Ground, name: &str, args: &[&str]) -> (Program, File) {
     let pipe = ground.file(&format!("{name}.keys"));
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
-    let typed = format!("exec {TIERLINE} phone \"$@\" < {}", pipe.display());
-    let program = ground.run(name, Command::new("sh").args(["-c", &typed, "phone"]).args(args));
+    let typed = format!("exec {TIERLINE} \"$@\" < {}", pipe.display());
+    let program = ground.run(name, Command::new("sh").args(["-c", &typed, name]).args(args));
     let keys = File::options().write(true).open(&pipe).expect("a pipe that is read");
     (program, keys)
 }
 
-fn types(keys: &mut File, line: &str) {
+pub fn types(keys: &mut File, line: &str) {
     writeln!(keys, "{line}").expect("somebody reads");
 }
 
@@ -181,12 +181,12 @@ fn a_phone_does_what_is_typed() {
     wait_until("the server is ready", GENEROUS, || get(http, "/readyz").is_some_and(|(status, _)| status == 200));
     let at = sip.to_string();
     let (mut agent, mut agents) =
-        at_the_terminal(&ground, "agent", &["--server", &at, "--user", "ada", "--calls", "1"]);
+        at_the_terminal(&ground, "agent", &["phone", "--server", &at, "--user", "ada", "--calls", "1"]);
     event(&agent, "Registered", GENEROUS);
     // Nothing rings: that is told, and uses up no call.
     types(&mut agents, "d");
     wait_until("it is told", GENEROUS, || agent.errors().contains("nothing rings"));
-    let (mut caller, mut callers) = at_the_terminal(&ground, "caller", &["--server", &at, "--dial", "100"]);
+    let (mut caller, mut callers) = at_the_terminal(&ground, "caller", &["phone", "--server", &at, "--dial", "100"]);
     event(&caller, "Connected", GENEROUS);
     types(&mut callers, "d");
     wait_until("it is told", GENEROUS, || caller.errors().contains("nothing rings"));

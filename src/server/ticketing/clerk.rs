@@ -52,15 +52,17 @@ pub(super) struct Clerk {
     broken: bool,
     /// Events that nothing is told of: a defect of ours was met there.
     defects: BTreeSet<u64>,
+    /// Calls of which nothing more is told: it was met in all of the call.
+    lost: BTreeSet<CallId>,
     /// What the outbox is being told: an event, or the whole of a call.
     taking: Taking,
     send: Send,
     numbers: Counts,
     /// What is told has the events' time, and so has what is too late: no jump of the clock on the wall makes it so.
     time: EventTime,
-    /// The event that panics.
+    /// What panics.
     #[cfg(test)]
-    planted: Option<u64>,
+    planted: fn(&Input) -> bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,12 +141,13 @@ impl Clerk {
             round: 0,
             broken: false,
             defects,
+            lost: BTreeSet::new(),
             taking: Taking::default(),
             send,
             numbers,
             time,
             #[cfg(test)]
-            planted: None,
+            planted: |_| false,
         })
     }
 
@@ -175,9 +178,7 @@ impl Clerk {
         Entry::error("ticketing", lost).of(call).with_some("event", event).tell();
         self.broken = true;
         self.defects.extend(event);
-        // What cannot be read again is not tried for ever.
-        let whole = call.filter(|_| event.is_none());
-        self.duties.notes.extend(whole.map(|call| Output::Forget { call }));
+        self.lost.extend(call.filter(|_| event.is_none()));
         std::thread::sleep(AGAIN); // what is met again and again takes no processor
     }
 
@@ -204,7 +205,7 @@ impl Clerk {
             _ => Taking::default(),
         };
         #[cfg(test)]
-        assert!(self.taking.event.is_none_or(|event| Some(event) != self.planted), "planted");
+        assert!(!(self.planted)(&input), "planted");
         self.outbox.handle(self.time.now(), input);
         self.taking = Taking::default();
     }
@@ -247,11 +248,11 @@ impl Clerk {
             self.take_outputs();
             let standing = self.standing()?;
             self.duties.write(&mut self.memory, standing)?;
-            let (reader, memory, defects) = (&self.reader, &self.memory, &self.defects);
+            let (reader, memory, defects, lost) = (&self.reader, &self.memory, &self.defects, &self.lost);
             let read = self.duties.read(|call| {
                 let mut events = reader.events(call)?;
                 reader.join_texts(&mut events)?;
-                events.retain(|event| !defects.contains(&event.seq));
+                events.retain(|event| !defects.contains(&event.seq) && !lost.contains(&call));
                 Ok(Input::Reread { call, events, done: memory.done_of(call)? })
             })?;
             match read {
@@ -298,8 +299,8 @@ fn until(now: Wall, at: Wall) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Personal, PersonalKind, What};
-    use crate::ids::{LegId, LineId};
+    use crate::event::{Cause, Event, Personal, PersonalKind, Phase, What};
+    use crate::ids::{AgentId, LegId, LineId};
     use crate::server::clock::Clock;
     use crate::server::store::{Keep, Store};
     use anyhow::bail;
@@ -351,15 +352,16 @@ mod tests {
         Event { seq, at: Wall(5_000), call: Some(CallId(seq)), what }
     }
 
-    /// A panic at one event, and one at what is sent first: neither ends the thread, the others are told, and what was
-    /// asked before is not taken for an answer.
-    #[test]
-    fn a_defect_costs_the_event_that_it_is_met_in() {
-        let data = made("defect");
+    fn logged(name: &str, events: Vec<Event>) -> (std::path::PathBuf, Store) {
+        let data = made(name);
         let store = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().store;
-        (1..=3).for_each(|seq| store.append(vec![arrives(seq)]));
+        events.into_iter().for_each(|event| store.append(vec![event]));
         store.flush().unwrap();
-        let reader = Reader::open(&data).unwrap().unwrap();
+        (data, store)
+    }
+
+    fn clerk(data: &std::path::Path, now: i64, send: Send) -> Clerk {
+        let reader = Reader::open(data).unwrap().unwrap();
         let log = reader.log_id().unwrap();
         let settings = Settings {
             pop_expires: Duration::from_secs(20),
@@ -367,6 +369,16 @@ mod tests {
             retry_most: Duration::from_secs(8),
             parallel: 8,
         };
+        let time = EventTime { clock: Clock::start(), began: Wall(now) };
+        let memory = Memory::open(data, log, 1).unwrap();
+        Clerk::new(settings, (reader, log), memory, send, (Counts::default(), time)).unwrap()
+    }
+
+    /// A panic at one event, and one at what is sent first: neither ends the thread, the others are told, and what was
+    /// asked before is not taken for an answer.
+    #[test]
+    fn a_defect_costs_the_event_that_it_is_met_in() {
+        let (data, store) = logged("defect", (1..=3).map(arrives).collect());
         let (asked, asks) = channel();
         let mut panicked = false;
         let send = move |round, call, _| {
@@ -377,10 +389,8 @@ mod tests {
         };
         let send = std::cell::RefCell::new(send);
         let send: Send = Box::new(move |round, call, request| (send.borrow_mut())(round, call, request));
-        let time = EventTime { clock: Clock::start(), began: Wall(5_000) };
-        let memory = Memory::open(&data, log, 1).unwrap();
-        let mut clerk = Clerk::new(settings, (reader, log), memory, send, (Counts::default(), time)).unwrap();
-        clerk.planted = Some(2);
+        let mut clerk = clerk(&data, 5_000, send);
+        clerk.planted = |input| matches!(input, Input::Event(event) if event.seq == 2);
         let (news, heard) = channel();
         let thread = std::thread::spawn(move || clerk.run(&heard));
         let next = || asks.recv_timeout(Duration::from_secs(60)).unwrap();
@@ -390,6 +400,48 @@ mod tests {
         news.send(answer(1)).unwrap();
         news.send(answer(2)).unwrap();
         assert_eq!(next(), (2, CallId(1)), "tried again");
+        news.send(News::Stop).unwrap();
+        thread.join().unwrap();
+        drop(store);
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+
+    /// A call that is read again for what was noted late, and a defect that is met in it: its note is lost, and no other.
+    #[test]
+    fn a_call_that_panics_whenever_it_is_read_again_keeps_nobody_else() {
+        let late = |seq: u64, call: u64| {
+            let what = What::Disposed { agent: AgentId(1001), disposition: "solved".into(), notes: None };
+            Event { seq, at: Wall(500_000), call: Some(CallId(call)), what }
+        };
+        let over = |seq: u64, call: u64| {
+            let what = What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::InFlow };
+            Event { seq, at: Wall(6_000), call: Some(CallId(call)), what }
+        };
+        let (data, store) = logged("reread", vec![arrives(1), arrives(2), over(3, 1), over(4, 2)]);
+        let (news, heard) = channel();
+        let (said, says) = channel();
+        let answers = news.clone();
+        let send: Send = Box::new(move |round, call, request| {
+            _ = answers.send(News::Answered(round, call, Ok(Response::Taken)));
+            _ = said.send(request.key().map(|key| key[17..].to_owned()));
+        });
+        let mut clerk = clerk(&data, 900_000, send);
+        clerk.planted =
+            |input| matches!(input, Input::Reread { call, events, .. } if *call == CallId(1) && !events.is_empty());
+        let thread = std::thread::spawn(move || clerk.run(&heard));
+        let mut told = BTreeSet::new();
+        let mut until = |all: &[&str]| {
+            while !all.iter().all(|key| told.contains(*key)) {
+                told.extend(says.recv_timeout(Duration::from_secs(60)).unwrap());
+            }
+            told.clone()
+        };
+        until(&["follow-3", "follow-4"]);
+        [late(5, 1), late(6, 2)].into_iter().for_each(|event| store.append(vec![event]));
+        store.flush().unwrap();
+        news.send(News::Committed).unwrap();
+        let told = until(&["follow-6"]);
+        assert!(!told.contains("follow-5"), "{told:?}");
         news.send(News::Stop).unwrap();
         thread.join().unwrap();
         drop(store);

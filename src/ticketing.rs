@@ -16,6 +16,8 @@
 //! counted; everything else is tried until it is answered. A call whose request fails again and again, while others are
 //! answered, is put aside (`aside`), so that one bad request keeps nobody else's from being told. What is noted of a call
 //! long after its end is told too (`late`).
+//!
+//! **What is erased meanwhile** in the log is not said any more: that something was noted is, and not what (`erased`).
 
 mod aside;
 mod case;

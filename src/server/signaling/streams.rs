@@ -24,8 +24,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// Bytes of messages from all connections that may wait for the engine's thread.
-const ROOM: usize = 64 << 20;
 /// Places of names that are remembered; of more, the oldest is forgotten.
 const PLACES: usize = 10_000;
 /// Flows that one connection may be used as; further ones are not told when it ends, and time out instead.
@@ -87,7 +85,8 @@ struct Open {
 impl Streams {
     pub fn new(setup: Setup, inbox: Inbox, runtime: Handle, counters: Arc<Counters>) -> Streams {
         let Setup { listeners, settings, limits, tls, first } = setup;
-        let (room, table) = (Arc::new(Semaphore::new(ROOM)), Mutex::new(Table { last: first, ..Table::default() }));
+        let (room, table) =
+            (Arc::new(Semaphore::new(settings.unheard)), Mutex::new(Table { last: first, ..Table::default() }));
         Streams(Arc::new(Shared { listeners, settings, limits, tls, inbox, runtime, counters, room, table }))
     }
 
@@ -137,7 +136,7 @@ impl Streams {
             return shared.tell_failed([flow]);
         };
         let number = if flow.connection == 0 { table.next() } else { flow.connection };
-        let (link, ends) = connection::link();
+        let (link, ends) = connection::link(shared.settings.unread);
         link.send(bytes);
         let own = Flow { connection: number, ..flow };
         table.open.insert(number, Open { link, flows: BTreeSet::from([flow, own]), accepted_from: None });
@@ -199,7 +198,7 @@ impl Shared {
             return self.counters.refused("total");
         };
         let number = table.next();
-        let (link, ends) = connection::link();
+        let (link, ends) = connection::link(self.settings.unread);
         let flow = Flow { listener, transport, remote, connection: number };
         *table.accepted.entry(from).or_default() += 1;
         table.unproven.insert(number);

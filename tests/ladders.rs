@@ -38,3 +38,36 @@ fn difference(expected: &str, drawn: &str) -> String {
     let part = |text: &str| text.lines().skip(same.saturating_sub(3)).take(8).collect::<Vec<_>>().join("\n");
     format!("line {}, expected:\n{}\ndrawn:\n{}", same + 1, part(expected), part(drawn))
 }
+
+/// Sections with call flows: RFC 3665 has 2.1 to 2.5 and 3.1 to 3.11, RFC 5359 has 2.1 to 2.18.
+const SECTIONS: [(u32, u32, u32); 3] = [(3665, 2, 5), (3665, 3, 11), (5359, 2, 18)];
+
+#[test]
+fn each_flow_of_the_rfcs_is_shown_or_has_a_reason() {
+    let text = fs::read_to_string(folder().join("FLOWS.md")).expect("the table");
+    let rows: Vec<Vec<&str>> =
+        text.lines().filter(|line| line.contains('§')).map(|line| line.split('|').collect()).collect();
+    let wanted: Vec<String> =
+        SECTIONS.iter().flat_map(|(rfc, part, last)| (1..=*last).map(move |n| format!("{rfc} §{part}.{n}"))).collect();
+    assert_eq!(rows.iter().map(|row| row[1].trim()).collect::<Vec<_>>(), wanted);
+    let interop = folder().join("../interop");
+    let read = |folder: PathBuf| -> String {
+        let files = fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path());
+        files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).expect("text")).collect()
+    };
+    let (tests, flows) = (read(interop.clone()), read(interop.join("flows")));
+    for row in &rows {
+        let parts: Vec<&str> = row[3].split('`').collect();
+        assert!(parts.len() > 1 || row[3].trim().starts_with("none: "), "{}: neither shown nor a reason", row[1]);
+        for named in parts.chunks_exact(2) {
+            let (kind, name) = (named[0].split_whitespace().last().unwrap_or_default(), named[1]);
+            let known = match kind {
+                "ladder" => folder().join(format!("{name}.txt")).exists(),
+                "flow" => [",", ":", "\n"].iter().any(|end| flows.contains(&format!("== {name}{end}"))),
+                "test" => tests.contains(&format!("#[test]\nfn {name}()")),
+                _ => false,
+            };
+            assert!(known, "{}: there is no {kind} `{name}`", row[1]);
+        }
+    }
+}

@@ -182,6 +182,8 @@ fn limits(mut section: Section<'_>, bindings_per_user: usize) -> (Limits, Capaci
         transactions: whole("transactions", 100, 10_000_000, room.transactions),
         legs: whole("legs", 10, 1_000_000, room.legs),
         bindings_per_user,
+        forks: whole("forks", 1, 256, room.forks),
+        path: whole("path", 1, 64, room.path),
         queries: whole("queries", 10, 1_000_000, room.queries),
     };
     section.finish();

@@ -75,6 +75,11 @@ pub struct ConnectionSettings {
     pub idle: Duration,
     /// For a handshake, for the first message, and from a message's first byte to its last: 1 s … 5 min, default 10 s.
     pub message: Duration,
+    /// Bytes that may wait for a peer to read them; with more it is cut: 16,384 … 16,777,216, default 262,144.
+    pub unread: usize,
+    /// Bytes of messages from all connections that may wait for the engine; with more they are not read: 1,048,576 …
+    /// 1,073,741,824, default 67,108,864.
+    pub unheard: usize,
     /// For a connection of ours to be made: 100 ms … 1 min, default 4 s.
     pub connect: Duration,
 }
@@ -85,6 +90,8 @@ impl Default for ConnectionSettings {
         ConnectionSettings {
             most: 10_000,
             most_per_address: 1_000,
+            unread: 256 << 10,
+            unheard: 64 << 20,
             idle: secs(3_600),
             message: secs(10),
             connect: secs(4),
@@ -212,6 +219,8 @@ fn connections(mut section: Section<'_>) -> ConnectionSettings {
     let settings = ConnectionSettings {
         most: section.whole("most", 1..=100_000, usual.most as i64) as usize,
         most_per_address: section.whole("most_per_address", 1..=100_000, usual.most_per_address as i64) as usize,
+        unread: section.whole("unread", 16 << 10..=16 << 20, usual.unread as i64) as usize,
+        unheard: section.whole("unheard", 1 << 20..=1 << 30, usual.unheard as i64) as usize,
         idle: section.duration("idle", 10 * second..=DAY, usual.idle),
         message: section.duration("message", second..=5 * MINUTE, usual.message),
         connect: section.duration("connect", second / 10..=MINUTE, usual.connect),

@@ -127,6 +127,28 @@ fn what_the_demo_writes_are_the_defaults() {
     assert_eq!(bare.warnings.len(), 2, "nobody serves the queues");
 }
 
+/// A row of the page says something, and each setting has one.
+#[test]
+fn the_page_of_settings_has_a_meaning_for_each_and_each_once() {
+    let mut wrong = Vec::new();
+    for table in reference::tables().into_iter().filter(|table| table.name != "hours.NAME") {
+        for (n, setting) in table.settings.iter().enumerate() {
+            let key = &setting.key;
+            let says = setting.meaning.trim();
+            if says.is_empty() {
+                wrong.push(format!("`{key}` of [{}] means nothing", table.name));
+            }
+            if says.matches('(').count() != says.matches(')').count() {
+                wrong.push(format!("`{key}` of [{}] is torn: {says}", table.name));
+            }
+            if table.settings[..n].iter().any(|other| other.key == *key) {
+                wrong.push(format!("`{key}` of [{}] is there twice", table.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "in deploy/tierline.toml: {wrong:#?}");
+}
+
 /// Asks the reader itself: a setting that is none is answered with all that there are.
 #[test]
 fn the_page_of_settings_lacks_none_that_the_reader_knows() {
@@ -318,11 +340,13 @@ fn what_the_demo_writes_as_comments_are_the_defaults_too() {
 #[test]
 fn timers_registration_guard_and_limits_of_sip() {
     let more = "[server.sip.timers]\nt1 = \"1s\"\n[server.sip.sessions]\non = false\ninterval = \"10m\"\n\
-        [server.sip.limits]\nmessage = 4096\ntransactions = 500\n[server.http]";
+        [server.sip.limits]\nmessage = 4096\ntransactions = 500\nforks = 2\npath = 1\n[server.http]";
     let config = DEMO
         .replace("[server.http]", more)
         .replace("keepalive = \"30s\"", "keepalive = \"off\"")
         .replace("phones = 8", "phones = 2")
+        .replace("unread = 262144", "unread = 16384")
+        .replace("unheard = 67108864", "unheard = 1048576")
         .replace("\"127.0.0.0/8\", ", "\"198.51.100.0/24\", ")
         .replace("# digest = \"md5\"", "digest = \"sha-256\"");
     let sip = Demo::new("protocol", &config).load().unwrap().server.sip;
@@ -333,6 +357,8 @@ fn timers_registration_guard_and_limits_of_sip() {
     assert_eq!((endpoint.sessions.on, endpoint.sessions.interval.as_secs()), (false, 600));
     assert_eq!((endpoint.keepalive, endpoint.capacity.bindings_per_user), (None, 2));
     assert_eq!((endpoint.limits.message_bytes, endpoint.capacity.transactions), (4_096, 500));
+    assert_eq!((endpoint.capacity.forks, endpoint.capacity.path), (2, 1));
+    assert_eq!((sip.connections.unread, sip.connections.unheard), (16_384, 1 << 20));
     let trusts = ["198.51.100.7", "127.0.0.1", "::1"].map(|ip| endpoint.guard.trusts(ip.parse().unwrap()));
     assert_eq!(trusts, [true, false, true]);
 
@@ -347,6 +373,9 @@ fn timers_registration_guard_and_limits_of_sip() {
     check(http, &table("sessions]\nmin = \"30s\""), &[("\"30s\"", "\"1m30s\" to \"1h\"")]);
     check(http, &table("sessions]\ninterval = \"2m\"\nmin = \"3m\""), &[("\"3m\"", "above `interval`")]);
     check(http, &table("limits]\nheaders = 5"), &[("5", "16 to 4096")]);
+    check(http, &table("limits]\nforks = 0"), &[("0", "1 to 256")]);
+    check(http, &table("limits]\npath = 65"), &[("65", "1 to 64")]);
+    check("unread = 262144", "unread = 1000", &[("1000", "16384 to 16777216")]);
     check("min = \"1m\"", "min = \"10m\"", &[("\"5m\"", "`min` is \"10m\", above `default`")]);
     check("default = \"5m\"  ", "default = \"2h\"  ", &[("\"2h\"", "above `max`")]);
     check("keepalive = \"30s\"", "keepalive = \"on\"", &[("\"on\"", "\"5s\" to \"1h\"")]);
@@ -556,7 +585,7 @@ fn queues_that_are_not_there_are_told() {
     let wrong = "allowed: a list of queues (general, level1, level2, screeners, techncal); did you mean \"techncal\"?";
     let flow = "allowed: a queue of the configuration (general, level1, level2, screeners, techncal); did you mean";
     let named =
-        ["\"technical\", \"screeners\"]\n", "\"technical\", \"level1\"", "\"technical\", \"screeners\", \"level2\""];
+        ["\"technical\", \"screeners\"]  #", "\"technical\", \"level1\"", "\"technical\", \"screeners\", \"level2\""];
     let rows = named.map(|at| (at, wrong));
     let rows: Vec<_> = rows.into_iter().chain([("\"technical\"\nfull", flow)]).collect();
     check("[queue.technical]", "[queue.techncal]", &rows);

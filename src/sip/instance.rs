@@ -22,7 +22,6 @@ pub(super) const REGISTERING: [&str; 3] = ["path", "outbound", "gruu"];
 /// Bytes of an instance; a URN of a UUID has 45.
 const LONGEST_INSTANCE: usize = 128;
 /// Proxies of one Path, and bytes of one.
-const LONGEST_PATH: usize = 8;
 const LONGEST_HOP: usize = 512;
 /// What the user part of a temporary GRUU begins with.
 const TEMPORARY: &str = "tgruu.";
@@ -40,11 +39,11 @@ pub(super) struct Manner {
 
 impl Manner {
     /// The status that refuses it, if the phone wants what its way cannot give (§6).
-    pub fn of(request: &Request, seed: String) -> Result<Manner, u16> {
+    pub fn of(request: &Request, seed: String, longest_path: usize) -> Result<Manner, u16> {
         let headers = &request.headers;
         let knows = |tag| headers.lists(&Name::Supported, tag) || headers.lists(&Name::Require, tag);
         let path: Vec<String> = headers.all(&Name::Path).map(str::to_owned).collect();
-        if path.len() > LONGEST_PATH || path.iter().any(|hop| hop.len() > LONGEST_HOP || !NameAddr::is_legal(hop)) {
+        if path.len() > longest_path || path.iter().any(|hop| hop.len() > LONGEST_HOP || !NameAddr::is_legal(hop)) {
             return Err(400);
         }
         let wants_outbound = knows("outbound") && headers.all(&Name::Contact).any(|contact| contact.contains("reg-id"));

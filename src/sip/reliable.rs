@@ -10,7 +10,7 @@ use super::header::{CSeq, Method, Name};
 use super::leg::{Early, Leg, Ringing, Rung, Theirs, Unproven};
 use super::message::{Request, Response};
 use super::transaction::{ClientKey, Errand, Purpose, ServerKey};
-use super::uac::{MAX_FORKS, body_of, put_body};
+use super::uac::{body_of, put_body};
 use super::{Deadline, Endpoint, Serving};
 use crate::ids::LegId;
 use crate::time::Instant;
@@ -200,9 +200,9 @@ impl Endpoint {
         let Some((flow, errand)) = self.transactions.errand(key) else { return };
         let sent = self.transactions.sent(key);
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
-        let pinned = errand.pinned;
+        let (pinned, most) = (errand.pinned, self.config.capacity.forks);
         let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
-        if calling.early.len() < MAX_FORKS && calling.early(tag).is_none() {
+        if calling.early.len() < most && calling.early(tag).is_none() {
             let dialog = DialogRecord::of_response(response, contact, flow, pinned);
             let (takes_update, takes_talk) = (false, false);
             calling.early.push(Early { dialog, rseq: None, agreed: false, answer: None, takes_update, takes_talk });

@@ -94,13 +94,18 @@ pub struct Capacity {
     pub legs: usize,
     /// Bindings of one user: 1 … 100, default 8; one more replaces the least useful one.
     pub bindings_per_user: usize,
+    /// Places at which one call of ours may ring or be answered, told apart by their tags; what more say is not heard:
+    /// 1 … 256, default 16.
+    pub forks: usize,
+    /// Proxies in front of a phone (Path): 1 … 64, default 8; with more it is refused with 400.
+    pub path: usize,
     /// Questions to the shell without an answer: 10 … 1,000,000, default 20,000.
     pub queries: usize,
 }
 
 impl Default for Capacity {
     fn default() -> Capacity {
-        Capacity { transactions: 200_000, legs: 100_000, bindings_per_user: 8, queries: 20_000 }
+        Capacity { transactions: 200_000, legs: 100_000, bindings_per_user: 8, forks: 16, path: 8, queries: 20_000 }
     }
 }
 

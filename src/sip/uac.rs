@@ -134,7 +134,7 @@ impl Endpoint {
             return;
         }
         let is_first = acks.is_empty();
-        if acks.len() >= MAX_FORKS {
+        if acks.len() >= self.config.capacity.forks {
             return;
         }
         let reason = self.cancelling.remove(&key).flatten().or(errand.reason);
@@ -273,9 +273,6 @@ impl Endpoint {
         self.dispatch(now, bye, hop, errand);
     }
 }
-
-/// Answers of one INVITE that are acknowledged; an honest proxy forks to fewer.
-pub(super) const MAX_FORKS: usize = 16;
 
 /// The methods that an endpoint answers; with REGISTER where it has users.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";

@@ -101,6 +101,23 @@ fn what_callers_do_in_a_call_is_answered() {
     server.wait_ended(flows.len(), 10 * SECOND);
 }
 
+/// A leg that should be sending and sends nothing ends after the time that is set; who holds need not send (RFC 3264 §8.4).
+#[test]
+fn who_holds_may_be_silent_and_nobody_else_may() {
+    let ground = Ground::new("flows_silent");
+    let server = Server::start(&ground, &Wishes { silence: "2s", ..Wishes::agents(&["ada"]) });
+    let holds = |how: &str| {
+        let hold = format!("> INVITE\n  sdp {how}\n< 200\n> ACK\nwait 8000\n> BYE\n< 200\n");
+        flow(&format!("a caller holds by {how}\n> INVITE\n  sdp\n< 200\n> ACK\n{hold}"))
+    };
+    let silent = flow("a caller says nothing\n> INVITE\n  sdp\n< 200\n> ACK\n< BYE\n> 200\n");
+    let [first, second, third] = ["sendonly", "recvonly", "inactive"].map(holds);
+    run_callers(&ground, &server, &[first, second, third, silent]);
+    let calls = server.wait_ended(4, 10 * SECOND);
+    let ended_by = |cause: &str| calls.iter().filter(|call| call["cause"] == cause).count();
+    assert_eq!((ended_by("CallerHungUp"), ended_by("Silent")), (3, 1), "{calls:?}");
+}
+
 #[test]
 fn phones_register_as_the_rfc_says() {
     let ground = Ground::new("flows_registering");

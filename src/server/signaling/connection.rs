@@ -24,8 +24,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 const TURNS: usize = 16;
 /// Bytes read at once.
 const READ: usize = 4_096;
-/// Bytes that may wait for a peer to read them: 200 to 500 messages. A peer that lets more wait is cut.
-const UNSENT: usize = 256 << 10;
 /// What a waiting message costs beside its bytes.
 const COST: usize = 64;
 /// How long a peer may take to read what fills the system's buffer.
@@ -79,6 +77,8 @@ pub struct Link {
     queue: UnboundedSender<Vec<u8>>,
     /// Bytes in it.
     unsent: Arc<AtomicUsize>,
+    /// How many may be.
+    most: usize,
     cut: Arc<Cut>,
 }
 
@@ -101,20 +101,22 @@ pub struct Ends {
     queue: UnboundedReceiver<Vec<u8>>,
     answers: UnboundedSender<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
+    most: usize,
     cut: Arc<Cut>,
 }
 
-pub fn link() -> (Link, Ends) {
+/// `most`: bytes that may wait for the peer to read them.
+pub fn link(most: usize) -> (Link, Ends) {
     let ((sender, queue), unsent, cut) = (unbounded_channel(), Arc::<AtomicUsize>::default(), Arc::<Cut>::default());
-    let ends = Ends { queue, answers: sender.clone(), unsent: Arc::clone(&unsent), cut: Arc::clone(&cut) };
-    (Link { queue: sender, unsent, cut }, ends)
+    let ends = Ends { queue, answers: sender.clone(), unsent: Arc::clone(&unsent), most, cut: Arc::clone(&cut) };
+    (Link { queue: sender, unsent, most, cut }, ends)
 }
 
 impl Link {
-    /// Never waits: with more than [`UNSENT`] the connection is cut.
+    /// Never waits: with too many bytes the connection is cut.
     pub fn send(&self, bytes: Vec<u8>) {
         let cost = bytes.len() + COST;
-        if self.unsent.fetch_add(cost, Ordering::AcqRel) + cost > UNSENT {
+        if self.unsent.fetch_add(cost, Ordering::AcqRel) + cost > self.most {
             self.cut.now.notify_one();
         } else if self.queue.send(bytes).is_err() {
             self.unsent.fetch_sub(cost, Ordering::AcqRel); // it is ending: its flows will be told
@@ -195,8 +197,8 @@ fn prepare(stream: &TcpStream) {
 
 async fn run(shared: &Shared, flow: Flow, stream: Box<dyn Stream>, ends: Ends, ours: bool) -> Ended {
     let (reader, writer) = tokio::io::split(stream);
-    let Ends { queue, answers, unsent, cut } = ends;
-    let answers = Link { queue: answers, unsent: Arc::clone(&unsent), cut: Arc::clone(&cut) };
+    let Ends { queue, answers, unsent, most, cut } = ends;
+    let answers = Link { queue: answers, unsent: Arc::clone(&unsent), most, cut: Arc::clone(&cut) };
     let reading = Reading { shared, flow, answers, turns: Arc::new(Semaphore::new(TURNS)), greeted: ours };
     tokio::select! {
         why = reading.run(reader) => why,

@@ -24,8 +24,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// Bytes of messages from all connections that may wait for the engine's thread.
-const ROOM: usize = 64 << 20;
 /// Places of names that are remembered; of more, the oldest is forgotten.
 const PLACES: usize = 10_000;
 /// Flows that one connection may be used as; further ones are not told when it ends, and time out instead.
@@ -87,7 +85,8 @@ struct Open {
 impl Streams {
     pub fn new(setup: Setup, inbox: Inbox, runtime: Handle, counters: Arc<Counters>) -> Streams {
         let Setup { listeners, settings, limits, tls, first } = setup;
-        let (room, table) = (Arc::new(Semaphore::new(ROOM)), Mutex::new(Table { last: first, ..Table::default() }));
+        let (room, table) =
+            (Arc::new(Semaphore::new(settings.unheard)), Mutex::new(Table { last: first, ..Table::default() }));
         Streams(Arc::new(Shared { listeners, settings, limits, tls, inbox, runtime, counters, room, table }))
     }
 
@@ -137,7 +136,7 @@ impl Streams {
             return shared.tell_failed([flow]);
         };
         let number = if flow.connection == 0 { table.next() } else { flow.connection };
-        let (link, ends) = connection::link();
+        let (link, ends) = connection::link(shared.settings.unread);
         link.send(bytes);
         let own = Flow { connection: number, ..flow };
         table.open.insert(number, Open { link, flows: BTreeSet::from([flow, own]), accepted_from: None });
@@ -199,7 +198,7 @@ impl Shared {
             return self.counters.refused("total");
         };
         let number = table.next();
-        let (link, ends) = connection::link();
+        let (link, ends) = connection::link(self.settings.unread);
         let flow = Flow { listener, transport, remote, connection: number };
         *table.accepted.entry(from).or_default() += 1;
         table.unproven.insert(number);
@@ -216,11 +215,10 @@ impl Shared {
 
     /// Runs a connection's life to its end.
     fn live(self: &Arc<Self>, number: u64, life: impl Future<Output = Ended> + Send + 'static) {
-        let shared = Arc::clone(self);
+        let place = Taken { shared: Arc::clone(self), number };
         self.runtime.spawn(async move {
             let why = life.await;
-            shared.counters.ended(why);
-            shared.ended(number);
+            place.shared.counters.ended(why);
         });
     }
 
@@ -234,6 +232,18 @@ impl Shared {
             let failed = sip::Input::TransportFailed { flow };
             _ = self.inbox.send(Message::Input(Input::Sip(failed))); // an engine that has ended needs it no more
         }
+    }
+}
+
+/// A connection's place, given back however its life ends: with a panic, too.
+struct Taken {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.shared.ended(self.number);
     }
 }
 
@@ -306,6 +316,46 @@ fn proves(message: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn streams() -> (Streams, crate::server::inbox::Messages) {
+        let (inbox, messages) = Inbox::new().unwrap();
+        let sip = crate::config::load(None).unwrap().server.sip;
+        let setup = Setup {
+            listeners: sip.listeners,
+            settings: sip.connections,
+            limits: Limits::default(),
+            tls: None,
+            first: 1,
+        };
+        (Streams::new(setup, inbox, Handle::current(), Arc::default()), messages)
+    }
+
+    /// The place is somebody else's, and whoever was registered over it is told to be gone.
+    #[tokio::test]
+    async fn a_connection_that_panics_leaves_no_place_taken() {
+        let (streams, messages) = streams();
+        let shared = &streams.0;
+        let (from, transport) = (SocketAddr::from(([127, 0, 0, 1], 5060)), Transport::Tcp);
+        let (link, _ends) = connection::link();
+        let flow = Flow { listener: 0, transport, remote: from, connection: 2 };
+        let open = Open { link, flows: BTreeSet::from([flow]), accepted_from: Some(from.ip()) };
+        shared.table().open.insert(2, open);
+        shared.table().accepted.insert(from.ip(), 1);
+        shared.live(2, async { panic!("planted") });
+        while !shared.table().open.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(shared.table().accepted.is_empty());
+        let told = loop {
+            match messages.next() {
+                Some(message) => break message,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        let is_failed =
+            matches!(told, Message::Input(Input::Sip(sip::Input::TransportFailed { flow: gone })) if gone == flow);
+        assert!(is_failed);
+    }
 
     #[test]
     fn who_has_registered_or_calls_is_worth_his_connection() {

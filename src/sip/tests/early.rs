@@ -253,14 +253,21 @@ fn each_fork_counts_its_responses_without_gaps() {
 
 #[test]
 fn only_so_many_forks_are_kept() {
-    let mut raw = Raw::new(config(HERE));
+    only_so_many(16);
+    only_so_many(3);
+}
+
+fn only_so_many(forks: usize) {
+    let mut config = config(HERE);
+    config.capacity.forks = forks;
+    let mut raw = Raw::new(config);
     let (_, invite) = calling(&mut raw);
     let proven = |raw: &mut Raw, fork: u32| requests(&progress(raw, &invite, &format!("f{fork}"), Some(1))).len();
     let pracks: usize = (0..1_000).map(|fork| proven(&mut raw, fork)).sum();
-    assert_eq!(pracks, 16, "no proxy forks to more, and who invents tags gets no work out of us");
+    assert_eq!(pracks, forks, "no proxy forks to more, and who invents tags gets no work out of us");
     // The same for answers: each fork but the first gets ACK and BYE, as far as they are counted.
     let sent: usize = (0..1_000).map(|fork| requests(&reply(&mut raw, &invite, 200, &format!("f{fork}"))).len()).sum();
-    assert_eq!(sent, 1 + 15 * 2);
+    assert_eq!(sent, 2 * forks - 1);
 }
 
 /// A call whose early answer was proven; caller and called.

@@ -74,6 +74,8 @@ fn calls_and_questions_take_the_path_that_the_register_came() {
         assert_eq!(register(&mut phone, &format!("Path: {wrong}\n")).status, 400, "{wrong}");
     }
     assert_eq!(phone.raw.endpoint.bindings("1001").next(), Some(&binding), "and nothing has changed");
+    phone.raw.endpoint.config.capacity.path = 1;
+    assert_eq!(register(&mut phone, "Path: <sip:p;lr>, <sip:q;lr>\n").status, 400, "as the setting says");
 }
 
 #[test]

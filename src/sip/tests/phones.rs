@@ -269,7 +269,7 @@ fn a_late_register_changes_nothing() {
             }
             other => panic!("{other:?}"),
         };
-    let manner = instance::Manner::of(&request, String::new()).unwrap();
+    let manner = instance::Manner::of(&request, String::new(), 8).unwrap();
     let (user, times) = (("1001", Flow::udp(0, THERE.parse().unwrap())), RegistrationTimes::default());
     let late = phone.raw.endpoint.registrar.register(phone.raw.now, user, (&request, &manner), &times, 8);
     assert_eq!(late.unwrap_err().status, 500);

@@ -54,7 +54,7 @@ fn an_endpoint_in_a_storm() {
     let mut rng = Rng::from_number(5);
     let mut config = config(HERE);
     config.users = ["1001".to_owned()].into();
-    config.capacity = Capacity { transactions: 50, legs: 20, bindings_per_user: 2, queries: 10 };
+    config.capacity = Capacity { transactions: 50, legs: 20, bindings_per_user: 2, queries: 10, ..Capacity::default() };
     let mut raw = Raw::new(config);
     let mut answered = 0;
     for _ in 0..30_000 {

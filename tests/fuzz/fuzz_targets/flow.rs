@@ -3,4 +3,4 @@
 #[path = "../bodies/flow.rs"]
 mod flow_body;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| _ = flow_body::run(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flow_body::run(bytes));

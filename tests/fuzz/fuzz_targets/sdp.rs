@@ -3,4 +3,4 @@
 #[path = "../bodies/sdp.rs"]
 mod sdp_body;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| _ = sdp_body::run(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sdp_body::run(bytes));

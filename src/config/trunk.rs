@@ -67,35 +67,8 @@ fn trunk(
     let allowed = list(table.take("allowed"), PREFIXES, |value| prefix(value, PREFIXES));
     let denied = list(table.take("denied"), PREFIXES, |value| prefix(value, PREFIXES));
     table.finish();
-    let report = |message: &str| page.report(&place, format!("the trunk `{id}` {message}"));
-    if user.is_some() != password.is_some() {
-        report("has only one of `user` and `password_file`; write both, or neither");
-    }
-    if realm.is_some() && user.is_none() {
-        report("has `realm` and no `user` that would be proven there");
-    }
-    if accepts_digest && user.is_none() {
-        report("has `accept_digest` and no `user` that could be proven");
-    }
-    if accepts_digest && agents.values().any(|agent| Some(&agent.user) == user.as_ref()) {
-        report("has an agent's `user`; with `accept_digest` it needs one of its own");
-    }
-    if register.is_some() && (server.is_none() || user.is_none()) {
-        report("has `register`; that needs `server`, `user` and `password_file`");
-    }
-    if server.is_none() && peers.is_empty() && !accepts_digest {
-        report("has no `addresses` that calls come from and no `server` that they go to");
-    }
-    if server.is_none() && !allowed.is_empty() {
-        report("has `allowed` and no `server` that calls would go to");
-    }
-    let over_tls = server.as_ref().is_some_and(|server| server.transport.as_deref() == Some("tls"));
-    if matches!(srtp, Some(Srtp::Optional | Srtp::Required)) && !over_tls {
-        report("has `srtp` and no `server` with \";transport=tls\": whoever is on the way could read the keys");
-    }
-    let id = id.clone();
     let trunk = Trunk {
-        id,
+        id: id.clone(),
         srtp,
         peers,
         server,
@@ -113,7 +86,32 @@ fn trunk(
         allowed,
         denied,
     };
+    let own_user = agents.values().all(|agent| Some(&agent.user) != trunk.user.as_ref());
+    contradictions(&trunk, password.is_some(), own_user)
+        .for_each(|message| page.report(&place, format!("the trunk `{id}` {message}")));
     (trunk, password)
+}
+
+/// What of a trunk does not fit together. `own_user`: no agent has its user.
+fn contradictions(trunk: &Trunk, has_password: bool, own_user: bool) -> impl Iterator<Item = &'static str> {
+    let (has_user, has_server) = (trunk.user.is_some(), trunk.server.is_some());
+    let over_tls = trunk.server.as_ref().is_some_and(|server| server.transport.as_deref() == Some("tls"));
+    let shows_keys = matches!(trunk.srtp, Some(Srtp::Optional | Srtp::Required)) && !over_tls;
+    let unused = !has_server && trunk.peers.is_empty() && !trunk.accepts_digest;
+    let rows = [
+        (has_user != has_password, "has only one of `user` and `password_file`; write both, or neither"),
+        (trunk.realm.is_some() && !has_user, "has `realm` and no `user` that would be proven there"),
+        (trunk.accepts_digest && !has_user, "has `accept_digest` and no `user` that could be proven"),
+        (trunk.accepts_digest && !own_user, "has an agent's `user`; with `accept_digest` it needs one of its own"),
+        (
+            trunk.register.is_some() && !(has_server && has_user),
+            "has `register`; that needs `server`, `user` and `password_file`",
+        ),
+        (unused, "has no `addresses` that calls come from and no `server` that they go to"),
+        (!has_server && !trunk.allowed.is_empty(), "has `allowed` and no `server` that calls would go to"),
+        (shows_keys, "has `srtp` and no `server` with \";transport=tls\": whoever is on the way could read the keys"),
+    ];
+    rows.into_iter().filter(|(wrong, _)| *wrong).map(|(_, message)| message)
 }
 
 fn peer(value: &Value<'_>, id: &TrunkId, known: &mut Peers) -> Option<Peer> {

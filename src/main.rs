@@ -10,8 +10,10 @@ use reports::{OnlyArgs, ReportArgs, filter, report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tierline::server::accounts::Kind;
 use tierline::server::flows::Found;
 use tierline::server::phone::ServerName;
+use tierline::server::wrong::{OrWrong, Wrong};
 use tierline::server::{self, Outcome};
 use tierline::sim;
 use values::{agents, calls, calls_listed, calls_per_hour, crashes, hours, keys, seconds, seed};
@@ -22,11 +24,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A telephony and routing engine for support centers.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 120)]
+#[command(version, about, max_term_width = 120, after_help = EXIT_CODES)]
 struct Args {
     #[command(subcommand)]
     what: What,
 }
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done, or did not come out well: trying again may help; 2 \
+                          what was asked or configured is wrong: trying again as it is cannot help.";
 
 #[derive(Subcommand)]
 enum What {
@@ -42,10 +47,11 @@ enum What {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
         /// Record every input of the engine to this file, for `tierline replay`. Personal: for its owner only.
+        /// It has no limit of size, and calls wait for its disk.
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
     },
-    /// Check a configuration and its flows, and start nothing. Exit code 2 if it could not be served.
+    /// Check a configuration and its flows, and start nothing. Exit code 1 or 2 if it could not be served.
     Check {
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
@@ -121,9 +127,8 @@ enum What {
     Calls {
         /// The call to draw, such as c0-1-5; without it calls are listed.
         call: Option<String>,
-        /// Directory of the log.
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
         /// How many calls to list, newest first.
         #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = calls_listed)]
         last: u64,
@@ -229,15 +234,13 @@ struct TryArgs {
 enum RecordsWhat {
     /// Make all records anew from the log. May be run while the server runs; what is missing meanwhile comes back.
     Rebuild {
-        /// Directory of the log.
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
     },
     /// How far the records are behind the log, and how many rows each table has.
     Status {
-        /// Directory of the log.
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
     },
     /// Describe the tables, a line for each column.
     Schema,
@@ -251,10 +254,26 @@ enum PersonWhat {
     Erase {
         /// As the caller's side gave it, such as +4930123456.
         number: String,
-        /// Directory of the log.
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
     },
+}
+
+/// A server's data directory.
+#[derive(clap::Args)]
+struct Where {
+    /// Configuration file. Default: as of `tierline serve`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory of a server on this machine. Default: as configured.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Where {
+    fn data(&self) -> anyhow::Result<PathBuf> {
+        server::wrong::data_dir(self.config.as_deref(), self.data.as_deref())
+    }
 }
 
 /// Where to ask over gRPC, and as whom.
@@ -266,9 +285,8 @@ struct Grpc {
     /// The token. Default: looked up in the data directory of a server on this machine.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Where to look the token up.
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    place: Where,
     /// For https: a PEM file of the roots to trust.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -319,9 +337,8 @@ struct PhoneArgs {
     /// The user's password. Default: looked up in the data directory of a server on this machine.
     #[arg(long)]
     password: Option<String>,
-    /// Where to look the password up.
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    place: Where,
     /// The name that the called party is shown.
     #[arg(long, value_name = "NAME")]
     caller: Option<String>,
@@ -358,28 +375,24 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(why) => {
             eprintln!("tierline: {why:#}");
-            match why.is::<server::calls::NoLog>() {
-                true => ExitCode::from(2),
-                false => ExitCode::FAILURE,
-            }
+            ExitCode::from(server::wrong::exit_code(&why))
         }
     }
 }
 
 fn code(outcome: Outcome) -> ExitCode {
-    match outcome {
-        Outcome::Stopped => ExitCode::SUCCESS,
-        Outcome::Refused => ExitCode::from(2),
-        Outcome::Failed => ExitCode::FAILURE,
-    }
+    ExitCode::from(outcome.exit_code())
+}
+
+/// Done, or not well.
+fn well(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
-        What::Check { config, data } => {
-            Ok(if server::check(config.as_deref(), data.as_deref())? { ExitCode::SUCCESS } else { ExitCode::from(2) })
-        }
+        What::Check { config, data } => Ok(code(server::check(config.as_deref(), data.as_deref())?)),
         What::Healthy { http, ready } => {
             println!("{}", server::healthy::ask(http, ready)?);
             Ok(ExitCode::SUCCESS)
@@ -396,15 +409,16 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             server::ticketing::example::serve(listen, &data)?;
             Ok(ExitCode::SUCCESS)
         }
-        What::Person { what: PersonWhat::Erase { number, data } } => {
-            print!("{}", server::person::erase(&data, &number)?);
+        What::Person { what: PersonWhat::Erase { number, place } } => {
+            print!("{}", server::person::erase(&place.data()?, &number)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Keep { believe_clock, config, data } => {
             print!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?);
             Ok(ExitCode::SUCCESS)
         }
-        What::Calls { call, data, last, json, numbers, only } => {
+        What::Calls { call, place, last, json, numbers, only } => {
+            let data = place.data()?;
             let text = match call {
                 Some(call) if json => server::calls::told(&data, &call, numbers)?,
                 Some(call) => server::calls::ladder(&data, &call, numbers)?,
@@ -422,18 +436,20 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         }
         What::Records(what) => {
             let text = match what {
-                RecordsWhat::Rebuild { data } => server::records::rebuild(&data)?,
-                RecordsWhat::Status { data } => server::records::status(&data)?,
+                RecordsWhat::Rebuild { place } => server::records::rebuild(&place.data()?)?,
+                RecordsWhat::Status { place } => server::records::status(&place.data()?)?,
                 RecordsWhat::Schema => server::records::described(),
             };
             print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
         What::Simulate { seed, agents, hours, calls_per_hour, crashes, records, json } => {
-            anyhow::ensure!(!records || crashes == 0, "--records compares with what was seen: it needs --crashes 0");
+            if records && crashes > 0 {
+                return Err(Wrong("--records compares with what was seen: it needs --crashes 0".to_owned()).into());
+            }
             let day = sim::Options::day(seed, agents as u32, hours);
             let options = sim::Options { calls_per_hour, crashes: crashes as u32, ..day };
-            Ok(if server::simulate::run(options, records, json)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(well(server::simulate::run(options, records, json)?))
         }
         What::Replay { recording, data } => {
             print!("{}", server::record::replay(&recording, data.as_deref())?);
@@ -459,14 +475,14 @@ fn flow(what: FlowWhat) -> anyhow::Result<String> {
 }
 
 fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Settings> {
-    let Grpc { server, token, data, trust } = grpc;
+    let Grpc { server, token, place, trust } = grpc;
     let token = match (token, user) {
         (Some(token), _) => token,
-        (None, None) => anyhow::bail!("say who: --user NAME, or --token TOKEN"),
+        (None, None) => return Err(Wrong("say who: --user NAME, or --token TOKEN".to_owned()).into()),
         (None, Some(user)) => {
-            let file = server::cti::tokens::default_file(&data);
-            let token = server::accounts::read(&file)?.get(user).cloned();
-            token.ok_or_else(|| anyhow::anyhow!("{} has no token of `{user}`", file.display()))?
+            let file = server::cti::tokens::default_file(&place.data()?);
+            let token = server::accounts::read(&file, Kind::Tokens).or_wrong()?.get(user).cloned();
+            token.ok_or_else(|| Wrong(format!("{} has no token of `{user}`", file.display())))?
         }
     };
     Ok(server::agent::Settings { server, token, trust, asks: Vec::new(), json: false })
@@ -474,20 +490,27 @@ fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Setting
 
 fn agent(AgentArgs { user, grpc: way, asks, json }: AgentArgs) -> anyhow::Result<ExitCode> {
     let settings = server::agent::Settings { asks, json, ..grpc(way, user.as_deref())? };
-    Ok(if server::agent::run(settings)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(well(server::agent::run(settings)?))
 }
 
 fn banner(BannerArgs { state, name, user, grpc: way }: BannerArgs) -> anyhow::Result<ExitCode> {
     let state = if state == Switch::On { "on" } else { "off" };
     let done = server::agent::once(&grpc(way, Some(&user))?, &format!("banner {state} {name}"))?;
-    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(well(done))
+}
+
+/// From the data directory, if there are passwords there.
+fn password_of(user: &str, place: &Where) -> anyhow::Result<Option<String>> {
+    let file = server::accounts::default_file(&place.data()?);
+    match file.exists() {
+        true => Ok(server::accounts::read(&file, Kind::Passwords).or_wrong()?.remove(user)),
+        false => Ok(None),
+    }
 }
 
 fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {
     let password = match (&args.user, args.password) {
-        (Some(user), None) => server::accounts::read(&server::accounts::default_file(&args.data))
-            .ok()
-            .and_then(|passwords| passwords.get(user).cloned()),
+        (Some(user), None) => password_of(user, &args.place)?,
         (_, password) => password,
     };
     let settings = server::phone::Settings {
@@ -504,7 +527,7 @@ fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         calls: args.calls.map(|calls| calls as u32),
         silence: args.silence,
     };
-    Ok(if server::phone::run(settings)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(well(server::phone::run(settings)?))
 }
 
 #[cfg(test)]

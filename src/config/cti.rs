@@ -82,7 +82,11 @@ pub fn read(
     for value in table.take("leads").and_then(|v| v.section()).map(Section::rest).unwrap_or_default() {
         let lead = LeadId::new(&value.label);
         if !crate::written::is_name(&value.label) || operators.contains(&value.label) {
-            page.report(&value.key_place, format!("a lead cannot be called `{}`", value.label));
+            let why = match operators.contains(&value.label) {
+                true => "an operator is called so",
+                false => "allowed: a name of a-z, 0-9, `.`, `_` and `-`",
+            };
+            page.report(&value.key_place, format!("a lead cannot be called `{}`: {why}", value.label));
         }
         let names: Vec<&str> = queues.iter().map(QueueId::as_str).take(20).collect();
         let allowed = format!("a list of queues ({})", names.join(", "));

@@ -224,7 +224,10 @@ impl<'p> Reader<'p> {
             let agent = value.section().and_then(|table| self.agent(AgentId(number.unwrap_or(0)), table));
             let Some(agent) = agent else { continue };
             if !users.insert(agent.it.user.clone()) {
-                self.page.report(&agent.place, format!("another agent has the user `{}`", agent.it.user));
+                self.page.report(
+                    &agent.place,
+                    format!("another agent has the user `{}`; allowed: one that no other agent has", agent.it.user),
+                );
             }
             agents.insert(agent.it.id, agent.it);
         }

@@ -32,7 +32,7 @@ pub struct Table {
 pub struct Setting {
     pub key: String,
     written: String,
-    meaning: String,
+    pub meaning: String,
 }
 
 /// All tables of the demo's configuration, each kind once.

@@ -127,6 +127,28 @@ fn what_the_demo_writes_are_the_defaults() {
     assert_eq!(bare.warnings.len(), 2, "nobody serves the queues");
 }
 
+/// A row of the page says something, and each setting has one.
+#[test]
+fn the_page_of_settings_has_a_meaning_for_each_and_each_once() {
+    let mut wrong = Vec::new();
+    for table in reference::tables().into_iter().filter(|table| table.name != "hours.NAME") {
+        for (n, setting) in table.settings.iter().enumerate() {
+            let key = &setting.key;
+            let says = setting.meaning.trim();
+            if says.is_empty() {
+                wrong.push(format!("`{key}` of [{}] means nothing", table.name));
+            }
+            if says.matches('(').count() != says.matches(')').count() {
+                wrong.push(format!("`{key}` of [{}] is torn: {says}", table.name));
+            }
+            if table.settings[..n].iter().any(|other| other.key == *key) {
+                wrong.push(format!("`{key}` of [{}] is there twice", table.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "in deploy/tierline.toml: {wrong:#?}");
+}
+
 /// Asks the reader itself: a setting that is none is answered with all that there are.
 #[test]
 fn the_page_of_settings_lacks_none_that_the_reader_knows() {
@@ -563,7 +585,7 @@ fn queues_that_are_not_there_are_told() {
     let wrong = "allowed: a list of queues (general, level1, level2, screeners, techncal); did you mean \"techncal\"?";
     let flow = "allowed: a queue of the configuration (general, level1, level2, screeners, techncal); did you mean";
     let named =
-        ["\"technical\", \"screeners\"]\n", "\"technical\", \"level1\"", "\"technical\", \"screeners\", \"level2\""];
+        ["\"technical\", \"screeners\"]  #", "\"technical\", \"level1\"", "\"technical\", \"screeners\", \"level2\""];
     let rows = named.map(|at| (at, wrong));
     let rows: Vec<_> = rows.into_iter().chain([("\"technical\"\nfull", flow)]).collect();
     check("[queue.technical]", "[queue.techncal]", &rows);

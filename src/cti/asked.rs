@@ -16,7 +16,7 @@ pub fn command(actor: Actor, asked: &proto::Command) -> Result<Command, proto::R
         (_, 0) => return Err(invalid("say for which agent")),
         (_, named) => AgentId(named),
     };
-    let ask = match asked.ask.as_ref().ok_or_else(|| invalid("nothing is asked"))? {
+    let ask = match asked.ask.as_ref().ok_or_else(|| invalid("nothing is asked; set one of the fields of `ask`"))? {
         Asked::LogIn(_) => Ask::LogIn { agent },
         Asked::LogOut(_) => Ask::LogOut { agent },
         Asked::Ready(_) => Ask::Ready { agent },
@@ -43,7 +43,7 @@ fn serve(agent: AgentId, asked: &Asked) -> Result<Ask, proto::Refused> {
         }
         Asked::Answer(_) => ("", Verb::Answer),
         Asked::LogIn(_) | Asked::LogOut(_) | Asked::Ready(_) | Asked::NotReady(_) | Asked::SwitchBanner(_) => {
-            return Err(invalid("this is about no call"));
+            return Err(invalid("this is about no call; leave `call` away"));
         }
     };
     let call = match call {

@@ -1,7 +1,7 @@
 //! What `tierline report` and the list of calls take.
 
+use super::Where;
 use super::values::{by, seconds};
-use std::path::PathBuf;
 use std::time::Duration;
 use tierline::server;
 
@@ -67,18 +67,15 @@ pub struct ReportArgs {
     /// Who hangs up sooner is a short abandon. Default: each queue's own `short_abandon`.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     short: Option<Duration>,
-    /// Configuration file, for the queues' own. Default: as of `tierline serve`.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    /// The queues' own targets are in the configuration.
+    #[command(flatten)]
+    place: Where,
     /// Print CSV (RFC 4180).
     #[arg(long, conflicts_with = "json")]
     csv: bool,
     /// Print JSON, an object a line.
     #[arg(long)]
     json: bool,
-    /// Directory of the log.
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
 }
 
 pub fn filter(only: OnlyArgs) -> server::calls::filter::Filter {
@@ -93,6 +90,7 @@ pub fn report(args: ReportArgs) -> anyhow::Result<String> {
         (_, true) => Format::Json,
         _ => Format::Table,
     };
-    let ReportArgs { by, interval: step, from, to, zone, only, formula, target, short, config, data, .. } = args;
+    let ReportArgs { by, interval: step, from, to, zone, only, formula, target, short, place, .. } = args;
+    let (data, config) = (place.data()?, place.config);
     server::report::report(&data, &Asked { by, step, from, to, zone, only, formula, target, short, config, format })
 }

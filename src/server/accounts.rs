@@ -39,6 +39,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// Passwords are ours, made at first start: good for a demo on this machine, and only there.
     pub made_up: bool,
+    /// Some were made just now.
+    pub fresh: bool,
     pub passwords: BTreeMap<String, String>,
 }
 
@@ -55,6 +57,7 @@ pub fn load(
 ) -> Result<Loaded> {
     let made_up = file.is_none();
     let file = file.map_or_else(|| default_file(data), Path::to_path_buf);
+    let before = if made_up { std::fs::read(&file).unwrap_or_default() } else { Vec::new() };
     let passwords = match made_up {
         true => own_file(center, &file)?,
         false => {
@@ -62,23 +65,24 @@ pub fn load(
             config::passwords(&file, center)?
         }
     };
+    let fresh = made_up && std::fs::read(&file).is_ok_and(|after| after != before);
     let mut accounts = Accounts::new(&center.name, &passwords)?;
     accounts.add_trunks(center, trunks)?;
-    Ok(Loaded { accounts, file, made_up, passwords })
+    Ok(Loaded { accounts, file, made_up, fresh, passwords })
 }
 
 /// Reads the file of made-up passwords and completes it for agents who have none yet.
 fn own_file(center: &Center, file: &Path) -> Result<BTreeMap<String, String>> {
-    completed(file, center.agents.values().map(|agent| &agent.user), "passwords of phones")
+    completed(file, center.agents.values().map(|agent| &agent.user), Kind::Passwords)
 }
 
 /// Reads a file of made-up secrets and completes it for those who have none yet.
 pub fn completed<'n>(
     file: &Path,
     names: impl Iterator<Item = &'n String>,
-    what: &str,
+    kind: Kind,
 ) -> Result<BTreeMap<String, String>> {
-    let mut passwords = if file.exists() { read(file)? } else { BTreeMap::new() };
+    let mut passwords = if file.exists() { read(file, kind)? } else { BTreeMap::new() };
     let known = passwords.len();
     for name in names {
         if let Entry::Vacant(place) = passwords.entry(name.clone()) {
@@ -86,6 +90,7 @@ pub fn completed<'n>(
         }
     }
     if passwords.len() > known {
+        let what = kind.of();
         write(file, what, &passwords).with_context(|| format!("cannot write {what} to {}", file.display()))?;
     }
     Ok(passwords)
@@ -93,7 +98,11 @@ pub fn completed<'n>(
 
 /// Refuses a password file that others can read.
 pub fn check_mode(file: &Path) -> Result<()> {
-    let metadata = fs::metadata(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
+    check_mode_of(file, || format!("cannot read passwords from {}", file.display()))
+}
+
+fn check_mode_of(file: &Path, what: impl Fn() -> String) -> Result<()> {
+    let metadata = fs::metadata(file).with_context(what)?;
     let mode = metadata.permissions().mode();
     // SAFETY: a plain system call.
     let us = unsafe { libc::geteuid() };
@@ -110,10 +119,41 @@ fn is_private(mode: u32, owner: u32, us: u32) -> bool {
     mode & if handed { 0o037 } else { 0o077 } == 0
 }
 
-/// Reads a file of lines `user:password`; empty lines and lines that begin with `#` do not count.
-pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read passwords from {}", file.display()))?;
-    check_mode(file)?;
+/// What a file of secrets holds, as it is told, and how its lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Passwords,
+    Tokens,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Passwords => "passwords",
+            Kind::Tokens => "tokens",
+        }
+    }
+
+    fn of(self) -> &'static str {
+        match self {
+            Kind::Passwords => "passwords of phones",
+            Kind::Tokens => "tokens of desktops",
+        }
+    }
+
+    fn line(self) -> &'static str {
+        match self {
+            Kind::Passwords => "user:password",
+            Kind::Tokens => "name:token",
+        }
+    }
+}
+
+/// Reads a file of lines `user:password`, or of what `kind` says; empty lines and lines that begin with `#` do not count.
+pub fn read(file: &Path, kind: Kind) -> Result<BTreeMap<String, String>> {
+    let what = || format!("cannot read {} from {}", kind.name(), file.display());
+    let text = fs::read_to_string(file).with_context(what)?;
+    check_mode_of(file, what)?;
     let mut passwords = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -125,7 +165,7 @@ pub fn read(file: &Path) -> Result<BTreeMap<String, String>> {
                 passwords.insert(user.to_owned(), password.to_owned());
             }
             // The line itself is not shown: it may hold a password.
-            _ => bail!("{}:{}: a line must be `user:password`", file.display(), number + 1),
+            _ => bail!("{}:{}: a line must be `{}`", file.display(), number + 1, kind.line()),
         }
     }
     Ok(passwords)

@@ -34,6 +34,7 @@ hold, retrieve, hangup, answer
 attach NAME=VALUE …       kept with the call, for the next agent and the ticket; NAME=\"more than a word\"
 dispatch QUEUE [SKILL=LEVEL …] [+POINTS]
 transfer QUEUE | transfer agent NUMBER | transfer number NUMBER
+banner on|off NAME        switches an announcement, where you may
 dispose WORD [NOTES]      codes the call; after it, ends wrap-up
 wait EVENT                until that has come, such as delivered, established, call_ended
 help, quit";

@@ -3,6 +3,7 @@
 use super::{accounts, cti};
 use crate::config::{self, Loaded};
 use crate::sip;
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Where it listens, who may register, and what to try next.
@@ -27,7 +28,8 @@ pub fn print(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
         println!("  line   {}: dial {}", line.id, line.numbers.join(", "));
     }
     let codes = &loaded.center.codes;
-    if accounts.made_up {
+    // Standard output that is no terminal is kept by somebody: passwords go there once, when nobody can know them yet.
+    if accounts.made_up && (accounts.fresh || std::io::stdout().is_terminal()) {
         println!("  agents with passwords made at first start ({}):", accounts.file.display());
         for agent in loaded.center.agents.values() {
             let queues = agent.queues.keys().map(|queue| queue.as_str()).collect::<Vec<_>>().join(", ");

@@ -10,10 +10,10 @@ use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
 use crate::records::{CallRecord, Offer, Outcome, Segment, Wait, ladder_of, record_of};
 use crate::server::store::Reader;
-use anyhow::{Result, bail};
+use crate::server::wrong::{OrWrong, Wrong};
+use anyhow::Result;
 use serde::Serialize;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// What the list is to show.
@@ -29,39 +29,15 @@ pub struct Show {
     pub filter: filter::Filter,
 }
 
-/// There is no event log where it was looked for.
-#[derive(Debug)]
-pub struct NoLog(PathBuf);
-
-impl NoLog {
-    /// None is in `data`.
-    pub fn in_dir(data: &Path) -> NoLog {
-        NoLog(data.to_owned())
-    }
-}
-
-impl fmt::Display for NoLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = if self.0.is_dir() { "there is no event log in" } else { "there is no directory" };
-        write!(f, "{why} `{}`; `--data DIR` names the data directory of a server", self.0.display())
-    }
-}
-
-impl std::error::Error for NoLog {}
-
-fn open(data: &Path) -> Result<Reader> {
-    Ok(Reader::open(data)?.ok_or_else(|| NoLog::in_dir(data))?)
-}
-
 const NONE_SUCH: &str = "No such calls.\n";
 const NONE_YET: &str = "No calls yet. Start `tierline serve` and dial a line.\n";
 
 /// The calls that arrived last, as a table or as lines of JSON.
 ///
 /// # Errors
-/// There is no log in `data` ([`NoLog`]), or it cannot be read; the text says why.
+/// There is no log in `data` ([`super::store::NoLog`]), or it cannot be read; the text says why.
 pub fn list(data: &Path, show: &Show) -> Result<String> {
-    let reader = open(data)?;
+    let reader = Reader::of(data)?;
     let calls = match show.filter.is_none() {
         true => reader.recent_calls(show.last)?,
         false => show.filter.find(data, show.last)?,
@@ -87,7 +63,7 @@ fn records_of(reader: &Reader, calls: &[CallId], numbers: bool) -> Result<Vec<(C
 /// One call as a ladder; `id` as the list shows it.
 ///
 /// # Errors
-/// `id` is no call id; there is no such call; there is no log in `data` ([`NoLog`]), or it cannot be read.
+/// `id` is no call id; there is no such call; there is no log in `data` ([`super::store::NoLog`]), or it cannot be read.
 pub fn ladder(data: &Path, id: &str, numbers: bool) -> Result<String> {
     Ok(ladder_of(&events_of(data, id, numbers)?))
 }
@@ -105,11 +81,11 @@ pub fn told(data: &Path, id: &str, numbers: bool) -> Result<String> {
 }
 
 fn events_of(data: &Path, id: &str, numbers: bool) -> Result<Vec<Event>> {
-    let call: CallId = id.parse().map_err(anyhow::Error::msg)?;
-    let reader = open(data)?;
+    let call: CallId = id.parse().map_err(anyhow::Error::msg).or_wrong()?;
+    let reader = Reader::of(data)?;
     let events = reader.as_one(|| events(&reader, call, numbers))?;
     if events.is_empty() {
-        bail!("there is no call {call}; `tierline calls` lists what there is");
+        return Err(Wrong(format!("there is no call {call}; `tierline calls` lists what there is")).into());
     }
     Ok(events)
 }

@@ -1,6 +1,7 @@
 //! `tierline check`: what a start would meet, without one.
 
-use super::{accounts, opening, store};
+use super::opening::{self, Missing};
+use super::{Outcome, accounts, store, wrong};
 use crate::config::{self, Loaded};
 use crate::written::counted;
 use anyhow::Result;
@@ -12,40 +13,39 @@ pub fn all_wrong(refused: &config::Refused, data: &Path, lacking: Vec<String>) -
     std::iter::once(refused.problems.to_string()).chain(unheard).chain(lacking).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads what `serve` would read, tries the ports that it would listen on, and says what is wrong; true if it could be
-/// served.
-pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<bool> {
+/// Reads what `serve` would read, tries the ports that it would listen on, and says what is wrong; how a start would end.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let loaded = match config::load(config) {
         Ok(loaded) => loaded,
         Err(refused) => {
             let data = data.unwrap_or(&refused.needs.data);
-            let lacking = lacking_but_for_own(&refused.file, &refused.needs, data, runtime.handle());
+            let lacking = lacking_but_for_own(&refused.file, &refused.needs, data, runtime.handle()).lines;
             eprintln!("{}", all_wrong(&refused, data, lacking));
-            return Ok(false);
+            return Ok(Outcome::Refused);
         }
     };
     loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let data = data.unwrap_or(&loaded.server.data);
-    let mut wrong: Vec<String> = opening::unheard(&loaded.sounds, data).into_iter().collect();
-    wrong.extend(lacking_but_for_own(&loaded.file, &loaded.needs(), data, runtime.handle()));
-    let trunks = loaded.server.trunk_passwords.values().filter_map(|file| accounts::trunk_password(file).err());
-    wrong.extend(trunks.map(|why| format!("{why:#}")));
-    if !wrong.is_empty() {
-        eprintln!("{}", wrong.join("\n"));
-        return Ok(false);
+    let mut missing = Missing::default();
+    missing.wrong(opening::unheard(&loaded.sounds, data));
+    missing.join(lacking_but_for_own(&loaded.file, &loaded.needs(), data, runtime.handle()));
+    for file in loaded.server.trunk_passwords.values() {
+        missing.unless(accounts::trunk_password(file));
+    }
+    if let Err(why) = missing.none() {
+        eprintln!("{why:#}");
+        return Ok(if wrong::is_wrong(&why) { Outcome::Refused } else { Outcome::Failed });
     }
     println!("{}", good(&loaded));
-    Ok(true)
+    Ok(Outcome::Stopped)
 }
 
 /// The ports of a server that runs from this directory are taken by right.
-fn lacking_but_for_own(
-    file: &str,
-    needs: &config::Needs,
-    data: &Path,
-    runtime: &tokio::runtime::Handle,
-) -> Vec<String> {
+fn lacking_but_for_own(file: &str, needs: &config::Needs, data: &Path, runtime: &tokio::runtime::Handle) -> Missing {
     let Some(by) = store::in_use(data) else { return opening::lacking(file, needs, runtime) };
     println!("note: process {by} serves from {}; ports were not tried", data.display());
     let files = config::Needs { listeners: Vec::new(), http: None, media: None, grpc: None, ..needs.clone() };

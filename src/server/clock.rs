@@ -1,4 +1,5 @@
-//! The operating system's clocks, read here and nowhere else.
+//! The operating system's clocks: what events, timers and the keeping of what is old have. Beside it, `store` times its own
+//! commits, and progress, lag and certificates are told by clocks of their own.
 
 use crate::time::{Instant, Wall};
 use std::time::SystemTime;

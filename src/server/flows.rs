@@ -1,13 +1,14 @@
 //! `tierline flow`: pictures of a center's flows, and walks through them without a call.
 
 use super::clock::wall as clock_shows;
+use super::wrong::{OrWrong, Wrong, loaded};
 use crate::center::Center;
-use crate::config::{self, Loaded};
+use crate::config::Loaded;
 use crate::ids::{FlowId, LineId};
 pub use crate::ivr::Found;
 use crate::ivr::rehearsal::{World, rehearse};
 use crate::ivr::{Facts, Flow, drawing};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub fn found_fields(text: &str) -> Result<Found, String> {
 /// # Errors
 /// The configuration is wrong, or has no such flow.
 pub fn draw(config: Option<&Path>, flow: &str, mermaid: bool) -> Result<String> {
-    let loaded = config::load(config).map_err(|refused| refused.problems)?;
+    let loaded = loaded(config)?;
     let flow = found(&loaded, flow)?;
     Ok(if mermaid { drawing::mermaid(flow) } else { drawing::tree(flow) })
 }
@@ -53,14 +54,15 @@ pub fn draw(config: Option<&Path>, flow: &str, mermaid: bool) -> Result<String> 
 /// # Errors
 /// The configuration is wrong, or has no such flow, line or announcement; the time cannot be read.
 pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String> {
-    let loaded = config::load(config).map_err(|refused| refused.problems)?;
+    let loaded = loaded(config)?;
     let flow = found(&loaded, flow)?;
     let center = &loaded.center;
     let line = line(center, flow, trial.line.as_deref())?;
     let (language, zone) = line.map_or((&center.language, &center.time_zone), |line| (&line.language, &line.time_zone));
-    let wall = trial.at.map_or_else(|| Ok(clock_shows()), |at| read_time(center, zone, &at))?;
+    let wall = trial.at.map_or_else(|| Ok(clock_shows()), |at| read_time(center, zone, &at)).or_wrong()?;
     if let Some(unknown) = trial.banners.iter().find(|name| !center.banners.contains_key(*name)) {
-        bail!("there is no announcement `{unknown}`; allowed: {}", listed(center.banners.keys().map(String::as_str)));
+        let known = listed(center.banners.keys().map(String::as_str));
+        return Err(Wrong(format!("there is no announcement `{unknown}`; allowed: {known}")).into());
     }
     let on = center.banners.iter().filter(|(_, banner)| banner.on).map(|(name, _)| name.clone());
     let facts = Facts {
@@ -79,7 +81,11 @@ pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String
 
 fn found<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Flow> {
     let known = || listed(loaded.flows.keys().map(FlowId::as_str));
-    loaded.flows.get(&FlowId::new(name)).with_context(|| format!("there is no flow `{name}`; allowed: {}", known()))
+    loaded
+        .flows
+        .get(&FlowId::new(name))
+        .with_context(|| format!("there is no flow `{name}`; allowed: {}", known()))
+        .or_wrong()
 }
 
 /// The line that is named, or the first that leads to the flow.
@@ -87,7 +93,7 @@ fn line<'c>(center: &'c Center, flow: &Flow, name: Option<&str>) -> Result<Optio
     let Some(name) = name else { return Ok(center.lines.values().find(|line| line.flow == flow.id)) };
     let known = || listed(center.lines.keys().map(LineId::as_str));
     let line = center.lines.get(&LineId::new(name));
-    line.map(Some).with_context(|| format!("there is no line `{name}`; allowed: {}", known()))
+    line.map(Some).with_context(|| format!("there is no line `{name}`; allowed: {}", known())).or_wrong()
 }
 
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {

@@ -17,6 +17,7 @@ mod clerk;
 
 pub use clerk::{Counts, Keeper};
 
+use super::wrong::loaded;
 use super::{clock, records, store};
 use crate::config::KeepSettings;
 use crate::time::{Instant, Wall};
@@ -108,11 +109,11 @@ fn written(file: &Path, key: &str) -> Result<Option<u64>> {
 /// # Errors
 /// As [`pass`]; or the clock is doubted, and then nothing is removed.
 pub fn now(config: Option<&Path>, data: Option<PathBuf>, believe: bool) -> Result<String> {
-    let loaded = crate::config::load(config).map_err(|refused| anyhow::anyhow!("{}", refused.problems))?;
-    let server = loaded.server;
+    let server = loaded(config)?.server;
     let plan = Plan { data: data.unwrap_or(server.data), keep: server.keep, ticketing: server.ticketing.is_some() };
+    store::Reader::of(&plan.data)?;
     let Some(mark) = store::believed(&plan.data)? else {
-        return Ok(format!("there is no log in {}, or nothing in it\n", plan.data.display()));
+        return Ok(format!("there is nothing in the log in {}\n", plan.data.display()));
     };
     let wall = clock::wall();
     let mut belief = Belief::new(Instant::ZERO, wall, Some(mark));

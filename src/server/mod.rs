@@ -53,6 +53,7 @@ pub mod store;
 mod tally;
 pub mod ticketing;
 pub mod web;
+pub mod wrong;
 
 use crate::command::{Actor, Ask, Command};
 use crate::config::{self, Loaded};
@@ -84,15 +85,25 @@ pub struct Options {
     pub record: Option<PathBuf>,
 }
 
-/// How serving ended, for the exit code.
+/// How serving ended, for the exit code ([`wrong`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Drained and stopped as asked.
     Stopped,
-    /// Could not start: what was configured cannot be had (exit code 2).
+    /// Could not start, and cannot as it is configured.
     Refused,
-    /// Could not go on; the last line says why.
+    /// Could not start as the machine is now, or not go on; the last line says why.
     Failed,
+}
+
+impl Outcome {
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome::Stopped => 0,
+            Outcome::Failed => 1,
+            Outcome::Refused => 2,
+        }
+    }
 }
 
 /// Loads, starts, serves, drains, stops.
@@ -103,8 +114,9 @@ pub fn serve(options: &Options) -> Result<Outcome> {
         Err(refused) => {
             let data = options.data.as_deref().unwrap_or(&refused.needs.data);
             let taken = store::in_use(data).map(|by| store::is_in_use(data, &by));
-            let lacking = opening::lacking(&refused.file, &refused.needs, runtime.handle());
-            return Ok(refuse(&check::all_wrong(&refused, data, [lacking, taken.into_iter().collect()].concat())));
+            let lacking = opening::lacking(&refused.file, &refused.needs, runtime.handle()).lines;
+            eprintln!("{}", check::all_wrong(&refused, data, [lacking, taken.into_iter().collect()].concat()));
+            return Ok(Outcome::Refused);
         }
     };
     if let Some(data) = &options.data {
@@ -121,16 +133,14 @@ pub fn serve(options: &Options) -> Result<Outcome> {
                 Outcome::Failed
             }
         },
-        Err(why) => refuse(&format!("{why:#}")),
+        Err(why) => {
+            eprintln!("{why:#}");
+            if wrong::is_wrong(&why) { Outcome::Refused } else { Outcome::Failed }
+        }
     };
     runtime.shutdown_background(); // a name server that does not answer holds nobody up
     journal::flush();
     Ok(outcome)
-}
-
-fn refuse(why: &dyn std::fmt::Display) -> Outcome {
-    eprintln!("{why}");
-    Outcome::Refused
 }
 
 /// Everything that runs.

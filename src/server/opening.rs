@@ -3,6 +3,7 @@
 
 use super::keeping::belief::Belief;
 use super::signaling::tls::Tls;
+use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
 use super::{accounts, clock, cti, signaling, speech, store};
 use crate::config::{KeepSettings, Loaded, Needs, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
@@ -39,7 +40,8 @@ pub struct Opened {
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
     let Ports { udp, tcp, http, grpc } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
-    let store = missing.unless(open_store(server));
+    // Somebody holds it, or the disk is full: that passes.
+    let store = missing.unless_now(open_store(server));
     // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
     let (ours, file) = (store.is_some(), server.password_file.as_deref());
     let accounts =
@@ -49,7 +51,7 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let sounds = match ours {
         true => missing.unless(load_sounds(loaded)),
         false => {
-            missing.0.extend(unheard(&loaded.sounds, &server.data));
+            missing.wrong(unheard(&loaded.sounds, &server.data));
             None
         }
     };
@@ -57,11 +59,12 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let usable = tls_files(&loaded.file, &loaded.needs(), &mut missing);
     let tls = usable && (ours || server.sip.tls.own.is_some());
     let tls = tls.then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
+    missing.none()?;
     match (http, store, accounts, sounds, tls) {
-        (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) if missing.0.is_empty() => {
+        (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) => {
             Ok(Opened { udp, tcp, tls, http, cti, store, accounts, sounds })
         }
-        _ => bail!(missing.0.join("\n")),
+        _ => bail!("something cannot be had, and nobody said so"),
     }
 }
 
@@ -79,15 +82,15 @@ fn open_cti(loaded: &Loaded, ours: bool, listener: Option<TcpListener>, missing:
     Some(cti::Opened { listener: listener?, secrets })
 }
 
-/// What cannot be had of what a start needs, one line each; what could be had is closed again. Nothing is written.
-pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> Vec<String> {
+/// What cannot be had of what a start needs; what could be had is closed again. Nothing is written.
+pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> Missing {
     let mut missing = Missing::default();
     ports(file, needs, runtime, &mut missing);
     // One that cannot be read has been told with the configuration.
     let passwords = needs.password_file.as_deref().filter(|file| std::fs::File::open(file).is_ok());
     passwords.into_iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
     tls_files(file, needs, &mut missing);
-    missing.0
+    missing
 }
 
 /// Which sounds could not be heard, told without speaking any.
@@ -143,26 +146,64 @@ fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &
     Ports { udp, tcp, http, grpc }
 }
 
-/// What cannot be had, in sentences.
+/// What cannot be had.
 #[derive(Default)]
-struct Missing(Vec<String>);
+pub struct Missing {
+    /// In sentences.
+    pub lines: Vec<String>,
+    /// Not all of it passes: trying again cannot help.
+    is_wrong: bool,
+}
 
 impl Missing {
-    fn unless<T>(&mut self, had: Result<T>) -> Option<T> {
-        had.map_err(|why| self.0.push(format!("{why:#}"))).ok()
+    /// Of the configuration, or of what it names, unless the system says that it passes.
+    pub fn unless<T>(&mut self, had: Result<T>) -> Option<T> {
+        had.map_err(|why| self.add(format!("{why:#}"), is_passing(&why))).ok()
     }
 
-    /// The same for what the configuration names, with its place there.
-    fn unless_at<T>(&mut self, file: &str, (line, column): (usize, usize), had: Result<T>) -> Option<T> {
-        let problem = |message| Problem { file: file.to_owned(), line, column, message };
-        self.unless(had.map_err(|why| anyhow::anyhow!("{}", problem(format!("{why:#}")))))
+    /// Of the machine as it is now, unless the error says that it is wrong, or the system that we may not.
+    fn unless_now<T>(&mut self, had: Result<T>) -> Option<T> {
+        had.map_err(|why| self.add(format!("{why:#}"), !is_wrong(&why) && !is_denied(&why))).ok()
+    }
+
+    /// Of what the configuration names, with its place there.
+    fn unless_at<T>(&mut self, file: &str, place: (usize, usize), had: Result<T>) -> Option<T> {
+        had.map_err(|why| self.add(at(file, place, format!("{why:#}")), is_passing(&why))).ok()
     }
 
     /// The same for an address to listen on.
     fn unless_bound<T>(&mut self, file: &str, place: (usize, usize), had: Result<T>) -> Option<T> {
-        let hint = |why| anyhow::anyhow!("{why:#}; write another address in `bind`, or stop what listens there");
-        self.unless_at(file, place, had.map_err(hint))
+        let hint = "write another address in `bind`, or stop what listens there";
+        had.map_err(|why| self.add(at(file, place, format!("{why:#}; {hint}")), is_passing(&why))).ok()
     }
+
+    pub fn wrong(&mut self, lines: impl IntoIterator<Item = String>) {
+        lines.into_iter().for_each(|line| self.add(line, false));
+    }
+
+    pub fn join(&mut self, others: Missing) {
+        self.lines.extend(others.lines);
+        self.is_wrong |= others.is_wrong;
+    }
+
+    fn add(&mut self, line: String, passes: bool) {
+        self.lines.push(line);
+        self.is_wrong |= !passes;
+    }
+
+    /// # Errors
+    /// Something cannot be had; it is [`Wrong`] unless all of it passes.
+    pub fn none(self) -> Result<()> {
+        match self {
+            Missing { lines, .. } if lines.is_empty() => Ok(()),
+            Missing { lines, is_wrong: true } => Err(Wrong(lines.join("\n")).into()),
+            Missing { lines, .. } => bail!(lines.join("\n")),
+        }
+    }
+}
+
+fn at(file: &str, (line, column): (usize, usize), message: String) -> String {
+    Problem { file: file.to_owned(), line, column, message }.to_string()
 }
 
 /// Certificates, if a listener needs them. One for trying out is for all that this server is called.
@@ -194,10 +235,10 @@ fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
     for (name, wav) in &gathered.wavs {
         if let Err(why) = sounds.add_wav(name, wav) {
             let place = loaded.sounds.iter().find(|sound| sound.name == *name).map_or("", |sound| &sound.place);
-            missing.0.push(Problem::whole(place, format!("the sound `{name}` cannot be used: {why}")).to_string());
+            missing.wrong([Problem::whole(place, format!("the sound `{name}` cannot be used: {why}")).to_string()]);
         }
     }
-    if missing.0.is_empty() { Ok(sounds) } else { bail!(missing.0.join("\n")) }
+    missing.none().map(|()| sounds)
 }
 
 /// The ringing tone of Europe (ITU-T E.180): 425 Hz, a second of it and four of silence.

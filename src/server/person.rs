@@ -5,8 +5,9 @@
 //! running server may hold its texts in memory: such a call is left, and told. What a running server still has to tell the
 //! ticketing system of calls that are over loses its texts too (`ticketing.db` is where it hears of that).
 
+use super::wrong::Wrong;
 use super::{store, ticketing};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use std::path::Path;
 /// There is no log, it cannot be written, or somebody reads it for so long that copies remain.
 pub fn erase(data: &Path, number: &str) -> Result<String> {
     if number.trim().is_empty() {
-        bail!("say which number");
+        return Err(Wrong("say which number".to_owned()).into());
     }
     let person = store::Person::find(data, number.trim())?;
     // Before: a kill between the two leaves no texts that are erased in the log and still told. And after: a running

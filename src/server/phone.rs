@@ -15,6 +15,7 @@ use first_answer::FirstAnswer;
 use sockets::{audio_sockets, readable};
 
 use super::clock::Clock;
+use super::wrong::Wrong;
 use crate::ids::{PortId, Rng};
 use crate::media::{self, Codec, Plane, Sounds, Source};
 use crate::phone::{self, Ask, Event, Phone};
@@ -22,7 +23,7 @@ use crate::sip::header::NameAddr;
 use crate::sip::uri::{Host, Uri};
 use crate::sip::{self, Account, Flow, Listener};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -154,8 +155,13 @@ impl Desk {
             }
             (None, Some(_)) => self.ask(Ask::Register { registrar, expires: REGISTRATION }),
             (None, None) => match &self.settings.user {
-                Some(user) => bail!("there is no password for {user}: give --password, or --data of a server here"),
-                None => bail!("a phone that waits for calls must register: give --user"),
+                Some(user) => {
+                    let lacks = format!("there is no password for {user}: give --password, or --data of a server here");
+                    return Err(Wrong(lacks).into());
+                }
+                None => {
+                    return Err(Wrong("a phone that waits for calls must register: give --user".to_owned()).into());
+                }
             },
         }
         Ok(())

@@ -8,6 +8,7 @@
 mod redact;
 
 use super::store::Reader;
+use super::wrong::OrWrong;
 use crate::engine::{Configuration, Engine, Input, Output, Start};
 use crate::log::{self, Fingerprint};
 use crate::time::Instant;
@@ -57,15 +58,12 @@ impl Recorder {
 /// # Errors
 /// The recording cannot be read, or the events differ; the text names the first difference.
 pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
-    let file = File::open(path).with_context(|| format!("cannot read the recording {}", path.display()))?;
+    let file = File::open(path).with_context(|| format!("cannot read the recording {}", path.display())).or_wrong()?;
     let mut lines = BufReader::new(file).lines();
     let head = lines.next().with_context(|| format!("{} is empty", path.display()))??;
     let (start, config): (Start, Configuration) = serde_json::from_str(&head)
         .with_context(|| format!("{}:1: this is no start of a recording", path.display()))?;
-    let log = match data {
-        Some(data) => Some(Reader::open(data)?.with_context(|| format!("there is no log in {}", data.display()))?),
-        None => None,
-    };
+    let log = data.map(Reader::of).transpose()?;
     let mut engine = Engine::new(start, config);
     let mut heard = Heard { log, ..Heard::default() };
     heard.take(&mut engine)?;

@@ -28,7 +28,7 @@ pub use lag::{Behind, Extent};
 pub use prune::Pruner;
 pub use schema::file;
 
-use super::calls::NoLog;
+use super::clock::{self, EventTime};
 use super::store::Reader;
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
@@ -37,9 +37,12 @@ use crate::time::Wall;
 use anyhow::{Context, Result, ensure};
 use progress::Progress;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, ToSql, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, params};
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// In `meta`: what the clock on the wall showed at the last event.
+const WALL: &str = "wall";
 
 /// Events in one transaction. A server's thread has fewer at hand.
 const PORTION: usize = 10_000;
@@ -52,6 +55,8 @@ pub struct Records {
     seq: u64,
     /// The fold is ahead of the file: a transaction failed.
     torn: bool,
+    /// The time that events have, where a server makes them.
+    time: Option<EventTime>,
 }
 
 impl Records {
@@ -61,9 +66,17 @@ impl Records {
     /// The file cannot be written, is none of ours, or a newer Tierline wrote it.
     pub fn open(dir: &Path) -> Result<Records> {
         let conn = schema::open(dir)?;
-        let mut records = Records { conn, fold: Fold::default(), seq: 0, torn: true };
+        let mut records = Records { conn, fold: Fold::default(), seq: 0, torn: true, time: None };
         records.look()?;
         Ok(records)
+    }
+
+    /// The same, by who makes the events: their clock is `time`.
+    ///
+    /// # Errors
+    /// As [`Records::open`].
+    pub fn open_with(dir: &Path, time: EventTime) -> Result<Records> {
+        Ok(Records { time: Some(time), ..Records::open(dir)? })
     }
 
     /// The last event that is in the records.
@@ -140,6 +153,9 @@ impl Records {
         moved.execute(params!["event", last as i64])?;
         moved.execute(params!["last", self.fold.last().0])?;
         drop(moved);
+        let mut wall = tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+        wall.execute(params![WALL, shown_at(self.fold.last(), self.time).0])?;
+        drop(wall);
         tx.commit()?;
         (self.seq, self.torn) = (last, false);
         Ok(())
@@ -152,6 +168,11 @@ impl Records {
         self.torn = false;
         Ok(())
     }
+}
+
+/// What the clock on the wall showed at an event. Without who made it nobody knows of a jump.
+fn shown_at(event: Wall, time: Option<EventTime>) -> Wall {
+    time.map_or(event, |time| Wall(clock::wall().0.saturating_sub(time.now().0.saturating_sub(event.0))))
 }
 
 fn position(conn: &Connection, key: &str) -> Result<i64> {
@@ -228,16 +249,12 @@ fn read_state(conn: &Connection) -> Result<Fold> {
     Ok(Fold::resume(calls, agents, Wall(position(conn, "last")?)))
 }
 
-fn log_of(data: &Path) -> Result<Reader> {
-    Ok(Reader::open(data)?.ok_or_else(|| NoLog::in_dir(data))?)
-}
-
 /// Brings the records up to the log where no server does.
 ///
 /// # Errors
-/// There is no log in `data` ([`NoLog`]), or something cannot be read or written.
+/// There is no log in `data` ([`super::store::NoLog`]), or something cannot be read or written.
 pub fn bring_up(data: &Path) -> Result<()> {
-    let log = log_of(data)?;
+    let log = Reader::of(data)?;
     // One that has just started may be about to make them.
     if super::store::in_use(data).is_some() && schema::open_to_read(data).is_ok_and(|conn| conn.is_some()) {
         return Ok(());
@@ -269,17 +286,16 @@ pub fn present(conn: &Connection) -> Result<(Vec<Interval>, Wall)> {
     Ok((open, Wall(position(conn, "last")?)))
 }
 
-/// The present moment on the events' clock: the last event's, and what has passed since it was written down. A jump of
-/// the clock on the wall is in it until the next event, and no longer.
+/// The present moment on the events' clock: the last event's, and what has passed since on the wall. A jump of that clock
+/// is in it until the next event, and no longer.
 ///
 /// # Errors
 /// They cannot be read.
-pub fn now(data: &Path, conn: &Connection) -> Result<Wall> {
-    let written =
-        ["records.db", "records.db-wal"].map(|name| std::fs::metadata(data.join(name)).and_then(|m| m.modified()));
-    let written = written.into_iter().flatten().max();
-    let since = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
-    Ok(Wall(position(conn, "last")?) + since)
+pub fn now(conn: &Connection) -> Result<Wall> {
+    let last = position(conn, "last")?;
+    let written = conn.query_row("SELECT value FROM meta WHERE key = ?1", [WALL], |row| row.get::<_, i64>(0));
+    let since = clock::wall().0.saturating_sub(written.optional()?.unwrap_or(last)).max(0);
+    Ok(Wall(last.saturating_add(since)))
 }
 
 /// The calls that run.
@@ -295,14 +311,14 @@ pub fn running(conn: &Connection) -> Result<Vec<OpenCall>> {
 /// `tierline records rebuild`: makes all records anew from the log; says how many rows there are.
 ///
 /// # Errors
-/// There is no log in `data` ([`NoLog`]), its beginning is missing, or something cannot be read or written.
+/// There is no log in `data` ([`super::store::NoLog`]), its beginning is missing, or something cannot be read or written.
 pub fn rebuild(data: &Path) -> Result<String> {
-    let log = log_of(data)?;
+    let log = Reader::of(data)?;
     let mut records = match Records::open(data) {
         Ok(records) => records,
         // What is open in it is of another form: it is not needed.
         Err(_) if file(data).exists() => {
-            Records { conn: schema::open(data)?, fold: Fold::default(), seq: 0, torn: true }
+            Records { conn: schema::open(data)?, fold: Fold::default(), seq: 0, torn: true, time: None }
         }
         Err(why) => return Err(why),
     };
@@ -316,17 +332,17 @@ pub fn rebuild(data: &Path) -> Result<String> {
 /// How far the records are, read where they are read from.
 ///
 /// # Errors
-/// There is no log in `data` ([`NoLog`]), or something cannot be read.
+/// There is no log in `data` ([`super::store::NoLog`]), or something cannot be read.
 pub fn extent(data: &Path, conn: &Connection) -> Result<Extent> {
-    Extent::of(conn, &log_of(data)?)
+    Extent::of(conn, &Reader::of(data)?)
 }
 
 /// `tierline records status`: how far the records are, and how many rows each table has.
 ///
 /// # Errors
-/// There is no log in `data` ([`NoLog`]), or something cannot be read.
+/// There is no log in `data` ([`super::store::NoLog`]), or something cannot be read.
 pub fn status(data: &Path) -> Result<String> {
-    let last = log_of(data)?.last()?;
+    let last = Reader::of(data)?.last()?;
     let Some(conn) = schema::open_to_read(data)? else {
         return Ok(format!("no records yet; the log has {last} events\n"));
     };

@@ -16,13 +16,14 @@ mod targets;
 
 use super::records;
 use super::records::progress::Progress;
+use super::wrong::{OrWrong, Wrong};
 use crate::center::hours::Zone;
 use crate::config;
 pub use crate::records::service_level::Formula;
 pub use crate::records::spans::Step;
 use crate::records::spans::{MOST, Spans};
 use crate::time::Wall;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use rusqlite::{Connection, Row};
 pub use sheet::Format;
 use sheet::{Column, Sheet, Value};
@@ -97,10 +98,13 @@ fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Re
     let extent = records::extent(data, &conn)?;
     let zone = zone(&asked.zone)?;
     let (from, to) = range(&zone, asked, super::clock::wall())?;
-    let spans = Spans::new(&zone, (from, to), asked.step).with_context(|| {
-        format!("there would be more than {MOST} intervals; name a shorter time or longer intervals")
-    })?;
-    ensure!(!spans.is_empty(), "the time from {from} to {to} is empty; `--to` is not included and must be later");
+    let spans = Spans::new(&zone, (from, to), asked.step)
+        .with_context(|| format!("there would be more than {MOST} intervals; name a shorter time or longer intervals"));
+    let spans = spans.or_wrong()?;
+    if spans.is_empty() {
+        let empty = format!("the time from {from} to {to} is empty; `--to` is not included and must be later");
+        return Err(Wrong(empty).into());
+    }
     let ground = Ground { conn: &conn, spans: &spans, asked };
     let mut sheet = match asked.by {
         By::Queue => queues::read(&ground, &targets()?)?,
@@ -205,9 +209,11 @@ fn range(zone: &Zone, asked: &Asked, now: Wall) -> Result<(Wall, Wall)> {
 
 /// The time zone of this name.
 pub(super) fn zone(name: &str) -> Result<Zone> {
-    config::time_zone(name).with_context(|| {
-        format!("there is no time zone `{name}`; allowed: a name of the IANA database such as Europe/Berlin or UTC")
-    })
+    config::time_zone(name)
+        .with_context(|| {
+            format!("there is no time zone `{name}`; allowed: a name of the IANA database such as Europe/Berlin or UTC")
+        })
+        .or_wrong()
 }
 
 /// `2026-03-29`, `2026-03-29T08:30`, or with a blank in place of the T; with a Z at its end it is UTC.
@@ -232,7 +238,7 @@ pub(super) fn time(zone: &Zone, text: &str) -> Result<Wall> {
     match read() {
         Some(local) if utc => Ok(Wall(local * 1000)),
         Some(local) => Ok(Wall(zone.utc(local) * 1000)),
-        None => bail!(wrong()),
+        None => Err(Wrong(wrong()).into()),
     }
 }
 

@@ -41,7 +41,7 @@ pub use examine::{Examined, examine};
 pub use mark::{believed, write_believed};
 pub use person::{ErasedPerson, Person};
 pub use prune::Pruner;
-pub use reader::Reader;
+pub use reader::{NoLog, Reader};
 pub use schema::{in_use, is_in_use};
 pub use writer::OnCommit;
 pub(super) use writer::truncate_log;

@@ -57,7 +57,7 @@ impl Filter {
         records::bring_up(data)?;
         let conn = records::reading(data)?;
         let _of_one_moment = conn.unchecked_transaction()?;
-        let now = records::now(data, &conn)?;
+        let now = records::now(&conn)?;
         let zone = crate::server::report::zone(self.zone.as_deref().unwrap_or("UTC"))?;
         let time =
             |text: &Option<String>| text.as_deref().map(|text| crate::server::report::time(&zone, text)).transpose();

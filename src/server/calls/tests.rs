@@ -3,8 +3,10 @@
 use super::*;
 use crate::event::{Cause, Party, Personal, PersonalKind, Phase};
 use crate::ids::{FlowId, LegId, LineId, QueueId, WorkId};
+use crate::server::store::NoLog;
 use crate::server::store::{Keep, Store};
 use crate::time::Wall;
+use std::path::PathBuf;
 
 const EVENING: i64 = 1_795_293_067_250;
 

@@ -18,6 +18,9 @@ use tokio::sync::{oneshot, watch};
 /// The engine answers and the disk takes what it did within this, or one of them is in trouble.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_KEY: usize = 64;
+/// Commands of one who asks that wait for the engine or for the disk: many times what a desktop has on its way. While the
+/// disk refuses, they wait until it does not.
+const WAITING: usize = 256;
 
 /// What the engine said, and the last event of what it did.
 type Said = (Result<(), Refusal>, u64);
@@ -63,7 +66,37 @@ type Answer = watch::Receiver<Progress>;
 pub struct Asking {
     door: Door,
     keys: Arc<Mutex<Keys<Answer>>>,
+    /// Of each who has something waiting, how much.
+    waiting: Arc<Mutex<BTreeMap<Arc<str>, usize>>>,
     patience: Duration,
+}
+
+/// A command's place among those that wait.
+struct Place {
+    waiting: Arc<Mutex<BTreeMap<Arc<str>, usize>>>,
+    name: Arc<str>,
+}
+
+impl Place {
+    fn take(waiting: &Arc<Mutex<BTreeMap<Arc<str>, usize>>>, name: &Arc<str>) -> Option<Place> {
+        let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.get(name).copied().unwrap_or_default();
+        if own >= WAITING {
+            return None;
+        }
+        all.insert(Arc::clone(name), own + 1);
+        Some(Place { waiting: Arc::clone(waiting), name: Arc::clone(name) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(&self.name) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => _ = all.remove(&self.name),
+        }
+    }
 }
 
 /// The way to the engine and back.
@@ -81,7 +114,7 @@ impl Asking {
         let mut keys = Keys::default();
         let over = || watch::channel(Progress::Over(done_outcome())).1;
         done.iter().for_each(|mark| keys.restore(*mark, over()));
-        Asking { door, keys: Arc::new(Mutex::new(keys)), patience: PATIENCE }
+        Asking { door, keys: Arc::new(Mutex::new(keys)), waiting: Arc::default(), patience: PATIENCE }
     }
 
     pub async fn ask(&self, Owner { name, actor }: Owner, asked: proto::Command) -> proto::Outcome {
@@ -101,9 +134,12 @@ impl Asking {
                 Found::Known(_, answer) => answer,
                 Found::Reused => return refused(proto::Refusal::KeyReused, "the key came before with another command"),
                 Found::New => {
+                    let Some(place) = Place::take(&self.waiting, &name) else {
+                        return refused(proto::Refusal::Unavailable, "too many of yours wait already; ask again later");
+                    };
                     let (progress, answer) = watch::channel(Progress::Asked);
                     let mark = keys.remember(who, key, content, answer.clone());
-                    self.begin(command, mark, progress);
+                    self.begin(command, mark, progress, place);
                     answer
                 }
             }
@@ -112,7 +148,7 @@ impl Asking {
     }
 
     /// In a task of its own: who does not wait for the answer has asked all the same, and asks again with his key.
-    fn begin(&self, command: Command, mark: Mark, progress: watch::Sender<Progress>) {
+    fn begin(&self, command: Command, mark: Mark, progress: watch::Sender<Progress>, place: Place) {
         let (door, keys) = (self.door.clone(), Arc::clone(&self.keys));
         tokio::spawn(async move {
             let outcome = door.carry_out(command, mark, &progress).await;
@@ -120,6 +156,7 @@ impl Asking {
                 keys.lock().unwrap_or_else(PoisonError::into_inner).forget(mark);
             }
             progress.send_replace(Progress::Over(outcome));
+            drop(place);
         });
     }
 }
@@ -313,6 +350,32 @@ mod tests {
             scene.committed.send_replace(5);
             assert!(is_done(&scene.asks("night", "k", 1001).await.unwrap()));
             assert_eq!(scene.reached().await, None, "the engine is asked once");
+        });
+    }
+
+    /// The disk refuses, and somebody goes on asking: he is told, and nobody else is.
+    #[test]
+    fn no_more_than_so_many_of_one_wait() {
+        run(async {
+            let scene = Scene::new();
+            let asks: Vec<_> = (0..WAITING).map(|n| scene.asks("night", &n.to_string(), 1001)).collect();
+            let (first, _) = scene.reached_with().await.expect("the command");
+            let more = scene.asks("night", "more", 1001).await.unwrap();
+            assert!(
+                matches!(more.result, Some(outcome::Result::Refused(it)) if it.why() == proto::Refusal::Unavailable)
+            );
+            let again = scene.asks("night", "1", 1001);
+            let _day = scene.asks("day", "k", 1001);
+            let mut reached = 1;
+            while scene.reached().await.is_some() {
+                reached += 1;
+            }
+            assert_eq!(reached, WAITING + 1, "another's is asked, and what was asked before is not refused");
+            assert!(!again.is_finished());
+            scene.carried_out(first, 5);
+            assert!(is_done(&asks.into_iter().next().unwrap().await.unwrap()));
+            let _more = scene.asks("night", "more", 1001);
+            assert!(scene.reached().await.is_some(), "there is a place again");
         });
     }
 

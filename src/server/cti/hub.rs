@@ -10,7 +10,7 @@ use crate::cti::{Cursor, Feed, Sight, Told, View};
 use crate::event::Event;
 use crate::ids::CallId;
 use crate::proto::Item;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -55,7 +55,7 @@ impl Hub {
         committed: watch::Receiver<u64>,
         waiting: usize,
     ) -> Result<Arc<Hub>> {
-        let reader = Reader::open(data)?.context("there is no log")?;
+        let reader = Reader::of(data)?;
         let at = reader.at(before)?.unwrap_or_default();
         let view = View { desks: left.desks.clone(), switched: left.switched.clone(), ..View::default() };
         let feed = Feed { view, at: Cursor { seq: before, at } };

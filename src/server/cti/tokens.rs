@@ -5,7 +5,7 @@
 //! `name:sha256:HEX` in place of the token. In memory there are digests only, and looking one up takes the same time
 //! whether it is known or not.
 
-use super::super::accounts;
+use super::super::accounts::{self, Kind};
 use crate::center::Center;
 use crate::command::Actor;
 use crate::config::CtiSettings;
@@ -46,8 +46,8 @@ impl Tokens {
         let file = settings.token_file.clone().unwrap_or_else(|| default_file(data));
         let known = people(settings, center)?;
         let written = match made_up {
-            true => accounts::completed(&file, known.keys(), "tokens of desktops")?,
-            false => accounts::read(&file)?,
+            true => accounts::completed(&file, known.keys(), Kind::Tokens)?,
+            false => accounts::read(&file, Kind::Tokens)?,
         };
         let mut owners = Vec::new();
         for (name, token) in &written {

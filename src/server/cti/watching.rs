@@ -10,7 +10,7 @@ use crate::command::Actor;
 use crate::config::CtiSettings;
 use crate::cti::{self, Cursor, Feed, Sight, View, Viewer};
 use crate::proto::Item;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -168,7 +168,7 @@ impl Opening {
         let foreign = || Status::out_of_range("the cursor is not one of this log; begin without one");
         let cursor = Cursor::from_bytes(cursor).ok_or_else(foreign)?;
         let failed = |why: anyhow::Error| Status::unavailable(format!("the log cannot be read: {why:#}"));
-        let reader = Reader::open(&self.data).and_then(|reader| reader.context("there is none")).map_err(failed)?;
+        let reader = Reader::of(&self.data).map_err(failed)?;
         let known = cursor.seq == 0 || reader.at(cursor.seq).map_err(failed)? == Some(cursor.at);
         if !known {
             return Err(foreign());
@@ -244,7 +244,7 @@ impl CatchingUp {
             }
             state.feed.at.seq
         };
-        let reader = Reader::open(&self.data)?.context("there is no log")?;
+        let reader = Reader::of(&self.data)?;
         for event in reader.after(self.feed.at.seq, PORTION)?.iter().filter(|event| event.seq <= until) {
             let told = self.feed.take(event, |call| hub::whole(&reader, call))?;
             self.left.extend(self.subscriber.sight.item(&told, self.feed.at));

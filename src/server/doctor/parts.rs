@@ -23,7 +23,7 @@ pub fn ports(loaded: &Loaded, runtime: &Handle) -> Vec<Finding> {
             ),
         }];
     }
-    let mut lacking = opening::lacking(&loaded.file, &loaded.needs(), runtime);
+    let mut lacking = opening::lacking(&loaded.file, &loaded.needs(), runtime).lines;
     if let Some(cti) = &loaded.server.cti {
         let bound = std::net::TcpListener::bind(cti.bind);
         lacking.extend(bound.err().map(|why| format!("cannot listen on grpc {}: {why}", cti.bind)));

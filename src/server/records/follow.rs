@@ -8,7 +8,7 @@ use crate::server::defects::Kept;
 use crate::server::journal::Entry;
 use crate::server::named::Named;
 use crate::server::store::{Reader, Store};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -52,7 +52,7 @@ impl Follower {
     /// The log cannot be read.
     pub fn start(data: &Path, store: &Store, time: EventTime) -> Result<Follower> {
         let (news, heard) = channel();
-        let log = Reader::open(data)?.context("there is no log")?;
+        let log = Reader::of(data)?;
         let behind = Arc::new(Behind::new(time));
         behind.folded(super::place(data), &log)?;
         let (committed, written) = (news.clone(), Arc::clone(&behind));
@@ -63,7 +63,7 @@ impl Follower {
         let stopping = Arc::new(AtomicBool::new(false));
         let (of_clerk, stop) = (Arc::clone(&behind), Arc::clone(&stopping));
         let (records, file, failed) = (None, None, false);
-        let mut clerk = Clerk { data: data.into(), log, records, file, stopping: stop, failed, behind: of_clerk };
+        let mut clerk = Clerk { data: data.into(), log, records, file, stopping: stop, failed, behind: of_clerk, time };
         let thread = Kept::start("records", move || {
             (clerk.records, clerk.file) = (None, None); // what a panic left half-folded is not written
             clerk.run(&heard);
@@ -90,6 +90,7 @@ struct Clerk {
     stopping: Arc<AtomicBool>,
     failed: bool,
     behind: Arc<Behind>,
+    time: EventTime,
 }
 
 impl Clerk {
@@ -124,7 +125,7 @@ impl Clerk {
             (self.records, self.file) = (None, None);
         }
         if self.records.is_none() {
-            self.records = Some(Records::open(&self.data)?);
+            self.records = Some(Records::open_with(&self.data, self.time)?);
             self.file = Some(Named::new(&super::file(&self.data))?);
         }
         let (Some(records), stopping) = (self.records.as_mut(), &self.stopping) else { return Ok(()) };

@@ -3,8 +3,8 @@
 
 use super::Asked;
 use crate::center::Queue;
-use crate::config;
 use crate::ids::QueueId;
+use crate::server::wrong::loaded;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -40,10 +40,9 @@ impl Targets {
         if asked.target.is_some() && asked.short.is_some() {
             return Ok(Targets::new(&BTreeMap::new(), "", asked));
         }
-        let loaded =
-            config::load(asked.config.as_deref()).map_err(|refused| anyhow::anyhow!("{}", refused.problems)).context(
-                "the queues' targets are in the configuration; name it with --config, or give --target and --short",
-            )?;
+        let loaded = loaded(asked.config.as_deref()).context(
+            "the queues' targets are in the configuration; name it with --config, or give --target and --short",
+        )?;
         Ok(Targets::new(&loaded.center.queues, &loaded.file, asked))
     }
 

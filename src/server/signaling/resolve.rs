@@ -284,6 +284,7 @@ pub fn resolver(
     Box::new(move |query, uri| {
         let (names, streams, counters, inbox) =
             (Arc::clone(&names), streams.clone(), Arc::clone(&counters), inbox.clone());
+        let mut answer = Answer { inbox, query, flows: Vec::new() };
         runtime.spawn(async move {
             let found = tokio::time::timeout(LIMIT, names.find(&uri)).await.unwrap_or_default();
             if found.is_empty() {
@@ -291,10 +292,24 @@ pub fn resolver(
             }
             let name = uri.host.to_string();
             let place = |(transport, remote)| streams.place(&name, transport, remote);
-            let flows: Vec<Place> = found.into_iter().map(place).collect();
-            _ = inbox.send(Message::Input(Input::Sip(sip::Input::Resolved { query, flows })));
+            answer.flows = found.into_iter().map(place).collect();
+            drop(answer);
         });
     })
+}
+
+/// What the engine waits for, told when this is dropped: after a panic it is that the name leads nowhere.
+struct Answer {
+    inbox: Inbox,
+    query: u64,
+    flows: Vec<Place>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let (query, flows) = (self.query, std::mem::take(&mut self.flows));
+        _ = self.inbox.send(Message::Input(Input::Sip(sip::Input::Resolved { query, flows })));
+    }
 }
 
 #[cfg(test)]

@@ -215,11 +215,10 @@ impl Shared {
 
     /// Runs a connection's life to its end.
     fn live(self: &Arc<Self>, number: u64, life: impl Future<Output = Ended> + Send + 'static) {
-        let shared = Arc::clone(self);
+        let place = Taken { shared: Arc::clone(self), number };
         self.runtime.spawn(async move {
             let why = life.await;
-            shared.counters.ended(why);
-            shared.ended(number);
+            place.shared.counters.ended(why);
         });
     }
 
@@ -233,6 +232,18 @@ impl Shared {
             let failed = sip::Input::TransportFailed { flow };
             _ = self.inbox.send(Message::Input(Input::Sip(failed))); // an engine that has ended needs it no more
         }
+    }
+}
+
+/// A connection's place, given back however its life ends: with a panic, too.
+struct Taken {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.shared.ended(self.number);
     }
 }
 
@@ -305,6 +316,46 @@ fn proves(message: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn streams() -> (Streams, crate::server::inbox::Messages) {
+        let (inbox, messages) = Inbox::new().unwrap();
+        let sip = crate::config::load(None).unwrap().server.sip;
+        let setup = Setup {
+            listeners: sip.listeners,
+            settings: sip.connections,
+            limits: Limits::default(),
+            tls: None,
+            first: 1,
+        };
+        (Streams::new(setup, inbox, Handle::current(), Arc::default()), messages)
+    }
+
+    /// The place is somebody else's, and whoever was registered over it is told to be gone.
+    #[tokio::test]
+    async fn a_connection_that_panics_leaves_no_place_taken() {
+        let (streams, messages) = streams();
+        let shared = &streams.0;
+        let (from, transport) = (SocketAddr::from(([127, 0, 0, 1], 5060)), Transport::Tcp);
+        let (link, _ends) = connection::link();
+        let flow = Flow { listener: 0, transport, remote: from, connection: 2 };
+        let open = Open { link, flows: BTreeSet::from([flow]), accepted_from: Some(from.ip()) };
+        shared.table().open.insert(2, open);
+        shared.table().accepted.insert(from.ip(), 1);
+        shared.live(2, async { panic!("planted") });
+        while !shared.table().open.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(shared.table().accepted.is_empty());
+        let told = loop {
+            match messages.next() {
+                Some(message) => break message,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        let is_failed =
+            matches!(told, Message::Input(Input::Sip(sip::Input::TransportFailed { flow: gone })) if gone == flow);
+        assert!(is_failed);
+    }
 
     #[test]
     fn who_has_registered_or_calls_is_worth_his_connection() {

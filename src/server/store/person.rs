@@ -1,6 +1,6 @@
 //! Erasing what is kept of one person.
 
-use super::{reader, schema, writer};
+use super::{NoLog, reader, schema, writer};
 use crate::event::{Event, PersonalKind, What};
 use crate::ids::CallId;
 use crate::log;
@@ -39,7 +39,9 @@ impl Person {
     /// There is no log, or it cannot be read.
     pub fn find(dir: &Path, number: &str) -> Result<Person> {
         let path = schema::file(dir);
-        ensure!(path.try_exists()?, "there is no log in `{}`", dir.display());
+        if !path.try_exists()? {
+            return Err(NoLog::in_dir(dir).into());
+        }
         let conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
         conn.pragma_update(None, "secure_delete", true)?;
         conn.busy_timeout(Duration::from_secs(10))?;

@@ -9,7 +9,8 @@
 //!
 //! What was removed last is written down: records can be made anew only from a log of which nothing is gone.
 //!
-//! The file does not become smaller: its free pages are used again, so that it stops growing.
+//! The file does not become smaller: its free pages are used again. Left out: the rows of zeros of texts that were erased,
+//! which stay and grow with the calls.
 
 use super::{reader, schema};
 use crate::ids::CallId;

@@ -7,7 +7,8 @@ use crate::log;
 use crate::time::Wall;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// A reading connection. Never writes, and holds up the writer only while that empties the write-ahead log (hourly),
 /// for 5 seconds at most.
@@ -16,7 +17,35 @@ pub struct Reader {
     conn: Connection,
 }
 
+/// There is no event log where it was looked for.
+#[derive(Debug)]
+pub struct NoLog(PathBuf);
+
+impl NoLog {
+    /// None is in `data`.
+    pub fn in_dir(data: &Path) -> NoLog {
+        NoLog(data.to_owned())
+    }
+}
+
+impl fmt::Display for NoLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = if self.0.is_dir() { "there is no event log in" } else { "there is no directory" };
+        write!(f, "{why} `{}`; `--data DIR` names the data directory of a server", self.0.display())
+    }
+}
+
+impl std::error::Error for NoLog {}
+
 impl Reader {
+    /// Opens the log in `dir`.
+    ///
+    /// # Errors
+    /// There is none ([`NoLog`]), or as [`Reader::open`].
+    pub fn of(dir: &Path) -> Result<Reader> {
+        Ok(Reader::open(dir)?.ok_or_else(|| NoLog::in_dir(dir))?)
+    }
+
     /// Opens the log in `dir`; `None` if there is none yet.
     ///
     /// # Errors

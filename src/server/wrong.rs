@@ -1,0 +1,112 @@
+//! How a command ends, for scripts and for whoever watches over a server: one rule, and one place that knows it.
+//!
+//! | exit code | what it means |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | understood, and could not be done or did not come out well: trying again may help |
+//! | 2 | what was asked or configured is wrong: trying again as it is cannot help |
+
+use super::store::NoLog;
+use crate::config::{self, Loaded};
+use anyhow::Result;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// What was asked or configured is wrong, in words.
+#[derive(Debug)]
+pub struct Wrong(pub String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// Says so of an error.
+pub trait OrWrong<T> {
+    /// # Errors
+    /// The same, as [`Wrong`].
+    fn or_wrong(self) -> Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrWrong<T> for Result<T, E> {
+    fn or_wrong(self) -> Result<T> {
+        self.map_err(|why| Wrong(format!("{:#}", why.into())).into())
+    }
+}
+
+/// The exit code of a command that ended with this.
+pub fn exit_code(why: &anyhow::Error) -> u8 {
+    if is_wrong(why) { 2 } else { 1 }
+}
+
+pub fn is_wrong(why: &anyhow::Error) -> bool {
+    why.is::<Wrong>() || why.is::<NoLog>()
+}
+
+/// Whether it is of the machine as it is now: the disk is full, somebody listens on the port, the address is not there
+/// yet.
+pub fn is_passing(why: &anyhow::Error) -> bool {
+    use ErrorKind::{AddrInUse, AddrNotAvailable, QuotaExceeded, ResourceBusy, StorageFull, TimedOut};
+    let passing = [AddrInUse, AddrNotAvailable, QuotaExceeded, ResourceBusy, StorageFull, TimedOut];
+    let of =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    why.chain().filter_map(of).any(|kind| passing.contains(&kind))
+}
+
+/// Whether the system does not let us: nobody but its owner can mend that.
+pub fn is_denied(why: &anyhow::Error) -> bool {
+    let of =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    why.chain().filter_map(of).any(|kind| kind == ErrorKind::PermissionDenied)
+}
+
+/// The configuration of a command that needs it.
+///
+/// # Errors
+/// It is [`Wrong`].
+pub fn loaded(config: Option<&Path>) -> Result<Loaded> {
+    config::load(config).map_err(|refused| Wrong(refused.problems.to_string()).into())
+}
+
+/// The data directory of a command: the one that is named, or the configured one.
+///
+/// # Errors
+/// None is named, and the configuration is [`Wrong`].
+pub fn data_dir(config: Option<&Path>, data: Option<&Path>) -> Result<PathBuf> {
+    match data {
+        Some(data) => Ok(data.to_owned()),
+        None => Ok(loaded(config)?.server.data),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn what_is_wrong_stays_so_with_what_is_said_around_it() {
+        let wrong = Err::<(), _>(anyhow::anyhow!("no such flow")).or_wrong();
+        assert_eq!(exit_code(&wrong.context("flow draw").unwrap_err()), 2);
+        assert_eq!(exit_code(&anyhow::anyhow!("the disk is full")), 1);
+        assert_eq!(exit_code(&anyhow::Error::from(NoLog::in_dir(Path::new("x"))).context("calls")), 2);
+    }
+
+    #[test]
+    fn what_passes_is_known_from_the_system_s_own_word() {
+        for (kind, passes) in [
+            (ErrorKind::AddrInUse, true),
+            (ErrorKind::StorageFull, true),
+            (ErrorKind::PermissionDenied, false),
+            (ErrorKind::NotFound, false),
+        ] {
+            let why = anyhow::Error::from(std::io::Error::from(kind)).context("cannot listen");
+            assert_eq!(is_passing(&why), passes, "{kind:?}");
+        }
+        assert!(!is_passing(&anyhow::anyhow!("in words only")));
+    }
+}

@@ -1,0 +1,121 @@
+//! How each command ends, for scripts and for systemd: 0 done; 1 it could not be done, and trying again may help; 2 what
+//! was asked or configured is wrong (docs/operators.md).
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A directory with a center that cannot be read, one whose port is taken, and no log.
+struct Place {
+    dir: PathBuf,
+    port: u16,
+    _taken: TcpListener,
+}
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let dir = std::env::temp_dir().join(format!("tierline-exit-{name}-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(dir.join("empty")).unwrap();
+        std::fs::write(dir.join("wrong.toml"), "center = 1\n").unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let demo = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/tierline.toml")).unwrap();
+        let http = "bind = \"127.0.0.1:8080\"";
+        assert_eq!(demo.matches(http).count(), 1, "where the demo serves HTTP");
+        let flows = format!("\"{}/", Path::new(env!("CARGO_MANIFEST_DIR")).display());
+        let sip = 10_000 + std::process::id() % 9_000; // below those of audio; nobody calls here
+        let taken_toml = demo.replace(http, &format!("bind = \"127.0.0.1:{port}\""));
+        let taken_toml = taken_toml.replace("\"../", &flows).replace(":5060\"", &format!(":{sip}\""));
+        std::fs::write(dir.join("taken.toml"), taken_toml).unwrap();
+        std::fs::write(dir.join("open"), "ada:secret\n").unwrap();
+        Place { dir, port, _taken: taken }
+    }
+
+    fn ends(&self, line: &str) -> (i32, String) {
+        let line = line.replace("PORT", &self.port.to_string());
+        let run = Command::new(env!("CARGO_BIN_EXE_tierline")).args(line.split(' ')).current_dir(&self.dir).output();
+        let run = run.expect("it starts");
+        let told = [run.stdout, run.stderr].concat();
+        (run.status.code().unwrap_or(-1), String::from_utf8_lossy(&told).into_owned())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+const ROWS: &[(&str, i32, &str)] = &[
+    // Done.
+    ("records schema", 0, "call"),
+    ("flow draw support", 0, "support"),
+    // The world: it may be otherwise the next time.
+    ("serve --config taken.toml --data there", 1, "in use"),
+    ("check --config taken.toml --data there", 1, "in use"),
+    ("healthy --http 127.0.0.1:1", 1, "127.0.0.1:1"),
+    ("agent --token x --server http://127.0.0.1:1 --do quit", 1, "nobody answers"),
+    ("banner on outage --token x --server http://127.0.0.1:1", 1, "nobody answers"),
+    // The configuration.
+    ("serve --config wrong.toml", 2, "wrong.toml:1"),
+    ("check --config wrong.toml", 2, "wrong.toml:1"),
+    ("doctor --config wrong.toml", 2, "wrong.toml:1"),
+    ("keep --config wrong.toml", 2, "wrong.toml:1"),
+    ("flow draw menu --config wrong.toml", 2, "wrong.toml:1"),
+    ("flow try menu --config wrong.toml", 2, "wrong.toml:1"),
+    ("calls --config wrong.toml", 2, "wrong.toml:1"),
+    ("report --config wrong.toml", 2, "wrong.toml:1"),
+    ("records status --config wrong.toml", 2, "wrong.toml:1"),
+    ("person erase +4930 --config wrong.toml", 2, "wrong.toml:1"),
+    ("phone --user ada --config wrong.toml", 2, "wrong.toml:1"),
+    ("agent --user ada --config wrong.toml", 2, "wrong.toml:1"),
+    // No log where it was named.
+    ("calls --data empty", 2, "there is no event log in `empty`"),
+    ("calls --data nowhere", 2, "there is no directory `nowhere`"),
+    ("report --data empty", 2, "there is no event log"),
+    ("records status --data empty", 2, "there is no event log"),
+    ("records rebuild --data empty", 2, "there is no event log"),
+    ("person erase +4930 --data empty", 2, "there is no event log"),
+    ("keep --data empty", 2, "there is no event log"),
+    // What was asked.
+    ("calls --last many", 2, "allowed"),
+    ("calls c0-x --data empty", 2, "c0-x"),
+    ("flow draw nothing", 2, "there is no flow `nothing`"),
+    ("flow try support --line nothing", 2, "there is no line `nothing`"),
+    ("flow try support --at noon", 2, "`noon` is no time"),
+    ("simulate --records --crashes 1", 2, "--crashes 0"),
+    ("agent", 2, "--user NAME"),
+    ("agent --user ada --data empty", 2, "cannot read tokens"),
+    ("phone", 2, "--user"),
+    ("phone --user ada --data empty", 2, "--password"),
+    ("replay nothing", 2, "cannot read the recording nothing"),
+];
+
+#[test]
+fn each_command_ends_by_the_one_rule() {
+    let place = Place::new("codes");
+    let mut wrong = Vec::new();
+    for (line, code, says) in ROWS {
+        let (ended, told) = place.ends(line);
+        if ended != *code || !told.contains(says) {
+            wrong.push(format!("tierline {line}: {ended}, not {code}; it says: {told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Who asks from where the server's configuration is meets the server's log, not one that lies about.
+#[test]
+fn the_log_is_where_the_configuration_says() {
+    let place = Place::new("log");
+    let config = std::fs::read_to_string(place.dir.join("taken.toml")).unwrap();
+    assert!(config.contains("data = \"data\""), "where the demo has its log");
+    std::fs::write(place.dir.join("other.toml"), config.replace("data = \"data\"", "data = \"elsewhere\"")).unwrap();
+    for command in
+        ["calls", "report", "records status", "records rebuild", "person erase +4930", "keep", "agent --user ada"]
+    {
+        let (ended, told) = place.ends(&format!("{command} --config other.toml"));
+        assert!(ended == 2 && told.contains("elsewhere"), "{command}: {ended} {told}");
+    }
+}

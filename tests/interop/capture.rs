@@ -429,16 +429,25 @@ fn datagram(at: f64, ip: &[u8]) -> Option<Datagram> {
     is_udp.then(|| Datagram { at, from: address(12, 0), to: address(16, 2), bytes: udp[header..].to_vec() })
 }
 
+/// Of these frames of a pause one tells what it sounds like.
+const NOISE_EVERY: usize = 10;
+
 /// Writes what SIPp plays: frames of a tone every 20 ms, and keys as RFC 4733 events at some times (in seconds).
-pub fn write_played(path: &Path, (samples, codec): (&[i16], Codec), keys: &[(f64, u8)]) {
+pub fn write_played(path: &Path, (samples, codec): (&[i16], Codec), keys: &[(f64, u8)], pause: (f64, f64)) {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
         file.extend(word.to_le_bytes());
     }
     for (number, frame) in codec.encode(samples).chunks_exact(audio::FRAME).enumerate() {
         let at = number as f64 * 0.02;
+        let pauses = (pause.0..pause.1).contains(&(at + 0.001));
+        if pauses && number % NOISE_EVERY != 0 {
+            continue;
+        }
         let key = keys.iter().find(|(start, _)| (*start..*start + 0.12).contains(&(at + 0.001)));
         let (kind, stamp, payload): (u8, usize, Vec<u8>) = match key {
+            // RFC 3389: what the pause sounds like, at -60 dBov.
+            None if pauses => (13, number, vec![60]),
             None => (codec.number(), number, frame.to_vec()),
             Some((start, code)) => {
                 let begun = (start * 50.0).round() as usize;
@@ -477,7 +486,7 @@ fn record(at: f64, payload: &[u8]) -> Vec<u8> {
 #[test]
 fn what_is_written_is_read_back() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("played-and-read.pcap");
-    write_played(&path, (&audio::tone(600.0, 1.0), Codec::Mu), &[(0.4, 7)]);
+    write_played(&path, (&audio::tone(600.0, 1.0), Codec::Mu), &[(0.4, 7)], (0.0, 0.0));
     let capture = Capture::read(&path);
     let stream = capture.streams.values().next().expect("one stream");
     stream.assert_one_line("the file");

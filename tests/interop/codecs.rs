@@ -3,7 +3,7 @@
 use super::audio;
 use super::capture::{Capture, Datagram, Leg, Stream};
 use super::harness::{GENEROUS, Ground, SECOND, talk_for};
-use super::heard::{HEARD, assert_gap, heard_by, said_by};
+use super::heard::{HEARD, assert_gap, assert_no_gap, heard_by, said_by};
 use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent};
 use super::server::{DIRECT, Server, Wishes};
 use super::streams::tls;
@@ -107,6 +107,34 @@ fn every_suite_of_keys_is_taken() {
         assert!(!ok.contains(key), "a key of our own: {ok}");
     }
     drop(server);
+}
+
+/// An agent whose phone sends comfort noise while she is silent, longer than a silence may last, and a caller who has not
+/// agreed to it (RFC 3389): he hears the noise, in one line, and then her again; nobody counts as lost.
+#[test]
+fn a_pause_with_comfort_noise_is_heard_as_noise() {
+    let ground = Ground::new("comfort_noise");
+    let server = Server::start(&ground, &Wishes { silence: "2s", ..Wishes::agents(&["ada"]) });
+    let (scenario, says, pause) = ("agent_answers", 1000.0, (3.0, 7.0));
+    let _agent = sipp_agent(&ground, &server, "ada", Sipp { scenario, says, pause, seconds: 30.0, ..Sipp::default() });
+    let capture = ground.capture();
+    let mut caller = Sipp { seconds: 12.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    let call = server.wait_ended(1, GENEROUS).remove(0);
+    assert_eq!((call["cause"].as_str(), call["phase"].as_str()), (Some("CallerHungUp"), Some("Connected")), "{call}");
+    let capture = capture.stop();
+    let legs = capture.legs();
+    assert_eq!(legs.len(), 2, "{legs:?}");
+    let (heard, begun) = (heard_by(&capture, &legs[0], &server), said_by(&capture, &legs[1], &server).time().0);
+    let [before, within, after] = [(1.0, 2.8), (3.6, 6.6), (7.6, 9.6)].map(|(from, to)| (begun + from, begun + to));
+    for (from, to) in [before, after] {
+        let share = heard.tone(1000.0, from, to);
+        assert!(share >= 90.0, "she is heard in {share:.1} %");
+    }
+    assert_no_gap(&capture, "the caller", &heard, within);
+    let samples = heard.samples(within.0, within.1);
+    let loud = (samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len() as f64).sqrt();
+    assert!((1.0..300.0).contains(&loud), "noise of {loud:.0} in {} samples", samples.len());
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub struct Sipp<'s> {
     pub says_by_call: Option<fn(u32) -> f64>,
     pub keys: &'s [(f64, u8)],
     pub codec: Codec,
+    /// It says nothing but comfort noise from here to there.
+    pub pause: (f64, f64),
     pub seconds: f64,
     pub calls: u32,
     pub more: &'s [&'s str],
@@ -61,6 +63,7 @@ impl Default for Sipp<'_> {
         let (name, scenario, from, number) = ("caller", "caller_hangs_up", "guest", super::server::DIRECT);
         let (at, status, says, keys, seconds, calls, more) = (None, 200, 600.0, &[][..], 5.0, 1, &[][..]);
         let (says_by_call, speech, text, audio, to) = (None, None, None, None, None);
+        let pause = (0.0, 0.0);
         let (codec, place, ip, over, hidden) = (Codec::Mu, None, Ipv4Addr::LOCALHOST, "", false);
         Sipp {
             name,
@@ -81,6 +84,7 @@ impl Default for Sipp<'_> {
             says_by_call,
             keys,
             codec,
+            pause,
             seconds,
             calls,
             more,
@@ -94,10 +98,10 @@ impl Sipp<'_> {
         std::fs::create_dir_all(&dir).expect("a folder for SIPp");
         let (tone, length) = (audio::tone(self.says, self.seconds + 30.0), self.seconds + 30.0);
         let said = self.speech.map_or(tone, |speech| audio::repeated(speech, length));
-        capture::write_played(&dir.join("said.pcap"), (&said, self.codec), self.keys);
+        capture::write_played(&dir.join("said.pcap"), (&said, self.codec), self.keys, self.pause);
         for (call, tone) in self.says_by_call.iter().flat_map(|tone| (1..=self.calls).map(move |call| (call, tone))) {
             let said = audio::tone(tone(call), self.seconds + 3.0);
-            capture::write_played(&dir.join(format!("said-{call}.pcap")), (&said, self.codec), &[]);
+            capture::write_played(&dir.join(format!("said-{call}.pcap")), (&said, self.codec), &[], (0.0, 0.0));
         }
         _ = std::fs::copy(Path::new(SIPP_KEYS).join("dtmf_2833_1.pcap"), dir.join("dtmf_2833_1.pcap"));
         std::fs::write(dir.join("scenario.xml"), self.scenario_text()).expect("a scenario");

@@ -336,7 +336,7 @@ mod tests {
         let (streams, messages) = streams();
         let shared = &streams.0;
         let (from, transport) = (SocketAddr::from(([127, 0, 0, 1], 5060)), Transport::Tcp);
-        let (link, _ends) = connection::link();
+        let (link, _ends) = connection::link(1);
         let flow = Flow { listener: 0, transport, remote: from, connection: 2 };
         let open = Open { link, flows: BTreeSet::from([flow]), accepted_from: Some(from.ip()) };
         shared.table().open.insert(2, open);

@@ -17,14 +17,21 @@ use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 /// A recording that is being written.
 pub struct Recorder {
     out: BufWriter<File>,
+    /// When it was last made safe from the end of this process.
+    safe: Instant,
 }
+
+/// So much of a recording a kill may cost.
+const AT_RISK: Duration = Duration::from_secs(1);
 
 impl Recorder {
     pub fn create(path: &Path, start: &Start, config: &Configuration) -> Result<Recorder> {
+        keep_earlier(path)?;
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
         let file = file.with_context(|| format!("cannot write the recording {}", path.display()))?;
         // A file that was there before keeps its mode otherwise; a device such as /dev/null is not ours to change.
@@ -32,13 +39,19 @@ impl Recorder {
             let only_ours = file.set_permissions(Permissions::from_mode(0o600));
             only_ours.with_context(|| format!("cannot keep {} from others", path.display()))?;
         }
-        let mut recorder = Recorder { out: BufWriter::new(file) };
+        let mut recorder = Recorder { out: BufWriter::new(file), safe: Instant::ZERO };
         recorder.line(&(start, config))?;
+        recorder.flush()?;
         Ok(recorder)
     }
 
     pub fn input(&mut self, now: Instant, input: &Input) -> Result<()> {
-        self.line(&(now, redact::redacted(input)))
+        self.line(&(now, redact::redacted(input)))?;
+        if now.since(self.safe) >= AT_RISK {
+            self.safe = now;
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// Makes everything so far safe.
@@ -50,6 +63,16 @@ impl Recorder {
         serde_json::to_writer(&mut self.out, value)?;
         Ok(self.out.write_all(b"\n")?)
     }
+}
+
+/// A recording that is there already, of a start that ended perhaps by what is looked for, is kept as `FILE.1`.
+fn keep_earlier(path: &Path) -> Result<()> {
+    if std::fs::metadata(path).is_ok_and(|old| old.is_file() && old.len() > 0) {
+        let mut kept = path.as_os_str().to_owned();
+        kept.push(".1");
+        std::fs::rename(path, &kept).with_context(|| format!("cannot keep the recording {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Runs a recording through a fresh engine. Returns what to print: how many events came, and their fingerprint; with
@@ -67,19 +90,29 @@ pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
     let mut engine = Engine::new(start, config);
     let mut heard = Heard { log, ..Heard::default() };
     heard.take(&mut engine)?;
-    let mut lines = lines.enumerate().peekable();
+    let (mut lines, mut cut) = (lines.enumerate().peekable(), false);
     while let Some((number, line)) = lines.next() {
         let (now, input): (Instant, Input) = match serde_json::from_str(&line?) {
             Ok(read) => read,
             // What a kill left of the last line.
-            Err(why) if why.is_eof() && lines.peek().is_none() => break,
+            Err(why) if why.is_eof() && lines.peek().is_none() => {
+                cut = true;
+                break;
+            }
             Err(why) => return Err(why).with_context(|| format!("line {} is no input", number + 2)),
         };
         engine.handle(now, input);
         heard.take(&mut engine)?;
     }
     let same = if heard.log.is_some() { ", the same as in the log" } else { "" };
-    Ok(format!("{} events{same}, fingerprint {}\n", heard.count, heard.fingerprint))
+    let mut told = format!("{} events{same}, fingerprint {}\n", heard.count, heard.fingerprint);
+    if cut {
+        told += "the recording ends in the middle of an input, as one that is being written, or was when its server was killed\n";
+    }
+    if heard.log_goes_on()? {
+        told += "the log of that start goes on: what came after these events is not in the recording\n";
+    }
+    Ok(told)
 }
 
 #[derive(Default)]
@@ -87,9 +120,17 @@ struct Heard {
     count: u64,
     fingerprint: Fingerprint,
     log: Option<Reader>,
+    last: u64,
 }
 
 impl Heard {
+    /// Whether the log has more of the start that was recorded: the next one begins by saying so.
+    fn log_goes_on(&self) -> Result<bool> {
+        let next = self.log.as_ref().map(|log| log.line(self.last + 1)).transpose()?.flatten();
+        let begins = |line: &str| log::decode(log::VERSION, line).map(|event| event.what.name());
+        Ok(next.is_some_and(|line| begins(&line).is_ok_and(|name| name != "EngineStarted")))
+    }
+
     fn take(&mut self, engine: &mut Engine) -> Result<()> {
         while let Some(output) = engine.poll() {
             let Output::Event(event) = output else { continue };
@@ -103,7 +144,28 @@ impl Heard {
             }
             self.fingerprint.add(&line);
             self.count += 1;
+            self.last = event.seq;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that starts again after a crash must not take away what was recorded of it.
+    #[test]
+    fn an_earlier_recording_is_kept() {
+        let dir = std::env::temp_dir().join(format!("tierline-record-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("calls");
+        for (earlier, kept) in [("", None), ("what came before", Some("what came before"))] {
+            std::fs::write(&path, earlier).unwrap();
+            keep_earlier(&path).unwrap();
+            assert_eq!(std::fs::read_to_string(dir.join("calls.1")).ok().as_deref(), kept);
+        }
+        keep_earlier(&path).unwrap(); // there is none
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -59,13 +59,21 @@ fn a_recording_of_calls_with_passwords_and_keys_replays_and_tells_neither() {
     assert_eq!(server.wait_ended(1, GENEROUS)[0]["phase"], "Connected");
     assert_eq!(Sipp { seconds: 3.0, ..Sipp::default() }.start(&ground, &server).wait(GENEROUS), 0);
     server.wait_ended(2, GENEROUS);
+    // What is being written can be replayed as far as it goes, and says so.
+    let file = ground.file("recording");
+    let so_far = server.tierline(&["replay", &file.to_string_lossy()]);
+    assert!(so_far.contains("the same as in the log"), "{so_far}");
     server.program.signal(libc::SIGTERM);
     assert_eq!(server.program.wait(GENEROUS), 0);
 
-    let file = ground.file("recording");
     let said = server.tierline(&["replay", &file.to_string_lossy()]);
     assert!(said.contains("the same as in the log"), "{said}");
+    assert_eq!(said.lines().count(), 1, "it is whole: {said}");
     let recording = std::fs::read_to_string(&file).expect("a recording");
+    let half = ground.file("half");
+    std::fs::write(&half, &recording[..recording.len() / 2]).expect("half of it");
+    let cut = server.tierline(&["replay", &half.to_string_lossy()]);
+    assert!(cut.contains("ends in the middle of an input") && cut.contains("the log of that start goes on"), "{cut}");
     let messages = messages(&recording);
     let all = |before: &str, ends: &[char]| -> Vec<String> {
         messages.iter().flat_map(|text| values(text, before, ends)).map(str::to_owned).collect()

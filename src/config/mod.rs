@@ -52,6 +52,8 @@ pub struct Loaded {
     pub center: Center,
     /// Every flow that a line names.
     pub flows: BTreeMap<FlowId, Flow>,
+    /// Flow files that no line and no flow leads to: they are not read.
+    pub unread: Vec<String>,
     pub server: ServerSettings,
     /// Every sound that can be heard: prompts, music, answers to short codes. By name, each once.
     pub sounds: Vec<Sound>,
@@ -245,7 +247,9 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
         return Err(refused(problems, Needs { sounds, ..needs }));
     }
     let warnings = [written.warnings, gathering.warnings].concat();
-    Ok(Loaded { file: shown, center: written.center, flows, server, sounds, warnings })
+    let files = gathering.source.stems(&gathering.flows_dir, "toml").into_iter();
+    let unread = files.filter(|name| !flows.contains_key(&FlowId::new(name))).collect();
+    Ok(Loaded { file: shown, center: written.center, flows, unread, server, sounds, warnings })
 }
 
 /// Brings together what the configuration names: flows, and the sounds heard in them and in queues.

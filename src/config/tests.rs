@@ -596,6 +596,13 @@ fn queues_that_are_not_there_are_told() {
 }
 
 #[test]
+fn flow_files_that_nothing_leads_to_are_known() {
+    assert_eq!(Demo::new("read", DEMO).load().unwrap().unread, [""; 0]);
+    let config = DEMO.replace("flow = \"desk\"", "flow = \"support\"");
+    assert_eq!(Demo::new("unread", &config).load().unwrap().unread, ["desk"]);
+}
+
+#[test]
 fn a_sound_that_nobody_has_recorded_is_noticed() {
     let flow = "version = 1\nstart = \"a\"\n[step.a]\nhang_up = { text = \"Bye.\", sound = \"welcom\" }\n";
     let demo = Demo::new("sounds", DEMO);

@@ -175,7 +175,7 @@ impl Engine {
         self.timers.set(Deadline::NoReaction(id), self.now + super::seeking::REACTION_TIME);
         let account = settings.user.filter(|_| !self.planted(super::Bug::ForgetsProof));
         let held = if self.planted(super::Bug::MixesPasswords) { "other".to_owned() } else { trunk.to_string() };
-        let account = account.map(|user| Account { user, secret: Secret::Held(held), realm: None });
+        let account = account.map(|user| Account { user, secret: Secret::Held(held), realms: Vec::new() });
         let to = NameAddr::new(Uri { params: Default::default(), port: None, ..uri.clone() });
         let offer = Some(Body::sdp(offer));
         self.sip_do(sip::Command::Invite { leg: id, uri, flow: None, from, to, offer, headers, account });

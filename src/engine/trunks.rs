@@ -120,7 +120,7 @@ impl Engine {
             self.trunk_registered(trunk.as_str(), true);
         }
         let name = trunk.to_string();
-        let user = Account { user, secret: Secret::Held(name.clone()), realm: None };
+        let user = Account { user, secret: Secret::Held(name.clone()), realms: Vec::new() };
         let expires = u32::try_from(expires.as_secs()).unwrap_or(u32::MAX);
         self.sip_do(sip::Command::Register { name, user, registrar, expires, persists: true });
     }

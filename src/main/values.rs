@@ -55,7 +55,7 @@ pub fn by(text: &str) -> Result<server::report::By, String> {
 
 /// Keys of a telephone; small letters mean the same.
 pub fn keys(text: &str) -> Result<String, String> {
-    let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma for half a second";
+    let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma, which lets time pass";
     let keys = text.to_ascii_uppercase();
     match keys.chars().find(|key| !matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | ',')) {
         Some(other) => Err(format!("there is no key `{}`; {allowed}", other.escape_debug())),

@@ -2,11 +2,11 @@
 //! is started here does not die unseen: should it panic, it begins again after a pause, and until then the numbers say
 //! that it is not there. Parts and threads are a process' own, so the counts are too.
 
-use super::guarded::guarded;
 use super::journal::{Entry, Value};
 use crate::stats::Sample;
 use crate::stats::families as f;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,9 +33,9 @@ fn parts() -> MutexGuard<'static, BTreeMap<&'static str, Part>> {
     PARTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does it; none if it panicked.
+/// Does it; none if it panicked: what it has changed is not to be trusted then.
 pub fn contain<T>(part: &'static str, run: impl FnOnce() -> T) -> Option<T> {
-    let done = guarded(run);
+    let done = catch_unwind(AssertUnwindSafe(run)).ok();
     if done.is_none() {
         parts().entry(part).or_default().caught += 1;
         let caught = Entry::error("server", "a defect of ours was caught; calls go on");

@@ -81,11 +81,15 @@ pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String
 
 fn found<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Flow> {
     let known = || listed(loaded.flows.keys().map(FlowId::as_str));
-    loaded
-        .flows
-        .get(&FlowId::new(name))
-        .with_context(|| format!("there is no flow `{name}`; allowed: {}", known()))
-        .or_wrong()
+    let missing = || match loaded.unread.iter().any(|unread| unread == name) {
+        true => format!(
+            "no line and no flow leads to `{name}`, so it is not read; name it in the configuration, as \
+                         `flow` of a [line.NAME]. Read are: {}",
+            known()
+        ),
+        false => format!("there is no flow `{name}`; allowed: {}", known()),
+    };
+    loaded.flows.get(&FlowId::new(name)).with_context(missing).or_wrong()
 }
 
 /// The line that is named, or the first that leads to the flow.

@@ -27,7 +27,6 @@ mod defects;
 pub mod doctor;
 pub mod driver;
 pub mod flows;
-mod guarded;
 pub mod healthy;
 pub mod inbox;
 pub mod journal;

@@ -24,8 +24,9 @@ pub fn erase(data: &Path, number: &str) -> Result<String> {
     // server may have read some meanwhile.
     let calls = person.calls().clone();
     ticketing::memory::erase(data, &calls)?;
-    let erased = person.erase()?;
-    ticketing::memory::erase(data, &calls)?;
+    let erased = person.erase();
+    ticketing::memory::erase(data, &calls)?; // also where somebody reads the log: nobody will find these calls again
+    let erased = erased?;
     let mut text = String::new();
     writeln!(text, "erased {} texts of {} calls", erased.texts, erased.calls)?;
     if erased.running > 0 {

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A recording that is being written.
@@ -26,6 +26,8 @@ pub struct Recorder {
     safe: Instant,
 }
 
+/// Earlier recordings beside the present one.
+const MOST_KEPT: u32 = 1_000;
 /// So much of a recording a kill may cost.
 const AT_RISK: Duration = Duration::from_secs(1);
 
@@ -65,14 +67,20 @@ impl Recorder {
     }
 }
 
-/// A recording that is there already, of a start that ended perhaps by what is looked for, is kept as `FILE.1`.
+/// A recording that is there already, of a start that ended perhaps by what is looked for, is kept as `FILE.1`, and one
+/// after it as `FILE.2`.
 fn keep_earlier(path: &Path) -> Result<()> {
-    if std::fs::metadata(path).is_ok_and(|old| old.is_file() && old.len() > 0) {
-        let mut kept = path.as_os_str().to_owned();
-        kept.push(".1");
-        std::fs::rename(path, &kept).with_context(|| format!("cannot keep the recording {}", path.display()))?;
+    if !std::fs::metadata(path).is_ok_and(|old| old.is_file() && old.len() > 0) {
+        return Ok(());
     }
-    Ok(())
+    let kept = |number: u32| {
+        let mut kept = path.as_os_str().to_owned();
+        kept.push(format!(".{number}"));
+        PathBuf::from(kept)
+    };
+    let free = (1..=MOST_KEPT).map(kept).find(|kept| !kept.exists());
+    let free = free.with_context(|| format!("there are {MOST_KEPT} earlier recordings beside {}", path.display()))?;
+    std::fs::rename(path, free).with_context(|| format!("cannot keep the recording {}", path.display()))
 }
 
 /// Runs a recording through a fresh engine. Returns what to print: how many events came, and their fingerprint; with
@@ -166,6 +174,10 @@ mod tests {
             assert_eq!(std::fs::read_to_string(dir.join("calls.1")).ok().as_deref(), kept);
         }
         keep_earlier(&path).unwrap(); // there is none
+        std::fs::write(&path, "the start after it").unwrap();
+        keep_earlier(&path).unwrap();
+        let kept = ["calls.1", "calls.2"].map(|name| std::fs::read_to_string(dir.join(name)).unwrap());
+        assert_eq!(kept, ["what came before", "the start after it"]);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

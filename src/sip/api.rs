@@ -201,9 +201,9 @@ pub struct Reason {
 pub struct Account {
     pub user: String,
     pub secret: Secret,
-    /// Of a dialog: the realm in which challenges within it are answered.
+    /// Of a dialog that is written down: the realms that the carrier had named by then.
     #[serde(default)]
-    pub realm: Option<String>,
+    pub realms: Vec<String>,
 }
 
 /// Where a password is.
@@ -217,7 +217,7 @@ pub enum Secret {
 
 impl Account {
     pub fn new(user: &str, password: &str) -> Account {
-        Account { user: user.to_owned(), secret: Secret::Password(password.to_owned()), realm: None }
+        Account { user: user.to_owned(), secret: Secret::Password(password.to_owned()), realms: Vec::new() }
     }
 }
 

@@ -72,11 +72,15 @@ pub(super) fn reg_id_of(contact: &NameAddr) -> Option<u32> {
 }
 
 impl Binding {
-    /// Whether it may be reached at its Contact when its connection is gone: not if it keeps flows (RFC 5626 §5.3), nor
-    /// behind a proxy or a NAT, where somebody else in our own network may have its address.
-    pub(super) fn may_be_at_contact(&self) -> bool {
-        let elsewhere = self.contact.uri.host.ip().is_some_and(|ip| ip != self.flow.remote.ip());
-        self.reg_id.is_none() && self.path.is_empty() && !elsewhere
+    /// Whether it may be reached when its connection is gone: not if it keeps flows (RFC 5626 §5.3), but by its Path
+    /// (RFC 3327 §5.3), whose proxies are connected to anew, or at its Contact.
+    pub(super) fn may_be_reached_anew(&self) -> bool {
+        self.reg_id.is_none() && !self.is_behind_nat()
+    }
+
+    /// Whether its Contact leads elsewhere than to where it is: somebody else in our own network may have that address.
+    pub(super) fn is_behind_nat(&self) -> bool {
+        self.path.is_empty() && self.contact.uri.host.ip().is_some_and(|ip| ip != self.flow.remote.ip())
     }
 
     /// All that makes it this binding, apart from its flow and its time: what changes when there is something new for
@@ -178,9 +182,10 @@ impl Endpoint {
         }
     }
 
-    /// Whose phone was called over this flow.
-    pub(super) fn user_called(&self, flow: Flow) -> Option<String> {
-        self.registrar.over(flow).next().map(|phone| phone.user.clone())
+    /// Whose phone an INVITE was for: others may be behind the same flow.
+    pub(super) fn user_called(&self, invite: Option<&Request>, flow: Flow) -> Option<String> {
+        let (phone, _) = self.registrar.called(&invite?.uri, flow)?;
+        Some(phone.user.clone())
     }
 
     /// The phone that this GRUU of ours means, if it is there.

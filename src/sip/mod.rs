@@ -106,7 +106,7 @@ pub struct Endpoint {
     guard: Guard,
     registrations: Registrations,
     /// By the names of what the shell holds: the realms in which carriers have challenged us.
-    realms: BTreeMap<String, BTreeSet<String>>,
+    realms: BTreeMap<String, Vec<String>>,
     /// Seconds of Retry-After while no new calls are taken.
     draining: Option<u32>,
     due: Timers<Deadline>,
@@ -391,12 +391,15 @@ impl Endpoint {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
                 dialog.flow = self.config.flow_now(dialog.flow, dialog.bound).unwrap_or(dialog.flow);
                 self.by_tag.insert(dialog.local_tag.clone(), leg);
-                self.learn_realm(dialog.account.as_ref());
+                self.learn_realms(dialog.account.as_ref());
                 let account = dialog.account.clone().map(Box::new);
                 self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, account))));
             }
             Command::RestoreBinding { binding } => {
                 let Some(flow) = self.config.flow_now(binding.flow, binding.bound) else { return };
+                if flow.transport.is_reliable() && binding.is_behind_nat() {
+                    return; // Its connection ended with the earlier start.
+                }
                 let user = binding.user.clone();
                 self.registrar.restore(Binding { flow, ..binding });
                 self.begin_asking(now, &user);

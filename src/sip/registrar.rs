@@ -192,7 +192,11 @@ impl Registrar {
     /// Takes over a binding of an earlier start.
     pub fn restore(&mut self, binding: Binding) {
         let number = self.find(&binding.user, &binding.contact.uri, binding.instance.as_deref(), binding.reg_id);
-        self.put(number, binding);
+        let alive = binding.alive;
+        let number = self.put(number, binding);
+        if !alive {
+            self.silenced.push(number);
+        }
     }
 
     fn meant(&self, user: &str, wish: &Wish) -> Option<u64> {
@@ -348,11 +352,11 @@ impl Registrar {
         events
     }
 
-    /// A connection broke. A phone that keeps flows has lost this one (RFC 5626 §5.3), and one behind a NAT or a proxy cannot
-    /// be connected to; any other may be called at its Contact until it expires (RFC 3261 §10.3), if it is there: it is asked at once, and does not count before it answers.
+    /// A connection broke. A phone that keeps flows has lost this one (RFC 5626 §5.3), and one behind a NAT cannot be connected
+    /// to; any other may be called by its Path or at its Contact until it expires (RFC 3261 §10.3), if it is there: it is asked at once, and does not count before it answers.
     pub fn flow_failed(&mut self, now: Instant, flow: Flow) -> Vec<Event> {
         let (asked, gone): (Vec<u64>, Vec<u64>) =
-            self.behind(flow).partition(|number| self.bindings[number].may_be_at_contact());
+            self.behind(flow).partition(|number| self.bindings[number].may_be_reached_anew());
         asked.iter().for_each(|number| self.timers.set(Deadline::Ask(*number), now));
         let mut events = self.turn(asked, false);
         events.extend(gone.into_iter().flat_map(|number| self.remove(number, UnboundCause::Unreachable)));

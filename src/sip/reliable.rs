@@ -201,9 +201,10 @@ impl Endpoint {
         let sent = self.transactions.sent(key);
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
         let (pinned, most) = (errand.pinned, self.config.capacity.forks);
+        let user = self.user_called(sent, flow);
         let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
         if calling.early.len() < most && calling.early(tag).is_none() {
-            let dialog = DialogRecord::of_response(response, contact, flow, pinned);
+            let dialog = DialogRecord { user, ..DialogRecord::of_response(response, contact, flow, pinned) };
             let (takes_update, takes_talk) = (false, false);
             calling.early.push(Early { dialog, rseq: None, agreed: false, answer: None, takes_update, takes_talk });
         }

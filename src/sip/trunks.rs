@@ -6,7 +6,7 @@ use super::message::Request;
 use super::transaction::Purpose;
 use crate::ids::TrunkId;
 
-/// Realms that are remembered of one carrier.
+/// Realms that are remembered of one carrier; of more, the oldest is forgotten.
 const MAX_REALMS: usize = 8;
 
 impl Endpoint {
@@ -23,7 +23,7 @@ impl Endpoint {
     pub(super) fn account_with(&self, source: &Source) -> Option<Account> {
         let Source::Trunk(trunk) = source else { return None };
         let user = self.config.trunk_accounts.get(trunk)?.clone();
-        Some(Account { user, secret: Secret::Held(trunk.to_string()), realm: None })
+        Some(Account { user, secret: Secret::Held(trunk.to_string()), realms: Vec::new() })
     }
 
     /// Whether a challenge is answered for an account that the shell holds. What begins something goes to the carrier, who
@@ -34,24 +34,28 @@ impl Endpoint {
             return only == realm;
         }
         let known = self.realms.entry(held.to_owned()).or_default();
-        if matches!(purpose, Purpose::Register(_) | Purpose::Call(_)) && known.len() < MAX_REALMS {
-            known.insert(realm.to_owned());
+        let begins = matches!(purpose, Purpose::Register(_) | Purpose::Call(_));
+        if begins && !known.iter().any(|known| known == realm) {
+            known.push(realm.to_owned());
+            let too_many = known.len().saturating_sub(MAX_REALMS);
+            known.drain(..too_many);
         }
-        known.contains(realm)
+        known.iter().any(|known| known == realm)
     }
 
-    /// The account of a dialog as it is written down.
+    /// The account of a dialog as it is written down: with the realms that its carrier has named.
     pub(super) fn account_kept(&self, account: Option<&Account>) -> Option<Account> {
         let account = account.filter(|account| matches!(account.secret, Secret::Held(_)))?;
         let Secret::Held(held) = &account.secret else { return None };
-        let realm = self.realms.get(held).and_then(|known| known.first().cloned());
-        Some(Account { realm, ..account.clone() })
+        Some(Account { realms: self.realms.get(held).cloned().unwrap_or_default(), ..account.clone() })
     }
 
     /// A dialog of an earlier start knows what that had learned.
-    pub(super) fn learn_realm(&mut self, account: Option<&Account>) {
-        if let Some(Account { secret: Secret::Held(held), realm: Some(realm), .. }) = account {
-            self.realms.entry(held.clone()).or_default().insert(realm.clone());
+    pub(super) fn learn_realms(&mut self, account: Option<&Account>) {
+        if let Some(Account { secret: Secret::Held(held), realms, .. }) = account {
+            let known = self.realms.entry(held.clone()).or_default();
+            let new: Vec<String> = realms.iter().filter(|realm| !known.contains(realm)).cloned().collect();
+            known.extend(new.into_iter().take(MAX_REALMS.saturating_sub(known.len())));
         }
     }
 

@@ -143,7 +143,7 @@ impl Endpoint {
         self.out.extend(alive.into_iter().flatten().map(Output::Event));
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
         let dialog = DialogRecord::of_response(&response, contact, flow, errand.pinned);
-        let (user, account) = (self.user_called(flow), self.account_kept(errand.account.as_deref()));
+        let (user, account) = (self.user_called(sent, flow), self.account_kept(errand.account.as_deref()));
         let mut dialog = DialogRecord { user, account, ..dialog };
         match errand.purpose {
             Purpose::Reoffer(leg) => self.reoffer_accepted(now, key, leg, (dialog, response)),

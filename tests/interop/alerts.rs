@@ -1,5 +1,5 @@
 //! Each alert that is shipped is fired by what it watches, at a real server under a real Prometheus, and ends when that
-//! has ended; but for two that nothing outside the program can provoke (`numbers.rs` names them). Only the times are others: what takes minutes there takes a second here. The times themselves are in
+//! has ended; but for four that nothing outside the program can provoke (`numbers.rs` names them). Only the times are others: what takes minutes there takes a second here. The times themselves are in
 //! `tests/prometheus/rules.yml`.
 
 use super::harness::{Ground, SECOND, talk_for, wait_until};

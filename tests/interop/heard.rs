@@ -179,8 +179,10 @@ pub fn music_from(heard: &[i16]) -> Vec<i16> {
     };
     let (share, start) = best(&mut (0..once).step_by(audio::FRAME / 2));
     // Filters of G.722 and between sampling rates delay by some samples.
-    let start =
-        if share < HEARD { best(&mut to_the_sample(heard, &music[..once + PIECE]).into_iter()).1 } else { start };
+    let start = match share < HEARD && heard.len() >= PIECE {
+        true => best(&mut to_the_sample(heard, &music[..once + PIECE]).into_iter()).1,
+        false => start,
+    };
     music[start..].to_vec()
 }
 

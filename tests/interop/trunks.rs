@@ -380,7 +380,9 @@ fn a_carrier_that_wants_proof_of_a_bye_gets_it_after_a_kill_too() {
     for killed in [false, true] {
         let ground = Ground::new(&format!("trunks_bye_{killed}"));
         let port = ground.port();
-        let more = "options = \"0s\"\nuser = \"account\"\npassword_file = \"carrier.password\"\n".to_owned();
+        // It challenges neither calls nor registrations: its realm must be told.
+        let more = "options = \"0s\"\nuser = \"account\"\npassword_file = \"carrier.password\"\nrealm = \"carrier\"\n";
+        let more = more.to_owned();
         let mut server = Server::start(&ground, &wishes(&ground, &[Carrier { name: "carrier", port, more }]));
         let wants = Sipp { name: "carrier", scenario: "carrier_challenges_bye", at: Some(port), ..Sipp::default() };
         let mut carrier = wants.start(&ground, &server);

@@ -253,15 +253,16 @@ impl<'p> Reader<'p> {
         let preferred = section.take("preferred").and_then(|value| self.open_expression(&value));
         let treatment = if section.has("treatment") { Some(self.way(section, "treatment", false)?) } else { None };
         section.take("treatment");
-        let missing: Vec<_> = ["full", "timeout", "refused"].into_iter().filter(|k| !section.has(k)).collect();
+        let is_missing = |key: &&str| !section.has(key) && !section.misspells(key);
+        let missing: Vec<_> = ["full", "timeout", "refused"].into_iter().filter(is_missing).collect();
         let mut branch = |key, earned| match section.has(key) {
             true => self.way(section, key, earned),
-            false => None,
+            false => section.take(key).and(None), // so that it is among those that are allowed
         };
         let (full, timeout, refused) = (branch("full", false), branch("timeout", true), branch("refused", false));
         let (no_staff, long_wait) = (branch("no_staff", false), branch("long_wait", false));
         let otherwise = match missing.is_empty() && !section.has("otherwise") {
-            true => None,
+            true => section.take("otherwise").and(None),
             // Only where it stands for nothing but `timeout` has the caller waited before it is taken.
             false => Some(self.way(section, "otherwise", missing == ["timeout"])?),
         };

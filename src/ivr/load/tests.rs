@@ -116,6 +116,13 @@ fn mistakes_are_told_with_place_and_what_is_allowed() {
         &["4:9 allowed: a queue of the configuration (general, technical)", "5:13 would go round for ever: a → a"],
     );
     check("[step.a]\nqueue = \"general\"\nfull = \"b\"\n[step.b]\nhang_up = true", &["3:7 `a` lacks `otherwise`"]);
+    check(
+        "[step.a]\nqueue = \"general\"\nfull = \"b\"\nrefused = \"b\"\ntimout = \"b\"\n[step.b]\nhang_up = true",
+        &[
+            "7:1 `timout` is not known here; allowed: full, long_wait, no_staff, otherwise, preferred, priority, queue, refused, \
+           skills, timeout, treatment; did you mean \"timeout\"?",
+        ],
+    );
     let menu = "[step.b]\nhang_up = true\n[step.a]\nmenu = \"x\"\notherwise = \"b\"\n";
     check(menu, &["5:7 `a` lacks `keys`"]);
     check(&format!("{menu}keys = {{}}"), &["8:8 `keys` is empty"]);

@@ -1,8 +1,7 @@
 //! Events from the log to all who look: one thread reads what was committed, folds it, and hands each event to every
 //! reader who may see it. Nobody is waited for.
 
-use super::super::defects::Kept;
-use super::super::guarded::guarded;
+use super::super::defects::{Kept, contain};
 use super::super::journal::Entry;
 use super::super::store::Reader;
 use super::Left;
@@ -86,7 +85,7 @@ impl Hub {
 
     /// Takes one event. Should that panic, no desktop hears of this one, and all hear of those behind it.
     fn step(&self, event: &Event, take: impl FnOnce() -> Result<()>) -> Result<()> {
-        guarded(take).unwrap_or_else(|| {
+        contain("cti-events", take).unwrap_or_else(|| {
             Entry::error("desktops", "no desktop is told of an event: a defect of ours")
                 .with("event", event.seq)
                 .tell();

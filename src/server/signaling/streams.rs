@@ -7,7 +7,7 @@
 //! nobody has checked who they are (RFC 5923 §8.1).
 //!
 //! Where all connections are in use, the oldest of theirs gives way over which nobody has registered or called: a few
-//! addresses that hold as many as they may cannot keep phones out.
+//! addresses that only hold as many as they may cannot keep phones out. Left out: those that dial a line over each.
 
 use super::connection::{self, Ended, Link};
 use super::counters::Counters;

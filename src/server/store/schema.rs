@@ -3,6 +3,7 @@
 use super::reader;
 use crate::event::{Event, PersonalKind};
 use crate::server::named::Named;
+use crate::server::wrong::Wrong;
 use anyhow::{Context, Result, bail, ensure};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -161,17 +162,18 @@ pub(super) fn check_version(conn: &Connection) -> Result<()> {
     const FOREIGN: &str = "it is a database, but not an event log of Tierline";
     let count = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     let columns = "SELECT count(*) FROM pragma_table_info('meta') WHERE name IN ('key', 'value')";
-    ensure!(count(columns)? == 2, FOREIGN);
+    ensure!(count(columns)? == 2, Wrong(FOREIGN.to_owned()));
     // Before the other tables, whose names are those of one version.
     let version = meta(conn, "schema")?;
-    ensure!(version <= VERSION, "a newer Tierline wrote it (schema {version}; this program reads up to {VERSION})");
-    ensure!(
-        version == VERSION,
+    let newer = format!("a newer Tierline wrote it (schema {version}; this program reads up to {VERSION})");
+    ensure!(version <= VERSION, Wrong(newer));
+    let older = format!(
         "an older Tierline wrote it (schema {version}), which this program cannot read; keep the directory, and name \
          another with `--data`"
     );
+    ensure!(version == VERSION, Wrong(older));
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('event', 'personal', 'open', 'slot')";
-    ensure!(count(tables)? == 4, FOREIGN);
+    ensure!(count(tables)? == 4, Wrong(FOREIGN.to_owned()));
     Ok(())
 }
 

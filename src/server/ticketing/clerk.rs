@@ -7,7 +7,7 @@ use super::Counts;
 use super::memory::{Memory, Standing};
 use crate::ids::CallId;
 use crate::server::clock::EventTime;
-use crate::server::guarded::guarded;
+use crate::server::defects::contain;
 use crate::server::journal::{Entry, Value};
 use crate::server::store::Reader;
 use crate::ticketing::{Failure, Input, Outbox, Output, Request, Response, Settings};
@@ -154,7 +154,7 @@ impl Clerk {
     pub fn run(&mut self, heard: &Receiver<News>) {
         let mut news = Ok(News::Committed);
         loop {
-            match guarded(|| self.turn(news)) {
+            match contain("ticketing", || self.turn(news)) {
                 Some(Ok(())) => {}
                 Some(Err(why)) => {
                     Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell()

@@ -254,11 +254,11 @@ fn a_stranger_with_a_phone_s_name_is_not_told_where_that_phone_is() {
         let [public, _] = names(&register(&mut phone, &asks));
         let mut outputs = Vec::new();
         if when == "before" {
-            let binding = phone.raw.endpoint.bindings("1001").next().unwrap().clone();
             phone = self::phone();
-            phone.raw.over = Some(stranger);
+            let own = phone.raw.over.replace(stranger);
             let leg = invite_from(&mut phone.raw, &public);
-            phone.raw.input(Input::Command(Command::RestoreBinding { binding }));
+            phone.raw.over = own;
+            register(&mut phone, &asks);
             phone.raw.input(Input::Command(Command::Answer { leg, body: Body::sdp("answer") }));
         } else {
             phone.raw.over = Some(stranger);
@@ -331,6 +331,38 @@ fn a_phone_that_closes_its_connection_is_called_at_its_contact() {
     }
 }
 
+/// A phone that is called may name itself by its GRUU in its answer, also where a colleague's is behind the same proxy: what
+/// belongs to the call goes to its Contact.
+#[test]
+fn a_phone_that_is_called_may_answer_by_its_gruu() {
+    let mut raw = Raw::new(phones::center());
+    let flow = Flow::udp(0, raw.from);
+    for user in ["1001", "1002"] {
+        let contact = address(&format!("<sip:{user}@192.168.1.2:5062>"));
+        let binding = phones::binding(user.to_owned(), contact, flow, user.to_owned(), at(3_600_000));
+        let binding = Binding { instance: Some(format!("{URN}{user}")), ..binding };
+        raw.input(Input::Command(Command::RestoreBinding { binding }));
+    }
+    let (leg, uri) = (raw.endpoint.next_leg(), Uri::parse("sip:1002@192.168.1.2:5062").unwrap());
+    let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:1002@10.0.0.1>"));
+    let call = Command::Invite {
+        leg,
+        uri: uri.clone(),
+        flow: Some(flow),
+        from,
+        to,
+        offer: None,
+        headers: vec![],
+        account: None,
+    };
+    let invite = requests(&raw.input(Input::Command(call))).remove(0);
+    let mut answer = Response::to_request(&invite, 200, Some("t"));
+    answer.headers.push(Name::Contact, format!("<sip:1002@10.0.0.1;gr={URN}1002>"));
+    raw.input(Input::Received { flow, bytes: answer.to_bytes() });
+    let bye = requests(&raw.input(Input::Command(Command::HangUp { leg, reason: None }))).remove(0);
+    assert_eq!((bye.method, bye.uri), (Method::Bye, uri));
+}
+
 /// At its Contact may be somebody else: behind a NAT it is asked nowhere, and who knows no such user is not the phone.
 #[test]
 fn a_phone_that_closes_its_connection_is_not_looked_for_where_it_cannot_be() {
@@ -344,6 +376,11 @@ fn a_phone_that_closes_its_connection_is_not_looked_for_where_it_cannot_be() {
     };
     let (_, outputs) = lost("192.168.77.20:5060");
     assert!(gone(&outputs) && requests(&outputs).is_empty(), "{outputs:?}");
+    // Its proxy can be connected to anew.
+    let (_, outputs) =
+        lost("192.168.77.20:5060;transport=tcp>\nVia: SIP/2.0/TCP 10.0.0.7;branch=z9hG4bKq\nPath: <sip:10.0.0.8:5070");
+    let asked = requests(&outputs).into_iter().find(is(Method::Options));
+    assert!(!gone(&outputs) && asked.is_some_and(|asked| asked.headers.has(&Name::Route)), "{outputs:?}");
     let (mut phone, outputs) = lost("softphone.invalid");
     let query = |o: &Output| if let Output::Resolve { query, .. } = o { Some(*query) } else { None };
     let query = outputs.iter().find_map(query).expect("a name to look up");
@@ -393,8 +430,10 @@ fn a_phone_is_called_by_its_own_names() {
     let there = Some((second.to_owned(), 2));
     assert_eq!((same == public, reaches(&mut phone, &public)), (true, there.clone()));
     assert_eq!((reaches(&mut phone, &new), reaches(&mut phone, &later)), (there, None));
-    // A restart keeps them.
+    // A restart keeps them, where the phone is at its Contact.
     let binding = phone.raw.endpoint.bindings("1001").next().unwrap().clone();
+    let flow = Flow { remote: "192.168.1.3:40000".parse().unwrap(), ..binding.flow };
+    let binding = Binding { flow, ..binding };
     let written: Binding = serde_json::from_str(&serde_json::to_string(&binding).unwrap()).unwrap();
     assert_eq!(written, binding);
     let mut fresh = Phone::new();

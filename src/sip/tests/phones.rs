@@ -514,6 +514,27 @@ fn a_call_to_a_silent_phone_marks_it() {
     assert!(matches!(&events[..], [Event::Failed { status: 408, .. }]), "{events:?}");
 }
 
+/// One that did not answer before a restart is asked after it; one whose connection ended with that, and that cannot be
+/// connected to, is not there.
+#[test]
+fn phones_of_before_a_restart_are_looked_for_where_they_may_be() {
+    let restored = |contact: &str, flow: Flow, alive: bool| {
+        let mut config = center();
+        config.listeners.push(Listener { transport: Transport::Tcp, ..config.listeners[0].clone() });
+        let mut raw = Raw::new(config);
+        let binding = binding("1001".to_owned(), address(contact), flow, "c1".to_owned(), at(3_600_000));
+        raw.input(Input::Command(Command::RestoreBinding { binding: Binding { alive, ..binding } }));
+        let is_there = raw.endpoint.bindings("1001").next().is_some();
+        (is_there, requests(&raw.run(31_000)).iter().any(is(Method::Options)))
+    };
+    let (udp, there) = (Flow::udp(0, "10.0.0.2:5060".parse().unwrap()), "<sip:1001@10.0.0.2:5060>");
+    assert_eq!([true, false].map(|alive| restored(there, udp, alive)), [(true, false), (true, true)]);
+    let tcp = Flow { listener: 1, transport: Transport::Tcp, connection: 7, ..udp };
+    let behind = "<sip:1001@192.168.1.2:5060;transport=tcp>";
+    assert_eq!((restored(there, tcp, true).0, restored(behind, tcp, true).0), (true, false));
+    assert!(restored("<sip:1001@192.168.1.2:5060>", udp, true).0, "a NAT lets in what comes over the same flow");
+}
+
 #[test]
 fn a_silent_phone_says_nothing_of_its_neighbours() {
     let mut raw = Raw::new(center());

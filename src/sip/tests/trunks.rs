@@ -7,7 +7,7 @@ use crate::ids::TrunkId;
 fn register(name: &str) -> Command {
     Command::Register {
         name: name.to_owned(),
-        user: Account { user: name.to_owned(), secret: Secret::Held(name.to_owned()), realm: None },
+        user: Account { user: name.to_owned(), secret: Secret::Held(name.to_owned()), realms: Vec::new() },
         registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(),
         expires: 600,
         persists: true,
@@ -28,7 +28,7 @@ fn invite(from: &str) -> Command {
         to: address("<sip:100@there>"),
         offer: Some(Body::sdp("offer")),
         headers: Vec::new(),
-        account: Some(Account { user: "pbx".to_owned(), secret: Secret::Held("pbx".to_owned()), realm: None }),
+        account: Some(Account { user: "pbx".to_owned(), secret: Secret::Held("pbx".to_owned()), realms: Vec::new() }),
     }
 }
 
@@ -197,7 +197,7 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
         }
     };
     assert!(!dialog(account("pbx")).contains("secret of pbx"), "a password is not written down");
-    let held = Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()), realm: None };
+    let held = Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()), realms: Vec::new() };
     let written = serde_json::from_str(&dialog(held)).unwrap();
 
     let mut config = config(HERE);
@@ -251,7 +251,7 @@ fn within_a_call_only_the_carrier_s_own_realm_gets_proofs() {
                 let (uri, from, to) =
                     (Uri::parse("sip:1@10.0.0.2").unwrap(), address("<sip:a@b>"), address("<sip:1@c>"));
                 let secret = Secret::Held("carrier".to_owned());
-                let account = Some(Account { user: "pbx".to_owned(), secret, realm: None });
+                let account = Some(Account { user: "pbx".to_owned(), secret, realms: Vec::new() });
                 let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account };
                 let invite = requests(&raw.input(Input::Command(call))).remove(0);
                 assert!(challenged(&mut raw, &invite, realm));
@@ -275,6 +275,30 @@ fn within_a_call_only_the_carrier_s_own_realm_gets_proofs() {
             assert_eq!(challenged(&mut raw, &bye, asked), expect, "{set:?} {before:?} {asked} {restarts}");
         }
     }
+}
+
+/// A carrier may have a realm for registrations and others for calls, one for each of its hosts.
+#[test]
+fn every_realm_of_a_carrier_is_answered_where_something_begins_and_known_after_a_restart() {
+    let mut raw = Raw::new(config(HERE));
+    let held = || Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()), realms: Vec::new() };
+    for number in 0..20 {
+        let leg = raw.endpoint.next_leg();
+        let (uri, from, to) = (Uri::parse("sip:1@10.0.0.2").unwrap(), address("<sip:a@b>"), address("<sip:1@c>"));
+        let account = Some(held());
+        let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account };
+        let invite = requests(&raw.input(Input::Command(call))).remove(0);
+        let mut refusal = Response::to_request(&invite, 407, None);
+        let challenge = digest::Challenge::new(&format!("host{number}"), "n", digest::Algorithm::Md5);
+        refusal.headers.push(header::Name::ProxyAuthenticate, challenge.to_string());
+        let outputs = raw.send(&String::from_utf8(refusal.to_bytes()).unwrap());
+        assert!(outputs.iter().any(|output| matches!(output, Output::Prove { .. })), "host{number}");
+    }
+    let kept = raw.endpoint.account_kept(Some(&held())).expect("an account");
+    assert_eq!((kept.realms.len(), kept.realms.last().map(String::as_str)), (8, Some("host19")));
+    let mut later = Raw::new(config(HERE));
+    later.endpoint.learn_realms(Some(&kept));
+    assert_eq!(later.endpoint.account_kept(Some(&held())), Some(kept));
 }
 
 /// The same in a call that the carrier brings, before and after a restart (§22.2: either side of a dialog may be asked).

@@ -37,6 +37,15 @@ pub(super) struct Noted {
     agents: u32,
 }
 
+/// Agents whose desktops are not there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Away {
+    /// Lost, be it while he was on a break of his own.
+    lost: BTreeSet<AgentId>,
+    /// Left for the phone, until the desktop is back.
+    at_phone: BTreeSet<AgentId>,
+}
+
 impl Engine {
     pub(super) fn serve(&mut self, agent: AgentId, call: Option<CallId>, verb: Verb) -> Result<(), Refusal> {
         if !self.config.center.agents.contains_key(&agent) {
@@ -285,7 +294,8 @@ impl Engine {
     }
 
     fn sits_down(&mut self, agent: AgentId) {
-        self.at_phone.remove(&agent);
+        self.away.at_phone.remove(&agent);
+        self.away.lost.remove(&agent);
         if self.desks.insert(agent) {
             self.emit(None, What::DeskEntered { agent });
         }
@@ -294,16 +304,18 @@ impl Engine {
     /// He says at his phone that he wants calls while his desktop is lost: nothing waits for it any more, after a restart
     /// neither, until it is back.
     pub(super) fn works_at_phone(&mut self, agent: AgentId) {
-        let lost = self.router.agent(agent).is_some_and(|agent| agent.pause() == Some(DESK_LOST));
-        if lost && self.desks.remove(&agent) {
-            self.at_phone.insert(agent);
+        let paused = self.router.agent(agent).is_some_and(|agent| agent.pause() == Some(DESK_LOST));
+        let lost = self.away.lost.remove(&agent);
+        if (lost || paused) && self.desks.remove(&agent) {
+            self.away.at_phone.insert(agent);
             self.emit(None, What::DeskLeft { agent });
         }
     }
 
     pub(super) fn log_out(&mut self, agent: AgentId) -> Result<(), Refusal> {
         self.known(agent)?;
-        self.at_phone.remove(&agent);
+        self.away.at_phone.remove(&agent);
+        self.away.lost.remove(&agent);
         if self.desks.remove(&agent) {
             self.emit(None, What::DeskLeft { agent });
         }
@@ -312,6 +324,9 @@ impl Engine {
 
     pub(super) fn desk_lost(&mut self, agent: AgentId) -> Result<(), Refusal> {
         let on_break = self.router.agent(agent).is_some_and(|agent| agent.pause().is_some());
+        if self.desks.contains(&agent) {
+            self.away.lost.insert(agent);
+        }
         match self.desks.contains(&agent) && !on_break && !self.planted(super::Bug::BelievesDesks) {
             true => self.tell_agent(agent, AgentChange::NotReady(DESK_LOST.to_owned())),
             false => Ok(()),
@@ -319,7 +334,8 @@ impl Engine {
     }
 
     pub(super) fn desk_back(&mut self, agent: AgentId) -> Result<(), Refusal> {
-        if self.at_phone.contains(&agent) {
+        self.away.lost.remove(&agent);
+        if self.away.at_phone.contains(&agent) {
             self.sits_down(agent);
         }
         let ours = self.router.agent(agent).is_some_and(|agent| agent.pause() == Some(DESK_LOST));

@@ -224,8 +224,7 @@ pub struct Engine {
     noted: BTreeMap<CallId, desk::Noted>,
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
-    /// Agents whose desktop was lost and who work at their phones until it is back.
-    at_phone: BTreeSet<AgentId>,
+    away: desk::Away,
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
@@ -312,7 +311,7 @@ impl Engine {
             talking: BTreeMap::new(),
             last_calls: BTreeMap::new(),
             desks: BTreeSet::new(),
-            at_phone: BTreeSet::new(),
+            away: desk::Away::default(),
             phones: BTreeMap::new(),
             switched: BTreeMap::new(),
             banners: banners::on(&config.center, &BTreeMap::new()),

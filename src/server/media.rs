@@ -101,7 +101,7 @@ impl Planes {
         media: &MediaSettings,
         settings: Settings,
         sounds: Arc<Sounds>,
-        clock: Clock,
+        (clock, root): (Clock, &Rng),
         notices: impl Fn(Notice) + Clone + Send + 'static,
     ) -> Result<Planes> {
         let count = count.max(1);
@@ -110,9 +110,8 @@ impl Planes {
             (0..count).map(|_| Line::new()).collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let planes = Planes { lines: lines.into(), threads: Mutex::default() };
         for (plane, End { messages, epoll }) in (0..count).zip(ends) {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-            let machine = Plane::new(Settings { plane, ..settings.clone() }, Arc::clone(&sounds), Rng::new(seed));
+            let chance = root.fork(&format!("plane {plane}"));
+            let machine = Plane::new(Settings { plane, ..settings.clone() }, Arc::clone(&sounds), chance);
             let pairs = Pairs::new(media.bind, media.ports, plane, count);
             let (blank, lines, binds, rests) = (machine.clone(), Arc::clone(&planes.lines), Vec::new(), 0);
             let (sockets, notices) = (Sockets::new(pairs, epoll, files), notices.clone());

@@ -57,6 +57,7 @@ pub mod wrong;
 use crate::command::{Actor, Ask, Command};
 use crate::config::{self, Loaded};
 use crate::engine::{Configuration, Engine, Input, RINGING, SILENCE, Start};
+use crate::ids::Rng;
 use crate::media as audio;
 use crate::sip::{self, Listener};
 use crate::stats::Stats;
@@ -173,15 +174,17 @@ impl Running {
         let opening::Opened { udp, tcp, tls, http, cti, store, accounts, sounds } = opening::open(loaded, &runtime)?;
         let (sounds, clock) = (Arc::new(sounds), Clock::start());
         let (inbox, messages) = Inbox::new()?;
-        let planes = Arc::new(start_planes(loaded, &sounds, clock, &inbox)?);
-        let (start, config) = engine_settings(loaded, &store, &sounds, &planes)?;
+        // One seed for all that is drawn of this start: forked by name, of what a recording has.
+        let (seed, root) = drawn()?;
+        let planes = Arc::new(start_planes(loaded, &sounds, (clock, &root), &inbox)?);
+        let (start, config) = engine_settings(loaded, &store, &sounds, (&planes, seed));
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let (time, engine) = (EventTime { clock, began: start.wall }, Engine::new(start, config));
         let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
         let left = cti::Left::of(&store.recovered);
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
-        let beside = signaling::start(&loaded.server.sip, (tcp, tls), store.epoch, &inbox, &runtime)?;
+        let beside = signaling::start(&loaded.server.sip, (tcp, tls), (store.epoch, &root), &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
         let replies = cti::Replies::default();
         let line = ticketing_line(loaded, &runtime)?;
@@ -349,7 +352,12 @@ fn start_keeper(loaded: &Loaded, store: Arc<Store>, clock: Clock) -> Result<keep
     keeping::Keeper::start(plan, clock, Box::new(move |time| store.erase_expired(time)))
 }
 
-fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbox: &Inbox) -> Result<media::Planes> {
+fn start_planes(
+    loaded: &Loaded,
+    sounds: &Arc<audio::Sounds>,
+    (clock, root): (Clock, &Rng),
+    inbox: &Inbox,
+) -> Result<media::Planes> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let count = loaded.server.media.planes.unwrap_or(u16::try_from(cores).unwrap_or(1));
     let inbox = inbox.clone();
@@ -371,17 +379,15 @@ fn start_planes(loaded: &Loaded, sounds: &Arc<audio::Sounds>, clock: Clock, inbo
         tones: loaded.server.media.tones,
         ..audio::Settings::default()
     };
-    media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), clock, notices)
+    media::Planes::start(count, &loaded.server.media, settings, Arc::clone(sounds), (clock, root), notices)
 }
 
 fn engine_settings(
     loaded: &Loaded,
     store: &store::Opened,
     sounds: &audio::Sounds,
-    planes: &media::Planes,
-) -> Result<(Start, Configuration)> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    (planes, seed): (&media::Planes, [u8; 32]),
+) -> (Start, Configuration) {
     let listener = |listener: &config::SipListener| {
         let config::SipListener { transport, bind, advertised, digest: algorithm, .. } = *listener;
         Listener { bind, advertised, transport, algorithm }
@@ -403,7 +409,13 @@ fn engine_settings(
     let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE, RINGING]);
     let names = names.filter_map(|name| Some((name.to_owned(), sounds.find(name)?)));
     let (center, flows) = (loaded.center.clone(), loaded.flows.clone());
-    Ok((start, Configuration { center, flows, sounds: names.collect() }))
+    (start, Configuration { center, flows, sounds: names.collect() })
+}
+
+fn drawn() -> Result<([u8; 32], Rng)> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    Ok((seed, Rng::new(seed)))
 }
 
 /// Who had logged in at a desktop.

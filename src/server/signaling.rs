@@ -101,11 +101,11 @@ pub struct Beside {
 /// numbers that none of an earlier start had.
 ///
 /// # Errors
-/// The name servers cannot be used, or there is no randomness.
+/// The name servers cannot be used.
 pub fn start(
     settings: &SipSettings,
     (tcp, tls): (Vec<(u16, TcpListener)>, Option<Arc<Tls>>),
-    epoch: u32,
+    (epoch, root): (u32, &Rng),
     inbox: &Inbox,
     runtime: &Handle,
 ) -> Result<Beside> {
@@ -124,9 +124,7 @@ pub fn start(
     tcp.into_iter().for_each(|(number, socket)| streams.listen(number, socket));
     let transports = settings.listeners.iter().map(|listener| listener.transport).collect();
     let dns = runtime.block_on(async { resolve::Dns::new(&settings.name_servers) })?;
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-    let names = Names::new(dns, transports, Rng::new(seed));
+    let names = Names::new(dns, transports, root.fork("names"));
     let told = (streams.clone(), Arc::clone(&counters));
     let resolve = resolve::resolver(names, told, (runtime.clone(), inbox.clone()));
     Ok(Beside { streams, counters, resolve })

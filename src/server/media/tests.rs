@@ -1,6 +1,7 @@
 //! Planes with their threads and real sockets, on loopback.
 
 use super::*;
+use crate::ids::Rng;
 use crate::media::{Codec, Law, Session, SoundId, Source};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +66,15 @@ fn planes(count: u16, ports: (u16, u16), panics: bool) -> (Planes, Receiver<Noti
     let mut sounds = Sounds::default();
     let samples: Vec<i16> = (0..50).flat_map(|n| [Law::Mu.decode(n); 160]).collect();
     sounds.add_samples("fifty frames", &samples);
-    let planes = Planes::start(count, &media, Settings::default(), Arc::new(sounds), Clock::start(), tell).unwrap();
+    let planes = Planes::start(
+        count,
+        &media,
+        Settings::default(),
+        Arc::new(sounds),
+        (Clock::start(), &Rng::from_number(1)),
+        tell,
+    )
+    .unwrap();
     (planes, notices)
 }
 

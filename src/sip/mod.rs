@@ -246,10 +246,6 @@ impl Endpoint {
         self.registrar.of(user)
     }
 
-    pub fn all_bindings(&self) -> impl Iterator<Item = &Binding> {
-        self.registrar.all()
-    }
-
     /// Counters as of now.
     pub fn stats(&self) -> Stats {
         let repetitions = self.transactions.repetitions;

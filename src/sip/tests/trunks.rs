@@ -197,8 +197,7 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
         }
     };
     assert!(!dialog(account("pbx")).contains("secret of pbx"), "a password is not written down");
-    let held = Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()), realms: Vec::new() };
-    let written = serde_json::from_str(&dialog(held)).unwrap();
+    let written = serde_json::from_str(&dialog(held())).unwrap();
 
     let mut config = config(HERE);
     config.trunk_realms = BTreeMap::from([(TrunkId::new("carrier"), "carrier".to_owned())]);
@@ -219,18 +218,33 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
     assert!(again.headers.cseq().unwrap().number > bye.headers.cseq().unwrap().number);
 }
 
+fn held() -> Account {
+    Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()), realms: Vec::new() }
+}
+
+/// The INVITE of a call over the carrier.
+fn call_of_carrier(raw: &mut Raw) -> Request {
+    let leg = raw.endpoint.next_leg();
+    let (uri, from, to) = (Uri::parse("sip:1@10.0.0.2").unwrap(), address("<sip:a@b>"), address("<sip:1@c>"));
+    let account = Some(held());
+    let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account };
+    requests(&raw.input(Input::Command(call))).remove(0)
+}
+
+/// Whether a challenge of this request in this realm is answered.
+fn gets_proof(raw: &mut Raw, request: &Request, realm: &str) -> bool {
+    let mut refusal = Response::to_request(request, 401, None);
+    let challenge = digest::Challenge::new(realm, "n", digest::Algorithm::Md5);
+    refusal.headers.push(header::Name::WwwAuthenticate, challenge.to_string());
+    let outputs = raw.send(&String::from_utf8(refusal.to_bytes()).unwrap());
+    outputs.iter().any(|output| matches!(output, Output::Prove { .. }))
+}
+
 /// Within a call the other party may ask for proofs as well, of a realm that he makes up: only that counts in which the
 /// carrier has challenged us before, or which is set, also after a restart.
 #[test]
 fn within_a_call_only_the_carrier_s_own_realm_gets_proofs() {
     let carrier = TrunkId::new("carrier");
-    let challenged = |raw: &mut Raw, request: &Request, realm: &str| {
-        let mut refusal = Response::to_request(request, 401, None);
-        let challenge = digest::Challenge::new(realm, "n", digest::Algorithm::Md5);
-        refusal.headers.push(header::Name::WwwAuthenticate, challenge.to_string());
-        let outputs = raw.send(&String::from_utf8(refusal.to_bytes()).unwrap());
-        outputs.iter().any(|output| matches!(output, Output::Prove { .. }))
-    };
     // The realm that is set, that in which we were challenged before, that of the BYE; and whether it is answered.
     let rows = [
         (None, None, "carrier", false),
@@ -247,14 +261,8 @@ fn within_a_call_only_the_carrier_s_own_realm_gets_proofs() {
             config.trunk_realms = set.map(|realm: &str| (carrier.clone(), realm.to_owned())).into_iter().collect();
             let mut raw = Raw::new(config.clone());
             if let Some(realm) = before {
-                let leg = raw.endpoint.next_leg();
-                let (uri, from, to) =
-                    (Uri::parse("sip:1@10.0.0.2").unwrap(), address("<sip:a@b>"), address("<sip:1@c>"));
-                let secret = Secret::Held("carrier".to_owned());
-                let account = Some(Account { user: "pbx".to_owned(), secret, realms: Vec::new() });
-                let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account };
-                let invite = requests(&raw.input(Input::Command(call))).remove(0);
-                assert!(challenged(&mut raw, &invite, realm));
+                let invite = call_of_carrier(&mut raw);
+                assert!(gets_proof(&mut raw, &invite, realm));
             }
             let outputs = raw.send(&ask("INVITE", "i", SDP, "v=0"));
             let invited =
@@ -272,7 +280,7 @@ fn within_a_call_only_the_carrier_s_own_realm_gets_proofs() {
                 raw.input(Input::Command(Command::Restore { leg, dialog: dialog.expect("a dialog") }));
             }
             let bye = requests(&raw.input(Input::Command(Command::HangUp { leg, reason: None }))).remove(0);
-            assert_eq!(challenged(&mut raw, &bye, asked), expect, "{set:?} {before:?} {asked} {restarts}");
+            assert_eq!(gets_proof(&mut raw, &bye, asked), expect, "{set:?} {before:?} {asked} {restarts}");
         }
     }
 }
@@ -281,18 +289,9 @@ fn within_a_call_only_the_carrier_s_own_realm_gets_proofs() {
 #[test]
 fn every_realm_of_a_carrier_is_answered_where_something_begins_and_known_after_a_restart() {
     let mut raw = Raw::new(config(HERE));
-    let held = || Account { user: "pbx".to_owned(), secret: Secret::Held("carrier".to_owned()), realms: Vec::new() };
     for number in 0..20 {
-        let leg = raw.endpoint.next_leg();
-        let (uri, from, to) = (Uri::parse("sip:1@10.0.0.2").unwrap(), address("<sip:a@b>"), address("<sip:1@c>"));
-        let account = Some(held());
-        let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account };
-        let invite = requests(&raw.input(Input::Command(call))).remove(0);
-        let mut refusal = Response::to_request(&invite, 407, None);
-        let challenge = digest::Challenge::new(&format!("host{number}"), "n", digest::Algorithm::Md5);
-        refusal.headers.push(header::Name::ProxyAuthenticate, challenge.to_string());
-        let outputs = raw.send(&String::from_utf8(refusal.to_bytes()).unwrap());
-        assert!(outputs.iter().any(|output| matches!(output, Output::Prove { .. })), "host{number}");
+        let invite = call_of_carrier(&mut raw);
+        assert!(gets_proof(&mut raw, &invite, &format!("host{number}")), "host{number}");
     }
     let kept = raw.endpoint.account_kept(Some(&held())).expect("an account");
     assert_eq!((kept.realms.len(), kept.realms.last().map(String::as_str)), (8, Some("host19")));

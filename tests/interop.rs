@@ -72,6 +72,9 @@ mod numbers;
 mod outbound;
 #[path = "interop/pairs.rs"]
 mod pairs;
+#[cfg(feature = "planted-bugs")]
+#[path = "interop/planted.rs"]
+mod planted;
 #[path = "interop/recording.rs"]
 mod recording;
 #[path = "interop/rights.rs"]
@@ -80,6 +83,8 @@ mod rights;
 mod running;
 #[path = "interop/sending.rs"]
 mod sending;
+#[path = "interop/storm.rs"]
+mod storm;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]

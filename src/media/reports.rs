@@ -52,6 +52,11 @@ impl Reports {
         Reports { name, next: None, octets: 0, sent: [0; 2], last: None, from: None, heard: now, quality }
     }
 
+    /// The peer's reports come to another port, and from another one.
+    pub fn moved(&mut self) {
+        self.from = None;
+    }
+
     /// What the peer said.
     fn take(&mut self, now: Instant, from: SocketAddr, compound: &Compound<'_>) {
         self.from = Some(from);
@@ -184,7 +189,11 @@ impl Plane {
         rtcp::source(bytes).ok_or(Drop::Malformed)?;
         let port = self.ports[slot as usize].as_mut().ok_or(Drop::Unconnected)?;
         let peer = port.peer.as_mut().ok_or(Drop::Unconnected)?;
-        if from.ip() != peer.latch.remote().ip() && from != peer.session.remote_control {
+        let is_peers = match peer.session.agreed.mux {
+            true => peer.latch.is_control_of(from),
+            false => from.ip() == peer.latch.remote().ip() || from == peer.session.remote_control,
+        };
+        if !is_peers {
             return Err(Drop::Foreign);
         }
         let mut opened = Vec::new();

@@ -52,13 +52,13 @@ fn length_of_block(code: &str) -> usize {
 /// The next word that a path begins with from the root, or from here; and its length.
 fn next_root(code: &str, from: usize) -> Option<(usize, usize)> {
     let of = |root: &'static str| {
-        let found = code[from..].match_indices(root).map(move |(at, _)| (from + at, root.len()));
+        let mut found = code[from..].match_indices(root).map(move |(at, _)| (from + at, root.len()));
         let alone = |(at, length): &(usize, usize)| {
             let before = code[..*at].trim_end();
             let is_first = *at == 0 || !is_word(code.as_bytes()[at - 1]);
             is_first && !before.ends_with("::") && code[at + length..].starts_with("::")
         };
-        found.filter(alone).next()
+        found.find(alone)
     };
     ["crate", "tierline", "super", "self"].into_iter().filter_map(of).min()
 }

@@ -117,6 +117,9 @@ pub enum What {
     TrunkStateChanged { trunk: TrunkId, from: TrunkMode, to: TrunkMode },
     /// Our registration at a trunk's server began or ceased to hold.
     TrunkRegistered { trunk: TrunkId, holds: bool },
+    /// An INVITE of ours goes out to this party, again for each way that is tried; `invite` is what a restart needs to take
+    /// it back. Nobody waits for the log with it.
+    LegInvited { leg: LegId, party: Party, invite: Personal },
     /// An INVITE became a dialog; `dialog` is what a restart needs to end it properly.
     LegConfirmed { leg: LegId, party: Party, dialog: Personal },
     /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
@@ -409,7 +412,7 @@ pub enum PersonalKind {
     Digit,
     /// What agents note of a call, and where they send it.
     Text,
-    /// What is needed to end a dialog after a restart; erased when its leg is gone.
+    /// What is needed to end a dialog, or to take an INVITE back, after a restart; erased when its leg is gone.
     Dialog,
     /// Where an agent's phone is reached; erased when the binding is gone.
     Binding,
@@ -422,6 +425,7 @@ macro_rules! personal_of {
             What::CallArrived { caller: p, .. }
             | What::OutsideCalled { number: p, .. }
             | What::DigitKeyed { digit: p, .. }
+            | What::LegInvited { invite: p, .. }
             | What::LegConfirmed { dialog: p, .. }
             | What::PhoneRegistered { binding: p, .. }
             | What::FlowAttached { value: p, .. }
@@ -479,6 +483,7 @@ impl What {
             What::TransferFailed { .. } => "TransferFailed",
             What::TrunkStateChanged { .. } => "TrunkStateChanged",
             What::TrunkRegistered { .. } => "TrunkRegistered",
+            What::LegInvited { .. } => "LegInvited",
             What::LegConfirmed { .. } => "LegConfirmed",
             What::ConnectionCleared { .. } => "ConnectionCleared",
             What::CallEnded { .. } => "CallEnded",

@@ -7,9 +7,9 @@
 //!
 //! **What waits for the log and what does not.** Ringing a phone, answering, playing and joining do not
 //! wait: a log that is slow for a moment must not make callers wait. So after a kill -9 the last 20 milliseconds and
-//! what the disk takes to be sure may be missing: a caller whose 200 was under way gets no BYE, and ends the call when nothing is heard. Whatever
-//! leaves the house as a promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log,
-//! so it waits for it by construction.
+//! what the disk takes to be sure may be missing: a caller whose 200 was under way gets no BYE, and ends the call when
+//! nothing is heard; a phone whose INVITE was rings until it gives up by itself. Whatever leaves the house as a promise
+//! (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log, so it waits for it by construction.
 
 use crate::event::{AgentMode, Event, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId};
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The version that this program writes; `log/tests.rs` lists what came with each.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Why a line of the log could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +166,9 @@ fn open_change(event: &Event) -> Option<OpenChange> {
     Some(match &event.what {
         What::CallArrived { .. } => Open(OpenKey::Call(event.call?)),
         What::CallEnded { .. } => Close(OpenKey::Call(event.call?)),
-        What::OutsideCalled { leg, .. } | What::LegConfirmed { leg, .. } => Open(OpenKey::Leg(*leg)),
+        What::OutsideCalled { leg, .. } | What::LegInvited { leg, .. } | What::LegConfirmed { leg, .. } => {
+            Open(OpenKey::Leg(*leg))
+        }
         What::ConnectionCleared { leg, .. } => Close(OpenKey::Leg(*leg)),
         What::Delivered { reservation, .. } => Open(OpenKey::Offer(*reservation)),
         What::OfferEnded { reservation, .. } => Close(OpenKey::Offer(*reservation)),

@@ -101,7 +101,7 @@ impl Engine {
     /// a BYE. As always, a call's offers end before its legs, and its legs before itself.
     pub(super) fn restore(&mut self, open: Vec<(Event, Option<String>)>) {
         let phases = phases(&open);
-        let confirmed: BTreeSet<LegId> = open.iter().filter_map(|(event, _)| confirmed_leg(event)).collect();
+        let known: BTreeSet<LegId> = open.iter().filter_map(|(event, _)| known_leg(event)).collect();
         let (calls, mut others): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(event, _)| matches!(event.what, What::CallArrived { .. }));
         let served: Vec<_> = others.iter().filter_map(|(event, _)| serving(event)).collect();
@@ -120,7 +120,7 @@ impl Engine {
                 What::Delivered { work, reservation, agent, leg, .. } => {
                     let outcome = OfferOutcome::Failed;
                     self.emit(call, What::OfferEnded { work, reservation, agent, outcome });
-                    self.forget_leg(call, leg, Party::Agent(agent), &confirmed);
+                    self.forget_leg(call, leg, Party::Agent(agent), &known);
                 }
                 What::LegConfirmed { leg, party, .. } => {
                     if let Some(dialog) = text.and_then(|text| serde_json::from_str::<DialogRecord>(&text).ok()) {
@@ -130,7 +130,11 @@ impl Engine {
                     }
                     self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
                 }
-                What::OutsideCalled { leg, .. } => self.forget_leg(call, leg, Party::Outside, &confirmed),
+                What::LegInvited { leg, party, .. } => {
+                    self.take_back(leg, text);
+                    self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
+                }
+                What::OutsideCalled { leg, .. } => self.forget_leg(call, leg, Party::Outside, &known),
                 What::PhoneRegistered { agent, binding } => {
                     self.restore_phone(agent, binding.handle, text, !silent.contains(&agent));
                 }
@@ -145,7 +149,7 @@ impl Engine {
         }
         for (Event { call, what, .. }, _) in calls {
             if let What::CallArrived { leg, .. } = what {
-                self.forget_leg(call, leg, Party::Caller, &confirmed);
+                self.forget_leg(call, leg, Party::Caller, &known);
             }
             let phase = call.and_then(|call| phases.get(&call).copied()).unwrap_or(Phase::Arriving);
             self.emit(call, What::CallEnded { cause: Cause::Restart, phase });
@@ -182,9 +186,26 @@ impl Engine {
         }
     }
 
+    /// An INVITE goes out: should this start end before it is answered, the next one takes it back.
+    pub(super) fn calls_out(&mut self, id: LegId, invite: &sip::InviteRecord) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let (call, party) = (leg.call, leg.party);
+        let text = serde_json::to_string(invite).expect("an INVITE is written down as plain values");
+        let invite = self.personal(PersonalKind::Dialog, text);
+        self.emit(Some(call), What::LegInvited { leg: id, party, invite });
+    }
+
+    /// A phone that an earlier start let ring is told that nobody is there any more.
+    fn take_back(&mut self, leg: LegId, text: Option<String>) {
+        let invite = text.and_then(|text| serde_json::from_str(&text).ok());
+        let Some(invite) = invite.filter(|_| !self.planted(super::Bug::LetsThemRing)) else { return };
+        self.sip_do(sip::Command::RestoreInvite { leg, invite });
+        self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(Cause::Restart)) });
+    }
+
     /// A leg that never became a dialog died with the earlier start: there is nobody to send a BYE to.
-    fn forget_leg(&mut self, call: Option<CallId>, leg: LegId, party: Party, confirmed: &BTreeSet<LegId>) {
-        if !confirmed.contains(&leg) {
+    fn forget_leg(&mut self, call: Option<CallId>, leg: LegId, party: Party, known: &BTreeSet<LegId>) {
+        if !known.contains(&leg) {
             self.emit(call, What::ConnectionCleared { leg, party, cause: Cause::Restart });
         }
     }
@@ -209,7 +230,7 @@ fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
     for (event, _) in open {
         let phase = match event.what {
             What::LegConfirmed { party: Party::Caller, .. } => Phase::InFlow,
-            What::Delivered { .. } | What::OutsideCalled { .. } => Phase::Alerting,
+            What::Delivered { .. } | What::OutsideCalled { .. } | What::LegInvited { .. } => Phase::Alerting,
             What::LegConfirmed { party: Party::Agent(_) | Party::Outside, .. } => Phase::Connected,
             _ => continue,
         };
@@ -221,9 +242,10 @@ fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
     phases
 }
 
-fn confirmed_leg(event: &Event) -> Option<LegId> {
+/// The leg whose end is told with what is known of it.
+fn known_leg(event: &Event) -> Option<LegId> {
     match event.what {
-        What::LegConfirmed { leg, .. } => Some(leg),
+        What::LegInvited { leg, .. } | What::LegConfirmed { leg, .. } => Some(leg),
         _ => None,
     }
 }

@@ -46,6 +46,8 @@ pub enum Bug {
     ForgetsRefusal,
     /// A phone that does not answer is believed to be there.
     BelievesTheDead,
+    /// A phone that an earlier start let ring is not told that nobody is there any more.
+    LetsThemRing,
     /// The router is told that the work needs what nobody can.
     AsksTooMuch,
     /// A call over a trunk is over, its share of the trunk stays taken.
@@ -83,7 +85,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 35] = [
+    pub const ALL: [Bug; 36] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -102,6 +104,7 @@ impl Bug {
         Bug::LogsNumber,
         Bug::ForgetsRefusal,
         Bug::BelievesTheDead,
+        Bug::LetsThemRing,
         Bug::AsksTooMuch,
         Bug::ForgetsTrunk,
         Bug::ForgetsToQueue,

@@ -25,6 +25,7 @@ impl Engine {
             E::Invited { leg, source, caller: from, called, offer, headers, flow, .. } => {
                 self.invited(leg, source, arrival::Arrival { from, called, offer, headers, flow });
             }
+            E::Calling { leg, invite } => self.calls_out(leg, &invite),
             E::Provisional { leg, body, .. } => {
                 self.reacted(leg);
                 self.says_early(leg, body);

@@ -109,7 +109,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 /// The words that lines are made of, and the version since which each is written.
-const SINCE: [(u32, &str); 3] = [
+const SINCE: [(u32, &str); 4] = [
     (
         1,
         "What.EngineStarted What.DrainStarted What.Reconfigured What.CallArrived What.CallAnswered What.StepEntered \
@@ -139,6 +139,7 @@ const SINCE: [(u32, &str); 3] = [
          StepWay.Otherwise StepWay.Collected StepWay.Found StepWay.NotFound StepWay.Failed StepWay.Announced StepWay.Left",
     ),
     (3, "What.CommandDone"),
+    (4, "What.LegInvited"),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.

@@ -360,7 +360,12 @@ impl Phone {
             E::OfferRefused { .. } => self.offer_refused(),
             E::OfferOutdated { .. } => self.offer_anew(),
             E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
-            E::Info { .. } | E::Probed { .. } | E::Bound { .. } | E::Unbound { .. } | E::Alive { .. } => {}
+            E::Calling { .. }
+            | E::Info { .. }
+            | E::Probed { .. }
+            | E::Bound { .. }
+            | E::Unbound { .. }
+            | E::Alive { .. } => {}
         }
     }
 

@@ -93,9 +93,9 @@ impl Driver {
     pub fn run(mut self) -> anyhow::Result<()> {
         net::prefer_this_thread(NICE);
         self.drain();
-        self.outlets.media.flush();
+        self.flush();
         let end = self.work().context("the engine cannot wait for its sockets").and_then(|end| end);
-        self.outlets.media.flush();
+        self.flush();
         if let Some(record) = &mut self.outlets.record
             && let Err(why) = record.flush()
         {
@@ -137,7 +137,7 @@ impl Driver {
             }
             self.time_passed();
             self.outlets.tally.catch_up();
-            self.outlets.media.flush();
+            self.flush();
             if self.has_said_goodbye() {
                 return Ok(Ok(()));
             }
@@ -211,16 +211,15 @@ impl Driver {
         self.outlets.pulse.step(self.clock.now().since(now));
     }
 
-    /// What the engine says; and when it has said all, what it says of requests that could not be sent.
-    fn next_output(&mut self, unsent: &mut Vec<String>) -> Option<Output> {
+    /// What the inputs of one look have brought about leaves together. The engine hears of requests that cannot be sent.
+    fn flush(&mut self) {
         loop {
-            if let Some(output) = self.engine.poll() {
-                return Some(output);
+            let mut unsent = Vec::new();
+            self.udp.values_mut().for_each(|udp| udp.flush(|bytes| unsent.extend(sip::branch_in(bytes))));
+            if unsent.is_empty() {
+                return self.outlets.media.flush();
             }
-            let input = Input::Sip(sip::Input::Unsent { branch: unsent.pop()? });
-            let now = self.clock.now();
-            self.record(now, &input);
-            self.engine.handle(now, input);
+            unsent.into_iter().for_each(|branch| self.door(Input::Sip(sip::Input::Unsent { branch })));
         }
     }
 
@@ -236,13 +235,13 @@ impl Driver {
 
     fn drain(&mut self) {
         let mut events = Vec::new();
-        let mut unsent = Vec::new();
-        while let Some(output) = self.next_output(&mut unsent) {
+        while let Some(output) = self.engine.poll() {
             match output {
                 Output::Sip { flow, bytes } if flow.transport.is_reliable() => self.outlets.streams.send(flow, bytes),
                 Output::Sip { flow, bytes } => {
-                    if self.udp.get(&u64::from(flow.listener)).is_some_and(|udp| !udp.send(flow, &bytes)) {
-                        unsent.extend(sip::branch_in(&bytes));
+                    let udp = self.udp.get_mut(&u64::from(flow.listener));
+                    if let Some(udp) = udp {
+                        udp.send(flow, bytes);
                     }
                 }
                 Output::Media(command) => self.outlets.media.send(command),

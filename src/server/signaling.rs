@@ -36,6 +36,8 @@ pub struct Udp {
     /// Its number among the listeners.
     listener: u16,
     socket: Arc<UdpSocket>,
+    /// What is to be sent together.
+    leaving: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 /// Where to ask how many datagrams the system had to drop, because the engine did not read them in time.
@@ -52,7 +54,7 @@ impl Udp {
         }
         // Sending must not wait either: what does not fit is lost, as on the network.
         socket.set_nonblocking(true)?;
-        Ok(Udp { listener, socket: Arc::new(socket) })
+        Ok(Udp { listener, socket: Arc::new(socket), leaving: Vec::new() })
     }
 
     /// `epoll` tells `token` while there is something to read.
@@ -67,14 +69,23 @@ impl Udp {
         came.map(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes)).count() == datagrams::BATCH
     }
 
-    /// False if this cannot be sent to there (RFC 3261 §18.4): there is no way, or it is too long for it. What only does not
-    /// fit now, or is held back by a packet filter (EPERM), is a lost datagram: the transaction's timers deal with it. Left
-    /// out: what ICMP tells later.
-    pub fn send(&self, to: Flow, bytes: &[u8]) -> bool {
-        let Err(why) = self.socket.send_to(bytes, to.remote) else { return true };
+    /// It leaves with the next [`Udp::flush`].
+    pub fn send(&mut self, to: Flow, bytes: Vec<u8>) {
+        self.leaving.push((to.remote, bytes));
+    }
+
+    /// Sends what has gathered, with one system call. `cannot` is told each that cannot be sent to there (RFC 3261 §18.4):
+    /// there is no way, or it is too long for it. What only does not fit now, or is held back by a packet filter (EPERM), is
+    /// a lost datagram: the transaction's timers deal with it. Left out: what ICMP tells later.
+    pub fn flush(&mut self, mut cannot: impl FnMut(&[u8])) {
         let no_way =
             [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EADDRNOTAVAIL, libc::EACCES, libc::EINVAL, libc::EMSGSIZE];
-        !why.raw_os_error().is_some_and(|code| no_way.contains(&code))
+        datagrams::send(&self.socket, &self.leaving, |bytes, why| {
+            if why.raw_os_error().is_some_and(|code| no_way.contains(&code)) {
+                cannot(bytes);
+            }
+        });
+        self.leaving.clear();
     }
 
     pub fn dropped(&self) -> Dropped {

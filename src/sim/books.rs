@@ -5,7 +5,7 @@
 
 use super::checks::{Check, Tally};
 use super::hunts::Outside;
-use crate::event::{AgentMode, Cause, DivertReason, Event, OfferOutcome, What};
+use crate::event::{AgentMode, Cause, DivertReason, Event, OfferOutcome, Party, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
 use crate::log::{self, Fingerprint, OpenChange, OpenKey};
 use crate::time::Instant;
@@ -91,6 +91,14 @@ impl Books {
 
     pub fn fingerprint(&self) -> String {
         self.fingerprint.to_string()
+    }
+
+    /// Agents to whom an INVITE is under way.
+    pub fn invited(&self) -> impl Iterator<Item = AgentId> {
+        self.open.values().filter_map(|(event, _)| match event.what {
+            What::LegInvited { party: Party::Agent(agent), .. } => Some(agent),
+            _ => None,
+        })
     }
 
     /// The calls that have begun and not ended.

@@ -106,7 +106,7 @@ struct Program {
     /// The cursor of the last item, kept with what was done about it.
     kept: Option<Cursor>,
     /// What concerns its agent and it was not told yet.
-    owed: VecDeque<(u64, crate::proto::Event)>,
+    owed: VecDeque<(u64, Arc<crate::proto::Event>)>,
 }
 
 /// The server's end of a stream.
@@ -329,9 +329,9 @@ impl World {
         if let Some(item::What::Event(event)) = item.what {
             seen.told += 1;
             let owed = program.owed.pop_front();
-            self.tally.must(Check::ToldOnce, owed == Some((at.seq, event.clone())), || {
-                format!("{of:?} is told {} {event:?}, and is owed {owed:?}", at.seq)
-            });
+            let right = owed.as_ref().is_some_and(|(seq, owed)| *seq == at.seq && **owed == event);
+            self.tally
+                .must(Check::ToldOnce, right, || format!("{of:?} is told {} {event:?}, and is owed {owed:?}", at.seq));
         }
         let next = program.owed.front().map(|(seq, _)| *seq);
         self.tally.must(Check::ToldOnce, next.is_none_or(|next| next > at.seq), || {
@@ -426,9 +426,10 @@ impl World {
             let owed = truth.take(&event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
             let told = feed.take(&event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
             let at = feed.at;
-            if let Some((audience, event)) = &owed {
-                let concerned = programs.values_mut().filter(|program| program.viewer.sees(audience));
-                concerned.for_each(|program| program.owed.push_back((at.seq, event.clone())));
+            if let Some((audience, event)) = owed {
+                let event = Arc::new(event);
+                let concerned = programs.values_mut().filter(|program| program.viewer.sees(&audience));
+                concerned.for_each(|program| program.owed.push_back((at.seq, Arc::clone(&event))));
             }
             let mut due = Vec::new();
             for (stream, served) in streams.iter_mut().filter(|(_, served)| served.behind.is_none() && !served.cut) {
@@ -441,10 +442,11 @@ impl World {
                     seen.too_slow += 1;
                 }
             }
-            let oldest = programs.values().map(|it| it.kept.map_or(at.seq, |at| at.seq)).min();
-            shelf.forget(oldest.unwrap_or(at.seq));
             due.into_iter().for_each(|stream| self.hands_over(stream));
         }
+        let Desktops { programs, feed, shelf, .. } = &mut self.desktops;
+        let now = feed.at.seq;
+        shelf.forget(programs.values().map(|it| it.kept.map_or(now, |at| at.seq)).min().unwrap_or(now));
     }
 
     /// Who was not told everything yet.

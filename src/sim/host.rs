@@ -13,6 +13,7 @@ use crate::sip::header::Method;
 use crate::sip::{self, Listener};
 use crate::time::{Instant, Wall};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Wall time when the run begins: 2026-01-05T08:00:00Z.
@@ -56,6 +57,7 @@ impl World {
         let lost = books::COMMIT.mul_f64(rng.unit()).as_nanos() as u64;
         self.commit(Instant(self.now.0.saturating_sub(lost)));
         self.planes.vanish(self.now, Owner::Engine);
+        self.note_left_ringing();
         self.desktops_crash();
         self.note(ladder::US, || "is killed".to_owned());
         self.after(Duration::from_millis(50 + rng.below(5_000)), Due::Restart);
@@ -96,6 +98,7 @@ impl World {
             |output: &Output| matches!(output, Output::Event(Event { what: What::AgentStateChanged { .. }, .. }));
         let changed = outputs.iter().any(changes);
         outputs.into_iter().for_each(|output| self.engine_said(output));
+        self.tell_unsent();
         self.see(|now, engine, ledger| ledger.look(now, engine, changed));
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.options.scan_every) {
@@ -140,7 +143,7 @@ impl World {
 
     fn engine_said(&mut self, output: Output) {
         match output {
-            Output::Sip { flow, bytes } => self.send(ENGINE, flow.remote, bytes),
+            Output::Sip { flow, bytes } => self.sends(flow.remote, bytes),
             Output::Verify { query, credentials, method } => self.verify(query, &credentials, &method),
             Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
                 let password = parties::password(&held);
@@ -160,6 +163,21 @@ impl World {
             }
             Output::Reply { id, result } => self.replied(id, result),
             Output::Event(event) => self.happened(event),
+        }
+    }
+
+    fn sends(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        let request = !bytes.starts_with(b"SIP/");
+        match request && self.options.unsent > 0.0 && self.ways.chance(self.options.unsent) {
+            true => self.unsent.extend(sip::branch_in(&bytes)),
+            false => self.send(ENGINE, to, bytes),
+        }
+    }
+
+    /// As the server does it: when the engine has said all.
+    fn tell_unsent(&mut self) {
+        while let Some(branch) = self.unsent.pop() {
+            self.engine_gets(Input::Sip(sip::Input::Unsent { branch }));
         }
     }
 

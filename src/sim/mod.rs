@@ -68,7 +68,7 @@ use parties::Party;
 use people::{Person, Thought};
 use scan::Scan;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use summary::Summary;
@@ -97,6 +97,11 @@ pub struct World {
     /// How the present engine was started.
     started: (Start, Configuration),
     epoch: u32,
+    /// What the engine's machine could not send, by the branch, until it has heard of it; and what decides.
+    unsent: Vec<String>,
+    ways: Rng,
+    /// Phones, and their calls, that rang at the last kill as the log knows.
+    left_ringing: BTreeSet<(u32, u32)>,
     engine_wake: Option<Instant>,
     planes: StandIn,
     planes_wake: Option<Instant>,
@@ -143,6 +148,9 @@ impl World {
             serial: 0,
             engine: None,
             epoch: 0,
+            unsent: Vec::new(),
+            ways: rng.fork("ways"),
+            left_ringing: BTreeSet::new(),
             engine_wake: None,
             planes,
             planes_wake: None,
@@ -319,8 +327,8 @@ impl World {
             Due::PeerHangsUp { phone, boots, port, epoch } if epoch == self.epoch => {
                 self.check_peer_hung_up(phone, boots, port);
             }
-            Due::RingingEnds { phone, call, epoch } if epoch == self.epoch => self.check_ringing_ended(phone, call),
-            Due::TalkersHear { .. } | Due::PeerHangsUp { .. } | Due::RingingEnds { .. } => {}
+            Due::RingingEnds { phone, call, epoch } => self.check_ringing_ended(phone, call, epoch),
+            Due::TalkersHear { .. } | Due::PeerHangsUp { .. } => {}
         }
     }
 

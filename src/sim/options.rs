@@ -25,6 +25,8 @@ pub struct Options {
     pub crashes: u32,
     /// Share of the engine's ports that cannot be opened.
     pub port_failures: f64,
+    /// Share of the engine's requests that its own machine cannot send (RFC 3261 §18.4), and tells it.
+    pub unsent: f64,
     /// How long the ticketing system takes for an answer, on average.
     pub ticketing: Duration,
     /// How long the announcement is on, and off; zero: nobody switches it.
@@ -67,6 +69,7 @@ impl Options {
             rules: false,
             crashes: 1,
             port_failures: 0.0,
+            unsent: 0.000_1,
             ticketing: Duration::from_millis(200),
             banners: Duration::from_secs(1_200),
             carriers: 2,
@@ -98,6 +101,7 @@ impl Options {
             rules: rng.chance(0.6),
             crashes: rng.below(4).saturating_sub(1) as u32,
             port_failures: if rng.chance(0.2) { 0.05 } else { 0.0 },
+            unsent: if rng.chance(0.3) { 0.02 } else { 0.0 },
             ticketing: Duration::from_millis(rng.below(3_000)),
             banners: Duration::from_secs(60 + rng.below(600)),
             carriers: rng.below(4) as u32,
@@ -117,6 +121,7 @@ impl Options {
         Options {
             conditions: Conditions::clean(),
             odd_phones: 0.0,
+            unsent: 0.0,
             crashes: 0,
             ticketing: Duration::ZERO,
             banners: Duration::ZERO,

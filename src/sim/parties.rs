@@ -40,6 +40,11 @@ impl Party {
         Party { person, phone: None, wake: None, boots: 0, retired: false, died: None, unheard: None }
     }
 
+    /// Is called, and has not answered.
+    pub fn rings(&self) -> bool {
+        self.phone.as_ref().is_some_and(|phone| phone.is_busy() && !phone.is_talking())
+    }
+
     pub fn pending(&self, key: u32) -> Option<String> {
         match &self.phone {
             Some(phone) => phone.pending().map(|why| format!("{}: {why}", name(key))),

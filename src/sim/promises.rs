@@ -57,6 +57,16 @@ impl World {
         });
     }
 
+    /// The engine is killed: whom the log knows to ring, the next start must tell.
+    pub(super) fn note_left_ringing(&mut self) {
+        let parties = &self.parties;
+        let rings = |agent: AgentId| {
+            let key = agent.0.checked_sub(place::FIRST_AGENT)?;
+            parties.get(&key).filter(|party| party.rings()).map(|party| (key, party.person.call()))
+        };
+        self.left_ringing = self.books.invited().filter_map(rings).collect();
+    }
+
     pub(super) fn check_peer_hung_up(&mut self, phone: u32, boots: u32, port: PortId) {
         if self.was_unheard(phone, HANG_UP_WITHIN) {
             return;
@@ -68,12 +78,14 @@ impl World {
         });
     }
 
-    pub(super) fn check_ringing_ended(&mut self, phone: u32, call: u32) {
-        if self.was_unheard(phone, ringing_ends_within(phone)) {
+    /// `epoch`: of the start that made it ring. A later one owes it a word if the log says that it rang.
+    pub(super) fn check_ringing_ended(&mut self, phone: u32, call: u32, epoch: u32) {
+        let owed = epoch == self.epoch || self.left_ringing.contains(&(phone, call));
+        if !owed || self.was_unheard(phone, ringing_ends_within(phone)) {
             return;
         }
         let Some(party) = self.parties.get(&phone) else { return };
-        let rings = party.person.call() == call && party.phone.as_ref().is_some_and(|p| p.is_busy() && !p.is_talking());
+        let rings = party.rings() && party.person.call() == call;
         self.tally.must(Check::RingingEnds, !rings, || format!("{} still rings", parties::name(phone)));
     }
 }

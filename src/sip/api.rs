@@ -18,6 +18,7 @@
 use super::dialog::DialogRecord;
 use super::digest::{Challenge, Credentials};
 use super::header::{Method, NameAddr};
+use super::invite::InviteRecord;
 use super::registrar::Binding;
 use super::settings::Config;
 use super::uri::Uri;
@@ -289,6 +290,9 @@ pub enum Command {
     /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE. The CSeq leaves a gap,
     /// since requests may have followed what was written down.
     Restore { leg: LegId, dialog: DialogRecord },
+    /// After a restart: an INVITE that the earlier start had sent and that nobody had answered, as it was told with
+    /// [`Event::Calling`]. To be followed by `HangUp`: the phone stops ringing, and who answers all the same gets a BYE.
+    RestoreInvite { leg: LegId, invite: InviteRecord },
     /// After a restart: a binding, its `expires` translated to the new clock. Makes no event.
     /// Not kept if no listener is left that could reach it.
     RestoreBinding { binding: Binding },
@@ -368,6 +372,11 @@ pub enum Event {
         /// Identity and routing fields that came along: To, P-Asserted-Identity, Privacy, Diversion,
         /// History-Info, Max-Forwards, User-Agent, Subject, Alert-Info, Call-Info and all that begin with `X-`.
         headers: Vec<(String, String)>,
+    },
+    /// Our INVITE for this leg goes out; again for each way that is tried. `invite` is what a restart needs.
+    Calling {
+        leg: LegId,
+        invite: InviteRecord,
     },
     /// 101 … 199 from the called party. (A 100 makes no event.) How long it may ring is our user's to limit. An
     /// offer in it comes as `Offered`.

@@ -34,6 +34,12 @@ pub(super) struct Calling {
     pub ours: Option<Ours>,
 }
 
+impl Calling {
+    pub fn new(local_tag: String, client: Option<ClientKey>, local: Option<Body>) -> Calling {
+        Calling { local_tag, client, local, early: Vec::new(), owes_prack: None, theirs: None, ours: None }
+    }
+}
+
 /// An early dialog of an INVITE of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Early {

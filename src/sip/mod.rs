@@ -25,6 +25,7 @@ pub mod header;
 mod headers;
 mod host;
 mod instance;
+mod invite;
 mod keepalive;
 mod leg;
 pub mod message;
@@ -57,6 +58,7 @@ mod watch;
 pub use api::*;
 pub use dialog::DialogRecord;
 pub use frame::Limits;
+pub use invite::InviteRecord;
 pub use registrar::Binding;
 pub use settings::{Capacity, Config, Guarding, Listener, RegistrationTimes, SessionTimes, Timing};
 pub use stats::{Bans, Stats};
@@ -391,6 +393,7 @@ impl Endpoint {
                 let account = dialog.account.clone().map(Box::new);
                 self.legs.insert(leg, Leg::Talking(Box::new(Talking::new(dialog, account))));
             }
+            Command::RestoreInvite { leg, invite } => self.restore_invite(leg, invite),
             Command::RestoreBinding { binding } => {
                 let Some(flow) = self.config.flow_now(binding.flow, binding.bound) else { return };
                 if flow.transport.is_reliable() && binding.is_behind_nat() {

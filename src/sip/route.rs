@@ -104,6 +104,7 @@ impl Endpoint {
         let key = self.transactions.start(now, (flow, via), request, errand, &mut self.rng);
         if let Purpose::Call(leg) = purpose {
             self.calls_with(leg, Some(key));
+            self.tell_calling(leg, key);
         }
     }
 

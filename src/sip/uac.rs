@@ -50,18 +50,7 @@ impl Endpoint {
         let mut request = invitation.into_request(&call_id, &allow);
         self.ask_for_timer(&mut request.headers);
         self.by_tag.insert(local_tag.clone(), leg);
-        self.legs.insert(
-            leg,
-            Leg::Calling(Box::new(Calling {
-                local_tag,
-                client: None,
-                local,
-                early: Vec::new(),
-                owes_prack: None,
-                theirs: None,
-                ours: None,
-            })),
-        );
+        self.legs.insert(leg, Leg::Calling(Box::new(Calling::new(local_tag, None, local))));
         let mut errand = Errand::new(Purpose::Call(leg));
         errand.account = account.map(Box::new);
         errand.pinned = flow.is_some();
@@ -82,7 +71,7 @@ impl Endpoint {
     }
 
     /// Whether the leg's INVITE runs in this transaction: a leg may have hung up on an earlier one and call anew.
-    fn is_current(&self, leg: LegId, key: ClientKey) -> bool {
+    pub(super) fn is_current(&self, leg: LegId, key: ClientKey) -> bool {
         matches!(self.legs.get(&leg), Some(Leg::Calling(calling)) if calling.client == Some(key))
     }
 

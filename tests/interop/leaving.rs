@@ -156,6 +156,35 @@ fn who_refuses_or_does_not_answer_is_followed_by_the_next_agent() {
     );
 }
 
+/// An agent's phone that nobody calls any more must not ring on: the next start knows by the log what it has to take back.
+#[test]
+fn a_phone_that_rang_when_the_engine_was_killed_is_told_and_rings_for_the_next_caller() {
+    let ground = Ground::new("killed_ringing");
+    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let capture = ground.capture();
+    let phone = Baresip::start(&ground, &server, "ada", 1000.0, false);
+    phone.wait_registered();
+    let _left = Sipp { name: "left", seconds: 2.0, ..Sipp::default() }.start(&ground, &server);
+    wait_until("the phone rings, and the log says so", GENEROUS, || is_ringing(&server));
+    let has = |status| capture.so_far().messages.iter().any(|message| message.status() == Some(status));
+    wait_until("the phone says that it rings", GENEROUS, || has(180));
+    server.program.kill();
+    server.start_again();
+    wait_until("the phone has stopped", GENEROUS, || has(487));
+    assert!(!phone.tell("listcalls").contains("INCOMING"), "the phone rings on");
+    let mut caller = Sipp { name: "next", seconds: 6.0, ..Sipp::default() }.start(&ground, &server);
+    phone.program.says("Incoming call", GENEROUS);
+    wait_until("the phone rings again", GENEROUS, || is_ringing(&server));
+    phone.tell("accept");
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    let capture = capture.stop();
+    let legs = capture.legs();
+    let answered = |who: &str| legs.iter().rfind(|leg| leg.answered.is_some() && leg.to.starts_with(who));
+    let (agent, caller) = (answered("ada").expect("ada's leg"), answered(DIRECT).expect("the caller's leg"));
+    assert_talk(&capture, &server, (agent, caller), 600.0, agent.talk());
+    assert_talk(&capture, &server, (caller, agent), 1000.0, (agent.talk().0, caller.talk().1));
+}
+
 #[test]
 fn an_agent_who_vanishes_while_ringing_is_followed_by_the_next() {
     let ground = Ground::new("vanishes_ringing");

@@ -1,10 +1,11 @@
-//! Datagrams in batches: one system call reads all that have come (recvmmsg(2)), and what the system had to drop.
+//! Datagrams in batches: one system call reads all that have come (recvmmsg(2)), one sends all that there is to send
+//! (sendmmsg(2)); and what the system had to drop.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 
-/// Datagrams read by one system call at most.
+/// Datagrams read or sent by one system call at most.
 pub const BATCH: usize = 16;
 /// The largest datagram there is.
 const SIZE: usize = 65_535;
@@ -78,6 +79,69 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
+/// Sends them all in their order, a batch with one system call. `failed` is told each that the system did not take, and
+/// why; the others go on.
+pub fn send(socket: &UdpSocket, all: &[(SocketAddr, Vec<u8>)], mut failed: impl FnMut(&[u8], io::Error)) {
+    let mut rest = all;
+    while let Some(((_, first), others)) = rest.split_first() {
+        // The call ends at the first that fails, and tells why only if that is the first of all.
+        match send_batch(socket, &rest[..rest.len().min(BATCH)]) {
+            Ok(sent) => rest = &rest[sent.max(1)..],
+            Err(why) => {
+                failed(first, why);
+                rest = others;
+            }
+        }
+    }
+}
+
+fn send_batch(socket: &UdpSocket, batch: &[(SocketAddr, Vec<u8>)]) -> io::Result<usize> {
+    // SAFETY: all bytes zero is an address of no family, a room of no bytes, and a header without either.
+    let (mut names, mut rooms, mut headers): (
+        [libc::sockaddr_storage; BATCH],
+        [libc::iovec; BATCH],
+        [libc::mmsghdr; BATCH],
+    ) = unsafe { std::mem::zeroed() };
+    for (i, (to, bytes)) in batch.iter().enumerate() {
+        headers[i].msg_hdr.msg_namelen = put_address(*to, &mut names[i]);
+        headers[i].msg_hdr.msg_name = (&raw mut names[i]).cast();
+        rooms[i] = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        headers[i].msg_hdr.msg_iov = &raw mut rooms[i];
+        headers[i].msg_hdr.msg_iovlen = 1;
+    }
+    let count = batch.len() as libc::c_uint;
+    // SAFETY: `count` headers point to a name and to one room each, which live through the call and are only read.
+    let sent = unsafe {
+        libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _)
+    };
+    super::checked(sent).map(|sent| sent as usize)
+}
+
+/// The address as the system has it, and how long that is.
+fn put_address(address: SocketAddr, name: &mut libc::sockaddr_storage) -> libc::socklen_t {
+    let place = &raw mut *name;
+    let length = match address {
+        SocketAddr::V4(v4) => {
+            let sin_addr = libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) };
+            let (sin_family, sin_port) = (libc::AF_INET as libc::sa_family_t, v4.port().to_be());
+            let all = libc::sockaddr_in { sin_family, sin_port, sin_addr, sin_zero: [0; 8] };
+            // SAFETY: a `sockaddr_storage` is at least as large and as aligned.
+            unsafe { place.cast::<libc::sockaddr_in>().write(all) };
+            size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(v6) => {
+            let sin6_addr = libc::in6_addr { s6_addr: v6.ip().octets() };
+            let (sin6_family, sin6_port) = (libc::AF_INET6 as libc::sa_family_t, v6.port().to_be());
+            let (sin6_flowinfo, sin6_scope_id) = (v6.flowinfo(), v6.scope_id());
+            let all = libc::sockaddr_in6 { sin6_family, sin6_port, sin6_flowinfo, sin6_addr, sin6_scope_id };
+            // SAFETY: as above.
+            unsafe { place.cast::<libc::sockaddr_in6>().write(all) };
+            size_of::<libc::sockaddr_in6>()
+        }
+    };
+    length as libc::socklen_t
+}
+
 /// Datagrams that the system dropped unread, because this socket's buffer was full (`SK_MEMINFO_DROPS`, socket(7)).
 pub fn dropped(socket: &UdpSocket) -> u64 {
     const DROPS: usize = 8;
@@ -119,6 +183,30 @@ mod tests {
             }
             let from = theirs.local_addr().unwrap();
             assert_eq!(came, sent.into_iter().map(|bytes| (from, bytes)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn all_are_sent_in_their_order_and_what_cannot_be_is_told() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let (ours, theirs) = (UdpSocket::bind(host).unwrap(), UdpSocket::bind(host).unwrap());
+            let to = theirs.local_addr().unwrap();
+            let nowhere = SocketAddr::new(to.ip(), 0);
+            // The first of all, one within a batch, two beside each other at its end, the last of all.
+            let bad = [0, 5, BATCH - 1, BATCH, 2 * BATCH + 2];
+            let place = |n: usize| if bad.contains(&n) { nowhere } else { to };
+            let all: Vec<_> = (0..2 * BATCH + 3).map(|n| (place(n), vec![n as u8; 1 + n * 10])).collect();
+            let mut failed = Vec::new();
+            send(&ours, &all, |bytes, why| failed.push((bytes[0] as usize, why.raw_os_error())));
+            assert_eq!(failed, bad.map(|n| (n, Some(libc::EINVAL))));
+            let mut datagrams = Datagrams::default();
+            let mut came = Vec::new();
+            while let Ok(batch) = datagrams.receive(&theirs) {
+                came.extend(batch.map(|(from, bytes)| (from, bytes.to_vec())));
+            }
+            let from = ours.local_addr().unwrap();
+            let sent = all.iter().filter(|(at, _)| *at == to).map(|(_, bytes)| (from, bytes.clone()));
+            assert_eq!(came, sent.collect::<Vec<_>>());
         }
     }
 

@@ -6,11 +6,11 @@ fn reason(cause: u16) -> Option<Reason> {
     Some(Reason { protocol: "Q.850".into(), cause, text: "Because".into() })
 }
 
-fn hang_up(leg: LegId) -> Command {
+pub(super) fn hang_up(leg: LegId) -> Command {
     Command::HangUp { leg, reason: reason(16) }
 }
 
-fn answer(leg: LegId) -> Command {
+pub(super) fn answer(leg: LegId) -> Command {
     Command::Answer { leg, body: Body::sdp("answer") }
 }
 

@@ -6,6 +6,7 @@ mod early;
 mod glare;
 mod guarding;
 mod instances;
+mod invites;
 mod overload;
 mod phones;
 mod referrals;
@@ -149,8 +150,19 @@ impl Pair {
         std::mem::take(&mut self.ladder)
     }
 
+    /// What became known on this side. That an INVITE goes out is no news but for who writes it down.
     pub fn take_events(&mut self, side: usize) -> Vec<Event> {
+        self.events[side].retain(|event| !matches!(event, Event::Calling { .. }));
         std::mem::take(&mut self.events[side])
+    }
+
+    /// The INVITEs that went out from this side, as they were written down.
+    pub fn written_down(&self, side: usize) -> Vec<InviteRecord> {
+        let calling = |event: &Event| match event {
+            Event::Calling { invite, .. } => Some(invite.clone()),
+            _ => None,
+        };
+        self.events[side].iter().filter_map(calling).collect()
     }
 
     /// Calls side 1 from side 0; returns the caller's leg.

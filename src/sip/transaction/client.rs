@@ -44,6 +44,9 @@ pub(super) struct Client {
 /// has gone out three times by then. The transaction itself goes on.
 const UNHEARD: u32 = 7;
 
+/// Numbers of transactions of an earlier start go so far; new ones go on behind them.
+const MAX_RESTORED: u64 = u64::MAX / 2;
+
 impl Transactions {
     /// Whether the peer has said anything yet, be it 100.
     pub fn is_answered(&self, key: ClientKey) -> bool {
@@ -66,6 +69,31 @@ impl Transactions {
         request.headers.push_front(Name::Via, via.text());
         self.send_first(now, key, branch, (flow, request, errand));
         key
+    }
+
+    /// Goes on with an INVITE of an earlier start, its Via on top, as with one that was heard: it can be cancelled at once
+    /// (RFC 3261 §9.1 wants a provisional response first, for a CANCEL must not overtake its INVITE), and is known by its
+    /// branch. None if that is none of ours.
+    pub fn restore_invite(&mut self, flow: Flow, request: Request, errand: Errand) -> Option<ClientKey> {
+        let branch = request.headers.top_via().ok()?.branch()?.to_owned();
+        let ours =
+            |key: &ClientKey| key.0.is_multiple_of(2) && key.0 <= MAX_RESTORED && !self.clients.contains_key(key);
+        let key = key_in(&branch).filter(|key| ours(key) && request.method == Method::Invite)?;
+        self.last = self.last.max(key.0);
+        let client = Client {
+            state: ClientState::Proceeding,
+            branch,
+            flow,
+            errand,
+            bytes: Vec::new(),
+            interval: self.timing.t1,
+            is_invite: true,
+            cancelled: false,
+            request: Some(Box::new(request)),
+        };
+        self.waiting.insert((flow, key));
+        self.clients.insert(key, client);
+        Some(key)
     }
 
     fn send_first(

@@ -1,0 +1,71 @@
+//! An INVITE of ours as it is written down, and taken back by a later start.
+//!
+//! A phone rings as long as nobody tells it otherwise; after a kill -9 the next start must be able to (RFC 3261 §9.1: the
+//! CANCEL has the branch, the tag and the number of its INVITE). It also knows then what a late answer belongs to.
+
+use super::Endpoint;
+use super::api::{Account, Event, Flow};
+use super::frame::Limits;
+use super::leg::{Calling, Leg};
+use super::message::{Message, Request};
+use super::transaction::{ClientKey, Errand, Purpose};
+use crate::ids::LegId;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// What a restart must know of an INVITE that has no final response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteRecord {
+    pub flow: Flow,
+    /// Where the flow's listener was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<SocketAddr>,
+    /// The request as it was sent, without its body.
+    pub head: String,
+    /// See `DialogRecord::pinned`.
+    #[serde(default)]
+    pub pinned: bool,
+    /// What challenges of the BYE are answered with, should it have been accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+}
+
+impl InviteRecord {
+    fn request(&self) -> Option<Request> {
+        match Message::parse(self.head.as_bytes(), &Limits::default()) {
+            Ok(Message::Request(request)) => Some(request),
+            _ => None,
+        }
+    }
+}
+
+impl Endpoint {
+    /// The INVITE of `leg` has gone out in this transaction.
+    pub(super) fn tell_calling(&mut self, leg: LegId, key: ClientKey) {
+        let Some((flow, errand)) = self.transactions.errand(key).filter(|_| self.is_current(leg, key)) else { return };
+        let Some(sent) = self.transactions.sent(key) else { return };
+        let head = Request { body: Vec::new(), ..sent.clone() };
+        let invite = InviteRecord {
+            flow,
+            bound: self.config.bound(flow),
+            head: String::from_utf8_lossy(&head.to_bytes()).into_owned(),
+            pinned: errand.pinned,
+            account: self.account_kept(errand.account.as_deref()),
+        };
+        self.tell(Event::Calling { leg, invite });
+    }
+
+    /// `Command::RestoreInvite`. What cannot be read was not written by us, and there is nothing to take back.
+    pub(super) fn restore_invite(&mut self, leg: LegId, invite: InviteRecord) {
+        let Some(request) = invite.request() else { return };
+        let Some(local_tag) = request.headers.from_tag().map(str::to_owned) else { return };
+        let mut flow = self.config.flow_now(invite.flow, invite.bound).unwrap_or(invite.flow);
+        flow.connection = 0; // Those of the earlier start are gone.
+        let account = invite.account.map(Box::new);
+        self.learn_realms(account.as_deref());
+        let errand = Errand { account, pinned: invite.pinned, ..Errand::new(Purpose::Call(leg)) };
+        let Some(key) = self.transactions.restore_invite(flow, request, errand) else { return };
+        self.by_tag.insert(local_tag.clone(), leg);
+        self.legs.insert(leg, Leg::Calling(Box::new(Calling::new(local_tag, Some(key), None))));
+    }
+}

@@ -85,6 +85,8 @@ mod running;
 mod sending;
 #[path = "interop/storm.rs"]
 mod storm;
+#[path = "interop/sharing.rs"]
+mod sharing;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]

@@ -83,10 +83,10 @@ mod rights;
 mod running;
 #[path = "interop/sending.rs"]
 mod sending;
-#[path = "interop/storm.rs"]
-mod storm;
 #[path = "interop/sharing.rs"]
 mod sharing;
+#[path = "interop/storm.rs"]
+mod storm;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]

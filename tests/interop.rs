@@ -28,6 +28,8 @@ mod server;
 
 #[path = "interop/alerts.rs"]
 mod alerts;
+#[path = "interop/broken.rs"]
+mod broken;
 #[path = "interop/codecs.rs"]
 mod codecs;
 #[path = "interop/connections.rs"]
@@ -85,6 +87,8 @@ mod running;
 mod sending;
 #[path = "interop/sharing.rs"]
 mod sharing;
+#[path = "interop/signals.rs"]
+mod signals;
 #[path = "interop/storm.rs"]
 mod storm;
 #[path = "interop/streams.rs"]

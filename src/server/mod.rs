@@ -18,6 +18,7 @@
 
 pub mod accounts;
 pub mod agent;
+mod aside;
 mod banner;
 pub mod calls;
 mod check;
@@ -72,6 +73,7 @@ use inbox::{Inbox, Message};
 use journal::{Entry, Value};
 use record::Recorder;
 use signaling::streams::Streams;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -450,7 +452,10 @@ fn not_ready(store: Arc<Store>, inbox: Inbox) -> web::NotReady {
 async fn stop_signal() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Certificates are read again then, if there are any; it ends nobody but whose terminal is closed.
+    let (mut hangup, typed) = (signal(SignalKind::hangup())?, std::io::stdin().is_terminal());
     tokio::select! {
+        _ = hangup.recv(), if typed => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

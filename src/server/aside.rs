@@ -71,8 +71,8 @@ mod tests {
         };
         for number in 1..=2 {
             std::fs::write(&file, [b'x'; 4096]).unwrap();
-            std::fs::write(dir.join("x.db-wal"), "old").unwrap();
             assert!(is_useless(&read().unwrap_err()));
+            std::fs::write(dir.join("x.db-wal"), "old").unwrap();
             assert_eq!(put(&file).unwrap(), dir.join(format!("x.db.aside-{number}")));
             assert!(dir.join(format!("x.db.aside-{number}-wal")).exists() && !file.exists());
         }

@@ -78,6 +78,8 @@ mod listeners;
 mod numbers;
 #[path = "interop/outbound.rs"]
 mod outbound;
+#[path = "interop/pages.rs"]
+mod pages;
 #[path = "interop/pairs.rs"]
 mod pairs;
 #[cfg(feature = "planted-bugs")]

@@ -2,8 +2,8 @@
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
 use super::{
-    MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep, routing, sip,
-    trunk,
+    HttpLimits, MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep,
+    routing, sip, trunk,
 };
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
@@ -342,6 +342,10 @@ impl<'p> Reader<'p> {
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
         let http = written.map_or(Some(local(8080)), |v| address(&v));
         let agent_series = http_section.take("agent_series").and_then(|v| v.flag()).unwrap_or(false);
+        let http_limits = HttpLimits {
+            connections: http_section.whole("connections", 1..=10_000, 100) as usize,
+            timeout: http_section.duration("timeout", MINUTE / 60..=10 * MINUTE, MINUTE / 2),
+        };
         http_section.finish();
         let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
         let media = self.media(section.section("media"), &sip.listeners, limits);
@@ -364,6 +368,7 @@ impl<'p> Reader<'p> {
             sip,
             http,
             http_place,
+            http_limits,
             agent_series,
             media,
             cti,

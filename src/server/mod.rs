@@ -228,7 +228,12 @@ impl Running {
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
         });
-        let http = web::serve(http, exporter, not_ready(Arc::clone(&store_writer), inbox.clone()), &runtime);
+        let http = web::serve(
+            (http, loaded.server.http_limits),
+            exporter,
+            not_ready(Arc::clone(&store_writer), inbox.clone()),
+            &runtime,
+        );
         let ground = cti::Ground {
             center: loaded.center.clone(),
             data: loaded.server.data.clone(),

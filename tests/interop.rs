@@ -82,6 +82,8 @@ mod running;
 mod sending;
 #[path = "interop/sharing.rs"]
 mod sharing;
+#[path = "interop/spare.rs"]
+mod spare;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]

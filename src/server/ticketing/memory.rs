@@ -248,7 +248,7 @@ mod tests {
         memory.write(&[open(1, "gone-4711"), open(2, "gone-4712"), open(3, "kept-4713")], at(1, 1)).unwrap();
         memory.write(&[Output::Forget { call: one }, Output::Forget { call: three }], at(1, 1)).unwrap();
         let holds = |text: &str| {
-            let files = std::fs::read_dir(&data).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+            let files = std::fs::read_dir(&*data).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
             files.into_iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
         };
         assert!(holds("gone-4711") && holds("gone-4712"), "the check would find them");

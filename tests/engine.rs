@@ -5,6 +5,8 @@
 mod outside;
 #[path = "engine/phones.rs"]
 mod phones;
+#[path = "engine/refreshed.rs"]
+mod refreshed;
 #[path = "engine/turns.rs"]
 mod turns;
 

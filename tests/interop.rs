@@ -28,6 +28,8 @@ mod server;
 
 #[path = "interop/alerts.rs"]
 mod alerts;
+#[path = "interop/carriers.rs"]
+mod carriers;
 #[path = "interop/codecs.rs"]
 mod codecs;
 #[path = "interop/connections.rs"]
@@ -42,10 +44,14 @@ mod demo_desk;
 mod desktop;
 #[path = "interop/edge.rs"]
 mod edge;
+#[path = "interop/endpoint.rs"]
+mod endpoint;
 #[path = "interop/erased.rs"]
 mod erased;
 #[path = "interop/first_call.rs"]
 mod first_call;
+#[path = "interop/flood.rs"]
+mod flood;
 #[path = "interop/flow.rs"]
 mod flow;
 #[path = "interop/flows.rs"]
@@ -78,6 +84,8 @@ mod recording;
 mod rights;
 #[path = "interop/running.rs"]
 mod running;
+#[path = "interop/secrets.rs"]
+mod secrets;
 #[path = "interop/sending.rs"]
 mod sending;
 #[path = "interop/sharing.rs"]
@@ -94,6 +102,8 @@ mod torture;
 mod trunks;
 #[path = "interop/tunnel.rs"]
 mod tunnel;
+#[path = "interop/unreachable.rs"]
+mod unreachable;
 #[path = "interop/vanishing.rs"]
 mod vanishing;
 #[path = "interop/wire.rs"]

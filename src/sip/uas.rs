@@ -68,7 +68,7 @@ impl Endpoint {
                 ignore_optional_body(&mut request);
                 match self.objection(&request, merged) {
                     Some(response) => self.respond(now, key, &request.method, response),
-                    None if request.headers.to_tag().is_some() => self.within_dialog(now, key, request),
+                    None if request.headers.to_tag().is_some() => self.within_dialog(now, key, flow, request),
                     None => self.outside_dialog(now, key, flow, request),
                 }
             }

@@ -21,6 +21,7 @@ use reports::{CallsArgs, RecordsWhat, ReportArgs};
 use simulate::SimulateArgs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tierline::server::printing::{self, print, say};
 use tierline::server::{self, Outcome};
 
 /// SIP is many small texts: with this allocator and thin LTO a simulated day takes 51 s in place of 66 s.
@@ -182,7 +183,7 @@ impl Where {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(args.what) {
+    match run(args.what).and_then(|code| printing::all_was_written().map(|()| code)) {
         Ok(code) => code,
         Err(why) => {
             eprintln!("tierline: {why:#}");
@@ -205,12 +206,12 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
         What::Check { config, data } => Ok(code(server::check(config.as_deref(), data.as_deref())?)),
         What::Healthy { http, ready } => {
-            println!("{}", server::healthy::ask(http, ready)?);
+            say!("{}", server::healthy::ask(http, ready)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Doctor { config, data, json } => doctor(config, data, json),
         What::Flow(what) => {
-            print!("{}", flow::flow(what)?);
+            print(format_args!("{}", flow::flow(what)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Phone(args) => phone::phone(args),
@@ -221,28 +222,28 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         What::Person { what: PersonWhat::Erase { number, place } } => {
-            print!("{}", server::person::erase(&place.data()?, &number)?);
+            print(format_args!("{}", server::person::erase(&place.data()?, &number)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Keep { believe_clock, config, data } => {
-            print!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?);
+            print(format_args!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Calls(args) => {
-            print!("{}", reports::calls(args)?);
+            print(format_args!("{}", reports::calls(args)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Report(args) => {
-            print!("{}", reports::report(args)?);
+            print(format_args!("{}", reports::report(args)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Records(what) => {
-            print!("{}", reports::records(what)?);
+            print(format_args!("{}", reports::records(what)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Simulate(args) => simulate::simulate(args),
         What::Replay { recording, data } => {
-            print!("{}", server::record::replay(&recording, data.as_deref())?);
+            print(format_args!("{}", server::record::replay(&recording, data.as_deref())?));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -250,7 +251,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
 
 fn doctor(config: Option<PathBuf>, data: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
     let findings = server::doctor::examine(config.as_deref(), data)?;
-    print!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) });
+    print(format_args!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) }));
     Ok(ExitCode::from(server::doctor::exit_code(&findings)))
 }
 

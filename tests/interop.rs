@@ -78,6 +78,9 @@ mod numbers;
 mod outbound;
 #[path = "interop/pairs.rs"]
 mod pairs;
+#[cfg(feature = "planted-bugs")]
+#[path = "interop/planted.rs"]
+mod planted;
 #[path = "interop/recording.rs"]
 mod recording;
 #[path = "interop/rights.rs"]
@@ -92,6 +95,8 @@ mod sending;
 mod sharing;
 #[path = "interop/spare.rs"]
 mod spare;
+#[path = "interop/storm.rs"]
+mod storm;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]

@@ -138,8 +138,8 @@ pub fn calls(args: CallsArgs) -> anyhow::Result<String> {
         Some(call) if json => server::calls::told(&data, &call, numbers),
         Some(call) => server::calls::ladder(&data, &call, numbers),
         None => {
-            let (last, filter) = (last as usize, filter(only));
-            server::calls::list(&data, &server::calls::Show { last, json, numbers, filter })
+            let (last, filter, config) = (last as usize, filter(only), place.config);
+            server::calls::list(&data, &server::calls::Show { last, json, numbers, filter, config })
         }
     }
 }

@@ -27,6 +27,10 @@ impl Endpoint {
             self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries;
         if let Some(seconds) = self.draining.or(is_full.then_some(FULL_RETRY)) {
             self.stats.overloads += 1;
+            match self.draining {
+                Some(_) => self.stats.turned_away_draining += 1,
+                None => self.stats.turned_away += 1,
+            }
             let mut response = self.response(&request, 503);
             response.headers.push(Name::RetryAfter, seconds.to_string());
             return self.respond(now, key, &Method::Invite, response);

@@ -99,6 +99,8 @@ mod sending;
 mod sharing;
 #[path = "interop/signals.rs"]
 mod signals;
+#[path = "interop/spare.rs"]
+mod spare;
 #[path = "interop/storm.rs"]
 mod storm;
 #[path = "interop/streams.rs"]

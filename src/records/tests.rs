@@ -226,11 +226,11 @@ fn a_served_call_as_a_ladder() {
             │                       │ longest idle: 93.5 s                 │           │
  21.000     │                       │◀───────────────────── 200 ───────────┼───────────│
             │                       │ talk with agent 1004 (waited 18.0 s) │           │
-            │                       │ audio: each is sent the other          │           │
+            │                       │ audio: passed to each other          │           │
  29.000     │                       │◀───────────────────── hold ──────────┼───────────│
             │                       │ audio: the other one hears music     │           │
  31.000     │                       │◀──────────────────── resume ─────────┼───────────│
-            │                       │ audio: each is sent the other          │           │
+            │                       │ audio: passed to each other          │           │
  60.000     │───────── BYE ────────▶│                                      │           │
  60.200     │                       │────────────── BYE (caller hung up) ──┼──────────▶│
             │                       │ ended: caller hung up (Connected)    │           │

@@ -64,7 +64,9 @@ use crate::acd::{self, Router};
 use crate::center::Center;
 use crate::command::{self, Command};
 use crate::event::{Event, Mark, Personal, PersonalKind, What};
-use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, TrunkId, WorkId};
+use crate::ids::{
+    AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, QueueId, ReservationId, Rng, TrunkId, WorkId,
+};
 use crate::ivr::{self, Flow};
 use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
@@ -222,6 +224,8 @@ pub struct Engine {
     /// The call that an agent talked in last.
     last_calls: BTreeMap<AgentId, CallId>,
     noted: BTreeMap<CallId, desk::Noted>,
+    /// Agents who have notes to write of an earlier start's call, and its queue.
+    notes_owed: BTreeMap<AgentId, QueueId>,
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
     away: desk::Away,
@@ -241,6 +245,8 @@ pub struct Engine {
     log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
     current: Option<CallId>,
+    /// Who comes in with the present step, until he is a call.
+    arriving: Option<arrival::Arriving>,
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
@@ -310,6 +316,7 @@ impl Engine {
             probes: BTreeMap::new(),
             talking: BTreeMap::new(),
             last_calls: BTreeMap::new(),
+            notes_owed: BTreeMap::new(),
             desks: BTreeSet::new(),
             away: desk::Away::default(),
             phones: BTreeMap::new(),
@@ -323,6 +330,7 @@ impl Engine {
             draining: false,
             log_healthy: true,
             current: None,
+            arriving: None,
             outputs: VecDeque::new(),
             planted: None,
             repairs: Default::default(),

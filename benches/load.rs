@@ -94,7 +94,7 @@ fn say_threads(server: &Server, before: &[(String, Duration)], per: u64, unit: &
 fn bridged() -> Vec<Row> {
     let server = Server::start("bridged", BRIDGED, 0);
     let mut traffic = Traffic::new();
-    let plan = Plan { direction: "sendrecv", hang_up: None, again: false };
+    let plan = Plan { direction: "sendrecv", hang_up: None, mux: false, again: false };
     let media = [traffic.address(Side::Caller), traffic.address(Side::Agent)];
     let mut phones = Phones::new(server.sip, media, BRIDGED, plan);
     phones.register(0..BRIDGED);
@@ -163,7 +163,7 @@ fn bridged_rows(ours: &mut Measured, bare: &mut Measured, memory: f64, threads: 
 fn waiting() -> Vec<Row> {
     let server = Server::start("waiting", 1, WAITING);
     let mut traffic = Traffic::new();
-    let plan = Plan { direction: "sendrecv", hang_up: None, again: false };
+    let plan = Plan { direction: "sendrecv", hang_up: None, mux: false, again: false };
     let media = [traffic.address(Side::Caller), traffic.address(Side::Agent)];
     let mut phones = Phones::new(server.sip, media, 0, plan);
     let empty = server.memory();
@@ -257,7 +257,7 @@ fn calls() -> Vec<Row> {
     const AGENTS: usize = 500;
     const TALK: Duration = Duration::from_millis(200);
     let server = Server::start("calls", AGENTS, 0);
-    let plan = Plan { direction: "inactive", hang_up: Some((Side::Caller, TALK)), again: false };
+    let plan = Plan { direction: "inactive", hang_up: Some((Side::Caller, TALK)), mux: false, again: false };
     let mut phones = Phones::new(server.sip, silent(), AGENTS, plan);
     phones.register(0..AGENTS);
     offered(&server, &mut phones, 100, Duration::from_secs(2));
@@ -336,18 +336,19 @@ fn silent() -> [std::net::SocketAddrV4; 2] {
 
 /// An agent becomes free while callers wait: how long until his next INVITE.
 fn agents() -> Vec<Row> {
-    // Each leg opens two files, and a container often has 20,000.
-    vec![freed(20, WAITING, Duration::from_millis(200)), freed(1_000, 8_500, Duration::from_secs(5))]
+    vec![freed(20, WAITING, Duration::from_millis(200)), freed(1_000, 10_000, Duration::from_secs(5))]
 }
 
-/// So many agents talk for so long with one after the other of those who wait; who has talked calls again.
+/// So many agents talk for so long with one after the other of those who wait; who has talked calls again. Each leg has
+/// one port, for RTP and RTCP: with two a process would open more files than the 20,000 that a container often has.
 fn freed(agents: usize, waiting: usize, talk: Duration) -> Row {
-    let server = Server::start("agents", agents, waiting);
-    let plan = Plan { direction: "inactive", hang_up: Some((Side::Agent, talk)), again: true };
+    let callers = waiting + agents;
+    let server = Server::start("agents", agents, callers);
+    let plan = Plan { direction: "inactive", hang_up: Some((Side::Agent, talk)), mux: true, again: true };
     let mut phones = Phones::new(server.sip, silent(), agents, plan);
-    phones.offer_calls(400, waiting as u64);
-    let all = phones.run(Duration::from_secs(60), |phones| phones.tally.queued == waiting as u64);
-    assert!(all, "{waiting} callers wait: {:?}\n{}", phones.tally, server.said());
+    phones.offer_calls(400, callers as u64);
+    let all = phones.run(Duration::from_secs(60), |phones| phones.tally.queued == callers as u64);
+    assert!(all, "{callers} callers wait: {:?}\n{}", phones.tally, server.said());
     // Not all at once, or they would be free all at once for ever.
     for first in (0..agents).step_by(20) {
         phones.register(first..(first + 20).min(agents));

@@ -80,6 +80,8 @@ mod rights;
 mod running;
 #[path = "interop/sending.rs"]
 mod sending;
+#[path = "interop/sharing.rs"]
+mod sharing;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]

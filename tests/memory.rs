@@ -117,6 +117,7 @@ fn descriptions() {
         version: 3,
         direction: Direction::SendRecv,
         telephone_event: true,
+        mux: true,
         protection: Protection::Optional,
         secret: Some(Secret::draw(&mut Rng::from_number(1))),
         agreed: None,

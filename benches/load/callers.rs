@@ -9,7 +9,7 @@ impl Phones {
     pub(super) fn start_call(&mut self) {
         let i = self.callers.len();
         let (server, own) = (self.server, self.addresses[0]);
-        let sdp = text::sdp(self.media[0], self.plan.direction);
+        let sdp = text::sdp(self.media[0], self.plan.direction, self.plan.mux);
         let sent = format!(
             "INVITE sip:{LINE}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bKi{i}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:+{i}@{own}>;tag=c{i}\r\nTo: <sip:{LINE}@{server}>\r\n\

@@ -61,7 +61,7 @@ pub fn run(args: &[String]) -> bool {
 }
 
 fn messages(times: u64) {
-    let body = text::sdp("192.0.2.1:4000".parse().expect("an address"), "sendrecv");
+    let body = text::sdp("192.0.2.1:4000".parse().expect("an address"), "sendrecv", false);
     let invite = format!(
         "INVITE sip:100@192.0.2.9:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5062;rport;branch=z9hG4bK74b\r\n\
          Max-Forwards: 70\r\nFrom: \"A caller\" <sip:+4930123456@192.0.2.1>;tag=1928301774\r\n\

@@ -30,6 +30,8 @@ pub struct Plan {
     pub direction: &'static str,
     /// Who hangs up, and how long after the agent answered, on average; none: calls stay.
     pub hang_up: Option<(Side, Duration)>,
+    /// Both sides have RTP and RTCP on one port, and the server a file less for each leg.
+    pub mux: bool,
     /// A call that has ended is followed by a new one.
     pub again: bool,
 }

@@ -116,7 +116,7 @@ pub fn user(agent: usize) -> String {
 
 fn configuration((agents, waiting): (usize, usize), sip: SocketAddrV4, http: &str, desktops: &str) -> String {
     let waiting = waiting.max(1_000) * 2;
-    let first_port = if waiting > 4_000 { 10_000 } else { 20_000 };
+    let first_port = if waiting > 4_000 { 4_000 } else { 20_000 };
     let mut text = format!(
         "version = 1\n[center]\nname = \"Bench\"\n[line.support]\nnumbers = [\"{LINE}\"]\nflow = \"support\"\n\
          [queue.general]\nwrap_up = \"0s\"\nmax_waiting = {waiting}\n\

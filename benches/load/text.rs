@@ -76,11 +76,12 @@ impl<'a> Text<'a> {
     }
 }
 
-/// An offer or an answer of G.711 µ-law.
-pub fn sdp(media: SocketAddrV4, direction: &str) -> String {
+/// An offer or an answer of G.711 µ-law. `mux`: RTCP may come to the port of RTP (RFC 5761).
+pub fn sdp(media: SocketAddrV4, direction: &str, mux: bool) -> String {
     let (address, port) = (media.ip(), media.port());
+    let mux = if mux { "a=rtcp-mux\r\n" } else { "" };
     format!(
         "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\n\
-         a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\na={direction}\r\n"
+         a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n{mux}a={direction}\r\n"
     )
 }

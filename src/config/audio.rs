@@ -26,8 +26,9 @@ pub fn read(section: &mut Section<'_>, listeners: &[SipListener]) -> (Terms, Ton
             value.page.problem(&value.place, message)
         });
     }
+    let mux = section.take("rtcp_mux").and_then(|value| value.flag()).unwrap_or(usual.mux);
     let tones = section.take("inband_digits").and_then(|value| value.parsed(TONES, tones)).unwrap_or_default();
-    (Terms { codecs, protection }, tones, exposed)
+    (Terms { codecs, protection, mux }, tones, exposed)
 }
 
 fn codecs(value: Value<'_>) -> Vec<Codec> {

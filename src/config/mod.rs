@@ -133,14 +133,16 @@ pub struct MediaSettings {
     pub bind: IpAddr,
     /// What SDP says. Default: `bind`, or the SIP listener's advertised address where `bind` is unspecified.
     pub advertised: IpAddr,
-    /// First and last UDP port (1,024 … 65,535); each leg takes an even one and the odd one above it.
+    /// First and last UDP port (1,024 … 65,535); each leg takes an even one and the odd one above it,
+    /// also where nothing listens on the odd one (RFC 5761).
     /// Default 20,000 … 59,999.
     pub ports: (u16, u16),
     /// Line and column of `bind` or `ports` in [server.media]; 0 if nothing is written.
     pub place: (usize, usize),
     /// Threads for audio (1 … 256); none: one per core.
     pub planes: Option<u16>,
-    /// Codecs in order of preference, and whether audio is encrypted. Default: all that are known; if the peer knows how.
+    /// Codecs in order of preference, whether audio is encrypted, and whether RTP and RTCP share a port. Default: all that
+    /// are known; if the peer knows how.
     pub terms: Terms,
     /// From which phones keys are heard as tones. Default: from those that press none as events.
     pub tones: TonesHeard,

@@ -546,9 +546,12 @@ fn how_audio_is_spoken() {
     check(srtp, "srtp = \"required\"", &[("\"required\"", "over UDP; only TLS keeps them secret")]);
     let digits = "inband_digits = \"auto\"";
     check(digits, "inband_digits = true", &[("true", "allowed: \"off\", \"auto\" or \"always\"")]);
+    let mux = "rtcp_mux = true";
+    check(mux, "rtcp_mux = \"yes\"", &[("\"yes\"", "allowed: true or false")]);
     let written = DEMO.replace(codecs, "codecs = [\"G722\", \"pcmu\"]").replace(srtp, "srtp = \"off\"");
+    let written = written.replace(mux, "rtcp_mux = false");
     let media = Demo::new("audio", &written.replace(digits, "inband_digits = \"always\"")).load().unwrap().server.media;
-    let terms = Terms { codecs: vec![Codec::G722, Codec::Pcmu], protection: Protection::None };
+    let terms = Terms { codecs: vec![Codec::G722, Codec::Pcmu], protection: Protection::None, mux: false };
     assert_eq!((media.terms, media.tones), (terms, TonesHeard::Always));
 }
 

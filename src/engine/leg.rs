@@ -76,6 +76,7 @@ impl Manner {
             version: 1,
             direction: Direction::SendRecv,
             telephone_event: true,
+            mux: self.terms.mux,
             protection: self.terms.protection,
             secret: Some(self.secret.clone()),
             agreed: None,
@@ -178,7 +179,8 @@ mod tests {
     use crate::ids::{AgentId, Rng};
 
     fn leg(protection: Protection, confidential: bool) -> Leg {
-        let terms = Terms { protection, codecs: vec![media::Codec::Pcma, media::Codec::G722, media::Codec::Pcmu] };
+        let codecs = vec![media::Codec::Pcma, media::Codec::G722, media::Codec::Pcmu];
+        let terms = Terms { protection, codecs, mux: true };
         let manner = Manner { terms, secret: Secret::draw(&mut Rng::from_number(4)), confidential };
         let mut leg = Leg::new(LegId(1), CallId(1), Party::Agent(AgentId(1)), PortId { plane: 0, number: 1 }, manner);
         leg.address = Some("192.0.2.1:4000".parse().unwrap());

@@ -117,6 +117,7 @@ impl Plane {
             TonesHeard::Otherwise => session.receive_events.is_none(),
             TonesHeard::Always => true,
         };
+        let mux = session.agreed.mux;
         let port = self.port(slot);
         let before = port.tones.take();
         port.tones = tones.then(|| before.unwrap_or_default());
@@ -145,8 +146,19 @@ impl Plane {
         } else {
             self.timers.cancel(&Timer::Silence(slot));
         }
+        self.share(slot, mux);
         self.begin_reports(now, slot);
         self.wake(now, slot);
+    }
+
+    /// RTP and RTCP share the port from now on, or do not.
+    fn share(&mut self, slot: Slot, on: bool) {
+        let port = self.port(slot);
+        if port.shares.replace(on) != Some(on) {
+            port.reports.moved();
+            let port = port.id;
+            self.out.push_back(Item::Share { port, on });
+        }
     }
 
     fn join(&mut self, a: Slot, b: Slot) {

@@ -109,6 +109,15 @@ impl Latch {
         self.locked && from != self.sdp && from != self.remote
     }
 
+    /// Whether RTCP from there is the peer's where it shares the port of RTP (RFC 5761): it comes from where its packets
+    /// come from, and before those show where, from the address that its SDP names, whatever port its NAT has chosen.
+    pub fn is_control_of(&self, from: SocketAddr) -> bool {
+        match self.locked {
+            true => from == self.sdp || from == self.remote,
+            false => from.ip() == self.sdp.ip(),
+        }
+    }
+
     /// A valid packet; `after` of them in a row from one other address that can be the peer's move the leg there.
     pub fn packet(&mut self, from: SocketAddr, packet: &Packet<'_>, after: u8, proof: Proof) -> Verdict {
         let verdict = self.judge(from, packet, after, proof);

@@ -96,6 +96,7 @@ enum Timer {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Item {
     Bind(PortId),
+    Share { port: PortId, on: bool },
     Unbind { port: PortId, peer: Option<Former> },
     Depart { port: PortId, moving: Box<Moving> },
     Packet { port: PortId, to: SocketAddr, start: u32, end: u32 },
@@ -155,6 +156,7 @@ impl Plane {
     pub fn poll(&mut self) -> Option<Output<'_>> {
         Some(match self.out.pop_front()? {
             Item::Bind(port) => Output::Bind { port },
+            Item::Share { port, on } => Output::Share { port, on },
             Item::Unbind { port, peer } => Output::Unbind { port, peer },
             Item::Depart { port, moving } => Output::Depart { port, moving },
             Item::Packet { port, to, start, end } => {

@@ -33,6 +33,9 @@ pub struct Port {
     pub previous: Option<Former>,
     /// What is agreed with the peer and where it is; none before `Connect`.
     pub peer: Option<Peer>,
+    /// Whether RTP and RTCP share its port (RFC 5761), as its sockets' owner was told last.
+    #[serde(default)]
+    pub shares: Option<bool>,
     pub line: SendLine,
     /// What the line's last packet was from, so that something else begins on real time and with a marker.
     pub voice: Voice,
@@ -100,6 +103,7 @@ impl Port {
             first_tick: Instant::ZERO,
             previous: None,
             peer: None,
+            shares: None,
             line,
             voice: Voice::Nobody,
             playing: None,

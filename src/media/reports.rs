@@ -23,6 +23,8 @@ const COMPENSATION: f64 = std::f64::consts::E - 1.5;
 const ONE_WAY: Duration = Duration::from_secs(10);
 /// A longer round trip is an answer to something else, or an error of the peer.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(60);
+/// A clock of the peer that ticks so rarely makes a shorter round trip less than nothing. In 2⁻¹⁶ s: 10 ms.
+const TICK: i32 = 655;
 
 /// A leg's side of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,6 +54,11 @@ impl Reports {
         Reports { name, next: None, octets: 0, sent: [0; 2], last: None, from: None, heard: now, quality }
     }
 
+    /// The peer's reports come to another port, and from another one.
+    pub fn moved(&mut self) {
+        self.from = None;
+    }
+
     /// What the peer said.
     fn take(&mut self, now: Instant, from: SocketAddr, compound: &Compound<'_>) {
         self.from = Some(from);
@@ -64,6 +71,7 @@ impl Reports {
         if block.last_report != 0 {
             // §6.4.1: now, less when we sent what it answers, less how long it kept the answer. In 2⁻¹⁶ s.
             let units = middle(ntp(now)).wrapping_sub(block.last_report).wrapping_sub(block.delay);
+            let units = if (-TICK..0).contains(&(units as i32)) { 0 } else { units };
             let round_trip = Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16);
             if round_trip <= MAX_ROUND_TRIP {
                 self.quality.round_trip_us = Some(round_trip.as_micros() as u32);
@@ -184,7 +192,11 @@ impl Plane {
         rtcp::source(bytes).ok_or(Drop::Malformed)?;
         let port = self.ports[slot as usize].as_mut().ok_or(Drop::Unconnected)?;
         let peer = port.peer.as_mut().ok_or(Drop::Unconnected)?;
-        if from.ip() != peer.latch.remote().ip() && from != peer.session.remote_control {
+        let is_peers = match peer.session.agreed.mux {
+            true => peer.latch.is_control_of(from),
+            false => from.ip() == peer.latch.remote().ip() || from == peer.session.remote_control,
+        };
+        if !is_peers {
             return Err(Drop::Foreign);
         }
         let mut opened = Vec::new();
@@ -231,6 +243,7 @@ mod tests {
             (1_000, 0, 1_080, Some(80)),
             (1_000, 3_000, 4_080, Some(80)),
             (70_000_000, 3_000, 70_003_020, Some(20)), // the middle of the time has wrapped
+            (1_000, 3_005, 4_000, Some(0)),            // its clock ticks every few milliseconds
             (1_000, 3_100, 4_080, None),               // it says that it kept it for too long
         ] {
             let at = |ms: u64| Instant(ms * 1_000_000);

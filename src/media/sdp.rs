@@ -2,8 +2,10 @@
 //!
 //! An answer follows the offer's order of codecs and its payload type numbers, and refuses what it cannot do with
 //! port 0, in place. Comfort noise (RFC 3389) is agreed to if it is offered, and not asked for. Known: direction attributes, `c=` of the session or the stream, IPv4 and IPv6, the old hold by
-//! the null address (RFC 2543), telephone-event (RFC 4733), `a=rtcp` (RFC 3605), `a=rtcp-mux` (RFC 5761), `a=crypto`
+//! the null address (RFC 2543), telephone-event (RFC 4733), `a=rtcp` (RFC 3605), `a=crypto`
 //! (RFC 4568; with RTP/AVP too, RFC 8643), the profiles with feedback, of which none is sent (RFC 4585, RFC 5124).
+//! One port for RTP and RTCP, `a=rtcp-mux` (RFC 5761), is offered and taken, unless the offer's numbers of payloads
+//! would then be mistaken for RTCP.
 //! We always send packets of 20 ms, which every peer must take (RFC 3551 §4.2).
 //!
 //! Left out: keys by DTLS, bundling, ICE, host names in `c=`.
@@ -39,6 +41,8 @@ pub struct Local {
     pub version: u64,
     pub direction: Direction,
     pub telephone_event: bool,
+    /// RTP and RTCP may share a port (RFC 5761).
+    pub mux: bool,
     /// Whether audio is encrypted.
     pub protection: Protection,
     /// Where our keys come from: drawn once for a leg, and again to change them. Without it nothing is encrypted.
@@ -90,7 +94,9 @@ impl std::error::Error for Refusal {}
 /// what must be, as RTP/SAVP.
 pub fn offer(local: &Local) -> Vec<u8> {
     let formats: Vec<_> = local.codecs.iter().map(|c| (c.static_payload(), *c)).collect();
-    let agreed = local.agreed.clone().unwrap_or_default();
+    // Who does not know it ignores it, and has RTCP on the next port (RFC 5761 §5.1.1).
+    let first = || Agreed { mux: true, ..Agreed::default() };
+    let agreed = local.agreed.clone().unwrap_or_else(first);
     let required = local.protection == Protection::Required;
     let profile = if required { agreed.profile.secure() } else { agreed.profile };
     let secret = local.secret.as_ref().filter(|_| local.protection != Protection::None);
@@ -100,7 +106,7 @@ pub fn offer(local: &Local) -> Vec<u8> {
     agreed.before.iter().for_each(|line| text += line);
     let events = local.telephone_event.then_some(EVENTS_PAYLOAD);
     let direction = local.direction;
-    let (noise, mux) = (None, agreed.mux); // who is not asked to be silent sends all of what there is
+    let (noise, mux) = (None, agreed.mux && local.mux); // who is not asked to be silent sends all of what there is
     let lines = Lines { profile, formats: &formats, events, noise, direction, mux, crypto: &crypto };
     lines.write(&mut text, local.address.port());
     agreed.after.iter().for_each(|line| text += line);
@@ -155,7 +161,7 @@ fn choose(offered: &sdp_types::Session, local: &Local) -> Result<Taken, Refusal>
     let (mut taken, mut refusal) = (None, Refusal::NoAudio);
     for (index, media) in offered.medias.iter().enumerate() {
         let stream = Stream::read(offered, media, local.address.ip()).and_then(|s| s.only(&local.codecs));
-        match stream.and_then(|stream| Ok((chosen_key(&stream, local)?, stream))) {
+        match stream.and_then(|stream| Ok((chosen_key(&stream, local)?, stream.sharing(local.mux)))) {
             Ok((key, stream)) if taken.is_none() => taken = Some(Taken { index, stream, key }),
             Ok(_) | Err(Refusal::NoAudio) => {}
             Err(why) => refusal = why,
@@ -214,7 +220,7 @@ pub fn accept(our_offer: &[u8], answer: &[u8]) -> Result<Session, Refusal> {
     let our_ip = address(&ours, our_media).map(|a| a.ip()).ok_or(Refusal::NoAudio)?;
     let offered = Stream::read(&ours, our_media, our_ip)?;
     let codecs: Vec<_> = offered.formats.iter().map(|(_, codec)| *codec).collect();
-    let answered = Stream::read(&theirs, their_media, our_ip)?.only(&codecs)?;
+    let answered = Stream::read(&theirs, their_media, our_ip)?.shared(offered.mux).only(&codecs)?;
     if offered.profile.is_secure() != answered.profile.is_secure() {
         return Err(Refusal::Profile(their_media.proto.clone()));
     }
@@ -238,7 +244,7 @@ pub fn accept(our_offer: &[u8], answer: &[u8]) -> Result<Session, Refusal> {
         ),
         agreed: Agreed {
             profile: offered.profile,
-            mux: offered.mux && answered.mux,
+            mux: answered.mux,
             before: ours.medias[..place].iter().map(refused).collect(),
             after: ours.medias[place + 1..].iter().map(refused).collect(),
         },

@@ -11,6 +11,7 @@ mod moving;
 mod previous;
 mod reports;
 mod secrets;
+mod sharing;
 mod unheard;
 
 const MS: u64 = 1_000_000;
@@ -38,6 +39,10 @@ struct Rig {
     /// RTCP: port, address, bytes.
     controls: Vec<(u64, SocketAddr, Vec<u8>)>,
     departed: Vec<Moving>,
+    /// Which ports share or do not, as they were told.
+    shared: Vec<(u64, bool)>,
+    /// Of `controls`, those from the RTP socket.
+    muxed: usize,
 }
 
 fn id(number: u64) -> PortId {
@@ -79,6 +84,8 @@ impl Rig {
             heard: vec![],
             controls: vec![],
             departed: vec![],
+            shared: vec![],
+            muxed: 0,
         }
     }
 
@@ -108,10 +115,12 @@ impl Rig {
         while let Some(output) = self.plane.poll() {
             match output {
                 Output::Bind { port } => binds.push(port),
+                Output::Share { port, on } => self.shared.push((port.number, on)),
                 Output::Depart { moving, .. } => self.departed.push(*moving),
                 Output::Unbind { port, .. } => self.events.push(format!("unbind {}", port.number)),
                 Output::Packet { port, to, bytes } => {
                     if rtp::is_control(bytes) {
+                        self.muxed += 1;
                         self.controls.push((port.number, to, bytes.to_vec()));
                         continue;
                     }

@@ -67,18 +67,21 @@ pub struct Terms {
     /// In order of preference; at least one.
     pub codecs: Vec<Codec>,
     pub protection: Protection,
+    /// RTP and RTCP share a port where the other side can (RFC 5761).
+    #[serde(default)]
+    pub mux: bool,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { codecs: Codec::ALL.to_vec(), protection: Protection::Optional }
+        Terms { codecs: Codec::ALL.to_vec(), protection: Protection::Optional, mux: true }
     }
 }
 
 /// What a plane is given.
 #[derive(Clone, Debug, Serialize)]
 pub enum Input<'a> {
-    /// A datagram on the port's RTP socket.
+    /// A datagram on the port's RTP socket; RTCP too if that is agreed (RFC 5761).
     Packet {
         port: PortId,
         from: SocketAddr,
@@ -125,6 +128,12 @@ pub enum Output<'a> {
     Unbind {
         port: PortId,
         peer: Option<Former>,
+    },
+    /// Whether RTCP comes and goes by the RTP socket from now on: close the RTCP socket, or have one on the next port.
+    /// Said with the first `Connect` and whenever it changes; where none can be had, the leg does without.
+    Share {
+        port: PortId,
+        on: bool,
     },
     /// Hand the port, known here as `port`, and its sockets to the plane that it moves to; nothing of this port
     /// follows.
@@ -369,12 +378,18 @@ pub struct Quality {
 
 pub const JITTER_BOUNDS_MS: [u32; 5] = [5, 10, 20, 40, 80];
 pub const LOSS_BOUNDS_PERMILLE: [u32; 5] = [0, 5, 10, 30, 100];
+pub const ROUND_TRIP_BOUNDS_MS: [u32; 5] = [10, 30, 100, 200, 400];
 
 impl Stats {
-    /// Counts a leg that has ended after it was heard.
+    /// Counts a leg that has ended: as it was heard, if it was, and as its peer has heard us, if it has told.
     pub fn ended(&mut self, leg: &PortStats) {
+        let within = |bounds: &[u32], value: u32| bounds.iter().position(|b| value <= *b).unwrap_or(bounds.len());
+        if let Some(us) = leg.quality.round_trip_us {
+            self.by_round_trip[within(&ROUND_TRIP_BOUNDS_MS, us.div_ceil(1000))] += 1;
+            self.round_trip_us += u64::from(us);
+        }
+        self.peer_lost += u64::from(leg.quality.peer_lost);
         if leg.packets_in > 0 {
-            let within = |bounds: &[u32], value: u32| bounds.iter().position(|b| value <= *b).unwrap_or(bounds.len());
             self.by_jitter[within(&JITTER_BOUNDS_MS, leg.jitter_ms())] += 1;
             self.by_loss[within(&LOSS_BOUNDS_PERMILLE, leg.lost_permille())] += 1;
             self.jitter_ms += u64::from(leg.jitter_ms());
@@ -407,6 +422,11 @@ pub struct Stats {
     /// Of the same legs, the sums of jitter and of loss.
     pub jitter_ms: u64,
     pub loss_permille: u64,
+    /// Of legs that have ended and whose peers have reported: what those had lost of our packets, and how many there were
+    /// by the round trip, in the order of [`ROUND_TRIP_BOUNDS_MS`] and one more for the rest, and its sum.
+    pub peer_lost: u64,
+    pub by_round_trip: [u64; ROUND_TRIP_BOUNDS_MS.len() + 1],
+    pub round_trip_us: u64,
     /// Legs that hear another codec's audio now.
     pub transcoding: u64,
     /// By reason, in the order of [`Drop::ALL`].

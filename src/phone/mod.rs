@@ -236,6 +236,7 @@ impl Phone {
             version: call.version,
             direction: if call.holding { Direction::SendOnly } else { Direction::SendRecv },
             telephone_event: true,
+            mux: self.settings.manner.shares_port,
             protection: media::Protection::None,
             secret: None,
             agreed: call.agreed.clone(),

@@ -34,6 +34,8 @@ pub struct Manner {
     pub updates_early: bool,
     /// It grants no session timers (RFC 4028), and asks for none.
     pub knows_no_timers: bool,
+    /// It has RTP and RTCP on one port if the other side can, too (RFC 5761).
+    pub shares_port: bool,
 }
 
 /// Everything that reaches the phone.

@@ -1,7 +1,8 @@
 //! The planes' threads: sockets, wake-ups and the clock around [`Plane`], one thread for each.
 //!
 //! A thread waits in epoll for its legs' sockets, for commands and for its plane's deadline, and sends straight from
-//! the plane's arena. Each leg has a pair of ports of its own: RTP on the even one, RTCP on the next (RFC 3550 §11).
+//! the plane's arena. Each leg has a pair of ports of its own: RTP on the even one, RTCP on the next (RFC 3550 §11), or
+//! both on the even one, and no socket on the next (RFC 5761).
 //! Level-triggered epoll and one receive for each readiness: two system calls for a packet, or fewer when several
 //! legs are ready at once. Under load it rests for two milliseconds between two looks ([`super::pace`]): waking costs
 //! more than a packet. A port that moves goes from thread to thread with its sockets.
@@ -401,6 +402,7 @@ impl<F: Fn(Notice)> Driver<F> {
                 Output::Control { port, to, bytes } => self.sockets.send_control(port, to, bytes),
                 Output::Event(event) => (self.notices)(Notice::Event(event)),
                 Output::Bind { port } => self.binds.push(port),
+                Output::Share { port, on } => self.sockets.share(port, on),
                 Output::Unbind { port, peer } => self.close(port, peer),
                 Output::Depart { port, moving } => self.depart(port, moving),
                 Output::Heard { .. } => {} // nobody listens on the server yet

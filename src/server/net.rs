@@ -190,7 +190,7 @@ pub fn notice_dead_peer(socket: &impl AsRawFd) {
     }
 }
 
-/// Allows as many open files as the system lets us; each leg needs two. Returns how many that are.
+/// Allows as many open files as the system lets us; each leg needs two, or one (RFC 5761). Returns how many that are.
 pub fn raise_file_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes to and reads from `limit`, which lives through the calls.

@@ -249,6 +249,7 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
         (&f::MEDIA_TRANSCODING, stats.transcoding),
         (&f::MEDIA_CONCEALED, stats.concealed),
         (&f::MEDIA_LOST, stats.lost),
+        (&f::MEDIA_PEER_LOST, stats.peer_lost),
         (&f::MEDIA_UNSENT, figures.unsent),
     ]
     .map(|(family, value)| family.count([plane], value))
@@ -256,6 +257,8 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
     let (jitter, loss) = (stats.jitter_ms as f64 / 1000.0, stats.loss_permille as f64 / 1000.0);
     samples.push(f::MEDIA_JITTER.series([plane], spread(&stats.by_jitter, jitter)));
     samples.push(f::MEDIA_LOSS.series([plane], spread(&stats.by_loss, loss)));
+    let round_trips = spread(&stats.by_round_trip, stats.round_trip_us as f64 / 1e6);
+    samples.push(f::MEDIA_ROUND_TRIP.series([plane], round_trips));
     let dropped = media::Drop::ALL.iter().zip(stats.dropped);
     samples.extend(dropped.map(|(reason, n)| f::MEDIA_DROPPED.count([plane, reason.label()], n)));
     samples
@@ -296,6 +299,8 @@ mod tests {
         let ms = media::JITTER_BOUNDS_MS.map(|ms| f64::from(ms) / 1000.0);
         let permille = media::LOSS_BOUNDS_PERMILLE.map(|permille| f64::from(permille) / 1000.0);
         assert_eq!((bounds(f::MEDIA_JITTER.kind), bounds(f::MEDIA_LOSS.kind)), (&ms[..], &permille[..]));
+        let trips = media::ROUND_TRIP_BOUNDS_MS.map(|ms| f64::from(ms) / 1000.0);
+        assert_eq!(bounds(f::MEDIA_ROUND_TRIP.kind), &trips[..]);
         let all = Value::Spread { up_to: vec![1, 3], count: 7, sum: 0.5 };
         assert_eq!(spread(&[1, 2, 4], 0.5), all);
     }

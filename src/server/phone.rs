@@ -12,7 +12,7 @@ pub use address::ServerName;
 use address::local_address;
 use files::{Recording, create_recording, load_sound};
 use first_answer::FirstAnswer;
-use sockets::{audio_sockets, readable};
+use sockets::{Audio, audio_sockets, readable};
 
 use super::clock::Clock;
 use super::wrong::Wrong;
@@ -81,7 +81,7 @@ struct Desk {
     phone: Phone,
     plane: Plane,
     sip: UdpSocket,
-    audio: BTreeMap<PortId, (UdpSocket, UdpSocket)>,
+    audio: BTreeMap<PortId, Audio>,
     recording: Option<Recording>,
     server: SocketAddr,
     first_answer: FirstAnswer,
@@ -118,7 +118,7 @@ impl Desk {
             identity,
             account,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
-            manner: phone::Manner::default(),
+            manner: phone::Manner { shares_port: true, ..phone::Manner::default() },
             plane: 0,
             media_address: local,
         };
@@ -283,14 +283,10 @@ impl Desk {
         let Some(output) = self.plane.poll() else { return Ok(false) };
         match output {
             media::Output::Packet { port, to, bytes } => {
-                if let Some((rtp, _)) = self.audio.get(&port) {
-                    _ = rtp.try_send_to(bytes, to);
-                }
+                self.audio.get(&port).into_iter().for_each(|audio| audio.send(bytes, to));
             }
             media::Output::Control { port, to, bytes } => {
-                if let Some((_, rtcp)) = self.audio.get(&port) {
-                    _ = rtcp.try_send_to(bytes, to);
-                }
+                self.audio.get(&port).into_iter().for_each(|audio| audio.send_control(bytes, to));
             }
             media::Output::Event(event) => self.tell_phone(phone::Input::Media(event)),
             media::Output::Heard { frame, .. } => {
@@ -303,6 +299,11 @@ impl Desk {
                 }
             }
             media::Output::Bind { port } => self.bind_audio(port).await,
+            media::Output::Share { port, on } => {
+                if let Some(audio) = self.audio.get_mut(&port) {
+                    audio.share(on).await;
+                }
+            }
             media::Output::Unbind { port, .. } | media::Output::Depart { port, .. } => _ = self.audio.remove(&port),
         }
         Ok(true)
@@ -310,8 +311,8 @@ impl Desk {
 
     async fn bind_audio(&mut self, port: PortId) {
         let input = match audio_sockets(self.sip.local_addr().map(|address| address.ip())).await {
-            Ok((rtp, rtcp, local)) => {
-                self.audio.insert(port, (rtp, rtcp));
+            Ok((audio, local)) => {
+                self.audio.insert(port, audio);
                 media::Input::Bound { port, local, previous: None }
             }
             Err(why) => media::Input::BindFailed { port, why: why.to_string() },
@@ -321,11 +322,11 @@ impl Desk {
 
     fn read_audio(&mut self, datagram: &mut [u8]) {
         let now = self.clock.now();
-        for (port, (rtp, rtcp)) in &self.audio {
+        for (port, Audio { rtp, rtcp }) in &self.audio {
             while let Ok((length, from)) = rtp.try_recv_from(datagram) {
                 self.plane.handle(now, media::Input::Packet { port: *port, from, bytes: &datagram[..length] });
             }
-            while let Ok((length, from)) = rtcp.try_recv_from(datagram) {
+            while let Some(Ok((length, from))) = rtcp.as_ref().map(|rtcp| rtcp.try_recv_from(datagram)) {
                 self.plane.handle(now, media::Input::Control { port: *port, from, bytes: &datagram[..length] });
             }
         }

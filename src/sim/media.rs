@@ -275,6 +275,10 @@ impl StandIn {
         let session = self.ports.get(&end).and_then(|port| port.session.as_ref());
         let expects = session.is_some_and(|session| session.direction == Direction::SendRecv);
         let far = self.far(end).and_then(|far| self.ports[&far].session.as_ref());
+        let shares = |session: &&Session| session.agreed.mux;
+        if let (Some(here), Some(there)) = (session.as_ref().map(shares), far.as_ref().map(shares)) {
+            assert!(here == there, "one end of {end:?} sends RTCP where the other one does not take it");
+        }
         let hears = far.is_some_and(|session| session.direction.sends());
         let due = Due::Unheard(end);
         match expects && !hears {

@@ -131,7 +131,8 @@ impl World {
         let updates_early = describes_early && rng.chance(0.5);
         let knows_no_timers = rng.chance(odd);
         sip.sessions.on = !knows_no_timers;
-        phone::Manner { requires_reliable, describes_early, updates_early, knows_no_timers }
+        let shares_port = rng.chance(0.5);
+        phone::Manner { requires_reliable, describes_early, updates_early, knows_no_timers, shares_port }
     }
 
     /// How often this phone has been started.

@@ -140,7 +140,7 @@ fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
     Ok(Ask::Serve { agent, call: None, verb })
 }
 
-/// `describes early`, `updates early`, `requires reliable`, `knows no-timers`, `expires <seconds>`; several in one line.
+/// `describes early`, `updates early`, `requires reliable`, `knows no-timers`, `shares port`, `expires <seconds>`; several in one line.
 fn manner(words: &[&str]) -> Result<(Manner, Option<Duration>), String> {
     let (mut manner, mut expires) = (Manner::default(), None);
     for pair in words.chunks(2) {
@@ -149,6 +149,7 @@ fn manner(words: &[&str]) -> Result<(Manner, Option<Duration>), String> {
             ["updates", "early"] => manner.updates_early = true,
             ["requires", "reliable"] => manner.requires_reliable = true,
             ["knows", "no-timers"] => manner.knows_no_timers = true,
+            ["shares", "port"] => manner.shares_port = true,
             ["expires", seconds] => {
                 expires = Some(Duration::from_secs(seconds.parse().map_err(|_| "after how many seconds?")?));
             }

@@ -17,6 +17,7 @@ const STEPS: &[f64] = &[0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01
 const COMMITS: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 const JITTER: &[f64] = &[0.005, 0.01, 0.02, 0.04, 0.08];
 const LOSS: &[f64] = &[0.0, 0.005, 0.01, 0.03, 0.1];
+const ROUND_TRIPS: &[f64] = &[0.01, 0.03, 0.1, 0.2, 0.4];
 
 macro_rules! kind {
     (counter) => {
@@ -219,6 +220,10 @@ families! {
             "Interarrival jitter of what a leg's peer sent, of legs that have ended.";
         MEDIA_LOSS histogram (LOSS) "tierline_media_leg_loss_ratio" ["plane"]
             "Share of a leg's packets that never came, of legs that have ended.";
+        MEDIA_ROUND_TRIP histogram (ROUND_TRIPS) "tierline_media_leg_round_trip_seconds" ["plane"]
+            "Time to a leg's peer and back, by the last RTCP report that told it, of legs that have ended.";
+        MEDIA_PEER_LOST counter "tierline_media_peer_packets_lost_total" ["plane"]
+            "RTP packets of ours that never came where they went, by RTCP reports from there, of legs that have ended.";
         MEDIA_REPORTS_IN counter "tierline_media_reports_received_total" ["plane"] "RTCP packets taken.";
         MEDIA_REPORTS_OUT counter "tierline_media_reports_sent_total" ["plane"] "RTCP packets sent.";
         MEDIA_ONE_WAY counter "tierline_media_one_way_total" ["plane"]

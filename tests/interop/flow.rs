@@ -14,7 +14,7 @@
 //! marked with `?` may come or not. Below `>` stand fields that replace the usual ones (`Name!` leaves one out,
 //! `+Name` adds one more) and the body: `sdp` with words of [`sdp`], or `body TYPE TEXT`. Below `<` stand fields and
 //! the regular expressions that they must match; each fills the next variable (`[$1]`), and what stands in brackets the
-//! one after it (an INVITE fills four before: its From, To, Via and CSeq). A response is to what came last, or to what
+//! one after it (an INVITE fills four before: its From, To, Via and CSeq); `body REGEX` is for the body. A response is to what came last, or to what
 //! stands behind it (`> 200 INVITE`). `> again` sends the message before once more, `wait MS` lets time
 //! pass, and options of SIPp stand behind `%`, or
 //! how long a caller stays (`% caller 3`). A flow that begins with `<` is that of an agent's phone.
@@ -167,13 +167,19 @@ impl Writer {
             self.invited = (self.variables + 1, !self.called || (self.invited.0 > 0 && !self.turned_down));
             for name in COPIED {
                 self.variables += 1;
-                actions += &action(name, ".*", self.variables);
+                actions += &action(&header(name), ".*", self.variables);
             }
         }
         for field in fields {
-            let (name, expression) = field.split_once(": ").unwrap_or((field, "."));
             self.variables += 1;
-            actions += &action(&format!("{name}:"), expression, self.variables);
+            let (place, expression) = match field.strip_prefix("body ") {
+                Some(expression) => ("search_in=\"body\"".to_owned(), expression),
+                None => {
+                    let (name, expression) = field.split_once(": ").unwrap_or((field, "."));
+                    (header(&format!("{name}:")), expression)
+                }
+            };
+            actions += &action(&place, expression, self.variables);
             self.variables += u32::from(expression.contains('('));
         }
         let inner = if actions.is_empty() { String::new() } else { format!("<action>\n{actions}  </action>") };
@@ -262,13 +268,15 @@ impl Writer {
     }
 }
 
-fn action(field: &str, expression: &str, variable: u32) -> String {
+fn header(name: &str) -> String {
+    format!("search_in=\"hdr\" header=\"{name}\"")
+}
+
+/// `place`: where the expression must match.
+fn action(place: &str, expression: &str, variable: u32) -> String {
     // What stands in brackets goes into a variable of its own.
     let into = if expression.contains('(') { format!("{variable},{}", variable + 1) } else { variable.to_string() };
-    format!(
-        "    <ereg regexp=\"{}\" search_in=\"hdr\" header=\"{field}\" check_it=\"true\" assign_to=\"{into}\"/>\n",
-        escaped(expression)
-    )
+    format!("    <ereg regexp=\"{}\" {place} check_it=\"true\" assign_to=\"{into}\"/>\n", escaped(expression))
 }
 
 fn escaped(text: &str) -> String {
@@ -302,7 +310,7 @@ fn altered(mut fields: Vec<String>, more: &[String]) -> (Vec<String>, String) {
 }
 
 /// A description. Words: a direction; `zero`, an address of RFC 2543's hold; `moved`, another port; `unknown`, a codec
-/// that nobody has; `alaw`.
+/// that nobody has; `alaw`; `mux`, RTP and RTCP on one port.
 fn sdp(words: &str) -> String {
     let has = |word: &str| words.split(' ').any(|w| w == word);
     let at = if has("zero") { "0.0.0.0" } else { "[media_ip]" };
@@ -314,8 +322,9 @@ fn sdp(words: &str) -> String {
     };
     let directions = ["sendrecv", "sendonly", "recvonly", "inactive"].into_iter().filter(|word| has(word));
     let direction: String = directions.map(|word| format!("a={word}\n")).collect();
+    let mux = if has("mux") { "a=rtcp-mux\n" } else { "" };
     format!(
         "v=0\no=sipp 53655765 2353687637 IN IP4 [local_ip]\ns=-\nc=IN IP4 {at}\nt=0 0\nm=audio {port} RTP/AVP {number} 101\n\
-         a=rtpmap:{number} {codec}/8000\na=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n{direction}a=ptime:20\n"
+         a=rtpmap:{number} {codec}/8000\na=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n{mux}{direction}a=ptime:20\n"
     )
 }

@@ -5,9 +5,8 @@ use super::audio;
 use super::capture::{Capture, Leg};
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_for};
 use super::heard::{HEARD, assert_gap, assert_no_gap, assert_sounds, assert_tone, heard_by, music_from, said_by};
-use super::home::{DOOR, LEARNING, wishes};
+use super::home::{Behind, LEARNING, to_agents};
 use super::listeners::authority;
-use super::nets::{Nat, PRIVATE, Place, Trouble, Wire};
 use super::pairs::{AGENT, CALLER, Kind, Way, agent};
 use super::peers::{Baresip, Codec, Sipp, Softphone};
 use super::server::{DIRECT, Server, Wishes};
@@ -54,11 +53,11 @@ fn calls_and_holds(server: &Server, phone: &Baresip, way: Way) {
 }
 
 /// One of them a baresip, who holds, the other a SIPp.
-fn held(by: By, transport: &'static str, codec: Codec) {
+fn held(by: By, (transport, shares): (&'static str, bool), codec: Codec) {
     let who = if by == By::Agent { "agent" } else { "caller" };
-    let ground = Ground::new(&format!("hold_by_{who}_{transport}_{codec:?}"));
+    let ground = Ground::new(&format!("hold_by_{who}_{transport}_{shares}_{codec:?}"));
     let server = Server::start(&ground, &Wishes::agents(&["ada"]));
-    let way = Way { transport, codec, at: server.sip };
+    let way = Way { transport, codec, at: server.sip, shares };
     let capture = if by == By::Agent {
         let phone = Softphone { registers: true, answers: true, ..way.softphone("ada", AGENT) }.start(&ground);
         phone.wait_registered();
@@ -84,16 +83,23 @@ fn held(by: By, transport: &'static str, codec: Codec) {
 
 #[test]
 fn a_caller_who_is_held_hears_music_until_he_is_retrieved() {
-    held(By::Agent, "udp", Codec::Mu);
-    held(By::Agent, "tcp", Codec::A);
-    held(By::Agent, "udp", Codec::G722);
+    held(By::Agent, ("udp", false), Codec::Mu);
+    held(By::Agent, ("tcp", false), Codec::A);
+    held(By::Agent, ("udp", false), Codec::G722);
 }
 
 #[test]
 fn an_agent_who_is_held_hears_music_until_he_is_retrieved() {
-    held(By::Caller, "udp", Codec::A);
-    held(By::Caller, "tcp", Codec::Mu);
-    held(By::Caller, "tcp", Codec::G722);
+    held(By::Caller, ("udp", false), Codec::A);
+    held(By::Caller, ("tcp", false), Codec::Mu);
+    held(By::Caller, ("tcp", false), Codec::G722);
+}
+
+/// RTP and RTCP on one port (RFC 5761) through hold and resume, on the side of the baresip.
+#[test]
+fn who_is_held_on_one_port_hears_music_until_he_is_retrieved() {
+    held(By::Agent, ("udp", true), Codec::Mu);
+    held(By::Caller, ("udp", true), Codec::A);
 }
 
 /// `late`: seconds until a side can be heard after it has begun, or after it is back.
@@ -124,33 +130,27 @@ fn hears(server: &Server, hearing: Side, saying: Side, time: (f64, f64)) {
 #[test]
 fn behind_a_nat_both_sides_hold_and_are_heard_again() {
     let ground = Ground::new("hold_nat");
-    let office = Place::begin();
-    let doors = (0..10).map(|_| ground.port()).min().expect("ports");
-    let wire = Wire::lay(&office, Trouble::default(), Some(Nat::new(DOOR, doors)));
-    let server = Server::start(&ground, &wishes(&["ada"]));
-    let (at_office, at_home) = (ground.capture_in(&office, "office"), ground.capture_in(&wire.home, "home"));
-    let way = Way { transport: "udp", codec: Codec::Mu, at: server.sip };
-    let home = |user, hz| Softphone { place: Some(&wire.home), ip: PRIVATE, ..way.softphone(user, hz) };
-    let agent = Softphone { registers: true, answers: true, ..home("ada", AGENT) }.start(&ground);
+    let behind = Behind::a_nat(&ground);
+    let server = &behind.server;
+    let way = Way { transport: "udp", codec: Codec::Mu, at: server.sip, shares: false };
+    let agent = Softphone { registers: true, answers: true, ..behind.phone("ada", AGENT) }.start(&ground);
     agent.wait_registered();
-    let mut caller = Sipp { says: CALLER, seconds: 12.0, ..way.sipp() }.start(&ground, &server);
+    let mut caller = Sipp { says: CALLER, seconds: 12.0, ..way.sipp() }.start(&ground, server);
     agent.program.says("Call established", GENEROUS);
-    holds(&server, &agent);
+    holds(server, &agent);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
     server.wait_ended(1, GENEROUS);
-    calls_and_holds(&server, &home("visitor", CALLER).start(&ground), way);
+    calls_and_holds(server, &behind.phone("visitor", CALLER).start(&ground), way);
     server.wait_ended(2, GENEROUS);
 
-    let (at_office, at_home) = (at_office.stop(), at_home.stop());
+    let (at_office, at_home) = (behind.at_office.stop(), behind.at_home.stop());
     let (outside, inside) = (at_office.legs(), at_home.legs());
-    let of_agent = |number: usize| {
-        let mut agents = inside.iter().filter(|leg| leg.sides.is_some_and(|(by, _)| by == server.sip));
-        Side(&at_home, agents.nth(number).expect("a call to the agent"), AGENT)
-    };
+    let agents = to_agents(&inside, server);
+    let of_agent = |number: usize| Side(&at_home, agents[number], AGENT);
     let caller = outside.iter().find(|leg| leg.to == DIRECT).expect("the office's call");
-    judge(&server, of_agent(0), Side(&at_office, caller, CALLER), LEARNING);
+    judge(server, of_agent(0), Side(&at_office, caller, CALLER), LEARNING);
     let visitor = inside.iter().find(|leg| leg.to == DIRECT).expect("the visitor's call");
-    judge(&server, Side(&at_home, visitor, CALLER), of_agent(1), LEARNING);
+    judge(server, Side(&at_home, visitor, CALLER), of_agent(1), LEARNING);
 }
 
 /// Where TLS hides who holds and SRTP what is heard, the one who is held tells it: his phone's own recording is the
@@ -161,7 +161,7 @@ fn held_in_secret(by: By, codec: Codec) {
     let at = ground.address();
     let media = "srtp = \"required\"".to_owned();
     let server = Server::start(&ground, &Wishes { sip: tls_listener(at), media, ..Wishes::agents(&["ada"]) });
-    let way = Way { transport: "tls", codec, at };
+    let way = Way { transport: "tls", codec, at, shares: false };
     let secret = |user, hz| Softphone { more: ";mediaenc=srtp-mand", ..way.softphone(user, hz) };
     let agent = Softphone { registers: true, answers: true, ..secret("ada", AGENT) }.start(&ground);
     agent.wait_registered();

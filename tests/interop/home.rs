@@ -2,7 +2,7 @@
 
 use super::audio;
 use super::capture::{Capture, Leg, Stream};
-use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_for};
+use super::harness::{GENEROUS, Ground, SECOND, Tcpdump, talk_for, wait_for};
 use super::heard::{assert_gap, assert_tone, heard_by, said_by};
 use super::nets::{ELSEWHERE, HOME, Nat, OFFICE, OUTSIDE, PRIVATE, Place, Trouble, Wire};
 use super::peers::{Sipp, Softphone};
@@ -17,7 +17,7 @@ const INTRUDER: f64 = 1500.0;
 pub const LEARNING: f64 = 0.3;
 /// How long the NAT keeps a door open: longer than the pause between our questions whether the phone is there, shorter
 /// than the one between the phone's registrations.
-pub const DOOR: Duration = Duration::from_secs(40);
+const DOOR: Duration = Duration::from_secs(40);
 
 fn hears(capture: &Capture, who: &str, (heard, said): (&Stream, &Stream), hz: f64, time: (f64, f64)) {
     assert_tone(who, (heard, said), hz, time);
@@ -31,8 +31,38 @@ fn talk(caller: &Leg, agent: &Leg) -> (f64, f64) {
     time
 }
 
-pub fn wishes(users: &[&str]) -> Wishes {
+fn wishes(users: &[&str]) -> Wishes {
     Wishes { ip: OFFICE, ..Wishes::agents(users) }
+}
+
+/// A server at the office, where this thread is, a home behind a NAT, and what is seen on both sides of it.
+pub struct Behind<'g> {
+    pub at_office: Tcpdump,
+    pub at_home: Tcpdump,
+    pub server: Server<'g>,
+    wire: Wire,
+}
+
+impl<'g> Behind<'g> {
+    pub fn a_nat(ground: &'g Ground) -> Behind<'g> {
+        let office = Place::begin();
+        let doors = (0..10).map(|_| ground.port()).min().expect("ports");
+        let wire = Wire::lay(&office, Trouble::default(), Some(Nat::new(DOOR, doors)));
+        let server = Server::start(ground, &wishes(&["ada"]));
+        let (at_office, at_home) = (ground.capture_in(&office, "office"), ground.capture_in(&wire.home, "home"));
+        Behind { at_office, at_home, server, wire }
+    }
+
+    /// A phone at home.
+    pub fn phone<'a>(&'a self, user: &'a str, hz: f64) -> Softphone<'a> {
+        let (at, place, ip) = (self.server.sip, Some(&self.wire.home), PRIVATE);
+        Softphone { at, place, ip, user, hz, ..Softphone::default() }
+    }
+}
+
+/// The calls to agents' phones among these.
+pub fn to_agents<'c>(legs: &'c [Leg], server: &Server) -> Vec<&'c Leg> {
+    legs.iter().filter(|leg| leg.sides.is_some_and(|(by, _)| by == server.sip)).collect()
 }
 
 /// Somebody whom nobody has asked sends audio to a port of the server's.
@@ -51,26 +81,22 @@ fn intrude(to: SocketAddr) {
 #[test]
 fn behind_a_nat_phones_are_reached_and_heard_and_nobody_else_is() {
     let ground = Ground::new("nat");
-    let office = Place::begin();
-    let doors = (0..10).map(|_| ground.port()).min().expect("ports");
-    let wire = Wire::lay(&office, Trouble::default(), Some(Nat::new(DOOR, doors)));
-    let server = Server::start(&ground, &wishes(&["ada"]));
-    let (at_office, at_home) = (ground.capture_in(&office, "office"), ground.capture_in(&wire.home, "home"));
-    let phone = Softphone { at: server.sip, place: Some(&wire.home), ip: PRIVATE, ..Softphone::default() };
-    let agent = Softphone { user: "ada", hz: AGENT, registers: true, answers: true, ..phone }.start(&ground);
+    let behind = Behind::a_nat(&ground);
+    let server = &behind.server;
+    let agent = Softphone { registers: true, answers: true, ..behind.phone("ada", AGENT) }.start(&ground);
     agent.wait_registered();
 
     // From the office; somebody else sends to where the agent's audio goes.
-    let mut caller = Sipp { seconds: 6.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    let mut caller = Sipp { seconds: 6.0, says: CALLER, ..Sipp::default() }.start(&ground, server);
     let port = wait_for("the agent is heard", GENEROUS, || {
-        let streams = at_office.so_far().streams;
+        let streams = behind.at_office.so_far().streams;
         streams.iter().find(|((from, _), s)| from.ip() == OUTSIDE && s.0.len() > 20).map(|((_, to), _)| *to)
     });
     intrude(port);
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
     server.wait_ended(1, GENEROUS);
     // From behind the same NAT.
-    let visitor = Softphone { user: "visitor", hz: CALLER, ..phone }.start(&ground);
+    let visitor = behind.phone("visitor", CALLER).start(&ground);
     visitor.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
     visitor.program.says("Call established", GENEROUS);
     talk_for(5 * SECOND);
@@ -78,24 +104,24 @@ fn behind_a_nat_phones_are_reached_and_heard_and_nobody_else_is() {
     server.wait_ended(2, GENEROUS);
     // For longer than a door stays open, only our questions whether the phone is there pass through it.
     talk_for(DOOR + 8 * SECOND);
-    let mut late = Sipp { name: "late", seconds: 4.0, says: CALLER, ..Sipp::default() }.start(&ground, &server);
+    let mut late = Sipp { name: "late", seconds: 4.0, says: CALLER, ..Sipp::default() }.start(&ground, server);
     assert_eq!(late.wait(GENEROUS), 0, "SIPp is not content");
     let calls = server.wait_ended(3, GENEROUS);
     assert!(calls.iter().all(|call| call["phase"] == "Connected"), "{calls:?}");
 
-    let (at_office, at_home) = (at_office.stop(), at_home.stop());
+    let (at_office, at_home) = (behind.at_office.stop(), behind.at_home.stop());
     check_registration(&at_home, &at_office);
     let (outside, inside) = (at_office.legs(), at_home.legs());
     let callers: Vec<&Leg> = outside.iter().filter(|leg| leg.from == "guest" && leg.to == DIRECT).collect();
-    let agents: Vec<&Leg> = inside.iter().filter(|leg| leg.sides.is_some_and(|(by, _)| by == server.sip)).collect();
+    let agents = to_agents(&inside, server);
     let visitor = inside.iter().find(|leg| leg.to == DIRECT).expect("the visitor's call");
     assert_eq!((callers.len(), agents.len()), (2, 3), "{outside:?} {inside:?}");
     let ways =
         [(&at_office, callers[0], agents[0]), (&at_home, visitor, agents[1]), (&at_office, callers[1], agents[2])];
     for (where_he_is, caller, agent) in ways {
         let time = talk(caller, agent);
-        let (of_caller, of_agent) = (said_by(where_he_is, caller, &server), said_by(&at_home, agent, &server));
-        let heard = (heard_by(where_he_is, caller, &server), heard_by(&at_home, agent, &server));
+        let (of_caller, of_agent) = (said_by(where_he_is, caller, server), said_by(&at_home, agent, server));
+        let heard = (heard_by(where_he_is, caller, server), heard_by(&at_home, agent, server));
         hears(where_he_is, "the caller", (&heard.0, &of_agent), AGENT, time);
         hears(&at_home, "the agent", (&heard.1, &of_caller), CALLER, time);
     }
@@ -103,7 +129,7 @@ fn behind_a_nat_phones_are_reached_and_heard_and_nobody_else_is() {
         at_office.streams.iter().filter(|((from, _), _)| from.ip() == ELSEWHERE).map(|(_, s)| s.0.len()).sum();
     assert!(intruded > 80, "the intruder sent {intruded} packets: the test proves nothing");
     assert!(at_office.streams.keys().all(|(_, to)| to.ip() != ELSEWHERE), "audio was led astray");
-    let (_, to_caller) = (callers[0], heard_by(&at_office, callers[0], &server));
+    let to_caller = heard_by(&at_office, callers[0], server);
     let time = talk(callers[0], agents[0]);
     assert_eq!(to_caller.frames(INTRUDER, time.0, time.1), 0.0, "the intruder was heard");
 }
@@ -159,7 +185,7 @@ fn over_a_bad_wire_calls_complete_and_both_sides_hear() {
     }
     let (at_office, at_home) = (at_office.stop(), at_home.stop());
     let (outside, inside) = (at_office.legs(), at_home.legs());
-    let agents: Vec<&Leg> = outside.iter().filter(|leg| leg.sides.is_some_and(|(by, _)| by == server.sip)).collect();
+    let agents = to_agents(&outside, &server);
     assert_eq!((agents.len(), inside.len()), (4, 4), "{outside:?} {inside:?}");
     let (mut sent, mut came) = (0, 0);
     for (caller, agent) in inside.iter().zip(agents) {

@@ -34,6 +34,8 @@ pub struct Way {
     pub codec: Codec,
     /// Where the server takes this transport.
     pub at: SocketAddr,
+    /// A baresip has RTP and RTCP on one port; SIPp has not.
+    pub shares: bool,
 }
 
 impl Way {
@@ -51,7 +53,8 @@ impl Way {
     }
 
     pub fn softphone<'a>(self, user: &'a str, hz: f64) -> Softphone<'a> {
-        Softphone { at: self.at, over: self.over(), user, hz, codec: self.codec, ..Softphone::default() }
+        let (at, over, codec, shares) = (self.at, self.over(), self.codec, self.shares);
+        Softphone { at, over, user, hz, codec, shares, ..Softphone::default() }
     }
 }
 
@@ -156,18 +159,18 @@ fn judge_hidden(capture: &Capture, server: &Server) {
     }
 }
 
-fn every_pair(transport: &'static str, codec: Codec) {
+fn every_pair(transport: &'static str, codec: Codec, shares: bool) {
     let all = [Kind::Sipp, Kind::Baresip];
     for (called, calling) in all.into_iter().flat_map(|called| all.map(|calling| (called, calling))) {
         let name = |kind| if kind == Kind::Sipp { "sipp" } else { "baresip" };
-        let ground = Ground::new(&format!("pair_{transport}_{codec:?}_{}_{}", name(calling), name(called)));
+        let ground = Ground::new(&format!("pair_{transport}_{codec:?}_{shares}_{}_{}", name(calling), name(called)));
         let (secure, own) = (ground.address(), authority(&ground.dir, "agent"));
         let sip = match transport {
             "tls" => format!("{}\n[server.sip.tls]\ntrust = \"agent.pem\"\n", tls_listener(secure)),
             _ => String::new(),
         };
         let server = Server::start(&ground, &Wishes { sip, ..Wishes::agents(&["ada"]) });
-        let way = Way { transport, codec, at: if transport == "tls" { secure } else { server.sip } };
+        let way = Way { transport, codec, at: if transport == "tls" { secure } else { server.sip }, shares };
         let agent = agent(&ground, &server, way, (called, own));
         let capture = ground.capture();
         let caller = call(&ground, &server, way, calling);
@@ -188,45 +191,50 @@ fn every_pair(transport: &'static str, codec: Codec) {
 
 #[test]
 fn every_pair_is_heard_over_udp_in_mu_law() {
-    every_pair("udp", Codec::Mu);
+    every_pair("udp", Codec::Mu, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_udp_in_a_law() {
-    every_pair("udp", Codec::A);
+    every_pair("udp", Codec::A, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_udp_in_g722() {
-    every_pair("udp", Codec::G722);
+    every_pair("udp", Codec::G722, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_tcp_in_mu_law() {
-    every_pair("tcp", Codec::Mu);
+    every_pair("tcp", Codec::Mu, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_tcp_in_a_law() {
-    every_pair("tcp", Codec::A);
+    every_pair("tcp", Codec::A, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_tcp_in_g722() {
-    every_pair("tcp", Codec::G722);
+    every_pair("tcp", Codec::G722, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_tls_in_mu_law() {
-    every_pair("tls", Codec::Mu);
+    every_pair("tls", Codec::Mu, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_tls_in_a_law() {
-    every_pair("tls", Codec::A);
+    every_pair("tls", Codec::A, false);
 }
 
 #[test]
 fn every_pair_is_heard_over_tls_in_g722() {
-    every_pair("tls", Codec::G722);
+    every_pair("tls", Codec::G722, false);
+}
+
+#[test]
+fn every_pair_is_heard_on_one_port_and_beside_others_with_two() {
+    every_pair("udp", Codec::Mu, true);
 }

@@ -233,6 +233,8 @@ pub struct Softphone<'s> {
     pub registers: bool,
     /// By itself.
     pub answers: bool,
+    /// RTP and RTCP on one port, if we can too (RFC 5761).
+    pub shares: bool,
     /// Further parameters of its account, each after a semicolon.
     pub more: &'s str,
     /// The port that it is called at; a fresh one if none.
@@ -247,8 +249,8 @@ impl Default for Softphone<'_> {
         let at = (Ipv4Addr::LOCALHOST, 5060).into();
         let (over, user, hz, codec, more) = ("", "visitor", 1100.0, Codec::Mu, "");
         let (place, ip, speech, listens) = (None, Ipv4Addr::LOCALHOST, None, None);
-        let (registers, answers) = (false, false);
-        Softphone { at, over, user, hz, speech, codec, registers, answers, more, listens, place, ip }
+        let (registers, answers, shares) = (false, false, false);
+        Softphone { at, over, user, hz, speech, codec, registers, answers, shares, more, listens, place, ip }
     }
 }
 
@@ -279,9 +281,10 @@ impl Softphone<'_> {
             "poll_method epoll\nsip_listen {ip}:{sip}\nnet_interface {ip}\nrtp_ports {low}-{high}\n\
              audio_source aufile,{}\naudio_player aubridge,nil\naudio_alert aubridge,nil\nausrc_srate 8000\n\
              ausrc_channels 1\nauplay_srate 8000\nauplay_channels 1\nctrl_tcp_listen {control}\nsnd_path {}\n\
-             call_max_calls 4\nmodule_path {BARESIP_MODULES}\n",
+             call_max_calls 4\nrtcp_mux {}\nmodule_path {BARESIP_MODULES}\n",
             tone.display(),
-            dir.display()
+            dir.display(),
+            if self.shares { "yes" } else { "no" }
         );
         let more = [("G722", "g722"), ("srtp", "srtp")].into_iter().filter(|(needs, _)| account.contains(needs));
         let modules = ["g711", "aufile", "aubridge", "sndfile"].into_iter().chain(more.map(|(_, module)| module));

@@ -84,13 +84,15 @@ fn function(code: &str, at: usize) -> Option<Function> {
     if name.is_empty() {
         return None; // a type such as `fn (u8)`
     }
-    let (mut depth, mut lines) = (0, 1);
+    let (mut depth, mut brackets, mut lines) = (0, 0, 1);
     for c in rest.chars() {
         match c {
             '{' => depth += 1,
             '}' if depth == 1 => break,
             '}' => depth -= 1,
-            ';' if depth == 0 => return None, // only declared; `[u8; 4]` in a signature is rare enough
+            '[' => brackets += 1,
+            ']' => brackets -= 1,
+            ';' if depth == 0 && brackets == 0 => return None, // only declared
             '\n' => lines += 1,
             _ => {}
         }
@@ -187,4 +189,7 @@ fn code_is_told_from_text() {
     assert_eq!(blank_tests("a #[cfg(test)] mod t { x {} } b").trim_end(), "a                             b");
     let found = function("fn one(a: u8) -> u8 {\n a\n}\n", 0).map(|f| (f.name, f.lines));
     assert_eq!(found, Some(("one".to_owned(), 3)));
+    let found = function("fn two(a: [u8; 4]) -> [[u8; 2]; 2] {\n a\n}\n", 0).map(|f| (f.name, f.lines));
+    assert_eq!(found, Some(("two".to_owned(), 3)));
+    assert!(function("fn three(a: [u8; 4]);\n", 0).is_none(), "only declared");
 }

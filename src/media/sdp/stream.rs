@@ -58,11 +58,35 @@ impl Stream {
         })
     }
 
+    /// An offer, to whose writer a port may be shared or not: not where that would cost a number of his. One of RTP's
+    /// from 64 to 95 looks like RTCP if the marker is set (RFC 5761 §4).
+    pub fn sharing(mut self, may: bool) -> Stream {
+        let codecs = self.formats.iter().map(|(number, _)| *number);
+        let collides = codecs.chain(self.events).chain(self.noise).any(looks_like_control);
+        self.mux &= may && !collides;
+        self
+    }
+
+    /// An answer, to an offer to share a port or to none: where it agrees, its numbers that look like RTCP are of no use.
+    pub fn shared(mut self, offered: bool) -> Stream {
+        self.mux &= offered;
+        if self.mux {
+            self.formats.retain(|(number, _)| !looks_like_control(*number));
+            self.events = self.events.filter(|number| !looks_like_control(*number));
+            self.noise = self.noise.filter(|number| !looks_like_control(*number));
+        }
+        self
+    }
+
     /// Drops the codecs that are not among `codecs`.
     pub fn only(mut self, codecs: &[Codec]) -> Result<Stream, Refusal> {
         self.formats.retain(|(_, codec)| codecs.contains(codec));
         if self.formats.is_empty() { Err(Refusal::NoCodec) } else { Ok(self) }
     }
+}
+
+fn looks_like_control(payload: u8) -> bool {
+    (64..=95).contains(&payload)
 }
 
 fn connection<'a>(session: &'a sdp_types::Session, media: &'a Media) -> Option<&'a Connection> {

@@ -13,6 +13,7 @@ fn local() -> Local {
         version: 3,
         direction: SendRecv,
         telephone_event: true,
+        mux: true,
         protection: Protection::None,
         secret: None,
         agreed: None,
@@ -51,12 +52,13 @@ fn lines(text: &[u8]) -> String {
 fn our_offer_to_the_byte() {
     let expect = "v=0\r\no=- 7 3 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
         m=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
-        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n";
+        a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtcp-mux\r\na=ptime:20\r\na=sendrecv\r\n";
     assert_eq!(String::from_utf8(offer(&local())).unwrap(), expect);
     let six = Local {
         address: "[2001:db8::1]:4000".parse().unwrap(),
         codecs: vec![Pcmu],
         telephone_event: false,
+        mux: false,
         direction: Inactive,
         ..local()
     };
@@ -541,5 +543,72 @@ fn addresses_that_need_not_be_reachable_are_taken() {
         let (text, session) = answer(&offered, &local()).unwrap();
         assert_eq!(session.remote.ip().to_string(), address);
         assert!(lines(&text).contains("a=ptime:20"));
+    }
+}
+
+/// RFC 5761 §5.1.1 and §4: what is offered, whether one port is agreed on, by whom who may share and who may not.
+#[test]
+fn one_port_is_shared_with_whoever_offers_it() {
+    let events =
+        |number| format!("m=audio 5004 RTP/AVP 0 {number}; a=rtpmap:{number} telephone-event/8000; a=rtcp-mux");
+    for (offered, expect) in [
+        ("m=audio 5004 RTP/AVP 0; a=rtcp-mux".to_owned(), true),
+        ("m=audio 5004 RTP/AVP 0; a=rtcp:6000; a=rtcp-mux".to_owned(), true),
+        ("m=audio 5004 RTP/AVP 0".to_owned(), false),
+        ("m=video 6000 RTP/AVP 31; a=rtcp-mux; m=audio 5004 RTP/AVP 0".to_owned(), false), // another stream's
+        // A number that looks like RTCP costs the port, not the number; one that nobody takes costs nothing.
+        (events(63), true),
+        (events(64), false),
+        (events(95), false),
+        (events(96), true),
+        ("m=audio 5004 RTP/AVP 72; a=rtpmap:72 PCMU/8000; a=rtcp-mux".to_owned(), false),
+        ("m=audio 5004 RTP/AVP 0 70; a=rtpmap:70 CN/8000; a=rtcp-mux".to_owned(), false),
+        ("m=audio 5004 RTP/AVP 0 70; a=rtpmap:70 iLBC/8000; a=rtcp-mux".to_owned(), true),
+    ] {
+        for may in [true, false] {
+            let local = Local { mux: may, ..local() };
+            let (text, session) = answer(&sdp(&offered), &local).unwrap();
+            assert_eq!(session.agreed.mux, expect && may, "{offered} {may}");
+            assert_eq!(lines(&text).contains("a=rtcp-mux"), expect && may, "{offered} {may}");
+            let numbers = offered.contains("telephone-event");
+            assert_eq!(session.receive_events.is_some(), numbers, "{offered}");
+        }
+    }
+}
+
+#[test]
+fn one_port_is_shared_with_whoever_answers_so() {
+    // Whether we offer it, the answer, whether it is agreed on and what is understood then.
+    for (may, answered, expect) in [
+        (true, "m=audio 5004 RTP/AVP 0; a=rtcp-mux", Ok((true, "0=PCMU"))),
+        (true, "m=audio 5004 RTP/AVP 0", Ok((false, "0=PCMU"))),
+        (false, "m=audio 5004 RTP/AVP 0; a=rtcp-mux", Ok((false, "0=PCMU"))), // nobody asked (RFC 8035)
+        // Numbers that we would send and that look like RTCP.
+        (true, "m=audio 5004 RTP/AVP 72 8; a=rtpmap:72 PCMU/8000; a=rtcp-mux", Ok((true, "8=PCMA"))),
+        (true, "m=audio 5004 RTP/AVP 72; a=rtpmap:72 PCMU/8000; a=rtcp-mux", Err(Refusal::NoCodec)),
+        (true, "m=audio 5004 RTP/AVP 72; a=rtpmap:72 PCMU/8000", Ok((false, "72=PCMU"))),
+    ] {
+        let ours = offer(&Local { mux: may, ..local() });
+        assert_eq!(lines(&ours).contains("a=rtcp-mux"), may);
+        let got = accept(&ours, &sdp(answered));
+        let got = got.map(|s| (s.agreed.mux, format!("{}={}", s.send_payload, s.codec.name())));
+        assert_eq!(got, expect.map(|(mux, sends)| (mux, sends.to_owned())), "{answered}");
+    }
+    let keys = "m=audio 5004 RTP/AVP 0 95; a=rtpmap:95 telephone-event/8000; a=rtcp-mux";
+    let session = accept(&offer(&local()), &sdp(keys)).unwrap();
+    assert_eq!((session.agreed.mux, session.send_events), (true, None));
+}
+
+/// What is agreed on is offered again, and an offer of the other side may change it in mid-call.
+#[test]
+fn one_port_is_dropped_and_taken_up_again() {
+    let mut agreed = None;
+    for (offered, expect) in [("a=rtcp-mux", true), ("a=ptime:20", false), ("a=rtcp-mux", true)] {
+        let local = Local { agreed, ..local() };
+        let (_, session) = answer(&sdp(&format!("m=audio 5004 RTP/AVP 0; {offered}")), &local).unwrap();
+        assert_eq!(session.agreed.mux, expect);
+        let next = Local { agreed: Some(session.agreed.clone()), ..local };
+        assert_eq!(lines(&offer(&next)).contains("a=rtcp-mux"), expect);
+        agreed = Some(session.agreed);
     }
 }

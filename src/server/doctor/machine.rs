@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A leg has a socket for audio and one for its reports, and a call two legs.
+/// A leg has a socket for audio and, unless its peer shares ports (RFC 5761), one for its reports; a call has two legs.
 const FILES_PER_CALL: u64 = 4;
 /// Listeners, the log, what is read and written in passing.
 const FILES_BESIDE: u64 = 100;

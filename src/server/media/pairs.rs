@@ -23,16 +23,19 @@ pub struct Pairs {
     next: usize,
 }
 
-/// A leg's two sockets (RFC 3550 §11), wherever they are watched.
+/// A leg's two ports (RFC 3550 §11), wherever their sockets are watched.
 pub struct Pair {
     /// Whose share of the range they are of.
     pub home: u16,
     /// Where RTP comes; RTCP comes to the next port.
     pub local: SocketAddr,
     pub rtp: UdpSocket,
-    pub control: UdpSocket,
+    /// None while RTCP shares the port of RTP (RFC 5761). The next port stays the leg's, who may want it again.
+    pub control: Option<UdpSocket>,
     /// Receiving has failed so often since it last did not.
     pub faults: u32,
+    /// Its second port was there whenever it was wanted.
+    pub whole: bool,
     /// Dropped after the sockets, so that what is free can be bound.
     pub lease: Lease,
 }
@@ -110,9 +113,32 @@ impl Pairs {
 
     fn bind_pair(&self, lease: Lease, local: SocketAddr) -> std::io::Result<Pair> {
         let rtp = net::bind_audio(local)?;
-        let control = net::bind_audio(SocketAddr::new(self.bind, local.port() + 1))?;
-        Ok(Pair { home: self.plane, local, rtp, control, faults: 0, lease })
+        // Also for who will share: both ports are known to be free then, for who comes later.
+        let control = Some(net::bind_audio(control(local))?);
+        Ok(Pair { home: self.plane, local, rtp, control, faults: 0, whole: true, lease })
     }
+}
+
+impl Pair {
+    /// Binds the second port again.
+    pub fn bind_control(&self) -> std::io::Result<UdpSocket> {
+        net::bind_audio(control(self.local))
+    }
+
+    /// Whether another leg may have it.
+    pub fn is_sound(&self) -> bool {
+        self.faults == 0 && self.whole
+    }
+
+    /// The sockets that there are.
+    pub fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+        [Some(&self.rtp), self.control.as_ref()].into_iter().flatten()
+    }
+}
+
+/// Where RTCP comes to where RTP comes to `local` (RFC 3550 §11).
+fn control(local: SocketAddr) -> SocketAddr {
+    SocketAddr::new(local.ip(), local.port() + 1)
 }
 
 impl Lease {

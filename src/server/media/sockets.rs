@@ -7,6 +7,7 @@
 //!     └─────────────────┴── closed ◀─────────────┘
 //! ```
 //! Making a leg's two sockets and destroying them costs more than all else that a call without audio does on a plane.
+//! A leg whose RTCP shares the port of RTP (RFC 5761) has one: its second is closed, and opened again for who needs it.
 //! A pair that is given back stays open and watched; what still comes is thrown away. Its next leg is told whose the
 //! pair was: who has been silent may speak again at any time.
 
@@ -18,7 +19,7 @@ use crate::time::Instant;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// A pair rests so long before the next leg gets it, and must have been quiet for so long. The old peer's packets of
@@ -103,7 +104,9 @@ impl Sockets {
         let control = token & 1 == 1;
         let Some(place) = self.table.get_mut(slot).and_then(Option::as_mut) else { return Received::Nothing };
         let pair = &mut place.pair;
-        let result = if control { pair.control.recv_from(buffer) } else { pair.rtp.recv_from(buffer) };
+        let socket = if control { pair.control.as_ref() } else { Some(&pair.rtp) };
+        let Some(socket) = socket else { return Received::Nothing }; // closed since the batch began
+        let result = socket.recv_from(buffer);
         pair.faults = if result.is_ok() { 0 } else { pair.faults };
         match (place.state, result) {
             // The socket is another one since the batch began.
@@ -187,7 +190,7 @@ impl Sockets {
     /// Throws away what has come for the leg before; false if the pair is of no use.
     fn is_drained(&self, slot: usize) -> bool {
         let Some(place) = &self.table[slot] else { return false };
-        [&place.pair.rtp, &place.pair.control].into_iter().all(|socket| {
+        place.pair.sockets().all(|socket| {
             (0..DRAIN).any(|_| socket.recv(&mut [0; 1]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock))
         })
     }
@@ -204,10 +207,24 @@ impl Sockets {
         });
         // From here on `discard` can undo all of it.
         let pair = &self.table[slot].insert(Place { pair, state }).pair;
-        let token = slot as u64 * 2;
-        let watched = self.epoll.add(&pair.rtp, token).and_then(|()| self.epoll.add(&pair.control, token + 1));
+        let tokens = slot as u64 * 2..;
+        let watched = pair.sockets().zip(tokens).try_for_each(|(socket, token)| self.epoll.add(socket, token));
         watched.inspect_err(|_| self.discard(slot))?;
         Ok(slot)
+    }
+
+    /// RTCP of a leg shares the port of RTP from now on, or needs its own. One that cannot be opened, because somebody
+    /// else has taken the port, is done without, and the pair is no other leg's afterwards.
+    pub fn share(&mut self, port: PortId, on: bool) {
+        let Some(slot) = self.slots.get(&port.number).copied() else { return };
+        let Some(Place { pair, .. }) = &mut self.table[slot] else { return };
+        if on {
+            pair.control = None; // closing takes it out of epoll too
+        } else if pair.control.is_none() {
+            let watch = |socket: &UdpSocket| self.epoll.add(socket, slot as u64 * 2 + 1);
+            pair.control = pair.bind_control().and_then(|socket| watch(&socket).map(|()| socket)).ok();
+            pair.whole = pair.control.is_some();
+        }
     }
 
     /// A leg, which heard this peer last, needs its sockets no more. A sound pair of another plane is handed out, to
@@ -216,7 +233,7 @@ impl Sockets {
         let slot = *self.slots.get(&port.number)?;
         let place = self.table[slot].as_mut()?;
         peer.into_iter().for_each(|peer| place.pair.lease.leave(now, peer));
-        let is_sound = place.pair.faults == 0;
+        let is_sound = place.pair.is_sound();
         if is_sound && place.pair.home != self.pairs.plane {
             return self.release(port);
         }
@@ -242,7 +259,7 @@ impl Sockets {
         let slot = self.slots.remove(&port.number)?;
         let pair = self.table[slot].take()?.pair;
         self.free.push(slot);
-        for socket in [&pair.rtp, &pair.control] {
+        for socket in pair.sockets() {
             _ = self.epoll.remove(socket); // what is not watched need not be taken out
         }
         Some(pair)
@@ -257,7 +274,7 @@ impl Sockets {
 
     /// A pair of this plane's share has been given back by another plane.
     pub fn come_home(&mut self, now: Instant, pair: Pair) {
-        if pair.faults > 0 || self.resting.len() >= self.stock {
+        if !pair.is_sound() || self.resting.len() >= self.stock {
             return; // closed, by being dropped
         }
         if let Ok(slot) = self.watch(pair, PlaceState::Resting(None)) {
@@ -309,7 +326,8 @@ impl Sockets {
     }
 
     pub fn send_control(&mut self, port: PortId, to: SocketAddr, bytes: &[u8]) {
-        let sent = self.pair(port).is_some_and(|pair| pair.control.send_to(bytes, to).is_ok());
+        let control = self.pair(port).and_then(|pair| pair.control.as_ref());
+        let sent = control.is_some_and(|control| control.send_to(bytes, to).is_ok());
         self.unsent += u64::from(!sent);
     }
 }

@@ -370,3 +370,32 @@ fn a_port_that_moves_to_nowhere_leaves_its_sockets_to_others() {
         ask(&planes, [Command::Move { port, to }]);
     }
 }
+
+/// RFC 5761, with sockets: a leg whose session shares its port reports from it, takes reports there, and has no other.
+#[test]
+fn a_leg_that_shares_its_port_reports_from_it() {
+    let range = Claim::new(2);
+    let (planes, notices) = planes(1, range.ports(), false);
+    let (phone, mut session) = phone();
+    let port = PortId { plane: 0, number: 1 };
+    let local = open(&planes, &notices, port);
+    session.agreed.mux = true;
+    ask(&planes, [Command::Connect { port, session: session.clone() }]);
+    // No RTP is sent: what comes first is a report, after half an interval (RFC 3550 §6.2).
+    let mut bytes = [0; 200];
+    let (length, from) = hear(&phone, &mut bytes);
+    assert!(from == local && bytes[1] == 201 && length >= 20, "{from} {:?}", &bytes[..length]);
+    assert!(UdpSocket::bind((HERE, local.port() + 1)).is_ok(), "its second port is closed");
+    phone.send_to(&bytes[..length], local).unwrap();
+    let counted = |mut count: Box<dyn FnMut(&Stats) -> bool>| {
+        while !planes.figures().iter().any(|figures| count(&figures.plane)) {}
+    };
+    counted(Box::new(|stats| stats.controls_in == 1));
+    // It wants two ports again.
+    session.agreed.mux = false;
+    ask(&planes, [Command::Connect { port, session }]);
+    counted(Box::new(move |stats| {
+        _ = phone.send_to(&bytes[..length], (HERE, local.port() + 1)); // until somebody listens there
+        stats.controls_in >= 2
+    }));
+}

@@ -12,6 +12,7 @@ pub fn local() -> Local {
         version: 1,
         direction: Default::default(),
         telephone_event: true,
+        mux: true,
         protection: Default::default(),
         secret: None,
         agreed: None,

@@ -220,3 +220,72 @@ fn a_moved_pair_is_free_at_home_however_it_ends() {
     });
     check_end("more than home may keep", 0, |home, _, pair, _| home.come_home(at(0), pair));
 }
+
+/// Whether somebody listens on a pair's second port.
+fn is_open(local: SocketAddr) -> bool {
+    UdpSocket::bind((HERE, local.port() + 1)).is_err()
+}
+
+/// RFC 5761: a leg that shares its port has one file, whoever has had its pair before, and one that does not has two.
+#[test]
+fn a_leg_that_shares_its_port_has_one_socket() {
+    let (range, peer) = (Claim::new(1), UdpSocket::bind((HERE, 0)).unwrap());
+    let mut sockets = sockets(range.ports(), 600);
+    let from = peer.local_addr().unwrap();
+    let mut now = 0;
+    // What the legs that have the pair in turn want, one after the other.
+    for wishes in [&[true][..], &[true, true], &[false], &[false, true], &[true, false], &[false, true, false], &[]] {
+        now += 3_000;
+        let (local, _) = sockets.open(at(now), id(1)).unwrap();
+        for on in wishes {
+            sockets.share(id(1), *on);
+            assert_eq!(is_open(local), !on, "{wishes:?}");
+            for (port, control) in [(local.port(), false), (local.port() + 1, true)] {
+                _ = peer.send_to(b"one", (HERE, port));
+                let datagram = Received::Datagram { port: id(1), control, length: 3, from };
+                let expect = if control && *on { vec![] } else { vec![datagram] };
+                assert_eq!(heard(&mut sockets, at(now)), expect, "{wishes:?}");
+                _ = peer.take_error(); // nobody listens there
+            }
+        }
+        assert!(sockets.close(at(now), id(1), None).is_none());
+        assert_eq!(sockets.resting.len(), 1, "it is kept for the next leg");
+    }
+}
+
+/// Somebody else has taken the second port of a leg that wants it back: the leg goes on, and nobody gets its pair later.
+#[test]
+fn a_second_port_that_is_gone_is_done_without() {
+    let range = Claim::new(2);
+    let mut sockets = sockets(range.ports(), 600);
+    let (local, _) = sockets.open(at(0), id(1)).unwrap();
+    sockets.share(id(1), true);
+    let thief = UdpSocket::bind((HERE, local.port() + 1)).unwrap();
+    sockets.share(id(1), false);
+    sockets.send_control(id(1), thief.local_addr().unwrap(), b"from nowhere");
+    assert_eq!(sockets.unsent, 1);
+    sockets.send(id(1), thief.local_addr().unwrap(), b"audio");
+    assert_eq!(thief.recv_from(&mut [0; 9]).unwrap(), (5, local));
+    assert!(sockets.close(at(0), id(1), None).is_none());
+    assert_eq!((sockets.resting.len(), sockets.table.iter().flatten().count()), (0, 0), "closed");
+    assert_ne!(sockets.open(at(5_000), id(2)).unwrap().0, local);
+}
+
+#[test]
+fn a_pair_with_one_socket_moves_and_gets_its_second_there() {
+    let range = Claim::new(2);
+    let [mut home, mut away] = two(&range, 600);
+    let (local, _) = home.open(at(0), id(1)).unwrap();
+    home.share(id(1), true);
+    let new = PortId { plane: 1, number: 1 };
+    away.adopt(new, home.release(id(1)).unwrap()).unwrap();
+    assert!(!is_open(local));
+    away.share(new, false);
+    let peer = UdpSocket::bind((HERE, 0)).unwrap();
+    peer.send_to(b"report", (HERE, local.port() + 1)).unwrap();
+    let from = peer.local_addr().unwrap();
+    assert_eq!(heard(&mut away, at(0)), [Received::Datagram { port: new, control: true, length: 6, from }]);
+    away.share(new, true);
+    home.come_home(at(0), away.close(at(0), new, None).unwrap());
+    assert_eq!(home.open(at(3_000), id(2)).unwrap().0, local);
+}

@@ -98,6 +98,8 @@ struct Deeds {
     talked: u32,
     ended: u32,
     failed: bool,
+    /// The last attempt to register was in vain.
+    unregistered: bool,
     /// Samples heard since the recording was last made safe.
     unsaved: u32,
 }
@@ -350,13 +352,14 @@ impl Desk {
             }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
             Event::RegistrationFailed { status } => {
-                self.deeds.failed = true;
+                self.deeds.unregistered = true;
                 if matches!(status, 401..=404) {
                     eprintln!("the server does not know this user with this password");
                     self.deeds.leaving = true;
                 }
             }
-            Event::Registered { .. } | Event::Progress { .. } | Event::Digit { .. } | Event::Silent => {}
+            Event::Registered { .. } => self.deeds.unregistered = false,
+            Event::Progress { .. } | Event::Digit { .. } | Event::Silent => {}
         }
     }
 
@@ -399,7 +402,7 @@ impl Desk {
         if let Some(recording) = self.recording.take() {
             recording.finalize()?;
         }
-        Ok(!self.deeds.failed)
+        Ok(!self.deeds.failed && !self.deeds.unregistered)
     }
 
     /// A line from the terminal: `a` answers, `d` declines, `h` hangs up, `q` ends; everything else is keys.

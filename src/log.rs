@@ -96,6 +96,8 @@ pub enum OpenKey {
     /// When an agent who is logged in was last done with a caller, or logged in: whose turn it is. A phone that was gone
     /// for a moment counts as logged in anew.
     Turn(AgentId),
+    /// A caller's wait in a queue, until an agent has him or he goes on otherwise.
+    Wait(CallId),
 }
 
 impl fmt::Display for OpenKey {
@@ -112,6 +114,7 @@ impl fmt::Display for OpenKey {
             OpenKey::Command(who, slot) => write!(f, "command {slot} of {who:x}"),
             OpenKey::Silent(id) => write!(f, "silent {id}"),
             OpenKey::Turn(id) => write!(f, "turn {id}"),
+            OpenKey::Wait(id) => write!(f, "wait {id}"),
         }
     }
 }
@@ -126,7 +129,7 @@ pub enum OpenChange {
 
 /// What `event` opens and closes. Folding the log with this gives the events that a restart reads.
 pub fn open_changes(event: &Event) -> impl Iterator<Item = OpenChange> + use<> {
-    [open_change(event), turn(event), silence(event)].into_iter().flatten()
+    [open_change(event), turn(event), silence(event), wait(event)].into_iter().flatten()
 }
 
 /// The call that `event` opens.
@@ -144,6 +147,16 @@ fn turn(event: &Event) -> Option<OpenChange> {
     match to {
         AgentMode::LoggedOut => Some(OpenChange::Close(OpenKey::Turn(*agent))),
         _ if done || *from == AgentMode::LoggedOut => Some(OpenChange::Open(OpenKey::Turn(*agent))),
+        _ => None,
+    }
+}
+
+fn wait(event: &Event) -> Option<OpenChange> {
+    match event.what {
+        What::Queued { .. } => Some(OpenChange::Open(OpenKey::Wait(event.call?))),
+        What::Established { .. } | What::Diverted { .. } | What::CallEnded { .. } => {
+            Some(OpenChange::Close(OpenKey::Wait(event.call?)))
+        }
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tierline::server::accounts::Kind;
 use tierline::server::flows::Found;
 use tierline::server::phone::ServerName;
+use tierline::server::printing::{self, print, say};
 use tierline::server::wrong::{OrWrong, Wrong};
 use tierline::server::{self, Outcome};
 use tierline::sim;
@@ -371,7 +372,7 @@ struct PhoneArgs {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(args.what) {
+    match run(args.what).and_then(|code| printing::all_was_written().map(|()| code)) {
         Ok(code) => code,
         Err(why) => {
             eprintln!("tierline: {why:#}");
@@ -394,12 +395,12 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
         What::Check { config, data } => Ok(code(server::check(config.as_deref(), data.as_deref())?)),
         What::Healthy { http, ready } => {
-            println!("{}", server::healthy::ask(http, ready)?);
+            say!("{}", server::healthy::ask(http, ready)?);
             Ok(ExitCode::SUCCESS)
         }
         What::Doctor { config, data, json } => doctor(config, data, json),
         What::Flow(what) => {
-            print!("{}", flow(what)?);
+            print(format_args!("{}", flow(what)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Phone(args) => phone(args),
@@ -410,11 +411,11 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         What::Person { what: PersonWhat::Erase { number, place } } => {
-            print!("{}", server::person::erase(&place.data()?, &number)?);
+            print(format_args!("{}", server::person::erase(&place.data()?, &number)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Keep { believe_clock, config, data } => {
-            print!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?);
+            print(format_args!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Calls { call, place, last, json, numbers, only } => {
@@ -423,15 +424,15 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
                 Some(call) if json => server::calls::told(&data, &call, numbers)?,
                 Some(call) => server::calls::ladder(&data, &call, numbers)?,
                 None => {
-                    let (last, filter) = (last as usize, filter(only));
-                    server::calls::list(&data, &server::calls::Show { last, json, numbers, filter })?
+                    let (last, filter, config) = (last as usize, filter(only), place.config);
+                    server::calls::list(&data, &server::calls::Show { last, json, numbers, filter, config })?
                 }
             };
-            print!("{text}");
+            print(format_args!("{text}"));
             Ok(ExitCode::SUCCESS)
         }
         What::Report(args) => {
-            print!("{}", report(args)?);
+            print(format_args!("{}", report(args)?));
             Ok(ExitCode::SUCCESS)
         }
         What::Records(what) => {
@@ -440,7 +441,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
                 RecordsWhat::Status { place } => server::records::status(&place.data()?)?,
                 RecordsWhat::Schema => server::records::described(),
             };
-            print!("{text}");
+            print(format_args!("{text}"));
             Ok(ExitCode::SUCCESS)
         }
         What::Simulate { seed, agents, hours, calls_per_hour, crashes, records, json } => {
@@ -452,7 +453,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(well(server::simulate::run(options, records, json)?))
         }
         What::Replay { recording, data } => {
-            print!("{}", server::record::replay(&recording, data.as_deref())?);
+            print(format_args!("{}", server::record::replay(&recording, data.as_deref())?));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -460,7 +461,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
 
 fn doctor(config: Option<PathBuf>, data: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
     let findings = server::doctor::examine(config.as_deref(), data)?;
-    print!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) });
+    print(format_args!("{}", if json { server::doctor::json(&findings)? } else { server::doctor::text(&findings) }));
     Ok(ExitCode::from(server::doctor::exit_code(&findings)))
 }
 

@@ -5,6 +5,8 @@
 mod door;
 #[path = "engine/outside.rs"]
 mod outside;
+#[path = "engine/refreshed.rs"]
+mod refreshed;
 #[path = "engine/turns.rs"]
 mod turns;
 
@@ -12,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tierline::center::NotReadyReason;
 use tierline::command::{Actor, Ask, Command, Refusal, Verb};
+use tierline::engine::turned::Turned;
 use tierline::engine::{Configuration, Engine, Input, Output, Start};
 use tierline::event::{AgentMode, DivertReason, Event, What};
 use tierline::ids::{AgentId, FlowId, PortId, QueueId, TrunkId};
@@ -572,7 +575,7 @@ fn a_stranger_who_calls_without_end_does_not_fill_the_log() {
     // Each is sent again until its ACK comes.
     let refused = bench.sent.iter().filter(|sent| sent.starts_with("SIP/2.0 503") && sent.contains("Retry-After: 1\r"));
     assert_eq!(
-        (refused.collect::<BTreeSet<_>>().len(), bench.engine.strangers_refused()),
+        (refused.collect::<BTreeSet<_>>().len(), bench.engine.turned_away().0[Turned::Strangers as usize]),
         (1_000 - calls, 1_000 - calls as u64)
     );
     own_call(&mut bench, "own");

@@ -81,6 +81,8 @@ const ROWS: &[(&str, i32, &str)] = &[
     // What was asked.
     ("calls --last many", 2, "allowed"),
     ("calls c0-x --data empty", 2, "c0-x"),
+    ("agent --token x --server 127.0.0.1:1 --do quit", 1, "nobody answers at http://127.0.0.1:1"),
+    ("agent --token x --server :// --do quit", 2, "allowed: HOST:PORT"),
     ("flow draw nothing", 2, "there is no flow `nothing`"),
     ("flow try support --line nothing", 2, "there is no line `nothing`"),
     ("flow try support --at noon", 2, "`noon` is no time"),
@@ -118,4 +120,28 @@ fn the_log_is_where_the_configuration_says() {
         let (ended, told) = place.ends(&format!("{command} --config other.toml"));
         assert!(ended == 2 && told.contains("elsewhere"), "{command}: {ended} {told}");
     }
+}
+
+/// Who reads what is printed may leave: nothing is wrong then, and nothing is said.
+#[test]
+fn a_reader_who_leaves_is_no_failure() {
+    let place = Place::new("left");
+    for line in ["records schema", "flow draw support", "flow try support"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut run = Command::new(env!("CARGO_BIN_EXE_tierline"));
+        let run = run.args(line.split(' ')).current_dir(&place.dir).stdout(writer).output().expect("it starts");
+        let told = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!((run.status.code(), told.as_str()), (Some(0), ""), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let place = Place::new("full");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a disk that is full");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_tierline"));
+    let run = run.args(["records", "schema"]).current_dir(&place.dir).stdout(full).output().expect("it starts");
+    let told = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.code() == Some(1) && told.contains("not all could be printed"), "{:?} {told}", run.status);
 }

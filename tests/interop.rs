@@ -28,6 +28,8 @@ mod server;
 
 #[path = "interop/alerts.rs"]
 mod alerts;
+#[path = "interop/carriers.rs"]
+mod carriers;
 #[path = "interop/codecs.rs"]
 mod codecs;
 #[path = "interop/connections.rs"]
@@ -42,10 +44,14 @@ mod demo_desk;
 mod desktop;
 #[path = "interop/edge.rs"]
 mod edge;
+#[path = "interop/endpoint.rs"]
+mod endpoint;
 #[path = "interop/erased.rs"]
 mod erased;
 #[path = "interop/first_call.rs"]
 mod first_call;
+#[path = "interop/flood.rs"]
+mod flood;
 #[path = "interop/flow.rs"]
 mod flow;
 #[path = "interop/flows.rs"]
@@ -72,16 +78,23 @@ mod numbers;
 mod outbound;
 #[path = "interop/pairs.rs"]
 mod pairs;
+#[cfg(feature = "planted-bugs")]
+#[path = "interop/planted.rs"]
+mod planted;
 #[path = "interop/recording.rs"]
 mod recording;
 #[path = "interop/rights.rs"]
 mod rights;
 #[path = "interop/running.rs"]
 mod running;
+#[path = "interop/secrets.rs"]
+mod secrets;
 #[path = "interop/sending.rs"]
 mod sending;
 #[path = "interop/sharing.rs"]
 mod sharing;
+#[path = "interop/storm.rs"]
+mod storm;
 #[path = "interop/streams.rs"]
 mod streams;
 #[path = "interop/tier0.rs"]
@@ -92,6 +105,8 @@ mod torture;
 mod trunks;
 #[path = "interop/tunnel.rs"]
 mod tunnel;
+#[path = "interop/unreachable.rs"]
+mod unreachable;
 #[path = "interop/vanishing.rs"]
 mod vanishing;
 #[path = "interop/wire.rs"]

@@ -58,6 +58,9 @@ step "tables, ladders, simulation, tidy" \
   cargo test --no-fail-fast --features planted-bugs --lib --bins "${others[@]}"
 # The program as it is, with real phones.
 step "calls between real phones" cargo test --no-fail-fast --test interop -- --test-threads=6
+# What nothing outside the program provokes.
+step "alerts about what is planted in the program" \
+  cargo test --no-fail-fast --features planted-bugs --test interop -- planted::
 
 echo
 echo "$passed passed, $failed failed"

@@ -5,6 +5,7 @@
 //! Nobody reaches an outside number through here.
 
 use super::identity::{self, Caller};
+use super::turned::Turned;
 use super::{Call, Engine, Leg, LegState, leg};
 use crate::acd;
 use crate::center::{ShortCodes, Trunk};
@@ -68,10 +69,10 @@ impl Engine {
     }
 
     fn looks_at(&mut self, leg: LegId, source: Source, arrival: Arrival) {
-        let full = !self.log_healthy || self.calls.len() >= self.config.center.limits.calls as usize;
+        let takes_none = self.takes_none();
         let may_be_agent = matches!(source, Source::User(_)) || self.is_code(&arrival.called.user_decoded());
-        if self.draining || full && !may_be_agent {
-            return self.come_later(leg, RETRY_AFTER);
+        if let Some(why) = takes_none.filter(|_| self.draining || !may_be_agent) {
+            return self.come_later(leg, RETRY_AFTER, why);
         }
         let (agent, trunk) = match &source {
             Source::User(user) => (self.index.users.get(user).copied(), None),
@@ -96,8 +97,8 @@ impl Engine {
             return self.sip_do(sip::Command::Refuse { leg, status: 404, headers: Vec::new() });
         };
         // An agent may always say whether he takes calls: that is how a full house becomes emptier.
-        if full && !matches!(to, Destination::Code { .. }) {
-            return self.come_later(leg, RETRY_AFTER);
+        if let Some(why) = takes_none.filter(|_| !matches!(to, Destination::Code { .. })) {
+            return self.come_later(leg, RETRY_AFTER, why);
         }
         #[cfg(feature = "planted-bugs")]
         self.break_at_arrival();
@@ -108,12 +109,11 @@ impl Engine {
         if let Some(trunk) = caller.origin.trunk.clone()
             && let Err(full) = self.trunks.seize(self.now, &trunk, Way::In)
         {
-            return self.come_later(leg, if full == Full::Rate { 1 } else { RETRY_AFTER });
+            return self.come_later(leg, if full == Full::Rate { 1 } else { RETRY_AFTER }, Turned::Trunk);
         }
         self.arriving = Some(Arriving { leg, trunk: caller.origin.trunk.clone() });
-        let limits = &self.config.center.limits;
-        if source == Source::Stranger && !self.strangers.may_call(self.now, arrival.flow.remote.ip(), limits) {
-            return self.come_later(leg, 1);
+        if source == Source::Stranger && !self.may_call(arrival.flow.remote.ip()) {
+            return self.come_later(leg, 1, Turned::Strangers);
         }
         self.admit(leg, agent, to, caller, arrival.offer);
     }
@@ -122,12 +122,6 @@ impl Engine {
     fn objection(&mut self, offer: Option<&Body>) -> Option<u16> {
         let local = self.manner(false).local(SocketAddr::new(self.start.media_address, 0));
         Some(leg::status(&sdp::would_answer(&offer?.bytes, &local).err()?))
-    }
-
-    /// 503: whoever calls may try elsewhere, or again after so many seconds.
-    fn come_later(&mut self, leg: LegId, seconds: u32) {
-        let headers = vec![("Retry-After".to_owned(), seconds.to_string())];
-        self.sip_do(sip::Command::Refuse { leg, status: 503, headers });
     }
 
     /// Somebody wants to take the place of a party (RFC 3891). No party changes its phone in mid-call here: an agent is
@@ -307,7 +301,7 @@ impl Engine {
         }
         match (offered, &leg.state) {
             (false, LegState::Opening { .. }) => {
-                self.come_later(id, RETRY_AFTER);
+                self.come_later(id, RETRY_AFTER, Turned::Ports);
                 self.clear(id, Cause::Exhausted);
                 self.finish(call, Cause::Exhausted);
             }

@@ -167,9 +167,14 @@ impl Leg {
         Ok(session)
     }
 
-    /// Whether the peer wants to hear nothing from us, or to say nothing: it has put us on hold.
+    /// Whether the peer wants to hear nothing from us: it has put us on hold (RFC 3264 §8.4). One who only listens has not.
     pub fn holds_us(&self) -> bool {
-        self.session.as_ref().is_some_and(|s| !s.direction.receives() || !s.direction.sends())
+        self.session.as_ref().is_some_and(|session| !session.direction.sends())
+    }
+
+    /// Whether the peer need not be heard: who only listens, and who holds, with music or without.
+    pub fn may_be_silent(&self) -> bool {
+        self.holds_us() || self.session.as_ref().is_some_and(|session| !session.direction.receives())
     }
 }
 
@@ -189,6 +194,22 @@ mod tests {
 
     fn text(leg: &mut Leg) -> String {
         String::from_utf8(leg.offer(Some(media::Codec::G722)).unwrap()).unwrap()
+    }
+
+    /// RFC 3264 §8.4: who wants to hear nothing holds; who only listens does not, but need not be heard.
+    #[test]
+    fn who_holds_and_who_only_listens() {
+        let rows =
+            [("sendrecv", false, false), ("sendonly", true, true), ("recvonly", false, true), ("inactive", true, true)];
+        for (direction, holds, may_be_silent) in rows {
+            let text = format!(
+                "v=0\r\no=- 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n\
+                 m=audio 5004 RTP/AVP 8\r\na={direction}\r\n"
+            );
+            let mut leg = leg(Protection::None, false);
+            leg.answer(&Body::sdp(text)).unwrap();
+            assert_eq!((leg.holds_us(), leg.may_be_silent()), (holds, may_be_silent), "{direction}");
+        }
     }
 
     /// Keys in an offer are only offered where nobody reads them, unless nothing else may be spoken.

@@ -21,7 +21,7 @@
 //! | `service` | what a connected call can do; commands |
 //! | `desk` | what agents ask for at their desktops |
 //! | `ending` | who leaves, and what remains of the others |
-//! | `strangers` | how often who proves nothing may call |
+//! | `turned` | who is turned away, and why; how often who proves nothing may call |
 //! | `vanishing` | who vanishes while nothing need be heard of him |
 //! | `pairs` | (nothing) maps written down as lists |
 //! | `phones` | agents' phones: registered, reachable, and after a restart |
@@ -45,9 +45,9 @@ mod planted;
 mod repair;
 mod seeking;
 mod service;
-mod strangers;
 mod treatment;
 mod trunks;
+pub mod turned;
 mod vanishing;
 mod wire;
 
@@ -252,7 +252,7 @@ pub struct Engine {
     planted: Option<Bug>,
     /// How often time-outs may still panic.
     repairs: allowance::Allowance,
-    strangers: strangers::Strangers,
+    door: turned::Door,
     /// The first input has come: trunks are registered and asked from then on, after what a restart restores.
     begun: bool,
 }
@@ -334,7 +334,7 @@ impl Engine {
             outputs: VecDeque::new(),
             planted: None,
             repairs: Default::default(),
-            strangers: Default::default(),
+            door: Default::default(),
             begun: false,
             config,
             start,

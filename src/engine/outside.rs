@@ -164,8 +164,10 @@ impl Engine {
         // RFC 3261 §16.6 step 3: a call that goes round for ever is counted down by each who passes it on.
         headers.push(("Max-Forwards".to_owned(), call.origin.hops.saturating_sub(1).to_string()));
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
+        let secret = media::Secret::draw(&mut self.secrets);
         let leg = self.legs.get_mut(&id).expect("the leg that dials");
         leg.trunk = Some((trunk.clone(), Way::Out));
+        leg.manner.secret = secret; // nor does the next one know the keys that this one is told (RFC 4568 §6.1)
         leg.session = None; // nothing that an earlier trunk's side has said counts
         leg.manner.keys_over(settings.srtp, self.start.terms.protection);
         let number = leg.hunt.as_ref().map(|hunt| settings.numbers.write(&hunt.number)).unwrap_or_default();

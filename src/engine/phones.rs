@@ -232,12 +232,13 @@ impl Engine {
     }
 }
 
-/// How far the open calls had come, as far as their open legs tell.
+/// How far the open calls had come, as far as what is open of them tells.
 fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
     let mut phases = BTreeMap::new();
     for (event, _) in open {
         let phase = match event.what {
             What::LegConfirmed { party: Party::Caller, .. } => Phase::InFlow,
+            What::Queued { .. } => Phase::Queued,
             What::Delivered { .. } | What::OutsideCalled { .. } | What::LegInvited { .. } => Phase::Alerting,
             What::LegConfirmed { party: Party::Agent(_) | Party::Outside, .. } => Phase::Connected,
             _ => continue,

@@ -128,6 +128,21 @@ impl Engine {
         }
     }
 
+    /// The peer's answer to our last description, which the endpoint has offered again to refresh the session. It says mostly
+    /// what stands.
+    pub(super) fn refresh_answered(&mut self, id: LegId, offer: &Body, answer: &Body) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let (before, port) = (leg.session.clone(), leg.port);
+        self.current = Some(leg.call);
+        if let Ok(session) = leg.accept(&offer.bytes, Some(answer))
+            && before.as_ref() != Some(&session)
+        {
+            self.media_do(media::Command::Connect { port, session });
+            self.hold_or_retrieve(id);
+            self.watch(id);
+        }
+    }
+
     fn hold_or_retrieve(&mut self, id: LegId) {
         let leg = &self.legs[&id];
         let (call_id, holds) = (leg.call, leg.holds_us());

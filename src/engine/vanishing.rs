@@ -11,7 +11,7 @@ impl Engine {
     pub(super) fn watch(&mut self, id: LegId) {
         let Some(leg) = self.legs.get(&id) else { return };
         if matches!(leg.state, LegState::Confirmed { .. }) {
-            let on = leg.holds_us();
+            let on = leg.may_be_silent();
             self.sip_do(sip::Command::Watch { leg: id, on });
         }
     }
@@ -19,7 +19,7 @@ impl Engine {
     /// None of the agent's phones answers: if he is holding, he may be gone. Who talks is missed when he is not heard.
     pub(super) fn ask_who_holds(&mut self, agent: AgentId) {
         let talk = self.talking.get(&agent).and_then(|call| self.calls.get(call)?.conversation.as_ref());
-        if let Some(leg) = talk.map(|talk| talk.leg).filter(|leg| self.legs[leg].holds_us()) {
+        if let Some(leg) = talk.map(|talk| talk.leg).filter(|leg| self.legs[leg].may_be_silent()) {
             self.sip_do(sip::Command::AskNow { leg });
         }
     }

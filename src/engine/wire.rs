@@ -35,6 +35,7 @@ impl Engine {
             E::Cancelled { leg, .. } => self.cancelled(leg),
             E::Offered { leg, body } => self.offered(leg, body),
             E::OfferAnswered { leg, body } => self.offer_answered(leg, body),
+            E::Refreshed { leg, offer, answer } => self.refresh_answered(leg, &offer, &answer),
             E::Ended { leg, why, .. } => self.ended(leg, why),
             E::Bound { user, binding } => self.bound(user, binding),
             E::Unbound { user, binding, .. } => self.unbound(user, binding),

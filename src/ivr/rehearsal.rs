@@ -1,7 +1,7 @@
 //! A flow walked without a call: what a caller would hear and where the keys lead, as lines to read.
 
 use super::flow::Flow;
-use super::{Facts, Found, Input, Music, Output, Phase, QueueResult, Run, Scene, Wait};
+use super::{Facts, Found, Input, Music, Output, Phase, QueueResult, Run, Scene, Wait, Way};
 use crate::center::Center;
 use crate::ids::FlowId;
 use crate::time::{Instant, Wall};
@@ -107,7 +107,7 @@ impl Rehearsal<'_> {
             Phase::Looking(looking) => {
                 let found = self.world.found.clone().unwrap_or(Found::Failed);
                 self.lines.push(match &found {
-                    Found::Fields(fields) => format!("   finds {fields:?}"),
+                    Found::Fields(fields) => format!("   finds {}", listed(fields)),
                     Found::Nothing => "   finds nothing".to_owned(),
                     Found::Failed => "   gets no answer".to_owned(),
                 });
@@ -175,10 +175,10 @@ impl Rehearsal<'_> {
                 "   gives up the place in the queue".to_owned()
             }
             Output::Transfer { number, .. } => format!("   is put through to {number}"),
-            Output::LookUp { query, with, .. } => format!("   looks up {query} with {with:?}"),
+            Output::LookUp { query, with, .. } => format!("   looks up {query} with {}", listed(&with)),
             Output::Attach { label, value } => format!("   notes {label}: {value}"),
             Output::HangUp { .. } => "   the call ends".to_owned(),
-            Output::Went { way, .. } => format!("   {way:?}"),
+            Output::Went { way, .. } => format!("   {}", went(way)),
             Output::Answer | Output::StopPlaying => return,
         };
         self.lines.push(line);
@@ -191,6 +191,30 @@ impl Rehearsal<'_> {
         };
         sounds.iter().map(text).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// `number=1001, tier=2`
+fn listed(fields: &BTreeMap<String, String>) -> String {
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if fields.is_empty() { "nothing".to_owned() } else { fields.join(", ") }
+}
+
+/// As a call's ladder says it.
+fn went(way: Way) -> String {
+    match way {
+        Way::Open => "it is open",
+        Way::Closed => "it is closed",
+        Way::Holiday => "it is a holiday",
+        Way::Case(number) => return format!("case {number} holds"),
+        Way::Otherwise => "no case holds",
+        Way::Collected => "the number is whole",
+        Way::Found => "found",
+        Way::NotFound => "not found",
+        Way::Failed => "the look-up failed",
+        Way::Announced => "an announcement is on",
+        Way::Left => "gives up the place in the queue",
+    }
+    .to_owned()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::event::{
     AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, StepWay,
     TransferProblem, TransferTo, TrunkMode, TrunkProblem,
 };
+use crate::ids::{QueueId, WorkId};
 use crate::time::Wall;
 use std::collections::BTreeSet;
 
@@ -47,7 +48,12 @@ fn changes_of(event: &Event) -> Vec<OpenChange> {
 #[test]
 fn whatever_opens_is_closed_by_its_own_end() {
     let ended = event(What::CallEnded { cause: Cause::FlowEnded, phase: Phase::InFlow });
-    assert_eq!(changes_of(&ended), [OpenChange::Close(OpenKey::Call(CallId(1)))]);
+    assert_eq!(
+        changes_of(&ended),
+        [OpenChange::Close(OpenKey::Call(CallId(1))), OpenChange::Close(OpenKey::Wait(CallId(1)))]
+    );
+    let diverted = What::Diverted { work: WorkId(1), queue: QueueId::new("sales"), why: DivertReason::Full };
+    assert_eq!(changes_of(&event(diverted)), [OpenChange::Close(OpenKey::Wait(CallId(1)))]);
     let cleared = What::ConnectionCleared { leg: LegId(9), party: Party::Caller, cause: Cause::Silent };
     assert_eq!(changes_of(&event(cleared)), [OpenChange::Close(OpenKey::Leg(LegId(9)))]);
     assert_eq!(changes_of(&event(What::DrainStarted)), []);

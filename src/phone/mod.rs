@@ -355,6 +355,7 @@ impl Phone {
             E::Ended { reason, .. } => self.ended(true, reason),
             E::Offered { leg, body } => self.offered(leg, body),
             E::OfferAnswered { body, .. } => self.offer_answered(body.as_ref()),
+            E::Refreshed { offer, answer, .. } => self.refresh_answered(&offer, &answer),
             E::Registered { expires, .. } => self.tell(Event::Registered { expires }),
             E::RegistrationFailed { status, .. } => self.tell(Event::RegistrationFailed { status }),
             E::OfferRefused { .. } => self.offer_refused(),

@@ -101,6 +101,13 @@ impl Phone {
         }
     }
 
+    /// The endpoint has offered again what stands.
+    pub(super) fn refresh_answered(&mut self, offer: &Body, answer: &Body) {
+        if let Ok(session) = sdp::accept(&offer.bytes, &answer.bytes) {
+            self.with_port(|port| media::Command::Connect { port, session });
+        }
+    }
+
     pub(super) fn offer_answered(&mut self, body: Option<&Body>) {
         let Some(Call { state: State::Talking { offer }, .. }) = &mut self.call else { return };
         let (Some(offer), Some(body)) = (offer.take(), body) else { return };

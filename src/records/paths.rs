@@ -98,6 +98,11 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// The flows that the caller was led through.
+    pub fn flows(&self) -> impl Iterator<Item = &FlowId> {
+        self.paths.iter().map(|path| &path.flow)
+    }
+
     /// The path that the caller is in.
     pub fn present(&self) -> Option<&Path> {
         self.current.map(|(place, _)| &self.paths[place])

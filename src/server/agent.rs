@@ -5,7 +5,10 @@
 //! that is cut goes on at its cursor.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
+use super::printing;
+use super::wrong::Wrong;
 use crate::proto::{self, command::Ask, desk_client::DeskClient, item, outcome};
+use crate::server::printing::say;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
@@ -79,7 +82,7 @@ pub fn run(settings: Settings) -> Result<bool> {
         let typed = settings.asks.is_empty();
         let mut lines = Lines::new(settings.asks);
         if typed && !settings.json {
-            println!("{HELP}");
+            say!("{HELP}");
         }
         loop {
             let ended = tokio::select! {
@@ -92,7 +95,7 @@ pub fn run(settings: Settings) -> Result<bool> {
                     None => true,
                 },
             };
-            if ended {
+            if ended || printing::nobody_reads() {
                 break;
             }
         }
@@ -153,16 +156,36 @@ impl tonic::service::Interceptor for Bearer {
 }
 
 async fn connect(settings: &Settings) -> Result<Desk> {
-    let mut endpoint = Endpoint::from_shared(settings.server.clone())?.connect_timeout(Duration::from_secs(5));
-    if settings.server.starts_with("https://") {
+    let server = url(&settings.server);
+    let wrong =
+        |why| Wrong(format!("`{}` is no address to ask at ({why}); allowed: HOST:PORT or a URL", settings.server));
+    let endpoint = Endpoint::from_shared(server.clone()).map_err(wrong)?;
+    let mut endpoint = endpoint.connect_timeout(Duration::from_secs(5));
+    if server.starts_with("https://") {
         let file = settings.trust.as_ref().context("say with --trust which roots the server's certificate has")?;
         let roots = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(roots)))?;
     }
     let channel = endpoint.connect().await;
-    let channel = channel.with_context(|| format!("nobody answers at {}", settings.server))?;
+    let hint = "it must be where the server listens for gRPC, `[server.cti]` of its configuration";
+    let channel = channel.with_context(|| format!("nobody answers at {server}; {hint}"))?;
     let token = format!("Bearer {}", settings.token).parse().context("this can be no token")?;
     Ok(DeskClient::with_interceptor(channel, Bearer(token)))
+}
+
+/// As phones take it: an address and a port are enough.
+fn url(server: &str) -> String {
+    if server.contains("://") { server.to_owned() } else { format!("http://{server}") }
+}
+
+/// What the server has against a request.
+fn refused(status: &tonic::Status) -> anyhow::Error {
+    let unknown = "the server does not know this token; name the server's data directory (--data) or configuration \
+                   (--config), where its tokens are, or give one with --token";
+    match status.code() {
+        tonic::Code::Unauthenticated => Wrong(unknown.to_owned()).into(),
+        _ => anyhow::anyhow!("{}", status.message()),
+    }
 }
 
 /// Reads the stream, again and again. Ends with an error that asking again cannot help.
@@ -190,7 +213,7 @@ async fn watch(mut desk: Desk, items: mpsc::Sender<Result<proto::Item>>) {
         };
         match ended.code() {
             tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
-                _ = items.send(Err(anyhow::anyhow!("{}", ended.message()))).await;
+                _ = items.send(Err(refused(&ended))).await;
                 return;
             }
             tonic::Code::OutOfRange => cursor.clear(), // another log: begin anew
@@ -216,7 +239,7 @@ impl Session {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("" | "#", _) => {}
             ("quit", _) => return Ok(true),
-            ("help", _) => println!("{HELP}"),
+            ("help", _) => say!("{HELP}"),
             ("wait", name) if !EVENTS.contains(&name) => {
                 self.refused = true;
                 eprintln!("there is no event `{name}`; allowed: {}", EVENTS.join(", "));
@@ -245,18 +268,18 @@ impl Session {
         getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
         let key = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let command = proto::Command { key, agent: 0, ask: Some(ask) };
-        let outcome = self.desk.r#do(command).await.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
+        let outcome = self.desk.r#do(command).await.map_err(|status| refused(&status))?;
         match outcome.into_inner().result {
             Some(outcome::Result::Refused(refused)) => {
                 self.refused = true;
                 let why = refused.why().as_str_name();
                 match self.json {
-                    true => println!("{}", json!({ "asked": line, "refused": why, "text": refused.text })),
-                    false => println!("  refused: {}", refused.text),
+                    true => say!("{}", json!({ "asked": line, "refused": why, "text": refused.text })),
+                    false => say!("  refused: {}", refused.text),
                 }
             }
-            Some(outcome::Result::Done(_)) if self.json => println!("{}", json!({ "asked": line, "done": true })),
-            Some(outcome::Result::Done(_)) => println!("  done"),
+            Some(outcome::Result::Done(_)) if self.json => say!("{}", json!({ "asked": line, "done": true })),
+            Some(outcome::Result::Done(_)) => say!("  done"),
             None => bail!("the server's answer is empty"),
         }
         Ok(())
@@ -265,16 +288,12 @@ impl Session {
     fn show(&mut self, item: &proto::Item) {
         let told = match &item.what {
             Some(item::What::Event(event)) => event_json(event),
-            Some(item::What::Snapshot(snapshot)) => {
-                let mut told = serde_json::to_value(snapshot).unwrap_or_default();
-                told["type"] = "snapshot".into();
-                told
-            }
+            Some(item::What::Snapshot(snapshot)) => snapshot_json(snapshot),
             None => return,
         };
         let name = told["type"].as_str().unwrap_or_default().to_owned();
         match self.json {
-            true => println!("{told}"),
+            true => say!("{told}"),
             false => show_line(&name, &told),
         }
         if name == "snapshot" {
@@ -288,6 +307,17 @@ impl Session {
             self.seen.pop_front();
         }
     }
+}
+
+/// What is there at present, its states in words.
+fn snapshot_json(snapshot: &proto::Snapshot) -> Value {
+    let mut told = serde_json::to_value(snapshot).unwrap_or_default();
+    told["type"] = "snapshot".into();
+    told["role"] = snapshot.role().as_str_name().into();
+    for (place, agent) in snapshot.agents.iter().enumerate() {
+        told["agents"][place]["state"] = agent.state().as_str_name().into();
+    }
+    told
 }
 
 /// Whether `wait` counts an event: what a colleague does, who is seen with the queue, is not what an agent waits for.
@@ -328,12 +358,12 @@ fn show_line(name: &str, told: &Value) {
     if name == "delivered" {
         let caller = Some(text(&case["caller"])).filter(|caller| !caller.is_empty()).unwrap_or("anonymous".into());
         let waited = told["waited_ms"].as_i64().unwrap_or(0) / 1000;
-        println!("* the phone rings: {caller} on {}, from {}", text(&case["line"]), text(&case["queue"]));
-        println!("  waited {waited} s; {}", text(&told["why"]));
+        say!("* the phone rings: {caller} on {}, from {}", text(&case["line"]), text(&case["queue"]));
+        say!("  waited {waited} s; {}", text(&told["why"]));
         let path: Vec<String> = case["menu_path"].as_array().into_iter().flatten().map(text).collect();
-        println!("  menu: {}; keys: {}", path.join(" > "), text(&case["keys"]));
+        say!("  menu: {}; keys: {}", path.join(" > "), text(&case["keys"]));
         for (name, value) in case["data"].as_object().into_iter().flatten() {
-            println!("  {name}: {}", text(value));
+            say!("  {name}: {}", text(value));
         }
         return;
     }
@@ -343,7 +373,7 @@ fn show_line(name: &str, told: &Value) {
         .filter(|(name, _)| !matches!(name.as_str(), "type" | "at_ms"))
         .map(|(name, value)| format!("{name}={}", text(value)))
         .collect();
-    println!("* {name} {}", shown.join(" "));
+    say!("* {name} {}", shown.join(" "));
 }
 
 fn text(value: &Value) -> String {
@@ -478,6 +508,25 @@ mod tests {
         let banner = proto::SwitchBanner { banner: "outage".into(), on: false };
         check("banner off outage", Some(Ask::SwitchBanner(banner)));
         check("banner outage", None);
+    }
+
+    #[test]
+    fn states_in_a_snapshot_are_words() {
+        let agent = proto::AgentView { agent: 1001, state: proto::AgentState::NotReady as i32, ..Default::default() };
+        let role = proto::Role::Lead as i32;
+        let told = snapshot_json(&proto::Snapshot { role, agents: vec![agent], ..Default::default() });
+        assert_eq!((&told["role"], &told["agents"][0]["state"]), (&json!("ROLE_LEAD"), &json!("NOT_READY")), "{told}");
+    }
+
+    #[test]
+    fn a_server_is_named_by_its_address_too() {
+        for (server, expect) in [
+            ("127.0.0.1:50051", "http://127.0.0.1:50051"),
+            ("http://desk.example:50051", "http://desk.example:50051"),
+            ("https://desk.example", "https://desk.example"),
+        ] {
+            assert_eq!(url(server), expect);
+        }
     }
 
     #[test]

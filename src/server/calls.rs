@@ -13,7 +13,7 @@ use crate::server::store::Reader;
 use crate::server::wrong::{OrWrong, Wrong};
 use anyhow::Result;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the list is to show.
@@ -27,6 +27,8 @@ pub struct Show {
     pub numbers: bool,
     /// Only these.
     pub filter: filter::Filter,
+    /// Where the names that a filter may have are configured. None: where `tierline serve` looks.
+    pub config: Option<PathBuf>,
 }
 
 const NONE_SUCH: &str = "No such calls.\n";
@@ -35,12 +37,16 @@ const NONE_YET: &str = "No calls yet. Start `tierline serve` and dial a line.\n"
 /// The calls that arrived last, as a table or as lines of JSON.
 ///
 /// # Errors
-/// There is no log in `data` ([`super::store::NoLog`]), or it cannot be read; the text says why.
+/// There is no log in `data` ([`super::store::NoLog`]), or it cannot be read; the text says why. Or a name in the filter is
+/// nobody's.
 pub fn list(data: &Path, show: &Show) -> Result<String> {
     let reader = Reader::of(data)?;
     let calls = match show.filter.is_none() {
         true => reader.recent_calls(show.last)?,
-        false => show.filter.find(data, show.last)?,
+        false => {
+            show.filter.names_known(data, show.config.as_deref())?;
+            show.filter.find(data, show.last)?
+        }
     };
     let found = reader.as_one(|| records_of(&reader, &calls, show.numbers))?;
     match show.json {

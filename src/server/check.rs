@@ -3,6 +3,7 @@
 use super::opening::{self, Missing};
 use super::{Outcome, accounts, store, wrong};
 use crate::config::{self, Loaded};
+use crate::server::printing::say;
 use crate::written::counted;
 use anyhow::Result;
 use std::path::Path;
@@ -28,7 +29,7 @@ pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
             return Ok(Outcome::Refused);
         }
     };
-    loaded.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    loaded.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     let data = data.unwrap_or(&loaded.server.data);
     let mut missing = Missing::default();
     missing.wrong(opening::unheard(&loaded.sounds, data));
@@ -40,14 +41,14 @@ pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
         eprintln!("{why:#}");
         return Ok(if wrong::is_wrong(&why) { Outcome::Refused } else { Outcome::Failed });
     }
-    println!("{}", good(&loaded));
+    say!("{}", good(&loaded));
     Ok(Outcome::Stopped)
 }
 
 /// The ports of a server that runs from this directory are taken by right.
 fn lacking_but_for_own(file: &str, needs: &config::Needs, data: &Path, runtime: &tokio::runtime::Handle) -> Missing {
     let Some(by) = store::in_use(data) else { return opening::lacking(file, needs, runtime) };
-    println!("note: process {by} serves from {}; ports were not tried", data.display());
+    say!("note: process {by} serves from {}; ports were not tried", data.display());
     let files = config::Needs { listeners: Vec::new(), http: None, media: None, grpc: None, ..needs.clone() };
     opening::lacking(file, &files, runtime)
 }

@@ -3,6 +3,7 @@
 //! that it is not there. Parts and threads are a process' own, so the counts are too.
 
 use super::journal::{Entry, Value};
+use super::planted;
 use crate::stats::Sample;
 use crate::stats::families as f;
 use std::collections::BTreeMap;
@@ -35,6 +36,10 @@ fn parts() -> MutexGuard<'static, BTreeMap<&'static str, Part>> {
 
 /// Does it; none if it panicked: what it has changed is not to be trusted then.
 pub fn contain<T>(part: &'static str, run: impl FnOnce() -> T) -> Option<T> {
+    let run = || {
+        planted::contained(part);
+        run()
+    };
     let done = catch_unwind(AssertUnwindSafe(run)).ok();
     if done.is_none() {
         parts().entry(part).or_default().caught += 1;

@@ -106,7 +106,7 @@ impl Driver {
 
     fn work(&mut self) -> io::Result<anyhow::Result<()>> {
         let (mut epoll, mut room, mut waiting) = (Epoll::new()?, Datagrams::default(), VecDeque::new());
-        let (mut pace, mut steps, mut bytes) = (Pace::default(), 0, 0);
+        let (mut pace, mut steps, mut bytes, mut lost) = (Pace::default(), 0, 0, Vec::new());
         self.inbox.watch(&epoll, INBOX)?;
         for (listener, udp) in &self.udp {
             udp.watch(&epoll, *listener)?;
@@ -119,7 +119,7 @@ impl Driver {
                 // All of it, out of the system's small buffer.
                 while waiting.len() < WAITING_DATAGRAMS
                     && bytes < WAITING_BYTES
-                    && udp.receive(&mut room, |flow, datagram| {
+                    && udp.receive(&mut room, &mut lost, |flow, datagram| {
                         bytes += datagram.len();
                         waiting.push_back((flow, datagram.to_vec()));
                     })
@@ -130,6 +130,9 @@ impl Driver {
             self.look_at_log();
             if let Some(end) = self.messages(first) {
                 return Ok(end);
+            }
+            for branch in lost.drain(..) {
+                self.door(Input::Sip(sip::Input::Unsent { branch }));
             }
             for (flow, datagram) in waiting.drain(..waiting.len().min(BATCH)) {
                 bytes -= datagram.len();

@@ -2,6 +2,7 @@
 //! files, priorities. The only place with calls into libc, each wrapped in a safe function.
 
 pub mod datagrams;
+pub mod errors;
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -18,6 +18,7 @@ use super::store::{Numbers, QUEUE_LIMIT, Store};
 use super::ticketing::{self, Counts};
 use crate::acd;
 use crate::engine::Engine;
+use crate::engine::turned::{Turned, TurnedAway};
 use crate::ids::TrunkId;
 use crate::media;
 use crate::sip;
@@ -90,17 +91,17 @@ impl Exporter {
     fn of_engine(&self) -> Vec<Sample> {
         let (answer, said) = channel();
         let look = move |engine: &Engine| {
-            let sip = (engine.sip().stats().clone(), engine.strangers_refused());
+            let sip = (engine.sip().stats().clone(), engine.turned_away());
             let trunks = engine.trunks().numbers().map(|(id, numbers)| (id.clone(), numbers)).collect();
             _ = answer.send((sip, engine.router().stats(), engine.is_draining(), trunks));
         };
         let sent = self.0.inbox.send(Message::Look(Box::new(look))).is_ok();
         match said.recv_timeout(PATIENCE) {
-            Ok(((sip, refused), router, draining, trunks)) if sent => {
+            Ok(((sip, turned), router, draining, trunks)) if sent => {
                 let trunks: Vec<(TrunkId, trunk::Numbers)> = trunks;
                 let flags = vec![f::ENGINE_ANSWERS.flag([], true), f::DRAINING.flag([], draining)];
                 let mut samples = [of_sip(&sip), of_router(&router), flags].concat();
-                samples.push(f::SIP_STRANGERS_REFUSED.count([], refused));
+                samples.extend(of_turned(&sip, turned));
                 samples.extend(trunks.iter().flat_map(|(id, numbers)| of_trunk(id.as_str(), numbers)));
                 samples
             }
@@ -171,12 +172,19 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
     samples.extend(by_key(&f::SIP_REQUESTS_OUT, &stats.requests_sent));
     samples.extend(by_answer(&f::SIP_RESPONSES_IN, &stats.responses_received));
     samples.extend(by_answer(&f::SIP_RESPONSES_OUT, &stats.responses_sent));
-    // An alert watches it grow, so it is there before it does.
-    if !stats.responses_sent.contains_key("INVITE 503") {
-        samples.push(f::SIP_RESPONSES_OUT.count(["INVITE", "503"], 0));
-    }
     samples.extend(by_key(&f::SIP_REFUSALS, &stats.refusals));
     samples.extend(of_guard(stats));
+    samples
+}
+
+/// Callers who were turned away. An alert watches them grow, so each reason is there before it does.
+fn of_turned(stats: &sip::Stats, TurnedAway(turned): TurnedAway) -> Vec<Sample> {
+    let of = |why: Turned| turned[why as usize];
+    let drain = |why| if why == Turned::Drain { stats.turned_away_draining } else { 0 };
+    let one = |why: Turned| f::CALLS_REFUSED.count([why.label()], of(why) + drain(why));
+    let mut samples: Vec<Sample> = Turned::ALL.into_iter().map(one).collect();
+    samples.push(f::CALLS_REFUSED.count(["sip"], stats.turned_away));
+    samples.push(f::SIP_STRANGERS_REFUSED.count([], of(Turned::Strangers)));
     samples
 }
 

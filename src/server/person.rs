@@ -7,14 +7,18 @@
 
 use super::wrong::Wrong;
 use super::{store, ticketing};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::fmt::Write as _;
 use std::path::Path;
+
+const UNKNOWN: &str = "nothing is kept of this number: is it written as the caller's side gave it? `tierline calls --numbers` \
+                       shows the numbers that are kept";
 
 /// Erases, and says what was erased.
 ///
 /// # Errors
-/// There is no log, it cannot be written, or somebody reads it for so long that copies remain.
+/// There is no log, it cannot be written, or somebody reads it for so long that copies remain. Or nothing is kept of the
+/// number: it may be mistyped.
 pub fn erase(data: &Path, number: &str) -> Result<String> {
     if number.trim().is_empty() {
         return Err(Wrong("say which number".to_owned()).into());
@@ -22,11 +26,13 @@ pub fn erase(data: &Path, number: &str) -> Result<String> {
     let person = store::Person::find(data, number.trim())?;
     // Before: a kill between the two leaves no texts that are erased in the log and still told. And after: a running
     // server may have read some meanwhile.
-    let calls = person.calls().clone();
+    let (calls, person_is_known) = (person.calls().clone(), person.is_known());
     ticketing::memory::erase(data, &calls)?;
     let erased = person.erase();
     ticketing::memory::erase(data, &calls)?; // also where somebody reads the log: nobody will find these calls again
     let erased = erased?;
+    // After all that could be left of an earlier attempt is gone.
+    ensure!(person_is_known, "{UNKNOWN}");
     let mut text = String::new();
     writeln!(text, "erased {} texts of {} calls", erased.texts, erased.calls)?;
     if erased.running > 0 {

@@ -8,6 +8,7 @@ mod files;
 mod first_answer;
 mod sockets;
 
+use crate::server::printing::say;
 pub use address::ServerName;
 use address::local_address;
 use files::{Recording, create_recording, load_sound};
@@ -15,6 +16,7 @@ use first_answer::FirstAnswer;
 use sockets::{Audio, audio_sockets, readable};
 
 use super::clock::Clock;
+use super::printing;
 use super::wrong::Wrong;
 use crate::ids::{PortId, Rng};
 use crate::media::{self, Codec, Plane, Sounds, Source};
@@ -26,7 +28,6 @@ use crate::sip::{self, Account, Flow, Listener};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -185,6 +186,9 @@ impl Desk {
         let mut datagram = vec![0; 65_535];
         loop {
             self.settle().await?;
+            if printing::nobody_reads() {
+                self.leave();
+            }
             if self.is_done() {
                 return self.finish();
             }
@@ -354,7 +358,7 @@ impl Desk {
             Event::RegistrationFailed { status } => {
                 self.deeds.unregistered = true;
                 if matches!(status, 401..=404) {
-                    eprintln!("the server does not know this user with this password");
+                    eprintln!("the server does not know this user with this password: --password, --data or --config?");
                     self.deeds.leaving = true;
                 }
             }
@@ -376,7 +380,7 @@ impl Desk {
     fn hang_up(&mut self) {
         if self.phone.is_busy() {
             self.ask(Ask::HangUp);
-            println!("{}", json!({ "at": self.clock.now().0 / 1_000_000, "event": "HungUp" }));
+            say!("{}", json!({ "at": self.clock.now().0 / 1_000_000, "event": "HungUp" }));
             self.call_over(false);
         }
     }
@@ -450,8 +454,7 @@ fn print_line(clock: &Clock, event: &Event) {
         }
         _ => {}
     }
-    println!("{line}");
-    _ = std::io::stdout().flush();
+    say!("{line}");
 }
 
 async fn next_line(keyboard: &mut Lines<BufReader<Stdin>>, open: bool) -> Option<String> {

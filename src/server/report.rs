@@ -14,6 +14,7 @@ mod queues;
 pub mod sheet;
 mod targets;
 
+use super::known::{self, Kind};
 use super::records;
 use super::records::progress::Progress;
 use super::wrong::{OrWrong, Wrong};
@@ -39,6 +40,17 @@ pub enum By {
     Agent,
     Line,
     Flow,
+}
+
+impl By {
+    fn kind(self) -> Kind {
+        match self {
+            By::Queue => Kind::Queue,
+            By::Agent => Kind::Agent,
+            By::Line => Kind::Line,
+            By::Flow => Kind::Flow,
+        }
+    }
 }
 
 /// What is asked for.
@@ -85,8 +97,12 @@ pub fn formula(name: &str) -> Result<Formula, String> {
 /// Makes a report.
 ///
 /// # Errors
-/// There is no log in `data`, a time or a zone is none, or there would be too many intervals.
+/// There is no log in `data`, a time or a zone is none, there would be too many intervals, or the name is nobody's.
 pub fn report(data: &Path, asked: &Asked) -> Result<String> {
+    if let Some(name) = &asked.only {
+        records::bring_up(data)?;
+        known::check(&records::reading(data)?, asked.config.as_deref(), asked.by.kind(), name)?;
+    }
     made(data, asked, &|| Targets::read(asked))
 }
 

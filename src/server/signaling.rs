@@ -13,11 +13,11 @@ pub mod tls;
 use super::inbox::Inbox;
 use super::journal::{Entry, Value};
 use super::net::datagrams::{self, Datagrams};
-use super::net::{self, Epoll};
+use super::net::{self, Epoll, errors};
 use crate::config::SipSettings;
 use crate::ids::Rng;
-use crate::sip::Flow;
 use crate::sip::uri::Uri;
+use crate::sip::{self, Flow};
 use anyhow::{Context, Result};
 use counters::Counters;
 use resolve::Names;
@@ -52,6 +52,7 @@ impl Udp {
                                  bursts of messages will be dropped and sent again";
             Entry::warn("sip", SMALL).with("address", Value::ours(address)).with("kib", room >> 10).tell();
         }
+        errors::keep(&socket);
         // Sending must not wait either: what does not fit is lost, as on the network.
         socket.set_nonblocking(true)?;
         Ok(Udp { listener, socket: Arc::new(socket), leaving: Vec::new() })
@@ -62,11 +63,26 @@ impl Udp {
         epoll.add(&*self.socket, token)
     }
 
-    /// One batch of what has come; false if that was all. An error here is about a datagram sent earlier, whose
-    /// transaction has its timers.
-    pub fn receive(&self, room: &mut Datagrams, mut take: impl FnMut(Flow, &[u8])) -> bool {
-        let Ok(came) = room.receive(&self.socket) else { return false };
+    /// One batch of what has come; false if that was all. When nothing has, there may be word of what was sent: the branches
+    /// of requests that could not reach anybody are added to `lost`.
+    pub fn receive(&self, room: &mut Datagrams, lost: &mut Vec<String>, mut take: impl FnMut(Flow, &[u8])) -> bool {
+        let Ok(came) = room.receive(&self.socket) else {
+            self.undelivered(lost);
+            return false;
+        };
         came.map(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes)).count() == datagrams::BATCH
+    }
+
+    /// RFC 3261 §18.4. Anybody may send us an ICMP message: only who has seen a request can quote its branch.
+    fn undelivered(&self, lost: &mut Vec<String>) {
+        let mut room = [0; errors::QUOTED];
+        for _ in 0..datagrams::BATCH {
+            match errors::next(&self.socket, &mut room) {
+                Ok(Some(length)) => lost.extend(sip::branch_quoted(&room[..length])),
+                Ok(None) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     /// It leaves with the next [`Udp::flush`].
@@ -76,7 +92,7 @@ impl Udp {
 
     /// Sends what has gathered, with one system call. `cannot` is told each that cannot be sent to there (RFC 3261 §18.4):
     /// there is no way, or it is too long for it. What only does not fit now, or is held back by a packet filter (EPERM), is
-    /// a lost datagram: the transaction's timers deal with it. Left out: what ICMP tells later.
+    /// a lost datagram: the transaction's timers deal with it.
     pub fn flush(&mut self, mut cannot: impl FnMut(&[u8])) {
         let no_way =
             [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EADDRNOTAVAIL, libc::EACCES, libc::EINVAL, libc::EMSGSIZE];

@@ -1,6 +1,7 @@
 //! `tierline simulate`: a simulated day, with progress while it runs and the time it took.
 
 use super::clock::Clock;
+use crate::server::printing::say;
 use crate::sim::ledger::{self, Sums};
 use crate::sim::{Options, Report, World};
 use crate::time::Instant;
@@ -43,9 +44,10 @@ fn compared(seen: &Sums, recorded: &Sums, json: bool) -> usize {
     if !json && differ.is_empty() {
         let ms = |of: fn(&ledger::AgentSums) -> u64| seen.agents.values().map(of).sum::<u64>();
         let (agents, talked, all) = (seen.agents.len(), ms(|a| a.talked_ms), ms(|a| a.modes_ms.iter().sum()));
-        println!(
+        say!(
             "{:<18} as seen: {} calls, {agents} agents, {talked} ms of talk, {all} ms of states",
-            "records", seen.calls
+            "records",
+            seen.calls
         );
     }
     differ.len()
@@ -63,10 +65,10 @@ fn progress(until: Instant, hours: Duration) {
 
 fn print(report: &Report, took: Duration, json: bool) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string(report)?);
+        say!("{}", serde_json::to_string(report)?);
     } else {
-        print!("{report}");
-        println!("{:<18} {:.1} s", "real time", took.as_secs_f64());
+        super::printing::print(format_args!("{report}"));
+        say!("{:<18} {:.1} s", "real time", took.as_secs_f64());
     }
     Ok(())
 }

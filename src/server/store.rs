@@ -48,6 +48,7 @@ pub(super) use writer::truncate_log;
 
 use crate::event::{Event, PersonalKind};
 use crate::server::journal::Entry;
+use crate::server::planted;
 use crate::server::pulse::bounds;
 use crate::stats::Value;
 use crate::stats::families::LOG_COMMIT_TIME;
@@ -192,7 +193,7 @@ impl Store {
     /// Hands over what one step of the engine made, to be written in one transaction or not at all; never waits.
     pub fn append(&self, step: Vec<Event>) {
         let count = step.len() as u64;
-        if self.queued() >= 2 * self.limit || self.queue.send(step).is_err() {
+        if self.queued() >= 2 * self.limit() || self.queue.send(step).is_err() {
             self.shared.lost.fetch_add(count, Relaxed);
             return;
         }
@@ -222,7 +223,7 @@ impl Store {
     /// Whether new calls may be taken: what they would add to the log can be written.
     pub fn healthy(&self) -> bool {
         let alive = self.running().as_ref().is_some_and(|running| !running.thread.is_finished());
-        alive && !self.shared.failing.load(Relaxed) && self.queued() < self.limit
+        alive && !self.shared.failing.load(Relaxed) && self.queued() < self.limit()
     }
 
     /// `told` is called after each commit with the number of the last event that is safe on disk.
@@ -259,6 +260,10 @@ impl Store {
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limit(&self) -> u64 {
+        planted::limit(self.limit)
     }
 
     fn queued(&self) -> u64 {

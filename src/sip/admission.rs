@@ -27,6 +27,10 @@ impl Endpoint {
             self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries;
         if let Some(seconds) = self.draining.or(is_full.then_some(FULL_RETRY)) {
             self.stats.overloads += 1;
+            match self.draining {
+                Some(_) => self.stats.turned_away_draining += 1,
+                None => self.stats.turned_away += 1,
+            }
             let mut response = self.response(&request, 503);
             response.headers.push(Name::RetryAfter, seconds.to_string());
             return self.respond(now, key, &Method::Invite, response);
@@ -153,7 +157,7 @@ impl Endpoint {
         let user = proof.username;
         let (times, at_most) = (&self.config.registration, self.config.capacity.bindings_per_user);
         let seed = if request.headers.lists(&Name::Supported, "gruu") { self.rng.hex(16) } else { String::new() };
-        let manner = Manner::of(request, seed, self.config.capacity.path);
+        let manner = Manner::of(request, flow.transport, seed, self.config.capacity.path);
         let done = match &manner {
             Ok(manner) => self.registrar.register(now, (&user, flow), (request, manner), times, at_most),
             Err(status) => Err(Refused { status: *status, min_expires: None }),

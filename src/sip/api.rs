@@ -106,7 +106,8 @@ pub enum Input {
     TransportFailed {
         flow: Flow,
     },
-    /// A request could not be sent to where it should go (RFC 3261 §18.4). On UDP that says nothing of others that go there.
+    /// A request could not be sent to where it should go, or nobody is there (RFC 3261 §18.4). On UDP that says nothing of
+    /// others that go there.
     Unsent {
         /// Of its top Via.
         branch: String,
@@ -418,6 +419,13 @@ pub enum Event {
         leg: LegId,
         body: Option<Body>,
     },
+    /// The answer to an offer that refreshed the session (RFC 4028 §7.4), and what was offered: our last description. It may
+    /// say something new: another address, another key (RFC 3264 §8).
+    Refreshed {
+        leg: LegId,
+        offer: Body,
+        answer: Body,
+    },
     /// Our `Reoffer` failed, the call goes on as before. One that met an offer of the peer's was tried again by itself
     /// (RFC 3261 §14.1): 491 says that it was in vain, or that an earlier `Reoffer` is open.
     OfferRefused {
@@ -470,8 +478,8 @@ pub enum Event {
         name: String,
         expires: u32,
     },
-    /// 408 if nobody answered. After 408 and 5xx, and if it persists, it is tried again by itself; after other codes it
-    /// is given up.
+    /// 408 if nobody answered; 503 also if the connection is gone that it held over. After 408 and 5xx, and if it
+    /// persists, it is tried again by itself; after other codes it is given up.
     RegistrationFailed {
         name: String,
         status: u16,

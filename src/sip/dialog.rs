@@ -31,7 +31,7 @@ pub struct DialogRecord {
     pub local_cseq: u32,
     /// The number of the peer's last request, if it made one.
     pub remote_cseq: Option<u32>,
-    /// How the peer was reached last.
+    /// How the peer was reached, or reached us by what may move him, last.
     pub flow: Flow,
     /// The peer sits behind `flow` (a bound phone, a NAT): without a route set, requests go there and not to `target`.
     pub pinned: bool,
@@ -153,7 +153,15 @@ impl DialogRecord {
         }
     }
 
-    /// re-INVITE and UPDATE, and their 2xx, may move the peer's Contact (§12.2).
+    /// re-INVITE and UPDATE may move the peer's Contact (§12.2), and where they come from is where he is now: whoever is behind
+    /// a NAT, or has changed his network, has no other address.
+    pub(super) fn follow(&mut self, request: &Request, from: Flow) {
+        self.refresh_target(request.headers.contact().ok().flatten());
+        self.pinned |= is_behind_nat(request);
+        self.flow = from;
+    }
+
+    /// The 2xx to ours may move his Contact too.
     pub(super) fn refresh_target(&mut self, contact: Option<NameAddr>) {
         if let Some(contact) = contact {
             self.target = contact.uri;

@@ -4,10 +4,11 @@
 //! A phone that says who it is (`+sip.instance`) and which flow this is (`reg-id`) keeps one binding per flow, whatever
 //! its Contact: a call takes the flow that is newest, and the next one if that has failed. A public GRUU is the agent's
 //! address with the instance; a temporary one proves by a seal that we have given it, and is good while the phone
-//! registers with the same Call-ID. Left out: STUN over UDP as keepalive (we ask with OPTIONS), and GRUUs of our own.
+//! registers with the same Call-ID. Left out: STUN as keepalive, and so
+//! flows of their own over UDP, unless an edge keeps them (we ask phones with OPTIONS), and GRUUs of our own.
 
 use super::Endpoint;
-use super::api::{Flow, Source};
+use super::api::{Flow, Source, Transport};
 use super::header::{Method, Name, NameAddr, quote, unquote};
 use super::message::Request;
 use super::registrar::{Binding, Registrar};
@@ -39,7 +40,7 @@ pub(super) struct Manner {
 
 impl Manner {
     /// The status that refuses it, if the phone wants what its way cannot give (§6).
-    pub fn of(request: &Request, seed: String, longest_path: usize) -> Result<Manner, u16> {
+    pub fn of(request: &Request, over: Transport, seed: String, longest_path: usize) -> Result<Manner, u16> {
         let headers = &request.headers;
         let knows = |tag| headers.lists(&Name::Supported, tag) || headers.lists(&Name::Require, tag);
         let path: Vec<String> = headers.all(&Name::Path).map(str::to_owned).collect();
@@ -50,10 +51,13 @@ impl Manner {
         let direct = headers.all(&Name::Via).nth(1).is_none();
         // RFC 5626 §5.1: an edge proxy that keeps flows says so in its Path.
         let keeps = |hop: &String| NameAddr::parse(hop).is_some_and(|hop| hop.uri.params.has("ob"));
-        if wants_outbound && !direct && !path.iter().any(keeps) {
+        let has_edge = path.iter().any(keeps);
+        if wants_outbound && !direct && !has_edge {
             return Err(439);
         }
-        Ok(Manner { path, outbound: wants_outbound, gruu: knows("gruu"), seed })
+        // §4.4.2: over UDP a phone would keep its flow alive by STUN, which is not spoken here.
+        let outbound = wants_outbound && (over.is_reliable() || has_edge);
+        Ok(Manner { path, outbound, gruu: knows("gruu"), seed })
     }
 }
 

@@ -62,7 +62,7 @@ pub use invite::InviteRecord;
 pub use registrar::Binding;
 pub use settings::{Capacity, Config, Guarding, Listener, RegistrationTimes, SessionTimes, Timing};
 pub use stats::{Bans, Stats};
-pub use transaction::branch_in;
+pub use transaction::{branch_in, branch_quoted};
 
 use crate::ids::{IdCounter, LegId, Rng};
 use crate::time::{Instant, Timers};

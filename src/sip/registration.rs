@@ -20,6 +20,8 @@ use std::time::Duration;
 /// The first pause after a failure; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// A longer Retry-After is not believed: nobody shall take a trunk away for a day.
+const LONGEST_REST: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Registration {
@@ -143,6 +145,10 @@ impl Endpoint {
         if std::mem::take(&mut registration.changed) {
             return self.send_register(now, number);
         }
+        let rest = match &outcome {
+            Outcome::Response(response) => response.headers.retry_after(),
+            _ => None,
+        };
         let status = match &outcome {
             Outcome::Response(response) => response.status,
             Outcome::Timeout { .. } => 408,
@@ -160,7 +166,7 @@ impl Endpoint {
             Outcome::Response(response) if status == 423 && raise(registration, response) => {
                 self.send_register(now, number);
             }
-            _ => self.register_failed(now, number, status),
+            _ => self.register_failed(now, number, status, rest),
         }
     }
 
@@ -180,7 +186,8 @@ impl Endpoint {
         self.tell(Event::Registered { name, expires });
     }
 
-    fn register_failed(&mut self, now: Instant, number: u64, status: u16) {
+    /// `rest`: the registrar's Retry-After in seconds (RFC 3261 §20.33).
+    fn register_failed(&mut self, now: Instant, number: u64, status: u16, rest: Option<u32>) {
         let Some(registration) = self.registrations.all.get_mut(&number) else { return };
         let name = registration.name.clone();
         registration.failures += 1;
@@ -189,14 +196,16 @@ impl Endpoint {
         if registration.expires == 0 || !may_pass {
             self.registrations.all.remove(&number);
         } else {
-            let pause = pause_after(registration.failures);
+            let rest = Duration::from_secs(rest.unwrap_or_default().into()).min(LONGEST_REST);
+            let pause = pause_after(registration.failures).max(rest);
             self.due.set(Deadline::Refresh(number), now + pause);
         }
         self.tell(Event::RegistrationFailed { name, status });
     }
 
-    /// The connection that a registration held over is gone: it is made again over another one, but a registrar that
-    /// closes each soon is asked ever more slowly (RFC 5626 §4.5), and not by all at the same time.
+    /// The connection that a registration held over is gone, and calls do not come any more: it is made again over another
+    /// one, at once; but a registrar that closes each soon is asked ever more slowly (RFC 5626 §4.5), and not by all at the
+    /// same time.
     pub(super) fn registration_lost(&mut self, now: Instant, flow: Flow) {
         let over = |registration: &Registration| flow.transport.is_reliable() && registration.is_over(flow);
         let lost: Vec<u64> =
@@ -204,10 +213,15 @@ impl Endpoint {
         for number in lost {
             let Some(registration) = self.registrations.all.get_mut(&number) else { continue };
             registration.flow = None;
-            let soon = now.since(registration.since) <= MAX_PAUSE;
-            registration.cuts = if soon { registration.cuts + 1 } else { 1 };
-            let pause = pause_after(registration.cuts);
+            if registration.sending {
+                continue; // its refresh fails with the connection, or is answered over another
+            }
+            let name = registration.name.clone();
+            let again = now.since(registration.since) <= MAX_PAUSE && registration.cuts > 0;
+            registration.cuts = if again { registration.cuts + 1 } else { 1 };
+            let pause = if again { pause_after(registration.cuts - 1) } else { Duration::ZERO };
             self.due.set(Deadline::Refresh(number), now + pause + pause.mul_f64(self.rng.unit() / 2.0));
+            self.tell(Event::RegistrationFailed { name, status: 503 });
         }
     }
 }
@@ -257,7 +271,8 @@ fn raise(registration: &mut Registration, response: &Response) -> bool {
     more
 }
 
-/// What the registrar granted to our Contact (§10.2.4).
+/// What the registrar granted to our Contact (§10.2.4). Somebody on the way may have changed its address: if there is only
+/// one, it is ours.
 fn granted(request: &Request, response: &Response) -> Option<u32> {
     let ours = request.headers.contact().ok()??.uri;
     let contacts = match response.headers.contacts().ok()? {
@@ -265,6 +280,7 @@ fn granted(request: &Request, response: &Response) -> Option<u32> {
         Contacts::Star => return None,
     };
     let own = contacts.iter().find(|contact| contact.uri.equivalent(&ours));
+    let own = own.or_else(|| contacts.first().filter(|_| contacts.len() == 1));
     let expires = own.and_then(|contact| parse_seconds(contact.params.text("expires")?));
     expires.or_else(|| response.headers.expires()).filter(|seconds| *seconds > 0)
 }

@@ -53,15 +53,15 @@ impl Endpoint {
 
     /// Where a phone that registered over a datagram flow wants to be called over another transport: its Contact says
     /// so (RFC 3261 §19.1.1), and a request goes where the Contact says (RFC 3263 §4.1). A flow is reused in its place where
-    /// that was agreed on (RFC 5626 §5.3), where a proxy leads to the phone (RFC 3327), where the flow is a connection,
-    /// and where the Contact's address is not the one that we saw: a phone behind a NAT cannot be connected to.
+    /// a proxy leads to the phone (RFC 3327; that it keeps flows was agreed on there only, RFC 5626 §5.3), where the flow is a
+    /// connection, and where the Contact's address is not the one that we saw: a phone behind a NAT cannot be connected to.
     pub(super) fn wished_way(&self, contact: &Uri, flow: Flow) -> Option<Flow> {
         let named = contact.transport().is_some() || contact.scheme == Scheme::Sips;
         let may = named && !flow.transport.is_reliable() && contact.host.ip() == Some(flow.remote.ip());
         let agreed = |binding: &&super::Binding| binding.contact.uri == *contact;
         let binding = self.registrar.over(flow).find(agreed).filter(|_| may)?;
-        let free = binding.reg_id.is_none() && binding.path.is_empty();
-        self.locate(contact, Some(flow)).filter(|other| free && other.transport != flow.transport)
+        let direct = binding.path.is_empty();
+        self.locate(contact, Some(flow)).filter(|other| direct && other.transport != flow.transport)
     }
 
     /// Whether a request's sender still waits for it. A leg that has hung up on an INVITE does not, not even if it calls

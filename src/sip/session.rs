@@ -246,7 +246,8 @@ impl Endpoint {
                 self.dialog_gone(now, leg, response.status);
             }
             Outcome::Timeout { .. } => self.dialog_gone(now, leg, 408),
-            Outcome::TransportFailed | Outcome::Unresolved => self.dialog_gone(now, leg, 503),
+            // Connections come back, and names are found again: the session has its end if they do not.
+            Outcome::TransportFailed | Outcome::Unresolved => self.refresh_again(now, leg),
             Outcome::Response(response) => {
                 talking.takes_update &= !matches!(response.status, 405 | 501);
                 self.refresh_again(now, leg);

@@ -2,7 +2,7 @@
 //!
 //! Offer and answer are bytes here; this only keeps the turns: one offer at a time (RFC 3264 §4, 491 and 500).
 
-use super::api::{Body, EndCause, Event};
+use super::api::{Body, EndCause, Event, Flow};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name};
 use super::leg::{Leg, Ours, Theirs, Unacked};
@@ -63,7 +63,7 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn within_dialog(&mut self, now: Instant, key: ServerKey, request: Request) {
+    pub(super) fn within_dialog(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
         let Some(leg) = self.leg_of(&request) else { return self.refuse(now, key, &request, 481) };
         let Ok(cseq) = request.headers.cseq() else { return self.refuse(now, key, &request, 400) };
         let remote = request.headers.from_tag().unwrap_or_default();
@@ -75,7 +75,7 @@ impl Endpoint {
         dialog.remote_cseq = Some(cseq.number);
         match request.method {
             Method::Bye => self.said_bye(now, key, leg, &request),
-            Method::Invite | Method::Update => self.offered(now, key, leg, request),
+            Method::Invite | Method::Update => self.offered(now, (key, flow), leg, request),
             Method::Info => {
                 self.refuse(now, key, &request, 200);
                 let body = body_of(&request.headers, request.body);
@@ -115,10 +115,10 @@ impl Endpoint {
     }
 
     /// re-INVITE or UPDATE.
-    fn offered(&mut self, now: Instant, key: ServerKey, leg: LegId, mut request: Request) {
+    fn offered(&mut self, now: Instant, (key, flow): (ServerKey, Flow), leg: LegId, mut request: Request) {
         let is_update = request.method == Method::Update;
         let has_body = !request.body.is_empty();
-        let Some(talking) = self.talking(leg) else { return self.offered_early(now, key, leg, request) };
+        let Some(talking) = self.talking(leg) else { return self.offered_early(now, (key, flow), leg, request) };
         if talking.leaving.is_some() {
             return self.refuse(now, key, &request, 481);
         }
@@ -129,7 +129,7 @@ impl Endpoint {
         if talking.theirs.is_some() || awaits_ack || talking.owes_ack.is_some() {
             return self.refuse_for_now(now, key, &request);
         }
-        talking.dialog.refresh_target(request.headers.contact().ok().flatten());
+        talking.dialog.follow(&request, flow);
         if is_update && !has_body {
             let (contact, current) = (talking.dialog.contact.clone(), talking.timer.clone());
             let mut response = self.response(&request, 200);
@@ -225,21 +225,28 @@ impl Endpoint {
         self.acknowledge(key, &dialog, None);
         let agreed = self.agreed_timer(now, key, &response);
         self.set_timer(now, leg, agreed);
-        let Some(ours) = ours.filter(|ours| !ours.refreshes) else { return };
+        let Some(ours) = ours else { return };
+        let body = body_of(&response.headers, response.body);
+        if ours.refreshes {
+            return body
+                .into_iter()
+                .for_each(|answer| self.tell(Event::Refreshed { leg, offer: ours.body.clone(), answer }));
+        }
         if let Some(talking) = self.talking(leg) {
             talking.local = Some(ours.body);
         }
-        self.tell(Event::OfferAnswered { leg, body: body_of(&response.headers, response.body) });
+        self.tell(Event::OfferAnswered { leg, body });
     }
 
-    /// §12.2.1.2: 481, 408 and silence mean that the dialog is gone; after other failures it goes on as it was.
+    /// §12.2.1.2: 481, 408 and silence mean that the dialog is gone; after other failures it goes on as it was, a connection
+    /// that is broken at this moment included: the session has its end if nobody can refresh it.
     pub(super) fn reoffer_failed(&mut self, now: Instant, leg: LegId, outcome: Outcome) {
         let Some(talking) = self.talking(leg) else { return };
         let Some(ours) = talking.ours.take() else { return };
         let (is_gone, status) = match outcome {
             Outcome::Response(response) => (matches!(response.status, 408 | 481), response.status),
             Outcome::Timeout { .. } => (true, 408),
-            Outcome::TransportFailed | Outcome::Unresolved => (true, 503),
+            Outcome::TransportFailed | Outcome::Unresolved => (false, 503),
         };
         match status {
             _ if is_gone => self.dialog_gone(now, leg, status),

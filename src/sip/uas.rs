@@ -68,7 +68,7 @@ impl Endpoint {
                 ignore_optional_body(&mut request);
                 match self.objection(&request, merged) {
                     Some(response) => self.respond(now, key, &request.method, response),
-                    None if request.headers.to_tag().is_some() => self.within_dialog(now, key, request),
+                    None if request.headers.to_tag().is_some() => self.within_dialog(now, key, flow, request),
                     None => self.outside_dialog(now, key, flow, request),
                 }
             }
@@ -314,6 +314,7 @@ impl Endpoint {
     /// 503 without remembering anything (§8.2.7).
     fn respond_full(&mut self, reply: Flow, request: &Request) {
         self.stats.overloads += 1;
+        self.stats.turned_away += u64::from(request.method == Method::Invite);
         let mut response = self.plain(request, 503);
         response.headers.push(Name::RetryAfter, FULL_RETRY.to_string());
         self.respond_stateless(reply, &request.method, response);

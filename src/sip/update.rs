@@ -6,7 +6,7 @@
 
 use super::Endpoint;
 use super::Serving;
-use super::api::{Body, Event};
+use super::api::{Body, Event, Flow};
 use super::dialog::DialogRecord;
 use super::header::{Method, Name};
 use super::leg::{Leg, Ours, Theirs};
@@ -29,7 +29,13 @@ enum Turn {
 
 impl Endpoint {
     /// re-INVITE or UPDATE before the 2xx.
-    pub(super) fn offered_early(&mut self, now: Instant, key: ServerKey, leg: LegId, mut request: Request) {
+    pub(super) fn offered_early(
+        &mut self,
+        now: Instant,
+        (key, flow): (ServerKey, Flow),
+        leg: LegId,
+        mut request: Request,
+    ) {
         let tag = request.headers.from_tag().unwrap_or_default().to_owned();
         if request.method != Method::Update {
             return self.refuse_for_now(now, key, &request); // RFC 3261 §14.2
@@ -43,7 +49,7 @@ impl Endpoint {
         }
         let dialog = self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(&tag));
         let dialog = dialog.expect("the dialog that the leg was found by");
-        dialog.refresh_target(request.headers.contact().ok().flatten());
+        dialog.follow(&request, flow);
         let contact = dialog.contact.clone();
         let Some(body) = body_of(&request.headers, std::mem::take(&mut request.body)) else {
             let mut response = self.response(&request, 200);

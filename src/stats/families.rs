@@ -133,6 +133,8 @@ families! {
             "Calls admitted, by the line that was dialed; (short code) for agents' codes.";
         CALLS_ENDED counter "tierline_calls_ended_total" ["phase", "cause"]
             "Calls that ended, by how far they had come and why they ended; after a kill also those of the process before, by the cause restart.";
+        CALLS_REFUSED counter "tierline_calls_refused_total" ["reason"]
+            "Callers who were turned away with 503: full by limits.calls (calls) or server.sip.limits (sip); no port for audio (ports); the log cannot be written (log); what a trunk may bring (trunk); strangers who call too often (strangers); a stop (drain). Not who must wait because his proofs have failed.";
         TRANSFERS counter "tierline_transfers_total" ["to"] "Callers whom agents sent on: to a queue, an agent or a number.";
         TRANSFERS_FAILED counter "tierline_transfers_failed_total" ["reason"]
             "Callers whom a flow could not transfer outside, by reason.";

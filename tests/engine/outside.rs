@@ -347,6 +347,24 @@ fn an_outside_party_and_a_caller_hold_one_another() {
     }
 }
 
+/// RFC 4568 §6.1.
+#[test]
+fn no_carrier_is_told_the_keys_that_another_has_seen() {
+    let mut configuration = with_carriers();
+    configuration.center.trunks.values_mut().for_each(|trunk| trunk.srtp = Some(Srtp::Required));
+    let mut bench = Bench::of(configuration);
+    call_outside(&mut bench, "");
+    let keys = |bench: &Bench| -> Vec<String> {
+        let invite = bench.sent.iter().rfind(|sent| sent.starts_with("INVITE")).expect("a call");
+        invite.lines().filter_map(|line| Some(line.split_once("inline:")?.1.to_owned())).collect()
+    };
+    let first = keys(&bench);
+    answer(&mut bench, FIRST, "503 Service Unavailable");
+    let second = keys(&bench);
+    assert!(!first.is_empty() && first.len() == second.len());
+    assert!(second.iter().all(|key| !first.contains(key)), "{first:?} {second:?}");
+}
+
 /// What the first carrier's side said before it gave up counts for nothing: an answer of the next one that describes no
 /// audio is no answer (RFC 3261 §13.2.1), and nobody is joined with the one before.
 #[test]

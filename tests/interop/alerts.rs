@@ -1,7 +1,8 @@
 //! Each alert that is shipped is fired by what it watches, at a real server under a real Prometheus, and ends when that
-//! has ended; but for four that nothing outside the program can provoke (`numbers.rs` names them). Only the times are others: what takes minutes there takes a second here. The times themselves are in
-//! `tests/prometheus/rules.yml`.
+//! has ended; what nothing outside the program can provoke is in `planted.rs`. Only the times are others: what takes
+//! minutes there takes a second here. The times themselves are in `tests/prometheus/rules.yml`.
 
+use super::guarding::Phone;
 use super::harness::{Ground, SECOND, talk_for, wait_until};
 use super::peers::{Sipp, phone_agent, try_register};
 use super::prometheus::Prometheus;
@@ -16,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// What takes minutes takes seconds.
-const HURRIED: [(&str, &str); 9] = [
+pub const HURRIED: [(&str, &str); 9] = [
     ("lag_seconds > 60", "lag_seconds > 3"),
     ("for: 10m", "for: 1s"),
     ("for: 5m", "for: 1s"),
@@ -28,17 +29,17 @@ const HURRIED: [(&str, &str); 9] = [
     ("[5m]", "[15s]"),
 ];
 /// Until something was noticed, scraped, evaluated and has lasted; on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
-fn watched(ground: &Ground, server: &Server) -> Prometheus {
+pub fn watched(ground: &Ground, server: &Server) -> Prometheus {
     Prometheus::start(ground, server.http, &HURRIED)
 }
 
-fn fires(prometheus: &Prometheus, alert: &str) {
+pub fn fires(prometheus: &Prometheus, alert: &str) {
     wait_until(&format!("{alert} fires"), PATIENCE, || prometheus.fires(alert));
 }
 
-fn ends(prometheus: &Prometheus, alert: &str) {
+pub fn ends(prometheus: &Prometheus, alert: &str) {
     wait_until(&format!("{alert} has ended"), PATIENCE, || !prometheus.fires(alert));
 }
 
@@ -257,6 +258,28 @@ fn alerts_about_attacks() {
     assert!((4..10).contains(&guesses.count()), "the guesses were not noticed");
     fires(&prometheus, "PasswordsGuessed");
     ends(&prometheus, "PasswordsGuessed");
+}
+
+/// Who guesses passwords by calling must wait, with the answer that callers get for whom there is no room: that is no
+/// reason to wake anybody.
+#[test]
+fn who_guesses_by_calling_is_no_caller_who_was_turned_away() {
+    let ground = Ground::new("alerts_guesses");
+    let sip = "[server.sip.guard]\ntrusted = []\nfree = 2\nlimit = 4\npause = \"1s\"\nban = \"20s\"\n".to_owned();
+    let server = Server::start(&ground, &Wishes { sip, ..Wishes::agents(&["ada"]) });
+    let prometheus = watched(&ground, &server);
+    let banned = || server.metrics()["tierline_sip_bans_total{of=\"address\"}"] > 0.0;
+    let mut answers = Vec::new();
+    while !banned() {
+        answers.push(Phone::at("127.0.0.1", &server).guesses());
+        assert!(answers.len() < 1_000, "nobody notices: {answers:?}");
+    }
+    assert!(answers.contains(&503), "he never had to wait: {answers:?}");
+    fires(&prometheus, "PasswordsGuessed");
+    let scraped = prometheus.query("tierline_sip_responses_sent_total{method=\"INVITE\",code=\"503\"}");
+    assert!(!scraped.is_empty(), "his answers have not been scraped");
+    let paged = prometheus.query("max_over_time(ALERTS{alertname=\"CallsRefused\"}[5m])");
+    assert!(paged.is_empty(), "a stranger has woken somebody: {paged:?}");
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn an_agent_who_speaks_a_law_and_a_caller_who_speaks_mu_law_hear_each_other() {
     transcoded("a_law", Codec::A);
 }
 
-fn over_tls(ground: &Ground, srtp: &str) -> (SocketAddr, Wishes) {
+pub fn over_tls(ground: &Ground, srtp: &str) -> (SocketAddr, Wishes) {
     let at = ground.address();
     let sip = format!("[[server.sip.listen]]\ntransport = \"tls\"\nbind = \"{at}\"");
     (at, Wishes { sip, media: format!("srtp = \"{srtp}\""), ..Wishes::agents(&["ada"]) })

@@ -136,8 +136,9 @@ struct Writer {
     asked: String,
     /// The last request that came.
     heard: String,
-    /// We have refused the last INVITE.
+    /// We have refused the last INVITE, and have answered none: the next one is no re-INVITE.
     turned_down: bool,
+    answered: bool,
     /// The first variable of the last INVITE that came, and whether its To had a tag.
     invited: (u32, bool),
 }
@@ -205,7 +206,8 @@ impl Writer {
         }
         let to = what.split(' ').nth(1).unwrap_or(&self.heard).to_owned();
         let answers = is_status && first >= "200" && to == "INVITE";
-        self.turned_down = if answers { first >= "300" } else { self.turned_down };
+        self.answered |= answers && first < "300";
+        self.turned_down = if answers { first >= "300" && !self.answered } else { self.turned_down };
         let (start, fields) = if is_status { self.response(first, &to) } else { self.request(what, first) };
         if !is_status && first != "ACK" && first != "CANCEL" {
             self.asked = first.to_owned();

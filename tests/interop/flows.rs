@@ -5,9 +5,10 @@ use super::flow::{Flow, flow, flows};
 use super::harness::{GENEROUS, Ground, Program, SECOND};
 use super::peers::{Sipp, try_register};
 use super::server::{DIRECT, Server, Wishes, password};
+use super::trunks::{self, Carrier, LINE};
 use super::wire::{ack, invite};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 /// Flows that run at once.
 const AT_ONCE: usize = 6;
@@ -18,19 +19,23 @@ fn wishes(agents: &[&str]) -> Wishes {
 }
 
 /// Where a SIPp is: its port and the one for audio.
-type Place = (u16, u16);
+pub type Place = (u16, u16);
 
-fn place(ground: &Ground) -> Place {
+pub fn place(ground: &Ground) -> Place {
     (ground.port(), [ground.port(), ground.port()][0])
 }
 
 /// Starts a SIPp that plays a flow, as `from`.
-fn start(ground: &Ground, server: &Server, (name, flow, from): (&str, &Flow, &str), (at, audio): Place) -> Program {
+pub fn start(ground: &Ground, server: &Server, what: (&str, &Flow, &str), at: Place) -> Program {
+    launch(ground, server.sip, what, at)
+}
+
+/// The same against whatever is at `to`.
+pub fn launch(ground: &Ground, to: SocketAddr, (name, flow, from): (&str, &Flow, &str), (at, audio): Place) -> Program {
     let scenario = flow.scenario();
     let more: Vec<&str> = flow.options.iter().map(String::as_str).collect();
     let (at, audio, text) = (Some(at), Some(audio), Some(scenario.as_str()));
-    let sipp = Sipp { name, text, from, number: DIRECT, at, audio, more: &more, ..Sipp::default() };
-    sipp.start(ground, server)
+    Sipp { name, text, from, number: DIRECT, at, audio, more: &more, ..Sipp::default() }.start_at(ground, to)
 }
 
 /// Runs flows of callers, some at a time, and tells of all that fail.
@@ -83,6 +88,31 @@ fn run_agents(ground: &Ground, flows: &[Flow]) {
     }
     assert!(failed.is_empty(), "SIPp is not content with:\n{}", failed.join("\n"));
     server.wait_ended(flows.len(), 40 * SECOND);
+}
+
+/// Runs flows of a carrier's, one after the other, each with a caller of its own.
+fn run_carriers(ground: &Ground, flows: &[Flow]) {
+    let (carrier, caller) = (place(ground), place(ground));
+    let more = "options = \"0s\"\n".to_owned();
+    let server = Server::start(ground, &trunks::wishes(ground, &[Carrier { name: "carrier", port: carrier.0, more }]));
+    let mut failed = Vec::new();
+    for (number, flow) in flows.iter().enumerate() {
+        let mut phone = start(ground, &server, (&format!("carrier-{number}"), flow, "carrier"), carrier);
+        let scenario = if flow.hangs_up() { "caller_waits" } else { "caller_hangs_up" };
+        let (name, at, audio) = (format!("caller-{number}"), Some(caller.0), Some(caller.1));
+        let sipp = Sipp { name: &name, scenario, number: LINE, seconds: flow.seconds, at, audio, ..Sipp::default() };
+        let called = sipp.start(ground, &server).wait(LIMIT);
+        if (phone.wait(LIMIT), called) != (0, 0) {
+            failed.push(format!("{} ({number})", flow.title));
+        }
+    }
+    assert!(failed.is_empty(), "SIPp is not content with:\n{}", failed.join("\n"));
+    server.wait_ended(flows.len(), 40 * SECOND);
+}
+
+#[test]
+fn what_carriers_do_is_answered() {
+    run_carriers(&Ground::new("flows_carriers"), &flows("carriers"));
 }
 
 #[test]
@@ -147,6 +177,32 @@ fn what_takes_its_time_is_waited_for() {
     server.wait_ended(flows.len(), 10 * SECOND);
 }
 
+/// How long callers stay whom agents' phones take that take their time.
+const LONG: f64 = 75.0;
+
+#[test]
+fn sessions_of_those_whom_we_call_are_kept_up() {
+    let (ground, flows) = (Ground::new("flows_slow_called"), flows("slow_called"));
+    let users: Vec<String> = (1..=flows.len()).map(|number| format!("agent{number}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let sip = "[server.sip.registration]\nkeepalive = \"off\"".to_owned();
+    let server = Server::start(&ground, &Wishes { sip, ..wishes(&users) });
+    let phones = flows.iter().zip(&users).map(|(flow, user)| {
+        let at = place(&ground);
+        assert_eq!(try_register(&ground, &server, &[user], at.0, 200), 0, "{user} could not register");
+        (&flow.title, start(&ground, &server, (user, flow, user), at))
+    });
+    let phones: Vec<(&String, Program)> = phones.collect();
+    // Whose phone is hung up on is followed by nobody: all are talking, or have left.
+    let callers =
+        Sipp { name: "callers", calls: u32::try_from(flows.len()).expect("few"), seconds: LONG, ..Sipp::default() };
+    let mut callers = callers.start(&ground, &server);
+    for (title, mut phone) in phones {
+        assert_eq!(phone.wait(LIMIT), 0, "SIPp is not content with {title}");
+    }
+    assert_eq!(callers.wait(LIMIT), 0, "SIPp is not content");
+}
+
 /// As often as a network that has gone mad repeats a datagram.
 const STORM: usize = 3_000;
 
@@ -203,7 +259,7 @@ const NAMED: &[&str] = &[
 
 #[test]
 fn everything_that_is_named_is_used_by_somebody_else_s_program() {
-    let files = ["refusals", "calls", "registering", "agents", "slow"];
+    let files = ["refusals", "calls", "registering", "agents", "slow", "carriers", "slow_called", "endpoint"];
     let used: BTreeSet<String> = files.into_iter().flat_map(flows).flat_map(|flow| flow.names()).collect();
     let missing: Vec<&str> =
         NAMED.iter().flat_map(|names| names.split(' ')).filter(|name| !used.contains(*name)).collect();

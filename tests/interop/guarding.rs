@@ -37,14 +37,14 @@ fn counted(server: &Server, name: &str) -> f64 {
 }
 
 /// A phone that says what it is told, over UDP.
-struct Phone {
+pub struct Phone {
     socket: UdpSocket,
     server: SocketAddr,
     cseq: u32,
 }
 
 impl Phone {
-    fn at(ip: &str, server: &Server) -> Phone {
+    pub fn at(ip: &str, server: &Server) -> Phone {
         let ip: IpAddr = ip.parse().expect("an address");
         let socket = UdpSocket::bind((ip, 0)).expect("a socket");
         socket.set_read_timeout(Some(5 * SECOND)).expect("a time-out");
@@ -81,6 +81,35 @@ impl Phone {
         let login = Login { user: "ada", password: &secret };
         let proof = challenge.answer(login, &Method::Register, "sip:127.0.0.1", 1, "c");
         self.register(&format!("Authorization: {proof}\r\n")).status
+    }
+
+    /// The last answer to a call to a short code, which nobody may call without a proof.
+    fn call(&mut self, more: &str) -> Response {
+        self.cseq += 1;
+        let (at, number) = (self.socket.local_addr().expect("an address"), self.cseq);
+        let text = format!(
+            "INVITE sip:*1@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {at};rport;branch=z9hG4bK-{at}-{number}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:ada@127.0.0.1>;tag={number}\r\nTo: <sip:*1@127.0.0.1>\r\n\
+             Call-ID: {number}-{at}\r\nCSeq: {number} INVITE\r\nContact: <sip:ada@{at}>\r\n{more}Content-Length: 0\r\n\r\n"
+        );
+        self.socket.send_to(text.as_bytes(), self.server).expect("sent");
+        let ours = |answer: &Response| answer.headers.cseq().is_ok_and(|cseq| cseq.number == number);
+        loop {
+            let answer = self.answer();
+            if answer.status >= 200 && ours(&answer) {
+                return answer;
+            }
+        }
+    }
+
+    /// The status that a call gets with a password that is wrong.
+    pub fn guesses(&mut self) -> u16 {
+        let refused = self.call("");
+        let challenge = refused.headers.get(&Name::WwwAuthenticate).expect("a challenge");
+        let challenge = Challenge::parse(challenge).expect("a challenge that can be read");
+        let login = Login { user: "ada", password: "guessed" };
+        let proof = challenge.answer(login, &Method::Invite, "sip:*1@127.0.0.1", 1, "c");
+        self.call(&format!("Authorization: {proof}\r\n")).status
     }
 
     fn asks(&self) {

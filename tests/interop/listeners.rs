@@ -1,6 +1,6 @@
 //! Several listeners: what each advertises, IPv6 on real sockets, old TLS refused, and whom we trust when we connect.
 
-use super::harness::{Ground, SECOND, wait_until};
+use super::harness::{Ground, SECOND, talk_for, wait_until};
 use super::server::{DIRECT, Server, Wishes, password};
 use super::streams::{silent_call, tls_listener, with_sip};
 use super::wire::{Wire, answer, invite, options};
@@ -63,6 +63,7 @@ fn each_listener_challenges_in_its_own_way_and_counts() {
     let ground = Ground::new("digest");
     let strong = ground.address();
     let more = format!("[[server.sip.listen]]\ntransport = \"tcp\"\nbind = \"{strong}\"\ndigest = \"sha-256\"\n");
+    let more = format!("{more}[server.sip.guard]\nnonce_life = \"10s\"\n");
     let server = Server::start(&ground, &with_sip(&more));
     type Hash = fn(&str) -> String;
     let md5: Hash = |text| md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -105,6 +106,12 @@ fn each_listener_challenges_in_its_own_way_and_counts() {
         let refused = asks(&proof(&fresh, 1, "auth-int"), "401");
         assert!(!refused.contains("stale=true") && refused.contains("qop=\"auth\""), "{refused}");
         asks(&proof(&fresh, 1, "auth"), "200");
+        if name == "SHA-256" {
+            talk_for(11 * SECOND);
+            let old = asks(&proof(&fresh, 2, "auth"), "401");
+            assert!(old.contains("stale=true"), "a nonce that has had its time: {old}");
+            asks(&proof(&field(&old, "nonce"), 1, "auth"), "200");
+        }
     }
 }
 

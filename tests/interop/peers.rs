@@ -94,6 +94,11 @@ impl Default for Sipp<'_> {
 
 impl Sipp<'_> {
     pub fn start(&self, ground: &Ground, server: &Server) -> Program {
+        self.start_at(ground, server.sip)
+    }
+
+    /// Against whatever is at `to`, if it does not say itself where it sends to.
+    pub fn start_at(&self, ground: &Ground, to: SocketAddr) -> Program {
         let dir = ground.file(self.name);
         std::fs::create_dir_all(&dir).expect("a folder for SIPp");
         let (tone, length) = (audio::tone(self.says, self.seconds + 30.0), self.seconds + 30.0);
@@ -105,7 +110,7 @@ impl Sipp<'_> {
         }
         _ = std::fs::copy(Path::new(SIPP_KEYS).join("dtmf_2833_1.pcap"), dir.join("dtmf_2833_1.pcap"));
         std::fs::write(dir.join("scenario.xml"), self.scenario_text()).expect("a scenario");
-        let mut command = self.command(ground, server, &dir);
+        let mut command = self.command(ground, self.to.unwrap_or(to), &dir);
         command.arg("-d").arg(format!("{:.0}", self.seconds * 1000.0)).args(self.more);
         ground.run_at(self.place, self.name, &mut command)
     }
@@ -129,7 +134,7 @@ impl Sipp<'_> {
             .replace("[one tone each]", &one_tone_each(self.calls))
     }
 
-    fn command(&self, ground: &Ground, server: &Server, dir: &Path) -> Command {
+    fn command(&self, ground: &Ground, to: SocketAddr, dir: &Path) -> Command {
         let at = self.at.unwrap_or_else(|| ground.port());
         // SIPp takes the next even port too, for video.
         let audio = self.audio.unwrap_or_else(|| [ground.port(), ground.port()][0]);
@@ -141,7 +146,7 @@ impl Sipp<'_> {
         for (key, value) in [("from", self.from), ("number", self.number)] {
             command.args(["-key", key, value]);
         }
-        command.args(["-m", &self.calls.to_string()]).arg(self.to.unwrap_or(server.sip).to_string());
+        command.args(["-m", &self.calls.to_string()]).arg(to.to_string());
         command
     }
 }

@@ -188,6 +188,8 @@ pub fn is_over(call: &Value) -> bool {
 pub fn serve(config: &Path, data: &Path) -> Command {
     let mut command = Command::new(TIERLINE);
     command.arg("serve").arg("--config").arg(config).arg("--data").arg(data);
+    // A build with planted bugs looks there (`planted.rs`), others do not.
+    command.env("TIERLINE_PLANTED", data.with_file_name("planted"));
     command
 }
 

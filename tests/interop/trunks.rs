@@ -9,9 +9,9 @@ use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 
 /// The line whose flow calls [`VENDOR`], as carriers write it.
-const LINE: &str = "+4930100";
+pub const LINE: &str = "+4930100";
 pub const VENDOR: &str = "+4940123456";
-const KNOWS: &str = "carrier-knows-it";
+pub const KNOWS: &str = "carrier-knows-it";
 
 /// A carrier at this port of the ground.
 pub struct Carrier {

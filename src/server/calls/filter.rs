@@ -4,6 +4,7 @@
 pub use crate::event::Cause;
 use crate::ids::CallId;
 use crate::records::{CallRecord, OpenCall};
+use crate::server::known::{self, Kind};
 use crate::server::records;
 use crate::time::Wall;
 use anyhow::Result;
@@ -47,6 +48,18 @@ pub fn cause(text: &str) -> Result<Cause, String> {
 impl Filter {
     pub fn is_none(&self) -> bool {
         *self == Filter::default()
+    }
+
+    /// # Errors
+    /// A name is known neither to the configuration nor to the records, or these cannot be read.
+    pub fn names_known(&self, data: &Path, config: Option<&Path>) -> Result<()> {
+        records::bring_up(data)?;
+        let conn = records::reading(data)?;
+        let agent = self.agent.map(|agent| agent.to_string());
+        let names =
+            [(Kind::Line, &self.line), (Kind::Queue, &self.queue), (Kind::Agent, &agent), (Kind::Trunk, &self.trunk)];
+        let asked = names.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?)));
+        asked.into_iter().try_for_each(|(kind, name)| known::check(&conn, config, kind, name))
     }
 
     /// The calls that are so, newest first, `most` at most.

@@ -216,7 +216,7 @@ fn calls_are_found_by_what_they_were() {
     let time = |text: &str| Some(text.to_owned());
     let rows = [
         (Filter { line: time("support"), ..none() }, "321"),
-        (Filter { line: time("sales"), ..none() }, ""),
+        (Filter { line: time("desk"), ..none() }, ""),
         (Filter { queue: time("sales"), ..none() }, "31"),
         (Filter { agent: Some(1003), ..none() }, "1"),
         (Filter { agent: Some(1004), ..none() }, ""),
@@ -224,7 +224,6 @@ fn calls_are_found_by_what_they_were() {
         (Filter { cause: Some(Cause::CallerHungUp), ..none() }, "1"),
         (Filter { least_wait: Some(s(67)), cause: Some(Cause::CallerHungUp), ..none() }, "1"),
         (Filter { least_wait: Some(s(68)), cause: Some(Cause::CallerHungUp), ..none() }, ""),
-        (Filter { trunk: time("carrier"), ..none() }, ""),
         (Filter { from: time("2026-11-21T20:32:19"), ..none() }, "3"),
         (Filter { to: time("2026-11-21T20:32:18"), ..none() }, "1"),
         (Filter { from: time("2026-11-21T21:32"), zone: time("Europe/Berlin"), ..none() }, "32"),
@@ -232,6 +231,16 @@ fn calls_are_found_by_what_they_were() {
     for (filter, expect) in rows {
         let told = format!("{filter:?}");
         assert_eq!(found(filter), expect, "{told}");
+    }
+    for (filter, expect) in [
+        (Filter { line: time("suport"), ..none() }, "there is no line `suport` in"),
+        (Filter { queue: time("sale"), ..none() }, "did you mean \"sales\"?"),
+        (Filter { agent: Some(77), ..none() }, "there is no agent `77` in"),
+        (Filter { trunk: time("carrier"), ..none() }, "there is no trunk `carrier` in"),
+    ] {
+        let why = list(&dir.0, &Show { last: 20, filter, ..Show::default() }).unwrap_err();
+        assert_eq!(crate::server::wrong::exit_code(&why), 2);
+        assert!(why.to_string().contains(expect), "{why}");
     }
     let one = list(&dir.0, &Show { last: 1, filter: Filter { line: time("support"), ..none() }, ..Show::default() });
     assert_eq!(one.unwrap().lines().count(), 2, "the newest of three");

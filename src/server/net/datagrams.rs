@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 
 /// Datagrams read or sent by one system call at most.
 pub const BATCH: usize = 16;
+/// How often one is sent that fails, for the system may tell there of another ([`super::errors`]).
+const TRIES: u32 = 4;
 /// The largest datagram there is.
 const SIZE: usize = 65_535;
 
@@ -82,14 +84,15 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
 /// Sends them all in their order, a batch with one system call. `failed` is told each that the system did not take, and
 /// why; the others go on.
 pub fn send(socket: &UdpSocket, all: &[(SocketAddr, Vec<u8>)], mut failed: impl FnMut(&[u8], io::Error)) {
-    let mut rest = all;
+    let (mut rest, mut tries) = (all, 1);
     while let Some(((_, first), others)) = rest.split_first() {
         // The call ends at the first that fails, and tells why only if that is the first of all.
         match send_batch(socket, &rest[..rest.len().min(BATCH)]) {
-            Ok(sent) => rest = &rest[sent.max(1)..],
+            Ok(sent) => (rest, tries) = (&rest[sent.max(1)..], 1),
+            Err(why) if tries < TRIES && why.kind() != io::ErrorKind::WouldBlock => tries += 1,
             Err(why) => {
                 failed(first, why);
-                rest = others;
+                (rest, tries) = (others, 1);
             }
         }
     }

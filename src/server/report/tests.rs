@@ -150,8 +150,28 @@ FROM                    TO                      QUEUE  OFFERED  ANSWERED  IN TAR
     let other = Asked { target: Some(Duration::from_secs(60)), short: Some(Duration::from_secs(21)), ..whole.clone() };
     let told = report(&dir.0, &other).unwrap();
     assert!(told.contains("83.3 %") && told.contains("T 60 s, short below 21 s"), "{told}");
-    let nobody = report(&dir.0, &Asked { only: Some("support".to_owned()), ..whole }).unwrap();
+    let nobody = report(&dir.0, &Asked { only: Some("general".to_owned()), ..whole.clone() }).unwrap();
     assert!(nobody.ends_with("nothing in this time\n"), "{nobody}");
+    // A queue that is not configured any more is one all the same; one that never was is a mistake.
+    let config = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/tierline.toml");
+    for (by, only, expect) in [
+        (By::Queue, "sales", None),
+        (By::Queue, "sale", Some("there is no queue `sale`")),
+        (By::Queue, "generl", Some("did you mean \"general\"?")),
+        (By::Agent, "1001", None),
+        (By::Agent, "7777", Some("there is no agent `7777`")),
+        (By::Line, "support", None),
+        (By::Line, "suport", Some("did you mean \"support\"?")),
+        (By::Line, "-", None),
+        (By::Flow, "desk", None),
+        (By::Flow, "dest", Some("did you mean \"desk\"?")),
+    ] {
+        let asked = Asked { by, only: Some(only.to_owned()), config: Some(config.clone()), ..whole.clone() };
+        let told = report(&dir.0, &asked);
+        let why = told.as_ref().err().map(|why| (crate::server::wrong::exit_code(why), why.to_string()));
+        assert_eq!(why.as_ref().map(|(code, _)| *code), expect.map(|_| 2), "{by:?} {only}: {told:?}");
+        assert!(why.is_none_or(|(_, why)| why.contains(expect.unwrap_or_default())), "{by:?} {only}");
+    }
 }
 
 /// Two queues with the same waits: one in 20 s, 21 s and gone after 4 s and 8 s, as each of them means it.

@@ -53,6 +53,11 @@ impl Person {
         Ok(Person { conn, path, handles, calls, running: running.len() as u64 })
     }
 
+    /// Whether anything is kept of this number.
+    pub fn is_known(&self) -> bool {
+        !self.handles.is_empty()
+    }
+
     /// The person's calls that are over.
     pub fn calls(&self) -> &BTreeSet<CallId> {
         &self.calls

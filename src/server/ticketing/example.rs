@@ -3,6 +3,7 @@
 
 use crate::proto::ticketing_server::{Ticketing, TicketingServer};
 use crate::proto::{self, follow_call_request::What as Follow};
+use crate::server::printing::say;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::net::SocketAddr;
@@ -40,7 +41,7 @@ pub fn serve(listen: SocketAddr, data: &Path) -> Result<()> {
     runtime.block_on(async {
         let example = Example::open(data)?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        println!("tickets are kept in {}; Tierline finds them at http://{listen}", data.join("tickets.db").display());
+        say!("tickets are kept in {}; Tierline finds them at http://{listen}", data.join("tickets.db").display());
         let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTION)
@@ -132,7 +133,7 @@ impl Ticketing for Example {
             Ok(id.to_string())
         })?;
         // Who calls, and what was said, is for the file: whoever looks at this terminal need not know.
-        println!("ticket {ticket} opened for {}", it.call);
+        say!("ticket {ticket} opened for {}", it.call);
         Ok(Response::new(proto::OpenTicketResponse { ticket }))
     }
 
@@ -150,7 +151,7 @@ impl Ticketing for Example {
             conn.execute(sql, params![it.agent, it.call, text])?;
             Ok(String::new())
         })?;
-        println!("agent {}: a screen-pop for {} with {} tickets", it.agent, it.call, tickets.len());
+        say!("agent {}: a screen-pop for {} with {} tickets", it.agent, it.call, tickets.len());
         Ok(Response::new(proto::ScreenPopResponse {}))
     }
 

@@ -241,6 +241,33 @@ fn a_phone_behind_a_nat_is_reached_over_its_flow() {
     assert_eq!(flow.remote, raw.from);
 }
 
+/// Who changes his network in mid-call, or whose NAT forgets him, is found where his re-INVITE or UPDATE has come from.
+#[test]
+fn a_phone_that_has_moved_to_another_network_is_followed() {
+    let over = |connection| {
+        let remote = "198.51.100.7:33000".parse().unwrap();
+        let transport = if connection == 0 { Transport::Udp } else { Transport::Tcp };
+        Flow { listener: 0, transport, remote, connection }
+    };
+    for (method, connections) in [("INVITE", [0, 0]), ("UPDATE", [0, 0]), ("INVITE", [3, 4]), ("UPDATE", [3, 4])] {
+        let mut config = config(HERE);
+        config.listeners[0].transport = over(connections[0]).transport;
+        let mut raw = Raw::new(config);
+        raw.over = Some(Flow { remote: "203.0.113.9:40000".parse().unwrap(), ..over(connections[0]) });
+        let (leg, tag) = establish(&mut raw, "");
+        let now = over(connections[1]);
+        raw.over = Some(now);
+        let dialog = format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: 2 {method}\n{SDP}");
+        let offered = raw.send(&ask(method, "m", &dialog, "v=1"));
+        assert!(offered.iter().any(|output| matches!(output, Output::Event(Event::Offered { .. }))), "{offered:?}");
+        raw.input(Input::Command(Command::AcceptOffer { leg, body: Body::sdp("v=0") }));
+        raw.send(&within(&tag, "ACK", 2, "n"));
+        let outputs = raw.input(Input::Command(Command::HangUp { leg, reason: None }));
+        let Some(Output::Send { flow, .. }) = outputs.first() else { panic!("no BYE: {outputs:?}") };
+        assert_eq!(*flow, now, "{method} over {connections:?}");
+    }
+}
+
 /// An INVITE of ours, ready to be answered by raw responses.
 pub(super) fn calling(raw: &mut Raw) -> (LegId, Request) {
     let leg = raw.endpoint.next_leg();

@@ -148,6 +148,11 @@ fn what_a_register_with_flows_gets() {
     let mut phone = Phone::new();
     let answer = register(&mut phone, &outbound(1, own));
     assert_eq!((answer.status, answer.headers.get(&Name::from("Flow-Timer"))), (200, None), "UDP has no such flow");
+    // RFC 5626 §4.4.2: it would be kept alive by STUN, which is not answered here.
+    assert!(!answer.headers.lists(&Name::Require, "outbound"));
+    assert_eq!(phone.raw.endpoint.bindings("1001").next().map(|binding| binding.reg_id), Some(None));
+    let by_edge = format!("{}{via}Path: <sip:p.example.com;lr;ob>\n", outbound(1, own));
+    assert!(register(&mut phone, &by_edge).headers.lists(&Name::Require, "outbound"), "an edge keeps flows");
 }
 
 /// Two flows of a phone may come over one proxy, or over two: each has its own Path.

@@ -269,7 +269,7 @@ fn a_late_register_changes_nothing() {
             }
             other => panic!("{other:?}"),
         };
-    let manner = instance::Manner::of(&request, String::new(), 8).unwrap();
+    let manner = instance::Manner::of(&request, Transport::Udp, String::new(), 8).unwrap();
     let (user, times) = (("1001", Flow::udp(0, THERE.parse().unwrap())), RegistrationTimes::default());
     let late = phone.raw.endpoint.registrar.register(phone.raw.now, user, (&request, &manner), &times, 8);
     assert_eq!(late.unwrap_err().status, 500);
@@ -605,10 +605,16 @@ fn a_phone_is_called_over_the_transport_that_its_contact_names() {
         (all, "sip:1001@10.0.0.2:5070;transport=tcp", "", "", &["TCP 10.0.0.2:5070", "UDP 10.0.0.2:5062"]),
         (all, "sip:1001@10.0.0.2;transport=TLS", "", "", &["TLS 10.0.0.2:5061", "UDP 10.0.0.2:5062"]),
         (all, "sips:1001@10.0.0.2", "", "", &["TLS 10.0.0.2:5061", "UDP 10.0.0.2:5062"]),
-        // We speak no TCP; it sits behind a NAT; it wants its flow; a proxy leads to it.
+        // We speak no TCP; it sits behind a NAT; a proxy leads to it. A datagram flow is not kept, though it wants that.
         (udp, "sip:1001@10.0.0.2:5070;transport=tcp", "", "", &["UDP 10.0.0.2:5062"]),
         (all, "sip:1001@192.168.1.9;transport=tcp", "", "", &["UDP 10.0.0.2:5062"]),
-        (all, "sip:1001@10.0.0.2:5070;transport=tcp", outbound, "Supported: outbound, path\n", &["UDP 10.0.0.2:5062"]),
+        (
+            all,
+            "sip:1001@10.0.0.2:5070;transport=tcp",
+            outbound,
+            "Supported: outbound, path\n",
+            &["TCP 10.0.0.2:5070", "UDP 10.0.0.2:5062"],
+        ),
         (all, "sip:1001@10.0.0.2:5070;transport=tcp", "", PATH, &["UDP 10.0.0.2:5062"]),
     ];
     let all_rows = rows.iter().flat_map(|row| [(row, true), (row, false)]);

@@ -134,6 +134,24 @@ fn a_refresh_that_fails() {
     }
 }
 
+/// A connection that breaks just when the session is refreshed ends no call: it is tried again (RFC 4028 §10).
+#[test]
+fn a_refresh_over_a_broken_connection_is_made_again() {
+    for (allow, method) in [("Allow: UPDATE\n", Method::Update), ("", Method::Invite)] {
+        let mut raw = Raw::new(config(HERE));
+        let leg = before_refresh(&mut raw, allow);
+        let outputs = raw.run(2_000);
+        assert!(requests(&outputs).iter().any(is(method.clone())), "{outputs:?}");
+        let failed = raw.input(Input::TransportFailed { flow: Flow::udp(0, THERE.parse().unwrap()) });
+        assert_eq!(failed, [], "the call goes on");
+        let again = requests(&raw.run(6_000));
+        let again = again.into_iter().find(is(method.clone())).expect("a second one");
+        refresh_reply(&mut raw, &again, 200);
+        assert_eq!(sent(&mut raw, 80_000), [], "{method}");
+        assert!(raw.endpoint.dialog(leg).is_some());
+    }
+}
+
 fn refresh_reply(raw: &mut Raw, request: &Request, status: u16) -> Vec<Output> {
     let mut response = Response::to_request(request, status, Some("b1"));
     if status < 300 {
@@ -144,7 +162,7 @@ fn refresh_reply(raw: &mut Raw, request: &Request, status: u16) -> Vec<Output> {
 }
 
 #[test]
-fn a_refresh_by_invite_changes_nothing_and_tells_nobody() {
+fn a_refresh_by_invite_says_what_stands_and_its_answer_may_change_it() {
     let mut raw = Raw::new(config(HERE));
     let leg = before_refresh(&mut raw, "");
     let outputs = raw.run(2_000);
@@ -154,9 +172,15 @@ fn a_refresh_by_invite_changes_nothing_and_tells_nobody() {
     // Our user's own offer comes too early now.
     let early = raw.input(Input::Command(Command::Reoffer { leg, body: Body::sdp("hold") }));
     assert_eq!(requests(&early).len(), 0);
-    let outputs = refresh_reply(&mut raw, &invite, 200);
+    let mut answer = Response::to_request(&invite, 200, Some("b1"));
+    answer.headers.push(Name::ContentType, "application/sdp");
+    answer.body = b"v=1".to_vec();
+    let flow = Flow::udp(0, THERE.parse().unwrap());
+    let outputs = raw.input(Input::Received { flow, bytes: answer.to_bytes() });
     assert!(requests(&outputs).iter().any(is(Method::Ack)));
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Event(Event::OfferAnswered { .. }))), "{outputs:?}");
+    let (offer, answer) = (Body::sdp("v=0"), Body::sdp("v=1"));
+    let told: Vec<_> = outputs.iter().filter(|output| matches!(output, Output::Event(_))).collect();
+    assert_eq!(told, [&Output::Event(Event::Refreshed { leg, offer, answer })]);
 }
 
 #[test]

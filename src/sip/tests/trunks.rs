@@ -67,7 +67,8 @@ fn a_registration_that_persists_is_tried_again_after_any_refusal() {
     assert_eq!(pair.take_events(0).last(), Some(&Event::Registered { name: "a".to_owned(), expires: 600 }));
 }
 
-/// RFC 5626 §4.5: who closes the connection that a registration has come over is not called at once, and each time later.
+/// RFC 5626 §4.5: a registration whose connection is gone is made again at once and does not hold meanwhile; who closes
+/// each connection soon is asked each time later.
 #[test]
 fn a_registrar_that_closes_its_connections_is_registered_at_ever_more_slowly() {
     let mut config = config(HERE);
@@ -83,14 +84,19 @@ fn a_registrar_that_closes_its_connections_is_registered_at_ever_more_slowly() {
         ok.headers.push(header::Name::Expires, "600");
         raw.send(&String::from_utf8(ok.to_bytes()).unwrap());
         let (cut, mut outputs) = (raw.now, raw.input(Input::TransportFailed { flow: over(connection) }));
+        let lost = Output::Event(Event::RegistrationFailed { name: "a".to_owned(), status: 503 });
+        assert!(outputs.contains(&lost), "it holds no more: {outputs:?}");
+        outputs.extend(raw.run(0));
         while requests(&outputs).is_empty() {
             outputs = raw.run(100);
         }
         registers = requests(&outputs);
         pauses.push(raw.now.since(cut).as_secs_f64());
     }
-    let fits = pauses.iter().zip([2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]);
-    assert!(fits.clone().all(|(pause, base)| (base..=base * 1.5 + 0.2).contains(pause)), "{pauses:?}");
+    let fits = pauses.iter().zip([0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
+    let within =
+        |pause: f64, base: f64| if base == 0.0 { pause == 0.0 } else { (base..=base * 1.5 + 0.2).contains(&pause) };
+    assert!(fits.clone().all(|(pause, base)| within(*pause, base)), "{pauses:?}");
     // What has held for a while was no fault of the registrar's.
     raw.over = Some(over(9));
     let mut ok = Response::to_request(&registers[0], 200, Some("t"));
@@ -98,7 +104,34 @@ fn a_registrar_that_closes_its_connections_is_registered_at_ever_more_slowly() {
     raw.send(&String::from_utf8(ok.to_bytes()).unwrap());
     raw.run(120_000);
     raw.input(Input::TransportFailed { flow: over(9) });
-    assert_eq!(requests(&raw.run(3_200)).len(), 1, "it is made again soon");
+    assert_eq!(requests(&raw.run(0)).len(), 1, "it is made again at once");
+}
+
+/// RFC 3261 §20.33: a registrar that says when to come again is not asked before, whatever the code; nor is it believed
+/// for hours. What it grants counts even where somebody on the way has changed our address.
+#[test]
+fn a_registrar_says_when_to_come_again_and_for_how_long_it_is_content() {
+    let rows = [
+        (503, "", 2),
+        (503, "Retry-After: 1", 2),
+        (503, "Retry-After: 40", 40),
+        (480, "Retry-After: 40 (in a while)", 40),
+        (500, "Retry-After: 90000", 300),
+        (200, "Contact: <sip:a@203.0.113.5:1024>;expires=60", 48),
+        (200, "Contact: <sip:a@203.0.113.5:1024>;expires=60, <sip:a@203.0.113.6>;expires=20", 540),
+        (200, "Expires: 100", 80),
+    ];
+    for (status, field, seconds) in rows {
+        let mut raw = Raw::new(config(HERE));
+        let request = requests(&raw.input(Input::Command(register("a")))).remove(0);
+        let mut answer = Response::to_request(&request, status, Some("t"));
+        if let Some((name, value)) = field.split_once(": ") {
+            answer.headers.push(header::Name::from(name), value);
+        }
+        raw.send(&String::from_utf8(answer.to_bytes()).unwrap());
+        assert_eq!(requests(&raw.run(seconds * 1_000 - 1)), [], "{status} {field}");
+        assert_eq!(requests(&raw.run(2)).len(), 1, "{status} {field}");
+    }
 }
 
 fn register_over_tcp() -> Command {

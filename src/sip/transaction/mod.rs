@@ -305,6 +305,14 @@ pub fn branch_in(bytes: &[u8]) -> Option<String> {
     request.headers.top_via().ok()?.branch().map(str::to_owned)
 }
 
+/// The same of what somebody quotes of a request of ours: its beginning, cut anywhere after its Via, which stands on top.
+pub fn branch_quoted(beginning: &[u8]) -> Option<String> {
+    let mut lines = beginning.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r\n"));
+    lines.next().filter(|line| line.ends_with(b" SIP/2.0"))?;
+    let via = std::str::from_utf8(lines.next()?.strip_prefix(b"Via: ")?).ok()?;
+    Via::parse(via)?.branch().map(str::to_owned)
+}
+
 /// RFC 3261 §17.2.3: what makes two requests one transaction. `method` is INVITE for its ACK, and for a CANCEL
 /// when the cancelled request is looked for.
 fn wire_key(request: &Request, via: &Via, method: &Method) -> String {

@@ -284,3 +284,23 @@ fn other_server() {
     bench.act(Respond(200));
     assert_eq!(bench.transactions.census(), (0, 0), "timer J is zero");
 }
+
+#[test]
+fn what_is_quoted_of_a_request_names_it_wherever_it_was_cut() {
+    let (via, rest) = ("Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK12-4;rport\r\n", "Max-Forwards: 70\r\nFrom: <si");
+    let branch = Some("z9hG4bK12-4".to_owned());
+    let rows = [
+        (format!("OPTIONS sip:a@b SIP/2.0\r\n{via}{rest}"), branch.clone()),
+        (format!("OPTIONS sip:a@b SIP/2.0\r\n{via}"), branch),
+        (format!("OPTIONS sip:a@b SIP/2.0\r\n{}", &via[..via.len() - 2]), None),
+        (format!("OPTIONS sip:a@b SIP/2.0\r\n{}", &via[..40]), None),
+        (format!("SIP/2.0 200 OK\r\n{via}{rest}"), None),
+        (format!("OPTIONS sip:a@b SIP/2.0\r\n{rest}\r\n{via}"), None),
+        ("OPTIONS si".to_owned(), None),
+        (String::new(), None),
+    ];
+    for (text, expect) in rows {
+        assert_eq!(super::branch_quoted(text.as_bytes()), expect, "{text}");
+    }
+    assert_eq!(super::branch_quoted(&[0xff; 99]), None);
+}

@@ -4,9 +4,8 @@
 //! Counted by address (IPv6: by /64) and of all together. Five seconds' worth may come at once, and then evenly; one
 //! more is answered 503 before anything is written or opened.
 
-use super::Engine;
-use super::allowance::Allowance;
 use crate::center::Limits;
+use crate::engine::allowance::Allowance;
 use crate::sip::guard::subscriber;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -25,14 +24,6 @@ pub struct Strangers {
     all: Allowance,
     /// How many addresses there may be before the old ones are looked for again.
     room: usize,
-    refused: u64,
-}
-
-impl Engine {
-    /// Calls of strangers that came too often.
-    pub fn strangers_refused(&self) -> u64 {
-        self.strangers.refused
-    }
 }
 
 impl Strangers {
@@ -46,7 +37,6 @@ impl Strangers {
         // One whose own calls are too many takes nothing from the others.
         let may = take(&mut own, limits.strangers_per_address) && take(&mut self.all, limits.strangers);
         if !may {
-            self.refused += 1;
             return false;
         }
         self.by_address.insert(ip, own);
@@ -96,7 +86,6 @@ mod tests {
             let may = (0..calls).filter(|_| strangers.may_call(at(ms), ip, &limits())).count();
             assert_eq!(may, expect, "{ip} after {ms} ms");
         }
-        assert_eq!(strangers.refused, rows.iter().map(|(_, _, calls, may)| *calls as u64 - *may as u64).sum::<u64>());
     }
 
     /// Who calls once from each of many addresses takes no more memory than all may call at once.

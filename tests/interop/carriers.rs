@@ -1,0 +1,148 @@
+//! What binds us to carriers: registrations, proofs, turns and limits, with SIPp as carriers and by raw bytes.
+
+use super::flow::flow;
+use super::flows::{place, start};
+use super::harness::{GENEROUS, Ground, SECOND, wait_until};
+use super::peers::Sipp;
+use super::server::{DIRECT, Server, Wishes};
+use super::trunks::{Carrier, KNOWS, LINE, wishes};
+use super::wire::{Wire, answer, invite};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+const ACCOUNT: &str = "user = \"account\"\npassword_file = \"carrier.password\"\n";
+
+fn carrier(name: &'static str, port: u16, more: &str) -> Carrier {
+    Carrier { name, port, more: format!("options = \"0s\"\n{more}") }
+}
+
+fn is_registered(server: &Server) -> bool {
+    server.metrics().get("tierline_trunk_registered{trunk=\"carrier\"}") == Some(&1.0)
+}
+
+/// RFC 3261 §10.2.8.
+#[test]
+fn a_registrar_that_wants_longer_registrations_gets_them() {
+    let ground = Ground::new("carriers_423");
+    let at = place(&ground);
+    let more = format!("{ACCOUNT}register = \"10m\"\n");
+    let server = Server::start(&ground, &wishes(&ground, &[carrier("carrier", at.0, &more)]));
+    let wants = flow(
+        "a registrar that wants longer registrations\n< REGISTER\n  Expires: ^ ?600$\n> 423\n  Min-Expires: 1800\n\
+         < REGISTER\n  Expires: ^ ?1800$\n> 200\n  Expires: 1800\n",
+    );
+    let mut registrar = start(&ground, &server, ("carrier", &wants, "carrier"), at);
+    assert_eq!(registrar.wait(GENEROUS), 0, "SIPp is not content");
+    wait_until("we are registered", GENEROUS, || is_registered(&server));
+}
+
+/// A registration over a connection that the carrier closes does not hold any more, and is made again over another one.
+#[test]
+fn a_registration_whose_connection_is_closed_is_made_again_and_does_not_hold_meanwhile() {
+    let ground = Ground::new("carriers_cut");
+    let at = ground.address();
+    let listener = TcpListener::bind(at).expect("a port");
+    let more = format!("{ACCOUNT}register = \"10m\"\n");
+    let usual = wishes(&ground, &[carrier("carrier", at.port(), &more)]);
+    let over_tcp = usual.more.replace(&format!("server = \"{at}\""), &format!("server = \"{at};transport=tcp\""));
+    let server = Server::start(&ground, &Wishes { more: over_tcp, ..usual });
+    let ok = |register: &str| answer(register, "200 OK").replace("Content-Length", "Expires: 600\r\nContent-Length");
+    let mut wire = Wire::accepted(&listener);
+    let register = wire.until("REGISTER");
+    wire.say(ok(&register));
+    wait_until("we are registered", GENEROUS, || is_registered(&server));
+    drop(wire);
+    let mut wire = Wire::accepted(&listener);
+    let register = wire.until("REGISTER");
+    wait_until("it holds no more", GENEROUS, || !is_registered(&server));
+    wire.say(ok(&register));
+    wait_until("we are registered again", GENEROUS, || is_registered(&server));
+}
+
+/// Whoever proves to be the carrier is it, wherever he calls from; without proof he is asked again.
+#[test]
+fn a_carrier_that_proves_itself_is_known_from_anywhere() {
+    let ground = Ground::new("carriers_proof");
+    let more = format!("{ACCOUNT}accept_digest = true\n");
+    let server = Server::start(&ground, &wishes(&ground, &[carrier("carrier", ground.port(), &more)]));
+    let at = place(&ground);
+    let from = "  From: <sip:account@[remote_ip]>;tag=[pid]c[call_number]\n";
+    for (number, (password, end)) in [("wrong", "< 401\n"), (KNOWS, "< 200\n")].into_iter().enumerate() {
+        let proof = format!("  [authentication username=account password={password}]\n  sdp\n");
+        let taken =
+            if end == "< 200\n" { format!("> ACK\n{from}> BYE\n{from}< 200\n") } else { format!("> ACK\n{from}") };
+        let call = format!("> INVITE\n{from}  sdp\n< 401\n> ACK\n{from}> INVITE\n{from}{proof}{end}{taken}");
+        let call = flow(&format!("a carrier from elsewhere\n{call}"));
+        let mut sipp = start(&ground, &server, (&format!("carrier-{number}"), &call, "account"), at);
+        assert_eq!(sipp.wait(GENEROUS), 0, "SIPp is not content, who says that he knows {password}");
+    }
+    server.wait_ended(1, GENEROUS);
+    assert_eq!(server.metrics()["tierline_trunk_calls_total{trunk=\"carrier\",direction=\"in\"}"], 1.0);
+}
+
+/// Calls of one test, and how they come: all within two seconds.
+const CALLS: u32 = 16;
+
+/// Lower order first; among equals by weight; and who has no more calls a second to give is passed over.
+#[test]
+fn carriers_take_turns_by_order_weight_and_rate() {
+    // What is written of each, and whether each has some of the calls.
+    let (usual, heavy) = ("", "weight = 65535\n");
+    let slow = "outgoing = { calls = 50, rate = 1 }\n";
+    let rows = [
+        ("order = 1", [usual, heavy], [true, false]),
+        ("order = 0", [usual, usual], [true, true]),
+        ("order = 0", [usual, heavy], [false, true]),
+        ("order = 1", [slow, usual], [true, true]),
+    ];
+    for (number, (order, more, expect)) in rows.into_iter().enumerate() {
+        let ground = Ground::new(&format!("carriers_turns_{number}"));
+        let at = [ground.port(), ground.port()];
+        let names = ["first", "second"];
+        let carriers = [0, 1].map(|n| carrier(names[n], at[n], more[n]));
+        let usual = wishes(&ground, &carriers);
+        let server = Server::start(&ground, &Wishes { more: usual.more.replace("order = 1", order), ..usual });
+        let answers = |n: usize| {
+            let (name, scenario, at) = (names[n], "agent_answers", Some(at[n]));
+            Sipp { name, scenario, at, calls: 100, seconds: 1.0, ..Sipp::default() }.start(&ground, &server)
+        };
+        let _carriers = [answers(0), answers(1)];
+        let call = flow("a caller\n> INVITE\n  sdp\n< 200\n> ACK\nwait 1500\n> BYE\n< 200\n").scenario();
+        let callers = Sipp { text: Some(&call), number: LINE, calls: CALLS, more: &["-r", "8"], ..Sipp::default() };
+        assert_eq!(callers.start(&ground, &server).wait(60 * SECOND), 0, "SIPp is not content");
+        server.wait_ended(CALLS as usize, GENEROUS);
+        let metrics = server.metrics();
+        let had = names.map(|name| {
+            let name = format!("tierline_trunk_calls_total{{trunk=\"{name}\",direction=\"out\"}}");
+            metrics.get(&name).copied().unwrap_or_default()
+        });
+        assert_eq!((had[0] + had[1], had.map(|n| n > 0.0)), (f64::from(CALLS), expect), "{order} {more:?}: {had:?}");
+    }
+}
+
+/// A carrier that brings more calls in a second than it may is told to wait.
+#[test]
+fn calls_that_a_carrier_brings_too_fast_are_refused_for_a_while() {
+    let ground = Ground::new("carriers_rate");
+    let at: SocketAddr = ground.address();
+    let slow = "incoming = { calls = 50, rate = 1 }\n";
+    let server = Server::start(&ground, &wishes(&ground, &[carrier("carrier", at.port(), slow)]));
+    let socket = UdpSocket::bind(at).expect("the carrier's port");
+    socket.set_read_timeout(Some(20 * SECOND)).expect("a time-out");
+    let uri = format!("sip:{DIRECT}@{}", server.sip);
+    for _ in 0..5 {
+        let call = invite(&uri, &format!("sip:raw@{at}"), "");
+        let call = call.replace("SIP/2.0/TCP 127.0.0.1:5999", &format!("SIP/2.0/UDP {at}"));
+        socket.send_to(call.as_bytes(), server.sip).expect("a datagram sent");
+    }
+    let refused = loop {
+        let mut room = [0; 4096];
+        let length = socket.recv(&mut room).expect("some answers");
+        let text = String::from_utf8_lossy(&room[..length]).into_owned();
+        if text.starts_with("SIP/2.0 503") {
+            break text;
+        }
+    };
+    assert!(refused.contains("Retry-After: "), "{refused}");
+    let full = server.metrics()["tierline_trunk_calls_total{trunk=\"carrier\",direction=\"in\"}"];
+    assert!((1.0..5.0).contains(&full), "{full} calls were taken");
+}

@@ -20,6 +20,7 @@ pub mod accounts;
 pub mod agent;
 mod banner;
 pub mod calls;
+mod chance;
 mod check;
 pub mod clock;
 pub mod cti;
@@ -419,8 +420,7 @@ fn engine_settings(
 }
 
 fn drawn() -> Result<([u8; 32], Rng)> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    let seed = chance::bytes()?;
     Ok((seed, Rng::new(seed)))
 }
 

@@ -8,6 +8,7 @@ mod files;
 mod first_answer;
 mod sockets;
 
+use super::chance;
 use crate::server::printing::say;
 pub use address::ServerName;
 use address::local_address;
@@ -125,9 +126,7 @@ impl Desk {
             plane: 0,
             media_address: local,
         };
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-        let rng = Rng::new(seed);
+        let rng = Rng::new(chance::bytes()?);
         let mut sounds = Sounds::default();
         // A phone that says nothing sends silence: one that sends nothing at all would be taken for dead.
         let source = match &settings.play {
@@ -368,8 +367,7 @@ impl Desk {
     }
 
     fn call_over(&mut self, failed: bool) {
-        self.deeds.answer_at = None;
-        self.deeds.hang_up_at = None;
+        (self.deeds.answer_at, self.deeds.hang_up_at) = (None, None);
         self.deeds.failed |= failed;
         self.deeds.ended += 1;
         if self.settings.dial.is_some() || self.settings.calls.is_some_and(|calls| self.deeds.ended >= calls) {

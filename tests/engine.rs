@@ -5,6 +5,8 @@
 mod door;
 #[path = "engine/outside.rs"]
 mod outside;
+#[path = "engine/phones.rs"]
+mod phones;
 #[path = "engine/refreshed.rs"]
 mod refreshed;
 #[path = "engine/turns.rs"]

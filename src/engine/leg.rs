@@ -31,6 +31,9 @@ pub struct Leg {
     pub trunk: Option<(TrunkId, Way)>,
     /// Where it is called on an outside number, and what is left to try.
     pub hunt: Option<Hunt>,
+    /// The agent's phones that have been rung for the offer, as [`crate::sip::Binding::phone`] names them.
+    #[serde(default)]
+    pub rung: Vec<String>,
     pub state: LegState,
     /// Where we take audio, as the peer is told; none until the port is open.
     pub address: Option<SocketAddr>,
@@ -114,6 +117,7 @@ impl Leg {
             work,
             trunk,
             hunt,
+            rung: Vec::new(),
             state,
             address,
             session,

@@ -105,11 +105,28 @@ impl Engine {
         self.emit(Some(id), What::Delivered { work, reservation, agent, leg, why });
     }
 
+    /// The phone that the leg rings next: none twice for one offer.
+    fn next_phone(&self, id: LegId, agent: AgentId) -> Option<sip::Binding> {
+        let (user, rung) = (&self.config.center.agents.get(&agent)?.user, &self.legs.get(&id)?.rung);
+        preferred(self.sip.bindings(user).filter(|phone| !rung.contains(&phone.phone()))).cloned()
+    }
+
+    /// An agent's phone was not reached. Rings the next one that he has, within the same offer: it says nothing of the agent
+    /// that one of his phones is unplugged. False if there is none.
+    fn rings_another(&mut self, id: LegId) -> bool {
+        let Some(leg) = self.legs.get(&id).filter(|leg| leg.hunt.is_none()) else { return false };
+        let (call, Party::Agent(agent)) = (leg.call, leg.party) else { return false };
+        let another = self.next_phone(id, agent).is_some();
+        if another {
+            self.current = Some(call);
+            self.ring(id, agent);
+        }
+        another
+    }
+
     /// The agent's leg has its port: INVITE his phone.
     pub(super) fn ring(&mut self, id: LegId, agent: AgentId) {
-        let binding =
-            self.config.center.agents.get(&agent).and_then(|agent| preferred(self.sip.bindings(&agent.user)).cloned());
-        let Some(binding) = binding else { return self.ring_number(id, agent) };
+        let Some(binding) = self.next_phone(id, agent) else { return self.ring_number(id, agent) };
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
         let headers = vec![
@@ -120,6 +137,8 @@ impl Engine {
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let to = NameAddr::new(binding.contact.uri.clone());
         let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
+        leg.rung.push(binding.phone());
+        leg.session = None; // nothing that another phone has said counts
         leg.manner.confidential = binding.flow.transport.is_confidential();
         let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
@@ -158,6 +177,7 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg: id, reason: None });
             match self.legs[&id].hunt.is_some() {
                 true => self.trunk_failed(id, Failure::Unreachable),
+                false if self.rings_another(id) => {}
                 false => self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable),
             }
         }
@@ -184,7 +204,9 @@ impl Engine {
             (FailureCause::Status, 406 | 415 | 488 | 606) => (Refusal::Declined, Cause::NoMedia),
             (FailureCause::Status, _) => (Refusal::Declined, Cause::Declined),
         };
-        self.offer_failed(id, refusal, cause);
+        if refusal != Refusal::Unreachable || !self.rings_another(id) {
+            self.offer_failed(id, refusal, cause);
+        }
     }
 
     /// The leg's offer ends here without an answer; its SIP side is over already, or being ended by the caller.

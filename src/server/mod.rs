@@ -21,6 +21,7 @@ pub mod agent;
 mod aside;
 mod banner;
 pub mod calls;
+mod chance;
 mod check;
 pub mod clock;
 pub mod cti;
@@ -50,6 +51,7 @@ pub mod record;
 pub mod records;
 pub mod report;
 pub mod signaling;
+mod signals;
 pub mod simulate;
 pub mod speech;
 pub mod store;
@@ -73,7 +75,7 @@ use inbox::{Inbox, Message};
 use journal::{Entry, Value};
 use record::Recorder;
 use signaling::streams::Streams;
-use std::io::IsTerminal;
+use signals::Signals;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -191,8 +193,7 @@ impl Running {
         let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), (store.epoch, &root), &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
-        let replies = cti::Replies::default();
-        let line = ticketing_line(loaded, &runtime)?;
+        let (replies, line) = (cti::Replies::default(), ticketing_line(loaded, &runtime)?);
         let outlets = Outlets {
             media: planes.sender(),
             streams: streams.clone(),
@@ -228,12 +229,8 @@ impl Running {
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
         });
-        let http = web::serve(
-            (http, loaded.server.http_limits),
-            exporter,
-            not_ready(Arc::clone(&store_writer), inbox.clone()),
-            &runtime,
-        );
+        let not_ready = not_ready(Arc::clone(&store_writer), inbox.clone());
+        let http = web::serve((http, loaded.server.http_limits), exporter, not_ready, &runtime);
         let ground = cti::Ground {
             center: loaded.center.clone(),
             data: loaded.server.data.clone(),
@@ -279,8 +276,9 @@ impl Running {
 
     /// Returns when everything is drained or nobody wants to wait for that.
     async fn asked_to_stop(&mut self) -> Result<()> {
+        let signals = Signals::new();
         tokio::select! {
-            asked = stop_signal() => asked?,
+            asked = signals.asks_to_stop() => asked?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         let stopping = Entry::info("server", "stops: no new calls; running ones may go on (again Ctrl-C: stop now)");
@@ -291,7 +289,7 @@ impl Running {
         let limit = self.drain_limit + Duration::from_secs(2);
         tokio::select! {
             _ = tokio::task::spawn_blocking(move || drained.map(|drained| drained.recv_timeout(limit))) => {}
-            again = stop_signal() => again?,
+            again = signals.asks_to_stop() => again?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         Ok(())
@@ -423,8 +421,7 @@ fn engine_settings(
 }
 
 fn drawn() -> Result<([u8; 32], Rng)> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    let seed = chance::bytes()?;
     Ok((seed, Rng::new(seed)))
 }
 
@@ -452,17 +449,4 @@ fn not_ready(store: Arc<Store>, inbox: Inbox) -> web::NotReady {
             Err(_) => Some("the engine does not answer".to_owned()),
         }
     })
-}
-
-async fn stop_signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // Certificates are read again then, if there are any; it ends nobody but whose terminal is closed.
-    let (mut hangup, typed) = (signal(SignalKind::hangup())?, std::io::stdin().is_terminal());
-    tokio::select! {
-        _ = hangup.recv(), if typed => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -13,6 +13,7 @@ use crate::event::Party;
 use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId, WorkId};
 use crate::media::{self, Direction, Local, Protection, Secret, Terms, sdp};
 use crate::sip::Body;
+use crate::sip::uri::Uri;
 use crate::trunk::Way;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -29,9 +30,13 @@ pub struct Leg {
     pub work: Option<WorkId>,
     /// The trunk that this leg takes a share of.
     pub trunk: Option<(TrunkId, Way)>,
+    /// Contacts of the agent's phones that have been rung.
+    pub rung: Vec<Uri>,
     /// Where it is called on an outside number, and what is left to try.
     pub hunt: Option<Hunt>,
     pub state: LegState,
+    /// The listener that it is spoken to over, where that is known: which of our addresses it is told.
+    pub listener: Option<u16>,
     /// Where we take audio, as the peer is told; none until the port is open.
     pub address: Option<SocketAddr>,
     pub session: Option<media::Session>,
@@ -113,8 +118,10 @@ impl Leg {
             reservation,
             work,
             trunk,
+            rung: Vec::new(),
             hunt,
             state,
+            listener: None,
             address,
             session,
             keys,

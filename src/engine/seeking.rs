@@ -102,11 +102,30 @@ impl Engine {
         self.emit(Some(id), What::Delivered { work, reservation, agent, leg, why });
     }
 
+    /// The phone that the agent is rung at next.
+    fn next_phone(&self, id: LegId, agent: AgentId) -> Option<sip::Binding> {
+        let (agent, leg) = (self.config.center.agents.get(&agent)?, self.legs.get(&id)?);
+        let left = self.sip.bindings(&agent.user).filter(|phone| !leg.rung.contains(&phone.contact.uri));
+        preferred(left).cloned()
+    }
+
+    /// A phone that is not there says nothing of the agent, who may have another one: then that rings for the same offer.
+    fn rings_elsewhere(&mut self, id: LegId) -> bool {
+        let Some(Leg { party: Party::Agent(agent), hunt: None, .. }) = self.legs.get(&id) else { return false };
+        let agent = *agent;
+        if self.next_phone(id, agent).is_none() {
+            return false;
+        }
+        let secret = media::Secret::draw(&mut self.secrets);
+        self.legs.get_mut(&id).into_iter().for_each(|leg| leg.manner.secret = secret.clone());
+        self.ring(id, agent);
+        true
+    }
+
     /// The agent's leg has its port: INVITE his phone.
     pub(super) fn ring(&mut self, id: LegId, agent: AgentId) {
-        let binding =
-            self.config.center.agents.get(&agent).and_then(|agent| preferred(self.sip.bindings(&agent.user)).cloned());
-        let Some(binding) = binding else { return self.ring_number(id, agent) };
+        let Some(binding) = self.next_phone(id, agent) else { return self.ring_number(id, agent) };
+        self.leaves_over(id, Some(binding.flow.listener));
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
         let headers = vec![
@@ -117,6 +136,7 @@ impl Engine {
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let to = NameAddr::new(binding.contact.uri.clone());
         let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
+        leg.rung.push(binding.contact.uri.clone());
         leg.manner.confidential = binding.flow.transport.is_confidential();
         let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
@@ -155,6 +175,7 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg: id, reason: None });
             match self.legs[&id].hunt.is_some() {
                 true => self.trunk_failed(id, Failure::Unreachable),
+                false if self.rings_elsewhere(id) => {}
                 false => self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable),
             }
         }
@@ -181,7 +202,9 @@ impl Engine {
             (FailureCause::Status, 406 | 415 | 488 | 606) => (Refusal::Declined, Cause::NoMedia),
             (FailureCause::Status, _) => (Refusal::Declined, Cause::Declined),
         };
-        self.offer_failed(id, refusal, cause);
+        if refusal != Refusal::Unreachable || !self.rings_elsewhere(id) {
+            self.offer_failed(id, refusal, cause);
+        }
     }
 
     /// The leg's offer ends here without an answer; its SIP side is over already, or being ended by the caller.

@@ -22,7 +22,7 @@ pub mod view;
 
 pub use asked::{command, refused};
 pub use cursor::Cursor;
-pub use feed::{Feed, Sight, Told};
+pub use feed::{Feed, Sight, Told, impersonal};
 pub use keys::{Found, Keys};
 pub use lease::{Leases, Lookout};
 pub use parts::in_parts;

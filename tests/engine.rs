@@ -3,6 +3,8 @@
 
 #[path = "engine/outside.rs"]
 mod outside;
+#[path = "engine/phones.rs"]
+mod phones;
 #[path = "engine/refreshed.rs"]
 mod refreshed;
 #[path = "engine/turns.rs"]

@@ -93,6 +93,8 @@ mod secrets;
 mod sending;
 #[path = "interop/sharing.rs"]
 mod sharing;
+#[path = "interop/spare.rs"]
+mod spare;
 #[path = "interop/storm.rs"]
 mod storm;
 #[path = "interop/streams.rs"]

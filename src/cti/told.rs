@@ -84,6 +84,7 @@ fn seeking(event: &Event, what: &What, row: Option<&CallRow>) -> Option<Told> {
             priority: *priority,
             skills: levels(skills),
             again: *again,
+            call: event.call.zip(row).map(|(id, row)| call(id, row)),
         }),
         What::Delivered { reservation, agent, why, .. } => {
             let since = row.and_then(|row| row.waiting);
@@ -165,6 +166,7 @@ pub fn call(id: CallId, row: &CallRow) -> proto::CallView {
         data: row.data.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
         menu_path: row.path.iter().cloned().collect(),
         keys: row.keys.clone(),
+        waiting_since_ms: row.waiting.map_or(0, |since| since.0),
     }
 }
 

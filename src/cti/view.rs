@@ -103,6 +103,14 @@ impl Viewer {
             }
     }
 
+    /// Of what he sees, whether he sees the caller too. To who merely serves the queue it says that somebody waits.
+    pub fn sees_person(&self, audience: &Audience) -> bool {
+        match self {
+            Viewer::Agent { agent, .. } => audience.agents.contains(agent),
+            Viewer::Lead { .. } | Viewer::Operator => true,
+        }
+    }
+
     pub fn sees_agent(&self, other: AgentId) -> bool {
         match self {
             Viewer::Operator => true,

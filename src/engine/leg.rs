@@ -13,7 +13,6 @@ use crate::event::Party;
 use crate::ids::{CallId, LegId, PortId, ReservationId, TrunkId, WorkId};
 use crate::media::{self, Direction, Local, Protection, Secret, Terms, sdp};
 use crate::sip::Body;
-use crate::sip::uri::Uri;
 use crate::trunk::Way;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -30,10 +29,11 @@ pub struct Leg {
     pub work: Option<WorkId>,
     /// The trunk that this leg takes a share of.
     pub trunk: Option<(TrunkId, Way)>,
-    /// Contacts of the agent's phones that have been rung.
-    pub rung: Vec<Uri>,
     /// Where it is called on an outside number, and what is left to try.
     pub hunt: Option<Hunt>,
+    /// The agent's phones that have been rung for the offer, as [`crate::sip::Binding::phone`] names them.
+    #[serde(default)]
+    pub rung: Vec<String>,
     pub state: LegState,
     /// The listener that it is spoken to over, where that is known: which of our addresses it is told.
     pub listener: Option<u16>,
@@ -118,8 +118,8 @@ impl Leg {
             reservation,
             work,
             trunk,
-            rung: Vec::new(),
             hunt,
+            rung: Vec::new(),
             state,
             listener: None,
             address,

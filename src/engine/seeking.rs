@@ -102,30 +102,30 @@ impl Engine {
         self.emit(Some(id), What::Delivered { work, reservation, agent, leg, why });
     }
 
-    /// The phone that the agent is rung at next.
+    /// The phone that the leg rings next: none twice for one offer.
     fn next_phone(&self, id: LegId, agent: AgentId) -> Option<sip::Binding> {
-        let (agent, leg) = (self.config.center.agents.get(&agent)?, self.legs.get(&id)?);
-        let left = self.sip.bindings(&agent.user).filter(|phone| !leg.rung.contains(&phone.contact.uri));
-        preferred(left).cloned()
+        let (user, rung) = (&self.config.center.agents.get(&agent)?.user, &self.legs.get(&id)?.rung);
+        preferred(self.sip.bindings(user).filter(|phone| !rung.contains(&phone.phone()))).cloned()
     }
 
-    /// A phone that is not there says nothing of the agent, who may have another one: then that rings for the same offer.
-    fn rings_elsewhere(&mut self, id: LegId) -> bool {
-        let Some(Leg { party: Party::Agent(agent), hunt: None, .. }) = self.legs.get(&id) else { return false };
-        let agent = *agent;
-        if self.next_phone(id, agent).is_none() {
-            return false;
+    /// An agent's phone was not reached. Rings the next one that he has, within the same offer: it says nothing of the agent
+    /// that one of his phones is unplugged. False if there is none.
+    fn rings_another(&mut self, id: LegId) -> bool {
+        let Some(leg) = self.legs.get(&id).filter(|leg| leg.hunt.is_none()) else { return false };
+        let (call, Party::Agent(agent)) = (leg.call, leg.party) else { return false };
+        let another = self.next_phone(id, agent).is_some();
+        if another {
+            self.current = Some(call);
+            self.ring(id, agent);
         }
-        let secret = media::Secret::draw(&mut self.secrets);
-        self.legs.get_mut(&id).into_iter().for_each(|leg| leg.manner.secret = secret.clone());
-        self.ring(id, agent);
-        true
+        another
     }
 
     /// The agent's leg has its port: INVITE his phone.
     pub(super) fn ring(&mut self, id: LegId, agent: AgentId) {
         let Some(binding) = self.next_phone(id, agent) else { return self.ring_number(id, agent) };
         self.leaves_over(id, Some(binding.flow.listener));
+        let secret = media::Secret::draw(&mut self.secrets);
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
         let headers = vec![
@@ -136,7 +136,9 @@ impl Engine {
         let codec = self.legs[&call.caller].session.as_ref().map(|session| session.codec);
         let to = NameAddr::new(binding.contact.uri.clone());
         let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
-        leg.rung.push(binding.contact.uri.clone());
+        leg.rung.push(binding.phone());
+        leg.session = None; // nothing that another phone has said counts
+        leg.manner.secret = secret; // nor is this one told the keys that it has seen
         leg.manner.confidential = binding.flow.transport.is_confidential();
         let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
@@ -175,7 +177,7 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg: id, reason: None });
             match self.legs[&id].hunt.is_some() {
                 true => self.trunk_failed(id, Failure::Unreachable),
-                false if self.rings_elsewhere(id) => {}
+                false if self.rings_another(id) => {}
                 false => self.offer_failed(id, Refusal::Unreachable, Cause::Unreachable),
             }
         }
@@ -202,7 +204,7 @@ impl Engine {
             (FailureCause::Status, 406 | 415 | 488 | 606) => (Refusal::Declined, Cause::NoMedia),
             (FailureCause::Status, _) => (Refusal::Declined, Cause::Declined),
         };
-        if refusal != Refusal::Unreachable || !self.rings_elsewhere(id) {
+        if refusal != Refusal::Unreachable || !self.rings_another(id) {
             self.offer_failed(id, refusal, cause);
         }
     }

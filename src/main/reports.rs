@@ -1,9 +1,45 @@
-//! What `tierline report` and the list of calls take.
+//! What shows what was: `tierline calls`, `tierline report`, `tierline records`.
 
 use super::Where;
-use super::values::{by, seconds};
+use super::values::{by, calls_listed, seconds};
+use clap::Subcommand;
 use std::time::Duration;
 use tierline::server;
+
+#[derive(clap::Args)]
+pub struct CallsArgs {
+    /// The call to draw, such as c0-1-5; without it calls are listed.
+    call: Option<String>,
+    #[command(flatten)]
+    place: Where,
+    /// How many calls to list, newest first.
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = calls_listed)]
+    last: u64,
+    /// Print JSON: a line for each call, or one with all that happened in the call that is named.
+    #[arg(long)]
+    json: bool,
+    /// Show callers' numbers and keyed digits (personal data).
+    #[arg(long)]
+    numbers: bool,
+    #[command(flatten)]
+    only: OnlyArgs,
+}
+
+#[derive(Subcommand)]
+pub enum RecordsWhat {
+    /// Make all records anew from the log. May be run while the server runs; what is missing meanwhile comes back.
+    Rebuild {
+        #[command(flatten)]
+        place: Where,
+    },
+    /// How far the records are behind the log, and how many rows each table has.
+    Status {
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Describe the tables, a line for each column.
+    Schema,
+}
 
 /// Which calls are listed.
 #[derive(clap::Args)]
@@ -78,7 +114,7 @@ pub struct ReportArgs {
     json: bool,
 }
 
-pub fn filter(only: OnlyArgs) -> server::calls::filter::Filter {
+fn filter(only: OnlyArgs) -> server::calls::filter::Filter {
     let OnlyArgs { from, to, zone, line, queue, agent, cause, min_wait: least_wait, trunk } = only;
     server::calls::filter::Filter { from, to, zone, line, queue, agent, cause, least_wait, trunk }
 }
@@ -93,4 +129,25 @@ pub fn report(args: ReportArgs) -> anyhow::Result<String> {
     let ReportArgs { by, interval: step, from, to, zone, only, formula, target, short, place, .. } = args;
     let (data, config) = (place.data()?, place.config);
     server::report::report(&data, &Asked { by, step, from, to, zone, only, formula, target, short, config, format })
+}
+
+pub fn calls(args: CallsArgs) -> anyhow::Result<String> {
+    let CallsArgs { call, place, last, json, numbers, only } = args;
+    let data = place.data()?;
+    match call {
+        Some(call) if json => server::calls::told(&data, &call, numbers),
+        Some(call) => server::calls::ladder(&data, &call, numbers),
+        None => {
+            let (last, filter, config) = (last as usize, filter(only), place.config);
+            server::calls::list(&data, &server::calls::Show { last, json, numbers, filter, config })
+        }
+    }
+}
+
+pub fn records(what: RecordsWhat) -> anyhow::Result<String> {
+    match what {
+        RecordsWhat::Rebuild { place } => server::records::rebuild(&place.data()?),
+        RecordsWhat::Status { place } => server::records::status(&place.data()?),
+        RecordsWhat::Schema => Ok(server::records::described()),
+    }
 }

@@ -344,11 +344,9 @@ fn event_json(event: &proto::Event) -> Value {
         fields["outcome"] = it.outcome().as_str_name().into();
     }
     if let Value::Object(fields) = fields {
-        // The call in full takes the place of its name.
-        told.extend(fields.into_iter().map(|(name, value)| match (name.as_str(), &value) {
-            ("call", Value::Object(_)) => ("case".to_owned(), value),
-            _ => (name, value),
-        }));
+        // The call in full stands beside its name, where it is told at all.
+        let fields = fields.into_iter().filter(|(name, value)| name != "call" || value.is_object());
+        told.extend(fields.map(|(name, value)| (if name == "call" { "case".to_owned() } else { name }, value)));
     }
     Value::Object(told)
 }
@@ -370,7 +368,7 @@ fn show_line(name: &str, told: &Value) {
     let Value::Object(fields) = told else { return };
     let shown: Vec<String> = fields
         .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "type" | "at_ms"))
+        .filter(|(name, _)| !matches!(name.as_str(), "type" | "at_ms" | "case"))
         .map(|(name, value)| format!("{name}={}", text(value)))
         .collect();
     say!("* {name} {}", shown.join(" "));
@@ -531,10 +529,14 @@ mod tests {
 
     #[test]
     fn an_event_is_one_flat_object() {
-        let what = proto::event::What::Queued(proto::Queued { queue: "general".into(), ..Default::default() });
-        let event = proto::Event { at_ms: 5, call: "c0-1-1".into(), what: Some(what) };
-        let told = event_json(&event);
-        assert_eq!((told["type"].as_str(), told["queue"].as_str()), (Some("queued"), Some("general")));
-        assert_eq!((told["call"].as_str(), told["at_ms"].as_i64()), (Some("c0-1-1"), Some(5)));
+        let caller = |call: Option<&proto::CallView>| call.map(|call| call.caller.clone());
+        for call in [None, Some(proto::CallView { caller: "+4930123".into(), ..Default::default() })] {
+            let queued = proto::Queued { queue: "general".into(), call: call.clone(), ..Default::default() };
+            let what = Some(proto::event::What::Queued(queued));
+            let told = event_json(&proto::Event { at_ms: 5, call: "c0-1-1".into(), what });
+            assert_eq!((told["type"].as_str(), told["queue"].as_str()), (Some("queued"), Some("general")));
+            assert_eq!((told["call"].as_str(), told["at_ms"].as_i64()), (Some("c0-1-1"), Some(5)));
+            assert_eq!(told["case"]["caller"].as_str().map(str::to_owned), caller(call.as_ref()));
+        }
     }
 }

@@ -7,6 +7,8 @@
 
 mod clerk;
 pub mod example;
+#[cfg(test)]
+mod folder;
 pub mod look_up;
 pub mod memory;
 

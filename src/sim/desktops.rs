@@ -18,7 +18,7 @@ use super::leases::Present;
 use super::shelf::Shelf;
 use super::{Check, World, people, place};
 use crate::command::{Actor, Ask};
-use crate::cti::{self, Cursor, Feed, Sight, View, Viewer, snapshot};
+use crate::cti::{self, Cursor, Feed, Sight, View, Viewer, impersonal, snapshot};
 use crate::engine::{Bug, Engine};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, LeadId, Rng};
@@ -427,9 +427,12 @@ impl World {
             let told = feed.take(&event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
             let at = feed.at;
             if let Some((audience, event)) = owed {
+                let less = impersonal(&event).map(Arc::new);
                 let event = Arc::new(event);
-                let concerned = programs.values_mut().filter(|program| program.viewer.sees(&audience));
-                concerned.for_each(|program| program.owed.push_back((at.seq, Arc::clone(&event))));
+                for program in programs.values_mut().filter(|program| program.viewer.sees(&audience)) {
+                    let less = less.as_ref().filter(|_| !program.viewer.sees_person(&audience));
+                    program.owed.push_back((at.seq, Arc::clone(less.unwrap_or(&event))));
+                }
             }
             let mut due = Vec::new();
             for (stream, served) in streams.iter_mut().filter(|(_, served)| served.behind.is_none() && !served.cut) {

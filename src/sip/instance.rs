@@ -101,6 +101,12 @@ impl Binding {
         place
     }
 
+    /// What tells the phone from others of its user. One that keeps flows has a binding for each, and a call over one of
+    /// them tries the others by itself.
+    pub fn phone(&self) -> String {
+        self.instance.clone().filter(|_| self.reg_id.is_some()).unwrap_or_else(|| self.place())
+    }
+
     /// Whether it is another flow of the same phone.
     fn is_beside(&self, other: &Binding) -> bool {
         self.instance.is_some()

@@ -298,6 +298,7 @@ fn until(now: Wall, at: Wall) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folder::Folder;
     use super::*;
     use crate::event::{Cause, Event, Personal, PersonalKind, Phase, What};
     use crate::ids::{AgentId, LegId, LineId};
@@ -307,17 +308,10 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::mpsc::channel;
 
-    fn made(name: &str) -> std::path::PathBuf {
-        let data = std::env::temp_dir().join(format!("tierline-clerk-{}-{name}", std::process::id()));
-        _ = std::fs::remove_dir_all(&data);
-        std::fs::create_dir_all(&data).unwrap();
-        data
-    }
-
     /// A disk that is full, and a log that cannot be read for a moment: nothing that was to be done is forgotten.
     #[test]
     fn what_could_not_be_written_or_read_is_still_to_be() {
-        let data = made("full");
+        let data = Folder::new("full");
         let mut memory = Memory::open(&data, 7, 1).unwrap();
         let (call, since) = (CallId(2), Wall(5));
         let (mut duties, at) = (Duties::default(), Standing { low: 4, needed: 3, first: None });
@@ -331,7 +325,6 @@ mod tests {
         assert_eq!(memory.left().unwrap().aside, BTreeMap::from([(call, (3, since))]));
         assert_eq!(duties.read(Ok).unwrap(), Some(call));
         assert!(duties.is_empty());
-        std::fs::remove_dir_all(&data).unwrap();
     }
 
     /// One call that cannot be read keeps no other one.
@@ -352,8 +345,8 @@ mod tests {
         Event { seq, at: Wall(5_000), call: Some(CallId(seq)), what }
     }
 
-    fn logged(name: &str, events: Vec<Event>) -> (std::path::PathBuf, Store) {
-        let data = made(name);
+    fn logged(name: &str, events: Vec<Event>) -> (Folder, Store) {
+        let data = Folder::new(name);
         let store = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().store;
         events.into_iter().for_each(|event| store.append(vec![event]));
         store.flush().unwrap();
@@ -403,7 +396,6 @@ mod tests {
         news.send(News::Stop).unwrap();
         thread.join().unwrap();
         drop(store);
-        std::fs::remove_dir_all(&data).unwrap();
     }
 
     /// A call that is read again for what was noted late, and a defect that is met in it: its note is lost, and no other.
@@ -445,6 +437,5 @@ mod tests {
         news.send(News::Stop).unwrap();
         thread.join().unwrap();
         drop(store);
-        std::fs::remove_dir_all(&data).unwrap();
     }
 }

@@ -180,6 +180,7 @@ pub fn erase(data: &Path, calls: &BTreeSet<CallId>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folder::Folder;
     use super::*;
 
     fn at(low: u64, needed: u64) -> Standing {
@@ -193,9 +194,7 @@ mod tests {
     /// What was written down is of one log; of another one nothing is known, and its numbers begin anew.
     #[test]
     fn what_was_done_belongs_to_one_log() {
-        let data = std::env::temp_dir().join(format!("tierline-ticketing-{}", std::process::id()));
-        _ = std::fs::remove_dir_all(&data);
-        std::fs::create_dir_all(&data).unwrap();
+        let data = Folder::new("log");
         let mut memory = Memory::open(&data, 7, 1).unwrap();
         let key = "0000000000000007-open-c0-0-1".to_owned();
         let note = Output::Done { call: CallId(1), key: key.clone(), result: "1001".into() };
@@ -210,20 +209,12 @@ mod tests {
         let other = Memory::open(&data, 8, 3).unwrap();
         assert_eq!((other.low, done(&other)), (3, Vec::new()));
         assert!(other.left().unwrap().aside.is_empty());
-        std::fs::remove_dir_all(&data).unwrap();
-    }
-
-    fn made(name: &str) -> std::path::PathBuf {
-        let data = std::env::temp_dir().join(format!("tierline-ticketing-{}-{name}", std::process::id()));
-        _ = std::fs::remove_dir_all(&data);
-        std::fs::create_dir_all(&data).unwrap();
-        data
     }
 
     /// A call that is forgotten keeps its ticket's number, for what is noted of it later; nothing else.
     #[test]
     fn a_ticket_outlives_its_call() {
-        let data = made("late");
+        let data = Folder::new("late");
         let mut memory = Memory::open(&data, 7, 1).unwrap();
         let call = CallId(1);
         let done = |what: &str, result: &str| {
@@ -242,13 +233,12 @@ mod tests {
             memory.write(&[Output::Forget { call: CallId(7) }], standing).unwrap();
             assert_eq!(tickets(&memory), kept, "{first:?}");
         }
-        std::fs::remove_dir_all(&data).unwrap();
     }
 
     /// Tickets leave every file; the keys of what was done stay, and a client that runs hears of it once.
     #[test]
     fn tickets_of_a_persons_calls_are_erased_beside_a_client() {
-        let data = made("erased");
+        let data = Folder::new("erased");
         let mut memory = Memory::open(&data, 7, 1).unwrap();
         let open = |call: u64, result: &str| {
             let (call, key) = (CallId(call), format!("{}-open-{call}", log_name(7)));
@@ -258,7 +248,7 @@ mod tests {
         memory.write(&[open(1, "gone-4711"), open(2, "gone-4712"), open(3, "kept-4713")], at(1, 1)).unwrap();
         memory.write(&[Output::Forget { call: one }, Output::Forget { call: three }], at(1, 1)).unwrap();
         let holds = |text: &str| {
-            let files = std::fs::read_dir(&data).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+            let files = std::fs::read_dir(&*data).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
             files.into_iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
         };
         assert!(holds("gone-4711") && holds("gone-4712"), "the check would find them");
@@ -268,6 +258,5 @@ mod tests {
         assert_eq!(memory.erased().unwrap(), [one, two]);
         memory.write(&[Output::Erased { call: one }, Output::Erased { call: two }], at(1, 1)).unwrap();
         assert!(memory.erased().unwrap().is_empty());
-        std::fs::remove_dir_all(&data).unwrap();
     }
 }

@@ -1,0 +1,83 @@
+//! What asks over gRPC: `tierline agent` and `tierline banner`.
+
+use super::{Where, well};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tierline::server;
+use tierline::server::accounts::Kind;
+use tierline::server::wrong::{OrWrong, Wrong};
+
+/// Where to ask over gRPC, and as whom.
+#[derive(clap::Args)]
+pub struct Grpc {
+    /// Where the server listens for gRPC.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    server: String,
+    /// The token. Default: looked up in the data directory of a server on this machine.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    #[command(flatten)]
+    place: Where,
+    /// For https: a PEM file of the roots to trust.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct BannerArgs {
+    #[arg(value_enum)]
+    state: Switch,
+    /// The announcement: [banner.NAME] of the configuration.
+    name: String,
+    /// Who: an operator of `[server.cti]`.
+    #[arg(long, value_name = "NAME", default_value = "operator")]
+    user: String,
+    #[command(flatten)]
+    grpc: Grpc,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+#[derive(clap::Args)]
+pub struct AgentArgs {
+    /// Who: an agent's user.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    #[command(flatten)]
+    grpc: Grpc,
+    /// Ask this, as it would be typed, then the next, and end. Exit code 1 if something was refused.
+    #[arg(long = "do", value_name = "LINE")]
+    asks: Vec<String>,
+    /// Print JSON, a line each.
+    #[arg(long)]
+    json: bool,
+}
+
+fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Settings> {
+    let Grpc { server, token, place, trust } = grpc;
+    let token = match (token, user) {
+        (Some(token), _) => token,
+        (None, None) => return Err(Wrong("say who: --user NAME, or --token TOKEN".to_owned()).into()),
+        (None, Some(user)) => {
+            let file = server::cti::tokens::default_file(&place.data()?);
+            let token = server::accounts::read(&file, Kind::Tokens).or_wrong()?.get(user).cloned();
+            token.ok_or_else(|| Wrong(format!("{} has no token of `{user}`", file.display())))?
+        }
+    };
+    Ok(server::agent::Settings { server, token, trust, asks: Vec::new(), json: false })
+}
+
+pub fn agent(AgentArgs { user, grpc: way, asks, json }: AgentArgs) -> anyhow::Result<ExitCode> {
+    let settings = server::agent::Settings { asks, json, ..grpc(way, user.as_deref())? };
+    Ok(well(server::agent::run(settings)?))
+}
+
+pub fn banner(BannerArgs { state, name, user, grpc: way }: BannerArgs) -> anyhow::Result<ExitCode> {
+    let state = if state == Switch::On { "on" } else { "off" };
+    let done = server::agent::once(&grpc(way, Some(&user))?, &format!("banner {state} {name}"))?;
+    Ok(well(done))
+}

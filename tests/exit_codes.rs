@@ -52,12 +52,12 @@ const ROWS: &[(&str, i32, &str)] = &[
     ("records schema", 0, "call"),
     ("flow draw support", 0, "support"),
     // The world: it may be otherwise the next time.
-    ("serve --config taken.toml --data there", 1, "in use"),
-    ("check --config taken.toml --data there", 1, "in use"),
     ("healthy --http 127.0.0.1:1", 1, "127.0.0.1:1"),
     ("agent --token x --server http://127.0.0.1:1 --do quit", 1, "nobody answers"),
     ("banner on outage --token x --server http://127.0.0.1:1", 1, "nobody answers"),
     // The configuration.
+    ("serve --config taken.toml --data there", 2, "in use"),
+    ("check --config taken.toml --data there", 2, "in use"),
     ("serve --config wrong.toml", 2, "wrong.toml:1"),
     ("check --config wrong.toml", 2, "wrong.toml:1"),
     ("doctor --config wrong.toml", 2, "wrong.toml:1"),

@@ -64,6 +64,8 @@ pub enum StateReason {
     Vacated,
     /// The configuration no longer has him.
     Configured,
+    /// The router's tables were made anew.
+    Repaired,
 }
 
 /// What is told about an agent.

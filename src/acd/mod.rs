@@ -28,6 +28,7 @@
 //! Left out: comparing what was announced with what became of it, which the numbers do ([`crate::stats`]).
 
 mod agent;
+mod anew;
 mod check;
 mod forecast;
 mod matching;
@@ -43,6 +44,7 @@ mod waiting;
 pub use agent::{
     Agent, AgentChange, AgentState, MAX_WRAP_UP, PENALTY, Penalty, REFUSALS_IN_A_ROW, SIGN_OUT_FORGIVEN, StateReason,
 };
+pub use anew::Doing;
 pub use forecast::{Forecast, HORIZON, Method};
 pub use matching::{Candidate, ChosenBy, Explanation, PassedOver, WhyNot};
 use merit::Merit;

@@ -198,7 +198,7 @@ pub(super) struct Queue {
     pub(super) delays: BTreeSet<Duration>,
     #[serde(with = "pairs")]
     pub(super) classes: BTreeMap<Need, Class>,
-    uses: u64,
+    pub(super) uses: u64,
     /// The last times from offer to the end of wrap-up.
     pub(super) times: VecDeque<Duration>,
     /// Where drawing lots has come to.

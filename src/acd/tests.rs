@@ -3,6 +3,7 @@
 //!
 //! A script is commands separated by `;`. `@S` moves the clock to second S, firing what is due on the way.
 
+mod anew;
 mod crowd;
 mod rules;
 mod traps;

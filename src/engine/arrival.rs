@@ -11,7 +11,7 @@ use crate::acd;
 use crate::center::{ShortCodes, Trunk};
 use crate::command::{Actor, Ask, Command};
 use crate::event::{Cause, Party, PersonalKind, TransferProblem, What};
-use crate::ids::{AgentId, CallId, FlowId, LegId, LineId};
+use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, TrunkId};
 use crate::ivr::{Facts, Flow, HangUpStep, Prompt, Run, Step};
 use crate::media::{self, sdp};
 use crate::sip::header::NameAddr;
@@ -19,6 +19,7 @@ use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
 use crate::time::Instant;
 use crate::trunk::{Full, Way};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,9 +53,25 @@ pub(super) struct Arrival {
     pub flow: sip::Flow,
 }
 
+/// An INVITE that is looked at: not a call yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Arriving {
+    pub leg: LegId,
+    /// Whose share of calls it has taken.
+    pub trunk: Option<TrunkId>,
+}
+
 impl Engine {
     pub(super) fn invited(&mut self, leg: LegId, source: Source, arrival: Arrival) {
-        if let Some(why) = self.takes_none() {
+        self.arriving = Some(Arriving { leg, trunk: None });
+        self.looks_at(leg, source, arrival);
+        self.arriving = None;
+    }
+
+    fn looks_at(&mut self, leg: LegId, source: Source, arrival: Arrival) {
+        let takes_none = self.takes_none();
+        let may_be_agent = matches!(source, Source::User(_)) || self.is_code(&arrival.called.user_decoded());
+        if let Some(why) = takes_none.filter(|_| self.draining || !may_be_agent) {
             return self.come_later(leg, RETRY_AFTER, why);
         }
         let (agent, trunk) = match &source {
@@ -79,6 +96,12 @@ impl Engine {
             }
             return self.sip_do(sip::Command::Refuse { leg, status: 404, headers: Vec::new() });
         };
+        // An agent may always say whether he takes calls: that is how a full house becomes emptier.
+        if let Some(why) = takes_none.filter(|_| !matches!(to, Destination::Code { .. })) {
+            return self.come_later(leg, RETRY_AFTER, why);
+        }
+        #[cfg(feature = "planted-bugs")]
+        self.break_at_arrival();
         // Before anything is written down or opened: a call that nobody could hear is none.
         if let Some(status) = self.objection(arrival.offer.as_ref(), arrival.flow.listener) {
             return self.sip_do(sip::Command::Refuse { leg, status, headers: Vec::new() });
@@ -88,6 +111,7 @@ impl Engine {
         {
             return self.come_later(leg, if full == Full::Rate { 1 } else { RETRY_AFTER }, Turned::Trunk);
         }
+        self.arriving = Some(Arriving { leg, trunk: caller.origin.trunk.clone() });
         if source == Source::Stranger && !self.may_call(arrival.flow.remote.ip()) {
             return self.come_later(leg, 1, Turned::Strangers);
         }

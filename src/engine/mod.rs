@@ -11,6 +11,7 @@
 //! | `keys` | which reports are one key |
 //! | `arrival` | who may come in, and where he gets to |
 //! | `identity` | who a caller is, and who is told what of him |
+//! | `index` | (nothing) ways from what is dialed to what is configured |
 //! | `trunks` | calls by trunk, and what the trunks' machine wants done |
 //! | `outside` | calling outside numbers over trunks |
 //! | `wire` | what the SIP endpoint says, and to whom it goes |
@@ -36,6 +37,7 @@ mod desk;
 mod ending;
 mod expected;
 mod identity;
+mod index;
 mod keys;
 mod leg;
 mod outside;
@@ -54,6 +56,7 @@ mod wire;
 pub use crate::acd::Place;
 pub use call::{Call, Conversation, Outside, Seeking};
 pub use identity::Origin;
+use index::Index;
 pub use leg::{Leg, LegState};
 pub use outside::{Hunt, RINGING};
 use phones::Phone;
@@ -64,7 +67,7 @@ use crate::acd::{self, Router};
 use crate::center::Center;
 use crate::command::{self, Command};
 use crate::event::{Event, Mark, Personal, PersonalKind, What};
-use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, LineId, PortId, ReservationId, Rng, TrunkId, WorkId};
+use crate::ids::{AgentId, CallId, FlowId, IdCounter, LegId, PortId, QueueId, ReservationId, Rng, TrunkId, WorkId};
 use crate::ivr::{self, Flow};
 use crate::media::{self, SoundId};
 use crate::sip::{self, Endpoint};
@@ -73,7 +76,6 @@ use crate::trunk::{self, Trunks};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What an engine is told once.
@@ -225,6 +227,8 @@ pub struct Engine {
     /// The call that an agent talked in last.
     last_calls: BTreeMap<AgentId, CallId>,
     noted: BTreeMap<CallId, desk::Noted>,
+    /// Agents who have notes to write of an earlier start's call, and its queue.
+    notes_owed: BTreeMap<AgentId, QueueId>,
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
     away: desk::Away,
@@ -244,6 +248,8 @@ pub struct Engine {
     log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
     current: Option<CallId>,
+    /// Who comes in with the present step, until he is a call.
+    arriving: Option<arrival::Arriving>,
     #[serde(skip)]
     outputs: VecDeque<Output>,
     planted: Option<Bug>,
@@ -262,34 +268,6 @@ struct Ids {
     ports: u64,
     probes: u64,
     seq: u64,
-}
-
-/// Ways from what is dialed, registered or run to what is configured.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Index {
-    lines: BTreeMap<String, LineId>,
-    users: BTreeMap<String, AgentId>,
-    /// The configured flows and those of the short codes.
-    flows: BTreeMap<FlowId, Arc<Flow>>,
-    /// Those that depend on how long a caller will wait.
-    #[serde(default)]
-    forecasts: BTreeSet<FlowId>,
-}
-
-impl Index {
-    fn new(config: &Configuration) -> Index {
-        let center = &config.center;
-        let flows = config.flows.values().cloned().chain(arrival::code_flows(&center.codes));
-        let lines = center.lines.values().flat_map(|l| l.numbers.iter().map(|n| (n.clone(), l.id.clone())));
-        let users = center.agents.values().map(|a| (a.user.clone(), a.id));
-        let forecasts = config.flows.values().filter(|flow| flow.asks(ivr::EXPECTED)).map(|flow| flow.id.clone());
-        Index {
-            lines: lines.collect(),
-            users: users.collect(),
-            forecasts: forecasts.collect(),
-            flows: flows.map(|flow| (flow.id.clone(), Arc::new(flow))).collect(),
-        }
-    }
 }
 
 impl Engine {
@@ -313,6 +291,7 @@ impl Engine {
             probes: BTreeMap::new(),
             talking: BTreeMap::new(),
             last_calls: BTreeMap::new(),
+            notes_owed: BTreeMap::new(),
             desks: BTreeSet::new(),
             away: desk::Away::default(),
             phones: BTreeMap::new(),
@@ -326,6 +305,7 @@ impl Engine {
             draining: false,
             log_healthy: true,
             current: None,
+            arriving: None,
             outputs: VecDeque::new(),
             planted: None,
             repairs: Default::default(),

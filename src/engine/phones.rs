@@ -176,11 +176,19 @@ impl Engine {
         turns.into_iter().enumerate().map(|(place, (_, agent))| (agent, place)).collect()
     }
 
-    /// Whom the end of the earlier start met in a talk, or in the notes after it, has time for notes now, and may code the
-    /// call.
+    /// Whom the end of the earlier start met in a talk, or in the notes after it, has time for notes as soon as he is
+    /// there, and may code the call.
     fn after_service(&mut self, agent: AgentId, queue: QueueId, call: CallId) {
         self.served(agent, call);
-        if self.router.agent(agent).is_some_and(|agent| *agent.state() != acd::AgentState::LoggedOut) {
+        self.notes_owed.insert(agent, queue);
+        if self.router.agent(agent).is_some_and(acd::Agent::signed_in) {
+            self.gives_notes(agent);
+        }
+    }
+
+    /// The agent signs in, or is there.
+    pub(super) fn gives_notes(&mut self, agent: AgentId) {
+        if let Some(queue) = self.notes_owed.remove(&agent) {
             self.router_do(acd::Input::Resume { agent });
             self.router_do(acd::Input::Finish { agent, queue });
         }

@@ -26,6 +26,8 @@ pub enum Bug {
     Panics,
     /// The same, and the router is left in ruins.
     PanicsAndCorrupts,
+    /// The engine panics while it looks at who comes in.
+    PanicsAtTheDoor,
     /// The router's counts are wrong from the first answered call on.
     Corrupts,
     /// A number is left out between events.
@@ -85,7 +87,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 36] = [
+    pub const ALL: [Bug; 37] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -94,6 +96,7 @@ impl Bug {
         Bug::ForgetsJoin,
         Bug::Panics,
         Bug::PanicsAndCorrupts,
+        Bug::PanicsAtTheDoor,
         Bug::Corrupts,
         Bug::SkipsNumber,
         Bug::EndsTwice,
@@ -142,6 +145,12 @@ impl Engine {
         }
         let panics = self.planted(Bug::Panics) || self.planted(Bug::PanicsAndCorrupts);
         assert!(!(panics && now), "planted");
+    }
+
+    /// What a planted bug breaks when somebody comes in.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn break_at_arrival(&self) {
+        assert!(!(self.planted(Bug::PanicsAtTheDoor) && self.ids.seq.is_multiple_of(3)), "planted");
     }
 
     pub(super) fn planted(&self, bug: Bug) -> bool {

@@ -5,18 +5,17 @@
 //! leaves half-changed there.
 
 use super::Engine;
-use super::seeking::mode;
-use crate::acd::{self, AgentChange, Router};
-use crate::event::{AgentMode, Cause, OfferOutcome, What};
-use crate::ids::{AgentId, CallId, IdCounter, LegId, Rng, WorkId};
+use crate::acd::{self, Doing};
+use crate::event::{Cause, OfferOutcome, What};
+use crate::ids::{AgentId, CallId, LegId, Rng, WorkId};
+use crate::trunk::Way;
 use crate::{media, sip};
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Engine {
     /// Runs one step. A panic ends the call that the step was about. Whether it went well.
     pub(super) fn guarded(&mut self, step: impl FnOnce(&mut Engine)) -> bool {
-        self.current = None;
+        (self.current, self.arriving) = (None, None);
         let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
         if outcome.is_err() {
             // A second panic while tidying up goes on to the shell: state that cannot be repaired must not serve.
@@ -34,6 +33,7 @@ impl Engine {
     fn repair(&mut self) {
         let ended = self.current.take();
         self.emit(ended, What::Repaired { what: "a step panicked".to_owned() });
+        self.turn_away_who_arrives();
         if let Some(call) = ended {
             self.abandon(call);
         }
@@ -43,6 +43,15 @@ impl Engine {
         }
         self.release_agents();
         self.close_orphans();
+    }
+
+    /// Who came in and is no call yet would wait for an answer for ever: nobody else knows of him (RFC 3261 §17.2.1).
+    fn turn_away_who_arrives(&mut self) {
+        let Some(arriving) = self.arriving.take().filter(|arriving| !self.legs.contains_key(&arriving.leg)) else {
+            return;
+        };
+        arriving.trunk.into_iter().for_each(|trunk| self.release(trunk, Way::In));
+        self.sip_do(sip::Command::Refuse { leg: arriving.leg, status: 500, headers: Vec::new() });
     }
 
     /// Ports that a plane may still have for a leg that is gone: the panic came between the two.
@@ -90,8 +99,7 @@ impl Engine {
         self.finish(id, Cause::Defect);
     }
 
-    /// A new router in the place of one that is broken: who is signed in, who talks, who waits. Ringing phones
-    /// are stopped; the work is offered anew.
+    /// A new router in the place of one that is broken. Ringing phones are stopped; the work is offered anew.
     fn rebuild_router(&mut self) {
         let reservations = self.offers.keys().copied().collect::<Vec<_>>();
         for reservation in reservations {
@@ -100,68 +108,15 @@ impl Engine {
             self.sip_do(sip::Command::HangUp { leg, reason: Some(super::ending::reason(Cause::Defect)) });
             self.clear(leg, Cause::Defect);
         }
-        let states: Vec<(AgentId, acd::AgentState)> = self
-            .config
-            .center
-            .agents
-            .keys()
-            .filter_map(|id| Some((*id, self.router.agent(*id)?.state().clone())))
-            .collect();
-        let told = self.states_told(&states);
-        // Ids must not come twice: the rebuilt router counts reservations from where the broken one stopped.
-        let ids: IdCounter = self.router.reservation_ids();
+        // A lot that was drawn is not drawn again.
+        let ids = self.router.reservation_ids();
         let rng = Rng::new(self.start.seed).fork(&format!("router after {}", ids.clone().take()));
-        self.router = Router::new(&super::seeking::routed(&self.config.center), ids, rng);
-        for (agent, state) in states {
-            self.restore_agent(agent, &state);
-        }
-        let waiting: Vec<_> =
-            self.calls.values().filter_map(|c| Some((c.id, c.seeking.as_ref()?.place.clone()))).collect();
-        for (_, place) in waiting {
-            self.router_do(acd::Input::Enqueue(place.asked()));
-        }
-        self.tell_new_states(told);
-    }
-
-    /// What the log says about each agent. What the broken router has not said yet is never said.
-    fn states_told(&mut self, states: &[(AgentId, acd::AgentState)]) -> BTreeMap<AgentId, AgentMode> {
-        let mut told: BTreeMap<AgentId, AgentMode> = BTreeMap::new();
+        let waiting = self.calls.values().filter_map(|call| Some(call.seeking.as_ref()?.place.asked())).collect();
+        let doing = |agent| Doing { serves: self.talking.contains_key(&agent), outside: self.calls_himself(agent) };
+        let center = super::seeking::routed(&self.config.center);
+        self.router = self.router.anew(self.now, (&center, rng), doing, waiting);
         while let Some(output) = self.router.poll() {
-            if let acd::Output::State { agent, from, .. } = output {
-                told.entry(agent).or_insert(mode(&from));
-            }
-        }
-        states.iter().for_each(|(agent, state)| _ = told.entry(*agent).or_insert(mode(state)));
-        told
-    }
-
-    /// The new router begins with everybody logged out: what is told is the difference to the old one.
-    fn tell_new_states(&mut self, told: BTreeMap<AgentId, AgentMode>) {
-        let outputs: Vec<_> = std::iter::from_fn(|| self.router.poll()).collect();
-        for (agent, from) in told {
-            let to = self.router.agent(agent).map_or(AgentMode::LoggedOut, |agent| mode(agent.state()));
-            if from != to {
-                self.emit(None, What::AgentStateChanged { agent, from, to, reason: "Repaired".to_owned() });
-            }
-        }
-        let said = |output: &acd::Output| matches!(output, acd::Output::State { .. });
-        outputs.into_iter().filter(|output| !said(output)).for_each(|output| self.router_said(output));
-    }
-
-    fn restore_agent(&mut self, agent: AgentId, state: &acd::AgentState) {
-        let user = self.config.center.agents[&agent].user.clone();
-        if let acd::AgentState::NotReady(reason) = state {
-            self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason.clone()) });
-        }
-        if self.sip.bindings(&user).next().is_some() || self.has_number(agent) {
-            self.router_do(acd::Input::Agent { agent, change: AgentChange::SignInUnheard });
-            self.look_at_reach(agent);
-        }
-        if self.calls_himself(agent) {
-            self.router_do(acd::Input::Occupy { agent });
-        }
-        if self.talking.contains_key(&agent) {
-            self.router_do(acd::Input::Resume { agent });
+            self.router_said(output);
         }
     }
 }

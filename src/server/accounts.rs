@@ -4,6 +4,7 @@
 //! none, `passwords` in the data directory is used, and whoever has no password yet gets one made up there. The
 //! engine sees no password: it asks whether credentials prove a user.
 
+use super::chance;
 use crate::center::Center;
 use crate::config;
 use crate::ids::TrunkId;
@@ -198,9 +199,7 @@ fn write(file: &Path, what: &str, passwords: &BTreeMap<String, String>) -> Resul
 }
 
 fn make_up() -> Result<String> {
-    let mut random = [0u8; LENGTH];
-    getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
+    Ok(chance::bytes::<LENGTH>()?.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
 impl Accounts {

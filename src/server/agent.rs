@@ -5,6 +5,7 @@
 //! that is cut goes on at its cursor.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
+use super::chance;
 use super::printing;
 use super::wrong::Wrong;
 use crate::proto::{self, command::Ask, desk_client::DeskClient, item, outcome};
@@ -264,9 +265,7 @@ impl Session {
     }
 
     async fn ask(&mut self, line: &str, ask: Ask) -> Result<()> {
-        let mut random = [0u8; 12];
-        getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-        let key = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = chance::bytes::<12>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let command = proto::Command { key, agent: 0, ask: Some(ask) };
         let outcome = self.desk.r#do(command).await.map_err(|status| refused(&status))?;
         match outcome.into_inner().result {

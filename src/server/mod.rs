@@ -20,6 +20,7 @@ pub mod accounts;
 pub mod agent;
 mod banner;
 pub mod calls;
+mod chance;
 mod check;
 pub mod clock;
 pub mod cti;
@@ -49,6 +50,7 @@ pub mod record;
 pub mod records;
 pub mod report;
 pub mod signaling;
+mod signals;
 pub mod simulate;
 pub mod speech;
 pub mod store;
@@ -72,6 +74,7 @@ use inbox::{Inbox, Message};
 use journal::{Entry, Value};
 use record::Recorder;
 use signaling::streams::Streams;
+use signals::Signals;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -272,8 +275,9 @@ impl Running {
 
     /// Returns when everything is drained or nobody wants to wait for that.
     async fn asked_to_stop(&mut self) -> Result<()> {
+        let signals = Signals::new();
         tokio::select! {
-            asked = stop_signal() => asked?,
+            asked = signals.asks_to_stop() => asked?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         let stopping = Entry::info("server", "stops: no new calls; running ones may go on (again Ctrl-C: stop now)");
@@ -284,7 +288,7 @@ impl Running {
         let limit = self.drain_limit + Duration::from_secs(2);
         tokio::select! {
             _ = tokio::task::spawn_blocking(move || drained.map(|drained| drained.recv_timeout(limit))) => {}
-            again = stop_signal() => again?,
+            again = signals.asks_to_stop() => again?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         Ok(())
@@ -419,8 +423,7 @@ fn engine_settings(
 }
 
 fn drawn() -> Result<([u8; 32], Rng)> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    let seed = chance::bytes()?;
     Ok((seed, Rng::new(seed)))
 }
 
@@ -448,14 +451,4 @@ fn not_ready(store: Arc<Store>, inbox: Inbox) -> web::NotReady {
             Err(_) => Some("the engine does not answer".to_owned()),
         }
     })
-}
-
-async fn stop_signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

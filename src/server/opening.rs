@@ -171,10 +171,10 @@ impl Missing {
         had.map_err(|why| self.add(at(file, place, format!("{why:#}")), is_passing(&why))).ok()
     }
 
-    /// The same for an address to listen on.
+    /// The same for an address to listen on. One that is taken is wrong as it is written: somebody must choose.
     fn unless_bound<T>(&mut self, file: &str, place: (usize, usize), had: Result<T>) -> Option<T> {
         let hint = "write another address in `bind`, or stop what listens there";
-        had.map_err(|why| self.add(at(file, place, format!("{why:#}; {hint}")), is_passing(&why))).ok()
+        had.map_err(|why| self.add(at(file, place, format!("{why:#}; {hint}")), false)).ok()
     }
 
     pub fn wrong(&mut self, lines: impl IntoIterator<Item = String>) {

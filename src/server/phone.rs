@@ -8,6 +8,7 @@ mod files;
 mod first_answer;
 mod sockets;
 
+use super::chance;
 use crate::server::printing::say;
 pub use address::ServerName;
 use address::local_address;
@@ -99,6 +100,8 @@ struct Deeds {
     talked: u32,
     ended: u32,
     failed: bool,
+    /// The last attempt to register was in vain.
+    unregistered: bool,
     /// Samples heard since the recording was last made safe.
     unsaved: u32,
 }
@@ -123,9 +126,7 @@ impl Desk {
             plane: 0,
             media_address: local,
         };
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-        let rng = Rng::new(seed);
+        let rng = Rng::new(chance::bytes()?);
         let mut sounds = Sounds::default();
         // A phone that says nothing sends silence: one that sends nothing at all would be taken for dead.
         let source = match &settings.play {
@@ -354,19 +355,19 @@ impl Desk {
             }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
             Event::RegistrationFailed { status } => {
-                self.deeds.failed = true;
+                self.deeds.unregistered = true;
                 if matches!(status, 401..=404) {
                     eprintln!("the server does not know this user with this password: --password, --data or --config?");
                     self.deeds.leaving = true;
                 }
             }
-            Event::Registered { .. } | Event::Progress { .. } | Event::Digit { .. } | Event::Silent => {}
+            Event::Registered { .. } => self.deeds.unregistered = false,
+            Event::Progress { .. } | Event::Digit { .. } | Event::Silent => {}
         }
     }
 
     fn call_over(&mut self, failed: bool) {
-        self.deeds.answer_at = None;
-        self.deeds.hang_up_at = None;
+        (self.deeds.answer_at, self.deeds.hang_up_at) = (None, None);
         self.deeds.failed |= failed;
         self.deeds.ended += 1;
         if self.settings.dial.is_some() || self.settings.calls.is_some_and(|calls| self.deeds.ended >= calls) {
@@ -403,7 +404,7 @@ impl Desk {
         if let Some(recording) = self.recording.take() {
             recording.finalize()?;
         }
-        Ok(!self.deeds.failed)
+        Ok(!self.deeds.failed && !self.deeds.unregistered)
     }
 
     /// A line from the terminal: `a` answers, `d` declines, `h` hangs up, `q` ends; everything else is keys.

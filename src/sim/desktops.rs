@@ -9,7 +9,8 @@
 //! off: each event once, in order, over kills of either side ([`Check::ToldOnce`]). That who logged in at a desktop is
 //! there as long as his lease says is in [`super::leases`].
 //!
-//! A lead and an operator look too: they see other events and more of them, and have no lease.
+//! A lead and an operator look too: they see other events and more of them, and have no lease. In worlds of up to
+//! [`FEW`] agents: of a day of hundreds they would be told millions of things, and nothing that small worlds do not have.
 //!
 //! Left out: commands that come again with their key.
 
@@ -30,6 +31,8 @@ use std::time::Duration;
 
 /// Events read at once by who catches up.
 const PORTION: usize = 16;
+/// So many agents are a small world.
+const FEW: u32 = 50;
 /// Items that wait for one who does not read.
 const WAITING: usize = 4;
 /// The time between two turns of one who catches up.
@@ -169,7 +172,8 @@ impl World {
         let many = (self.options.desktops * f64::from(self.options.agents)).ceil() as u32;
         let agent = |key| Looker::Agent(AgentId(place::FIRST_AGENT + key * self.options.agents / many));
         let agents = (0..many.min(self.options.agents)).map(agent);
-        let others = [Looker::Lead, Looker::Operator].into_iter().filter(|_| many > 0);
+        let small = many > 0 && self.options.agents <= FEW;
+        let others = [Looker::Lead, Looker::Operator].into_iter().filter(|_| small);
         for of in agents.chain(others).collect::<Vec<_>>() {
             let name = of.agent().map_or(format!("{of:?}"), |agent| agent.to_string());
             let mut rng = self.rng.fork(&format!("desktop {name}"));

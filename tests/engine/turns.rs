@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tierline::engine::Input;
 use tierline::event::{AgentMode, Event, What};
-use tierline::ids::AgentId;
+use tierline::ids::{AgentId, QueueId};
 use tierline::log::{OpenChange, open_changes};
 use tierline::media;
 use tierline::sim::{ENGINE, place};
@@ -107,4 +107,30 @@ fn who_was_idle_longest_is_so_after_a_kill_and_another_one() {
             assert_eq!(next(&mut bench), AgentId(1003));
         }
     }
+}
+
+/// An agent whom a kill met in a talk, and whose phone is not known any more: his notes wait for him, and not for a call of
+/// another day.
+#[test]
+fn notes_of_a_call_that_a_kill_ended_wait_for_who_signs_in_later() {
+    let mut bench = start();
+    let (call, work, queue) = (tierline::ids::CallId(9), tierline::ids::WorkId(9), QueueId::new("support"));
+    let (agent, leg) = (AgentId(1001), tierline::ids::LegId(9));
+    let what = What::Established { work, queue, agent, leg, waited: Duration::ZERO, told: None };
+    let talked = Event { seq: 1, at: Wall(0), call: Some(call), what };
+    bench.tell(Input::Restored(vec![(talked, None)]));
+    signs_in(&mut bench, "1001", 1);
+    let modes = |bench: &Bench| {
+        let to = |what: &What| match what {
+            What::AgentStateChanged { to, .. } => Some(*to),
+            _ => None,
+        };
+        bench.events.iter().filter_map(to).collect::<Vec<_>>()
+    };
+    assert_eq!(modes(&bench), [AgentMode::Ready, AgentMode::Busy, AgentMode::WrapUp]);
+    bench.after(60_000).tell(Input::Timeout);
+    assert_eq!(modes(&bench).last(), Some(&AgentMode::Ready));
+    // Whoever has written them owes none to the next start.
+    let open = left_open(&bench);
+    assert!(!open.iter().any(|(event, _)| matches!(event.what, What::Established { .. })));
 }

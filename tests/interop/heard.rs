@@ -169,6 +169,13 @@ fn a_sipp_caller_hears_the_menu_presses_1_waits_and_talks_with_a_baresip_agent()
     assert_talk(&capture, &server, (agent, caller), 600.0, agent.talk());
 }
 
+/// Music, and nothing else, without a gap.
+pub fn assert_music(capture: &Capture, who: &str, heard: &Stream, (from, until): (f64, f64)) {
+    assert_no_gap(capture, who, heard, (from, until));
+    let samples = heard.samples(from, until - 0.1);
+    assert_sounds(&samples, &[&music_from(&samples)]);
+}
+
 /// The hold music from where the listener came in: where the most of it is alike, since it repeats its motifs.
 pub fn music_from(heard: &[i16]) -> Vec<i16> {
     let music = sound("hold-music").repeat(2);

@@ -4,7 +4,7 @@
 
 use super::capture::{Capture, Leg};
 use super::harness::{GENEROUS, Ground, Program, SECOND, talk_for, wait_until};
-use super::heard::{assert_no_gap, assert_sounds, assert_talk, heard_by, music_from, said_by};
+use super::heard::{assert_music, assert_talk, heard_by, said_by};
 use super::leaving::{is_ringing, is_talking, offers};
 use super::nets::{HOME, OFFICE, Place, Trouble, Wire};
 use super::peers::{Sipp, Softphone, event, phone_agent};
@@ -129,10 +129,7 @@ pub fn judge_next(capture: &Capture, server: &Server) {
 pub fn judge_waiting(capture: &Capture, server: &Server) {
     let legs = capture.legs();
     let (from, until) = (legs[0].talk().0, next_leg(&legs).talk().0);
-    let heard = heard_by(capture, &legs[0], server);
-    assert_no_gap(capture, "the waiting caller", &heard, (from, until));
-    let samples = heard.samples(from, until - 0.1);
-    assert_sounds(&samples, &[&music_from(&samples)]);
+    assert_music(capture, "the waiting caller", &heard_by(capture, &legs[0], server), (from, until));
 }
 
 /// Music, from a second after the loss is known until the next agent answers.
@@ -143,9 +140,7 @@ pub fn judge_music(capture: &Capture, server: &Server, lost: &Leg) {
     let time = (last + SILENCE + 1.0, next.talk().0);
     assert!(time.1 - time.0 > 1.0, "music for {:.1} s only: the test proves nothing", time.1 - time.0);
     let heard = heard_by(capture, caller, server);
-    assert_no_gap(capture, "the caller who is back in the queue", &heard, time);
-    let samples = heard.samples(time.0, time.1);
-    assert_sounds(&samples, &[&music_from(&samples)]);
+    assert_music(capture, "the caller who is back in the queue", &heard, time);
 }
 
 fn accepted_by_the_second(server: &Server, rival: Program, first: &[&str]) {

@@ -2,6 +2,7 @@
 
 use super::reader;
 use crate::event::{Event, PersonalKind};
+use crate::server::chance;
 use crate::server::named::Named;
 use crate::server::wrong::Wrong;
 use anyhow::{Context, Result, bail, ensure};
@@ -190,9 +191,7 @@ pub(super) fn check_node(conn: &Connection, node: u16) -> Result<()> {
 
 /// Not 0, and not negative, so that it looks the same everywhere.
 fn random() -> Result<i64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
-    Ok((i64::from_le_bytes(bytes) & i64::MAX).max(1))
+    Ok((i64::from_le_bytes(chance::bytes()?) & i64::MAX).max(1))
 }
 
 pub(super) fn meta(conn: &Connection, key: &str) -> Result<i64> {

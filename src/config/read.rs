@@ -403,6 +403,13 @@ impl<'p> Reader<'p> {
             let at_sip = Problem { line, column, ..self.page.problem(&place, message) };
             self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
         }
+        let others = |sip: &&SipListener| sip.audio.is_some_and(|ip| ip.is_ipv4() != bind.is_ipv4());
+        for sip in listeners.iter().filter(others) {
+            let message =
+                format!("`audio` of the listener {} is of another kind than {bind}, where audio is spoken", sip.bind);
+            let (line, column) = sip.place;
+            self.page.tell(Problem { line, column, ..self.page.problem(&place, message) });
+        }
         let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
         let (terms, tones, unsafe_keys) = audio::read(&mut section, listeners);
         self.warnings.extend(unsafe_keys);

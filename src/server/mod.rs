@@ -400,7 +400,9 @@ fn engine_settings(
         let config::SipListener { transport, bind, advertised, digest: algorithm, .. } = *listener;
         Listener { bind, advertised, transport, algorithm }
     };
-    let listeners = loaded.server.sip.listeners.iter().map(listener).collect();
+    let written = &loaded.server.sip.listeners;
+    let listeners_audio = (0..).zip(written).filter_map(|(number, written)| Some((number, written.audio?))).collect();
+    let listeners = written.iter().map(listener).collect();
     let mut sip = sip::Config::new(listeners, concat!("Tierline/", env!("CARGO_PKG_VERSION")));
     loaded.server.sip.protocol.apply(&mut sip);
     let start = Start {
@@ -412,6 +414,7 @@ fn engine_settings(
         sip,
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
+        listeners_audio,
         terms: loaded.server.media.terms.clone(),
     };
     let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE, RINGING]);

@@ -1,5 +1,6 @@
 //! Connections of HTTP that are bounded: so many at once, and each only as long as whole requests come over it. Whoever
 //! can reach the port can neither take the files that calls need, nor a place for longer than the time-out.
+#![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
 use axum::serve::Listener;
 use std::io;

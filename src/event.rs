@@ -344,6 +344,11 @@ impl Cause {
         Cause::Defect,
     ];
 
+    /// Of a caller who is gone, by his own will or because his phone or network died. All else was somebody's doing.
+    pub fn is_callers_own(self) -> bool {
+        matches!(self, Cause::CallerHungUp | Cause::Silent | Cause::Protocol)
+    }
+
     /// The Q.850 cause number.
     pub fn q850(self) -> u16 {
         match self {

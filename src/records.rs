@@ -170,9 +170,9 @@ impl CallRecord {
         }
         match (self.segments.last().map(|s| s.wait), cause) {
             (Some(Wait::Answered), _) => Outcome::Served,
-            (Some(Wait::Waiting | Wait::Ended(_)), Cause::CallerHungUp | Cause::Silent) => Outcome::Abandoned,
+            (Some(Wait::Waiting | Wait::Ended(_)), cause) if cause.is_callers_own() => Outcome::Abandoned,
             (Some(Wait::Waiting | Wait::Ended(_)), _) => Outcome::Failed,
-            (Some(Wait::Diverted(_)) | None, Cause::CallerHungUp | Cause::Silent) => Outcome::LeftFlow,
+            (Some(Wait::Diverted(_)) | None, cause) if cause.is_callers_own() => Outcome::LeftFlow,
             (Some(Wait::Diverted(_)) | None, Cause::FlowEnded | Cause::Commanded) => Outcome::FlowEnded,
             (Some(Wait::Diverted(_)) | None, _) => Outcome::Failed,
         }

@@ -67,6 +67,7 @@ impl Bench {
             sip: sip::Config::new(listeners, "tierline"),
             planes: 1,
             media_address: ENGINE.ip(),
+            listeners_audio: BTreeMap::new(),
             terms: media::Terms::default(),
         };
         let engine = Engine::new(start, configuration);

@@ -105,6 +105,7 @@ fn each_command_ends_by_the_one_rule() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!place.dir.join("there").exists(), "a start that was refused has left a data directory");
 }
 
 /// Who asks from where the server's configuration is meets the server's log, not one that lies about.

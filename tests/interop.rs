@@ -28,6 +28,8 @@ mod server;
 
 #[path = "interop/alerts.rs"]
 mod alerts;
+#[path = "interop/broken.rs"]
+mod broken;
 #[path = "interop/carriers.rs"]
 mod carriers;
 #[path = "interop/codecs.rs"]
@@ -76,6 +78,8 @@ mod listeners;
 mod numbers;
 #[path = "interop/outbound.rs"]
 mod outbound;
+#[path = "interop/pages.rs"]
+mod pages;
 #[path = "interop/pairs.rs"]
 mod pairs;
 #[cfg(feature = "planted-bugs")]
@@ -93,6 +97,8 @@ mod secrets;
 mod sending;
 #[path = "interop/sharing.rs"]
 mod sharing;
+#[path = "interop/signals.rs"]
+mod signals;
 #[path = "interop/spare.rs"]
 mod spare;
 #[path = "interop/storm.rs"]

@@ -97,6 +97,13 @@ impl Loaded {
     }
 }
 
+/// What may be open at once where HTTP is served, and how long nothing may come there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    pub connections: usize,
+    pub timeout: std::time::Duration,
+}
+
 /// How this process meets the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -107,6 +114,7 @@ pub struct ServerSettings {
     pub http: SocketAddr,
     /// Line and column of `bind` in [server.http]; 0 if nothing is written.
     pub http_place: (usize, usize),
+    pub http_limits: HttpLimits,
     /// Numbers of agents one by one.
     pub agent_series: bool,
     pub media: MediaSettings,

@@ -2,8 +2,8 @@
 
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
 use super::{
-    MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep, routing, sip,
-    trunk,
+    HttpLimits, MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep,
+    routing, sip, trunk,
 };
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
@@ -342,6 +342,10 @@ impl<'p> Reader<'p> {
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
         let http = written.map_or(Some(local(8080)), |v| address(&v));
         let agent_series = http_section.take("agent_series").and_then(|v| v.flag()).unwrap_or(false);
+        let http_limits = HttpLimits {
+            connections: http_section.whole("connections", 1..=10_000, 100) as usize,
+            timeout: http_section.duration("timeout", MINUTE / 60..=10 * MINUTE, MINUTE / 2),
+        };
         http_section.finish();
         let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
         let media = self.media(section.section("media"), &sip.listeners, limits);
@@ -364,6 +368,7 @@ impl<'p> Reader<'p> {
             sip,
             http,
             http_place,
+            http_limits,
             agent_series,
             media,
             cti,
@@ -397,6 +402,13 @@ impl<'p> Reader<'p> {
             let (line, column) = sip.place;
             let at_sip = Problem { line, column, ..self.page.problem(&place, message) };
             self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
+        }
+        let others = |sip: &&SipListener| sip.audio.is_some_and(|ip| ip.is_ipv4() != bind.is_ipv4());
+        for sip in listeners.iter().filter(others) {
+            let message =
+                format!("`audio` of the listener {} is of another kind than {bind}, where audio is spoken", sip.bind);
+            let (line, column) = sip.place;
+            self.page.tell(Problem { line, column, ..self.page.problem(&place, message) });
         }
         let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
         let (terms, tones, unsafe_keys) = audio::read(&mut section, listeners);

@@ -1,7 +1,7 @@
 //! `[server.sip]`: where SIP is spoken, what connections may cost, which certificates count.
 
 use super::protocol::{self, Protocol};
-use super::values::{address, local, public};
+use super::values::{address, ip, local, public};
 use crate::sip::Transport;
 use crate::sip::digest::Algorithm;
 use crate::written::{Place, Section, Value};
@@ -29,6 +29,8 @@ pub struct SipListener {
     pub bind: SocketAddr,
     /// What peers are told (Via, Contact). Default: `bind`; needed where that is unspecified (`0.0.0.0`).
     pub advertised: SocketAddr,
+    /// Where those who are spoken to over it are told to send audio to. None: as `[server.media]` says.
+    pub audio: Option<IpAddr>,
     /// With what phones prove who they are here. Default MD5, which all of them know.
     pub digest: Algorithm,
     /// Line and column of `bind` in the configuration; 0 if nothing is written.
@@ -119,7 +121,14 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
             check(&section, &place, bind, told, has_passwords);
             let both = [Transport::Udp, Transport::Tcp];
             let (advertised, place) = (told.unwrap_or(bind), section.page.line_and_column(&place));
-            listeners.extend(both.map(|transport| SipListener { transport, bind, advertised, digest, place }));
+            listeners.extend(both.map(|transport| SipListener {
+                transport,
+                bind,
+                advertised,
+                audio: None,
+                digest,
+                place,
+            }));
         }
     }
     for value in more.into_iter().take(MAX_LISTENERS) {
@@ -146,11 +155,12 @@ fn listener(value: Value<'_>, has_passwords: bool) -> Option<SipListener> {
     if let Some(bind) = bind {
         check(&table, &place, bind, told, has_passwords);
     }
+    let audio = table.take("audio").and_then(|v| public(&v, ip(&v), |a| *a));
     let digest = digest(&mut table);
     let place = table.page.line_and_column(&place);
     table.finish();
     let (transport, bind) = (transport?, bind?);
-    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind), digest, place })
+    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind), audio, digest, place })
 }
 
 fn digest(section: &mut Section<'_>) -> Algorithm {

@@ -236,6 +236,10 @@ fn listeners_certificates_and_limits_of_connections() {
     check(bind, &listen("transport = \"tls\""), &[("listen]]", "lacks `bind`")]);
     check(bind, &listen("transport = \"tls\"\nbind = \"127.0.0.1:5060\""), &[("sip]", "two listeners share")]);
     check(bind, &listen("transport = \"tls\"\nbind = \"192.0.2.1:1\""), &[("\"192", "name a `password_file`")]);
+    let heard_at = |audio: &str| listen(&format!("transport = \"tls\"\nbind = \"127.0.0.1:1\"\naudio = \"{audio}\""));
+    check(bind, &heard_at("203.0.113.9"), &[]);
+    check(bind, &heard_at("0.0.0.0"), &[("\"0.0.0.0\"", "an address that others can send to")]);
+    check(bind, &heard_at("2001:db8::1"), &[("\"127.0.0.1:1\"", "is of another kind than 127.0.0.1")]);
     let half = format!("{bind}\n[server.sip.tls]\nkey = \"key.pem\"");
     check(bind, &half, &[("\"key.pem\"", "belong together")]);
     check("idle = \"1h\"", "idle = \"1s\"", &[("\"1s\"", "10s")]);

@@ -21,7 +21,7 @@ use crate::time::Instant;
 use crate::trunk::{Full, Way};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Seconds after which a caller who was turned away may try again.
 const RETRY_AFTER: u32 = 10;
@@ -103,7 +103,7 @@ impl Engine {
         #[cfg(feature = "planted-bugs")]
         self.break_at_arrival();
         // Before anything is written down or opened: a call that nobody could hear is none.
-        if let Some(status) = self.objection(arrival.offer.as_ref()) {
+        if let Some(status) = self.objection(arrival.offer.as_ref(), arrival.flow.listener) {
             return self.sip_do(sip::Command::Refuse { leg, status, headers: Vec::new() });
         }
         if let Some(trunk) = caller.origin.trunk.clone()
@@ -115,12 +115,12 @@ impl Engine {
         if source == Source::Stranger && !self.may_call(arrival.flow.remote.ip()) {
             return self.come_later(leg, 1, Turned::Strangers);
         }
-        self.admit(leg, agent, to, caller, arrival.offer);
+        self.admit(leg, agent, to, caller, (arrival.offer, arrival.flow.listener));
     }
 
     /// How an offer is refused that no answer of ours would fit.
-    fn objection(&mut self, offer: Option<&Body>) -> Option<u16> {
-        let local = self.manner(false).local(SocketAddr::new(self.start.media_address, 0));
+    fn objection(&mut self, offer: Option<&Body>, listener: u16) -> Option<u16> {
+        let local = self.manner(false).local(SocketAddr::new(self.audio_told(Some(listener)), 0));
         Some(leg::status(&sdp::would_answer(&offer?.bytes, &local).err()?))
     }
 
@@ -167,7 +167,14 @@ impl Engine {
         }
     }
 
-    fn admit(&mut self, leg: LegId, by_agent: Option<AgentId>, to: Destination, from: Caller, offer: Option<Body>) {
+    fn admit(
+        &mut self,
+        leg: LegId,
+        by_agent: Option<AgentId>,
+        to: Destination,
+        from: Caller,
+        (offer, listener): (Option<Body>, u16),
+    ) {
         let id = CallId(self.ids.calls.take());
         self.current = Some(id);
         let line = match &to {
@@ -199,6 +206,7 @@ impl Engine {
         let manner = self.manner(false);
         let mut new = Leg::new(leg, id, Party::Caller, port, manner).offered(offer);
         new.trunk = trunk.clone().map(|trunk| (trunk, Way::In));
+        new.listener = Some(listener);
         self.legs.insert(leg, new);
         let caller = self.personal(PersonalKind::Number, number);
         let told = language.clone();
@@ -253,10 +261,10 @@ impl Engine {
 
     /// The plane has sockets for the leg: negotiate (caller) or ring (agent).
     pub(super) fn port_opened(&mut self, id: LegId, local: SocketAddr) {
-        let address = SocketAddr::new(self.start.media_address, local.port());
+        let ip = self.audio_told(self.legs.get(&id).and_then(|leg| leg.listener));
         let Some(leg) = self.legs.get_mut(&id) else { return };
         self.current = Some(leg.call);
-        leg.address = Some(address);
+        leg.address = Some(SocketAddr::new(ip, local.port()));
         let LegState::Opening { offer } = &mut leg.state else { return };
         let offer = offer.take();
         match leg.party {
@@ -264,6 +272,26 @@ impl Engine {
             Party::Agent(agent) => self.ring(id, agent),
             Party::Outside => self.dial(id),
         }
+    }
+
+    /// How a new leg describes itself.
+    pub(super) fn manner(&mut self, confidential: bool) -> leg::Manner {
+        leg::Manner { terms: self.start.terms.clone(), secret: media::Secret::draw(&mut self.secrets), confidential }
+    }
+
+    /// Where whoever is spoken to over a listener is told to send audio to: who is in our network, and who is outside of it,
+    /// may reach us at different addresses, as with SIP.
+    fn audio_told(&self, listener: Option<u16>) -> IpAddr {
+        let own = listener.and_then(|listener| self.start.listeners_audio.get(&listener));
+        own.copied().unwrap_or(self.start.media_address)
+    }
+
+    /// The leg is called over this listener.
+    pub(super) fn leaves_over(&mut self, id: LegId, listener: Option<u16>) {
+        let ip = self.audio_told(listener);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.listener = listener;
+        leg.address.iter_mut().for_each(|address| address.set_ip(ip));
     }
 
     fn negotiate(&mut self, id: LegId, offer: Option<Body>) {

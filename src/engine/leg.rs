@@ -35,6 +35,8 @@ pub struct Leg {
     #[serde(default)]
     pub rung: Vec<String>,
     pub state: LegState,
+    /// The listener that it is spoken to over, where that is known: which of our addresses it is told.
+    pub listener: Option<u16>,
     /// Where we take audio, as the peer is told; none until the port is open.
     pub address: Option<SocketAddr>,
     pub session: Option<media::Session>,
@@ -119,6 +121,7 @@ impl Leg {
             hunt,
             rung: Vec::new(),
             state,
+            listener: None,
             address,
             session,
             keys,

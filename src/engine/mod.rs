@@ -95,6 +95,9 @@ pub struct Start {
     pub planes: u16,
     /// The address that SDP tells; the port comes from the plane.
     pub media_address: IpAddr,
+    /// Another one for those who are spoken to over a listener, by its number.
+    #[serde(default)]
+    pub listeners_audio: BTreeMap<u16, IpAddr>,
     /// What SDP offers and takes.
     #[serde(default)]
     pub terms: media::Terms,
@@ -482,11 +485,6 @@ impl Engine {
 
     fn personal(&mut self, kind: PersonalKind, text: String) -> Personal {
         Personal { kind, handle: self.ids.handles.take(), text: Some(text.into()) }
-    }
-
-    /// How a new leg describes itself.
-    fn manner(&mut self, confidential: bool) -> leg::Manner {
-        leg::Manner { terms: self.start.terms.clone(), secret: media::Secret::draw(&mut self.secrets), confidential }
     }
 
     fn open_port(&mut self, plane: u16, leg: LegId) -> PortId {

@@ -159,6 +159,8 @@ impl Engine {
     fn invite_over(&mut self, id: LegId, trunk: TrunkId) {
         let settings = self.config.center.trunks.get(&trunk).expect("who is seized is configured").clone();
         let server = settings.server.as_ref().expect("a trunk that may be called over has a server");
+        let listener = self.sip.listener_toward(&server_uri("", server));
+        self.leaves_over(id, listener);
         let call = &self.calls[&self.legs[&id].call];
         let (from, mut headers) = identity::outgoing(&settings, &call.origin);
         // RFC 3261 §16.6 step 3: a call that goes round for ever is counted down by each who passes it on.

@@ -127,6 +127,8 @@ impl Engine {
     /// The agent's leg has its port: INVITE his phone.
     pub(super) fn ring(&mut self, id: LegId, agent: AgentId) {
         let Some(binding) = self.next_phone(id, agent) else { return self.ring_number(id, agent) };
+        self.leaves_over(id, Some(binding.flow.listener));
+        let secret = media::Secret::draw(&mut self.secrets);
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());
         let headers = vec![
@@ -139,6 +141,7 @@ impl Engine {
         let leg = self.legs.get_mut(&id).expect("the leg whose port was opened");
         leg.rung.push(binding.phone());
         leg.session = None; // nothing that another phone has said counts
+        leg.manner.secret = secret; // nor is this one told the keys that it has seen
         leg.manner.confidential = binding.flow.transport.is_confidential();
         let offer = leg.offer(codec).expect("the port is open");
         leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };

@@ -11,7 +11,7 @@ use std::time::Duration;
 const CALLER: usize = 0;
 const US: usize = 1;
 const OUTSIDE: &str = "Outside";
-const BOTH: &str = "audio: both hear each other";
+const BOTH: &str = "audio: passed to each other";
 
 /// The events of one call as a ladder: caller, Tierline, and each agent who was rung. Times count from the
 /// arrival. Numbers and keys are shown where the events carry their texts. Empty without events.

@@ -172,7 +172,7 @@ impl Paths {
 
     fn ended(&mut self, at: Wall, cause: Cause) {
         let exit = match cause {
-            Cause::CallerHungUp | Cause::Silent | Cause::Protocol => Exit::HungUp,
+            cause if cause.is_callers_own() => Exit::HungUp,
             Cause::FlowEnded | Cause::Commanded => Exit::Ended,
             _ => Exit::Failed,
         };

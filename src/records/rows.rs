@@ -3,7 +3,7 @@
 use super::fold::OpenCall;
 use super::schema::{self, Table};
 use super::{CallRecord, Interval, LookUp, Offer, Part, PartKind, Parts, Path, Segment, Wait};
-use crate::event::{Cause, OfferOutcome, Party, StepWay};
+use crate::event::{OfferOutcome, Party, StepWay};
 use crate::ids::{AgentId, CallId, LegId};
 use crate::time::Wall;
 use std::fmt::Debug;
@@ -195,12 +195,10 @@ fn offer_cells(call: CallId, n: usize, offer: &Offer, queue: &Option<String>) ->
 }
 
 fn queue_cells(call: CallId, n: usize, wait: &Segment, talked: Duration, held: Duration) -> Vec<Cell> {
-    // As the exported numbers have it: who is gone has given up, all else was our doing.
-    let gave_up = |cause| matches!(cause, Cause::CallerHungUp | Cause::Silent | Cause::Protocol);
     let (outcome, reason) = match wait.wait {
         Wait::Answered => ("answered", Cell::Null),
         Wait::Diverted(why) => ("diverted", word(&why)),
-        Wait::Ended(cause) if gave_up(cause) => ("abandoned", word(&cause)),
+        Wait::Ended(cause) if cause.is_callers_own() => ("abandoned", word(&cause)),
         Wait::Ended(cause) => ("lost", word(&cause)),
         Wait::Waiting => ("lost", Cell::Null),
     };

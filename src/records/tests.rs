@@ -108,7 +108,7 @@ fn a_served_call_has_one_segment_and_two_offers() {
 
 #[test]
 fn what_became_of_the_call_and_of_its_waits() {
-    use Cause::{AgentHungUp, CallerHungUp, Commanded, Defect, FlowEnded, Restart};
+    use Cause::{AgentHungUp, CallerHungUp, Commanded, Defect, FlowEnded, Protocol, Restart};
     // (what happened after the arrival, outcome, (waited, talk) of each segment in ms)
     let check = |rows: Vec<(i64, What)>, outcome, segments: &[(u64, Option<u64>)]| {
         let rows = std::iter::once((0, arrives(None))).chain(rows).collect();
@@ -126,6 +126,9 @@ fn what_became_of_the_call_and_of_its_waits() {
     check(end(9, CallerHungUp).to_vec(), Outcome::LeftFlow, &[]);
     check(end(9, FlowEnded).to_vec(), Outcome::FlowEnded, &[]);
     check(end(9, Defect).to_vec(), Outcome::Failed, &[]);
+    // A caller whose phone is gone is one who is gone, as in the tables and the numbers.
+    check(end(9, Protocol).to_vec(), Outcome::LeftFlow, &[]);
+    check(with(vec![(10, queued(1, false))], end(90, Protocol)), Outcome::Abandoned, &[(80, None)]);
     // The wait is over when the caller leaves, not when the last ringing phone has been stopped.
     check(with(vec![(10, queued(1, false))], end(90, CallerHungUp)), Outcome::Abandoned, &[(80, None)]);
     check(with(vec![(10, queued(1, false))], end(90, Restart)), Outcome::Failed, &[(80, None)]);
@@ -223,11 +226,11 @@ fn a_served_call_as_a_ladder() {
             │                       │ longest idle: 93.5 s                 │           │
  21.000     │                       │◀───────────────────── 200 ───────────┼───────────│
             │                       │ talk with agent 1004 (waited 18.0 s) │           │
-            │                       │ audio: both hear each other          │           │
+            │                       │ audio: passed to each other          │           │
  29.000     │                       │◀───────────────────── hold ──────────┼───────────│
             │                       │ audio: the other one hears music     │           │
  31.000     │                       │◀──────────────────── resume ─────────┼───────────│
-            │                       │ audio: both hear each other          │           │
+            │                       │ audio: passed to each other          │           │
  60.000     │───────── BYE ────────▶│                                      │           │
  60.200     │                       │────────────── BYE (caller hung up) ──┼──────────▶│
             │                       │ ended: caller hung up (Connected)    │           │

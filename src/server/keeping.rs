@@ -66,6 +66,11 @@ pub fn pass(plan: &Plan, time: Wall, goes_on: &mut dyn FnMut(Removed) -> bool) -
             return Ok(removed);
         }
     }
+    while log.texts().context("the log")?.is_some() {
+        if !goes_on(removed) {
+            return Ok(removed);
+        }
+    }
     let Some(mut rows) = records::Pruner::open(&plan.data, before(plan.keep.records), time)? else {
         return Ok(removed);
     };

@@ -18,6 +18,7 @@
 
 pub mod accounts;
 pub mod agent;
+mod aside;
 mod banner;
 pub mod calls;
 mod chance;
@@ -192,8 +193,7 @@ impl Running {
         let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), (store.epoch, &root), &inbox, &runtime)?;
         let signaling::Beside { streams, counters, resolve } = beside;
-        let replies = cti::Replies::default();
-        let line = ticketing_line(loaded, &runtime)?;
+        let (replies, line) = (cti::Replies::default(), ticketing_line(loaded, &runtime)?);
         let outlets = Outlets {
             media: planes.sender(),
             streams: streams.clone(),
@@ -229,7 +229,8 @@ impl Running {
             data: loaded.server.data.clone(),
             each_agent: loaded.server.agent_series,
         });
-        let http = web::serve(http, exporter, not_ready(Arc::clone(&store_writer), inbox.clone()), &runtime);
+        let not_ready = not_ready(Arc::clone(&store_writer), inbox.clone());
+        let http = web::serve((http, loaded.server.http_limits), exporter, not_ready, &runtime);
         let ground = cti::Ground {
             center: loaded.center.clone(),
             data: loaded.server.data.clone(),
@@ -399,7 +400,9 @@ fn engine_settings(
         let config::SipListener { transport, bind, advertised, digest: algorithm, .. } = *listener;
         Listener { bind, advertised, transport, algorithm }
     };
-    let listeners = loaded.server.sip.listeners.iter().map(listener).collect();
+    let written = &loaded.server.sip.listeners;
+    let listeners_audio = (0..).zip(written).filter_map(|(number, written)| Some((number, written.audio?))).collect();
+    let listeners = written.iter().map(listener).collect();
     let mut sip = sip::Config::new(listeners, concat!("Tierline/", env!("CARGO_PKG_VERSION")));
     loaded.server.sip.protocol.apply(&mut sip);
     let start = Start {
@@ -411,6 +414,7 @@ fn engine_settings(
         sip,
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
+        listeners_audio,
         terms: loaded.server.media.terms.clone(),
     };
     let names = loaded.sounds.iter().map(|sound| sound.name.as_str()).chain([SILENCE, RINGING]);

@@ -33,11 +33,22 @@ pub struct Opened {
     pub sounds: media::Sounds,
 }
 
-/// Opens all of it.
+/// Opens all of it. A data directory that was not there before is not left behind by a start that is refused: what is made
+/// up for it would be taken for a server's.
 ///
 /// # Errors
 /// One line for each thing that cannot be had.
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
+    let data = &loaded.server.data;
+    let is_new = data.try_exists().is_ok_and(|exists| !exists);
+    let opened = try_to_open(loaded, runtime);
+    if is_new && opened.is_err() {
+        _ = std::fs::remove_dir_all(data); // what cannot be removed does no harm
+    }
+    opened
+}
+
+fn try_to_open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
     let Ports { udp, tcp, http, grpc } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
     // Somebody holds it, or the disk is full: that passes.
@@ -234,8 +245,9 @@ fn load_sounds(loaded: &Loaded) -> Result<media::Sounds> {
     sounds.add_samples(RINGING, &ringing());
     for (name, wav) in &gathered.wavs {
         if let Err(why) = sounds.add_wav(name, wav) {
-            let place = loaded.sounds.iter().find(|sound| sound.name == *name).map_or("", |sound| &sound.place);
-            missing.wrong([Problem::whole(place, format!("the sound `{name}` cannot be used: {why}")).to_string()]);
+            let sound = loaded.sounds.iter().find(|sound| sound.name == *name);
+            let (place, called) = sound.map_or(("", name.clone()), |sound| (&sound.place, speech::called(sound)));
+            missing.wrong([Problem::whole(place, format!("{called} cannot be used: {why}")).to_string()]);
         }
     }
     missing.none().map(|()| sounds)

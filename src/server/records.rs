@@ -28,7 +28,9 @@ pub use lag::{Behind, Extent};
 pub use prune::Pruner;
 pub use schema::file;
 
+use super::aside::{self, Foreign};
 use super::clock::{self, EventTime};
+use super::journal::Entry;
 use super::store::Reader;
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
@@ -43,6 +45,8 @@ use std::path::Path;
 
 /// In `meta`: what the clock on the wall showed at the last event.
 const WALL: &str = "wall";
+/// In `meta`: when the last event was, by which it is known again.
+const STAMP: &str = "stamp";
 
 /// Events in one transaction. A server's thread has fewer at hand.
 const PORTION: usize = 10_000;
@@ -77,6 +81,42 @@ impl Records {
     /// As [`Records::open`].
     pub fn open_with(dir: &Path, time: EventTime) -> Result<Records> {
         Ok(Records { time: Some(time), ..Records::open(dir)? })
+    }
+
+    /// Those of this log. A file that is damaged, or holds what is not in the log, is put aside, and all is made anew, as
+    /// far as the log reaches.
+    ///
+    /// # Errors
+    /// As [`Records::open`], but for that.
+    pub fn of(dir: &Path, log: &Reader) -> Result<Records> {
+        let opened = Records::open(dir).and_then(|records| records.fits(log).map(|()| records));
+        match opened {
+            Err(why) if aside::is_useless(&why) => {
+                put_aside(dir, &why)?;
+                let records = Records::open(dir)?;
+                records.fits(log)?;
+                Ok(records)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Whether the last event that is folded is the one in the log: a log that was put back from a copy, or begun anew, has
+    /// another one of that number, or none yet.
+    fn fits(&self, log: &Reader) -> Result<()> {
+        let removed = log.removed()?;
+        if removed > self.seq {
+            let lacks =
+                Entry::error("records", "the log begins behind the records: what was removed from it is not in them");
+            lacks.with("up_to", removed).tell();
+        }
+        let stamp = self.conn.query_row("SELECT value FROM meta WHERE key = ?1", [STAMP], |row| row.get::<_, i64>(0));
+        let Some(stamp) = stamp.optional()?.filter(|stamp| *stamp != 0 && self.seq > removed) else { return Ok(()) };
+        ensure!(
+            log.at(self.seq)? == Some(Wall(stamp)),
+            Foreign(format!("they end with an event {} that is not in this log", self.seq))
+        );
+        Ok(())
     }
 
     /// The last event that is in the records.
@@ -155,6 +195,7 @@ impl Records {
         drop(moved);
         let mut wall = tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
         wall.execute(params![WALL, shown_at(self.fold.last(), self.time).0])?;
+        wall.execute(params![STAMP, events.last().map_or(0, |event| event.at.0)])?;
         drop(wall);
         tx.commit()?;
         (self.seq, self.torn) = (last, false);
@@ -177,6 +218,14 @@ fn shown_at(event: Wall, time: Option<EventTime>) -> Wall {
 
 fn position(conn: &Connection, key: &str) -> Result<i64> {
     Ok(conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0))?)
+}
+
+/// Tells of it, too.
+fn put_aside(dir: &Path, why: &anyhow::Error) -> Result<()> {
+    let place = aside::put(&file(dir))?;
+    let told = "the records cannot be used; they are put aside and made anew from the log, as far as that reaches";
+    Entry::error("records", told).with("why", why).with("aside", place.as_path()).tell();
+    Ok(())
 }
 
 /// The last event that is in the records; 0 if there are none, or they cannot be read.
@@ -260,7 +309,7 @@ pub fn bring_up(data: &Path) -> Result<()> {
         return Ok(());
     }
     let mut progress = Progress::new("records: events");
-    Records::open(data)?.catch_up(&log, &mut |done, of| progress.shows(done, of))?;
+    Records::of(data, &log)?.catch_up(&log, &mut |done, of| progress.shows(done, of))?;
     progress.end();
     Ok(())
 }
@@ -314,7 +363,7 @@ pub fn running(conn: &Connection) -> Result<Vec<OpenCall>> {
 /// There is no log in `data` ([`super::store::NoLog`]), its beginning is missing, or something cannot be read or written.
 pub fn rebuild(data: &Path) -> Result<String> {
     let log = Reader::of(data)?;
-    let mut records = match Records::open(data) {
+    let mut records = match Records::of(data, &log) {
         Ok(records) => records,
         // What is open in it is of another form: it is not needed.
         Err(_) if file(data).exists() => {

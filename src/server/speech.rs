@@ -106,7 +106,7 @@ pub fn foresee(sounds: &[Sound], dir: &Path, speakers: &[Speaker]) -> Result<(),
         let spoken = sound.speak.as_ref().is_some_and(|prompt| was_spoken(prompt, dir).is_some());
         let usable = match (&sound.recording, &sound.speak) {
             (None, Some(prompt)) if !spoken => speaker_of(prompt, speakers).map(drop),
-            (Some(recording), _) => read(recording).and_then(|wav| playable(&sound.name, &wav)),
+            (Some(recording), _) => read(recording).and_then(|wav| playable(sound, &wav)),
             (None, _) => Ok(()),
         };
         problems.extend(usable.err().map(|error| Problem::whole(&sound.place, format!("{error:#}"))));
@@ -114,8 +114,16 @@ pub fn foresee(sounds: &[Sound], dir: &Path, speakers: &[Speaker]) -> Result<(),
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
-fn playable(name: &str, wav: &[u8]) -> Result<()> {
-    Sounds::check_wav(wav).map_err(|why| anyhow::anyhow!("the sound `{name}` cannot be used: {why}"))
+fn playable(sound: &Sound, wav: &[u8]) -> Result<()> {
+    Sounds::check_wav(wav).map_err(|why| anyhow::anyhow!("{} cannot be used: {why}", called(sound)))
+}
+
+/// By its file, if it has one: what a program makes of a text has a name that nobody gave.
+pub fn called(sound: &Sound) -> String {
+    match &sound.recording {
+        Some(Recording::File(path)) => path.display().to_string(),
+        _ => format!("the sound `{}`", sound.name),
+    }
 }
 
 fn audio(sound: &Sound, dir: &Path, speakers: &[Speaker], warnings: &mut Vec<Problem>) -> Result<Cow<'static, [u8]>> {
@@ -366,7 +374,7 @@ mod tests {
         check(sound("Hello.", "en", None), &[], "");
         let old = dir.0.join("old.wav");
         fs::write(&old, b"no WAV").unwrap();
-        check(sound("Hello.", "en", Some(Recording::File(old))), &absent, "the sound `hello` cannot be used");
+        check(sound("Hello.", "en", Some(Recording::File(old))), &absent, "old.wav cannot be used");
         let none = Some(Recording::File(dir.0.join("none.wav")));
         check(sound("Hello.", "en", none), &absent, "none.wav cannot be read: No such file");
     }

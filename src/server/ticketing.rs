@@ -14,6 +14,7 @@ pub mod memory;
 
 use super::clock::EventTime;
 use super::defects::Kept;
+use super::journal::Entry;
 use super::store::{Reader, Store};
 use crate::config::TicketingSettings;
 use crate::proto::{self, ticketing_client::TicketingClient};
@@ -24,9 +25,9 @@ use crate::time::Wall;
 use anyhow::{Context, Result};
 use clerk::{Clerk, News};
 use memory::Memory;
-use std::path::Path;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -46,7 +47,7 @@ impl Ticketing {
     /// `next`: the first event of this start, where a first start begins.
     ///
     /// # Errors
-    /// Its own file cannot be read.
+    /// The log cannot be read.
     pub fn start(
         settings: &TicketingSettings,
         line: Line,
@@ -60,7 +61,6 @@ impl Ticketing {
         store.on_commit(Box::new(move |_| _ = committed.send(News::Committed)));
         let reader = Reader::open(data)?.context("there is no log")?;
         let log = reader.log_id()?;
-        let memory = Memory::open(data, log, next).context("cannot open ticketing.db")?;
         let settings = Settings {
             pop_expires: settings.pop_expires,
             retry: settings.retry,
@@ -69,15 +69,26 @@ impl Ticketing {
         };
         let numbers = Counts::default();
         let of_clerk = news.clone();
-        let send = Box::new(move |round, call, request| {
+        let send: clerk::Send = Box::new(move |round, call, request| {
             let (line, news) = (line.clone(), of_clerk.clone());
             runtime.spawn(async move {
                 let result = line.say(request).await;
                 _ = news.send(News::Answered(round, call, result));
             });
         });
-        let mut clerk = Clerk::new(settings, (reader, log), memory, send, (Arc::clone(&numbers), time))?;
-        let thread = Kept::start("ticketing", move || clerk.run(&heard))?;
+        let data = data.to_owned();
+        let mut ground = Some((settings, (reader, log, data), send, (Arc::clone(&numbers), time)));
+        let mut clerk = None;
+        let thread = Kept::start("ticketing", move || {
+            while let Some(standing) = ground.take() {
+                match begun(standing, next, &heard) {
+                    Begun::Clerk(begun) => clerk = Some(begun),
+                    Begun::NotYet(standing) => ground = Some(standing),
+                    Begun::Stopped => return,
+                }
+            }
+            clerk.iter_mut().for_each(|clerk| clerk.run(&heard));
+        })?;
         Ok(Ticketing { news, thread: Some(thread), numbers })
     }
 
@@ -90,6 +101,49 @@ impl Drop for Ticketing {
     fn drop(&mut self) {
         _ = self.news.send(News::Stop);
         self.thread.take().into_iter().for_each(Kept::join);
+    }
+}
+
+/// What a clerk stands on.
+type Standing = (Settings, (Reader, u64, PathBuf), clerk::Send, (Counts, EventTime));
+
+enum Begun {
+    Clerk(Clerk),
+    /// Its file cannot be opened now.
+    NotYet(Standing),
+    Stopped,
+}
+
+/// The pause before the file is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Opens what was written down. Where somebody holds it, or the disk does not let us, calls go on meanwhile.
+fn begun(standing: Standing, next: u64, heard: &Receiver<News>) -> Begun {
+    let (settings, (reader, log, data), send, (numbers, time)) = standing;
+    let memory = Memory::of(&data, log, next, &|| clerk::told_again(&reader, time.now()));
+    let (memory, left) = match memory.and_then(|memory| memory.left().map(|left| (memory, left))) {
+        Ok(opened) => opened,
+        Err(why) => {
+            let counted = &mut *numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            if counted.oldest.is_none() {
+                let later = "ticketing.db cannot be opened; calls go on, and the ticketing system is told later";
+                Entry::error("ticketing", later).with("why", &why).tell();
+            }
+            counted.oldest = counted.oldest.or(Some(time.now())); // what comes waits since
+            return rests(heard, (settings, (reader, log, data), send, (Arc::clone(&numbers), time)));
+        }
+    };
+    Begun::Clerk(Clerk::new(settings, (reader, log, data), (memory, left), send, (numbers, time)))
+}
+
+fn rests(heard: &Receiver<News>, standing: Standing) -> Begun {
+    let until = std::time::Instant::now() + AGAIN;
+    loop {
+        match heard.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
+            Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return Begun::Stopped,
+            Err(RecvTimeoutError::Timeout) => return Begun::NotYet(standing),
+            Ok(_) => {}
+        }
     }
 }
 

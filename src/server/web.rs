@@ -1,14 +1,19 @@
 //! HTTP: health for whoever watches the process, numbers for Prometheus.
 
+mod limited;
+
 use super::journal;
 use super::numbers::Exporter;
+use crate::config::HttpLimits;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use limited::Limited;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// What the pages show.
@@ -22,13 +27,15 @@ pub type NotReady = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Serves the pages, and looks at their numbers in the journal's name.
 pub fn serve(
-    http: TcpListener,
+    (http, limits): (TcpListener, HttpLimits),
     exporter: Exporter,
     not_ready: NotReady,
     runtime: &Handle,
 ) -> JoinHandle<std::io::Result<()>> {
     let exporter = Arc::new(exporter);
     journal::watch(runtime, Arc::clone(&exporter));
+    let http =
+        Limited { listener: http, timeout: limits.timeout, places: Arc::new(Semaphore::new(limits.connections)) };
     runtime.spawn(async move { axum::serve(http, router(Pages { exporter, not_ready })).await })
 }
 

@@ -157,6 +157,16 @@ impl Endpoint {
         self.flow_to(transport, SocketAddr::new(ip, port), known)
     }
 
+    /// The listener that a request to `uri` leaves over, as far as that can be told before a name is looked up.
+    pub fn listener_toward(&self, uri: &Uri) -> Option<u16> {
+        if uri.host.ip().is_some() {
+            return self.locate(uri, None).map(|flow| flow.listener);
+        }
+        let is_wanted = |name: &str| uri.transport().map_or(name == "UDP", |wanted| wanted.eq_ignore_ascii_case(name));
+        let fits = |listener: &super::Listener| is_wanted(listener.transport.as_str());
+        self.config.listeners.iter().position(fits).and_then(|index| u16::try_from(index).ok())
+    }
+
     pub(super) fn flow_to(&self, transport: Transport, remote: SocketAddr, known: Option<Flow>) -> Option<Flow> {
         // A peer's own connection leads to him whatever port it comes from.
         let leads = |flow: &Flow| {

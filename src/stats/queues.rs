@@ -71,8 +71,7 @@ impl QueueNumbers {
 
     /// The call ended while it waited.
     pub fn given_up(&mut self, waited: Duration, cause: Cause) {
-        // A caller whose phone or network died is a caller who is gone; everything else was our doing.
-        if !matches!(cause, Cause::CallerHungUp | Cause::Silent | Cause::Protocol) {
+        if !cause.is_callers_own() {
             self.lost += 1;
             return;
         }

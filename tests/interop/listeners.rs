@@ -1,6 +1,8 @@
 //! Several listeners: what each advertises, IPv6 on real sockets, old TLS refused, and whom we trust when we connect.
 
-use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::capture::Capture;
+use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_for, wait_until};
+use super::peers::Baresip;
 use super::server::{DIRECT, Server, Wishes, password};
 use super::streams::{silent_call, tls_listener, with_sip};
 use super::wire::{Wire, answer, invite, options};
@@ -53,6 +55,28 @@ fn each_listener_tells_its_own_address_also_over_ipv6() {
     wire.until("200");
     wire.say("\r\n\r\n");
     assert_eq!(wire.bytes(), b"\r\n");
+}
+
+/// Whoever speaks over a listener is told where to send audio to as that listener says: a caller, and a phone that is called.
+#[test]
+fn each_listener_tells_its_own_address_for_audio() {
+    let ground = Ground::new("listeners_audio");
+    let inside = ground.address();
+    let more = format!("[[server.sip.listen]]\ntransport = \"udp\"\nbind = \"{inside}\"\naudio = \"127.0.0.9\"\n");
+    let server = Server::start(&ground, &with_sip(&more));
+    for (at, told) in [(server.sip, "127.0.0.1"), (inside, "127.0.0.9")] {
+        let ok = over_udp(at, &invite(&format!("sip:{DIRECT}@{at}"), "sip:raw@127.0.0.1:9", ""), "200");
+        assert!(ok.contains(&format!("c=IN IP4 {told}\r\n")), "{at}: {ok}");
+    }
+    let capture = ground.capture();
+    let phone = Baresip::start_over(&ground, (inside, ""), "ada", 1000.0, true);
+    phone.wait_registered();
+    let seen = || Capture::read(&ground.file("wire.pcap"));
+    let called = wait_for("a call to the phone", GENEROUS, || {
+        seen().messages.into_iter().find(|m| m.from == inside && m.method() == Some("INVITE"))
+    });
+    assert!(called.text.contains("c=IN IP4 127.0.0.9\r\n"), "{}", called.text);
+    drop(capture);
 }
 
 /// Each listener challenges with its own algorithm; a nonce is good for rising counts (RFC 7616 §3.4), and integrity of

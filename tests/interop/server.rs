@@ -39,6 +39,8 @@ pub struct Wishes {
     pub last_agent: String,
     /// Further flows: name and text.
     pub flows: Vec<(&'static str, String)>,
+    /// Further lines of `[server.http]`.
+    pub http: &'static str,
     /// Further lines of `[server.media]`.
     pub media: String,
     /// A clock of its own.
@@ -63,6 +65,7 @@ impl Wishes {
             agent_lines: Vec::new(),
             last_agent: String::new(),
             flows: Vec::new(),
+            http: "",
             media: String::new(),
             clock: false,
             record: false,
@@ -212,8 +215,8 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
          [line.direct]\nnumbers = [\"{DIRECT}\"]\nflow = \"direct\"\n[limits]\nsilence = \"{}\"\ndrain = \"{}\"\n\
          calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{sip}\"\n\
-         {}\n[server.http]\nbind = \"{http}\"\n[server.media]\nports = [{first}, {last}]\n{}\n",
-        wishes.silence, wishes.drain, wishes.sip, wishes.media
+         {}\n[server.http]\nbind = \"{http}\"\n{}[server.media]\nports = [{first}, {last}]\n{}\n",
+        wishes.silence, wishes.drain, wishes.sip, wishes.http, wishes.media
     );
     for queue in ["general", "technical"] {
         let (ring, wrap, more) = (wishes.ring_timeout, wishes.wrap_up, wishes.queue);

@@ -35,6 +35,22 @@ fn a_phone_that_is_gone_is_asked_once_and_the_next_one_rings() {
     assert_eq!(offers(&call), [(1002, "Accepted".to_owned())]);
 }
 
+/// The newest of her phones is not there: the other one rings for the same offer, and she has missed nothing.
+#[test]
+fn an_agent_s_other_phone_rings_where_one_is_gone() {
+    let ground = Ground::new("gone_of_two");
+    let server = Server::start(&ground, &Wishes { ring_timeout: "1m", ..Wishes::agents(&["ada"]) });
+    let capture = ground.capture();
+    let _there = sipp_agent(&ground, &server, "ada", Sipp { scenario: "agent_answers", ..Sipp::default() });
+    let gone = register(&ground, &server, &["ada"]);
+    let mut caller = Sipp { seconds: 4.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    let call = server.wait_ended(1, 10 * SECOND).remove(0);
+    assert_eq!(offers(&call), [(1001, "Accepted".to_owned())]);
+    drop(capture);
+    assert_eq!(sent(&ground, "INVITE", gone), 1, "it was tried");
+}
+
 #[test]
 fn a_carrier_that_is_gone_is_followed_by_the_next_at_once() {
     let ground = Ground::new("gone_carrier");

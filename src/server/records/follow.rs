@@ -3,6 +3,7 @@
 use super::Records;
 use super::lag::Behind;
 use super::progress::Progress;
+use crate::server::aside;
 use crate::server::clock::EventTime;
 use crate::server::defects::Kept;
 use crate::server::journal::Entry;
@@ -125,7 +126,7 @@ impl Clerk {
             (self.records, self.file) = (None, None);
         }
         if self.records.is_none() {
-            self.records = Some(Records::open_with(&self.data, self.time)?);
+            self.records = Some(Records { time: Some(self.time), ..Records::of(&self.data, &self.log)? });
             self.file = Some(Named::new(&super::file(&self.data))?);
         }
         let (Some(records), stopping) = (self.records.as_mut(), &self.stopping) else { return Ok(()) };
@@ -137,8 +138,14 @@ impl Clerk {
             progress.shows(done, of) && !(stopping.load(Relaxed) && of.saturating_sub(done) > LEFT_AT_STOP)
         });
         progress.end();
+        if let Err(why) = &folded
+            && aside::is_useless(why)
+        {
+            (self.records, self.file) = (None, None);
+            super::put_aside(&self.data, why)?;
+        }
         folded?;
-        behind.folded(records.seq(), log)
+        self.behind.folded(self.seq(), &self.log)
     }
 
     /// Once when it begins to fail, and once when it does not any more.

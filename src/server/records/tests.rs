@@ -2,6 +2,7 @@
 
 mod behind;
 mod day;
+mod foreign;
 mod ledger;
 mod pruned;
 

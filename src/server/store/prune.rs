@@ -2,22 +2,22 @@
 //!
 //! **What stays however old it is**: events behind what is open, all events of calls that run, what the records or the
 //! ticketing system have not taken in yet, and the last event, whose number the next one follows. Texts have a retention
-//! of their own; of theirs, rows of zeros stay (`slots` says why no row of a text is ever deleted).
+//! of their own: they are overwritten where they are (`slots` says why no row of a text is deleted), and the row of zeros goes
+//! when its event is as old as events may be.
 //!
 //! **Times that cannot be right.** An event from after the present moment was written while the clock stood ahead. It is
 //! passed over: it stays until its time has come, and holds up nobody.
 //!
 //! What was removed last is written down: records can be made anew only from a log of which nothing is gone.
 //!
-//! The file does not become smaller: its free pages are used again. Left out: the rows of zeros of texts that were erased,
-//! which stay and grow with the calls.
+//! The file does not become smaller: its free pages are used again.
 
 use super::{reader, schema};
 use crate::ids::CallId;
 use crate::log;
 use crate::time::Wall;
 use anyhow::{Context, Result};
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -36,6 +36,20 @@ pub struct Pruner {
     last: u64,
     /// Where the next portion begins.
     after: u64,
+    /// Of the rows of texts, those before this handle may go; none: not looked up yet.
+    settled: Option<i64>,
+}
+
+/// Rows of zeros that stay before the first that has a text: many pages of them.
+const APART: i64 = 4_096;
+
+/// Handles grow with time: what comes before this one has nothing but zeros, and so has what is near it.
+fn settled(conn: &Connection) -> Result<i64> {
+    let first = "SELECT min(handle) FROM personal WHERE kind <> ?1";
+    let first: Option<i64> = conn.query_row(first, [schema::ERASED], |row| row.get(0))?;
+    let apart = "SELECT handle FROM personal WHERE handle < ?1 ORDER BY handle DESC LIMIT 1 OFFSET ?2";
+    let found = conn.query_row(apart, params![first.unwrap_or(i64::MAX), APART], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(i64::MIN))
 }
 
 impl Pruner {
@@ -58,7 +72,27 @@ impl Pruner {
             running.extend(log::opens_call(&event));
         }
         let last = reader::last_seq(&conn)?;
-        Ok(Pruner { conn, open, running, before, now, last, after: 0 })
+        Ok(Pruner { conn, open, running, before, now, last, after: 0, settled: None })
+    }
+
+    /// Removes one portion of the rows of texts that were erased, whose events are older than what is kept: nothing refers to
+    /// them any more. The last of them stay, so that SQLite merges no page with one that has texts: it would leave copies
+    /// (`slots`). How many that were; none if no more.
+    ///
+    /// # Errors
+    /// SQLite's; then nothing of the portion is removed.
+    pub fn texts(&mut self) -> Result<Option<u64>> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = match self.settled {
+            Some(before) => before,
+            None => settled(&tx)?,
+        };
+        self.settled = Some(before);
+        let sql = "DELETE FROM personal WHERE handle IN
+                       (SELECT handle FROM personal WHERE handle < ?1 AND at < ?2 ORDER BY handle LIMIT ?3)";
+        let removed = tx.execute(sql, params![before, self.before.0, PORTION as i64])? as u64;
+        tx.commit()?;
+        Ok((removed > 0).then_some(removed))
     }
 
     /// Removes one portion of what is before `needed`, the first event that somebody has not taken in yet; how many events that were, or none if the pass is over.

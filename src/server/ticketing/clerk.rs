@@ -6,14 +6,16 @@
 use super::Counts;
 use super::memory::{Memory, Standing};
 use crate::ids::CallId;
+use crate::server::aside;
 use crate::server::clock::EventTime;
 use crate::server::defects::contain;
 use crate::server::journal::{Entry, Value};
 use crate::server::store::Reader;
-use crate::ticketing::{Failure, Input, Outbox, Output, Request, Response, Settings};
+use crate::ticketing::{Failure, Input, Left, Outbox, Output, Request, Response, Settings};
 use crate::time::Wall;
 use anyhow::Result;
 use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -44,6 +46,7 @@ pub(super) struct Clerk {
     memory: Memory,
     duties: Duties,
     reader: Reader,
+    data: PathBuf,
     /// The last event that was read.
     at: u64,
     /// How often an outbox has begun.
@@ -118,25 +121,41 @@ impl Duties {
     }
 }
 
+/// What is older the ticketing system has been told, or somebody has been told that it has not.
+const TOLD: Duration = Duration::from_secs(7 * 86_400);
+
+/// The first event that is told again where nothing is known of what was told.
+pub(super) fn told_again(log: &Reader, now: Wall) -> Result<u64> {
+    let since = Wall(now.0.saturating_sub(TOLD.as_millis() as i64));
+    let (mut least, mut most) = (0, log.last()?);
+    while least < most {
+        let middle = least.midpoint(most);
+        match log.next(middle)? {
+            Some((_, at)) if at < since => least = middle + 1,
+            _ => most = middle,
+        }
+    }
+    Ok(least + 1)
+}
+
 impl Clerk {
-    /// # Errors
-    /// What was written down cannot be read.
     pub fn new(
         settings: Settings,
-        (reader, log): (Reader, u64),
-        memory: Memory,
+        (reader, log, data): (Reader, u64, PathBuf),
+        (memory, left): (Memory, Left),
         send: Send,
         (numbers, time): (Counts, EventTime),
-    ) -> Result<Clerk> {
-        let (outbox, at) = (Outbox::new(settings, log, memory.left()?), memory.low - 1);
+    ) -> Clerk {
+        let (outbox, at) = (Outbox::new(settings, log, left), memory.low - 1);
         let (duties, defects) = (Duties::default(), BTreeSet::new());
-        Ok(Clerk {
+        Clerk {
             settings,
             log,
             outbox,
             memory,
             duties,
             reader,
+            data,
             at,
             round: 0,
             broken: false,
@@ -148,7 +167,7 @@ impl Clerk {
             time,
             #[cfg(test)]
             planted: |_| false,
-        })
+        }
     }
 
     pub fn run(&mut self, heard: &Receiver<News>) {
@@ -156,6 +175,7 @@ impl Clerk {
         loop {
             match contain("ticketing", || self.turn(news)) {
                 Some(Ok(())) => {}
+                Some(Err(why)) if aside::is_useless(&why) => self.has_lost_its_memory(&why),
                 Some(Err(why)) => {
                     Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell()
                 }
@@ -168,6 +188,17 @@ impl Clerk {
             if matches!(news, Ok(News::Stop) | Err(RecvTimeoutError::Disconnected)) {
                 return;
             }
+        }
+    }
+
+    /// What was written down is damaged: begun anew from the log, without what of it was not written down.
+    fn has_lost_its_memory(&mut self, why: &anyhow::Error) {
+        let again = told_again(&self.reader, self.time.now());
+        match again.and_then(|again| Memory::anew(&self.data, self.log, again, why)) {
+            Ok(memory) => {
+                (self.memory, self.duties, self.broken) = (memory, Duties::default(), true);
+            }
+            Err(why) => Entry::warn("ticketing", "the ticketing system is told later").with("why", &why).tell(),
         }
     }
 
@@ -364,7 +395,8 @@ mod tests {
         };
         let time = EventTime { clock: Clock::start(), began: Wall(now) };
         let memory = Memory::open(data, log, 1).unwrap();
-        Clerk::new(settings, (reader, log), memory, send, (Counts::default(), time)).unwrap()
+        let left = memory.left().unwrap();
+        Clerk::new(settings, (reader, log, data.to_owned()), (memory, left), send, (Counts::default(), time))
     }
 
     /// A panic at one event, and one at what is sent first: neither ends the thread, the others are told, and what was

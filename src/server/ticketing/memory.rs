@@ -3,6 +3,8 @@
 //! the call. `tierline person erase` takes out the tickets of a person's calls, and leaves word for a running client.
 
 use crate::ids::CallId;
+use crate::server::aside;
+use crate::server::journal::Entry;
 use crate::server::store;
 use crate::ticketing::{Left, Output, log_name};
 use crate::time::Wall;
@@ -68,6 +70,27 @@ impl Memory {
         conn.execute("INSERT OR IGNORE INTO meta VALUES ('log', ?1), ('low', ?2)", now)?;
         let low = meta("low")?.unwrap_or(next).min(next).max(1);
         Ok(Memory { conn, low })
+    }
+
+    /// The same, but a file that is damaged is put aside, and what is said begins with the event `again`: the ticketing system
+    /// knows by their keys what it was told before.
+    pub(super) fn of(data: &Path, log: u64, next: u64, again: &dyn Fn() -> Result<u64>) -> Result<Memory> {
+        match Memory::open(data, log, next) {
+            Err(why) if aside::is_useless(&why) => Memory::anew(data, log, again()?, &why),
+            opened => opened,
+        }
+    }
+
+    pub(super) fn anew(data: &Path, log: u64, again: u64, why: &anyhow::Error) -> Result<Memory> {
+        let place = aside::put(&data.join(FILE))?;
+        let told =
+            "ticketing.db cannot be used; it is put aside, and the ticketing system is told again what it may know";
+        Entry::error("ticketing", told)
+            .with("why", why)
+            .with("aside", place.as_path())
+            .with("from_event", again)
+            .tell();
+        Memory::open(data, log, again)
     }
 
     pub(super) fn left(&self) -> Result<Left> {

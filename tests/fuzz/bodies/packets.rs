@@ -1,4 +1,5 @@
-//! Inputs for an open port of a media plane: RTP, then RTCP, from its peer and from a stranger.
+//! Inputs for an open port of a media plane: RTP and RTCP on one port (RFC 5761), and RTCP on one of its own, from its peer
+//! and from a stranger.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use tierline::time::Instant;
 
 const PEER: &str = "192.0.2.9:4000";
 const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
-    m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+    m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\na=rtcp-mux\r\n";
 
 /// A plane with one port that talks to [`PEER`].
 pub struct Talk {

@@ -125,6 +125,43 @@ fn numbers_leave_no_copy_when_they_are_erased_among_others() {
     assert_eq!(kept, [false, true]);
 }
 
+/// Their events are gone, and whatever is erased later leaves no copy behind in what became free.
+#[test]
+fn rows_of_erased_texts_go_with_their_events() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    for n in 1..=6000 {
+        let caller = personal(PersonalKind::Number, n, &format!("number-{n:04}{}", "9".repeat((n % 40) as usize)));
+        let (leg, language) = (LegId(n), "en".into());
+        let arrived =
+            What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
+        store.append(vec![event(n, n, arrived)]);
+    }
+    store.close().unwrap();
+    // A start erases what has expired.
+    let erase = |n: i64| {
+        let now = Wall(n * 1000) + Keep::default().number;
+        Store::open_with(&dir.0, NODE, Keep::default(), now).unwrap().store.close().unwrap();
+    };
+    let rows = || -> i64 {
+        let conn = Connection::open(schema::file(&dir.0)).unwrap();
+        conn.query_row("SELECT count(*) FROM personal", [], |row| row.get(0)).unwrap()
+    };
+    let prune = || {
+        let mut pruner = Pruner::open(&dir.0, Wall(5_500_000), Wall(9_000_000)).unwrap();
+        std::iter::from_fn(|| pruner.texts().unwrap()).sum::<u64>()
+    };
+    assert_eq!((prune(), rows()), (0, 6000), "nothing is erased yet");
+    erase(5000);
+    assert_eq!(numbered(&dir, "number-"), (5001..=6000).collect());
+    // 5,000 are zeros, and 4,097 of them stay next to those that are texts.
+    assert_eq!((prune(), rows()), (903, 5097));
+    assert_eq!(prune(), 0);
+    erase(6000);
+    assert!(numbered(&dir, "number-").is_empty(), "a copy has stayed behind: {:?}", numbered(&dir, "number-"));
+    assert_eq!(prune() + 4097, 5097);
+}
+
 #[test]
 fn a_shorter_time_holds_for_texts_that_are_kept_already() {
     let dir = Dir::new();

@@ -10,6 +10,7 @@ mod circles;
 mod cti;
 mod journal;
 mod keep;
+mod limits;
 mod passwords;
 mod protocol;
 mod read;

@@ -3,7 +3,7 @@
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
 use super::{
     HttpLimits, MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep,
-    routing, sip, trunk,
+    limits, routing, sip, trunk,
 };
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
@@ -72,7 +72,7 @@ pub fn read(page: &Page<'_>) -> Written {
     let confirms = agents.values().any(|agent| agent.number.is_some() && agent.confirm);
     let (codes, code_texts) = reader.codes(root.section("codes"), confirms);
     let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
-    let limits = limits(root.section("limits"));
+    let limits = limits::read(root.section("limits"));
     let (journal, keep) = (journal::read(root.section("journal")), keep::read(root.section("keep")));
     let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
     server.trunk_passwords = passwords;
@@ -434,16 +434,4 @@ impl<'p> Reader<'p> {
             self.warnings.push(self.page.problem(&queue.place, format!("no agent serves the queue `{id}`")));
         }
     }
-}
-
-fn limits(mut section: Section<'_>) -> Limits {
-    let limits = Limits {
-        calls: section.whole("calls", 1..=100_000, 2000) as u32,
-        silence: section.duration("silence", Duration::from_secs(1)..=HOUR, Duration::from_secs(30)),
-        drain: section.duration("drain", Duration::ZERO..=DAY, 5 * MINUTE),
-        strangers: section.whole("strangers", 1..=100_000, 200) as u32,
-        strangers_per_address: section.whole("strangers_per_address", 1..=100_000, 20) as u32,
-    };
-    section.finish();
-    limits
 }

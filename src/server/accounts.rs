@@ -6,11 +6,11 @@
 
 use super::chance;
 use crate::center::Center;
-use crate::config;
+use crate::config::{self, Problem, Problems};
 use crate::ids::TrunkId;
 use crate::sip::digest::{Algorithm, Credentials, ha1};
 use crate::sip::header::Method;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::{self, OpenOptions, Permissions};
@@ -155,21 +155,24 @@ pub fn read(file: &Path, kind: Kind) -> Result<BTreeMap<String, String>> {
     let what = || format!("cannot read {} from {}", kind.name(), file.display());
     let text = fs::read_to_string(file).with_context(what)?;
     check_mode_of(file, what)?;
-    let mut passwords = BTreeMap::new();
+    let (mut passwords, mut wrong) = (BTreeMap::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match line.split_once(':') {
+        // The line itself is not shown: it may hold a password.
+        let message = match line.split_once(':') {
+            Some((user, _)) if passwords.contains_key(user) => format!("`{user}` has a line above"),
             Some((user, password)) if !user.is_empty() && !password.is_empty() => {
                 passwords.insert(user.to_owned(), password.to_owned());
+                continue;
             }
-            // The line itself is not shown: it may hold a password.
-            _ => bail!("{}:{}: a line must be `{}`", file.display(), number + 1, kind.line()),
-        }
+            _ => format!("a line must be `{}`", kind.line()),
+        };
+        wrong.push(Problem { file: file.display().to_string(), line: number + 1, column: 1, message });
     }
-    Ok(passwords)
+    if wrong.is_empty() { Ok(passwords) } else { Err(Problems(wrong).into()) }
 }
 
 /// The first line of a trunk's file.
@@ -215,14 +218,22 @@ impl Accounts {
 
     /// Takes the passwords of trunks. One that must prove itself to us has the same one there.
     fn add_trunks(&mut self, center: &Center, files: &BTreeMap<TrunkId, PathBuf>) -> Result<()> {
+        let mut wrong = Vec::new();
         for (id, file) in files {
-            let password = trunk_password(file)?;
+            let password = match trunk_password(file) {
+                Ok(password) => password,
+                Err(why) => {
+                    wrong.push(format!("{why:#}"));
+                    continue;
+                }
+            };
             let Some(user) = center.trunks.get(id).and_then(|trunk| trunk.user.as_deref()) else { continue };
             if center.trunks[id].accepts_digest {
                 self.accept(user, &password);
             }
             self.trunks.insert(id.to_string(), password);
         }
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(())
     }
 
@@ -270,6 +281,21 @@ mod tests {
         ] {
             assert_eq!(is_private(mode | 0o100_000, owner, us), private, "{mode:o} of {owner}, read by {us}");
         }
+    }
+
+    #[test]
+    fn a_file_of_secrets_tells_all_its_mistakes_and_no_secret() {
+        let file = std::env::temp_dir().join(format!("tierline-secrets-{}", std::process::id()));
+        let lines =
+            ["# ours", "ada:ada-knows-it", "", "ben-knows-it", ":cleo-knows-it", "dan:", "ada:again-ada", "eve:e"];
+        fs::write(&file, lines.join("\n")).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let told = read(&file, Kind::Tokens).unwrap_err().to_string();
+        fs::remove_file(&file).unwrap();
+        let shown = file.display();
+        let line = |number| format!("{shown}:{number}:1: a line must be `name:token`");
+        let twice = format!("{shown}:7:1: `ada` has a line above");
+        assert_eq!(told.lines().collect::<Vec<_>>(), [line(4), line(5), line(6), twice]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Names that reports and lists are asked for: one that neither the configuration nor the records know is a mistake,
 //! and not "no calls". What was in the configuration once is known from the records.
 
+use super::journal::{Entry, Value};
 use super::records;
 use super::wrong::{Wrong, loaded};
 use crate::ids::TrunkId;
@@ -24,17 +25,20 @@ pub enum Kind {
 /// So many names are told at most of those that there are.
 const TOLD: usize = 20;
 
+/// Of the log in `data`. A configuration that nobody named and that is of another log says nothing of this one: what only
+/// the configuration could know is not refused then.
+///
 /// # Errors
-/// There is no such name ([`Wrong`]; it says which there are), or the records cannot be read.
-pub fn check(conn: &Connection, config: Option<&Path>, kind: Kind, name: &str) -> Result<()> {
-    let mut known = BTreeSet::new();
-    let file = match loaded(config) {
-        Ok(loaded) => {
-            known.extend(kind.configured(&loaded));
-            Some(loaded.file)
-        }
-        Err(_) => None, // the records know all that was called
+/// There is no such name ([`Wrong`]; it says which there are), the configuration that was named is [`Wrong`], or the records
+/// cannot be read.
+pub fn check(conn: &Connection, data: &Path, config: Option<&Path>, kind: Kind, name: &str) -> Result<()> {
+    let loaded = match (loaded(config), config) {
+        (Ok(loaded), None) => Some(loaded).filter(|loaded| is_same(&loaded.server.data, data)),
+        (Ok(loaded), Some(_)) => Some(loaded),
+        (Err(_), None) => None,
+        (Err(why), Some(_)) => return Err(why),
     };
+    let mut known: BTreeSet<String> = loaded.iter().flat_map(|loaded| kind.configured(loaded)).collect();
     if known.contains(name) {
         return Ok(());
     }
@@ -42,18 +46,30 @@ pub fn check(conn: &Connection, config: Option<&Path>, kind: Kind, name: &str) -
     if known.contains(name) {
         return Ok(());
     }
-    let place = file.map_or("in the records".to_owned(), |file| format!("in {file} or in the records"));
+    let Some(loaded) = loaded else {
+        let unknown = "the records have nothing under this name, and whether it is configured is not known: name the \
+                       configuration with --config";
+        Entry::warn("records", unknown).with(kind.word(), Value::written(name)).tell();
+        return Ok(());
+    };
     let near = did_you_mean(name, known.iter().map(String::as_str));
     let (first, more) = (known.iter().take(TOLD), if known.len() > TOLD { ", …" } else { "" });
     let there_are = match known.is_empty() {
         true => "there is none at all".to_owned(),
         false => format!("allowed: {}{more}", first.cloned().collect::<Vec<_>>().join(", ")),
     };
-    Err(Wrong(format!("there is no {} `{name}` {place}; {there_are}{near}", kind.word())).into())
+    let (word, file) = (kind.word(), loaded.file);
+    Err(Wrong(format!("there is no {word} `{name}` in {file} or in the records; {there_are}{near}")).into())
+}
+
+/// Whether both are one directory, however they are written.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(one) == real(other)
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    const fn word(self) -> &'static str {
         match self {
             Kind::Queue => "queue",
             Kind::Agent => "agent",
@@ -108,5 +124,48 @@ impl Kind {
             Kind::Flow => paths.flows().map(ToString::to_string).collect(),
             Kind::Trunk => parts.trunks().map(TrunkId::to_string).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::store::{Keep, Store};
+    use crate::time::Wall;
+
+    /// A day without calls: only a configuration of this log can say that there is no such queue.
+    #[test]
+    fn a_name_is_refused_only_where_somebody_would_know_it() {
+        let dir = std::env::temp_dir().join(format!("tierline-known-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&dir);
+        let store = Store::open_with(&dir, 0, Keep::default(), Wall(0)).unwrap().store;
+        records::bring_up(&dir).unwrap();
+        let conn = records::reading(&dir).unwrap();
+        let demo = &Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/tierline.toml");
+        let own = dir.join("own.toml");
+        let said = |config: Option<&Path>, of: &Path, name: &str| {
+            check(&conn, of, config, Kind::Queue, name).map_err(|why| {
+                assert!(super::super::wrong::is_wrong(&why), "{why:#}");
+                why.to_string()
+            })
+        };
+        let refused = |said: Result<(), String>, why: &str| {
+            let said = said.unwrap_err();
+            assert!(said.contains(why), "{said}");
+        };
+        // What lies in the working directory is of another log.
+        assert_eq!(said(None, &dir, "sales"), Ok(()));
+        // … or of this one, or was named.
+        let its = loaded(None).unwrap().server.data;
+        refused(said(None, &its, "sales"), "there is no queue `sales`");
+        assert_eq!(said(None, &its, "general"), Ok(()));
+        refused(said(Some(demo), &dir, "sales"), "there is no queue `sales`");
+        assert_eq!(said(Some(demo), &dir, "general"), Ok(()));
+        // Nobody is told of a queue where the file that should say so is not there, or wrong.
+        refused(said(Some(&own), &dir, "sales"), "own.toml");
+        std::fs::write(&own, "center = 1\n").unwrap();
+        refused(said(Some(&own), &dir, "sales"), "own.toml:1");
+        store.close().unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

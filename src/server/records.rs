@@ -31,7 +31,7 @@ pub use schema::file;
 use super::aside::{self, Foreign};
 use super::clock::{self, EventTime};
 use super::journal::Entry;
-use super::store::Reader;
+use super::store::{OfLog, Reader};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
 use crate::records::{Cell, Fold, Interval, OpenCall, Row};
@@ -366,7 +366,7 @@ pub fn rebuild(data: &Path) -> Result<String> {
     let mut records = match Records::of(data, &log) {
         Ok(records) => records,
         // What is open in it is of another form: it is not needed.
-        Err(_) if file(data).exists() => {
+        Err(why) if file(data).exists() && !why.is::<OfLog>() => {
             Records { conn: schema::open(data)?, fold: Fold::default(), seq: 0, torn: true, time: None }
         }
         Err(why) => return Err(why),

@@ -101,7 +101,7 @@ pub fn formula(name: &str) -> Result<Formula, String> {
 pub fn report(data: &Path, asked: &Asked) -> Result<String> {
     if let Some(name) = &asked.only {
         records::bring_up(data)?;
-        known::check(&records::reading(data)?, asked.config.as_deref(), asked.by.kind(), name)?;
+        known::check(&records::reading(data)?, data, asked.config.as_deref(), asked.by.kind(), name)?;
     }
     made(data, asked, &|| Targets::read(asked))
 }

@@ -27,6 +27,8 @@
 //! Left out: retention of the events themselves, which is in `keeping`, and recordings.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+#[cfg(test)]
+pub mod damage;
 mod examine;
 mod group;
 mod mark;
@@ -41,7 +43,7 @@ pub use examine::{Examined, examine};
 pub use mark::{believed, write_believed};
 pub use person::{ErasedPerson, Person};
 pub use prune::Pruner;
-pub use reader::{NoLog, Reader};
+pub use reader::{NoLog, OfLog, Reader};
 pub use schema::{in_use, is_in_use};
 pub use writer::OnCommit;
 pub(super) use writer::truncate_log;

@@ -20,7 +20,7 @@ use crate::config::TicketingSettings;
 use crate::proto::{self, ticketing_client::TicketingClient};
 use crate::stats::Sample;
 use crate::stats::families as f;
-use crate::ticketing::{Failure, Numbers, Request, Response, Settings};
+use crate::ticketing::{Failure, Numbers, Outbox, Request, Response, Settings};
 use crate::time::Wall;
 use anyhow::{Context, Result};
 use clerk::{Clerk, News};
@@ -77,18 +77,8 @@ impl Ticketing {
             });
         });
         let data = data.to_owned();
-        let mut ground = Some((settings, (reader, log, data), send, (Arc::clone(&numbers), time)));
-        let mut clerk = None;
-        let thread = Kept::start("ticketing", move || {
-            while let Some(standing) = ground.take() {
-                match begun(standing, next, &heard) {
-                    Begun::Clerk(begun) => clerk = Some(begun),
-                    Begun::NotYet(standing) => ground = Some(standing),
-                    Begun::Stopped => return,
-                }
-            }
-            clerk.iter_mut().for_each(|clerk| clerk.run(&heard));
-        })?;
+        let ground = Ground { settings, reader, log, data, send, numbers: Arc::clone(&numbers), time };
+        let thread = Kept::start("ticketing", life(Start::of(ground, next), heard))?;
         Ok(Ticketing { news, thread: Some(thread), numbers })
     }
 
@@ -105,43 +95,91 @@ impl Drop for Ticketing {
 }
 
 /// What a clerk stands on.
-type Standing = (Settings, (Reader, u64, PathBuf), clerk::Send, (Counts, EventTime));
+struct Ground {
+    settings: Settings,
+    reader: Reader,
+    log: u64,
+    data: PathBuf,
+    send: clerk::Send,
+    numbers: Counts,
+    /// What is told has the events' time, and so has what is too late: no jump of the clock on the wall makes it so.
+    time: EventTime,
+}
 
-enum Begun {
-    Clerk(Clerk),
-    /// Its file cannot be opened now.
-    NotYet(Standing),
-    Stopped,
+/// Before there is a clerk.
+struct Start {
+    ground: Ground,
+    /// The first event of this start.
+    next: u64,
+    /// Somebody was told that there is none yet.
+    told: bool,
+    /// What is met first panics.
+    #[cfg(test)]
+    planted: bool,
 }
 
 /// The pause before the file is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Opens what was written down. Where somebody holds it, or the disk does not let us, calls go on meanwhile.
-fn begun(standing: Standing, next: u64, heard: &Receiver<News>) -> Begun {
-    let (settings, (reader, log, data), send, (numbers, time)) = standing;
-    let memory = Memory::of(&data, log, next, &|| clerk::told_again(&reader, time.now()));
-    let (memory, left) = match memory.and_then(|memory| memory.left().map(|left| (memory, left))) {
-        Ok(opened) => opened,
-        Err(why) => {
-            let counted = &mut *numbers.lock().unwrap_or_else(PoisonError::into_inner);
-            if counted.oldest.is_none() {
-                let later = "ticketing.db cannot be opened; calls go on, and the ticketing system is told later";
-                Entry::error("ticketing", later).with("why", &why).tell();
+/// All that the thread does; it does it again after a panic. What a clerk is made from is given up only when there is one: a
+/// defect that is met before is met again, and the thread is missed until then.
+fn life(start: Start, heard: Receiver<News>) -> impl FnMut() + std::marker::Send {
+    let (mut start, mut clerk) = (Some(start), None);
+    move || {
+        while let Some(begins) = &mut start {
+            match begins.open() {
+                Ok((memory, outbox)) => clerk = start.take().map(|start| Clerk::new(start.ground, memory, outbox)),
+                Err(why) => {
+                    begins.tell(&why);
+                    if !rests(&heard) {
+                        return;
+                    }
+                }
             }
-            counted.oldest = counted.oldest.or(Some(time.now())); // what comes waits since
-            return rests(heard, (settings, (reader, log, data), send, (Arc::clone(&numbers), time)));
         }
-    };
-    Begun::Clerk(Clerk::new(settings, (reader, log, data), (memory, left), send, (numbers, time)))
+        clerk.iter_mut().for_each(|clerk| clerk.run(&heard));
+    }
 }
 
-fn rests(heard: &Receiver<News>, standing: Standing) -> Begun {
+impl Start {
+    fn of(ground: Ground, next: u64) -> Start {
+        let told = false;
+        Start {
+            ground,
+            next,
+            told,
+            #[cfg(test)]
+            planted: false,
+        }
+    }
+
+    /// Opens what was written down.
+    fn open(&mut self) -> Result<(Memory, Outbox)> {
+        let Ground { settings, reader, log, data, numbers, time, .. } = &self.ground;
+        // What comes waits since, until a clerk knows better.
+        numbers.lock().unwrap_or_else(PoisonError::into_inner).oldest.get_or_insert(time.now());
+        #[cfg(test)]
+        assert!(!std::mem::take(&mut self.planted), "planted");
+        let (memory, left) = Memory::of(data, *log, self.next, &|| clerk::told_again(reader, time.now()))?;
+        Ok((memory, Outbox::new(*settings, *log, left)))
+    }
+
+    /// Somebody holds it, or the disk does not let us: calls go on meanwhile.
+    fn tell(&mut self, why: &anyhow::Error) {
+        if !std::mem::replace(&mut self.told, true) {
+            let later = "ticketing.db cannot be opened; calls go on, and the ticketing system is told later";
+            Entry::error("ticketing", later).with("why", why).tell();
+        }
+    }
+}
+
+/// False: it is to stop.
+fn rests(heard: &Receiver<News>) -> bool {
     let until = std::time::Instant::now() + AGAIN;
     loop {
         match heard.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
-            Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return Begun::Stopped,
-            Err(RecvTimeoutError::Timeout) => return Begun::NotYet(standing),
+            Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => return true,
             Ok(_) => {}
         }
     }
@@ -287,4 +325,47 @@ pub fn samples(numbers: &Numbers, now: Wall) -> Vec<Sample> {
         f::TICKETING_ASIDE.count([], numbers.aside),
         f::TICKETING_LAG.sample([], lag as f64 / 1000.0),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folder::Folder;
+    use super::*;
+    use crate::server::clock::Clock;
+    use crate::server::defects::contain;
+    use crate::server::store::Keep;
+
+    /// What panics before there is a clerk ends nothing: the thread begins again, and until then it is told that somebody
+    /// waits.
+    #[test]
+    fn a_defect_at_the_start_is_not_the_end() {
+        let data = Folder::new("start");
+        let store = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().store;
+        store.append(vec![clerk::examples::arrives(1)]);
+        store.flush().unwrap();
+        let reader = Reader::of(&data).unwrap();
+        let (news, heard) = channel();
+        let (asked, asks) = channel();
+        let answers = news.clone();
+        let send: clerk::Send = Box::new(move |_, call, _| {
+            _ = asked.send(call);
+            _ = answers.send(News::Stop);
+        });
+        let numbers = Counts::default();
+        let ground = Ground {
+            settings: clerk::examples::SETTINGS,
+            log: reader.log_id().unwrap(),
+            reader,
+            data: data.to_owned(),
+            send,
+            numbers: Arc::clone(&numbers),
+            time: EventTime { clock: Clock::start(), began: Wall(5_000) },
+        };
+        let mut run = life(Start { planted: true, ..Start::of(ground, 1) }, heard);
+        assert!(contain("planted start", &mut run).is_none());
+        assert!(numbers.lock().unwrap().oldest.is_some(), "nobody would know");
+        assert!(contain("planted start", &mut run).is_some());
+        assert_eq!(asks.try_iter().count(), 1, "it ends, and nobody is ever told");
+        drop(news);
+    }
 }

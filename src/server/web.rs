@@ -13,7 +13,6 @@ use limited::Limited;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// What the pages show.
@@ -34,8 +33,7 @@ pub fn serve(
 ) -> JoinHandle<std::io::Result<()>> {
     let exporter = Arc::new(exporter);
     journal::watch(runtime, Arc::clone(&exporter));
-    let http =
-        Limited { listener: http, timeout: limits.timeout, places: Arc::new(Semaphore::new(limits.connections)) };
+    let http = Limited::new(http, limits.timeout, limits.connections);
     runtime.spawn(async move { axum::serve(http, router(Pages { exporter, not_ready })).await })
 }
 

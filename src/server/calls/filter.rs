@@ -59,7 +59,7 @@ impl Filter {
         let names =
             [(Kind::Line, &self.line), (Kind::Queue, &self.queue), (Kind::Agent, &agent), (Kind::Trunk, &self.trunk)];
         let asked = names.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?)));
-        asked.into_iter().try_for_each(|(kind, name)| known::check(&conn, config, kind, name))
+        asked.into_iter().try_for_each(|(kind, name)| known::check(&conn, data, config, kind, name))
     }
 
     /// The calls that are so, newest first, `most` at most.

@@ -9,7 +9,7 @@ mod pruned;
 use super::*;
 use crate::records::schema::TABLES;
 use crate::server::clock::{Clock, EventTime};
-use crate::server::store::{Keep, Store};
+use crate::server::store::{Keep, Store, damage};
 use crate::sim::{Options, World};
 use std::fs;
 use std::path::PathBuf;

@@ -37,6 +37,21 @@ impl fmt::Display for NoLog {
 
 impl std::error::Error for NoLog {}
 
+/// The log is what an error is of, and no other file: whoever writes another one from it must know which of them is damaged.
+#[derive(Debug)]
+pub struct OfLog;
+
+impl fmt::Display for OfLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("events.db")
+    }
+}
+
+/// Reads, and says so once.
+fn of_log<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    read().map_err(|why| if why.is::<OfLog>() { why } else { why.context(OfLog) })
+}
+
 impl Reader {
     /// Opens the log in `dir`.
     ///
@@ -68,27 +83,29 @@ impl Reader {
     /// # Errors
     /// No writer has opened it since logs have an id.
     pub fn log_id(&self) -> Result<u64> {
-        schema::meta(&self.conn, "id").map(|id| id as u64)
+        of_log(|| schema::meta(&self.conn, "id").map(|id| id as u64))
     }
 
     /// Runs `read`; all that it reads is of one moment, whatever is written or erased meanwhile. Not to be nested, and
     /// brief: until its end what is erased stays in the write-ahead log.
     pub fn as_one<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        let _until_dropped = self.conn.unchecked_transaction()?;
+        let _until_dropped = of_log(|| Ok(self.conn.unchecked_transaction()?))?;
         read()
     }
 
     /// All events of one call in order, without personal texts; empty if there is no such call.
     pub fn events(&self, call: CallId) -> Result<Vec<Event>> {
-        let sql = "SELECT seq, version, lines FROM event WHERE call = ?1 ORDER BY seq";
-        let mut query = self.conn.prepare_cached(sql)?;
-        let mut events = Vec::new();
-        for row in query.query_map([call.0 as i64], Lines::of)? {
-            row?.decode_into(&mut events)?;
-        }
-        // Among them stand events of no call, such as an agent's change of state.
-        events.retain(|event| event.call == Some(call));
-        Ok(events)
+        of_log(|| {
+            let sql = "SELECT seq, version, lines FROM event WHERE call = ?1 ORDER BY seq";
+            let mut query = self.conn.prepare_cached(sql)?;
+            let mut events = Vec::new();
+            for row in query.query_map([call.0 as i64], Lines::of)? {
+                row?.decode_into(&mut events)?;
+            }
+            // Among them stand events of no call, such as an agent's change of state.
+            events.retain(|event| event.call == Some(call));
+            Ok(events)
+        })
     }
 
     /// Up to about `most` events that follow `seq`, with the texts that are still kept. Empty at the end.
@@ -100,40 +117,46 @@ impl Reader {
 
     /// The same without personal texts.
     pub fn bare_after(&self, seq: u64, most: usize) -> Result<Vec<Event>> {
-        let sql = "SELECT seq, version, lines FROM event WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
-        let first = lines_with(&self.conn, seq + 1)?.map_or(seq + 1, |lines| lines.first);
-        let mut query = self.conn.prepare_cached(sql)?;
-        let mut events = Vec::new();
-        for row in query.query_map([first as i64, most as i64], Lines::of)? {
-            row?.decode_into(&mut events)?;
-            if events.last().is_some_and(|last| last.seq > seq) && events.len() >= most {
-                break;
+        of_log(|| {
+            let sql = "SELECT seq, version, lines FROM event WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+            let first = lines_with(&self.conn, seq + 1)?.map_or(seq + 1, |lines| lines.first);
+            let mut query = self.conn.prepare_cached(sql)?;
+            let mut events = Vec::new();
+            for row in query.query_map([first as i64, most as i64], Lines::of)? {
+                row?.decode_into(&mut events)?;
+                if events.last().is_some_and(|last| last.seq > seq) && events.len() >= most {
+                    break;
+                }
             }
-        }
-        events.retain(|event| event.seq > seq);
-        Ok(events)
+            events.retain(|event| event.seq > seq);
+            Ok(events)
+        })
     }
 
     /// The first call of which the log has anything; calls get their numbers one after the other.
     pub fn first_call(&self) -> Result<Option<CallId>> {
-        let sql = "SELECT min(call) FROM event WHERE call IS NOT NULL";
-        let first: Option<i64> = self.conn.query_row(sql, [], |row| row.get(0))?;
-        Ok(first.map(|call| CallId(call as u64)))
+        of_log(|| {
+            let sql = "SELECT min(call) FROM event WHERE call IS NOT NULL";
+            let first: Option<i64> = self.conn.query_row(sql, [], |row| row.get(0))?;
+            Ok(first.map(|call| CallId(call as u64)))
+        })
     }
 
     /// The number of the last event; 0 before the first.
     pub fn last(&self) -> Result<u64> {
-        last_seq(&self.conn)
+        of_log(|| last_seq(&self.conn))
     }
 
     /// The last event that was removed from the log because it was old; 0 if all that was ever written is there.
     pub fn removed(&self) -> Result<u64> {
-        let first: Option<i64> = self.conn.query_row("SELECT min(seq) FROM event", [], |row| row.get(0))?;
-        let before_first = first.map_or(0, |first| (first as u64).saturating_sub(1));
-        // What an open call needs stays, also at the beginning: that alone says nothing.
-        let sql = "SELECT value FROM meta WHERE key = ?1";
-        let noted: Option<i64> = self.conn.query_row(sql, [schema::REMOVED], |row| row.get(0)).optional()?;
-        Ok(before_first.max(noted.map_or(0, |seq| seq as u64)))
+        of_log(|| {
+            let first: Option<i64> = self.conn.query_row("SELECT min(seq) FROM event", [], |row| row.get(0))?;
+            let before_first = first.map_or(0, |first| (first as u64).saturating_sub(1));
+            // What an open call needs stays, also at the beginning: that alone says nothing.
+            let sql = "SELECT value FROM meta WHERE key = ?1";
+            let noted: Option<i64> = self.conn.query_row(sql, [schema::REMOVED], |row| row.get(0)).optional()?;
+            Ok(before_first.max(noted.map_or(0, |seq| seq as u64)))
+        })
     }
 
     /// Number and time of the first event after `seq`; none at the end.
@@ -143,33 +166,37 @@ impl Reader {
 
     /// When the event `seq` was; none if there is none.
     pub fn at(&self, seq: u64) -> Result<Option<Wall>> {
-        time_of(&self.conn, seq)
+        of_log(|| time_of(&self.conn, seq))
     }
 
     /// One event as it is written.
     pub fn line(&self, seq: u64) -> Result<Option<String>> {
-        Ok(lines_with(&self.conn, seq)?.and_then(|lines| lines.line(seq).map(str::to_owned)))
+        of_log(|| Ok(lines_with(&self.conn, seq)?.and_then(|lines| lines.line(seq).map(str::to_owned))))
     }
 
     /// Puts back the callers' numbers and keys that are still kept. Dialogs and bindings are for a restart only: whoever
     /// knows a running dialog can end it.
     pub fn join_texts(&self, events: &mut [Event]) -> Result<()> {
-        for event in events {
-            let Some(personal) = event.what.personal_mut() else { continue };
-            if matches!(personal.kind, PersonalKind::Number | PersonalKind::Digit | PersonalKind::Text) {
-                personal.text = text_of(&self.conn, personal.handle)?.map(Into::into);
+        of_log(|| {
+            for event in events {
+                let Some(personal) = event.what.personal_mut() else { continue };
+                if matches!(personal.kind, PersonalKind::Number | PersonalKind::Digit | PersonalKind::Text) {
+                    personal.text = text_of(&self.conn, personal.handle)?.map(Into::into);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The calls that arrived last, newest first, at most `limit`.
     pub fn recent_calls(&self, limit: usize) -> Result<Vec<CallId>> {
-        // The numbers of one node's calls grow with each arrival, over restarts too (see `IdCounter`).
-        let sql = "SELECT DISTINCT call FROM event WHERE call IS NOT NULL ORDER BY call DESC LIMIT ?1";
-        let mut query = self.conn.prepare_cached(sql)?;
-        let numbers = query.query_map([limit as i64], |row| row.get::<_, i64>(0))?;
-        numbers.map(|number| Ok(CallId(number? as u64))).collect()
+        of_log(|| {
+            // The numbers of one node's calls grow with each arrival, over restarts too (see `IdCounter`).
+            let sql = "SELECT DISTINCT call FROM event WHERE call IS NOT NULL ORDER BY call DESC LIMIT ?1";
+            let mut query = self.conn.prepare_cached(sql)?;
+            let numbers = query.query_map([limit as i64], |row| row.get::<_, i64>(0))?;
+            numbers.map(|number| Ok(CallId(number? as u64))).collect()
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 //! that event.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
-use super::Counts;
 use super::memory::{Memory, Standing};
+use super::{Counts, Ground};
 use crate::ids::CallId;
 use crate::server::aside;
 use crate::server::clock::EventTime;
@@ -139,15 +139,9 @@ pub(super) fn told_again(log: &Reader, now: Wall) -> Result<u64> {
 }
 
 impl Clerk {
-    pub fn new(
-        settings: Settings,
-        (reader, log, data): (Reader, u64, PathBuf),
-        (memory, left): (Memory, Left),
-        send: Send,
-        (numbers, time): (Counts, EventTime),
-    ) -> Clerk {
-        let (outbox, at) = (Outbox::new(settings, log, left), memory.low - 1);
-        let (duties, defects) = (Duties::default(), BTreeSet::new());
+    pub fn new(ground: Ground, memory: Memory, outbox: Outbox) -> Clerk {
+        let Ground { settings, reader, log, data, send, numbers, time } = ground;
+        let (at, duties, defects) = (memory.low - 1, Duties::default(), BTreeSet::new());
         Clerk {
             settings,
             log,
@@ -327,14 +321,37 @@ fn until(now: Wall, at: Wall) -> Duration {
     Duration::from_millis(u64::try_from(at.0 - now.0).unwrap_or(0).max(1))
 }
 
+/// For tests.
+#[cfg(test)]
+pub(super) mod examples {
+    use super::*;
+    use crate::event::{Event, Personal, PersonalKind, What};
+    use crate::ids::{LegId, LineId};
+
+    pub const SETTINGS: Settings = Settings {
+        pop_expires: Duration::from_secs(20),
+        retry: Duration::from_secs(1),
+        retry_most: Duration::from_secs(8),
+        parallel: 8,
+    };
+
+    pub fn arrives(seq: u64) -> Event {
+        let caller = Personal { kind: PersonalKind::Number, handle: seq, text: Some("sip:jo@example.org".into()) };
+        let (leg, line, language) = (LegId(seq), Some(LineId::new("support")), "en".into());
+        let what = What::CallArrived { leg, line, by_agent: None, trunk: None, private: false, language, caller };
+        Event { seq, at: Wall(5_000), call: Some(CallId(seq)), what }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::folder::Folder;
+    use super::examples::{SETTINGS, arrives};
     use super::*;
-    use crate::event::{Cause, Event, Personal, PersonalKind, Phase, What};
-    use crate::ids::{AgentId, LegId, LineId};
+    use crate::event::{Cause, Event, Phase, What};
+    use crate::ids::AgentId;
     use crate::server::clock::Clock;
-    use crate::server::store::{Keep, Store};
+    use crate::server::store::{Keep, Store, damage};
     use anyhow::bail;
     use std::collections::BTreeMap;
     use std::sync::mpsc::channel;
@@ -369,13 +386,6 @@ mod tests {
         assert!(!duties.is_empty(), "it stays to be read");
     }
 
-    fn arrives(seq: u64) -> Event {
-        let caller = Personal { kind: PersonalKind::Number, handle: seq, text: Some("sip:jo@example.org".into()) };
-        let (leg, line, language) = (LegId(seq), Some(LineId::new("support")), "en".into());
-        let what = What::CallArrived { leg, line, by_agent: None, trunk: None, private: false, language, caller };
-        Event { seq, at: Wall(5_000), call: Some(CallId(seq)), what }
-    }
-
     fn logged(name: &str, events: Vec<Event>) -> (Folder, Store) {
         let data = Folder::new(name);
         let store = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().store;
@@ -387,16 +397,11 @@ mod tests {
     fn clerk(data: &std::path::Path, now: i64, send: Send) -> Clerk {
         let reader = Reader::open(data).unwrap().unwrap();
         let log = reader.log_id().unwrap();
-        let settings = Settings {
-            pop_expires: Duration::from_secs(20),
-            retry: Duration::from_secs(1),
-            retry_most: Duration::from_secs(8),
-            parallel: 8,
-        };
         let time = EventTime { clock: Clock::start(), began: Wall(now) };
         let memory = Memory::open(data, log, 1).unwrap();
-        let left = memory.left().unwrap();
-        Clerk::new(settings, (reader, log, data.to_owned()), (memory, left), send, (Counts::default(), time))
+        let outbox = Outbox::new(SETTINGS, log, memory.left().unwrap());
+        let (settings, data, numbers) = (SETTINGS, data.to_owned(), Counts::default());
+        Clerk::new(Ground { settings, reader, log, data, send, numbers, time }, memory, outbox)
     }
 
     /// A panic at one event, and one at what is sent first: neither ends the thread, the others are told, and what was
@@ -469,5 +474,21 @@ mod tests {
         news.send(News::Stop).unwrap();
         thread.join().unwrap();
         drop(store);
+    }
+
+    /// A page of the log is damaged: that is not of ticketing.db, which stays where it is.
+    #[test]
+    fn a_log_that_cannot_be_read_is_not_the_memory_of_what_was_told() {
+        let (data, store) = logged("log-damaged", (1..=200).map(arrives).collect());
+        store.close().unwrap();
+        // Not where it is looked for what was told a week ago.
+        damage::page_of(&data, 160);
+        let mut clerk = clerk(&data, 5_000, Box::new(|_, _, _| ()));
+        let (news, heard) = channel();
+        news.send(News::Stop).unwrap();
+        assert!(told_again(&clerk.reader, clerk.time.now()).is_ok(), "that would be an error of its own");
+        assert!(clerk.turn(Ok(News::Committed)).is_err(), "the log is damaged");
+        clerk.run(&heard);
+        assert!(data.join("ticketing.db").exists() && !data.join("ticketing.db.aside-1").exists());
     }
 }

@@ -74,9 +74,10 @@ impl Memory {
 
     /// The same, but a file that is damaged is put aside, and what is said begins with the event `again`: the ticketing system
     /// knows by their keys what it was told before.
-    pub(super) fn of(data: &Path, log: u64, next: u64, again: &dyn Fn() -> Result<u64>) -> Result<Memory> {
-        match Memory::open(data, log, next) {
-            Err(why) if aside::is_useless(&why) => Memory::anew(data, log, again()?, &why),
+    pub(super) fn of(data: &Path, log: u64, next: u64, again: &dyn Fn() -> Result<u64>) -> Result<(Memory, Left)> {
+        let whole = |memory: Memory| memory.left().map(|left| (memory, left));
+        match Memory::open(data, log, next).and_then(whole) {
+            Err(why) if aside::is_useless(&why) => Memory::anew(data, log, again()?, &why).and_then(whole),
             opened => opened,
         }
     }

@@ -92,3 +92,31 @@ fn records_that_are_ahead_of_the_log_or_of_another_one_are_made_anew() {
     assert_eq!(aside(&dir), 2);
     opened.store.close().unwrap();
 }
+
+/// A page of the log is damaged: whoever meets it leaves the records as they are, a report and the thread of a server.
+#[test]
+fn records_stay_where_the_log_is_damaged() {
+    let elsewhere = Dir::new("elsewhere");
+    let other = open(&elsewhere.0);
+    for (name, of) in [("log-end", 10), ("log-middle", 7), ("log-beginning", 0)] {
+        let dir = Dir::new(name);
+        let opened = open(&dir.0);
+        let events = repeated(0);
+        let half = events.len() / 2;
+        opened.store.append(events[..half].to_vec());
+        opened.store.flush().unwrap();
+        drop(follower(&dir.0, &opened.store));
+        let rows = content(&dir.0);
+        assert_eq!(Records::open(&dir.0).unwrap().seq(), half as u64);
+        opened.store.append(events[half..].to_vec());
+        opened.store.close().unwrap();
+        damage::page_of(&dir.0, (events.len() * of / 10).max(1) as u64);
+        let why = bring_up(&dir.0).unwrap_err();
+        assert!(format!("{why:#}").contains("events.db: "), "{why:#}");
+        // It folds when it begins and when it ends. Where the end of the log cannot be read, there is none.
+        assert_eq!(Follower::start(&dir.0, &other.store, time()).map(drop).is_ok(), of < 10);
+        assert_eq!(aside(&dir), 0, "{name}");
+        assert!(content(&dir.0) == rows, "{name}");
+    }
+    other.store.close().unwrap();
+}

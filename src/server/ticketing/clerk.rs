@@ -11,7 +11,7 @@ use crate::server::clock::EventTime;
 use crate::server::defects::contain;
 use crate::server::journal::{Entry, Value};
 use crate::server::store::Reader;
-use crate::ticketing::{Failure, Input, Left, Outbox, Output, Request, Response, Settings};
+use crate::ticketing::{Failure, Input, Outbox, Output, Request, Response, Settings};
 use crate::time::Wall;
 use anyhow::Result;
 use std::collections::{BTreeSet, VecDeque};

@@ -238,7 +238,8 @@ fn calls_are_found_by_what_they_were() {
         (Filter { agent: Some(77), ..none() }, "there is no agent `77` in"),
         (Filter { trunk: time("carrier"), ..none() }, "there is no trunk `carrier` in"),
     ] {
-        let why = list(&dir.0, &Show { last: 20, filter, ..Show::default() }).unwrap_err();
+        let config = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/tierline.toml"));
+        let why = list(&dir.0, &Show { last: 20, filter, config, ..Show::default() }).unwrap_err();
         assert_eq!(crate::server::wrong::exit_code(&why), 2);
         assert!(why.to_string().contains(expect), "{why}");
     }

@@ -65,7 +65,8 @@ pub enum What {
     FlowAttached { flow: FlowId, name: String, value: Personal },
     /// An announcement was switched on or off. Lasts over restarts.
     BannerSwitched { banner: String, on: bool },
-    /// The caller waits in a queue (CSTA Queued). Comes again with `again` when an agent's phone was lost in mid-call.
+    /// The caller waits in a queue (CSTA Queued). Comes again with `again` when an agent's phone was lost in
+    /// mid-call, or the number that he sent the caller to was not reached.
     Queued { work: WorkId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, again: bool },
     /// An agent's phone is being rung (CSTA Delivered). `why` explains the choice.
     Delivered { work: WorkId, reservation: ReservationId, agent: AgentId, leg: LegId, why: String },

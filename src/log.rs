@@ -8,8 +8,9 @@
 //! **What waits for the log and what does not.** Ringing a phone, answering, playing and joining do not
 //! wait: a log that is slow for a moment must not make callers wait. So after a kill -9 the last 20 milliseconds and
 //! what the disk takes to be sure may be missing: a caller whose 200 was under way gets no BYE, and ends the call when
-//! nothing is heard; a phone whose INVITE was rings until it gives up by itself. Whatever leaves the house as a promise
-//! (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log, so it waits for it by construction.
+//! nothing is heard; a phone whose INVITE was, or went over a connection, rings until it gives up by itself. Whatever
+//! leaves the house as a promise (an event handed to a subscriber, a ticket, `tierline calls`) is read from the log, so it
+//! waits for it by construction.
 
 use crate::event::{AgentMode, Event, What};
 use crate::ids::{AgentId, CallId, LegId, ReservationId};
@@ -195,7 +196,10 @@ fn open_change(event: &Event) -> Option<OpenChange> {
         What::CommandDone { mark } => Open(OpenKey::Command(mark.who, mark.slot)),
         What::DeskLeft { agent } => Close(OpenKey::Desk(*agent)),
         What::Established { agent, .. } => Open(OpenKey::Service(*agent)),
-        What::AgentStateChanged { agent, from, to, .. } if serves(*from) && !serves(*to) => {
+        // Who signs in has his notes at once, or owes none.
+        What::AgentStateChanged { agent, from, to, .. }
+            if (serves(*from) || *from == AgentMode::LoggedOut) && !serves(*to) =>
+        {
             Close(OpenKey::Service(*agent))
         }
         _ => return None,

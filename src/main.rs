@@ -21,6 +21,7 @@ use reports::{CallsArgs, RecordsWhat, ReportArgs};
 use simulate::SimulateArgs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tierline::server::accounts::Kind;
 use tierline::server::printing::{self, print, say};
 use tierline::server::{self, Outcome};
 
@@ -178,6 +179,10 @@ struct Where {
 impl Where {
     fn data(&self) -> anyhow::Result<PathBuf> {
         server::wrong::data_dir(self.config.as_deref(), self.data.as_deref())
+    }
+
+    fn secrets(&self, kind: Kind) -> anyhow::Result<PathBuf> {
+        server::wrong::secrets_file(self.config.as_deref(), self.data.as_deref(), kind)
     }
 }
 

@@ -197,6 +197,7 @@ mod planted {
             (Bug::BelievesRegistered, NEVER, Check::Registered),
             (Bug::BelievesDesks, NEVER, Check::LeaseKept),
             (Bug::ForgetsDeskBack, NEVER, Check::LeaseKept),
+            (Bug::SkipsItems, NEVER, Check::ToldOnce),
             (Bug::TellsAgain, NEVER, Check::ToldOnce),
             (Bug::ForgetsTheMissed, NEVER, Check::ToldOnce),
         ];

@@ -221,7 +221,7 @@ def agents():
     over = [
         lines("By state", "What all agents do, over time.", ("sum by (state) (tierline_agents)", "{{state}}"), stacked=True),
         bars("Not ready, by reason", "Agents on a break now. `declined`, `no answer`, `busy`: a rest that nobody asked for; it ends by itself.",
-             'sum by (reason) (tierline_agents{state="not_ready"}) or label_replace(vector(0), "reason", "nobody", "", "")', "{{reason}}", width=12),
+             'sum by (reason) (tierline_agents{state="not_ready"}) or on() label_replace(vector(0), "reason", "nobody", "", "")', "{{reason}}", width=12),
         bars("Time by state and reason", "Where the hours of all agents went, in the time chosen above.",
              'sum by (state, reason) (increase(tierline_agents_state_seconds_total{state!="logged_out"}[$__range]))', "{{state}} {{reason}}", "s", width=12),
         bars("Offers, by outcome", "What became of ringing phones, in the time chosen above. Many no_answer: agents leave without a break.",
@@ -272,11 +272,11 @@ def operations():
     ]
     calls = [
         lines("Calls by phase", "Calls that run, by how far they have come.", ("sum by (phase) (tierline_calls)", "{{phase}}"), stacked=True),
-        bars("Calls by cause", "Why calls ended, in the time chosen above.", "round(sum by (cause) (increase(tierline_calls_ended_total[$__range]))) > 0 or label_replace(vector(0), \"cause\", \"none\", \"\", \"\")", "{{cause}}", width=12),
-        lines("Trunks: calls", "Calls over trunks that run.", ('sum by (trunk, direction) (tierline_trunk_calls) or label_replace(vector(0), "trunk", "no trunk", "", "")', "{{trunk}} {{direction}}")),
+        bars("Calls by cause", "Why calls ended, in the time chosen above.", "round(sum by (cause) (increase(tierline_calls_ended_total[$__range]))) > 0 or on() label_replace(vector(0), \"cause\", \"none\", \"\", \"\")", "{{cause}}", width=12),
+        lines("Trunks: calls", "Calls over trunks that run.", ('sum by (trunk, direction) (tierline_trunk_calls) or on() label_replace(vector(0), "trunk", "no trunk", "", "")', "{{trunk}} {{direction}}")),
         lines("Ticketing", "Requests that wait for the ticketing system, and for how long the oldest does. Nothing is lost; see the alert TicketingBehind.",
               ("sum(tierline_ticketing_waiting) or vector(0)", "waiting"), ("max(tierline_ticketing_lag_seconds) or vector(0)", "oldest, s")),
-        lines("Trunks: up", "1 while the trunk's server answers.", ('sum by (trunk) (tierline_trunk_state{state="up"}) or label_replace(vector(0), "trunk", "no trunk", "", "")', "{{trunk}}")),
+        lines("Trunks: up", "1 while the trunk's server answers.", ('sum by (trunk) (tierline_trunk_state{state="up"}) or on() label_replace(vector(0), "trunk", "no trunk", "", "")', "{{trunk}}")),
     ]
     sip = [
         lines("SIP requests", "Requests that came in each second.", ("sum by (method) (rate(tierline_sip_requests_received_total[$__rate_interval]))", "{{method}}"), unit="reqps"),
@@ -289,7 +289,7 @@ def operations():
               ("sum(rate(tierline_sip_auth_failures_total[$__rate_interval])) or vector(0)", "proofs failed"),
               ("sum(tierline_sip_banned)", "banned now")),
         lines("Phones and connections", "Registered phones, and open connections.", ("sum(tierline_sip_bindings)", "phones"),
-              ("sum by (transport) (tierline_sip_connections) or label_replace(vector(0), \"transport\", \"none\", \"\", \"\")", "{{transport}}")),
+              ("sum by (transport) (tierline_sip_connections) or on() label_replace(vector(0), \"transport\", \"none\", \"\", \"\")", "{{transport}}")),
     ]
     audio = [
         lines("RTP packets", "In each second.", ("sum(rate(tierline_media_packets_received_total[$__rate_interval]))", "received"),

@@ -84,8 +84,8 @@ impl Router {
         match doing.serves {
             true => agent.conversation = agent.conversation.or(Some(now)),
             false if agent.conversation.is_some() => {
-                let queue = agent.handling.as_ref().and_then(|(queue, _)| self.queues.get(queue));
-                agent.finish(now, queue.map_or(WrapUp::None, |queue| queue.settings.wrap_up));
+                let queue = agent.handling.as_ref().map(|(queue, _)| queue.clone());
+                agent.finish(now, queue.map_or(WrapUp::None, |queue| self.wrap_up_of(&queue)));
             }
             false => {}
         }

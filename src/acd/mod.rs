@@ -81,8 +81,9 @@ pub enum Input {
     Refuse { reservation: ReservationId, why: Refusal },
     /// The conversation that began with `Accepted` is over for this agent: wrap-up by the queue's time.
     Finish { agent: AgentId, queue: QueueId },
-    /// The agent is in a conversation from a queue that this router did not begin: one that was rebuilt is told.
-    Resume { agent: AgentId },
+    /// The agent has a conversation behind him that this router did not see, and its notes before him. To be told before
+    /// his `SignIn`, at the same moment: nobody is rung between the two.
+    Owe { agent: AgentId, queue: QueueId },
     /// The agent is in a call outside the queues.
     Occupy { agent: AgentId },
     /// The agent's last call outside the queues is over.
@@ -182,7 +183,7 @@ impl Router {
             Input::Accept { reservation } => self.accept(now, reservation),
             Input::Refuse { reservation, why } => self.refuse(now, reservation, why),
             Input::Finish { agent, queue } => self.finish(now, agent, &queue),
-            Input::Resume { agent } => self.resume(now, agent),
+            Input::Owe { agent, queue } => self.owe(now, agent, &queue),
             Input::Occupy { agent } => self.occupy(now, agent, true),
             Input::Vacate { agent } => self.occupy(now, agent, false),
             Input::Configure(center) => self.configure(now, &center),
@@ -261,21 +262,26 @@ impl Router {
         self.settle(now, id, if outside { StateReason::Occupied } else { StateReason::Vacated });
     }
 
-    fn resume(&mut self, now: Instant, id: AgentId) {
-        let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.reservation.is_none()) else {
+    fn owe(&mut self, now: Instant, id: AgentId, queue: &QueueId) {
+        let wrap_up = self.wrap_up_of(queue);
+        let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.conversation.is_none()) else {
             self.counted.ignored += 1;
             return;
         };
-        agent.conversation = Some(now);
-        self.settle(now, id, StateReason::Answered);
+        agent.finish(now, wrap_up);
+        self.settle(now, id, StateReason::ConversationEnded);
+    }
+
+    fn wrap_up_of(&self, queue: &QueueId) -> WrapUp {
+        self.queues.get(queue).map_or(WrapUp::None, |queue| queue.settings.wrap_up)
     }
 
     fn finish(&mut self, now: Instant, id: AgentId, queue: &QueueId) {
+        let wrap_up = self.wrap_up_of(queue);
         let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.conversation.is_some()) else {
             self.counted.ignored += 1;
             return;
         };
-        let wrap_up = self.queues.get(queue).map_or(WrapUp::None, |queue| queue.settings.wrap_up);
         agent.finish(now, wrap_up);
         self.settle(now, id, StateReason::ConversationEnded);
     }

@@ -59,15 +59,27 @@ pub fn impersonal(event: &proto::Event) -> Option<proto::Event> {
 pub struct Sight {
     pub viewer: Arc<Viewer>,
     unseen: u32,
+    /// A planted bug: some events reach nobody.
+    #[cfg(feature = "planted-bugs")]
+    pub skips: bool,
 }
 
 impl Sight {
     pub fn new(viewer: Arc<Viewer>) -> Sight {
-        Sight { viewer, unseen: 0 }
+        Sight {
+            viewer,
+            unseen: 0,
+            #[cfg(feature = "planted-bugs")]
+            skips: false,
+        }
     }
 
     /// What he gets for the event at this cursor: the event, nothing, or the cursor alone after much that is not for him.
     pub fn item(&mut self, told: &Told, at: Cursor) -> Option<Item> {
+        #[cfg(feature = "planted-bugs")]
+        if self.skips && at.seq.is_multiple_of(7) {
+            return None;
+        }
         let seen = told.as_ref().filter(|(audience, _)| self.viewer.sees(audience));
         self.unseen = if seen.is_some() { 0 } else { self.unseen + 1 };
         let shown = |(audience, event): &(Audience, proto::Event)| match self.viewer.sees_person(audience) {

@@ -39,7 +39,7 @@ impl Engine {
         self.forget_respelled(&key.0);
         self.phones.insert(key, Phone { agent, handle: personal.handle, flow: binding.flow });
         self.emit(None, What::PhoneRegistered { agent, binding: personal });
-        self.router_do(acd::Input::Agent { agent, change: AgentChange::SignIn });
+        self.signs_in(agent, AgentChange::SignIn);
     }
 
     /// A phone that registers its address in another spelling replaces its binding without a word.
@@ -105,6 +105,10 @@ impl Engine {
         let (calls, mut others): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|(event, _)| matches!(event.what, What::CallArrived { .. }));
         let served: Vec<_> = others.iter().filter_map(|(event, _)| serving(event)).collect();
+        for (agent, queue, call) in served {
+            self.served(agent, call); // he may code it
+            self.notes_owed.insert(agent, queue);
+        }
         let turns = self.restore_turns(&others);
         let silent: BTreeSet<AgentId> = others.iter().filter_map(|(event, _)| silent_agent(event)).collect();
         // Breaks before phones: nobody is ready for a moment who is not. Phones in the order of turns, which their new
@@ -157,7 +161,6 @@ impl Engine {
         let restored = self.phones.iter().filter(|(_, phone)| silent.contains(&phone.agent));
         let users: BTreeSet<String> = restored.map(|((user, _), _)| user.clone()).collect();
         users.into_iter().for_each(|user| self.alive(user, false));
-        served.into_iter().for_each(|(agent, queue, call)| self.after_service(agent, queue, call));
     }
 
     /// Tells the router in which order agents were done with their last calls; whose turn comes how late.
@@ -176,22 +179,13 @@ impl Engine {
         turns.into_iter().enumerate().map(|(place, (_, agent))| (agent, place)).collect()
     }
 
-    /// Whom the end of the earlier start met in a talk, or in the notes after it, has time for notes as soon as he is
-    /// there, and may code the call.
-    fn after_service(&mut self, agent: AgentId, queue: QueueId, call: CallId) {
-        self.served(agent, call);
-        self.notes_owed.insert(agent, queue);
-        if self.router.agent(agent).is_some_and(acd::Agent::signed_in) {
-            self.gives_notes(agent);
-        }
-    }
-
-    /// The agent signs in, or is there.
-    pub(super) fn gives_notes(&mut self, agent: AgentId) {
+    /// A phone of his is there, or he is reached without one. Whom the end of the earlier start met in a talk, or in the
+    /// notes after it, has time for notes first.
+    pub(super) fn signs_in(&mut self, agent: AgentId, change: AgentChange) {
         if let Some(queue) = self.notes_owed.remove(&agent) {
-            self.router_do(acd::Input::Resume { agent });
-            self.router_do(acd::Input::Finish { agent, queue });
+            self.router_do(acd::Input::Owe { agent, queue });
         }
+        self.router_do(acd::Input::Agent { agent, change });
     }
 
     /// An INVITE goes out: should this start end before it is answered, the next one takes it back.

@@ -80,6 +80,8 @@ pub enum Bug {
     BelievesDesks,
     /// Who is at his desktop again is held as lost.
     ForgetsDeskBack,
+    /// Some events reach no desktop (in the fold that serves them).
+    SkipsItems,
     /// A desktop that resumes is told again what it has seen (in the simulator's stand-in for the shell).
     TellsAgain,
     /// … or nothing of what it has missed.
@@ -87,7 +89,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 37] = [
+    pub const ALL: [Bug; 38] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -123,6 +125,7 @@ impl Bug {
         Bug::BelievesRegistered,
         Bug::BelievesDesks,
         Bug::ForgetsDeskBack,
+        Bug::SkipsItems,
         Bug::TellsAgain,
         Bug::ForgetsTheMissed,
     ];

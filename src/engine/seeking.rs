@@ -63,9 +63,6 @@ impl Engine {
         let call = self.talking.get(&agent).copied();
         let from = if self.planted(super::Bug::MistellsState) { AgentMode::LoggedOut } else { mode(from) };
         self.emit(call, What::AgentStateChanged { agent, from, to: mode(to), reason });
-        if matches!(why, acd::StateReason::SignedIn) {
-            self.gives_notes(agent);
-        }
     }
 
     fn diverted(&mut self, work: WorkId, why: DivertReason) {

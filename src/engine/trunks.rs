@@ -32,7 +32,7 @@ impl Engine {
                 false if signed_in && !has_phone => Some(AgentChange::SignOut),
                 _ => None,
             };
-            change.into_iter().for_each(|change| self.router_do(acd::Input::Agent { agent, change }));
+            change.into_iter().for_each(|change| self.signs_in(agent, change));
             self.look_at_reach(agent);
         }
     }

@@ -70,8 +70,9 @@ fn the_end_of_a_call_or_a_log_in_is_an_agents_turn_until_he_logs_out() {
     assert_eq!(changes_of(&reachable(true)), [OpenChange::Close(OpenKey::Silent(AgentId(7)))]);
     let silent = OpenKey::Silent(AgentId(7));
     let rows = [
-        (LoggedOut, Ready, "SignedIn", vec![opens()]),
-        (LoggedOut, NotReady, "lunch", vec![opens()]),
+        (LoggedOut, Ready, "SignedIn", vec![closes(&service), opens()]),
+        (LoggedOut, NotReady, "lunch", vec![closes(&service), opens()]),
+        (LoggedOut, WrapUp, "SignedIn", vec![opens()]),
         (Busy, WrapUp, "ConversationEnded", vec![opens()]),
         (Busy, Ready, "ConversationEnded", vec![closes(&service), opens()]),
         (Busy, NotReady, "lunch", vec![closes(&service), opens()]),

@@ -13,7 +13,7 @@ pub struct Grpc {
     /// Where the server listens for gRPC.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     server: String,
-    /// The token. Default: looked up in the data directory of a server on this machine.
+    /// The token. Default: looked up where a server on this machine has its tokens.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     #[command(flatten)]
@@ -63,9 +63,14 @@ fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Setting
         (Some(token), _) => token,
         (None, None) => return Err(Wrong("say who: --user NAME, or --token TOKEN".to_owned()).into()),
         (None, Some(user)) => {
-            let file = server::cti::tokens::default_file(&place.data()?);
+            let file = place.secrets(Kind::Tokens)?;
+            let lacks = |what: &str| Wrong(format!("{} has {what} of `{user}`; say it by --token", file.display()));
             let token = server::accounts::read(&file, Kind::Tokens).or_wrong()?.get(user).cloned();
-            token.ok_or_else(|| Wrong(format!("{} has no token of `{user}`", file.display())))?
+            let token = token.ok_or_else(|| lacks("no token"))?;
+            if token.starts_with("sha256:") {
+                return Err(lacks("only a digest of the token").into());
+            }
+            token
         }
     };
     Ok(server::agent::Settings { server, token, trust, asks: Vec::new(), json: false })

@@ -53,9 +53,9 @@ pub struct PhoneArgs {
     silence: Option<Duration>,
 }
 
-/// From the data directory, if there are passwords there.
+/// From the server's file, if there is one.
 fn password_of(user: &str, place: &Where) -> anyhow::Result<Option<String>> {
-    let file = server::accounts::default_file(&place.data()?);
+    let file = place.secrets(Kind::Passwords)?;
     match file.exists() {
         true => Ok(server::accounts::read(&file, Kind::Passwords).or_wrong()?.remove(user)),
         false => Ok(None),

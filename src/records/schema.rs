@@ -133,7 +133,11 @@ pub const QUEUE_INTERVAL: Table = Table {
         int("work", ID, "the wait"),
         text("queue", NAME, "the queue"),
         int("priority", "points", "asked for by the flow; one point is worth a minute of waiting"),
-        int("again", FLAG, "back in the queue because the agent's phone was lost: reports count the first wait only"),
+        int(
+            "again",
+            FLAG,
+            "back in the queue because the agent's phone was lost, or a number outside was not reached: reports count the first wait only",
+        ),
         int("began", AT, "the wait"),
         int("ended", AT, "the wait"),
         int("waited_ms", MS, "in this queue, now"),

@@ -72,6 +72,14 @@ pub fn load(
     Ok(Loaded { accounts, file, made_up, fresh, passwords })
 }
 
+/// Whether the passwords of all trunks can be had.
+///
+/// # Errors
+/// One line for each that cannot.
+pub fn of_trunks(center: &Center, files: &BTreeMap<TrunkId, PathBuf>) -> Result<()> {
+    Accounts::new(&center.name, &BTreeMap::new())?.add_trunks(center, files)
+}
+
 /// Reads the file of made-up passwords and completes it for agents who have none yet.
 fn own_file(center: &Center, file: &Path) -> Result<BTreeMap<String, String>> {
     completed(file, center.agents.values().map(|agent| &agent.user), Kind::Passwords)
@@ -97,9 +105,9 @@ pub fn completed<'n>(
     Ok(passwords)
 }
 
-/// Refuses a password file that others can read.
+/// Refuses a file of secrets that others can read.
 pub fn check_mode(file: &Path) -> Result<()> {
-    check_mode_of(file, || format!("cannot read passwords from {}", file.display()))
+    check_mode_of(file, || format!("cannot read {}", file.display()))
 }
 
 fn check_mode_of(file: &Path, what: impl Fn() -> String) -> Result<()> {

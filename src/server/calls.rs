@@ -9,8 +9,10 @@ pub mod filter;
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
 use crate::records::{CallRecord, Offer, Outcome, Segment, Wait, ladder_of, record_of};
+use crate::server::journal::Entry;
 use crate::server::store::Reader;
 use crate::server::wrong::{OrWrong, Wrong};
+use crate::written::counted;
 use anyhow::Result;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -49,12 +51,23 @@ pub fn list(data: &Path, show: &Show) -> Result<String> {
         }
     };
     let found = reader.as_one(|| records_of(&reader, &calls, show.numbers))?;
+    let gone = calls.len() - found.len();
+    if show.json && gone > 0 {
+        Entry::warn("calls", "some calls are in reports only").with("calls", gone as u64).tell();
+    }
     match show.json {
         true => found.iter().map(|call| Ok(serde_json::to_string(&Written::from(call))? + "\n")).collect(),
         false if found.is_empty() && show.last > 0 && show.filter.is_none() => Ok(NONE_YET.to_string()),
-        false if found.is_empty() => Ok(NONE_SUCH.to_string()),
-        false => Ok(table(&found, show.numbers)),
+        false if calls.is_empty() => Ok(NONE_SUCH.to_string()),
+        false if found.is_empty() => Ok(in_reports(gone)),
+        false => Ok(table(&found, show.numbers) + &if gone > 0 { in_reports(gone) } else { String::new() }),
     }
+}
+
+/// What is said of calls whose events were removed because they are old.
+fn in_reports(calls: usize) -> String {
+    let calls = counted(calls, "such call");
+    format!("{calls} in `tierline report` only: older than `keep.events`, so it is not known any more what happened\n")
 }
 
 fn records_of(reader: &Reader, calls: &[CallId], numbers: bool) -> Result<Vec<(CallRecord, Option<Code>)>> {

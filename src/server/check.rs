@@ -1,7 +1,7 @@
 //! `tierline check`: what a start would meet, without one.
 
 use super::opening::{self, Missing};
-use super::{Outcome, accounts, store, wrong};
+use super::{Outcome, store, wrong};
 use crate::config::{self, Loaded};
 use crate::server::printing::say;
 use crate::written::counted;
@@ -34,9 +34,7 @@ pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
     let mut missing = Missing::default();
     missing.wrong(opening::unheard(&loaded.sounds, data));
     missing.join(lacking_but_for_own(&loaded.file, &loaded.needs(), data, runtime.handle()));
-    for file in loaded.server.trunk_passwords.values() {
-        missing.unless(accounts::trunk_password(file));
-    }
+    opening::secrets(&loaded, &mut missing);
     if let Err(why) = missing.none() {
         eprintln!("{why:#}");
         return Ok(if wrong::is_wrong(&why) { Outcome::Refused } else { Outcome::Failed });

@@ -217,8 +217,9 @@ impl Driver {
     /// What the inputs of one look have brought about leaves together. The engine hears of requests that cannot be sent.
     fn flush(&mut self) {
         loop {
-            let mut unsent = Vec::new();
+            let (mut unsent, begun) = (Vec::new(), self.clock.now());
             self.udp.values_mut().for_each(|udp| udp.flush(|bytes| unsent.extend(sip::branch_in(bytes))));
+            self.outlets.pulse.sent(self.clock.now().since(begun));
             if unsent.is_empty() {
                 return self.outlets.media.flush();
             }

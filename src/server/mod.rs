@@ -278,7 +278,7 @@ impl Running {
     async fn asked_to_stop(&mut self) -> Result<()> {
         let signals = Signals::new();
         tokio::select! {
-            asked = signals.asks_to_stop() => asked?,
+            asked = signals.asks_to_stop(false) => asked?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         let stopping = Entry::info("server", "stops: no new calls; running ones may go on (again Ctrl-C: stop now)");
@@ -289,7 +289,7 @@ impl Running {
         let limit = self.drain_limit + Duration::from_secs(2);
         tokio::select! {
             _ = tokio::task::spawn_blocking(move || drained.map(|drained| drained.recv_timeout(limit))) => {}
-            again = signals.asks_to_stop() => again?,
+            again = signals.asks_to_stop(true) => again?,
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         Ok(())

@@ -4,7 +4,7 @@
 use super::keeping::belief::Belief;
 use super::signaling::tls::Tls;
 use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
-use super::{accounts, clock, cti, signaling, speech, store};
+use super::{accounts, clock, cti, signaling, speech, store, ticketing};
 use crate::config::{KeepSettings, Loaded, Needs, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
@@ -33,49 +33,67 @@ pub struct Opened {
     pub sounds: media::Sounds,
 }
 
-/// Opens all of it. A data directory that was not there before is not left behind by a start that is refused: what is made
-/// up for it would be taken for a server's.
+/// Opens all of it. First what can be looked at without writing: as long as something of that is missing the log is left
+/// alone, of which each start uses one up. What a refused first start has made up is not left behind: it would be taken for
+/// a server's.
 ///
 /// # Errors
 /// One line for each thing that cannot be had.
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
-    let data = &loaded.server.data;
-    let is_new = data.try_exists().is_ok_and(|exists| !exists);
-    let opened = try_to_open(loaded, runtime);
-    if is_new && opened.is_err() {
-        _ = std::fs::remove_dir_all(data); // what cannot be removed does no harm
-    }
-    opened
-}
-
-fn try_to_open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
     let Ports { udp, tcp, http, grpc } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
+    tls_files(&loaded.file, &loaded.needs(), &mut missing);
+    missing.wrong(unheard(&loaded.sounds, &server.data));
+    secrets(loaded, &mut missing);
+    if !missing.lines.is_empty() {
+        missing.held(&server.data);
+        return Err(missing.none().expect_err("something is missing"));
+    }
+    let is_new = server.data.try_exists().is_ok_and(|exists| !exists);
     // Somebody holds it, or the disk is full: that passes.
-    let store = missing.unless_now(open_store(server));
-    // Made-up passwords and spoken texts are written to the data directory: only if it is ours.
-    let (ours, file) = (store.is_some(), server.password_file.as_deref());
-    let accounts =
-        (ours || file.is_some()).then(|| accounts::load(&loaded.center, (file, &server.trunk_passwords), &server.data));
-    let accounts = accounts.and_then(|accounts| missing.unless(accounts));
-    let cti = open_cti(loaded, ours, grpc, &mut missing);
-    let sounds = match ours {
-        true => missing.unless(load_sounds(loaded)),
-        false => {
-            missing.wrong(unheard(&loaded.sounds, &server.data));
-            None
-        }
+    let Some(store) = missing.unless_now(open_store(server)) else {
+        return Err(missing.none().expect_err("the log cannot be had"));
     };
-    // One for trying out is made in the data directory: only if it is ours, too.
-    let usable = tls_files(&loaded.file, &loaded.needs(), &mut missing);
-    let tls = usable && (ours || server.sip.tls.own.is_some());
-    let tls = tls.then(|| open_tls(loaded)).and_then(|tls| missing.unless(tls));
-    missing.none()?;
-    match (http, store, accounts, sounds, tls) {
-        (Some(http), Some(store), Some(accounts), Some(sounds), Some(tls)) => {
+    let accounts =
+        accounts::load(&loaded.center, (server.password_file.as_deref(), &server.trunk_passwords), &server.data);
+    let accounts = missing.unless(accounts);
+    let cti = open_cti(loaded, grpc, &mut missing);
+    let sounds = missing.unless(load_sounds(loaded));
+    let tls = missing.unless(open_tls(loaded));
+    if let Err(why) = missing.none() {
+        if is_new && store.epoch == 1 {
+            remove_made(&server.data);
+        }
+        return Err(why);
+    }
+    match (http, accounts, sounds, tls) {
+        (Some(http), Some(accounts), Some(sounds), Some(tls)) => {
             Ok(Opened { udp, tcp, tls, http, cti, store, accounts, sounds })
         }
         _ => bail!("something cannot be had, and nobody said so"),
+    }
+}
+
+/// What a first start makes. Its lock is held, so nobody else has made any of it.
+fn remove_made(data: &Path) {
+    let files = ["events.db", "events.db-wal", "events.db-shm", "passwords", "tokens", "tierline.lock"];
+    files.iter().for_each(|file| _ = std::fs::remove_file(data.join(file)));
+    ["tls", "prompts"].iter().for_each(|made| _ = std::fs::remove_dir_all(data.join(made)));
+    _ = std::fs::remove_dir(data); // what else is there is somebody's
+}
+
+/// Files of secrets that the configuration names. Those that are made up come later.
+pub fn secrets(loaded: &Loaded, missing: &mut Missing) {
+    let (server, center) = (&loaded.server, &loaded.center);
+    match server.password_file.as_deref() {
+        Some(file) => _ = missing.unless(accounts::load(center, (Some(file), &server.trunk_passwords), &server.data)),
+        None => _ = missing.unless(accounts::of_trunks(center, &server.trunk_passwords)),
+    }
+    if let Some(cti) = server.cti.as_ref().filter(|cti| cti.token_file.is_some()) {
+        missing.unless(cti::secrets(cti, center, &server.data));
+    }
+    if let Some(file) = server.ticketing.as_ref().and_then(|ticketing| ticketing.token_file.as_deref()) {
+        missing.unless(ticketing::token(file));
     }
 }
 
@@ -86,9 +104,9 @@ fn open_store(server: &ServerSettings) -> Result<store::Opened> {
     store::Store::open_judged(&server.data, server.node, store::Keep { number, digit, text }, time)
 }
 
-/// Tokens and certificate of desktops, if any may connect. Tokens are made up only where the data directory is ours.
-fn open_cti(loaded: &Loaded, ours: bool, listener: Option<TcpListener>, missing: &mut Missing) -> Option<cti::Opened> {
-    let settings = loaded.server.cti.as_ref().filter(|_| ours)?;
+/// Tokens and certificate of desktops, if any may connect.
+fn open_cti(loaded: &Loaded, listener: Option<TcpListener>, missing: &mut Missing) -> Option<cti::Opened> {
+    let settings = loaded.server.cti.as_ref()?;
     let secrets = missing.unless(cti::secrets(settings, &loaded.center, &loaded.server.data))?;
     Some(cti::Opened { listener: listener?, secrets })
 }
@@ -111,14 +129,12 @@ pub fn unheard(sounds: &[Sound], data: &Path) -> Option<String> {
 }
 
 /// Whether the certificates can be used that a listener of TLS needs.
-fn tls_files(file: &str, needs: &Needs, missing: &mut Missing) -> bool {
+fn tls_files(file: &str, needs: &Needs, missing: &mut Missing) {
     let is_spoken = needs.listeners.iter().any(|listener| listener.transport == Transport::Tls);
     let wrong = if is_spoken { Tls::check(&needs.tls) } else { Vec::new() };
-    let usable = wrong.is_empty();
     for (place, why) in wrong {
         missing.unless_at::<()>(file, place, Err(why));
     }
-    usable
 }
 
 struct Ports {
@@ -186,6 +202,13 @@ impl Missing {
     fn unless_bound<T>(&mut self, file: &str, place: (usize, usize), had: Result<T>) -> Option<T> {
         let hint = "write another address in `bind`, or stop what listens there";
         had.map_err(|why| self.add(at(file, place, format!("{why:#}; {hint}")), false)).ok()
+    }
+
+    /// Somebody serves from this directory: that passes.
+    fn held(&mut self, data: &Path) {
+        if let Some(by) = store::in_use(data) {
+            self.add(store::is_in_use(data, &by), true);
+        }
     }
 
     pub fn wrong(&mut self, lines: impl IntoIterator<Item = String>) {

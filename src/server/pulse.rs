@@ -53,6 +53,8 @@ pub fn bounds(kind: Kind) -> &'static [f64] {
 #[derive(Debug, Default)]
 pub struct Pulse {
     steps: Spread,
+    /// Nanoseconds in which what the steps said was sent, many at once.
+    sending: AtomicU64,
     /// Datagrams that were read and wait to be handled.
     datagrams: AtomicU64,
 }
@@ -60,6 +62,14 @@ pub struct Pulse {
 impl Pulse {
     pub fn step(&self, took: Duration) {
         self.steps.add(bounds(ENGINE_STEP.kind), took);
+    }
+
+    pub fn sent(&self, took: Duration) {
+        self.sending.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn busy(&self) -> f64 {
+        self.steps.seconds() + Duration::from_nanos(self.sending.load(Relaxed)).as_secs_f64()
     }
 
     /// How many there were.
@@ -75,7 +85,7 @@ impl Pulse {
     pub fn samples(&self, messages: u64) -> Vec<Sample> {
         vec![
             ENGINE_STEP.series([], self.steps.value(bounds(ENGINE_STEP.kind))),
-            ENGINE_BUSY.sample([], self.steps.seconds()),
+            ENGINE_BUSY.sample([], self.busy()),
             ENGINE_BACKLOG.count(["datagrams"], self.datagrams.load(Relaxed)),
             ENGINE_BACKLOG.count(["messages"], messages),
         ]
@@ -90,11 +100,12 @@ mod tests {
     fn each_step_is_in_its_bucket_and_in_the_sum() {
         let pulse = Pulse::default();
         [5, 20, 20, 2_000_000].into_iter().for_each(|us| pulse.step(Duration::from_micros(us)));
+        pulse.sent(Duration::from_millis(500));
         pulse.waiting(7);
         let samples = pulse.samples(3);
         let Value::Spread { up_to, count, sum } = &samples[0].value else { panic!("{samples:?}") };
         assert_eq!((up_to[0], up_to[1], up_to.last(), *count), (1, 3, Some(&3), 4));
-        assert_eq!((*sum, samples[1].value.clone()), (2.000_045, Value::Number(2.000_045)));
+        assert_eq!((*sum, samples[1].value.clone()), (2.000_045, Value::Number(2.500_045)));
         assert_eq!([&samples[2].value, &samples[3].value], [&Value::Number(7.0), &Value::Number(3.0)]);
     }
 

@@ -10,6 +10,8 @@ use anyhow::Result;
 use std::io::IsTerminal;
 use tokio::signal::unix::{SignalKind, signal};
 
+const KEPT: &str = "SIGHUP: certificates for SIP, if there are any, are read again; nothing else is";
+
 /// Signals from here on.
 pub struct Signals {
     /// Somebody started the server at a terminal.
@@ -21,11 +23,12 @@ impl Signals {
         Signals { attended: std::io::stdin().is_terminal() }
     }
 
-    /// Returns when one asks to stop.
+    /// Returns when one asks to stop; `again`, while it stops already. A terminal that goes may say so twice, and asks for
+    /// no hurry.
     ///
     /// # Errors
     /// The system takes no handlers.
-    pub async fn asks_to_stop(&self) -> Result<()> {
+    pub async fn asks_to_stop(&self, again: bool) -> Result<()> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
         loop {
@@ -34,11 +37,11 @@ impl Signals {
                 _ = interrupt.recv() => return Ok(()),
                 _ = hangup.recv() => {}
             }
-            if self.attended && !std::io::stdin().is_terminal() {
-                return Ok(());
+            match self.attended && !std::io::stdin().is_terminal() {
+                true if again => {}
+                true => return Ok(()),
+                false => Entry::info("server", KEPT).tell(),
             }
-            const KEPT: &str = "SIGHUP: certificates are read again; all other settings are those of the start";
-            Entry::info("server", KEPT).tell();
         }
     }
 }

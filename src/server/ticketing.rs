@@ -242,7 +242,11 @@ fn failure(status: &Status) -> Failure {
     }
 }
 
-fn token(file: &Path) -> Result<MetadataValue<Ascii>> {
+/// The token that is sent.
+///
+/// # Errors
+/// It cannot be read, others may read it, or it is none.
+pub fn token(file: &Path) -> Result<MetadataValue<Ascii>> {
     super::accounts::check_mode(file)?;
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let first = text.lines().next().unwrap_or_default().trim();

@@ -6,6 +6,8 @@
 //! | 1 | understood, and could not be done or did not come out well: trying again may help |
 //! | 2 | what was asked or configured is wrong: trying again as it is cannot help |
 
+use super::accounts::{self, Kind};
+use super::cti::tokens;
 use super::store::NoLog;
 use crate::config::{self, Loaded};
 use anyhow::Result;
@@ -81,6 +83,26 @@ pub fn data_dir(config: Option<&Path>, data: Option<&Path>) -> Result<PathBuf> {
         Some(data) => Ok(data.to_owned()),
         None => Ok(loaded(config)?.server.data),
     }
+}
+
+/// The file of secrets of a command: of the directory that is named, or the one that the configuration says.
+///
+/// # Errors
+/// As [`data_dir`].
+pub fn secrets_file(config: Option<&Path>, data: Option<&Path>, kind: Kind) -> Result<PathBuf> {
+    let made_up = |data: &Path| match kind {
+        Kind::Passwords => accounts::default_file(data),
+        Kind::Tokens => tokens::default_file(data),
+    };
+    if let Some(data) = data {
+        return Ok(made_up(data));
+    }
+    let server = loaded(config)?.server;
+    let own = match kind {
+        Kind::Passwords => server.password_file,
+        Kind::Tokens => server.cti.and_then(|cti| cti.token_file),
+    };
+    Ok(own.unwrap_or_else(|| made_up(&server.data)))
 }
 
 #[cfg(test)]

@@ -226,6 +226,12 @@ impl World {
         program.stream = Some(stream);
         let wire = Some(Duration::from_millis(1 + program.rng.below(60)));
         let (kept, sight) = (program.kept, Sight::new(Arc::clone(&program.viewer)));
+        #[cfg(feature = "planted-bugs")]
+        let sight = {
+            let mut sight = sight;
+            sight.skips = self.bug == Some(Bug::SkipsItems);
+            sight
+        };
         let behind = kept.map(|at| Feed { view: View::default(), at });
         let served = Stream { of, sight, behind, waits: VecDeque::new(), wire, cut: false };
         self.desktops.streams.insert(stream, served);

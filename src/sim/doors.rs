@@ -156,6 +156,9 @@ impl World {
                 let ha1 = digest::ha1(credentials.algorithm, &user_at(&realm), &realm, &parties::password(&realm));
                 let right = credentials.realm == realm
                     && credentials.username == user_at(&realm)
+                    // RFC 7616 §3.4.6: of this request, and the first with this nonce.
+                    && credentials.uri == request.uri.to_string()
+                    && credentials.qop_auth.as_ref().is_none_or(|(count, _)| *count == 1)
                     && credentials.verify(&ha1, &request.method);
                 self.tally.must(Check::ProofGiven, right, || {
                     format!("{realm} was given a wrong proof in a {}", request.method)

@@ -2,10 +2,13 @@
 //!
 //! A phone rings as long as nobody tells it otherwise; after a kill -9 the next start must be able to (RFC 3261 §9.1: the
 //! CANCEL has the branch, the tag and the number of its INVITE). It also knows then what a late answer belongs to.
+//!
+//! Left out: phones that are reached over a connection. It ended with the earlier start, and leads nowhere now.
 
 use super::Endpoint;
 use super::api::{Account, Event, Flow};
 use super::frame::Limits;
+use super::header::Name;
 use super::leg::{Calling, Leg};
 use super::message::{Message, Request};
 use super::transaction::{ClientKey, Errand, Purpose};
@@ -20,7 +23,7 @@ pub struct InviteRecord {
     /// Where the flow's listener was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<SocketAddr>,
-    /// The request as it was sent, without its body.
+    /// The request as it was sent, without its body and proofs.
     pub head: String,
     /// See `DialogRecord::pinned`.
     #[serde(default)]
@@ -44,7 +47,9 @@ impl Endpoint {
     pub(super) fn tell_calling(&mut self, leg: LegId, key: ClientKey) {
         let Some((flow, errand)) = self.transactions.errand(key).filter(|_| self.is_current(leg, key)) else { return };
         let Some(sent) = self.transactions.sent(key) else { return };
-        let head = Request { body: Vec::new(), ..sent.clone() };
+        let mut head = Request { body: Vec::new(), ..sent.clone() };
+        // A CANCEL bears no proof of who calls, and what is written down must not either.
+        head.headers.0.retain(|(name, _)| !matches!(name, Name::Authorization | Name::ProxyAuthorization));
         let invite = InviteRecord {
             flow,
             bound: self.config.bound(flow),

@@ -45,14 +45,14 @@ macro_rules! families {
 
 families! {
     "Queues" "Each wait in a queue counts once: offered = answered + abandoned + diverted + lost + those who wait still. \
-              Those who wait again after an agent's phone was lost are apart (requeued)." {
+              Those who wait again, since an agent's phone was lost or a number outside not reached, are apart (requeued)." {
         QUEUE_WAITING gauge "tierline_queue_waiting" ["queue"]
             "Callers who wait now, those included for whom a phone rings.";
         QUEUE_LONGEST gauge "tierline_queue_longest_wait_seconds" ["queue"]
             "Time that the caller who has waited longest in the queue has waited there; 0 if nobody waits.";
         QUEUE_OFFERED counter "tierline_queue_offered_total" ["queue"] "Callers who began to wait.";
         QUEUE_REQUEUED counter "tierline_queue_requeued_total" ["queue"]
-            "Callers who wait again because the agent's phone was lost. They are not offered again.";
+            "Callers who wait again because the agent's phone was lost or a number outside was not reached. They are not offered again.";
         QUEUE_ANSWERED counter "tierline_queue_answered_total" ["queue"] "A: callers who got an agent.";
         QUEUE_ANSWERED_WITHIN counter "tierline_queue_answered_within_target_total" ["queue"]
             "A_T: callers who got an agent within the queue's target time.";
@@ -137,7 +137,7 @@ families! {
             "Callers who were turned away with 503: full by limits.calls (calls) or server.sip.limits (sip); no port for audio (ports); the log cannot be written (log); what a trunk may bring (trunk); strangers who call too often (strangers); a stop (drain). Not who must wait because his proofs have failed.";
         TRANSFERS counter "tierline_transfers_total" ["to"] "Callers whom agents sent on: to a queue, an agent or a number.";
         TRANSFERS_FAILED counter "tierline_transfers_failed_total" ["reason"]
-            "Callers whom a flow could not transfer outside, by reason.";
+            "Callers whom a flow or an agent could not transfer outside, by reason.";
         REPAIRS counter "tierline_repairs_total" []
             "How often an inner error ended a call or made the engine rebuild a machine. Each one is a defect.";
         DRAINING gauge "tierline_draining" [] "1 while no new calls are taken because the stop was asked for.";
@@ -263,7 +263,7 @@ families! {
     "Engine and process" "One thread decides everything about calls: what it costs, and what waits for it." {
         ENGINE_STEP histogram (STEPS) "tierline_engine_step_seconds" []
             "Time of one step: an input, and everything that followed from it.";
-        ENGINE_BUSY counter "tierline_engine_busy_seconds_total" [] "Time that the engine's thread has spent in steps; 1 in a second is its limit.";
+        ENGINE_BUSY counter "tierline_engine_busy_seconds_total" [] "Time that the engine's thread has spent in steps, and in sending what they said; 1 in a second is its limit.";
         ENGINE_BACKLOG gauge "tierline_engine_backlog" ["of"]
             "What waits for the engine's thread: datagrams read and not handled, and messages of all other kinds.";
         ENGINE_ANSWERS gauge "tierline_engine_answers" []

@@ -61,6 +61,9 @@ struct Flow {
     contained: u64,
     person: u64,
     queue: u64,
+    outside: u64,
+    onward: u64,
+    ended: u64,
     hung_up: u64,
     failed: u64,
     spent_ms: u64,
@@ -70,12 +73,16 @@ struct Flow {
     took_ms: u64,
 }
 
-const FLOW: [Column; 12] = [
+/// All who entered left it, last, in one of the ways from `to queue` to `failed`, or are in it still.
+const FLOW: [Column; 15] = [
     Column::new("entered"),
     Column::new("contained"),
     Column::share("containment"),
     Column::new("person asked"),
     Column::new("to queue"),
+    Column::new("outside"),
+    Column::new("to flow"),
+    Column::new("ended"),
     Column::new("hung up"),
     Column::new("failed"),
     Column::time("mean time"),
@@ -98,7 +105,11 @@ pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {
             sums.contained += u64::from(row.get::<_, bool>(2)?);
             sums.person += u64::from(row.get::<_, bool>(3)?);
             match row.get_ref(4)?.as_str()? {
-                "queue" => sums.queue += 1,
+                // Who was answered, or led on, left it while he waited.
+                "queue" | "answered" | "diverted" => sums.queue += 1,
+                "outside" => sums.outside += 1,
+                "flow" => sums.onward += 1,
+                "ended" => sums.ended += 1,
                 "hung_up" => sums.hung_up += 1,
                 "failed" => sums.failed += 1,
                 _ => {}
@@ -129,6 +140,9 @@ pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {
             Value::Share(containment),
             Value::Count(sums.person),
             Value::Count(sums.queue),
+            Value::Count(sums.outside),
+            Value::Count(sums.onward),
+            Value::Count(sums.ended),
             Value::Count(sums.hung_up),
             Value::Count(sums.failed),
             mean(sums.spent_ms, sums.entered),

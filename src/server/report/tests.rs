@@ -324,9 +324,9 @@ fn lines_and_flows_say_what_became_of_the_calls() {
     assert_eq!(
         row(By::Flow)[..2],
         [
-            "from,to,flow,entered,contained,containment_ratio,person_asked,to_queue,hung_up,failed,mean_time_s,look_ups,\
-             not_found,look_ups_failed,mean_look_up_s",
-            "2026-10-25T00:00+02:00,2026-10-26T00:00+01:00,menu,8,0,0.000000,0,8,0,0,2.000,8,0,8,2.000"
+            "from,to,flow,entered,contained,containment_ratio,person_asked,to_queue,outside,to_flow,ended,hung_up,failed,\
+             mean_time_s,look_ups,not_found,look_ups_failed,mean_look_up_s",
+            "2026-10-25T00:00+02:00,2026-10-26T00:00+01:00,menu,8,0,0.000000,0,8,0,0,0,0,0,2.000,8,0,8,2.000"
         ]
     );
 }

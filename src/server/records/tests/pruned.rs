@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::KeepSettings;
+use crate::server::calls;
 use crate::server::keeping::{self, Plan, Removed};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -52,6 +53,15 @@ fn a_pruned_log_leaves_the_records_and_a_restart_what_they_were() {
     for event in young {
         assert!(log.at(event.seq).unwrap().is_some_and(|at| at == event.at), "event {} is young", event.seq);
     }
+    // Who asks for calls is told of those whose events are gone; reports count them still.
+    let filter = calls::filter::Filter { from: Some("2000-01-01".to_owned()), ..Default::default() };
+    let listed = calls::list(&dir.0, &calls::Show { last: 10_000, filter, ..Default::default() }).unwrap();
+    let all = before.iter().filter(|line| line.starts_with("call: ")).count();
+    let shown = listed.lines().filter(|line| line.starts_with('c')).count();
+    assert!(
+        shown < all && listed.contains(&format!("\n{} such calls in `tierline report` only", all - shown)),
+        "{listed}"
+    );
     // What is missing cannot be made anew: the rows stay.
     assert!(rebuild(&dir.0).unwrap_err().to_string().contains("would be lost"));
     same(&before, &content(&dir.0));

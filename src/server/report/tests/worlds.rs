@@ -204,6 +204,11 @@ fn by_reports(sums: &mut Sums, data: &Path, center: &Center, events: &[Event]) {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
             let name = row[if by == By::Queue { "queue" } else { "flow" }].as_str().unwrap();
             columns.iter().for_each(|(column, number)| add(sums, number, &[name], row[*column].as_i64().unwrap()));
+            if by == By::Flow {
+                let count = |column: &str| row[column].as_i64().unwrap();
+                let left = ["to_queue", "outside", "to_flow", "ended", "hung_up", "failed"].map(count);
+                assert_eq!(count("entered"), left.iter().sum::<i64>(), "{row}");
+            }
         }
     };
     rows(

@@ -19,6 +19,7 @@ mod routing;
 mod sip;
 mod sounds;
 mod source;
+mod staffing;
 mod trunk;
 mod values;
 
@@ -325,6 +326,7 @@ impl Gathering {
                     leads.extend(read.flows.iter().map(|(other, spot)| ((id.clone(), other.clone()), at(*spot))));
                     let others = read.flows.iter().filter(|(other, _)| seen.insert((*other).clone()));
                     wanted.extend(others.map(|(other, spot)| (other.clone(), at(*spot))));
+                    self.warnings.extend(staffing::of_flow(&shown, &read, center));
                     self.warnings.extend(read.warnings);
                     flows.insert(id, read.flow);
                 }

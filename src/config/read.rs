@@ -3,9 +3,9 @@
 use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
 use super::{
     HttpLimits, MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep,
-    limits, routing, sip, trunk,
+    limits, routing, sip, staffing, trunk,
 };
-use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, ShortCodes};
+use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, Relaxation, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, counted, language};
@@ -79,7 +79,7 @@ pub fn read(page: &Page<'_>) -> Written {
     (server.journal, server.keep) = (journal, keep);
     server.ticketing = cti::ticketing(&mut root);
     root.finish();
-    reader.check_staffing(&queues, &agents);
+    reader.warnings.extend(staffing::of_queues(page, &queues, &reader.relaxed, &agents));
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let leads = std::mem::take(&mut reader.leads);
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;
@@ -118,6 +118,8 @@ struct Reader<'p> {
     warnings: Vec<Problem>,
     /// Agents' outside numbers.
     called: Vec<Said<String>>,
+    /// Each step of the queues' `relax`, and where it is.
+    relaxed: Vec<(Place, Relaxation)>,
     leads: BTreeMap<LeadId, BTreeSet<QueueId>>,
 }
 
@@ -134,6 +136,7 @@ impl<'p> Reader<'p> {
             music: BTreeMap::new(),
             warnings: Vec::new(),
             called: Vec::new(),
+            relaxed: Vec::new(),
             leads: BTreeMap::new(),
         }
     }
@@ -163,7 +166,9 @@ impl<'p> Reader<'p> {
             target: table.duration("target", second..=HOUR, 20 * second),
             ..Queue::named(QueueId::new(id))
         };
-        self.warnings.extend(routing::rules(&mut table, &mut it, &place));
+        let (hardly_meant, relaxed) = routing::rules(&mut table, &mut it, &place);
+        self.warnings.extend(hardly_meant);
+        self.relaxed.extend(relaxed.into_iter().zip(it.relax.iter().cloned()));
         table.finish();
         Said { it, place }
     }
@@ -427,11 +432,5 @@ impl<'p> Reader<'p> {
         }
         let (advertised, place) = (told.unwrap_or(otherwise), bind_place.or(ports_place).unwrap_or((0, 0)));
         MediaSettings { bind, advertised, ports, place, planes, terms, tones }
-    }
-
-    fn check_staffing(&mut self, queues: &BTreeMap<QueueId, Said<Queue>>, agents: &BTreeMap<AgentId, Agent>) {
-        for (id, queue) in queues.iter().filter(|(id, _)| !agents.values().any(|agent| agent.queues.contains_key(id))) {
-            self.warnings.push(self.page.problem(&queue.place, format!("no agent serves the queue `{id}`")));
-        }
     }
 }

@@ -16,8 +16,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Steps of one queue's ageing or relaxation.
 const MAX_STEPS: usize = 20;
 
-/// Reads the rules of a queue into `queue`; returns what is hardly meant.
-pub fn rules(table: &mut Section<'_>, queue: &mut Queue, place: &Place) -> Vec<Problem> {
+/// Reads the rules of a queue into `queue`; returns what is hardly meant, and where each step of `relax` is.
+pub fn rules(table: &mut Section<'_>, queue: &mut Queue, place: &Place) -> (Vec<Problem>, Vec<Place>) {
     queue.selection = one_of(table, "selection", &Selection::NAMES).unwrap_or(queue.selection);
     queue.ring = ring(table);
     queue.wrap_up = wrap_up(table);
@@ -48,8 +48,9 @@ pub fn rules(table: &mut Section<'_>, queue: &mut Queue, place: &Place) -> Vec<P
         let message = format!("nobody waits so long: the longest wait (`max_wait`) is {:?}", queue.max_wait);
         hardly.push(table.page.problem(at, message));
     }
+    let places = relax.iter().map(|(at, ..)| at.clone()).collect();
     queue.relax = relax.into_iter().map(|(_, after, step)| Relaxation { after, ..step }).collect();
-    hardly
+    (hardly, places)
 }
 
 fn hardly_meant(table: &Section<'_>, queue: &Queue, place: &Place) -> Vec<Problem> {

@@ -306,6 +306,45 @@ fn an_agent_s_number_must_be_one_that_a_trunk_may_call() {
     check("name = \"Ben\"", "name = \"Ben\"\nnumber = \"112\"", &[("\"112\"", "a number in the form of E.164")]);
 }
 
+/// Nobody is refused for it: an agent may be given the skill while callers wait.
+#[test]
+fn skills_that_nobody_has_are_told() {
+    let demo = Demo::new("skills", DEMO);
+    assert_eq!(demo.told(), Vec::<String>::new());
+    let desk = String::from_utf8(fs::read(demo.0.join("ivr-flows/desk.toml")).unwrap()).unwrap();
+    let network = "skills = { network = 3 }";
+    let rows = [
+        ("skills = { netwrk = 3 }", "no agent has the skill `netwrk`; did you mean \"network\"?"),
+        ("skills = { network = 10 }", "no agent of the queue `level1` has what is asked for: network 10"),
+        // Each has one of them.
+        (
+            "skills = { network = 8, accounts = 5 }",
+            "no agent of the queue `level1` has what is asked for: accounts 5, network 8",
+        ),
+        ("skills = { network = 8, hardware = 3 }", ""),
+        ("skills = {}", ""),
+    ];
+    for (skills, expect) in rows {
+        demo.write("ivr-flows/desk.toml", desk.replacen(network, skills, 1).as_bytes());
+        let told: Vec<_> = demo.told().iter().map(|told| demo.pointed_at(told)).collect();
+        let wanted: Vec<&str> = Some(expect).filter(|expect| !expect.is_empty()).into_iter().collect();
+        let messages: Vec<&str> = told.iter().map(|(_, message)| message.as_str()).collect();
+        assert_eq!(messages, wanted, "{skills}");
+        let written = skills.trim_start_matches("skills = ");
+        assert!(told.iter().all(|(text, _)| text.starts_with(written)), "{skills}: {told:?}");
+    }
+    let relax = |step: &str| format!("[queue.level1]\nrelax = [{{ after = \"1m\", {step} }}]");
+    let unknown = [("{ after", "no agent has the skill `netwrk`; did you mean \"network\"?")];
+    check("[queue.level1]", &relax("remove = [\"netwrk\"]"), &unknown);
+    check("[queue.level1]", &relax("lower = { netwrk = 1 }"), &unknown);
+    check("[queue.level1]", &relax("lower = { network = 1 }"), &[]);
+    // What nobody ever waits out is met.
+    demo.write("ivr-flows/desk.toml", desk.replacen(network, "skills = { network = 10 }", 1).as_bytes());
+    let relaxed = DEMO.replacen("[queue.level1]", &relax("lower = { network = 8 }"), 1);
+    demo.write(source::DEMO, relaxed.as_bytes());
+    assert_eq!(demo.told(), Vec::<String>::new());
+}
+
 /// Each of the two flows is right by itself.
 #[test]
 fn flows_that_lead_to_each_other_for_ever_are_a_mistake() {
@@ -521,7 +560,7 @@ fn rules_of_routing_are_read_and_checked() {
     // Trap 20: a good agent's phone has not rung to its end when the requirement is relaxed.
     check(
         ageing,
-        "relax = [{ after = \"9s\", remove = [\"x\"] }]",
+        "relax = [{ after = \"9s\", remove = [\"network\"] }]",
         &[("{ after", "before one phone has rung to its end")],
     );
     let general = "queues = [\"general\", \"level1\"]";

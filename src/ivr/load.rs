@@ -167,6 +167,15 @@ pub struct Read {
     pub flows: BTreeMap<FlowId, (usize, usize)>,
     /// Music that it names, and where.
     pub music: BTreeMap<String, (usize, usize)>,
+    /// Skills that its steps ask for, and where.
+    pub asked: Vec<(Asked, (usize, usize))>,
+}
+
+/// What a step asks of whoever shall take the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub queue: QueueId,
+    pub skills: BTreeMap<SkillId, u8>,
 }
 
 /// Reads the flow `id` from `text`; `file` is how problems call it.
@@ -221,6 +230,7 @@ struct Reader<'p> {
     secrets: BTreeSet<String>,
     flows: BTreeMap<FlowId, Place>,
     music: BTreeMap<String, Place>,
+    asked: Vec<Said<Asked>>,
     warnings: Vec<Problem>,
 }
 
@@ -240,6 +250,7 @@ impl<'p> Reader<'p> {
             secrets: BTreeSet::new(),
             flows: BTreeMap::new(),
             music: BTreeMap::new(),
+            asked: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -289,6 +300,7 @@ impl<'p> Reader<'p> {
             named: spots(&self.named),
             flows: self.flows.iter().map(|(flow, place)| (flow.clone(), spot(place))).collect(),
             music: spots(&self.music),
+            asked: self.asked.iter().map(|said| (said.it.clone(), spot(&said.place))).collect(),
             warnings: self.warnings,
         }
     }

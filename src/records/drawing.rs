@@ -195,8 +195,11 @@ fn remark(what: &What) -> Option<String> {
         What::FlowAttached { name, value, .. } => {
             format!("notes {name}: {}", value.text.as_deref().unwrap_or("•"))
         }
-        What::Queued { queue, again: false, .. } => format!("waits in queue {queue}"),
-        What::Queued { queue, .. } => format!("waits in queue {queue} again"),
+        What::Queued { queue, skills, again, .. } => {
+            let skills: Vec<String> = skills.iter().map(|(skill, level)| format!("{skill} {level}")).collect();
+            let wanted = if skills.is_empty() { String::new() } else { format!(" for {}", skills.join(", ")) };
+            format!("waits in queue {queue}{wanted}{}", if *again { " again" } else { "" })
+        }
         What::Established { agent, waited, .. } => {
             format!("talk with agent {agent} (waited {:.1} s)", waited.as_secs_f64())
         }

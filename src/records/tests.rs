@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{AgentMode, NoChoice, PersonalKind};
-use crate::ids::FlowId;
+use crate::ids::{FlowId, SkillId};
 
 const CALLER: LegId = LegId(1);
 
@@ -246,6 +246,26 @@ fn personal_texts_are_masked_where_the_reader_has_none() {
         "{drawing}"
     );
     assert_eq!(ladder_of(&[]), "");
+}
+
+#[test]
+fn who_waits_for_somebody_with_skills_is_drawn_with_them() {
+    let skilled = |again| {
+        let skills = [("network", 3), ("french", 2)].map(|(skill, level)| (SkillId::new(skill), level));
+        let (work, queue) = (WorkId(1), QueueId::new("sales"));
+        What::Queued { work, queue, priority: 0, skills: BTreeMap::from(skills), again }
+    };
+    drawn(
+        &call(vec![(0, arrives(None)), (10, skilled(false)), (20, skilled(true))]),
+        "
+         Caller                 Tierline
+            │                       │
+  0.000     │── INVITE to support ─▶│
+  0.010     │                       │ waits in queue sales for french 2, network 3
+  0.020     │                       │ waits in queue sales for french 2, network 3
+            │                       │ again
+",
+    );
 }
 
 #[test]

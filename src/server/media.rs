@@ -78,6 +78,8 @@ pub struct Figures {
     pub plane: Stats,
     /// Packets that the system would not take.
     pub unsent: u64,
+    /// Legs whose RTCP needed its own port again and found it taken.
+    pub robbed: u64,
     /// How often the thread let packets gather.
     pub rests: u64,
 }
@@ -330,6 +332,7 @@ impl<F: Fn(Notice)> Driver<F> {
                     _ = answer.send(Figures {
                         plane: self.plane.stats(),
                         unsent: self.sockets.unsent,
+                        robbed: self.sockets.robbed,
                         rests: self.rests,
                     });
                 }

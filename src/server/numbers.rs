@@ -259,6 +259,7 @@ fn of_plane(plane: usize, figures: &Figures) -> Vec<Sample> {
         (&f::MEDIA_LOST, stats.lost),
         (&f::MEDIA_PEER_LOST, stats.peer_lost),
         (&f::MEDIA_UNSENT, figures.unsent),
+        (&f::MEDIA_ROBBED, figures.robbed),
     ]
     .map(|(family, value)| family.count([plane], value))
     .to_vec();

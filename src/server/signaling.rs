@@ -63,13 +63,11 @@ impl Udp {
         epoll.add(&*self.socket, token)
     }
 
-    /// One batch of what has come; false if that was all. When nothing has, there may be word of what was sent: the branches
-    /// of requests that could not reach anybody are added to `lost`.
+    /// One batch of what has come; false if that was all. Before it, however much has come, a batch of word of what was
+    /// sent: the branches of requests that could not reach anybody are added to `lost`.
     pub fn receive(&self, room: &mut Datagrams, lost: &mut Vec<String>, mut take: impl FnMut(Flow, &[u8])) -> bool {
-        let Ok(came) = room.receive(&self.socket) else {
-            self.undelivered(lost);
-            return false;
-        };
+        self.undelivered(lost);
+        let Ok(came) = room.receive(&self.socket) else { return false };
         came.map(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes)).count() == datagrams::BATCH
     }
 
@@ -155,4 +153,31 @@ pub fn start(
     let told = (streams.clone(), Arc::clone(&counters));
     let resolve = resolve::resolver(names, told, (runtime.clone(), inbox.clone()));
     Ok(Beside { streams, counters, resolve })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sent next takes the error off the socket, and only the word of it stays.
+    #[test]
+    fn word_of_who_is_not_there_is_read_also_where_datagrams_come_all_the_time() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (peer, mut ours) = (UdpSocket::bind(address).unwrap(), Udp::bind(3, address).unwrap());
+        let (gone, local) =
+            (UdpSocket::bind(address).unwrap().local_addr().unwrap(), ours.socket.local_addr().unwrap());
+        let (mut room, mut lost, mut came) = (Datagrams::default(), Vec::new(), Vec::new());
+        for branch in ["z9hG4bKone", "z9hG4bKtwo"] {
+            let request = format!("OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch={branch}\r\n\r\n");
+            ours.send(Flow::udp(3, gone), request.into_bytes());
+            ours.flush(|_| panic!("nothing stands in its way"));
+            ours.send(Flow::udp(3, peer.local_addr().unwrap()), b"another".to_vec());
+            ours.flush(|_| panic!("nothing stands in its way"));
+            peer.send_to(b"a datagram", local).unwrap();
+            let more = ours.receive(&mut room, &mut lost, |flow, bytes| came.push((flow.remote, bytes.to_vec())));
+            assert!(!more, "that was all");
+            assert_eq!(std::mem::take(&mut came), [(peer.local_addr().unwrap(), b"a datagram".to_vec())]);
+            assert_eq!(std::mem::take(&mut lost), [branch]);
+        }
+    }
 }

@@ -20,6 +20,8 @@ use std::time::Duration;
 /// The first pause after a failure; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Within so long those are made again whose connections were cut for the first time.
+const FIRST_SPREAD: Duration = Duration::from_secs(1);
 /// A longer Retry-After is not believed: nobody shall take a trunk away for a day.
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
@@ -204,8 +206,8 @@ impl Endpoint {
     }
 
     /// The connection that a registration held over is gone, and calls do not come any more: it is made again over another
-    /// one, at once; but a registrar that closes each soon is asked ever more slowly (RFC 5626 §4.5), and not by all at the
-    /// same time.
+    /// one, within a second; but a registrar that closes each soon is asked ever more slowly (RFC 5626 §4.5). Never by all
+    /// at the same time: one that serves many trunks and is started again is not met by all of them at once.
     pub(super) fn registration_lost(&mut self, now: Instant, flow: Flow) {
         let over = |registration: &Registration| flow.transport.is_reliable() && registration.is_over(flow);
         let lost: Vec<u64> =
@@ -220,7 +222,8 @@ impl Endpoint {
             let again = now.since(registration.since) <= MAX_PAUSE && registration.cuts > 0;
             registration.cuts = if again { registration.cuts + 1 } else { 1 };
             let pause = if again { pause_after(registration.cuts - 1) } else { Duration::ZERO };
-            self.due.set(Deadline::Refresh(number), now + pause + pause.mul_f64(self.rng.unit() / 2.0));
+            let spread = if again { pause / 2 } else { FIRST_SPREAD };
+            self.due.set(Deadline::Refresh(number), now + pause + spread.mul_f64(self.rng.unit()));
             self.tell(Event::RegistrationFailed { name, status: 503 });
         }
     }

@@ -216,6 +216,8 @@ families! {
             "RTP packets that never came, of legs that have ended.";
         MEDIA_DROPPED counter "tierline_media_packets_dropped_total" ["plane", "reason"] "RTP and RTCP packets not used, by reason.";
         MEDIA_UNSENT counter "tierline_media_packets_unsent_total" ["plane"] "Packets that the system would not take.";
+        MEDIA_ROBBED counter "tierline_media_rtcp_ports_lost_total" ["plane"]
+            "Legs without RTCP: they shared a port until a re-INVITE, and the second was taken meanwhile.";
         MEDIA_CONCEALED counter "tierline_media_frames_concealed_total" ["plane"]
             "Frames of 20 ms in which something lost or late had to be made up.";
         MEDIA_JITTER histogram (JITTER) "tierline_media_leg_jitter_seconds" ["plane"]

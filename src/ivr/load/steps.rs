@@ -1,13 +1,13 @@
 //! What each kind of step says.
 
-use super::{A_STEP, Reader, name, skills};
+use super::{A_STEP, Asked, Reader, name, skills};
 use crate::expr::Type;
 use crate::ids::{FlowId, QueueId};
 use crate::ivr::flow::{
     BannerStep, BranchStep, CollectStep, HoursStep, LookupStep, MenuStep, MusicStep, PlayStep, QueueStep, Repeats,
     SetStep, Step, is_key,
 };
-use crate::written::{Section, Value, did_you_mean};
+use crate::written::{Said, Section, Value, did_you_mean};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -249,7 +249,12 @@ impl<'p> Reader<'p> {
     fn queue(&mut self, section: &mut Section<'p>) -> Option<QueueStep> {
         let queue = section.take("queue").and_then(|value| self.known_queue(&value));
         let priority = section.whole("priority", -1000..=1000, 0) as i32;
-        let skills = section.take("skills").map(skills).unwrap_or_default();
+        let written = section.take("skills");
+        let at = written.as_ref().map(|value| value.place.clone());
+        let skills = written.map(skills).unwrap_or_default();
+        let asked =
+            queue.clone().zip(at).map(|(queue, place)| Said { it: Asked { queue, skills: skills.clone() }, place });
+        self.asked.extend(asked);
         let preferred = section.take("preferred").and_then(|value| self.open_expression(&value));
         let treatment = if section.has("treatment") { Some(self.way(section, "treatment", false)?) } else { None };
         section.take("treatment");

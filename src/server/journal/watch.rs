@@ -24,6 +24,12 @@ const TOLD: &[(&Family, Level, &str, &str)] = &[
     (&f::SIP_NAMES, Level::Warn, "sip", "host names led nowhere"),
     (&f::MEDIA_ONE_WAY, Level::Warn, "media", "parties were sent audio and not heard"),
     (&f::MEDIA_UNSENT, Level::Warn, "media", "the system would not take audio packets"),
+    (
+        &f::MEDIA_ROBBED,
+        Level::Warn,
+        "media",
+        "legs have no RTCP: another program has taken the port that it needed again",
+    ),
     (&f::MEDIA_DROPPED, Level::Debug, "media", "audio packets were not used"),
     (&f::LOG_LOST, Level::Error, "log", "events are lost"),
 ];
@@ -76,5 +82,8 @@ mod tests {
         assert_eq!(watch.look(&at(0, 90_000, 7)), [line("Garbage", 90_000)]);
         assert_eq!(watch.look(&at(0, 90_000, 9)), []);
         assert_eq!(watch.look(&at(2, 90_001, 9)), [line("TooLong", 2), line("Garbage", 1)]);
+        let said = "legs have no RTCP: another program has taken the port that it needed again";
+        let line = Entry::warn("media", said).with("count", 1i64).with("plane", super::super::Value::written("0"));
+        assert_eq!(watch.look(&[f::MEDIA_ROBBED.count(["0"], 1)]), [line]);
     }
 }

@@ -52,6 +52,8 @@ pub struct Sockets {
     stock: usize,
     /// Packets that the system would not take.
     pub unsent: u64,
+    /// Legs whose RTCP needed its own port again and found it taken.
+    pub robbed: u64,
 }
 
 struct Place {
@@ -95,6 +97,7 @@ impl Sockets {
             resting: VecDeque::new(),
             stock: STOCK.min(files / SHARE_OF_FILES / 2),
             unsent: 0,
+            robbed: 0,
         }
     }
 
@@ -214,7 +217,7 @@ impl Sockets {
     }
 
     /// RTCP of a leg shares the port of RTP from now on, or needs its own. One that cannot be opened, because somebody
-    /// else has taken the port, is done without, and the pair is no other leg's afterwards.
+    /// else has taken the port, is counted and done without, and the pair is no other leg's afterwards.
     pub fn share(&mut self, port: PortId, on: bool) {
         let Some(slot) = self.slots.get(&port.number).copied() else { return };
         let Some(Place { pair, .. }) = &mut self.table[slot] else { return };
@@ -224,6 +227,7 @@ impl Sockets {
             let watch = |socket: &UdpSocket| self.epoll.add(socket, slot as u64 * 2 + 1);
             pair.control = pair.bind_control().and_then(|socket| watch(&socket).map(|()| socket)).ok();
             pair.whole = pair.control.is_some();
+            self.robbed += u64::from(!pair.whole);
         }
     }
 

@@ -239,7 +239,7 @@ fn a_leg_that_shares_its_port_has_one_socket() {
         let (local, _) = sockets.open(at(now), id(1)).unwrap();
         for on in wishes {
             sockets.share(id(1), *on);
-            assert_eq!(is_open(local), !on, "{wishes:?}");
+            assert_eq!((is_open(local), sockets.robbed), (!on, 0), "{wishes:?}");
             for (port, control) in [(local.port(), false), (local.port() + 1, true)] {
                 _ = peer.send_to(b"one", (HERE, port));
                 let datagram = Received::Datagram { port: id(1), control, length: 3, from };
@@ -262,6 +262,7 @@ fn a_second_port_that_is_gone_is_done_without() {
     sockets.share(id(1), true);
     let thief = UdpSocket::bind((HERE, local.port() + 1)).unwrap();
     sockets.share(id(1), false);
+    assert_eq!(sockets.robbed, 1, "and it is told");
     sockets.send_control(id(1), thief.local_addr().unwrap(), b"from nowhere");
     assert_eq!(sockets.unsent, 1);
     sockets.send(id(1), thief.local_addr().unwrap(), b"audio");

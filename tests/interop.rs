@@ -50,6 +50,8 @@ mod edge;
 mod endpoint;
 #[path = "interop/erased.rs"]
 mod erased;
+#[path = "interop/farewell.rs"]
+mod farewell;
 #[path = "interop/first_call.rs"]
 mod first_call;
 #[path = "interop/flood.rs"]

@@ -6,11 +6,13 @@
 mod place;
 
 use place::clock::Clock;
-use place::{Place, wait_until};
+use place::{Place, Running, wait_until};
 use rusqlite::Connection;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// `breaks` makes the log impossible to write until what it returns is given to `mends`.
@@ -74,6 +76,50 @@ fn a_locked_log_refuses_new_calls_and_loses_nothing() {
         conn
     };
     check("locked", lock, |conn| conn.execute_batch("ROLLBACK").expect("no lock any more"));
+}
+
+/// Whether the server holds a lock on a file, as every user of a database with a write-ahead log does.
+fn is_locked(server: &Running, file: &Path) -> bool {
+    let (inode, process) = (fs::metadata(file).expect("the file").ino(), server.child.id().to_string());
+    let locks = fs::read_to_string("/proc/locks").expect("the system's locks");
+    let is_it = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(1) == Some(&"POSIX")
+            && words.get(4) == Some(&process.as_str())
+            && words.get(5).is_some_and(|file| file.ends_with(&format!(":{inode}")))
+    };
+    locks.lines().any(is_it)
+}
+
+/// Who looks into a database with another program, and leaves it, takes nothing away from the server. (Seen: the server had
+/// lost its own locks; the program's end removed the write-ahead log, and every new call got 503 until a restart.)
+#[test]
+fn a_stranger_who_looks_into_the_files_changes_nothing() {
+    let mut place = Place::new("stranger");
+    let server = place.serve();
+    let recorded = |place: &Place| {
+        let said = place.run(&["records", "status"]);
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    };
+    called(&mut place, 1);
+    for calls in [2, 3] {
+        for (file, table) in [("events.db", "event"), ("records.db", "call")] {
+            assert!(is_locked(&server, &place.data.join(file)), "{file}: SQLite's lock of the server is lost");
+            let look = format!(
+                "import sqlite3\nconn = sqlite3.connect('{file}')\n\
+                 assert conn.execute('SELECT count(*) FROM {table}').fetchone()[0] > 0\nconn.close()"
+            );
+            let mut stranger = Command::new("python3");
+            let looked = stranger.args(["-c", &look]).current_dir(&place.data).output().expect("python3 runs");
+            assert!(looked.status.success(), "{looked:?}");
+            assert!(place.data.join(format!("{file}-wal")).exists(), "{file}: the write-ahead log is gone");
+        }
+        called(&mut place, calls);
+        wait_until("the records have it", || recorded(&place).contains("the end of the log"));
+        assert!(place.run(&["healthy", "--ready"]).status.success());
+    }
+    server.stop();
+    assert_eq!(place.calls().len(), 3);
 }
 
 /// What is young stays; what is old: `records/tests/pruned.rs`.

@@ -44,7 +44,7 @@ pub use mark::{believed, write_believed};
 pub use person::{ErasedPerson, Person};
 pub use prune::Pruner;
 pub use reader::{NoLog, OfLog, Reader};
-pub use schema::{in_use, is_in_use};
+pub use schema::{in_use, is_in_use, make_private};
 pub use writer::OnCommit;
 pub(super) use writer::truncate_log;
 

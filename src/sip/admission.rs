@@ -179,6 +179,7 @@ impl Endpoint {
                 response.headers.0.extend(self.registrar.listing(now, &user, record));
                 response.headers.0.extend(self.manner_in(&manner, flow));
                 self.respond(now, key, &Method::Register, response);
+                self.pay(now, &user, flow); // before he is called again
                 self.tell_of_phones(events);
                 self.begin_asking(now, &user);
             }

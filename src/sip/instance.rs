@@ -194,7 +194,12 @@ impl Endpoint {
 
     /// Whose phone an INVITE was for: others may be behind the same flow.
     pub(super) fn user_called(&self, invite: Option<&Request>, flow: Flow) -> Option<String> {
-        let (phone, _) = self.registrar.called(&invite?.uri, flow)?;
+        self.user_at(&invite?.uri, flow)
+    }
+
+    /// Whose phone is there.
+    pub(super) fn user_at(&self, contact: &Uri, flow: Flow) -> Option<String> {
+        let (phone, _) = self.registrar.called(contact, flow)?;
         Some(phone.user.clone())
     }
 

@@ -3,7 +3,8 @@
 //! A phone rings as long as nobody tells it otherwise; after a kill -9 the next start must be able to (RFC 3261 §9.1: the
 //! CANCEL has the branch, the tag and the number of its INVITE). It also knows then what a late answer belongs to.
 //!
-//! Left out: phones that are reached over a connection. It ended with the earlier start, and leads nowhere now.
+//! A phone that was reached over a connection, which ended with the earlier start, is looked for at its Contact if that is
+//! where it was; one behind a NAT is told when it registers anew ([`super::owed`]).
 
 use super::Endpoint;
 use super::api::{Account, Event, Flow};
@@ -31,6 +32,9 @@ pub struct InviteRecord {
     /// What challenges of the BYE are answered with, should it have been accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
+    /// Whose phone it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 impl InviteRecord {
@@ -56,6 +60,7 @@ impl Endpoint {
             head: String::from_utf8_lossy(&head.to_bytes()).into_owned(),
             pinned: errand.pinned,
             account: self.account_kept(errand.account.as_deref()),
+            user: errand.user.clone(),
         };
         self.tell(Event::Calling { leg, invite });
     }
@@ -66,11 +71,20 @@ impl Endpoint {
         let Some(local_tag) = request.headers.from_tag().map(str::to_owned) else { return };
         let mut flow = self.config.flow_now(invite.flow, invite.bound).unwrap_or(invite.flow);
         flow.connection = 0; // Those of the earlier start are gone.
+        flow = self.way_anew(&request, flow).unwrap_or(flow);
         let account = invite.account.map(Box::new);
         self.learn_realms(account.as_deref());
-        let errand = Errand { account, pinned: invite.pinned, ..Errand::new(Purpose::Call(leg)) };
+        let errand = Errand { account, pinned: invite.pinned, user: invite.user, ..Errand::new(Purpose::Call(leg)) };
         let Some(key) = self.transactions.restore_invite(flow, request, errand) else { return };
         self.by_tag.insert(local_tag.clone(), leg);
         self.legs.insert(leg, Leg::Calling(Box::new(Calling::new(local_tag, Some(key), None))));
+    }
+
+    /// Where a phone takes connections that had made one itself: at its proxy, or at its Contact if it is no NAT's.
+    fn way_anew(&self, request: &Request, flow: Flow) -> Option<Flow> {
+        let route = request.headers.routes().ok().and_then(|routes| Some(routes.first()?.uri.clone()));
+        let (is_direct, uri) = (route.is_none(), route.unwrap_or_else(|| request.uri.clone()));
+        let way = self.locate(&uri, Some(flow)).filter(|_| flow.transport.is_reliable())?;
+        (!is_direct || way.remote.ip() == flow.remote.ip()).then_some(way)
     }
 }

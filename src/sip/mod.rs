@@ -31,6 +31,7 @@ mod leg;
 pub mod message;
 mod name;
 mod objection;
+mod owed;
 mod params;
 mod refer;
 pub mod registrar;
@@ -99,6 +100,9 @@ pub struct Endpoint {
     cancelling: BTreeMap<ClientKey, Option<String>>,
     /// Our tags of the last dialogs that have ended, oldest first.
     ended: VecDeque<String>,
+    /// What phones were not told of the ends of their calls.
+    #[serde(default)]
+    owing: owed::Owing,
     queries: BTreeMap<u64, Query>,
     last_query: u64,
     registrar: Registrar,
@@ -179,6 +183,7 @@ impl Endpoint {
             acks: BTreeMap::new(),
             cancelling: BTreeMap::new(),
             ended: VecDeque::new(),
+            owing: owed::Owing::new(),
             queries: BTreeMap::new(),
             last_query: 0,
             registrar: Registrar::default(),

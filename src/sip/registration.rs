@@ -154,7 +154,7 @@ impl Endpoint {
         let status = match &outcome {
             Outcome::Response(response) => response.status,
             Outcome::Timeout { .. } => 408,
-            Outcome::TransportFailed => 503,
+            Outcome::TransportFailed { .. } => 503,
             Outcome::Unresolved => 404,
         };
         match &outcome {

@@ -203,6 +203,7 @@ impl Endpoint {
         if let Purpose::Keepalive(binding) = errand.purpose {
             self.note_contact(binding, &outcome);
         }
+        self.note_debt(now, &errand, &request, &outcome);
         if !self.is_wanted(errand.purpose, &request) {
             return; // It is not tried again, neither elsewhere nor with a password.
         }
@@ -360,7 +361,7 @@ impl Endpoint {
         let events = match outcome {
             // RFC 5626 §5.3: the proxy lives, the phone's flow behind it does not.
             Outcome::Response(response) => self.registrar.heard(way, &asked.headers, response.status != 430),
-            Outcome::Timeout { heard: false } | Outcome::TransportFailed => {
+            Outcome::Timeout { heard: false } | Outcome::TransportFailed { .. } => {
                 self.registrar.heard(way, &asked.headers, false)
             }
             Outcome::Timeout { heard: true } | Outcome::Unresolved => return, // That tells nothing new.
@@ -380,7 +381,7 @@ impl Endpoint {
                 (response.status, FailureCause::Status)
             }
             Outcome::Timeout { .. } => (408, FailureCause::Timeout),
-            Outcome::TransportFailed => (503, FailureCause::Transport),
+            Outcome::TransportFailed { .. } => (503, FailureCause::Transport),
             Outcome::Unresolved => (404, FailureCause::Unresolved),
         };
         self.tell(Event::Failed { leg, status, reason, retry_after, why });
@@ -392,7 +393,7 @@ fn may_go_elsewhere(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Response(response) => matches!(response.status, 503 | 430), // RFC 5626 §5.3
         Outcome::Timeout { heard } => !heard,
-        Outcome::TransportFailed => true,
+        Outcome::TransportFailed { .. } => true,
         Outcome::Unresolved => false,
     }
 }

@@ -247,7 +247,7 @@ impl Endpoint {
             }
             Outcome::Timeout { .. } => self.dialog_gone(now, leg, 408),
             // Connections come back, and names are found again: the session has its end if they do not.
-            Outcome::TransportFailed | Outcome::Unresolved => self.refresh_again(now, leg),
+            Outcome::TransportFailed { .. } | Outcome::Unresolved => self.refresh_again(now, leg),
             Outcome::Response(response) => {
                 talking.takes_update &= !matches!(response.status, 405 | 501);
                 self.refresh_again(now, leg);

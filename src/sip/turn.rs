@@ -246,7 +246,7 @@ impl Endpoint {
         let (is_gone, status) = match outcome {
             Outcome::Response(response) => (matches!(response.status, 408 | 481), response.status),
             Outcome::Timeout { .. } => (true, 408),
-            Outcome::TransportFailed | Outcome::Unresolved => (false, 503),
+            Outcome::TransportFailed { .. } | Outcome::Unresolved => (false, 503),
         };
         match status {
             _ if is_gone => self.dialog_gone(now, leg, status),

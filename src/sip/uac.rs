@@ -54,6 +54,7 @@ impl Endpoint {
         let mut errand = Errand::new(Purpose::Call(leg));
         errand.account = account.map(Box::new);
         errand.pinned = flow.is_some();
+        errand.user = flow.and_then(|flow| self.user_at(&request.uri, flow));
         errand.spare = flow.map(|flow| self.lead_to(&mut request, flow)).unwrap_or_default();
         if let Some((flow, other)) = flow.and_then(|flow| Some((flow, self.wished_way(&uri, flow)?))) {
             errand.spare.push(flow.into()); // RFC 3263 §4.3: where he cannot be reached so, the way he came is left.
@@ -257,7 +258,7 @@ impl Endpoint {
     }
 
     fn end(&mut self, now: Instant, mut bye: Request, dialog: &DialogRecord, account: Option<Box<Account>>) {
-        let errand = Errand { account, ..Errand::new(Purpose::Bye) };
+        let errand = Errand { account, user: dialog.user.clone(), ..Errand::new(Purpose::Bye) };
         let hop = self.hop(dialog, &mut bye);
         self.dispatch(now, bye, hop, errand);
     }

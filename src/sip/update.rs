@@ -170,7 +170,7 @@ impl Endpoint {
             }
             Outcome::Response(response) => response.status,
             Outcome::Timeout { .. } => 408,
-            Outcome::TransportFailed | Outcome::Unresolved => 503,
+            Outcome::TransportFailed { .. } | Outcome::Unresolved => 503,
         };
         match self.legs.get(&leg) {
             Some(Leg::Talking(_)) if status == 491 => self.offers_met(now, leg, ours),

@@ -76,7 +76,7 @@ impl Endpoint {
                 return self.dialog_gone(now, leg, response.status);
             }
             Outcome::Timeout { heard: false } => return self.dialog_gone(now, leg, 408),
-            Outcome::TransportFailed | Outcome::Unresolved => {
+            Outcome::TransportFailed { .. } | Outcome::Unresolved => {
                 let Some(watched) = &mut talking.watched else { return };
                 let since = *watched.unreached.get_or_insert(now);
                 if now.since(since) >= patience {

@@ -346,7 +346,7 @@ fn a_sipp_caller_over_tcp_and_a_baresip_agent_over_tcp_hear_each_other() {
 }
 
 /// What TLS hides from a capture, baresip's own recordings tell: the tone that the other one says.
-fn assert_recorded(who: &Baresip, hz: f64) {
+pub fn assert_recorded(who: &Baresip, hz: f64) {
     let recorded = wait_for("a recording", 5 * SECOND, || who.heard().into_iter().next_back());
     let (tone, share) = audio::main_tone(&audio::read_wav(&recorded), &[700.0, 1000.0, 1100.0]);
     assert!(tone == hz && share > 70.0, "baresip recorded {tone} Hz in {share:.1} %, not {hz} Hz");

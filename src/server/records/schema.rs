@@ -2,11 +2,10 @@
 
 use crate::records::schema::{self, Table};
 use crate::server::journal::Entry;
+use crate::server::store::make_private;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::collections::BTreeMap;
-use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -27,9 +26,7 @@ pub fn file(dir: &Path) -> PathBuf {
 pub(super) fn open(dir: &Path) -> Result<Connection> {
     let path = file(dir);
     let what = || format!("cannot open the records `{}`", path.display());
-    let made =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).with_context(what)?;
-    made.set_permissions(Permissions::from_mode(0o600)).with_context(what)?;
+    make_private(&path).with_context(what)?;
     let mut conn = Connection::open(&path).with_context(what)?;
     conn.busy_timeout(Duration::from_secs(30))?;
     configure(&conn).with_context(what)?;

@@ -113,9 +113,7 @@ pub(super) struct Start {
 
 pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Start)> {
     let path = file(dir);
-    // SQLite gives its -wal and -shm files the mode of the database.
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-    made.set_permissions(Permissions::from_mode(0o600))?;
+    make_private(&path)?;
     let mut conn = Connection::open(&path)?;
     configure(&conn)?;
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -137,6 +135,15 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
     };
     tx.commit()?;
     Ok((conn, start))
+}
+
+/// A database's file that only its owner may read; SQLite gives its -wal and -shm files the same mode.
+///
+/// It is closed before SQLite opens it: who closes any file of a database loses all locks that his process has on it
+/// (POSIX), and another program that opens it then believes to be alone, and removes the write-ahead log at its end.
+pub fn make_private(path: &Path) -> std::io::Result<()> {
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    made.set_permissions(Permissions::from_mode(0o600))
 }
 
 fn configure(conn: &Connection) -> Result<()> {

@@ -8,6 +8,7 @@ mod guarding;
 mod instances;
 mod invites;
 mod overload;
+mod owed;
 mod phones;
 mod referrals;
 mod sessions;

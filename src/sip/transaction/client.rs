@@ -324,8 +324,9 @@ impl Transactions {
 
     fn client_failed(&mut self, key: ClientKey) {
         let client = self.clients.get_mut(&key).expect("a waiting client transaction");
+        let heard = client.state == ClientState::Proceeding;
         let request = client.request.take().expect("an unfinished client transaction has its request");
-        self.finish(key, request, Outcome::TransportFailed);
+        self.finish(key, request, Outcome::TransportFailed { heard });
         self.forget_client(key);
     }
 }

@@ -94,11 +94,14 @@ pub(super) struct Errand {
     /// Why the request was cancelled: the same for the BYE, should it have been accepted meanwhile.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Whose phone it is for, where it ends a call: see [`super::owed`].
+    #[serde(default)]
+    pub user: Option<String>,
 }
 
 impl Errand {
     pub fn new(purpose: Purpose) -> Errand {
-        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None, reason: None }
+        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None, reason: None, user: None }
     }
 }
 
@@ -110,7 +113,10 @@ pub(super) enum Outcome {
     Timeout {
         heard: bool,
     },
-    TransportFailed,
+    /// `heard` as above.
+    TransportFailed {
+        heard: bool,
+    },
     /// It was never sent: no address, or no listener that reaches it. (Said by the core itself.)
     Unresolved,
 }

@@ -200,7 +200,13 @@ fn invite_client() {
         TCP,
         "client INVITE",
         vec![(100, Answer(100)), (150, Cancel), (300, Break)],
-        &["0 INVITE", "100 heard 100", "150 CANCEL", "300 TransportFailed", "300 TransportFailed"],
+        &[
+            "0 INVITE",
+            "100 heard 100",
+            "150 CANCEL",
+            "300 TransportFailed { heard: true }",
+            "300 TransportFailed { heard: false }",
+        ],
         300,
     );
     // Timer M: every 2xx reaches the core for 64·T1.
@@ -245,7 +251,7 @@ fn other_client() {
     // In Proceeding every T2; timer K.
     let slow = ["0 BYE", "100 heard 100", "4100 BYE", "8100 BYE", "9000 finished 200"];
     check(UDP, "client BYE", vec![(100, Answer(100)), (9000, Answer(200)), (9500, Answer(200))], &slow, 14_000);
-    check(UDP, "client BYE", vec![(100, Break)], &["0 BYE", "100 TransportFailed"], 100);
+    check(UDP, "client BYE", vec![(100, Break)], &["0 BYE", "100 TransportFailed { heard: false }"], 100);
 }
 
 #[test]

@@ -9,10 +9,10 @@
 //! off: each event once, in order, over kills of either side ([`Check::ToldOnce`]). That who logged in at a desktop is
 //! there as long as his lease says is in [`super::leases`].
 //!
-//! A lead and an operator look too: they see other events and more of them, and have no lease. In worlds of up to
-//! [`FEW`] agents: of a day of hundreds they would be told millions of things, and nothing that small worlds do not have.
-//!
-//! Left out: commands that come again with their key.
+//! A lead and an operator look too: they see other events and more of them, and have no lease. Where there are more than
+//! [`FEW`] agents they look in for [`LOOK`] now and then, and begin anew each time: of a whole day of hundreds of agents they
+//! would be told millions of things, one as the other.
+//! What is asked at desktops is in [`super::asking`].
 
 use super::agenda::Due;
 use super::leases::Present;
@@ -33,6 +33,10 @@ use std::time::Duration;
 const PORTION: usize = 16;
 /// So many agents are a small world.
 const FEW: u32 = 50;
+/// How long a lead or an operator looks in where there are more.
+const LOOK: Duration = Duration::from_secs(60);
+/// The time until the next look, for each [`FEW`] of the agents.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(180);
 /// Items that wait for one who does not read.
 const WAITING: usize = 4;
 /// The time between two turns of one who catches up.
@@ -48,13 +52,27 @@ pub enum AtDesktop {
     /// The program opens a stream, if it has none.
     Connects,
     /// An item arrives.
-    Gets { stream: u32, item: Box<Item> },
+    Gets {
+        stream: u32,
+        item: Box<Item>,
+    },
+    /// The program is started for a look, or ended after it.
+    LooksIn,
+    LooksAway,
     /// The program sees that its stream has ended.
-    Ended { stream: u32 },
+    Ended {
+        stream: u32,
+    },
     /// The server sees it.
-    Noticed { stream: u32, epoch: u32 },
+    Noticed {
+        stream: u32,
+        epoch: u32,
+    },
     /// The server reads what one who resumes has missed.
-    CatchesUp { stream: u32, epoch: u32 },
+    CatchesUp {
+        stream: u32,
+        epoch: u32,
+    },
     /// The program reads again.
     Reads,
     /// Something goes wrong, or the agent does something without a stream.
@@ -64,8 +82,10 @@ pub enum AtDesktop {
 /// What was seen of desktops.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
-    /// Events that programs got.
+    /// Events that programs got …
     pub told: u64,
+    /// … those of leads and operators among them.
+    pub overseen: u64,
     /// Streams that went on at a cursor …
     pub resumed: u64,
     /// … and found something that they had missed.
@@ -103,6 +123,8 @@ impl Looker {
 struct Program {
     rng: Rng,
     viewer: Arc<Viewer>,
+    /// It runs: always, but for those who look in.
+    looks: bool,
     /// The stream that it reads.
     stream: Option<u32>,
     reads: bool,
@@ -164,6 +186,10 @@ impl Desktops {
     pub fn is_empty(&self) -> bool {
         self.programs.is_empty()
     }
+
+    pub fn has_program(&self, agent: AgentId) -> bool {
+        self.programs.contains_key(&Looker::Agent(agent))
+    }
 }
 
 impl World {
@@ -172,8 +198,7 @@ impl World {
         let many = (self.options.desktops * f64::from(self.options.agents)).ceil() as u32;
         let agent = |key| Looker::Agent(AgentId(place::FIRST_AGENT + key * self.options.agents / many));
         let agents = (0..many.min(self.options.agents)).map(agent);
-        let small = many > 0 && self.options.agents <= FEW;
-        let others = [Looker::Lead, Looker::Operator].into_iter().filter(|_| small);
+        let others = [Looker::Lead, Looker::Operator].into_iter().filter(|_| many > 0);
         for of in agents.chain(others).collect::<Vec<_>>() {
             let name = of.agent().map_or(format!("{of:?}"), |agent| agent.to_string());
             let mut rng = self.rng.fork(&format!("desktop {name}"));
@@ -181,11 +206,13 @@ impl World {
                 continue;
             };
             let begins = Duration::from_millis(rng.below(40_000));
-            self.after(begins, Due::Desktop(of, AtDesktop::Connects));
+            let looks = of.agent().is_some() || self.options.agents <= FEW;
+            let begin = if looks { AtDesktop::Connects } else { AtDesktop::LooksIn };
+            self.after(begins, Due::Desktop(of, begin));
             let trouble = begins + people::exponential(&mut rng, self.options.desktop_trouble);
             self.after(trouble, Due::Desktop(of, AtDesktop::Trouble));
             let (viewer, owed) = (Arc::new(viewer), VecDeque::new());
-            let program = Program { rng, viewer, stream: None, reads: true, kept: None, owed };
+            let program = Program { rng, viewer, looks, stream: None, reads: true, kept: None, owed };
             self.desktops.programs.insert(of, program);
         }
     }
@@ -203,6 +230,8 @@ impl World {
         let of_us = |epoch: u32| epoch == self.epoch;
         match due {
             AtDesktop::Connects => self.desktop_connects(of),
+            AtDesktop::LooksIn => self.looks_in(of),
+            AtDesktop::LooksAway => self.looks_away(of),
             AtDesktop::Gets { stream, item } => self.desktop_gets(of, stream, *item),
             AtDesktop::Ended { stream } => self.desktop_sees_the_end(of, stream),
             AtDesktop::Noticed { stream, epoch } if of_us(epoch) => self.stream_ended(stream),
@@ -213,8 +242,41 @@ impl World {
         }
     }
 
+    fn looks_in(&mut self, of: Looker) {
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(|_| !self.desktops.steady) else { return };
+        program.looks = true;
+        self.desktop_connects(of);
+        self.after(LOOK, Due::Desktop(of, AtDesktop::LooksAway));
+    }
+
+    /// The program is closed, and what it knew goes with it.
+    fn looks_away(&mut self, of: Looker) {
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(|_| !self.desktops.steady) else { return };
+        (program.looks, program.reads, program.kept) = (false, true, None);
+        program.owed.clear();
+        let between = BETWEEN_LOOKS.mul_f64(f64::from(self.options.agents) / f64::from(FEW));
+        let next = people::exponential(&mut program.rng, between);
+        if let Some(stream) = program.stream.take() {
+            self.wire_ends(stream, Duration::from_millis(5));
+        }
+        self.after(next, Due::Desktop(of, AtDesktop::LooksIn));
+    }
+
+    /// Nothing comes over it any more, and the server notices after this.
+    fn wire_ends(&mut self, stream: u32, noticed: Duration) {
+        let (of, epoch) = match self.desktops.streams.get_mut(&stream) {
+            Some(served) => {
+                served.wire = None;
+                (served.of, self.epoch)
+            }
+            None => return,
+        };
+        self.after(noticed, Due::Desktop(of, AtDesktop::Noticed { stream, epoch }));
+    }
+
     fn desktop_connects(&mut self, of: Looker) {
-        let Some(program) = self.desktops.programs.get_mut(&of).filter(|program| program.stream.is_none()) else {
+        let free = |program: &&mut Program| program.looks && program.stream.is_none();
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(free) else {
             return;
         };
         if self.engine.is_none() {
@@ -242,7 +304,7 @@ impl World {
         let Some(agent) = of.agent() else { return };
         self.stream_opened(agent);
         if !self.desktops.truth.view.desks.contains(&agent) && !self.desktops.steady {
-            self.desk_logs_in(agent, Ask::LogIn { agent });
+            self.program_asks(agent, Ask::LogIn { agent });
         }
     }
 
@@ -338,6 +400,7 @@ impl World {
         program.kept = cursor;
         if let Some(item::What::Event(event)) = item.what {
             seen.told += 1;
+            seen.overseen += u64::from(of.agent().is_none());
             let owed = program.owed.pop_front();
             let right = owed.as_ref().is_some_and(|(seq, owed)| *seq == at.seq && **owed == event);
             self.tally
@@ -372,7 +435,7 @@ impl World {
     }
 
     fn desktop_trouble(&mut self, of: Looker) {
-        let (mean, epoch) = (self.options.desktop_trouble, self.epoch);
+        let mean = self.options.desktop_trouble;
         let Some(program) = self.desktops.programs.get_mut(&of).filter(|_| !self.desktops.steady) else { return };
         let rng = &mut program.rng;
         let (next, what, slow) =
@@ -391,12 +454,10 @@ impl World {
                     program.kept = None;
                 }
                 (program.stream, program.reads) = (None, true);
-                self.desktops.streams.get_mut(&stream).into_iter().for_each(|served| served.wire = None);
-                let due = AtDesktop::Noticed { stream, epoch };
-                self.after(noticed, Due::Desktop(of, due));
+                self.wire_ends(stream, noticed);
                 self.after(away, Due::Desktop(of, AtDesktop::Connects));
             }
-            (None, _) => of.agent().into_iter().for_each(|agent| self.desk_logs_in(agent, Ask::Ready { agent })),
+            (None, _) => of.agent().into_iter().for_each(|agent| self.program_asks(agent, Ask::Ready { agent })),
         }
         self.after(next, Due::Desktop(of, AtDesktop::Trouble));
     }
@@ -439,7 +500,7 @@ impl World {
             if let Some((audience, event)) = owed {
                 let less = impersonal(&event).map(Arc::new);
                 let event = Arc::new(event);
-                for program in programs.values_mut().filter(|program| program.viewer.sees(&audience)) {
+                for program in programs.values_mut().filter(|program| program.looks && program.viewer.sees(&audience)) {
                     let less = less.as_ref().filter(|_| !program.viewer.sees_person(&audience));
                     program.owed.push_back((at.seq, Arc::clone(less.unwrap_or(&event))));
                 }

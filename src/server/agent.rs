@@ -40,7 +40,8 @@ dispatch QUEUE [SKILL=LEVEL …] [+POINTS]
 transfer QUEUE | transfer agent NUMBER | transfer number NUMBER
 banner on|off NAME        switches an announcement, where you may
 dispose WORD [NOTES]      codes the call; after it, ends wrap-up
-wait EVENT                until that has come, such as delivered, established, call_ended
+wait EVENT                until that has come, such as delivered, established, call_ended; a call that was there
+                          at the login has been delivered
 help, quit";
 
 /// What `wait` may wait for.
@@ -79,7 +80,7 @@ pub fn run(settings: Settings) -> Result<bool> {
         let desk = connect(&settings).await?;
         let (items, mut seen) = mpsc::channel(64);
         let watching = tokio::spawn(watch(desk.clone(), items));
-        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: 0, refused: false };
+        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: None, refused: false };
         let typed = settings.asks.is_empty();
         let mut lines = Lines::new(settings.asks);
         if typed && !settings.json {
@@ -117,7 +118,7 @@ pub fn once(settings: &Settings, line: &str) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let desk = connect(settings).await?;
-        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: 0, refused: false };
+        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: None, refused: false };
         session.ask(line, ask).await?;
         Ok(!session.refused)
     })
@@ -229,8 +230,8 @@ struct Session {
     json: bool,
     /// Names of events since the last `wait`.
     seen: VecDeque<String>,
-    /// The agent who asks; 0 if it is none.
-    me: u64,
+    /// The agent who asks, 0 if it is none; unknown before the first snapshot.
+    me: Option<u64>,
     refused: bool,
 }
 
@@ -295,13 +296,18 @@ impl Session {
             true => say!("{told}"),
             false => show_line(&name, &told),
         }
+        let first = name == "snapshot" && self.me.is_none();
         if name == "snapshot" {
-            self.me = told["agent"].as_u64().unwrap_or(0);
+            self.me = told["agent"].as_u64().or(Some(0));
         }
-        if !concerns(self.me, &told) {
+        let me = self.me.unwrap_or(0);
+        if !concerns(me, &told) {
             return;
         }
         self.seen.push_back(name);
+        if first {
+            self.seen.extend(already(me, &told).into_iter().map(str::to_owned));
+        }
         if self.seen.len() > 256 {
             self.seen.pop_front();
         }
@@ -323,6 +329,17 @@ fn snapshot_json(snapshot: &proto::Snapshot) -> Value {
 fn concerns(me: u64, told: &Value) -> bool {
     let of = told["agent"].as_u64().unwrap_or(0);
     me == 0 || of == 0 || of == me
+}
+
+/// What a script may wait for has come before it began: his phone may be faster than his desktop.
+fn already(me: u64, snapshot: &Value) -> Vec<&'static str> {
+    let mine = |told: &Value| me != 0 && told["agent"].as_u64() == Some(me);
+    let of = |call: &Value| {
+        let rings = call["ringing"].as_array().is_some_and(|ringing| ringing.iter().any(mine));
+        [(rings || mine(call)).then_some("delivered"), mine(call).then_some("established")]
+    };
+    let calls = snapshot["calls"].as_array().into_iter().flatten();
+    calls.flat_map(of).flatten().collect()
 }
 
 /// An event as one flat object: `type`, `at_ms`, `call`, and its own fields.
@@ -513,6 +530,26 @@ mod tests {
         let role = proto::Role::Lead as i32;
         let told = snapshot_json(&proto::Snapshot { role, agents: vec![agent], ..Default::default() });
         assert_eq!((&told["role"], &told["agents"][0]["state"]), (&json!("ROLE_LEAD"), &json!("NOT_READY")), "{told}");
+    }
+
+    /// Seen to hang without it: a call that was answered in the moment of the login.
+    #[test]
+    fn what_has_come_before_the_login_ends_a_wait_too() {
+        let call = |agent: u64, ringing: &[u64]| {
+            let ringing: Vec<_> = ringing.iter().map(|agent| json!({ "agent": agent, "offer": "r0-1-1" })).collect();
+            json!({ "calls": [{ "agent": agent, "ringing": ringing }] })
+        };
+        let rows = [
+            (1002, json!({ "calls": [] }), vec![]),
+            (1002, call(0, &[1001]), vec![]),
+            (1002, call(0, &[1001, 1002]), vec!["delivered"]),
+            (1002, call(1002, &[]), vec!["delivered", "established"]),
+            (1002, call(1001, &[]), vec![]),
+            (0, call(0, &[]), vec![]),
+        ];
+        for (me, snapshot, expect) in rows {
+            assert_eq!(already(me, &snapshot), expect, "{me} {snapshot}");
+        }
     }
 
     #[test]

@@ -207,7 +207,8 @@ fn every_line_of_the_command_line_does_what_it_says() {
     let rest = ["transfer agent 1002", "logout", "dispose sent-on to Ben", "quit"];
     let mut ada = agent("ada-types", "ada", &[&script[..], &rest[..]].concat());
     ada.says("dispatch QUEUE", GENEROUS);
-    // She is there when he calls, and Ben's phone when she sends him on.
+    ada.says("to=READY", GENEROUS);
+    // She is ready when he calls, and Ben's phone is there when she sends him on, be it before his desktop.
     let _watch = office.watch("operator", 1);
     let mut caller = phone(&ground, &office.server, "caller", &["--dial", DIRECT]);
     let _ben = phone_agent(&ground, &office.server, "ben", BEN, &["--answer", "0"]);

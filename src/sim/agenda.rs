@@ -36,7 +36,7 @@ pub enum Due {
     Arrival,
     /// When the engine is killed.
     Crash,
-    /// From when on commands of desktops that are carried out are followed by kills, a few of them.
+    /// When commands of desktops begin to be followed by kills, a few of them.
     CrashAsked,
     /// When it is started again.
     Restart,

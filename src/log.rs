@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The version that this program writes; `log/tests.rs` lists what came with each.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Why a line of the log could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,9 +180,10 @@ fn open_change(event: &Event) -> Option<OpenChange> {
     Some(match &event.what {
         What::CallArrived { .. } => Open(OpenKey::Call(event.call?)),
         What::CallEnded { .. } => Close(OpenKey::Call(event.call?)),
-        What::OutsideCalled { leg, .. } | What::LegInvited { leg, .. } | What::LegConfirmed { leg, .. } => {
-            Open(OpenKey::Leg(*leg))
-        }
+        What::OutsideCalled { leg, .. }
+        | What::LegInvited { leg, .. }
+        | What::LegConfirmed { leg, .. }
+        | What::LegMoved { leg, .. } => Open(OpenKey::Leg(*leg)),
         What::ConnectionCleared { leg, .. } => Close(OpenKey::Leg(*leg)),
         What::Delivered { reservation, .. } => Open(OpenKey::Offer(*reservation)),
         What::OfferEnded { reservation, .. } => Close(OpenKey::Offer(*reservation)),

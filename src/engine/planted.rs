@@ -86,10 +86,16 @@ pub enum Bug {
     TellsAgain,
     /// … or nothing of what it has missed.
     ForgetsTheMissed,
+    /// What was carried out is not in the log: after a kill it is done again.
+    ForgetsDone,
+    /// A command that comes again is taken for a new one (in what the shell remembers).
+    ForgetsKeys,
+    /// A desktop is told that it is done before it is safe (in the simulator's stand-in for the shell).
+    AnswersEarly,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 38] = [
+    pub const ALL: [Bug; 41] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -128,6 +134,9 @@ impl Bug {
         Bug::SkipsItems,
         Bug::TellsAgain,
         Bug::ForgetsTheMissed,
+        Bug::ForgetsDone,
+        Bug::ForgetsKeys,
+        Bug::AnswersEarly,
     ];
 }
 

@@ -12,7 +12,9 @@ impl Engine {
     /// What is done and that it is done are in the log together: one step's events are.
     pub(super) fn asked(&mut self, id: u64, command: Command, mark: Option<Mark>) {
         let result = self.command(command);
-        if let (Ok(()), Some(mark)) = (&result, mark) {
+        if let (Ok(()), Some(mark)) = (&result, mark)
+            && !self.planted(super::Bug::ForgetsDone)
+        {
             self.emit(None, What::CommandDone { mark });
         }
         self.outputs.push_back(super::Output::Reply { id, result });

@@ -29,6 +29,8 @@ impl Place {
         let taken_toml = taken_toml.replace("\"../", &flows).replace(":5060\"", &format!(":{sip}\""));
         std::fs::write(dir.join("taken.toml"), taken_toml).unwrap();
         std::fs::write(dir.join("open"), "ada:secret\n").unwrap();
+        std::fs::create_dir(dir.join("junk")).unwrap();
+        std::fs::write(dir.join("junk/events.db"), "junk ".repeat(1_000)).unwrap();
         Place { dir, port, _taken: taken }
     }
 
@@ -58,6 +60,8 @@ const ROWS: &[(&str, i32, &str)] = &[
     // The configuration.
     ("serve --config taken.toml --data there", 2, "in use"),
     ("check --config taken.toml --data there", 2, "in use"),
+    ("check --config taken.toml --data open", 2, "`open` is no directory"),
+    ("check --config taken.toml --data junk", 2, "not a database"),
     ("serve --config wrong.toml", 2, "wrong.toml:1"),
     ("check --config wrong.toml", 2, "wrong.toml:1"),
     ("doctor --config wrong.toml", 2, "wrong.toml:1"),

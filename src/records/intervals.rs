@@ -62,6 +62,12 @@ impl Agents {
         let (agent, from, to, reason) = match &event.what {
             What::AgentStateChanged { agent, from, to, reason } => (*agent, *from, *to, reason.clone()),
             What::AgentReachable { agent, reachable } => return self.reach(event, *agent, *reachable),
+            What::Established { agent, .. } => {
+                // The state is told before it is known that the call is the agent's.
+                let talks = self.open.get_mut(agent).filter(|open| open.mode == AgentMode::Busy && open.call.is_none());
+                talks.into_iter().for_each(|open| open.call = event.call);
+                return None;
+            }
             _ => return None,
         };
         let before = self.open.get(&agent);

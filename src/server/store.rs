@@ -39,7 +39,7 @@ mod schema;
 mod slots;
 mod writer;
 
-pub use examine::{Examined, examine};
+pub use examine::{Examined, examine, usable};
 pub use mark::{believed, write_believed};
 pub use person::{ErasedPerson, Person};
 pub use prune::Pruner;

@@ -46,7 +46,13 @@ pub fn exit_code(why: &anyhow::Error) -> u8 {
 }
 
 pub fn is_wrong(why: &anyhow::Error) -> bool {
-    why.is::<Wrong>() || why.is::<NoLog>()
+    why.is::<Wrong>() || why.is::<NoLog>() || why.chain().any(is_no_database)
+}
+
+/// Somebody else's file, or junk, has the name of one of ours.
+fn is_no_database(why: &(dyn std::error::Error + 'static)) -> bool {
+    let code = why.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    code == Some(rusqlite::ErrorCode::NotADatabase)
 }
 
 /// Whether it is of the machine as it is now: the disk is full, somebody listens on the port, the address is not there

@@ -1,9 +1,12 @@
 //! Looks at a log without changing it: whether it is ours, whole, and what of it waits to be moved.
 
 use super::{reader, schema};
+use crate::server::wrong::Wrong;
 use crate::time::Wall;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -44,6 +47,28 @@ pub fn examine(dir: &Path, node: u16, patience: Duration) -> Result<Option<Exami
     let last_seq = reader::last_seq(&conn).unwrap_or(0);
     let last_at = super::Reader::open(dir).ok().flatten().and_then(|reader| reader.at(last_seq).ok().flatten());
     Ok(Some(Examined { last_seq, last_at, bytes, pending, damage, complete }))
+}
+
+/// Whether a start could write its log in `dir`; nothing is made, and a log that is there is not read through.
+///
+/// # Errors
+/// Why not: it is no directory, may not be written, or what is in it is no log of ours, damaged, or another node's.
+pub fn usable(dir: &Path, node: u16) -> Result<()> {
+    // What is not there yet is made.
+    let there =
+        dir.ancestors().find(|at| at.exists()).filter(|at| !at.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = there.display();
+    ensure!(there.is_dir(), Wrong(format!("the data directory cannot be used: `{shown}` is no directory")));
+    ensure!(may_write(there), Wrong(format!("cannot write in the data directory: `{shown}` may not be written")));
+    let damage = examine(dir, node, Duration::ZERO)?.and_then(|found| found.damage);
+    ensure!(damage.is_none(), Wrong(format!("the event log in `{shown}` is damaged; `tierline doctor` says more")));
+    Ok(())
+}
+
+fn may_write(dir: &Path) -> bool {
+    let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return false };
+    // SAFETY: a system call that reads a text that lives through it.
+    unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
 }
 
 /// What is wrong, and whether all was looked at.

@@ -190,8 +190,10 @@ pub(super) fn check_node(conn: &Connection, node: u16) -> Result<()> {
     let ours = meta(conn, "node")?;
     ensure!(
         ours == i64::from(node),
-        "it belongs to node {ours}, and the configuration says `node = {node}`; write {ours} there, or name another \
-         data directory"
+        Wrong(format!(
+            "it belongs to node {ours}, and the configuration says `node = {node}`; write {ours} there, or name \
+             another data directory"
+        ))
     );
     Ok(())
 }

@@ -72,8 +72,7 @@ impl Day {
     }
 
     fn state(&mut self, ms: i64, agent: u32, from: AgentMode, to: AgentMode, reason: &str) -> &mut Day {
-        let call = if to == Busy { self.call } else { None };
-        let call = std::mem::replace(&mut self.call, call);
+        let call = self.call.take(); // as the engine tells it
         self.at(ms, What::AgentStateChanged { agent: AgentId(agent), from, to, reason: reason.to_owned() });
         self.call = call;
         self

@@ -7,6 +7,7 @@ use crate::center::Center;
 use crate::ids::{AgentId, CallId, LeadId, QueueId, SkillId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// One request with the one who asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,10 +29,12 @@ pub enum Actor {
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
-    /// Take calls. Ends wrap-up and lifts a penalty for calls not answered. An agent asks for himself only.
+    /// Take calls. Ends wrap-up that he may end and lifts a penalty for calls not answered. An agent asks for himself only.
     Ready { agent: AgentId },
     /// Take no calls, after the present one. An agent asks for himself only.
     NotReady { agent: AgentId, reason: String },
+    /// Time for notes after the present talk (none: the queue's), or so much more of it. An agent asks for himself only.
+    MoreTime { agent: AgentId, time: Duration },
     /// The agent sits down at a desktop. An agent asks for himself only.
     LogIn { agent: AgentId },
     /// The agent leaves it: a break, until he asks to be ready. An agent asks for himself only.
@@ -91,8 +94,11 @@ pub enum Refusal {
     /// It runs, and is another agent's.
     NotYours,
     NoSuchQueue,
-    /// What is on hold cannot be held, and what is not cannot be retrieved.
+    /// What is on hold cannot be held, and what is not cannot be retrieved; nor is there time for notes where the queue
+    /// gives none, or no other.
     WrongState,
+    /// The last call must be coded first.
+    NotCoded,
     /// The phone holds the call: only the phone can retrieve it.
     HeldByPhone,
     AgentNotAvailable,
@@ -116,6 +122,7 @@ impl Refusal {
             Refusal::NotYours => "the call is another agent's",
             Refusal::NoSuchQueue => "there is no such queue",
             Refusal::WrongState => "that cannot be done with the call as it is",
+            Refusal::NotCoded => "the last call must be coded first: dispose of it",
             Refusal::HeldByPhone => "the phone holds the call: retrieve it there",
             Refusal::AgentNotAvailable => "the agent cannot be rung now",
             Refusal::QueueRefuses => "the queue is full, or nobody could ever serve the call there",
@@ -135,6 +142,8 @@ pub const MAX_NAMES: usize = 64;
 pub const MAX_WORD: usize = 64;
 /// Characters of notes.
 pub const MAX_NOTES: usize = 2_000;
+/// How long an agent may ask to write notes.
+const LONGEST_NOTES: Duration = Duration::from_secs(3_600);
 /// Skills that a dispatch may ask for.
 pub const MAX_SKILLS: usize = 16;
 
@@ -144,6 +153,7 @@ impl Command {
         let for_agent = match &self.ask {
             Ask::Ready { agent }
             | Ask::NotReady { agent, .. }
+            | Ask::MoreTime { agent, .. }
             | Ask::LogIn { agent }
             | Ask::LogOut { agent }
             | Ask::Serve { agent, .. } => Some(*agent),
@@ -157,6 +167,9 @@ impl Command {
         }
         match &self.ask {
             Ask::Serve { verb, .. } => verb.can_be_meant(),
+            Ask::MoreTime { time, .. } if *time > LONGEST_NOTES => {
+                Err(Refusal::Invalid("time for notes is up to an hour"))
+            }
             _ => Ok(()),
         }
     }
@@ -273,6 +286,13 @@ mod tests {
         check(&ada, Ask::EndCall { call: CallId(1) }, no());
         check(&ada, Ask::Drain, no());
         check(&ada, Ask::DeskLost { agent: one }, no());
+        let more = |agent, seconds| Ask::MoreTime { agent, time: Duration::from_secs(seconds) };
+        check(&ada, more(one, 3_600), Ok(()));
+        check(&ada, more(two, 60), no());
+        assert!(matches!(
+            Command { actor: ada.clone(), ask: more(one, 3_601) }.allowed(&center),
+            Err(Refusal::Invalid(_))
+        ));
         check(&lena, Ask::Ready { agent: one }, Ok(()));
         check(&lena, Ask::LogOut { agent: two }, no());
         check(&lena, Ask::EndAll, no());

@@ -1,6 +1,8 @@
 //! What the engine makes of raw bytes and keys that no phone of ours would send: inputs go in at its one door, and what
 //! comes out is looked at.
 
+#[path = "engine/coded.rs"]
+mod coded;
 #[path = "engine/door.rs"]
 mod door;
 #[path = "engine/outside.rs"]

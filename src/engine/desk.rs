@@ -269,9 +269,19 @@ impl Engine {
         let id = self.known_to(agent, call)?;
         let notes = (!notes.is_empty()).then(|| self.personal(PersonalKind::Text, notes));
         self.emit(Some(id), What::Disposed { agent, disposition, notes });
-        if self.router.agent(agent).is_some_and(|agent| *agent.state() == AgentState::WrapUp) {
-            self.router_do(acd::Input::Agent { agent, change: AgentChange::WrapUpDone });
+        self.notes_owed.remove(&agent);
+        self.router_do(acd::Input::Agent { agent, change: AgentChange::WrapUpDone });
+        Ok(())
+    }
+
+    /// Only where it makes a difference: who is refused knows that he gets what the queue gives.
+    pub(super) fn more_time(&mut self, agent: AgentId, time: Duration) -> Result<(), Refusal> {
+        self.known(agent)?;
+        let writes = self.router.agent(agent).is_some_and(|agent| *agent.state() == AgentState::WrapUp);
+        if !self.router.takes_more_time(agent) || writes && time.is_zero() {
+            return Err(Refusal::WrongState);
         }
+        self.router_do(acd::Input::Agent { agent, change: AgentChange::MoreWrapUp(time) });
         Ok(())
     }
 

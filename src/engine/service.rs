@@ -21,6 +21,7 @@ impl Engine {
     pub(super) fn command(&mut self, command: Command) -> Result<(), Refusal> {
         command.allowed(&self.config.center)?;
         match command.ask {
+            Ask::Ready { agent } if self.must_code(agent) => Err(Refusal::NotCoded),
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
             Ask::NotReady { reason, .. } if !self.is_reason(&reason) => Err(Refusal::Invalid(
                 "this is none of the configured reasons; without any, a reason is a code of a-z, 0-9, \"_\", \".\" and \"-\"",
@@ -30,6 +31,7 @@ impl Engine {
                 let reason: String = reason.chars().take(acd::MAX_REASON).collect();
                 self.tell_agent(agent, AgentChange::NotReady(reason))
             }
+            Ask::MoreTime { agent, time } => self.more_time(agent, time),
             Ask::LogIn { agent } => self.log_in(agent),
             Ask::LogOut { agent } => self.log_out(agent),
             Ask::DeskLost { agent } => self.desk_lost(agent),
@@ -50,6 +52,10 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    pub(super) fn must_code(&self, agent: AgentId) -> bool {
+        self.router.agent(agent).is_some_and(acd::Agent::must_code)
     }
 
     /// Any code will do where no reasons are configured. Not any text: it stays in the log.

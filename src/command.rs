@@ -4,6 +4,7 @@
 //! the operating system and desktops (gRPC) all come through this one door.
 
 use crate::center::Center;
+pub use crate::ids::is_code;
 use crate::ids::{AgentId, CallId, LeadId, QueueId, SkillId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ pub enum Verb {
     Answer,
 }
 
-/// Why a command was refused. Nothing was changed.
+/// Why a command was refused. Nothing was changed, but for `Defect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     NotAllowed,
@@ -108,6 +109,8 @@ pub enum Refusal {
     NoRoute,
     /// The phone cannot be told to answer.
     PhoneCannot,
+    /// We were wrong: the call that it was about has ended, the rest goes on.
+    Defect,
     /// A value is missing, too long or not allowed.
     Invalid(&'static str),
 }
@@ -129,6 +132,7 @@ impl Refusal {
             Refusal::NoSuchBanner => "there is no such announcement",
             Refusal::NoRoute => "no way leads to this number",
             Refusal::PhoneCannot => "the phone cannot be told to answer",
+            Refusal::Defect => "Tierline failed at this, and has ended the call that it was about",
             Refusal::Invalid(what) => what,
         }
     }
@@ -138,8 +142,6 @@ impl Refusal {
 pub const MAX_VALUE: usize = 1_000;
 /// Names that may be attached to one call.
 pub const MAX_NAMES: usize = 64;
-/// Characters of a disposition, and of a name.
-pub const MAX_WORD: usize = 64;
 /// Characters of notes.
 pub const MAX_NOTES: usize = 2_000;
 /// How long an agent may ask to write notes.
@@ -214,12 +216,6 @@ impl Verb {
 fn is_number(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or(number);
     (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// A word that stands in the log for good. Free text would be somebody's personal data there.
-pub fn is_code(name: &str) -> bool {
-    let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
-    (1..=MAX_WORD).contains(&name.len()) && name.bytes().all(known)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 mod coded;
 #[path = "engine/door.rs"]
 mod door;
+#[path = "engine/flows.rs"]
+mod flows;
 #[path = "engine/outside.rs"]
 mod outside;
 #[path = "engine/phones.rs"]

@@ -96,6 +96,7 @@ pub fn refused(refusal: Refusal) -> proto::Refused {
         Refusal::NoRoute => R::NoRoute,
         Refusal::PhoneCannot => R::PhoneCannot,
         Refusal::NoSuchBanner => R::NoSuchBanner,
+        Refusal::Defect => R::Defect,
         Refusal::Invalid(_) => R::Invalid,
     };
     proto::Refused { why: why.into(), text: refusal.text().to_owned() }
@@ -150,6 +151,7 @@ mod tests {
             QueueRefuses,
             NoRoute,
             PhoneCannot,
+            Defect,
             Invalid("a level is 1 to 10"),
         ];
         // Whoever adds one names it here, and then above.
@@ -167,6 +169,7 @@ mod tests {
             QueueRefuses => "QUEUE_REFUSES",
             NoRoute => "NO_ROUTE",
             PhoneCannot => "PHONE_CANNOT",
+            Defect => "DEFECT",
             Invalid(_) => "INVALID",
         };
         let told = all.map(|refusal| {

@@ -177,7 +177,7 @@ impl View {
             }
             What::BannerSwitched { banner, on } => _ = self.switched.insert(banner.clone(), *on),
             What::DeskEntered { agent } => _ = self.desks.insert(*agent),
-            What::DeskLeft { agent } => _ = self.desks.remove(agent),
+            What::DeskLeft { agent, .. } => _ = self.desks.remove(agent),
             What::CallArrived { line, private, caller, .. } => {
                 let row = CallRow {
                     line: line.clone(),

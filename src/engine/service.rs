@@ -11,11 +11,18 @@ use crate::sip::{self, Body};
 impl Engine {
     /// What is done and that it is done are in the log together: one step's events are.
     pub(super) fn asked(&mut self, id: u64, command: Command, mark: Option<Mark>) {
+        self.asking = Some(id);
         let result = self.command(command);
         if let (Ok(()), Some(mark)) = (&result, mark) {
             self.emit(None, What::CommandDone { mark });
         }
-        self.outputs.push_back(super::Output::Reply { id, result });
+        self.reply(result);
+    }
+
+    /// Answers what is being asked, if anything is.
+    pub(super) fn reply(&mut self, result: Result<(), Refusal>) {
+        let reply = self.asking.take().map(|id| super::Output::Reply { id, result });
+        self.outputs.extend(reply);
     }
 
     pub(super) fn command(&mut self, command: Command) -> Result<(), Refusal> {
@@ -38,6 +45,7 @@ impl Engine {
             Ask::DeskBack { agent } => self.desk_back(agent),
             Ask::Serve { agent, call, verb } => self.serve(agent, call, verb),
             Ask::EndCall { call } if self.calls.contains_key(&call) => {
+                self.current = Some(call);
                 self.end_call(call, Cause::Commanded);
                 Ok(())
             }

@@ -81,7 +81,8 @@ fn the_end_of_a_call_or_a_log_in_is_an_agents_turn_until_he_logs_out() {
         (Ready, Reserved, "Offered", vec![]),
         (NotReady, Ready, "Asked", vec![]),
         (Ready, LoggedOut, "SignedOut", vec![closes(&turn), closes(&silent)]),
-        (WrapUp, LoggedOut, "SignedOut", vec![closes(&service), closes(&turn), closes(&silent)]),
+        (WrapUp, LoggedOut, "SignedOut", vec![closes(&turn), closes(&silent)]),
+        (Busy, LoggedOut, "ConversationEnded", vec![closes(&turn), closes(&silent)]),
     ];
     for (from, to, reason, expect) in rows {
         let what = What::AgentStateChanged { agent: AgentId(7), from, to, reason: reason.to_owned() };
@@ -116,7 +117,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 /// The words that lines are made of, and the version since which each is written.
-const SINCE: [(u32, &str); 4] = [
+const SINCE: [(u32, &str); 5] = [
     (
         1,
         "What.EngineStarted What.DrainStarted What.Reconfigured What.CallArrived What.CallAnswered What.StepEntered \
@@ -147,6 +148,8 @@ const SINCE: [(u32, &str); 4] = [
     ),
     (3, "What.CommandDone"),
     (4, "What.LegInvited"),
+    // `for_phone` of `DeskLeft`.
+    (5, ""),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tierline::center::WrapUp;
 use tierline::command::{Actor, Ask, Command, Refusal, Verb};
 use tierline::engine::Input;
-use tierline::event::{AgentMode, What};
+use tierline::event::{AgentMode, Cause, What};
 use tierline::ids::{AgentId, QueueId};
 use tierline::media;
 use tierline::sim::place;
@@ -56,12 +56,12 @@ pub fn asks(bench: &mut Bench, ask: Ask) -> Option<Result<(), Refusal>> {
     bench.replies.pop()
 }
 
-fn codes(bench: &mut Bench) {
+pub fn codes(bench: &mut Bench) {
     let verb = Verb::Dispose { disposition: "solved".to_owned(), notes: String::new() };
     assert_eq!(asks(bench, Ask::Serve { agent: ADA, call: None, verb }), Some(Ok(())));
 }
 
-fn mode(bench: &Bench) -> Option<AgentMode> {
+pub fn mode(bench: &Bench) -> Option<AgentMode> {
     bench.events.iter().rev().find_map(|what| match what {
         What::AgentStateChanged { to, .. } => Some(*to),
         _ => None,
@@ -159,5 +159,24 @@ fn an_agent_asks_for_time_to_write_notes() {
         assert_eq!(mode(&bench), Some(if seconds > 0 { AgentMode::WrapUp } else { AgentMode::Ready }), "{row}");
         bench.after(1).tell(Input::Timeout);
         assert_eq!(mode(&bench), Some(AgentMode::Ready), "{row}");
+    }
+}
+
+/// We are wrong in the middle of what a desktop asks: that call ends, and whoever asked hears of it.
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_panic_in_what_a_desktop_asks_ends_that_call_and_is_answered() {
+    for verb in [Verb::Hold, Verb::HangUp] {
+        let mut bench = bench(WrapUp::None);
+        talk(&mut bench);
+        bench.engine.plant(tierline::engine::Bug::PanicsAtTheDesk);
+        let said = asks(&mut bench, Ask::Serve { agent: ADA, call: None, verb: verb.clone() });
+        assert_eq!(said, Some(Err(Refusal::Defect)), "{verb:?}");
+        assert!(bench.replies.is_empty(), "one answer");
+        let defect = |what: &What| matches!(what, What::CallEnded { cause: Cause::Defect, .. });
+        assert_eq!(bench.count(defect), 1, "{verb:?}: {:#?}", bench.events);
+        assert_eq!(mode(&bench), Some(AgentMode::Ready), "{verb:?}");
+        let again = asks(&mut bench, Ask::Serve { agent: ADA, call: None, verb: verb.clone() });
+        assert_eq!(again, Some(Err(Refusal::NoSuchCall)), "{verb:?}");
     }
 }

@@ -63,15 +63,20 @@ fn a_number_is_read_back_and_a_secret_is_not_written_down() {
     check("go heard 4 0 # heard 2 6 6 #", "keyed+say-en-6+say-en-6");
     check("go heard 4 0 # heard 5s", "NoKey:again there+help");
     // A number that he says no to, or nothing, is none for what follows either, and nor is one of an earlier visit.
-    let once = format!("{confirmed}[step.c]\nset = {{ tries = \"1\" }}\nnext = \"a\"\n")
-        .replace("retries = 1", "retries = 0")
-        .replace("otherwise = \"no\"", "otherwise = \"b\"");
-    let refused = |inputs: &str, expect: &str| check_in(&steps(&once), inputs, expect);
-    refused("go heard 4 0 # 2", "stop WrongKey:last @b ticket: @yes y!");
-    refused("go heard 4 0 # heard 5s", "NoKey:last @b ticket: @yes y!");
-    let twice = once.replace("next = \"yes\"", "next = \"c\"");
-    let visited = |inputs: &str, expect: &str| check_in(&steps(&twice), inputs, expect);
-    visited("go heard 4 0 # 5 6 0 # 2", "stop WrongKey:last @b ticket: @c @a number");
+    let then = |rest: &str| {
+        let changes = [
+            ("retries = 1", "retries = 0"),
+            ("otherwise = \"no\"", "otherwise = \"b\""),
+            ("next = \"yes\"", "next = \"c\""),
+        ];
+        let flow = changes.into_iter().fold(confirmed.clone(), |flow, (from, to)| flow.replace(from, to));
+        steps(&format!(
+            "{flow}[step.c]\nbranch = [{{ when = \"tries > 3\", go = \"no\" }}, {{ when = \"tries > 2\", go = \"yes\" }}]\notherwise = \"{rest}\"\n"
+        ))
+    };
+    check_in(&then("yes"), "go heard 4 0 # 2", "stop WrongKey:last @b ticket: @c Otherwise @yes y!");
+    check_in(&then("yes"), "go heard 4 0 # heard 5s", "NoKey:last @b ticket: @c Otherwise @yes y!");
+    check_in(&then("a"), "go heard 4 0 # 5 6 0 # 2", "stop WrongKey:last @b ticket: @c Otherwise @a number");
     // Who was told to end the number with a key does so also where it is whole already: that is no answer.
     check("go heard 4 0 7 7", "keyed+say-en-4+say-en-0+say-en-7+say-en-7");
     check("go heard 4 0 7 7 #", "");

@@ -128,6 +128,8 @@ pub enum What {
     LegInvited { leg: LegId, party: Party, invite: Personal },
     /// An INVITE became a dialog; `dialog` is what a restart needs to end it properly.
     LegConfirmed { leg: LegId, party: Party, dialog: Personal },
+    /// The peer of a dialog is elsewhere now (another Contact, another flow); `dialog` is that of `LegConfirmed` anew.
+    LegMoved { leg: LegId, party: Party, dialog: Personal },
     /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
     ConnectionCleared { leg: LegId, party: Party, cause: Cause },
     /// The last leg is gone. Exactly one for each `CallArrived`, and the call's last event but for what agents note
@@ -438,6 +440,7 @@ macro_rules! personal_of {
             | What::DigitKeyed { digit: p, .. }
             | What::LegInvited { invite: p, .. }
             | What::LegConfirmed { dialog: p, .. }
+            | What::LegMoved { dialog: p, .. }
             | What::PhoneRegistered { binding: p, .. }
             | What::FlowAttached { value: p, .. }
             | What::DataAttached { value: p, .. }
@@ -496,6 +499,7 @@ impl What {
             What::TrunkRegistered { .. } => "TrunkRegistered",
             What::LegInvited { .. } => "LegInvited",
             What::LegConfirmed { .. } => "LegConfirmed",
+            What::LegMoved { .. } => "LegMoved",
             What::ConnectionCleared { .. } => "ConnectionCleared",
             What::CallEnded { .. } => "CallEnded",
             What::PhoneRegistered { .. } => "PhoneRegistered",

@@ -180,9 +180,10 @@ fn open_change(event: &Event) -> Option<OpenChange> {
     Some(match &event.what {
         What::CallArrived { .. } => Open(OpenKey::Call(event.call?)),
         What::CallEnded { .. } => Close(OpenKey::Call(event.call?)),
-        What::OutsideCalled { leg, .. } | What::LegInvited { leg, .. } | What::LegConfirmed { leg, .. } => {
-            Open(OpenKey::Leg(*leg))
-        }
+        What::OutsideCalled { leg, .. }
+        | What::LegInvited { leg, .. }
+        | What::LegConfirmed { leg, .. }
+        | What::LegMoved { leg, .. } => Open(OpenKey::Leg(*leg)),
         What::ConnectionCleared { leg, .. } => Close(OpenKey::Leg(*leg)),
         What::Delivered { reservation, .. } => Open(OpenKey::Offer(*reservation)),
         What::OfferEnded { reservation, .. } => Close(OpenKey::Offer(*reservation)),

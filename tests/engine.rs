@@ -7,6 +7,8 @@ mod coded;
 mod door;
 #[path = "engine/flows.rs"]
 mod flows;
+#[path = "engine/moved.rs"]
+mod moved;
 #[path = "engine/outside.rs"]
 mod outside;
 #[path = "engine/phones.rs"]
@@ -17,6 +19,7 @@ mod refreshed;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tierline::center::NotReadyReason;
 use tierline::command::{Actor, Ask, Command, Refusal, Verb};
@@ -39,6 +42,9 @@ struct Bench {
     now: Instant,
     events: Vec<What>,
     sent: Vec<String>,
+    /// Where each of it went, and where what comes comes from.
+    went: Vec<SocketAddr>,
+    from: SocketAddr,
     opened: Vec<PortId>,
     replies: Vec<Result<(), Refusal>>,
     /// What the planes were told beside that.
@@ -75,8 +81,9 @@ impl Bench {
             terms: media::Terms::default(),
         };
         let engine = Engine::new(start, configuration);
-        let (events, sent, opened, told, replies) = Default::default();
-        Bench { engine, now: Instant(MS), events, sent, opened, told, replies }
+        let (events, sent, went, opened, told, replies) = Default::default();
+        let from = "192.0.2.9:5062".parse().unwrap();
+        Bench { engine, now: Instant(MS), events, sent, went, from, opened, told, replies }
     }
 
     fn after(&mut self, ms: u64) -> &mut Bench {
@@ -89,7 +96,10 @@ impl Bench {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Event(Event { what, .. }) => self.events.push(what),
-                Output::Sip { bytes, .. } => self.sent.push(String::from_utf8_lossy(&bytes).into_owned()),
+                Output::Sip { flow, bytes } => {
+                    self.sent.push(String::from_utf8_lossy(&bytes).into_owned());
+                    self.went.push(flow.remote);
+                }
                 // Any password is right here: the verdict is the shell's.
                 Output::Verify { query, .. } => self.tell(Input::Sip(sip::Input::Verified { query, ok: true })),
                 Output::Media(media::Command::Open { port, .. }) => self.opened.push(port),
@@ -101,7 +111,7 @@ impl Bench {
     }
 
     fn datagram(&mut self, text: &str) {
-        let flow = Flow::udp(0, "192.0.2.9:5062".parse().unwrap());
+        let flow = Flow::udp(0, self.from);
         let bytes = text.replace('\n', "\r\n").into_bytes();
         self.tell(Input::Sip(sip::Input::Received { flow, bytes }));
     }

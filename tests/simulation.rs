@@ -14,7 +14,7 @@ use tierline::engine::{Engine, Input, Output};
 use tierline::log::{self, Fingerprint};
 use tierline::records::{Calls, Segment, Wait};
 use tierline::sim::people::Habits;
-use tierline::sim::{Check, Options, Report, Seen, World, run};
+use tierline::sim::{Check, Options, Repeated, Report, Seen, World, run};
 use tierline::stats::families as f;
 use tierline::stats::{Family, Stats, Value};
 use tierline::time::{Instant, Wall};
@@ -28,22 +28,35 @@ fn number(name: &str, default: u64) -> u64 {
 fn a_swarm_of_small_worlds_keeps_every_promise() {
     let (from, many) = (number("FROM", 1), number("SEEDS", 16));
     let mut ran: BTreeMap<Check, u64> = BTreeMap::new();
-    let mut hardships = [0; 4];
-    let mut desktops = [0; 5];
+    let mut hardships = [0; 5];
+    let mut desktops = [0; 6];
+    let mut repeated = [0; 3];
     for seed in from..from + many {
         let report = run(Options::swarm(seed));
         assert!(report.failure.is_none(), "{report}");
         report.checks.iter().for_each(|(check, times)| *ran.entry(*check).or_default() += times);
         let Report { crashes, network, retransmissions, .. } = &report;
-        let met = [u64::from(*crashes), network.lost, network.duplicated, *retransmissions];
-        let Seen { told, resumed, caught_up, too_slow, lost } = report.desktops;
-        desktops.iter_mut().zip([told, resumed, caught_up, too_slow, lost]).for_each(|(sum, met)| *sum += met);
+        let met = [u64::from(*crashes), report.lost, network.lost, network.duplicated, *retransmissions];
+        let Seen { told, overseen, resumed, caught_up, too_slow, lost } = report.desktops;
+        desktops
+            .iter_mut()
+            .zip([told, overseen, resumed, caught_up, too_slow, lost])
+            .for_each(|(sum, met)| *sum += met);
+        let Repeated { known, after_a_kill, lost } = report.repeated;
+        repeated.iter_mut().zip([known, after_a_kill, lost]).for_each(|(sum, met)| *sum += met);
         hardships.iter_mut().zip(met).for_each(|(sum, met)| *sum += met);
     }
     let never: Vec<_> = ran.iter().filter(|(_, times)| **times == 0).collect();
     assert!(never.is_empty(), "never ran: {never:?}");
-    assert!(!hardships.contains(&0), "engine killed, datagrams lost, twice, sent again: {hardships:?}");
-    assert!(!desktops.contains(&0), "told, resumed, caught up, too slow, lost: {desktops:?}");
+    assert!(
+        !hardships.contains(&0),
+        "engine killed, events lost with it, datagrams lost, twice, sent again: {hardships:?}"
+    );
+    assert!(
+        !desktops.contains(&0),
+        "told, told to leads and operators, resumed, caught up, too slow, lost: {desktops:?}"
+    );
+    assert!(!repeated.contains(&0), "commands known again, after a kill, lost with one: {repeated:?}");
 }
 
 #[test]
@@ -73,6 +86,16 @@ fn an_ordinary_hour_passes_and_says_so() {
     assert!(report.passed(), "{report}");
     let text = report.to_string();
     assert!(text.contains("service level") && report.summary.answered > 30 && report.occupancy > 0.5, "{text}");
+}
+
+/// Of all that happens they would be told more than all the rest of the day costs.
+#[test]
+fn leads_and_operators_look_in_at_big_centers() {
+    let report =
+        run(Options { scan_every: 1_000, desktop_trouble: Duration::from_secs(20), ..Options::day(2, 60, 0.6) });
+    assert!(report.passed(), "{report}");
+    let (told, events) = (report.desktops.overseen, report.events);
+    assert!(told > events / 20 && told < events / 2, "leads and operators were told {told} of {events} events");
 }
 
 #[test]
@@ -151,7 +174,9 @@ mod planted {
     fn caught(bug: Bug, scan_every: u64) -> Option<Check> {
         (1..=20).find_map(|seed| {
             let mut options = world(seed, scan_every, bug == Bug::TurnsAway);
-            options.crashes = if bug == Bug::LetsThemRing { 20 } else { 0 };
+            // Some bugs show after a kill only.
+            let kills = matches!(bug, Bug::LetsThemRing | Bug::ForgetsDone | Bug::AnswersEarly);
+            options.crashes = if kills { 20 } else { 0 };
             let mut world = World::new(options);
             world.plant(bug);
             world.run();
@@ -200,6 +225,9 @@ mod planted {
             (Bug::SkipsItems, NEVER, Check::ToldOnce),
             (Bug::TellsAgain, NEVER, Check::ToldOnce),
             (Bug::ForgetsTheMissed, NEVER, Check::ToldOnce),
+            (Bug::ForgetsDone, NEVER, Check::DoneOnce),
+            (Bug::ForgetsKeys, NEVER, Check::DoneOnce),
+            (Bug::AnswersEarly, NEVER, Check::DoneOnce),
         ];
         let wrong: Vec<_> = rows
             .into_iter()

@@ -10,6 +10,9 @@ pub const REMEMBERED: usize = 256;
 #[derive(Debug)]
 pub struct Keys<A> {
     of: BTreeMap<u64, VecDeque<(Mark, A)>>,
+    /// A planted bug: no command is known again.
+    #[cfg(feature = "planted-bugs")]
+    pub forgets: bool,
 }
 
 /// What is known of a key.
@@ -23,12 +26,20 @@ pub enum Found<A> {
 
 impl<A> Default for Keys<A> {
     fn default() -> Keys<A> {
-        Keys { of: BTreeMap::new() }
+        Keys {
+            of: BTreeMap::new(),
+            #[cfg(feature = "planted-bugs")]
+            forgets: false,
+        }
     }
 }
 
 impl<A: Clone> Keys<A> {
     pub fn find(&self, who: u64, key: u64, content: u32) -> Found<A> {
+        #[cfg(feature = "planted-bugs")]
+        if self.forgets {
+            return Found::New;
+        }
         match self.of.get(&who).and_then(|known| known.iter().find(|(mark, _)| mark.key == key)) {
             None => Found::New,
             Some((mark, answer)) if mark.content == content => Found::Known(*mark, answer.clone()),

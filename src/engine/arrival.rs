@@ -10,7 +10,7 @@ use super::{Call, Engine, Leg, LegState, leg};
 use crate::acd;
 use crate::center::{ShortCodes, Trunk};
 use crate::command::{Actor, Ask, Command};
-use crate::event::{Cause, Party, PersonalKind, TransferProblem, What};
+use crate::event::{Cause, Party, Personal, PersonalKind, TransferProblem, What};
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, TrunkId};
 use crate::ivr::{Facts, Flow, HangUpStep, Prompt, Run, Step};
 use crate::media::{self, sdp};
@@ -351,9 +351,7 @@ impl Engine {
         self.current = Some(leg.call);
         let (call, party) = (leg.call, leg.party);
         self.trunk_carries(id);
-        let dialog = sip::DialogRecord { bound: self.sip.bound(dialog.flow), ..dialog };
-        let text = serde_json::to_string(&dialog).expect("a dialog consists of plain values");
-        let dialog = self.personal(PersonalKind::Dialog, text);
+        let dialog = self.written_down(dialog);
         self.emit(Some(call), What::LegConfirmed { leg: id, party, dialog });
         match party {
             Party::Caller => self.caller_confirmed(id, body),
@@ -361,6 +359,28 @@ impl Engine {
             Party::Outside => self.outside_answered(id, body),
         }
         self.watch(id);
+    }
+
+    /// What a restart needs of a dialog.
+    fn written_down(&mut self, dialog: sip::DialogRecord) -> Personal {
+        let dialog = sip::DialogRecord { bound: self.sip.bound(dialog.flow), ..dialog };
+        let text = serde_json::to_string(&dialog).expect("a dialog consists of plain values");
+        self.personal(PersonalKind::Dialog, text)
+    }
+
+    /// The peer of a dialog is elsewhere: the BYE of the next start finds it there. Whoever moves without end fills no log:
+    /// of him it knows where he was a little earlier.
+    pub(super) fn moved(&mut self, id: LegId, dialog: sip::DialogRecord) {
+        let now = self.now;
+        let leg = self.legs.get_mut(&id).filter(|leg| matches!(leg.state, LegState::Confirmed { .. }));
+        let Some(leg) = leg else { return };
+        if !leg.moves.take(now) {
+            return;
+        }
+        let (call, party) = (leg.call, leg.party);
+        self.current = Some(call);
+        let dialog = self.written_down(dialog);
+        self.emit(Some(call), What::LegMoved { leg: id, party, dialog });
     }
 
     fn caller_confirmed(&mut self, id: LegId, body: Option<Body>) {

@@ -46,6 +46,9 @@ pub struct Leg {
     version: u64,
     /// How often the peer may still change the session: each hold is an event.
     pub changes: Allowance,
+    /// How often it may still be written down that the peer is elsewhere.
+    #[serde(default)]
+    pub moves: Allowance,
 }
 
 /// How a leg describes itself.
@@ -109,7 +112,7 @@ impl Leg {
     pub fn new(id: LegId, call: CallId, party: Party, port: PortId, manner: Manner) -> Leg {
         let (state, keys) = (LegState::Opening { offer: None }, Keys::default());
         let (reservation, work, trunk, hunt, address, session, version) = (None, None, None, None, None, None, 0);
-        let changes = Allowance::default();
+        let (changes, moves) = Default::default();
         Leg {
             id,
             call,
@@ -128,6 +131,7 @@ impl Leg {
             manner,
             version,
             changes,
+            moves,
         }
     }
 

@@ -126,7 +126,7 @@ impl Engine {
                     self.emit(call, What::OfferEnded { work, reservation, agent, outcome });
                     self.forget_leg(call, leg, Party::Agent(agent), &known);
                 }
-                What::LegConfirmed { leg, party, .. } => {
+                What::LegConfirmed { leg, party, .. } | What::LegMoved { leg, party, .. } => {
                     if let Some(dialog) = text.and_then(|text| serde_json::from_str::<DialogRecord>(&text).ok()) {
                         self.sip_do(sip::Command::Restore { leg, dialog });
                         let reason = Some(super::ending::reason(Cause::Restart));
@@ -232,10 +232,12 @@ fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
     let mut phases = BTreeMap::new();
     for (event, _) in open {
         let phase = match event.what {
-            What::LegConfirmed { party: Party::Caller, .. } => Phase::InFlow,
+            What::LegConfirmed { party: Party::Caller, .. } | What::LegMoved { party: Party::Caller, .. } => {
+                Phase::InFlow
+            }
             What::Queued { .. } => Phase::Queued,
             What::Delivered { .. } | What::OutsideCalled { .. } | What::LegInvited { .. } => Phase::Alerting,
-            What::LegConfirmed { party: Party::Agent(_) | Party::Outside, .. } => Phase::Connected,
+            What::LegConfirmed { .. } | What::LegMoved { .. } => Phase::Connected,
             _ => continue,
         };
         if let Some(call) = event.call {
@@ -249,7 +251,7 @@ fn phases(open: &[(Event, Option<String>)]) -> BTreeMap<CallId, Phase> {
 /// The leg whose end is told with what is known of it.
 fn known_leg(event: &Event) -> Option<LegId> {
     match event.what {
-        What::LegInvited { leg, .. } | What::LegConfirmed { leg, .. } => Some(leg),
+        What::LegInvited { leg, .. } | What::LegConfirmed { leg, .. } | What::LegMoved { leg, .. } => Some(leg),
         _ => None,
     }
 }

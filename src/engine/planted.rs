@@ -88,10 +88,16 @@ pub enum Bug {
     TellsAgain,
     /// … or nothing of what it has missed.
     ForgetsTheMissed,
+    /// What was carried out is not in the log: after a kill it is done again.
+    ForgetsDone,
+    /// A command that comes again is taken for a new one (in what the shell remembers).
+    ForgetsKeys,
+    /// A desktop is told that it is done before it is safe (in the simulator's stand-in for the shell).
+    AnswersEarly,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 39] = [
+    pub const ALL: [Bug; 42] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -131,6 +137,9 @@ impl Bug {
         Bug::SkipsItems,
         Bug::TellsAgain,
         Bug::ForgetsTheMissed,
+        Bug::ForgetsDone,
+        Bug::ForgetsKeys,
+        Bug::AnswersEarly,
     ];
 }
 

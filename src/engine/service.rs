@@ -13,7 +13,9 @@ impl Engine {
     pub(super) fn asked(&mut self, id: u64, command: Command, mark: Option<Mark>) {
         self.asking = Some(id);
         let result = self.command(command);
-        if let (Ok(()), Some(mark)) = (&result, mark) {
+        if let (Ok(()), Some(mark)) = (&result, mark)
+            && !self.planted(super::Bug::ForgetsDone)
+        {
             self.emit(None, What::CommandDone { mark });
         }
         self.reply(result);

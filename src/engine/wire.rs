@@ -31,6 +31,7 @@ impl Engine {
                 self.says_early(leg, body);
             }
             E::Established { leg, body, dialog } => self.established(leg, body, dialog),
+            E::Moved { leg, dialog } => self.moved(leg, dialog),
             E::Failed { leg, status, why, retry_after, .. } => self.failed(leg, status, why, retry_after),
             E::Cancelled { leg, .. } => self.cancelled(leg),
             E::Offered { leg, body } => self.offered(leg, body),

@@ -148,8 +148,8 @@ const SINCE: [(u32, &str); 5] = [
     ),
     (3, "What.CommandDone"),
     (4, "What.LegInvited"),
-    // `for_phone` of `DeskLeft`.
-    (5, ""),
+    // And `for_phone` of `DeskLeft`.
+    (5, "What.LegMoved"),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.

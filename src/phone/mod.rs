@@ -362,6 +362,7 @@ impl Phone {
             E::OfferOutdated { .. } => self.offer_anew(),
             E::Referred { leg, .. } => self.sip_do(sip::Command::ReferProgress { leg, status: 603 }),
             E::Calling { .. }
+            | E::Moved { .. }
             | E::Info { .. }
             | E::Probed { .. }
             | E::Bound { .. }

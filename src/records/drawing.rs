@@ -205,6 +205,9 @@ fn remark(what: &What) -> Option<String> {
         }
         What::TrunkFailed { trunk, why, .. } => format!("trunk {trunk} does not carry it ({why:?})"),
         What::OutsideJoined { .. } => "talks with the outside party".to_owned(),
+        What::LegMoved { party: Party::Agent(agent), .. } => format!("agent {agent} is reached elsewhere now"),
+        What::LegMoved { party: Party::Caller, .. } => "the caller is reached elsewhere now".to_owned(),
+        What::LegMoved { party: Party::Outside, .. } => "the outside party is reached elsewhere now".to_owned(),
         What::TransferFailed { why } => format!("transfer failed ({why:?})"),
         What::Diverted { queue, why, .. } => format!("leaves queue {queue} ({why:?})"),
         What::CallEnded { cause, phase } => format!("ended: {} ({phase:?})", cause.text()),

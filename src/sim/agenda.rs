@@ -1,5 +1,6 @@
 //! What is still to come, in order of time; what is due at the same time comes in the order it was planned.
 
+use super::asking::AtAsking;
 use super::desktops::{AtDesktop, Looker};
 use super::leases::AtLease;
 use super::people::Plan;
@@ -35,12 +36,16 @@ pub enum Due {
     Arrival,
     /// When the engine is killed.
     Crash,
+    /// When commands of desktops begin to be followed by kills, a few of them.
+    CrashAsked,
     /// When it is started again.
     Restart,
     /// When nobody calls any more, and all must become quiet.
     Closing,
     /// When something happens at an agent's desktop.
     Desktop(Looker, AtDesktop),
+    /// When something happens to a command of a desktop.
+    Asking(AtAsking),
     /// When it must be seen whether an agent is still at his desktop.
     Lease(AgentId, AtLease),
     /// When a line of the script has its turn.

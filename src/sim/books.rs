@@ -36,6 +36,8 @@ pub struct Books {
     pub panics: u64,
     pub repairs: u64,
     pub defects: u64,
+    /// Events that died with an engine before they were safe.
+    pub lost: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -76,10 +78,15 @@ impl Books {
         }
     }
 
-    /// The engine died: what is not safe is lost. Says what a new start must be told: the number of its first
-    /// event, and what was open.
-    pub fn crash(&mut self) -> (u64, Vec<(Event, Option<String>)>) {
+    /// The engine died: what is not safe is lost.
+    pub fn die(&mut self) {
+        self.lost += self.unsafe_yet.len() as u64;
         self.unsafe_yet.clear();
+    }
+
+    /// What a new start must be told: the number of its first event, and what was open.
+    pub fn crash(&mut self) -> (u64, Vec<(Event, Option<String>)>) {
+        self.die();
         let mut open: Vec<_> = self.open.values().cloned().collect();
         open.sort_by_key(|(event, _)| event.seq);
         (self.written + 1, open)
@@ -87,6 +94,11 @@ impl Books {
 
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// The last event, be it safe or not.
+    pub fn newest(&self) -> u64 {
+        self.unsafe_yet.back().map_or(self.written, |(_, event)| event.seq)
     }
 
     pub fn fingerprint(&self) -> String {

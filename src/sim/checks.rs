@@ -35,6 +35,9 @@ pub enum Check {
     WaitKept,
     /// A desktop is told each event that concerns it once and in order, over cut streams and kills of either side.
     ToldOnce,
+    /// A command that comes again with its key is carried out once, over lost answers and kills of the engine, and its answer
+    /// is the same and true.
+    DoneOnce,
     /// Who has logged in at a desktop that is gone for the length of its lease gets no calls; who is back is not held as
     /// lost.
     LeaseKept,
@@ -75,7 +78,7 @@ pub enum Check {
 }
 
 impl Check {
-    pub const ALL: [Check; 29] = [
+    pub const ALL: [Check; 30] = [
         Check::Gapless,
         Check::CallEndsOnce,
         Check::LegClearedOnce,
@@ -87,6 +90,7 @@ impl Check {
         Check::SentOnWaits,
         Check::WaitKept,
         Check::ToldOnce,
+        Check::DoneOnce,
         Check::LeaseKept,
         Check::ReservedRings,
         Check::BusyTalks,

@@ -55,6 +55,7 @@ impl World {
             self.tally.must(Check::Quiet, left.is_none() && open == 0, || {
                 format!("left: {}; {open} calls open in the log", left.unwrap_or_default())
             });
+            self.check_asked();
             self.look_at_everything();
         } else {
             self.after(CLOSING, Due::Closing);
@@ -71,6 +72,10 @@ impl World {
                 .or_else(|| engine.deadline().map(|at| format!("engine: a deadline in {:?}", at.since(self.now)))),
         };
         let phones = || self.parties.iter().find_map(|(key, party)| party.pending(*key));
-        engine.or_else(phones).or_else(|| self.planes.pending()).or_else(|| self.untold())
+        engine
+            .or_else(phones)
+            .or_else(|| self.planes.pending())
+            .or_else(|| self.untold())
+            .or_else(|| self.asking.unanswered())
     }
 }

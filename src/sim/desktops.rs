@@ -9,10 +9,12 @@
 //! off: each event once, in order, over kills of either side ([`Check::ToldOnce`]). That who logged in at a desktop is
 //! there as long as his lease says is in [`super::leases`].
 //!
-//! A lead and an operator look too: they see other events and more of them, and have no lease. In worlds of up to
-//! [`FEW`] agents: of a day of hundreds they would be told millions of things, and nothing that small worlds do not have.
-//!
-//! Left out: commands that come again with their key.
+//! A lead and an operator look too: they see other events and more of them, and have no lease. Where there are more than
+//! [`FEW`] agents they look in for [`LOOK`] now and then, and begin anew each time: of a whole day of hundreds of agents they
+//! would be told millions of things, one as the other.
+//! What is asked at desktops is in [`super::asking`].
+
+mod programs;
 
 use super::agenda::Due;
 use super::leases::Present;
@@ -23,7 +25,7 @@ use crate::cti::{self, Cursor, Feed, Sight, View, Viewer, impersonal, snapshot};
 use crate::engine::{Bug, Engine};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, LeadId, Rng};
-use crate::proto::{Item, item};
+use crate::proto::Item;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +35,10 @@ use std::time::Duration;
 const PORTION: usize = 16;
 /// So many agents are a small world.
 const FEW: u32 = 50;
+/// How long a lead or an operator looks in where there are more.
+const LOOK: Duration = Duration::from_secs(60);
+/// The time until the next look, for each [`FEW`] of the agents.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(180);
 /// Items that wait for one who does not read.
 const WAITING: usize = 4;
 /// The time between two turns of one who catches up.
@@ -48,13 +54,27 @@ pub enum AtDesktop {
     /// The program opens a stream, if it has none.
     Connects,
     /// An item arrives.
-    Gets { stream: u32, item: Box<Item> },
+    Gets {
+        stream: u32,
+        item: Box<Item>,
+    },
+    /// The program is started for a look, or ended after it.
+    LooksIn,
+    LooksAway,
     /// The program sees that its stream has ended.
-    Ended { stream: u32 },
+    Ended {
+        stream: u32,
+    },
     /// The server sees it.
-    Noticed { stream: u32, epoch: u32 },
+    Noticed {
+        stream: u32,
+        epoch: u32,
+    },
     /// The server reads what one who resumes has missed.
-    CatchesUp { stream: u32, epoch: u32 },
+    CatchesUp {
+        stream: u32,
+        epoch: u32,
+    },
     /// The program reads again.
     Reads,
     /// Something goes wrong, or the agent does something without a stream.
@@ -64,8 +84,10 @@ pub enum AtDesktop {
 /// What was seen of desktops.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
-    /// Events that programs got.
+    /// Events that programs got …
     pub told: u64,
+    /// … those of leads and operators among them.
+    pub overseen: u64,
     /// Streams that went on at a cursor …
     pub resumed: u64,
     /// … and found something that they had missed.
@@ -103,6 +125,8 @@ impl Looker {
 struct Program {
     rng: Rng,
     viewer: Arc<Viewer>,
+    /// It runs: always, but for those who look in.
+    looks: bool,
     /// The stream that it reads.
     stream: Option<u32>,
     reads: bool,
@@ -164,6 +188,10 @@ impl Desktops {
     pub fn is_empty(&self) -> bool {
         self.programs.is_empty()
     }
+
+    pub fn has_program(&self, agent: AgentId) -> bool {
+        self.programs.contains_key(&Looker::Agent(agent))
+    }
 }
 
 impl World {
@@ -172,8 +200,7 @@ impl World {
         let many = (self.options.desktops * f64::from(self.options.agents)).ceil() as u32;
         let agent = |key| Looker::Agent(AgentId(place::FIRST_AGENT + key * self.options.agents / many));
         let agents = (0..many.min(self.options.agents)).map(agent);
-        let small = many > 0 && self.options.agents <= FEW;
-        let others = [Looker::Lead, Looker::Operator].into_iter().filter(|_| small);
+        let others = [Looker::Lead, Looker::Operator].into_iter().filter(|_| many > 0);
         for of in agents.chain(others).collect::<Vec<_>>() {
             let name = of.agent().map_or(format!("{of:?}"), |agent| agent.to_string());
             let mut rng = self.rng.fork(&format!("desktop {name}"));
@@ -181,11 +208,13 @@ impl World {
                 continue;
             };
             let begins = Duration::from_millis(rng.below(40_000));
-            self.after(begins, Due::Desktop(of, AtDesktop::Connects));
+            let looks = of.agent().is_some() || self.options.agents <= FEW;
+            let begin = if looks { AtDesktop::Connects } else { AtDesktop::LooksIn };
+            self.after(begins, Due::Desktop(of, begin));
             let trouble = begins + people::exponential(&mut rng, self.options.desktop_trouble);
             self.after(trouble, Due::Desktop(of, AtDesktop::Trouble));
             let (viewer, owed) = (Arc::new(viewer), VecDeque::new());
-            let program = Program { rng, viewer, stream: None, reads: true, kept: None, owed };
+            let program = Program { rng, viewer, looks, stream: None, reads: true, kept: None, owed };
             self.desktops.programs.insert(of, program);
         }
     }
@@ -203,6 +232,8 @@ impl World {
         let of_us = |epoch: u32| epoch == self.epoch;
         match due {
             AtDesktop::Connects => self.desktop_connects(of),
+            AtDesktop::LooksIn => self.looks_in(of),
+            AtDesktop::LooksAway => self.looks_away(of),
             AtDesktop::Gets { stream, item } => self.desktop_gets(of, stream, *item),
             AtDesktop::Ended { stream } => self.desktop_sees_the_end(of, stream),
             AtDesktop::Noticed { stream, epoch } if of_us(epoch) => self.stream_ended(stream),
@@ -213,8 +244,21 @@ impl World {
         }
     }
 
+    /// Nothing comes over it any more, and the server notices after this.
+    fn wire_ends(&mut self, stream: u32, noticed: Duration) {
+        let (of, epoch) = match self.desktops.streams.get_mut(&stream) {
+            Some(served) => {
+                served.wire = None;
+                (served.of, self.epoch)
+            }
+            None => return,
+        };
+        self.after(noticed, Due::Desktop(of, AtDesktop::Noticed { stream, epoch }));
+    }
+
     fn desktop_connects(&mut self, of: Looker) {
-        let Some(program) = self.desktops.programs.get_mut(&of).filter(|program| program.stream.is_none()) else {
+        let free = |program: &&mut Program| program.looks && program.stream.is_none();
+        let Some(program) = self.desktops.programs.get_mut(&of).filter(free) else {
             return;
         };
         if self.engine.is_none() {
@@ -242,7 +286,7 @@ impl World {
         let Some(agent) = of.agent() else { return };
         self.stream_opened(agent);
         if !self.desktops.truth.view.desks.contains(&agent) && !self.desktops.steady {
-            self.desk_logs_in(agent, Ask::LogIn { agent });
+            self.program_asks(agent, Ask::LogIn { agent });
         }
     }
 
@@ -325,80 +369,11 @@ impl World {
         }
     }
 
-    fn desktop_gets(&mut self, of: Looker, stream: u32, item: Item) {
-        let seen = &mut self.desktops.seen;
-        let Some(program) = self.desktops.programs.get_mut(&of).filter(|it| it.stream == Some(stream)) else {
-            return;
-        };
-        let cursor = Cursor::from_bytes(&item.cursor);
-        let Some(at) = cursor else {
-            self.tally.must(Check::ToldOnce, false, || "an item without a cursor".to_owned());
-            return;
-        };
-        program.kept = cursor;
-        if let Some(item::What::Event(event)) = item.what {
-            seen.told += 1;
-            let owed = program.owed.pop_front();
-            let right = owed.as_ref().is_some_and(|(seq, owed)| *seq == at.seq && **owed == event);
-            self.tally
-                .must(Check::ToldOnce, right, || format!("{of:?} is told {} {event:?}, and is owed {owed:?}", at.seq));
-        }
-        let next = program.owed.front().map(|(seq, _)| *seq);
-        self.tally.must(Check::ToldOnce, next.is_none_or(|next| next > at.seq), || {
-            format!("{of:?} stands at {}, and was not told {next:?}", at.seq)
-        });
-    }
-
-    fn desktop_sees_the_end(&mut self, of: Looker, stream: u32) {
-        let Some(program) = self.desktops.programs.get_mut(&of).filter(|it| it.stream == Some(stream)) else {
-            return;
-        };
-        program.stream = None;
-        let again = people::exponential(&mut program.rng, Duration::from_secs(4));
-        self.after(again, Due::Desktop(of, AtDesktop::Connects));
-    }
-
     /// The server's end is gone.
     fn stream_ended(&mut self, stream: u32) {
         if let Some(agent) = self.desktops.streams.remove(&stream).and_then(|served| served.of.agent()) {
             self.stream_closed(agent);
         }
-    }
-
-    fn desktop_reads(&mut self, of: Looker) {
-        let Some(program) = self.desktops.programs.get_mut(&of) else { return };
-        program.reads = true;
-        program.stream.into_iter().for_each(|stream| self.hands_over(stream));
-    }
-
-    fn desktop_trouble(&mut self, of: Looker) {
-        let (mean, epoch) = (self.options.desktop_trouble, self.epoch);
-        let Some(program) = self.desktops.programs.get_mut(&of).filter(|_| !self.desktops.steady) else { return };
-        let rng = &mut program.rng;
-        let (next, what, slow) =
-            (people::exponential(rng, mean), rng.below(6), Duration::from_millis(rng.below(NOTICED)));
-        let away = people::exponential(rng, Duration::from_secs(12));
-        let stream = program.stream;
-        match (stream, what) {
-            (Some(_), 0) => {
-                program.reads = false;
-                self.after(away * 3, Due::Desktop(of, AtDesktop::Reads));
-            }
-            (Some(stream), _) => {
-                // The wire is cut, or the program is killed; with it may go what it has kept.
-                let noticed = if what < 3 { slow } else { Duration::from_millis(5) };
-                if what == 5 {
-                    program.kept = None;
-                }
-                (program.stream, program.reads) = (None, true);
-                self.desktops.streams.get_mut(&stream).into_iter().for_each(|served| served.wire = None);
-                let due = AtDesktop::Noticed { stream, epoch };
-                self.after(noticed, Due::Desktop(of, due));
-                self.after(away, Due::Desktop(of, AtDesktop::Connects));
-            }
-            (None, _) => of.agent().into_iter().for_each(|agent| self.desk_logs_in(agent, Ask::Ready { agent })),
-        }
-        self.after(next, Due::Desktop(of, AtDesktop::Trouble));
     }
 
     // What the server does.
@@ -439,7 +414,7 @@ impl World {
             if let Some((audience, event)) = owed {
                 let less = impersonal(&event).map(Arc::new);
                 let event = Arc::new(event);
-                for program in programs.values_mut().filter(|program| program.viewer.sees(&audience)) {
+                for program in programs.values_mut().filter(|program| program.looks && program.viewer.sees(&audience)) {
                     let less = less.as_ref().filter(|_| !program.viewer.sees_person(&audience));
                     program.owed.push_back((at.seq, Arc::clone(less.unwrap_or(&event))));
                 }

@@ -46,6 +46,7 @@ impl World {
         self.carriers.meet(self.now);
         self.note(ladder::US, || "starts".to_owned());
         self.desktops_start(&open);
+        self.asking_start(&open);
         self.engine_gets(Input::Restored(open));
     }
 
@@ -56,6 +57,7 @@ impl World {
         let mut rng = self.rng.fork(&format!("crash {}", self.epoch));
         let lost = books::COMMIT.mul_f64(rng.unit()).as_nanos() as u64;
         self.commit(Instant(self.now.0.saturating_sub(lost)));
+        self.books.die();
         self.planes.vanish(self.now, Owner::Engine);
         self.note_left_ringing();
         self.desktops_crash();
@@ -181,8 +183,11 @@ impl World {
         }
     }
 
-    /// Commands of desktops have the agent's number.
+    /// Commands of desktops have the agent's number, or one of their key.
     fn replied(&mut self, id: u64, result: Result<(), crate::command::Refusal>) {
+        if let Some(key) = id.checked_sub(super::asking::KEYED) {
+            return self.command_replied(key, result);
+        }
         if let (1.., Err(why)) = (id, result) {
             self.note(&format!("Agent {id}"), || format!("refused: {}", why.text()));
         }
@@ -262,7 +267,9 @@ impl World {
             ledger.iter_mut().for_each(|(_, recorded)| recorded.add(event));
             journal.iter_mut().for_each(|journal| journal.push(event.clone()));
         });
+        read.iter().for_each(|event| self.asking_reads(event));
         self.desktops_read(read);
+        self.asking_committed();
     }
 }
 

@@ -69,17 +69,8 @@ impl World {
         self.alone(agent);
     }
 
-    /// Asks at the desktop for what needs a stream.
-    pub(super) fn desk_logs_in(&mut self, agent: AgentId, ask: Ask) {
-        if self.engine.is_none() {
-            return;
-        }
-        self.renews(agent);
-        self.desk_asks(agent, ask);
-        self.renews(agent);
-    }
-
-    fn renews(&mut self, agent: AgentId) {
+    /// He has asked for what says that he is there.
+    pub(super) fn renews(&mut self, agent: AgentId) {
         let until = self.now + LOST;
         if self.desktops.present.leases.renew(agent, until) {
             self.looks_at(agent, until);

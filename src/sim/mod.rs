@@ -17,6 +17,7 @@
 //! Left out: other transports than UDP, name resolution, audio itself.
 
 mod agenda;
+mod asking;
 pub mod books;
 mod carriers;
 pub mod checks;
@@ -46,6 +47,7 @@ pub mod script;
 mod shelf;
 pub mod summary;
 
+pub use asking::Repeated;
 pub use checks::{Check, Failure};
 pub use desk::steps as steps_of_the_desk;
 pub use desktops::Seen;
@@ -125,6 +127,7 @@ pub struct World {
     script: script::Running,
     carriers: carriers::Carriers,
     desktops: desktops::Desktops,
+    asking: asking::Asking,
     going_home: bool,
     quiet: bool,
     #[cfg(feature = "planted-bugs")]
@@ -171,6 +174,7 @@ impl World {
             script: script::Running::default(),
             carriers,
             desktops: desktops::Desktops::default(),
+            asking: asking::Asking::new(rng.fork("asking")),
             going_home: false,
             quiet: false,
             #[cfg(feature = "planted-bugs")]
@@ -236,6 +240,9 @@ impl World {
         for _ in 0..self.options.crashes {
             let after = self.options.duration.mul_f64(rng.unit());
             self.after(after, Due::Crash);
+            if !self.desktops.is_empty() {
+                self.after(self.options.duration.mul_f64(rng.unit()), Due::CrashAsked);
+            }
         }
         self.after(Duration::from_secs(20), Due::Arrival);
         if !self.options.banners.is_zero() {
@@ -318,10 +325,12 @@ impl World {
             Due::Commit => self.commit(self.now),
             Due::Arrival => self.caller_arrives(),
             Due::Crash => self.crash(),
+            Due::CrashAsked => self.asking.kills += asking::KILLS,
             Due::Restart => self.start_engine(),
             Due::Closing => self.closing(),
             Due::Script(line) => self.script_line(line),
             Due::Desktop(of, due) => self.at_desktop(of, due),
+            Due::Asking(due) => self.at_asking(due),
             Due::Lease(agent, due) => self.at_lease(agent, due),
             Due::TalkersHear { call, leg, epoch } if epoch == self.epoch => self.check_talkers_hear(call, leg),
             Due::PeerHangsUp { phone, boots, port, epoch } if epoch == self.epoch => {

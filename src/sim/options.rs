@@ -21,7 +21,7 @@ pub struct Options {
     pub odd_phones: f64,
     /// Whether queues select, ring, age, relax and wrap up each in a drawn way, and not all in the default one.
     pub rules: bool,
-    /// How often the engine is killed, at random times.
+    /// How often the engine is killed, at random times; and as often, where there are desktops, after some of their commands.
     pub crashes: u32,
     /// Share of the engine's ports that cannot be opened.
     pub port_failures: f64,

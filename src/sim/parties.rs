@@ -264,7 +264,11 @@ impl World {
             }
             Act::Desk(act) => {
                 let agent = crate::ids::AgentId(super::place::FIRST_AGENT + key);
-                self.desk_asks(agent, asked_at_desk(agent, act));
+                let ask = asked_at_desk(agent, act);
+                match self.desktops.has_program(agent) {
+                    true => self.program_asks(agent, ask),
+                    false => self.desk_asks(agent, ask),
+                }
             }
             Act::Vanish => self.vanish(key),
             Act::Boot { right } => self.boot(key, right),

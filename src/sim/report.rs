@@ -1,10 +1,9 @@
 //! What a run says in the end.
 
-use super::Seen;
 use super::checks::{Check, Failure};
 use super::network::Counts;
 use super::summary::{Summary, THRESHOLD};
-use super::{Options, World};
+use super::{Options, Repeated, Seen, World};
 use crate::event::Event;
 use crate::ids::CallId;
 use crate::time::Instant;
@@ -35,8 +34,12 @@ pub struct Report {
     pub network: Counts,
     /// What was seen of desktops.
     pub desktops: Seen,
+    /// What was seen of their commands.
+    pub repeated: Repeated,
     /// How often the engine was killed and started anew.
     pub crashes: u32,
+    /// Events that died with it before they were safe.
+    pub lost: u64,
     /// Steps of the engine that panicked, its repairs, and calls that ended by a defect of ours.
     pub panics: u64,
     pub repairs: u64,
@@ -82,7 +85,9 @@ impl World {
             retransmissions: self.retransmissions + live,
             network: self.network.counts(),
             desktops: self.desktops.seen.clone(),
+            repeated: self.asking.seen.clone(),
             crashes: self.epoch - 1,
+            lost: self.books.lost,
             panics: self.books.panics,
             repairs: self.books.repairs,
             defects: self.books.defects,
@@ -142,7 +147,8 @@ impl fmt::Display for Report {
                 "told at desktops",
                 format!("{} (resumed {}, too slow {}, lost {})", d.told, d.resumed, d.too_slow, d.lost),
             ),
-            ("engine killed", self.crashes.to_string()),
+            ("asked again", format!("{} ({} after a kill)", self.repeated.known, self.repeated.after_a_kill)),
+            ("engine killed", format!("{} ({} events lost with it)", self.crashes, self.lost)),
             ("checks run", self.checks_run().to_string()),
             ("events", self.events.to_string()),
             ("log", self.log_hash.clone()),

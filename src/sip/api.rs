@@ -408,6 +408,11 @@ pub enum Event {
         leg: LegId,
         reason: Option<Reason>,
     },
+    /// After `Established`: the peer is reached elsewhere from now on, and `dialog` is what a restart needs.
+    Moved {
+        leg: LegId,
+        dialog: DialogRecord,
+    },
     /// re-INVITE, UPDATE or PRACK, before or after the 2xx; without body the peer wants an offer from us. `AcceptOffer` or `RefuseOffer` must follow;
     /// it does nothing if the peer has taken its offer back meanwhile (CANCEL).
     Offered {

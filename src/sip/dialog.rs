@@ -154,18 +154,20 @@ impl DialogRecord {
     }
 
     /// re-INVITE and UPDATE may move the peer's Contact (§12.2), and where they come from is where he is now: whoever is behind
-    /// a NAT, or has changed his network, has no other address.
-    pub(super) fn follow(&mut self, request: &Request, from: Flow) {
-        self.refresh_target(request.headers.contact().ok().flatten());
+    /// a NAT, or has changed his network, has no other address. Whether anything of it is new.
+    pub(super) fn follow(&mut self, request: &Request, from: Flow) -> bool {
+        let before = (self.pinned, self.flow);
+        let moved = self.refresh_target(request.headers.contact().ok().flatten());
         self.pinned |= is_behind_nat(request);
         self.flow = from;
+        moved || before != (self.pinned, self.flow)
     }
 
     /// The 2xx to ours may move his Contact too.
-    pub(super) fn refresh_target(&mut self, contact: Option<NameAddr>) {
-        if let Some(contact) = contact {
-            self.target = contact.uri;
-        }
+    pub(super) fn refresh_target(&mut self, contact: Option<NameAddr>) -> bool {
+        let Some(contact) = contact.filter(|contact| contact.uri != self.target) else { return false };
+        self.target = contact.uri;
+        true
     }
 }
 

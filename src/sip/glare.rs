@@ -41,11 +41,17 @@ impl Endpoint {
         self.wait_for_turn(now, leg);
     }
 
-    /// §14.1: 2.1 to 4 s for who made the Call-ID, 0 to 2 s for the other, in steps of 10 ms.
     fn wait_for_turn(&mut self, now: Instant, leg: LegId) {
-        let Some(talking) = self.talking(leg) else { return };
-        let ms = if talking.owner { 2_100 + 10 * self.rng.below(191) } else { 10 * self.rng.below(201) };
-        self.due.set(Deadline::Reoffer(leg), now + Duration::from_millis(ms));
+        if let Some(pause) = self.pause_for_turn(leg) {
+            self.due.set(Deadline::Reoffer(leg), now + pause);
+        }
+    }
+
+    /// §14.1: 2.1 to 4 s for who made the Call-ID, 0 to 2 s for the other, in steps of 10 ms.
+    pub(super) fn pause_for_turn(&mut self, leg: LegId) -> Option<Duration> {
+        let owner = self.talking(leg)?.owner;
+        let ms = if owner { 2_100 + 10 * self.rng.below(191) } else { 10 * self.rng.below(201) };
+        Some(Duration::from_millis(ms))
     }
 
     /// `Deadline::Reoffer`.

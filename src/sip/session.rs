@@ -24,7 +24,8 @@ const MAX_SE: u32 = 86_400;
 /// Seconds that a peer may grant us at least: less is taken for this, so that nobody makes us refresh in a storm.
 const LEAST: u32 = 20;
 
-/// How long until a refresh that failed, or found another request under way, is tried again.
+/// How long until a refresh that failed, or found another request under way, is tried again; one that was refused with 491
+/// waits as any offer does.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Session-Expires as written: seconds, and who refreshes (`uac`, `uas`) if it is said.
@@ -227,8 +228,19 @@ impl Endpoint {
 
     /// Tries again in a while, unless the session ends before; where the peer refreshes, that is left to it (RFC 4028 §10).
     pub(super) fn refresh_again(&mut self, now: Instant, leg: LegId) {
+        self.refresh_after(now, leg, AGAIN);
+    }
+
+    /// Our refresh was refused with 491: it met a request of the peer's (RFC 3261 §14.1).
+    pub(super) fn refresh_met(&mut self, now: Instant, leg: LegId) {
+        if let Some(pause) = self.pause_for_turn(leg) {
+            self.refresh_after(now, leg, pause);
+        }
+    }
+
+    fn refresh_after(&mut self, now: Instant, leg: LegId, pause: Duration) {
         if let Some(timer) = self.talking(leg).and_then(|talking| talking.timer.as_ref()).filter(|timer| timer.ours) {
-            let at = timer.ends.min(now + AGAIN);
+            let at = timer.ends.min(now + pause);
             self.due.set(Deadline::Session(leg), at);
         }
     }
@@ -238,7 +250,10 @@ impl Endpoint {
         let Some(talking) = self.talking(leg) else { return };
         match outcome {
             Outcome::Response(response) if response.status < 300 => {
-                talking.dialog.refresh_target(response.headers.contact().ok().flatten());
+                let moved = talking.dialog.refresh_target(response.headers.contact().ok().flatten());
+                if moved {
+                    self.tell_moved(leg);
+                }
                 let timer = granted(now, min_se(&request.headers), &response);
                 self.set_timer(now, leg, timer);
             }
@@ -248,6 +263,7 @@ impl Endpoint {
             Outcome::Timeout { .. } => self.dialog_gone(now, leg, 408),
             // Connections come back, and names are found again: the session has its end if they do not.
             Outcome::TransportFailed | Outcome::Unresolved => self.refresh_again(now, leg),
+            Outcome::Response(response) if response.status == 491 => self.refresh_met(now, leg),
             Outcome::Response(response) => {
                 talking.takes_update &= !matches!(response.status, 405 | 501);
                 self.refresh_again(now, leg);

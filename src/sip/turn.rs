@@ -129,7 +129,10 @@ impl Endpoint {
         if talking.theirs.is_some() || awaits_ack || talking.owes_ack.is_some() {
             return self.refuse_for_now(now, key, &request);
         }
-        talking.dialog.follow(&request, flow);
+        if talking.dialog.follow(&request, flow) {
+            self.tell_moved(leg);
+        }
+        let Some(talking) = self.talking(leg) else { return };
         if is_update && !has_body {
             let (contact, current) = (talking.dialog.contact.clone(), talking.timer.clone());
             let mut response = self.response(&request, 200);
@@ -142,6 +145,13 @@ impl Endpoint {
         talking.theirs = Some(Theirs { server: key, request, offered: has_body });
         self.serving.insert(key, Serving::Leg(leg));
         self.tell(Event::Offered { leg, body });
+    }
+
+    /// The peer of an established dialog is elsewhere.
+    pub(super) fn tell_moved(&mut self, leg: LegId) {
+        let dialog =
+            self.talking(leg).filter(|talking| talking.leaving.is_none()).map(|talking| talking.dialog.clone());
+        dialog.into_iter().for_each(|dialog| self.tell(Event::Moved { leg, dialog }));
     }
 
     /// 500 with a Retry-After between 0 and 10 s.
@@ -220,9 +230,12 @@ impl Endpoint {
     ) {
         let Some(talking) = self.talking(leg) else { return self.acknowledge(key, &seen, None) };
         let ours = talking.ours.take();
-        talking.dialog.refresh_target(response.headers.contact().ok().flatten());
+        let moved = talking.dialog.refresh_target(response.headers.contact().ok().flatten());
         let dialog = talking.dialog.clone();
         self.acknowledge(key, &dialog, None);
+        if moved {
+            self.tell_moved(leg);
+        }
         let agreed = self.agreed_timer(now, key, &response);
         self.set_timer(now, leg, agreed);
         let Some(ours) = ours else { return };
@@ -250,6 +263,7 @@ impl Endpoint {
         };
         match status {
             _ if is_gone => self.dialog_gone(now, leg, status),
+            491 if ours.refreshes => self.refresh_met(now, leg),
             _ if ours.refreshes => self.refresh_again(now, leg),
             491 => self.offers_met(now, leg, ours),
             _ => self.tell(Event::OfferRefused { leg, status }),

@@ -163,7 +163,10 @@ impl Endpoint {
         let (Some(ours), Some(dialog)) = (ours, state.dialog_with_mut(tag)) else { return };
         let status = match outcome {
             Outcome::Response(response) if response.status < 300 => {
-                dialog.refresh_target(response.headers.contact().ok().flatten());
+                let moved = dialog.refresh_target(response.headers.contact().ok().flatten());
+                if moved {
+                    self.tell_moved(leg);
+                }
                 self.early_agreed(leg, tag, ours.body);
                 let body = body_of(&response.headers, response.body);
                 return self.tell(Event::OfferAnswered { leg, body });

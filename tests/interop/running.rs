@@ -4,7 +4,7 @@ use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::peers::{Baresip, Sipp, event, phone, phone_agent};
 use super::server::{DIRECT, Server, TIERLINE, Wishes, serve};
 use super::wire;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
 #[test]
@@ -244,22 +244,37 @@ fn a_drain_ends_what_goes_on_longer_than_its_limit() {
     assert_eq!((&call["cause"], &call["phase"]), (&"Stopped".into(), &"Connected".into()), "{call}");
 }
 
-#[test]
-fn a_bye_that_gets_lost_at_the_stop_is_sent_again() {
-    let ground = Ground::new("last_bye");
-    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+/// A phone by hand over UDP.
+fn over_udp() -> UdpSocket {
     let phone = UdpSocket::bind("127.0.0.1:0").expect("a port for a phone");
     phone.set_read_timeout(Some(GENEROUS)).expect("a time-out");
-    let over_udp = |text: String| text.replace("SIP/2.0/TCP 127.0.0.1:5999;", "SIP/2.0/UDP 127.0.0.1:5999;rport;");
-    let say = |text: String| phone.send_to(over_udp(text).as_bytes(), server.sip).expect("a datagram sent");
-    let next = |what: &str| loop {
+    phone
+}
+
+fn says(phone: &UdpSocket, to: SocketAddr, text: &str) {
+    let text = text.replace("SIP/2.0/TCP 127.0.0.1:5999;", "SIP/2.0/UDP 127.0.0.1:5999;rport;");
+    phone.send_to(text.as_bytes(), to).expect("a datagram sent");
+}
+
+/// The next message that begins so.
+fn hears(phone: &UdpSocket, what: &str) -> String {
+    loop {
         let mut room = [0; 4096];
         let length = phone.recv(&mut room).unwrap_or_else(|why| panic!("no {what}: {why}"));
         let text = String::from_utf8_lossy(&room[..length]).into_owned();
         if text.starts_with(what) {
             return text;
         }
-    };
+    }
+}
+
+#[test]
+fn a_bye_that_gets_lost_at_the_stop_is_sent_again() {
+    let ground = Ground::new("last_bye");
+    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let phone = over_udp();
+    let (at, next) = (server.sip, |what: &str| hears(&phone, what));
+    let say = |text: String| says(&phone, at, &text);
     let contact = format!("sip:raw@{}", phone.local_addr().expect("its address"));
     say(wire::invite(&format!("sip:{DIRECT}@{}", server.sip), &contact, ""));
     say(wire::ack(&next("SIP/2.0 200")));
@@ -270,6 +285,34 @@ fn a_bye_that_gets_lost_at_the_stop_is_sent_again() {
     assert_eq!(next("BYE"), first, "not the same once more");
     say(wire::answer(&first, "200 OK"));
     assert_eq!(server.program.wait(GENEROUS), 0, "the server did not stop");
+}
+
+/// Who has changed his network in mid-call is not where he called from: the start after a kill says BYE where he is.
+#[test]
+fn after_a_crash_who_has_moved_is_told_where_he_is() {
+    let ground = Ground::new("crash_moved");
+    let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let (before, now) = (over_udp(), over_udp());
+    let contact = |socket: &UdpSocket| format!("sip:raw@{}", socket.local_addr().expect("its address"));
+    let invite = wire::invite(&format!("sip:{DIRECT}@{}", server.sip), &contact(&before), "");
+    says(&before, server.sip, &invite);
+    let ok = hears(&before, "SIP/2.0 200");
+    let field = |name: &str| ok.lines().find(|line| line.starts_with(name)).expect("a field").to_owned();
+    says(&before, server.sip, &wire::ack(&ok));
+    let tagged = format!("To: <sip:{DIRECT}@{}>\r\n", server.sip);
+    let again = invite.replace(&tagged, &format!("{}\r\n", field("To: "))).replace("CSeq: 1", "CSeq: 2");
+    says(&now, server.sip, &again.replace(&contact(&before), &contact(&now)).replace("z9hG4bK-", "z9hG4bK-moved-"));
+    let ok = hears(&now, "SIP/2.0 200");
+    says(&now, server.sip, &wire::ack(&ok).replace("CSeq: 1", "CSeq: 2").replace("-ack", "-ack-moved"));
+    wait_until("the log knows it", GENEROUS, || server.drawing().contains("the caller is reached elsewhere now"));
+    server.program.kill();
+    server.start_again();
+    let bye = hears(&now, "BYE");
+    assert!(bye.starts_with(&format!("BYE {} SIP/2.0", contact(&now))), "{bye}");
+    says(&now, server.sip, &wire::answer(&bye, "200 OK"));
+    before.set_nonblocking(true).expect("an option set");
+    let there = std::iter::from_fn(|| before.recv(&mut [0; 4096]).ok()).count();
+    assert_eq!(there, 0, "something came to where he was before");
 }
 
 #[test]

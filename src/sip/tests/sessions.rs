@@ -134,6 +134,34 @@ fn a_refresh_that_fails() {
     }
 }
 
+/// RFC 3261 §14.1: 0 to 2 s for who did not make the Call-ID, 2.1 to 4 s for who did.
+#[test]
+fn a_refresh_that_meets_a_request_of_the_peer_waits_for_its_turn() {
+    for (allow, method) in [("Allow: UPDATE\n", Method::Update), ("", Method::Invite)] {
+        let mut raw = Raw::new(config(HERE));
+        let leg = before_refresh(&mut raw, allow);
+        let first = requests(&raw.run(2_000)).into_iter().find(is(method.clone())).expect("a refresh");
+        refresh_reply(&mut raw, &first, 491);
+        let again = requests(&raw.run(2_010)).into_iter().find(is(method.clone())).expect("a second one");
+        let number = |request: &Request| request.headers.cseq().unwrap().number;
+        assert_eq!(number(&again), number(&first) + 1, "{method}");
+        refresh_reply(&mut raw, &again, 200);
+        assert_eq!(sent(&mut raw, 80_000), [], "{method}");
+        assert!(raw.endpoint.dialog(leg).is_some());
+    }
+    let mut raw = Raw::new(config(HERE));
+    let (_, invite) = calling(&mut raw);
+    let mut response = Response::to_request(&invite, 200, Some("x"));
+    response.headers.push(Name::Contact, format!("<sip:x@{THERE}>"));
+    response.headers.push(Name::SessionExpires, "180;refresher=uac");
+    response.headers.push(Name::Allow, "INVITE, UPDATE");
+    raw.input(Input::Received { flow: Flow::udp(0, THERE.parse().unwrap()), bytes: response.to_bytes() });
+    let first = requests(&raw.run(91_000)).into_iter().find(is(Method::Update)).expect("a refresh");
+    refresh_reply(&mut raw, &first, 491);
+    assert_eq!(sent(&mut raw, 2_090), [], "who made the Call-ID waits longer");
+    assert_eq!(sent(&mut raw, 1_920).len(), 1);
+}
+
 /// A connection that breaks just when the session is refreshed ends no call: it is tried again (RFC 4028 §10).
 #[test]
 fn a_refresh_over_a_broken_connection_is_made_again() {

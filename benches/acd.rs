@@ -136,7 +136,7 @@ impl Desk {
                 }
                 Output::Withdrawn { reservation, .. } => self.ringing.retain(|(id, ..)| *id != reservation),
                 Output::Rejected { work, .. } | Output::Expired { work } => _ = self.waiting.remove(&work),
-                Output::State { .. } => {}
+                Output::State { .. } | Output::Reachable { .. } => {}
             }
         }
         took

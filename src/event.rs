@@ -139,8 +139,11 @@ pub enum What {
     PhoneRegistered { agent: AgentId, binding: Personal },
     /// One binding of an agent's phone is gone; `binding` names it by the handle of its `PhoneRegistered`.
     PhoneUnregistered { agent: AgentId, binding: u64 },
-    /// The phone stopped or began to answer.
+    /// A phone of his stopped or began to answer. Another one of his, or a number outside, may reach him all the same.
     PhoneReachable { agent: AgentId, reachable: bool },
+    /// No phone and no number of an agent who is signed in can be reached any more, so that he gets no calls; or one can
+    /// again. What the router was told: who signs in counts as reachable until this says otherwise.
+    AgentReachable { agent: AgentId, reachable: bool },
     /// The agent's state. `reason` says what moved it.
     AgentStateChanged { agent: AgentId, from: AgentMode, to: AgentMode, reason: String },
     /// The agent asked for a break; during a call or wrap-up it begins when that ends. Lasts over restarts.
@@ -505,6 +508,7 @@ impl What {
             What::PhoneRegistered { .. } => "PhoneRegistered",
             What::PhoneUnregistered { .. } => "PhoneUnregistered",
             What::PhoneReachable { .. } => "PhoneReachable",
+            What::AgentReachable { .. } => "AgentReachable",
             What::AgentStateChanged { .. } => "AgentStateChanged",
             What::BreakBegan { .. } => "BreakBegan",
             What::BreakEnded { .. } => "BreakEnded",

@@ -23,7 +23,7 @@ pub use times::Times;
 
 use crate::center::Center;
 use crate::event::{Cause, DivertReason, Event, OfferOutcome, Party, Phase, TransferProblem, TransferTo, What};
-use crate::ids::{CallId, LegId, LineId, QueueId, WorkId};
+use crate::ids::{CallId, FlowId, LegId, LineId, QueueId, WorkId};
 use crate::records::Paths;
 use crate::time::Wall;
 use agents::Agents;
@@ -108,6 +108,11 @@ impl Stats {
             self.arrived.entry(Some(id.clone())).or_default();
             self.flows.know(&line.flow);
         }
+    }
+
+    /// The steps of a flow that is configured.
+    pub fn know_steps<'a>(&mut self, flow: &FlowId, steps: impl Iterator<Item = &'a String>) {
+        steps.for_each(|step| self.flows.know_step(flow, step));
     }
 
     /// Takes the next event.

@@ -105,6 +105,8 @@ mod spare;
 mod storm;
 #[path = "interop/streams.rs"]
 mod streams;
+#[path = "interop/supervised.rs"]
+mod supervised;
 #[path = "interop/tier0.rs"]
 mod tier0;
 #[path = "interop/torture.rs"]

@@ -146,6 +146,7 @@ fn clocks_sockets_and_chance_stay_in_the_shell() {
 /// Standard error belongs to the journal; but for what other commands than `serve` say, and what a start is refused for.
 const SAY_IT_PLAINLY: &[&str] = &[
     "src/server/agent.rs",
+    "src/server/agent/way.rs",
     "src/server/check.rs",
     "src/server/journal.rs",
     "src/server/mod.rs",

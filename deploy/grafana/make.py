@@ -72,7 +72,7 @@ def rows(title, about, *columns, by, width=24, height=8):
     """A row for each value of a label. A column is (name, expression, unit)."""
     panel = common_of(table.Panel(), title, about, "short", width, height)
     names, units = {}, []
-    for ref, (name, expr, unit) in zip("ABCDEFGHIJKL", columns):
+    for ref, (name, expr, unit) in zip("ABCDEFGHIJKLMNOP", columns, strict=False):
         panel.with_target(query(expr, instant="table", ref=ref))
         names[f"Value #{ref}"] = name
         panel.override_by_name(name, [types.DynamicConfigValue(id_val="unit", value=unit)])
@@ -156,13 +156,14 @@ def queues():
                level_of_all(), "percentunit", colors=((None, RED), (0.7, YELLOW), (0.8, GREEN)), width=8, decimals=1),
     ]
     flow = [
-        rows("Queues", "Each queue now, and in the time chosen above. Offered = answered + abandoned + given back + lost + who waits still.",
+        rows("Queues", "Each queue now, and in the time chosen above. Who waited at its beginning + offered = answered + abandoned + given back + lost + who waits at its end; who waits again is apart.",
              ("Waiting", f"sum by (queue) (tierline_queue_waiting{QUEUE})", "short"),
              ("Longest", f"max by (queue) (tierline_queue_longest_wait_seconds{QUEUE})", "s"),
              ("At work", f'sum by (queue) (tierline_queue_agents{{queue=~"$queue",{STAFFED}}})', "short"),
              ("Offered", offered, "short"), ("Answered", answered, "short"), ("In time", within, "short"),
              ("Abandoned", abandoned, "short"), ("of them short", short, "short"),
              ("Given back", in_range("tierline_queue_diverted_total"), "short"),
+             ("Lost", in_range("tierline_queue_lost_total"), "short"), ("Again", in_range("tierline_queue_requeued_total"), "short"),
              ("Mean wait", mean("tierline_queue_wait_seconds", 'outcome="answered"'), "s"),
              ("Mean handling", mean("tierline_queue_handle_seconds"), "s"), by="queue"),
         lines("Callers", "How many came, were answered and gave up in each minute. Gaps between offered and answered that last are too few agents.",
@@ -212,7 +213,7 @@ def agents():
         number("Talking", "Agents in a call.", 'sum(tierline_agents{state="busy"})'),
         number("Writing up", "Agents in wrap-up. Many for long: is the wrap-up time right?", 'sum(tierline_agents{state="wrap_up"})'),
         number("Not ready", "Agents on a break, or resting after refusals. The bars below say why.", 'sum(tierline_agents{state="not_ready"}) or vector(0)'),
-        number("Unreachable", "Signed in, but the phone does not answer: restart it.", 'sum(tierline_agents{state="unreachable"})', colors=((None, GREEN), (1, RED))),
+        number("Unreachable", "Signed in, but no phone of theirs answers and no trunk carries a call to their number: restart the phone, look at the trunks.", 'sum(tierline_agents{state="unreachable"})', colors=((None, GREEN), (1, RED))),
         number("Occupancy", "Of the time at work, the share with a call or its wrap-up, of the time chosen above. Over 90 % for hours wears people out.",
                share('sum(increase(tierline_agents_state_seconds_total{state=~"reserved|busy|wrap_up"}[$__range]))',
                      'sum(increase(tierline_agents_state_seconds_total{state=~"reserved|busy|wrap_up|ready"}[$__range]))'),
@@ -237,7 +238,7 @@ def agents():
 
 def flows():
     top = [
-        rows("Flows", "What became of calls, in the time chosen above. Entered = contained + queued + transferred + to another flow + hung up + failed + ended otherwise + the calls that still run.",
+        rows("Flows", "What became of calls, in the time chosen above. The calls that ran at its beginning + entered = contained + queued + transferred + to another flow + hung up + failed + ended otherwise + the calls that run at its end.",
              ("Entered", in_range("tierline_flow_entered_total", by="flow"), "short"),
              *((name, in_range("tierline_flow_left_total", f'outcome="{outcome}"', by="flow"), "short") for name, outcome in
                [("Contained", "contained"), ("Queued", "queued"), ("Transferred", "transferred"), ("Other flow", "other_flow"), ("Ended otherwise", "ended"), ("Hung up", "hung_up"), ("Failed", "failed")]),
@@ -269,6 +270,10 @@ def operations():
                colors=((None, RED), (0.1, YELLOW), (0.2, GREEN)), decimals=0),
         number("Defects", "Times that the engine repaired itself, in the time chosen above. Each is to be reported.",
                "round(sum(increase(tierline_repairs_total[$__range])))", colors=((None, GREEN), (1, RED))),
+        number("Defects beside calls", "Mistakes of ours that were caught outside of calls, in the time chosen above. Calls went on; each is to be reported.",
+               "round(sum(increase(tierline_defects_total[$__range])))", colors=((None, GREEN), (1, RED))),
+        number("Threads missing", "Threads beside the calls that are not there at the moment: see the alert ThreadMissing.",
+               "sum(1 - tierline_thread_alive)", colors=((None, GREEN), (1, RED))),
     ]
     calls = [
         lines("Calls by phase", "Calls that run, by how far they have come.", ("sum by (phase) (tierline_calls)", "{{phase}}"), stacked=True),

@@ -120,6 +120,8 @@ pub struct Agent {
     pub(super) skills: Skills,
     pub(super) signed_in: bool,
     pub(super) reachable: bool,
+    /// What was told of that since he signed in; who signs in counts as reachable.
+    pub(super) told_reachable: bool,
     /// The break he is on, or wishes for after the current offer or call.
     pub(super) pause: Option<String>,
     pub(super) penalty: Option<Penalty>,
@@ -169,6 +171,7 @@ impl Agent {
             skills: agent.skills.clone(),
             signed_in: false,
             reachable: false,
+            told_reachable: true,
             pause: None,
             penalty: None,
             refusals: 0,
@@ -267,6 +270,17 @@ impl Agent {
         } else {
             AgentState::Ready
         }
+    }
+
+    /// Whether it is to be told that he can be reached, or cannot any more; what is told so is known from then on. Of who
+    /// is logged out nothing is said: that he is says it.
+    pub(super) fn news_of_reach(&mut self) -> Option<bool> {
+        if self.state == AgentState::LoggedOut {
+            self.told_reachable = true;
+            return None;
+        }
+        let told = std::mem::replace(&mut self.told_reachable, self.reachable);
+        (told != self.reachable).then_some(self.reachable)
     }
 
     /// Takes over what he wishes or what was learned about his phone. Says why the state changes, if it does.

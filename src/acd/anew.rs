@@ -33,7 +33,7 @@ impl Router {
     ) -> Router {
         let mut router = Router { rng, offers_made: self.offers_made, ..Router::empty(self.reservation_ids()) };
         router.queues = center.queues.iter().map(|(id, queue)| (id.clone(), self.queue_anew(queue, now))).collect();
-        let told = self.states_told();
+        let told = (self.states_told(), self.reach_told());
         let agents =
             center.agents.values().map(|agent| (agent.id, self.agent_anew(now, agent, doing(agent.id), &told)));
         router.agents = agents.collect();
@@ -66,7 +66,7 @@ impl Router {
         now: Instant,
         settings: &center::Agent,
         doing: Doing,
-        told: &BTreeMap<AgentId, AgentState>,
+        (states, reach): &(BTreeMap<AgentId, AgentState>, BTreeMap<AgentId, bool>),
     ) -> Agent {
         let new = Agent::new(settings);
         let Some(old) = self.agents.get(&settings.id) else { return new };
@@ -76,7 +76,8 @@ impl Router {
             reservation: None,
             outside: doing.outside,
             awaited: new.awaited,
-            state: told.get(&settings.id).unwrap_or(&old.state).clone(),
+            state: states.get(&settings.id).unwrap_or(&old.state).clone(),
+            told_reachable: reach.get(&settings.id).copied().unwrap_or(old.told_reachable),
             listed: false,
             counted: false,
             ..old.clone()
@@ -98,6 +99,16 @@ impl Router {
         for output in &self.outputs {
             if let Output::State { agent, from, .. } = output {
                 told.entry(*agent).or_insert_with(|| from.clone());
+            }
+        }
+        told
+    }
+
+    fn reach_told(&self) -> BTreeMap<AgentId, bool> {
+        let mut told = BTreeMap::new();
+        for output in &self.outputs {
+            if let Output::Reachable { agent, reachable } = output {
+                told.entry(*agent).or_insert(!reachable);
             }
         }
         told

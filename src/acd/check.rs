@@ -5,7 +5,7 @@
 
 use super::agent::Agent;
 use super::queue::{Class, Need, Queue, Work};
-use super::{Merit, Router, Timer};
+use super::{AgentState, Merit, Router, Timer};
 use crate::center::Skills;
 use crate::ids::{AgentId, QueueId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +96,8 @@ impl Router {
         must(agent.listed == agent.available(), || {
             format!("agent {id} is listed as ready: {}, available: {}", agent.listed, agent.available())
         })?;
+        let told = agent.state == AgentState::LoggedOut || agent.told_reachable == agent.reachable;
+        must(told, || format!("agent {id}: nobody was told that reachable is {}", agent.reachable))?;
         must(agent.counted == agent.staffs(), || format!("agent {id} is counted wrongly as staff"))?;
         let wrap_up = self.timers.at(&Timer::WrapUp(id)) == agent.wrap_up.and_then(|notes| notes.until);
         must(wrap_up, || format!("agent {id}: the deadline of wrap-up is wrong"))?;

@@ -212,6 +212,9 @@ impl Router {
             (agent.state, agent.since) = (to.clone(), now);
             self.outputs.push_back(Output::State { agent: id, from, to, reason });
         }
+        if let Some(reachable) = agent.news_of_reach() {
+            self.outputs.push_back(Output::Reachable { agent: id, reachable });
+        }
         for (timer, at) in deadlines {
             match at {
                 Some(at) if self.timers.at(&timer) == Some(at) => {}

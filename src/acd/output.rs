@@ -40,6 +40,12 @@ pub enum Output {
         to: AgentState,
         reason: StateReason,
     },
+    /// An agent who is signed in can be rung no more, by any phone or number, or can again. Who signs in counts as
+    /// reachable until this says otherwise.
+    Reachable {
+        agent: AgentId,
+        reachable: bool,
+    },
     /// `max_wait` is over and nobody is being rung for it: the work waits no more.
     Expired {
         work: WorkId,

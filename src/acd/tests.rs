@@ -181,7 +181,7 @@ impl Desk {
     fn told(&mut self, states: bool) -> String {
         let (mut text, mut last) = (String::new(), Instant::ZERO);
         for (at, output) in std::mem::take(&mut self.outputs) {
-            if matches!(output, Output::State { .. }) != states {
+            if matches!(output, Output::State { .. } | Output::Reachable { .. }) != states {
                 continue;
             }
             if at > last {
@@ -201,6 +201,7 @@ fn told(output: &Output) -> String {
         Output::Accepted { work, agent, waited, .. } => format!("talk {}>{agent} after {}", work.0, waited.as_secs()),
         Output::State { agent, to: AgentState::NotReady(reason), .. } => format!("{agent} not ready: {reason}"),
         Output::State { agent, to, .. } => format!("{agent} {to:?}"),
+        Output::Reachable { agent, reachable } => format!("{agent} {}reachable", if *reachable { "" } else { "un" }),
         Output::Expired { work } => format!("expired {}", work.0),
         Output::Rejected { work, why } => format!("rejected {} {why:?}", work.0),
     }

@@ -20,6 +20,10 @@ pub struct CtiSettings {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Names of those who may ask and see everything.
     pub operators: BTreeSet<String>,
+    /// Connections at once (1 … 100,000).
+    pub connections: u32,
+    /// Commands and streams at once over one of them (1 … 10,000).
+    pub calls_each: u32,
     /// Streams at once (1 … 100,000).
     pub streams: u32,
     /// Of one who asks (1 … 1,000).
@@ -101,6 +105,8 @@ pub fn read(
         token_file,
         tls,
         operators,
+        connections: table.whole("connections", 1..=100_000, 2_000) as u32,
+        calls_each: table.whole("calls_each", 1..=10_000, 64) as u32,
         streams: table.whole("streams", 1..=100_000, 10_000) as u32,
         streams_each: table.whole("streams_each", 1..=1_000, 8) as u32,
         waiting: table.whole("waiting", 16..=100_000, 1_000) as u32,

@@ -104,6 +104,8 @@ impl Loaded {
 pub struct HttpLimits {
     pub connections: usize,
     pub timeout: std::time::Duration,
+    /// `/healthz` says that it is not well once the engine has not answered for so long.
+    pub engine_silent: std::time::Duration,
 }
 
 /// How this process meets the world.

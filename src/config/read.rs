@@ -350,6 +350,7 @@ impl<'p> Reader<'p> {
         let http_limits = HttpLimits {
             connections: http_section.whole("connections", 1..=10_000, 100) as usize,
             timeout: http_section.duration("timeout", MINUTE / 60..=10 * MINUTE, MINUTE / 2),
+            engine_silent: http_section.duration("engine_silent", MINUTE / 12..=10 * MINUTE, MINUTE),
         };
         http_section.finish();
         let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);

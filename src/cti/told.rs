@@ -72,6 +72,9 @@ fn what(event: &Event, row: Option<&CallRow>) -> Option<Told> {
             to: mode(*to).into(),
             reason: reason.clone(),
         }),
+        What::AgentReachable { agent, reachable } => {
+            Told::AgentReachable(proto::AgentReachable { agent: agent.0, reachable: *reachable })
+        }
         waits => return seeking(event, waits, row),
     })
 }
@@ -145,6 +148,7 @@ fn agent_view(view: &View, agent: AgentId, name: &str) -> proto::AgentView {
         state: mode(state).into(),
         reason: row.filter(|row| row.mode == AgentMode::NotReady).map(|row| row.reason.clone()).unwrap_or_default(),
         since_ms: row.map_or(0, |row| row.since.0),
+        unreachable: row.is_some_and(|row| !row.reachable),
     }
 }
 

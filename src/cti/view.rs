@@ -31,6 +31,8 @@ pub struct AgentRow {
     pub mode: AgentMode,
     pub reason: String,
     pub since: Wall,
+    /// A phone or a number of his can be reached.
+    pub reachable: bool,
 }
 
 /// A call that runs.
@@ -150,6 +152,7 @@ impl View {
         match &event.what {
             What::EngineStarted { .. } | What::BannerSwitched { .. } => audience.everybody = true,
             What::AgentStateChanged { agent, .. }
+            | What::AgentReachable { agent, .. }
             | What::DataAttached { agent, .. }
             | What::Disposed { agent, .. }
             | What::Transferred { agent, .. }
@@ -172,8 +175,13 @@ impl View {
             // What ran is ended by the events that follow; everybody begins logged out.
             What::EngineStarted { .. } => self.agents.clear(),
             What::AgentStateChanged { agent, to, reason, .. } => {
-                let row = AgentRow { mode: *to, reason: reason.clone(), since: event.at };
+                let known = self.agents.get(agent).is_none_or(|row| row.reachable);
+                let reachable = *to == AgentMode::LoggedOut || known;
+                let row = AgentRow { mode: *to, reason: reason.clone(), since: event.at, reachable };
                 self.agents.insert(*agent, row);
+            }
+            What::AgentReachable { agent, reachable } => {
+                self.agents.get_mut(agent).into_iter().for_each(|row| row.reachable = *reachable);
             }
             What::BannerSwitched { banner, on } => _ = self.switched.insert(banner.clone(), *on),
             What::DeskEntered { agent } => _ = self.desks.insert(*agent),

@@ -47,6 +47,7 @@ impl Engine {
             O::Withdrawn { reservation, why, .. } => self.withdrawn(reservation, why),
             O::Accepted { reservation, work, agent, waited, .. } => self.connect(reservation, work, agent, waited),
             O::State { agent, from, to, reason } => self.agent_changed(agent, &from, &to, reason),
+            O::Reachable { agent, reachable } => self.emit(None, What::AgentReachable { agent, reachable }),
             O::Expired { work } => self.diverted(work, DivertReason::MaxWait),
             O::Rejected { work, why: Rejection::Full } => self.diverted(work, DivertReason::Full),
             O::Rejected { work, why: Rejection::UnknownQueue } => self.diverted(work, DivertReason::Refused),

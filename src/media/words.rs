@@ -376,8 +376,8 @@ pub struct Quality {
     pub one_way: bool,
 }
 
-pub const JITTER_BOUNDS_MS: [u32; 5] = [5, 10, 20, 40, 80];
-pub const LOSS_BOUNDS_PERMILLE: [u32; 5] = [0, 5, 10, 30, 100];
+pub const JITTER_BOUNDS_MS: [u32; 8] = [5, 10, 20, 40, 80, 160, 500, 1000];
+pub const LOSS_BOUNDS_PERMILLE: [u32; 9] = [0, 5, 10, 30, 100, 200, 400, 700, 1000];
 pub const ROUND_TRIP_BOUNDS_MS: [u32; 5] = [10, 30, 100, 200, 400];
 
 impl Stats {

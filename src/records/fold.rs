@@ -50,7 +50,9 @@ impl Fold {
     pub fn apply(&mut self, event: &Event, rows: &mut Vec<Row>) {
         match &event.what {
             What::EngineStarted { .. } => self.started(event.seq, rows),
-            What::AgentStateChanged { .. } => rows.extend(self.agents.apply(event).map(Row::Agent)),
+            What::AgentStateChanged { .. } | What::AgentReachable { .. } => {
+                rows.extend(self.agents.apply(event).map(Row::Agent))
+            }
             What::Disposed { agent, disposition, .. } => rows.extend(event.call.map(|call| {
                 let (seq, agent, at, disposition) = (event.seq, *agent, event.at, disposition.clone());
                 Row::Disposition(Disposition { seq, call, agent, at, disposition })

@@ -1,4 +1,4 @@
-//! Agents' states as intervals without gaps: what an agent did all day.
+//! Agents' states as intervals without gaps: what an agent did all day, and whether he could be given calls meanwhile.
 //!
 //! A start of the engine begins with everybody logged out, and says so of nobody. What was open before ended at the
 //! last moment of which the log knows: a server that stood still over night has nobody talking all night.
@@ -27,11 +27,24 @@ pub struct Interval {
     pub to: Wall,
     /// The event that began it.
     pub seq: u64,
+    /// Whether a phone or a number of his could be reached. Of who is on a break or logged out: the last that was told.
+    #[serde(default = "by_default")]
+    pub reachable: bool,
+}
+
+/// Who signs in counts as reachable.
+fn by_default() -> bool {
+    true
 }
 
 impl Interval {
     pub fn length(&self) -> Duration {
         between(self.from, self.to)
+    }
+
+    /// He would have been at work, and could not be given a call.
+    pub fn unreachable(&self) -> bool {
+        !self.reachable && !matches!(self.mode, AgentMode::LoggedOut | AgentMode::NotReady)
     }
 }
 
@@ -46,12 +59,26 @@ pub struct Agents {
 impl Agents {
     /// Takes the next event; returns the interval that it ended.
     pub fn apply(&mut self, event: &Event) -> Option<Interval> {
-        let What::AgentStateChanged { agent, from, to, reason } = &event.what else { return None };
-        let before = self.open.get(agent);
-        self.misfits += u64::from(before.is_some_and(|open| open.mode != *from));
-        let (seq, call) = (event.seq, event.call);
-        let next =
-            Interval { agent: *agent, mode: *to, reason: reason.clone(), call, from: event.at, to: event.at, seq };
+        let (agent, from, to, reason) = match &event.what {
+            What::AgentStateChanged { agent, from, to, reason } => (*agent, *from, *to, reason.clone()),
+            What::AgentReachable { agent, reachable } => return self.reach(event, *agent, *reachable),
+            _ => return None,
+        };
+        let before = self.open.get(&agent);
+        self.misfits += u64::from(before.is_some_and(|open| open.mode != from));
+        let reachable = to == AgentMode::LoggedOut || before.is_none_or(|open| open.reachable);
+        let (seq, call, at) = (event.seq, event.call, event.at);
+        self.follow(Interval { agent, mode: to, reason, call, from: at, to: at, seq, reachable })
+    }
+
+    /// It begins another interval where it makes a difference.
+    fn reach(&mut self, event: &Event, agent: AgentId, reachable: bool) -> Option<Interval> {
+        let open = self.open.get_mut(&agent)?;
+        let next = Interval { reachable, from: event.at, to: event.at, seq: event.seq, ..open.clone() };
+        if next.unreachable() == open.unreachable() {
+            open.reachable = reachable;
+            return None;
+        }
         self.follow(next)
     }
 
@@ -61,7 +88,7 @@ impl Agents {
             self.open.values().filter(|open| open.mode != AgentMode::LoggedOut).map(|open| open.agent).collect();
         let out = |agent| {
             let (mode, reason) = (AgentMode::LoggedOut, STARTED.to_owned());
-            Interval { agent, mode, reason, call: None, from: last, to: last, seq }
+            Interval { agent, mode, reason, call: None, from: last, to: last, seq, reachable: true }
         };
         there.into_iter().filter_map(|agent| self.follow(out(agent))).collect()
     }

@@ -91,6 +91,7 @@ impl Row {
                 opt(interval.call.map(|call| id(call.0))),
                 at(interval.from),
                 at(interval.to),
+                int(interval.unreachable()),
             ],
             Row::Path { call, n, path } => path_cells(*call, *n, path),
             Row::LookUp { call, n, look_up } => vec![

@@ -175,6 +175,11 @@ pub const AGENT_INTERVAL: Table = Table {
         maybe(int("call", ID, "the call, while the agent talks")),
         int("began", AT, ""),
         int("ended", AT, ""),
+        int(
+            "unreachable",
+            FLAG,
+            "at work by `mode`, but no phone of the agent's answered and no trunk could carry a call to the agent's number",
+        ),
     ],
 };
 

@@ -2,13 +2,15 @@
 //!
 //! Lines are asked one after the other: each waits for the answer of the one before. `wait NAME` waits until an event of
 //! that name has come since the last `wait`, the agent's own or nobody's, so that a file of lines is a script. A stream
-//! that is cut goes on at its cursor.
+//! that is cut goes on at its cursor. What is typed while the server is away is asked once it is back: by its key it is done
+//! once, also where the answer was lost.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
+
+mod way;
 
 use super::chance;
 use super::printing;
-use super::wrong::Wrong;
-use crate::proto::{self, command::Ask, desk_client::DeskClient, item, outcome};
+use crate::proto::{self, command::Ask, item, outcome};
 use crate::server::printing::say;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
@@ -16,8 +18,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use way::{Desk, connect, is_away, refused, watch};
 
 /// How `tierline agent` was called.
 pub struct Settings {
@@ -46,7 +47,7 @@ wait EVENT                until that has come, such as delivered, established, c
 help, quit";
 
 /// What `wait` may wait for.
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 20] = [
     "snapshot",
     "call_arrived",
     "step_entered",
@@ -66,6 +67,7 @@ const EVENTS: [&str; 19] = [
     "agent_state_changed",
     "restarted",
     "banner_switched",
+    "agent_reachable",
 ];
 
 /// The pause before a stream that was cut is opened again.
@@ -81,8 +83,8 @@ pub fn run(settings: Settings) -> Result<bool> {
         let desk = connect(&settings).await?;
         let (items, mut seen) = mpsc::channel(64);
         let watching = tokio::spawn(watch(desk.clone(), items));
-        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: None, refused: false };
         let typed = settings.asks.is_empty();
+        let mut session = Session { desk, json: settings.json, typed, seen: VecDeque::new(), me: None, refused: false };
         let mut lines = Lines::new(settings.asks);
         if typed && !settings.json {
             say!("{HELP}");
@@ -119,7 +121,8 @@ pub fn once(settings: &Settings, line: &str) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let desk = connect(settings).await?;
-        let mut session = Session { desk, json: settings.json, seen: VecDeque::new(), me: None, refused: false };
+        let (seen, json) = (VecDeque::new(), settings.json);
+        let mut session = Session { desk, json, typed: false, seen, me: None, refused: false };
         session.ask(line, ask).await?;
         Ok(!session.refused)
     })
@@ -145,90 +148,11 @@ impl Lines {
     }
 }
 
-type Desk = DeskClient<tonic::service::interceptor::InterceptedService<Channel, Bearer>>;
-
-/// Sends the token with everything.
-#[derive(Clone)]
-struct Bearer(MetadataValue<Ascii>);
-
-impl tonic::service::Interceptor for Bearer {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
-    }
-}
-
-async fn connect(settings: &Settings) -> Result<Desk> {
-    let server = url(&settings.server);
-    let wrong =
-        |why| Wrong(format!("`{}` is no address to ask at ({why}); allowed: HOST:PORT or a URL", settings.server));
-    let endpoint = Endpoint::from_shared(server.clone()).map_err(wrong)?;
-    let mut endpoint = endpoint.connect_timeout(Duration::from_secs(5));
-    if server.starts_with("https://") {
-        let file = settings.trust.as_ref().context("say with --trust which roots the server's certificate has")?;
-        let roots = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(roots)))?;
-    }
-    let channel = endpoint.connect().await;
-    let hint = "it must be where the server listens for gRPC, `[server.cti]` of its configuration";
-    let channel = channel.with_context(|| format!("nobody answers at {server}; {hint}"))?;
-    let token = format!("Bearer {}", settings.token).parse().context("this can be no token")?;
-    Ok(DeskClient::with_interceptor(channel, Bearer(token)))
-}
-
-/// As phones take it: an address and a port are enough.
-fn url(server: &str) -> String {
-    if server.contains("://") { server.to_owned() } else { format!("http://{server}") }
-}
-
-/// What the server has against a request.
-fn refused(status: &tonic::Status) -> anyhow::Error {
-    let unknown = "the server does not know this token; name the server's data directory (--data) or configuration \
-                   (--config), where its tokens are, or give one with --token";
-    match status.code() {
-        tonic::Code::Unauthenticated => Wrong(unknown.to_owned()).into(),
-        _ => anyhow::anyhow!("{}", status.message()),
-    }
-}
-
-/// Reads the stream, again and again. Ends with an error that asking again cannot help.
-async fn watch(mut desk: Desk, items: mpsc::Sender<Result<proto::Item>>) {
-    let mut cursor = Vec::new();
-    loop {
-        let stream = desk.watch(proto::WatchRequest { cursor: cursor.clone() }).await;
-        let ended = match stream {
-            Ok(stream) => {
-                let mut stream = stream.into_inner();
-                loop {
-                    match stream.message().await {
-                        Ok(Some(item)) => {
-                            cursor.clone_from(&item.cursor);
-                            if items.send(Ok(item)).await.is_err() {
-                                return;
-                            }
-                        }
-                        Ok(None) => break tonic::Status::unavailable("the stream ended"),
-                        Err(status) => break status,
-                    }
-                }
-            }
-            Err(status) => status,
-        };
-        match ended.code() {
-            tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
-                _ = items.send(Err(refused(&ended))).await;
-                return;
-            }
-            tonic::Code::OutOfRange => cursor.clear(), // another log: begin anew
-            _ => {}
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
 struct Session {
     desk: Desk,
     json: bool,
+    /// Somebody sits there, and can wait.
+    typed: bool,
     /// Names of events since the last `wait`.
     seen: VecDeque<String>,
     /// The agent who asks, 0 if it is none; unknown before the first snapshot.
@@ -269,7 +193,7 @@ impl Session {
     async fn ask(&mut self, line: &str, ask: Ask) -> Result<()> {
         let key = chance::bytes::<12>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let command = proto::Command { key, agent: 0, ask: Some(ask) };
-        let outcome = self.desk.r#do(command).await.map_err(|status| refused(&status))?;
+        let outcome = self.done(command).await.map_err(|status| refused(&status))?;
         match outcome.into_inner().result {
             Some(outcome::Result::Refused(refused)) => {
                 self.refused = true;
@@ -284,6 +208,22 @@ impl Session {
             None => bail!("the server's answer is empty"),
         }
         Ok(())
+    }
+
+    /// Asks until there is an answer, where somebody sits there; else once.
+    async fn done(&mut self, command: proto::Command) -> Result<tonic::Response<proto::Outcome>, tonic::Status> {
+        let mut told = false;
+        loop {
+            match self.desk.r#do(command.clone()).await {
+                Err(away) if self.typed && is_away(&away) && !printing::nobody_reads() => {
+                    if !std::mem::replace(&mut told, true) {
+                        eprintln!("the server does not answer; this is asked again until it does");
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     fn show(&mut self, item: &proto::Item) {
@@ -565,7 +505,7 @@ mod tests {
             ("http://desk.example:50051", "http://desk.example:50051"),
             ("https://desk.example", "https://desk.example"),
         ] {
-            assert_eq!(url(server), expect);
+            assert_eq!(way::url(server), expect);
         }
     }
 

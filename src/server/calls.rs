@@ -6,7 +6,7 @@
 
 pub mod filter;
 
-use crate::event::{Event, What};
+use crate::event::{Cause, Event, What};
 use crate::ids::{AgentId, CallId};
 use crate::records::{CallRecord, Offer, Outcome, Segment, Wait, ladder_of, record_of};
 use crate::server::journal::Entry;
@@ -74,9 +74,20 @@ fn records_of(reader: &Reader, calls: &[CallId], numbers: bool) -> Result<Vec<(C
     let mut found = Vec::new();
     for call in calls {
         let events = events(reader, *call, numbers)?;
-        found.extend(record_of(&events).map(|record| (record, code_of(&events))));
+        found.extend(record_as_it_was(reader, &events)?.map(|record| (record, code_of(&events))));
     }
     Ok(found)
+}
+
+/// What a kill left open ended at the last moment of which the log knows, as in the records: the next start, which says so,
+/// may be a night later.
+fn record_as_it_was(reader: &Reader, events: &[Event]) -> Result<Option<CallRecord>> {
+    let by_start = |event: &&Event| matches!(event.what, What::CallEnded { cause: Cause::Restart, .. });
+    let start = events.iter().find(by_start).map(|event| reader.start_before(event.seq)).transpose()?.flatten();
+    let Some((start, last)) = start else { return Ok(record_of(events)) };
+    let mut events = events.to_vec();
+    events.iter_mut().filter(|event| event.seq > start).for_each(|event| event.at = last);
+    Ok(record_of(&events))
 }
 
 /// One call as a ladder; `id` as the list shows it.
@@ -92,8 +103,8 @@ pub fn ladder(data: &Path, id: &str, numbers: bool) -> Result<String> {
 /// # Errors
 /// As [`ladder()`].
 pub fn told(data: &Path, id: &str, numbers: bool) -> Result<String> {
-    let events = events_of(data, id, numbers)?;
-    let record = record_of(&events).map(|record| Written::from(&(record, code_of(&events))));
+    let (reader, events) = (Reader::of(data)?, events_of(data, id, numbers)?);
+    let record = record_as_it_was(&reader, &events)?.map(|record| Written::from(&(record, code_of(&events))));
     let mut told = serde_json::to_value(record)?;
     told["events"] = events.iter().map(event_told).collect::<Result<_>>()?;
     Ok(told.to_string() + "\n")
@@ -227,7 +238,7 @@ struct Written {
     ended: Option<String>,
     outcome: Outcome,
     phase: Option<crate::event::Phase>,
-    cause: Option<crate::event::Cause>,
+    cause: Option<Cause>,
     waited_s: f64,
     talked_s: f64,
     segments: Vec<WrittenSegment>,

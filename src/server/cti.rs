@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tokens` | who somebody is |
 //! | `asking` | a command's way to the engine and back |
+//! | `door` | how many may connect |
 //! | `hub` | events from the log to all who look |
 //! | `watching` | one reader's stream |
 //! | `presence` | who is at a desktop, and since when not any more |
@@ -11,6 +12,7 @@
 //! Events are read from the log after they were committed: what a desktop has seen, a restart remembers.
 
 mod asking;
+mod door;
 mod hub;
 mod presence;
 pub mod tokens;
@@ -38,8 +40,6 @@ use tonic::{Request, Response, Status};
 
 /// A command is small; notes are its longest part. One whole Attach of 64 values of 1,000 bytes fits.
 const LONGEST_MESSAGE: usize = 128 * 1024;
-/// A connection's commands and streams at once.
-const STREAMS_PER_CONNECTION: u32 = 64;
 /// A peer that is gone without a word is known to be so within the sum of both.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_ANSWER: Duration = Duration::from_secs(5);
@@ -136,11 +136,11 @@ pub fn serve(
     let mut server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_ANSWER))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION);
+        .max_concurrent_streams(settings.calls_each);
     if let Some(identity) = opened.secrets.tls {
         server = server.tls_config(tonic::transport::ServerTlsConfig::new().identity(identity))?;
     }
-    let incoming = tonic::transport::server::TcpIncoming::from(opened.listener).with_nodelay(Some(true));
+    let incoming = door::Incoming::new(opened.listener, settings.connections as usize);
     let desk = DeskServer::new(service).max_decoding_message_size(LONGEST_MESSAGE);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTION)
@@ -166,6 +166,7 @@ impl Service {
         let written = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = written.and_then(|value| value.strip_prefix("Bearer "));
         let owner = token.and_then(|token| self.tokens.owner(token));
+        owner.iter().for_each(|_| door::proven(request));
         owner.ok_or_else(|| Status::unauthenticated("send `authorization: Bearer TOKEN` with a token that is known"))
     }
 }

@@ -66,7 +66,6 @@ use crate::engine::{Configuration, Engine, Input, RINGING, SILENCE, Start};
 use crate::ids::Rng;
 use crate::media as audio;
 use crate::sip::{self, Listener};
-use crate::stats::Stats;
 use anyhow::{Result, bail};
 pub use check::check;
 use clock::{Clock, EventTime};
@@ -185,10 +184,10 @@ impl Running {
         let (seed, root) = drawn()?;
         let planes = Arc::new(start_planes(loaded, &sounds, (clock, &root), &inbox)?);
         let (start, config) = engine_settings(loaded, &store, &sounds, (&planes, seed));
+        let stats = Arc::new(Mutex::new(numbers::at_first(&config)));
         let record = options.record.as_deref().map(|path| Recorder::create(path, &start, &config)).transpose()?;
         let (time, engine) = (EventTime { clock, began: start.wall }, planted::engine(Engine::new(start, config)));
-        let (stats, pulse) = (Arc::new(Mutex::new(Stats::new(&loaded.center))), Arc::<pulse::Pulse>::default());
-        let left = cti::Left::of(&store.recovered);
+        let (left, pulse) = (cti::Left::of(&store.recovered), Arc::<pulse::Pulse>::default());
         post(&inbox, Message::Input(restored(store.recovered)))?;
         let (store_writer, last_seq) = (Arc::new(store.store), store.next_seq - 1);
         let beside = signaling::start(&loaded.server.sip, (tcp, tls), (store.epoch, &root), &inbox, &runtime)?;
@@ -230,7 +229,7 @@ impl Running {
             each_agent: loaded.server.agent_series,
         });
         let not_ready = not_ready(Arc::clone(&store_writer), inbox.clone());
-        let http = web::serve((http, loaded.server.http_limits), exporter, not_ready, &runtime);
+        let http = web::serve((http, loaded.server.http_limits), exporter, (not_ready, inbox.clone()), &runtime);
         let ground = cti::Ground {
             center: loaded.center.clone(),
             data: loaded.server.data.clone(),

@@ -17,8 +17,8 @@ use super::signaling::streams::Streams;
 use super::store::{Numbers, QUEUE_LIMIT, Store};
 use super::ticketing::{self, Counts};
 use crate::acd;
-use crate::engine::Engine;
 use crate::engine::turned::{Turned, TurnedAway};
+use crate::engine::{Configuration, Engine};
 use crate::ids::TrunkId;
 use crate::media;
 use crate::sip;
@@ -108,6 +108,13 @@ impl Exporter {
             _ => vec![f::ENGINE_ANSWERS.flag([], false)],
         }
     }
+}
+
+/// Zeros for all that is configured: what appears with its first call has no growth to be seen.
+pub fn at_first(config: &Configuration) -> Stats {
+    let mut stats = Stats::new(&config.center);
+    config.flows.iter().for_each(|(flow, it)| stats.know_steps(flow, it.steps.keys()));
+    stats
 }
 
 /// Who waits has waited on the clock of the events: the wall clock may have been set since.

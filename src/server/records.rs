@@ -30,7 +30,7 @@ pub use schema::file;
 
 use super::aside::{self, Foreign};
 use super::clock::{self, EventTime};
-use super::journal::Entry;
+use super::journal::{Entry, Value as Told};
 use super::store::{OfLog, Reader};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
@@ -47,6 +47,9 @@ use std::path::Path;
 const WALL: &str = "wall";
 /// In `meta`: when the last event was, by which it is known again.
 const STAMP: &str = "stamp";
+
+/// In `meta`: how often all that was written was made safe.
+const SAFE: &str = "safe";
 
 /// Events in one transaction. A server's thread has fewer at hand.
 const PORTION: usize = 10_000;
@@ -105,7 +108,7 @@ impl Records {
     /// another one of that number, or none yet.
     fn fits(&self, log: &Reader) -> Result<()> {
         let removed = log.removed()?;
-        if removed > self.seq {
+        if self.lacks(removed) {
             let lacks =
                 Entry::error("records", "the log begins behind the records: what was removed from it is not in them");
             lacks.with("up_to", removed).tell();
@@ -117,6 +120,11 @@ impl Records {
             Foreign(format!("they end with an event {} that is not in this log", self.seq))
         );
         Ok(())
+    }
+
+    /// Something is gone from the log that was never in these records: they are new, or step back behind it.
+    fn lacks(&self, removed: u64) -> bool {
+        removed > self.seq
     }
 
     /// The last event that is in the records.
@@ -278,7 +286,7 @@ fn write_state(conn: &Connection, fold: &Fold, events: &[Event]) -> Result<()> {
 
 fn changed(event: &Event) -> Option<AgentId> {
     match &event.what {
-        What::AgentStateChanged { agent, .. } => Some(*agent),
+        What::AgentStateChanged { agent, .. } | What::AgentReachable { agent, .. } => Some(*agent),
         _ => None,
     }
 }
@@ -293,7 +301,12 @@ fn read_state(conn: &Connection) -> Result<Fold> {
             true => serde_json::from_str(&value).map(|open| calls.push(open)),
             false => serde_json::from_str(&value).map(|open| agents.push(open)),
         };
-        read.with_context(|| format!("`{key}` cannot be read; `tierline records rebuild` makes all anew"))?;
+        // It stands there until its call ends or its agent does something else. All other rows go on.
+        if let Err(why) = read {
+            let lost = "what is open in the records cannot be read, and will be missing in them; `tierline records \
+                        rebuild` makes all anew";
+            Entry::error("records", lost).with("of", Told::written(&key)).with("why", &anyhow::Error::from(why)).tell();
+        }
     }
     Ok(Fold::resume(calls, agents, Wall(position(conn, "last")?)))
 }
@@ -330,7 +343,7 @@ pub fn present(conn: &Connection) -> Result<(Vec<Interval>, Wall)> {
     let mut query = conn.prepare("SELECT value FROM state WHERE key LIKE 'agent %'")?;
     let mut open = Vec::new();
     for value in query.query_map([], |row| row.get::<_, String>(0))? {
-        open.push(serde_json::from_str(&value?)?);
+        open.extend(serde_json::from_str::<Interval>(&value?)); // who follows the log tells of those that cannot be read
     }
     Ok((open, Wall(position(conn, "last")?)))
 }
@@ -353,8 +366,11 @@ pub fn now(conn: &Connection) -> Result<Wall> {
 /// They cannot be read.
 pub fn running(conn: &Connection) -> Result<Vec<OpenCall>> {
     let mut query = conn.prepare("SELECT value FROM state WHERE key LIKE 'call %'")?;
-    let values = query.query_map([], |row| row.get::<_, String>(0))?;
-    values.map(|value| Ok(serde_json::from_str(&value?)?)).collect()
+    let mut open = Vec::new();
+    for value in query.query_map([], |row| row.get::<_, String>(0))? {
+        open.extend(serde_json::from_str::<OpenCall>(&value?));
+    }
+    Ok(open)
 }
 
 /// `tierline records rebuild`: makes all records anew from the log; says how many rows there are.

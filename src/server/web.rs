@@ -1,10 +1,13 @@
 //! HTTP: health for whoever watches the process, numbers for Prometheus.
 
+mod alive;
 mod limited;
 
+use super::inbox::Inbox;
 use super::journal;
 use super::numbers::Exporter;
 use crate::config::HttpLimits;
+use alive::Alive;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -20,6 +23,7 @@ struct Pages {
     exporter: Arc<Exporter>,
     /// Why new calls are not welcome at present; none if they are.
     not_ready: NotReady,
+    alive: Alive,
 }
 
 pub type NotReady = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -28,24 +32,35 @@ pub type NotReady = Box<dyn Fn() -> Option<String> + Send + Sync>;
 pub fn serve(
     (http, limits): (TcpListener, HttpLimits),
     exporter: Exporter,
-    not_ready: NotReady,
+    (not_ready, inbox): (NotReady, Inbox),
     runtime: &Handle,
 ) -> JoinHandle<std::io::Result<()>> {
     let exporter = Arc::new(exporter);
     journal::watch(runtime, Arc::clone(&exporter));
     let http = Limited::new(http, limits.timeout, limits.connections);
-    runtime.spawn(async move { axum::serve(http, router(Pages { exporter, not_ready })).await })
+    let pages = Pages { exporter, not_ready, alive: Alive::new(inbox, limits.engine_silent) };
+    runtime.spawn(async move { axum::serve(http, router(pages)).await })
 }
 
-/// `/healthz`: the process lives. `/readyz`: it takes new calls. `/metrics`: Prometheus' text format.
+/// `/healthz`: the process lives, and its engine does. `/readyz`: it takes new calls. `/metrics`: Prometheus' text format.
 fn router(pages: Pages) -> Router {
     let pages = Arc::new(pages);
-    let (ready, metrics) = (Arc::clone(&pages), pages);
+    let (ready, healthy, metrics) = (Arc::clone(&pages), Arc::clone(&pages), pages);
     Router::new()
         .route("/", get(|| async { "Tierline. Try /metrics, /healthz and /readyz.\n" }))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(move || async move { health(&healthy) }))
         .route("/readyz", get(move || async move { readiness(&ready).await }))
         .route("/metrics", get(move || async move { numbers(&metrics).await }))
+}
+
+fn health(pages: &Pages) -> (StatusCode, String) {
+    match pages.alive.silent() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(time) => {
+            let said = format!("the engine has not answered for {} s\n", time.as_secs());
+            (StatusCode::SERVICE_UNAVAILABLE, said)
+        }
+    }
 }
 
 async fn readiness(pages: &Arc<Pages>) -> impl IntoResponse + use<> {

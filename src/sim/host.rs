@@ -96,8 +96,10 @@ impl World {
         while let Some(output) = engine.poll() {
             outputs.push(output);
         }
-        let changes =
-            |output: &Output| matches!(output, Output::Event(Event { what: What::AgentStateChanged { .. }, .. }));
+        let changes = |output: &Output| {
+            let Output::Event(event) = output else { return false };
+            matches!(event.what, What::AgentStateChanged { .. } | What::AgentReachable { .. })
+        };
         let changed = outputs.iter().any(changes);
         outputs.into_iter().for_each(|output| self.engine_said(output));
         self.tell_unsent();

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::event::{AgentMode, Party};
 use crate::ids::{AgentId, CallId, PortId, QueueId, WorkId};
 use crate::media::Command;
-use crate::records::{Fold, PartKind, Row, Wait};
+use crate::records::{Fold, Interval, PartKind, Row, Wait};
 use crate::time::Wall;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -45,8 +45,8 @@ pub struct AgentSums {
     pub rung_ms: u64,
     pub talked_ms: u64,
     pub held_ms: u64,
-    /// In the order of [`AgentMode`], from the first change on.
-    pub modes_ms: [u64; 6],
+    /// In the order of [`AgentMode`], from the first change on; the last one: at work, and reached by nothing.
+    pub modes_ms: [u64; 7],
 }
 
 /// What was seen so far.
@@ -54,7 +54,7 @@ pub struct AgentSums {
 pub struct Ledger {
     sums: Sums,
     waiting: BTreeMap<WorkId, (QueueId, CallId, Wall)>,
-    agents: BTreeMap<AgentId, (AgentMode, Wall)>,
+    agents: BTreeMap<AgentId, (usize, Wall)>,
     ports: BTreeMap<PortId, Seen>,
     /// The router's counts at the last look.
     counted: [u64; 6],
@@ -76,6 +76,9 @@ enum Audio {
     Joined,
     Alone,
 }
+
+/// Behind the six of [`AgentMode`].
+const UNREACHABLE: usize = 6;
 
 /// How many looks pass between two at all agents that nothing was said of.
 const ANYWAY: u64 = 1_000;
@@ -121,13 +124,15 @@ impl Ledger {
         for id in engine.center().agents.keys() {
             let Some(agent) = engine.router().agent(*id) else { continue };
             let mode = seen_as(agent.state());
-            let (before, since) = *self.agents.get(id).unwrap_or(&(AgentMode::LoggedOut, Wall::default()));
+            let at_work = !matches!(mode, AgentMode::LoggedOut | AgentMode::NotReady);
+            let mode = if at_work && !agent.reachable() { UNREACHABLE } else { mode as usize };
+            let (before, since) = *self.agents.get(id).unwrap_or(&(AgentMode::LoggedOut as usize, Wall::default()));
             if before == mode {
                 continue;
             }
             // Who has never been seen otherwise is not counted as logged out before.
             if since > Wall::default() {
-                self.sums.agents.entry(*id).or_default().modes_ms[before as usize] += between(since, now);
+                self.sums.agents.entry(*id).or_default().modes_ms[before] += between(since, now);
             }
             self.agents.insert(*id, (mode, now));
         }
@@ -193,7 +198,7 @@ impl Ledger {
     pub fn sums(&self, now: Wall) -> Sums {
         let mut sums = self.sums.clone();
         for (id, (mode, since)) in &self.agents {
-            sums.agents.entry(*id).or_default().modes_ms[*mode as usize] += between(*since, now);
+            sums.agents.entry(*id).or_default().modes_ms[*mode] += between(*since, now);
         }
         sums
     }
@@ -245,7 +250,7 @@ impl Recorded {
             }
             Row::Agent(interval) => {
                 let sums = agents.entry(interval.agent).or_default();
-                sums.modes_ms[interval.mode as usize] += between(interval.from, interval.to);
+                sums.modes_ms[place_of(interval)] += between(interval.from, interval.to);
             }
             Row::Path { .. } | Row::LookUp { .. } | Row::Disposition(_) => {}
         }
@@ -255,7 +260,7 @@ impl Recorded {
         let mut sums = self.sums.clone();
         for open in self.fold.agents(now) {
             let agent = sums.agents.entry(open.agent).or_default();
-            agent.modes_ms[open.mode as usize] += between(open.from, open.to);
+            agent.modes_ms[place_of(&open)] += between(open.from, open.to);
         }
         sums
     }
@@ -279,6 +284,11 @@ pub fn differences(seen: &Sums, recorded: &Sums) -> Vec<String> {
         differ.push(format!("{} calls seen, {} recorded", seen.calls, recorded.calls));
     }
     differ
+}
+
+/// The place of its time in [`AgentSums::modes_ms`].
+fn place_of(interval: &Interval) -> usize {
+    if interval.unreachable() { UNREACHABLE } else { interval.mode as usize }
 }
 
 fn seen_as(state: &AgentState) -> AgentMode {

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// State and reason as labels.
 pub(super) type Doing = (&'static str, String);
 
-/// What is meant by `unreachable`: he would be at work, but his phone does not answer, so that no caller may be
-/// promised to him. Who is on a break or logged out is that first.
+/// What is meant by `unreachable`: he would be at work, but none of his phones answers and no trunk carries a call to his
+/// number, so that no caller may be promised to him. Who is on a break or logged out is that first.
 const UNREACHABLE: &str = "unreachable";
 const STATES: [&str; 7] = ["logged_out", "not_ready", "ready", "reserved", "busy", "wrap_up", UNREACHABLE];
 /// Reasons that the engine and the router give by themselves.
@@ -40,7 +40,7 @@ struct One {
     queues: Vec<QueueId>,
     mode: AgentMode,
     reason: String,
-    /// His phone has stopped to answer.
+    /// Nothing reaches him any more.
     unreachable: bool,
     since: Option<Wall>,
     spent: BTreeMap<&'static str, Duration>,
@@ -112,7 +112,10 @@ impl Agents {
             What::EngineStarted { .. } => self.restart(at),
             What::AgentStateChanged { agent, from, to, reason } => {
                 let reason = self.reason(*to, reason);
-                self.shift(*agent, at, |one| (one.mode, one.reason) = (*to, reason));
+                self.shift(*agent, at, |one| {
+                    (one.mode, one.reason) = (*to, reason);
+                    one.unreachable &= *to != AgentMode::LoggedOut;
+                });
                 let let_go = self.all.get_mut(agent).and_then(|one| one.changed(at, *from, *to));
                 if let Some((queue, handled, wrapped_up)) = let_go {
                     let numbers = queues.entry(queue).or_default();
@@ -120,9 +123,7 @@ impl Agents {
                     wrapped_up.iter().for_each(|time| numbers.wrap_ups.add(&f::QUEUE_WRAP_UP, *time));
                 }
             }
-            What::PhoneReachable { agent, reachable } => self.shift(*agent, at, |one| one.unreachable = !reachable),
-            // A phone that has just registered was heard.
-            What::PhoneRegistered { agent, .. } => self.shift(*agent, at, |one| one.unreachable = false),
+            What::AgentReachable { agent, reachable } => self.shift(*agent, at, |one| one.unreachable = !reachable),
             What::Established { agent, queue, .. } => {
                 if let Some(one) = self.all.get_mut(agent) {
                     one.answered += 1;

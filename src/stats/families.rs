@@ -15,8 +15,8 @@ const TALKS: &[f64] =
 const STEPS: &[f64] = &[0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0];
 /// Of writing to the disk.
 const COMMITS: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
-const JITTER: &[f64] = &[0.005, 0.01, 0.02, 0.04, 0.08];
-const LOSS: &[f64] = &[0.0, 0.005, 0.01, 0.03, 0.1];
+const JITTER: &[f64] = &[0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.5, 1.0];
+const LOSS: &[f64] = &[0.0, 0.005, 0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0];
 const ROUND_TRIPS: &[f64] = &[0.01, 0.03, 0.1, 0.2, 0.4];
 
 macro_rules! kind {
@@ -77,7 +77,7 @@ families! {
         QUEUE_HANDLE histogram (TALKS) "tierline_queue_handle_seconds" ["queue"]
             "Time from an agent's answer until he is free of the call: talk, hold and wrap-up.";
         QUEUE_AGENTS gauge "tierline_queue_agents" ["queue", "state"]
-            "Agents who serve the queue, by state now. Staffed are ready, reserved, busy and wrap_up; unreachable is who would be, but whose phone does not answer.";
+            "Agents who serve the queue, by state now. Staffed are ready, reserved, busy and wrap_up; unreachable is who would be, but no phone of his answers and no trunk carries a call to his number.";
         QUEUE_TARGET gauge "tierline_queue_target_seconds" ["queue"] "Time T of the service level, as configured.";
         QUEUE_LEVEL gauge "tierline_queue_service_level_ratio" ["queue", "formula"]
             "Share of callers answered within the target time since the start, by the formula in the label; not there before the first wait that counts.";

@@ -64,6 +64,10 @@ impl Flows {
         self.entered.entry(flow.clone()).or_default();
     }
 
+    pub fn know_step(&mut self, flow: &FlowId, step: &str) {
+        self.steps.entry((flow.clone(), step.to_owned())).or_default();
+    }
+
     /// The next event of the call whose paths these are.
     pub fn follow(&mut self, paths: &mut Paths, event: &Event) {
         let known = paths.paths.len();

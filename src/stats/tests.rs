@@ -317,9 +317,10 @@ fn agents_are_counted_by_state_from_the_start() {
     assert_eq!(play.value("agents{ready,none}"), 0.0);
 }
 
-/// Who waits for a dead phone waits for nobody: he is not ready, whatever his state says.
+/// Who waits for an agent whom nothing reaches waits for nobody: he is not ready, whatever his state says. A phone of his
+/// that does not answer says nothing of his other phone or his number.
 #[test]
-fn an_agent_whose_phone_does_not_answer_is_not_at_work() {
+fn an_agent_whom_nothing_reaches_is_not_at_work() {
     let mut play = Play::new();
     let agent = AgentId(1);
     let state = |play: &mut Play, from, to| {
@@ -334,21 +335,30 @@ fn an_agent_whose_phone_does_not_answer_is_not_at_work() {
     state(&mut play, AgentMode::LoggedOut, AgentMode::Ready);
     check(&play, "ready");
     play.event(1, What::PhoneReachable { agent, reachable: false });
+    check(&play, "ready");
+    play.event(1, What::AgentReachable { agent, reachable: false });
     check(&play, "unreachable");
     state(&mut play, AgentMode::Ready, AgentMode::NotReady); // his penalty
     check(&play, "not_ready");
     state(&mut play, AgentMode::NotReady, AgentMode::Ready);
     check(&play, "unreachable");
-    play.event(2, What::PhoneReachable { agent, reachable: true });
+    play.event(2, What::AgentReachable { agent, reachable: true });
     check(&play, "ready");
-    play.event(3, What::PhoneReachable { agent, reachable: false });
+    play.event(3, What::AgentReachable { agent, reachable: false });
     state(&mut play, AgentMode::Ready, AgentMode::Busy);
     check(&play, "unreachable");
     let binding = Personal { kind: PersonalKind::Binding, handle: 9, text: None };
     play.event(4, What::PhoneRegistered { agent, binding });
+    check(&play, "unreachable");
+    play.event(4, What::AgentReachable { agent, reachable: true });
     check(&play, "busy");
-    play.event(5, What::PhoneReachable { agent: AgentId(2), reachable: false });
+    play.event(5, What::AgentReachable { agent: AgentId(2), reachable: false });
     check(&play, "busy"); // the other one is logged out, and that first
+    // Who comes back begins anew.
+    play.event(6, What::AgentReachable { agent, reachable: false });
+    state(&mut play, AgentMode::Busy, AgentMode::LoggedOut);
+    state(&mut play, AgentMode::LoggedOut, AgentMode::Ready);
+    check(&play, "ready");
 }
 
 /// Any text is a reason where none are configured; none of it becomes a label.

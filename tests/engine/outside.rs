@@ -32,8 +32,19 @@ fn on_a_number(there: bool) -> Configuration {
     configuration
 }
 
+/// Whether the router may ring him, which is what the log tells.
 fn is_reachable(bench: &Bench) -> bool {
-    bench.engine.router().agent(AGENT).is_some_and(|agent| agent.signed_in() && agent.reachable())
+    let known = bench.engine.router().agent(AGENT).is_some_and(|agent| agent.signed_in() && agent.reachable());
+    let mut told = (AgentMode::LoggedOut, true);
+    for what in &bench.events {
+        match what {
+            What::AgentStateChanged { to, .. } => told = (*to, told.1 || *to == AgentMode::LoggedOut),
+            What::AgentReachable { reachable, .. } => told.1 = *reachable,
+            _ => {}
+        }
+    }
+    assert_eq!(known, told.0 != AgentMode::LoggedOut && told.1, "the log says otherwise: {:#?}", bench.events);
+    known
 }
 
 /// A caller who waits for anybody of support.
@@ -181,6 +192,25 @@ fn whose_phone_leaves_is_as_reachable_as_his_number() {
         assert!(bench.engine.router().agent(AGENT).is_some_and(|agent| agent.signed_in()));
         waits(&mut bench, "");
         assert_eq!(bench.count(|what| matches!(what, What::Delivered { .. })), usize::from(there));
+    }
+}
+
+/// A phone that answers no more says nothing of his number, and carriers that are gone say nothing of his phone: he is
+/// unreachable when both are.
+#[test]
+fn an_agent_is_reachable_while_his_phone_or_his_number_is() {
+    for there in [true, false] {
+        let mut bench = Bench::of(on_a_number(there));
+        bench.after(20).datagram(&register(1, "sip:1001@192.0.2.9:5062", ""));
+        let proof = authorization(&bench);
+        bench.after(20).datagram(&register(2, "sip:1001@192.0.2.9:5062", &proof));
+        assert!(is_reachable(&bench));
+        super::phones::passes(&mut bench, 240);
+        assert_eq!(bench.count(|what| matches!(what, What::PhoneReachable { reachable: false, .. })), 1);
+        assert_eq!(is_reachable(&bench), there);
+        bench.after(20).tell(Input::Configured(Box::new(on_a_number(!there))));
+        super::phones::passes(&mut bench, 60);
+        assert_eq!(is_reachable(&bench), !there, "by his number alone");
     }
 }
 

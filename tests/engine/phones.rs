@@ -57,7 +57,7 @@ fn answers(bench: &mut Bench, status: &str) {
     ));
 }
 
-fn passes(bench: &mut Bench, seconds: u64) {
+pub fn passes(bench: &mut Bench, seconds: u64) {
     (0..seconds * 10).for_each(|_| bench.after(100).tell(Input::Timeout));
 }
 

@@ -3,7 +3,7 @@
 //! minutes there takes a second here. The times themselves are in `tests/prometheus/rules.yml`.
 
 use super::guarding::Phone;
-use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::peers::{Sipp, phone_agent, try_register};
 use super::prometheus::Prometheus;
 use super::server::{Server, TIERLINE, Wishes};
@@ -313,11 +313,12 @@ fn alerts_about_clock_and_keeping() {
     ends(&prometheus, "KeepingFails");
 }
 
-/// The engine's thread stands still, and only that one.
+/// The engine's thread stands still, and only that one: Prometheus is told, and whoever would start it anew.
 #[test]
 fn alerts_about_an_engine_that_does_not_answer() {
     let ground = Ground::new("alerts_silent");
-    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let wishes = Wishes { http: "engine_silent = \"5s\"\n", ..Wishes::agents(&["ada"]) };
+    let server = Server::start(&ground, &wishes);
     // A scrape waits two seconds for the engine.
     let calm: Vec<(&str, &str)> =
         HURRIED.into_iter().chain([("scrape_interval: 250ms", "scrape_interval: 4s")]).collect();
@@ -326,7 +327,9 @@ fn alerts_about_an_engine_that_does_not_answer() {
     let stopped = Stopped::thread(server.program.id(), "engine");
     fires(&prometheus, "EngineSilent");
     assert!(!prometheus.fires("TierlineDown"), "the pages are served");
+    wait_until("a probe is told", GENEROUS, || server.get("/healthz").0 == 503);
     drop(stopped);
+    wait_until("a probe is content", GENEROUS, || server.get("/healthz").0 == 200);
     ends(&prometheus, "EngineSilent");
 }
 

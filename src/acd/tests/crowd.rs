@@ -10,6 +10,7 @@ struct Ledger {
     open: BTreeSet<ReservationId>,
     waiting: BTreeSet<WorkId>,
     states: BTreeMap<AgentId, AgentState>,
+    unreachable: BTreeSet<AgentId>,
     accepted: u64,
 }
 
@@ -31,6 +32,13 @@ impl Ledger {
             Output::State { agent, from, to, .. } => {
                 let before = self.states.insert(*agent, to.clone()).unwrap_or(AgentState::LoggedOut);
                 assert!(before == *from && from != to, "{output:?} after {before:?}");
+                if *to == AgentState::LoggedOut {
+                    self.unreachable.remove(agent);
+                }
+            }
+            Output::Reachable { agent, reachable } => {
+                let changes = if *reachable { self.unreachable.remove(agent) } else { self.unreachable.insert(*agent) };
+                assert!(changes, "{output:?} again");
             }
         }
     }

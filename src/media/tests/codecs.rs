@@ -241,6 +241,9 @@ fn ended_legs_are_counted_by_jitter_and_loss() {
     Voice::new(Codec::Pcmu).talk(&mut rig, 1, 0, 100, &[50, 60]);
     (1..=3).for_each(|n| rig.command(Command::Close { port: id(n) }));
     let stats = rig.plane.stats();
-    assert_eq!((stats.lost, stats.by_loss, stats.by_jitter), (2, [0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0]));
+    assert_eq!(
+        (stats.lost, stats.by_loss, stats.by_jitter),
+        (2, [0, 0, 0, 1, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 0])
+    );
     assert_eq!(stats.loss_permille, 20);
 }

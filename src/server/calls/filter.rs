@@ -4,6 +4,7 @@
 pub use crate::event::Cause;
 use crate::ids::CallId;
 use crate::records::{CallRecord, OpenCall};
+use crate::server::journal::{Entry, Value as Told};
 use crate::server::known::{self, Kind};
 use crate::server::records;
 use crate::time::Wall;
@@ -70,7 +71,11 @@ impl Filter {
         records::bring_up(data)?;
         let conn = records::reading(data)?;
         let _of_one_moment = conn.unchecked_transaction()?;
-        let now = records::now(&conn)?;
+        let (now, extent) = (records::now(&conn)?, records::extent(data, &conn)?);
+        if extent.lacks > 0 {
+            let told = extent.told(&|wall| wall.to_string());
+            Entry::warn("calls", "the list is as complete as the records").with("records", Told::written(&told)).tell();
+        }
         let zone = crate::server::report::zone(self.zone.as_deref().unwrap_or("UTC"))?;
         let time =
             |text: &Option<String>| text.as_deref().map(|text| crate::server::report::time(&zone, text)).transpose();

@@ -31,7 +31,8 @@ fn level(what: &What) -> Level {
         | What::TrunkRegistered { .. }
         | What::PhoneRegistered { .. }
         | What::PhoneUnregistered { .. }
-        | What::PhoneReachable { .. } => Level::Info,
+        | What::PhoneReachable { .. }
+        | What::AgentReachable { .. } => Level::Info,
         _ => Level::Debug,
     }
 }
@@ -64,6 +65,10 @@ fn told(what: &What) -> Entry {
             say("agent", "has a phone that answers again").with("agent", *agent)
         }
         What::PhoneReachable { agent, .. } => say("agent", "has a phone that does not answer").with("agent", *agent),
+        What::AgentReachable { agent, reachable: true } => say("agent", "can be reached again").with("agent", *agent),
+        What::AgentReachable { agent, .. } => {
+            say("agent", "can be reached by no phone or number, and gets no calls").with("agent", *agent)
+        }
         What::AgentStateChanged { agent, from, to, .. } => say("agent", "has another state")
             .with("agent", *agent)
             .with("from", Value::word(*from))

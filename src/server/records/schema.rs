@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 /// What leads from each version to the next; never changed, only added to. A new file runs through all of them.
-pub(super) const MIGRATIONS: [&str; 4] =
-    [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql")];
+pub(super) const MIGRATIONS: [&str; 5] =
+    [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql"), include_str!("5.sql")];
 
 /// `PRAGMA application_id`: "TLrc".
 const OURS: i64 = 0x544c_7263;

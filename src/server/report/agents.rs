@@ -4,14 +4,17 @@ use super::sheet::{Column, Sheet, Value};
 use super::{Cells, Ground, head};
 use crate::event::AgentMode;
 use crate::server::records;
+use crate::server::records::progress::Progress;
 use crate::time::Wall;
 use anyhow::Result;
 use rusqlite::OptionalExtension;
 
 #[derive(Default)]
 struct Sums {
-    /// Milliseconds in each state, in the order of `MODES`.
+    /// Milliseconds in each state, in the order of `MODES`, while he could be reached …
     modes_ms: [u64; 6],
+    /// … and at work by his state, when he could not.
+    unreachable_ms: u64,
     answered: u64,
     refused: u64,
     missed: u64,
@@ -29,13 +32,14 @@ const MODES: [AgentMode; 6] = [
     AgentMode::WrapUp,
 ];
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     Column::time("signed in"),
     Column::time("not ready"),
     Column::time("ready"),
     Column::time("rung"),
     Column::time("busy"),
     Column::time("wrap-up"),
+    Column::time("unreachable"),
     Column::share("occupancy"),
     Column::new("answered"),
     Column::new("refused"),
@@ -52,9 +56,10 @@ pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
     talks(ground, &mut cells)?;
     Ok(cells.into_sheet(ground.spans, head("agent", &COLUMNS), |sums| {
         let [_, not_ready, ready, rung, busy, wrap_up] = sums.modes_ms;
-        let (signed_in, work) = (sums.modes_ms[1..].iter().sum(), rung + busy + wrap_up);
+        let (unreachable, work) = (sums.unreachable_ms, rung + busy + wrap_up);
+        let signed_in = not_ready + ready + work + unreachable;
         let occupancy = (work + ready > 0).then(|| work as f64 / (work + ready) as f64);
-        let times = [signed_in, not_ready, ready, rung, busy, wrap_up].map(|ms| Value::Ms(Some(ms)));
+        let times = [signed_in, not_ready, ready, rung, busy, wrap_up, unreachable].map(|ms| Value::Ms(Some(ms)));
         let counts = [sums.answered, sums.refused, sums.missed, sums.cancelled].map(Value::Count);
         let talk = [sums.talked_ms, sums.held_ms].map(|ms| Value::Ms(Some(ms)));
         times.into_iter().chain([Value::Share(occupancy)]).chain(counts).chain(talk).collect()
@@ -64,32 +69,40 @@ pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
 fn states(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
     let spans = ground.spans;
     let (from, to) = (spans.span(0).0, spans.span(spans.len() - 1).1);
-    let mut add = |agent: i64, mode: &str, (began, ended): (Wall, Wall)| {
+    let mut add = |agent: i64, (mode, unreachable): (&str, bool), (began, ended): (Wall, Wall)| {
         let name = agent.to_string();
         let Some(mode) = mode_of(mode).filter(|_| ground.wants(&name)) else { return };
-        spans.share((began, ended), |n, ms| cells.of(n, &name).modes_ms[mode] += ms);
+        spans.share((began, ended), |n, ms| {
+            let sums = cells.of(n, &name);
+            *if unreachable { &mut sums.unreachable_ms } else { &mut sums.modes_ms[mode] } += ms;
+        });
     };
-    let sql = "SELECT ended, began, agent, mode FROM agent_interval WHERE ended > ?1 AND ended <= ?2 ORDER BY ended";
+    let sql = "SELECT ended, began, agent, mode, unreachable FROM agent_interval
+               WHERE ended > ?1 AND ended <= ?2 ORDER BY ended";
     ground.each(sql, |ended, row| {
-        add(row.get(2)?, row.get_ref(3)?.as_str()?, (Wall(row.get(1)?), ended));
+        add(row.get(2)?, (row.get_ref(3)?.as_str()?, row.get(4)?), (Wall(row.get(1)?), ended));
         Ok(())
     })?;
     // Those that go on over the end: one of each agent at most.
     let mut next = ground.conn.prepare("SELECT min(agent) FROM agent_interval WHERE agent > ?1")?;
     let mut over = ground.conn.prepare(
-        "SELECT mode, began, ended FROM agent_interval WHERE agent = ?1 AND began < ?2 ORDER BY event DESC LIMIT 1",
+        "SELECT mode, began, ended, unreachable FROM agent_interval
+         WHERE agent = ?1 AND began < ?2 ORDER BY event DESC LIMIT 1",
     )?;
     let mut agent = -1_i64;
     while let Some(found) = next.query_row([agent], |row| row.get::<_, Option<i64>>(0))? {
         agent = found;
-        let last = over.query_row([agent, to.0], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)));
-        if let Some((mode, began, ended)) = last.optional()?.filter(|(_, _, ended)| *ended > to.0) {
-            add(agent, &mode, (Wall(began), Wall(ended)));
+        let last = over.query_row([agent, to.0], |row| {
+            Ok(((row.get::<_, String>(0)?, row.get(3)?), (Wall(row.get(1)?), Wall(row.get(2)?))))
+        });
+        if let Some(((mode, unreachable), time)) = last.optional()?.filter(|(_, (_, ended))| *ended > to) {
+            add(agent, (&mode, unreachable), time);
         }
     }
     let (open, last) = records::present(ground.conn)?;
     for interval in open.into_iter().filter(|open| open.from < to && last > from) {
-        add(interval.agent.0.into(), &format!("{:?}", interval.mode), (interval.from, last));
+        let mode = format!("{:?}", interval.mode);
+        add(interval.agent.0.into(), (&mode, interval.unreachable()), (interval.from, last));
     }
     Ok(())
 }
@@ -122,19 +135,37 @@ fn offers(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
     })
 }
 
+/// One agent after the other; the one that was under way when the time began, and those that began within it.
 fn talks(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
+    let (from, to) = (ground.spans.span(0).0, ground.spans.span(ground.spans.len() - 1).1);
     // The condition is written as the partial index has it.
-    let sql = "SELECT ended, began, agent, kind FROM segment WHERE party = 'agent' AND kind IN ('talking', 'held')
-               AND ended > ?1 AND began < ?2 ORDER BY ended";
-    ground.each(sql, |ended, row| {
-        let agent = row.get::<_, i64>(2)?.to_string();
-        if ground.wants(&agent) {
-            let (began, held) = (Wall(row.get(1)?), row.get_ref(3)?.as_str()? == "held");
-            ground.spans.share((began, ended), |n, ms| {
-                let sums = cells.of(n, &agent);
+    const OF_AGENTS: &str = "segment WHERE party = 'agent' AND kind IN ('talking', 'held')";
+    let mut next = ground.conn.prepare(&format!("SELECT min(agent) FROM {OF_AGENTS} AND agent > ?1"))?;
+    let first = format!("SELECT max(began) FROM {OF_AGENTS} AND agent = ?1 AND began < ?2");
+    let within = format!("SELECT began, ended, kind FROM {OF_AGENTS} AND agent = ?1 AND began >= ?2 AND began < ?3");
+    let (mut first, mut within) = (ground.conn.prepare(&first)?, ground.conn.prepare(&within)?);
+    let (mut agents, mut after) = (Vec::<i64>::new(), -1_i64);
+    while let Some(agent) = next.query_row([after], |row| row.get::<_, Option<i64>>(0))? {
+        after = agent;
+        agents.push(agent);
+    }
+    let mut progress = Progress::new("report: talks of agents");
+    for (done, agent) in (0..).zip(&agents) {
+        progress.shows(done, agents.len() as u64);
+        let name = agent.to_string();
+        if !ground.wants(&name) {
+            continue;
+        }
+        let since = first.query_row([*agent, from.0], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(from.0);
+        let mut rows = within.query([*agent, since, to.0])?;
+        while let Some(row) = rows.next()? {
+            let (talk, held) = ((Wall(row.get(0)?), Wall(row.get(1)?)), row.get_ref(2)?.as_str()? == "held");
+            ground.spans.share(talk, |n, ms| {
+                let sums = cells.of(n, &name);
                 *if held { &mut sums.held_ms } else { &mut sums.talked_ms } += ms;
             });
         }
-        Ok(())
-    })
+    }
+    progress.end();
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Reading the log: on connections of its own, beside a running writer or without one.
 
 use super::{schema, slots};
-use crate::event::{Event, PersonalKind};
+use crate::event::{Event, PersonalKind, What};
 use crate::ids::CallId;
 use crate::log;
 use crate::time::Wall;
@@ -167,6 +167,22 @@ impl Reader {
     /// When the event `seq` was; none if there is none.
     pub fn at(&self, seq: u64) -> Result<Option<Wall>> {
         of_log(|| time_of(&self.conn, seq))
+    }
+
+    /// The last start before the event `seq`, and when the event before that start was; none if the log does not know.
+    pub fn start_before(&self, seq: u64) -> Result<Option<(u64, Wall)>> {
+        of_log(|| {
+            let sql = "SELECT seq, version, lines FROM event WHERE seq <= ?1 AND instr(lines, '\"EngineStarted\"') > 0
+                       ORDER BY seq DESC LIMIT 1";
+            let Some(lines) = self.conn.prepare_cached(sql)?.query_row([seq as i64], Lines::of).optional()? else {
+                return Ok(None);
+            };
+            let mut events = Vec::new();
+            lines.decode_into(&mut events)?;
+            let starts = |event: &&Event| event.seq < seq && matches!(event.what, What::EngineStarted { .. });
+            let Some(start) = events.iter().rfind(starts).map(|start| start.seq) else { return Ok(None) };
+            Ok(time_of(&self.conn, start - 1)?.map(|last| (start, last)))
+        })
     }
 
     /// One event as it is written.

@@ -80,7 +80,7 @@ impl Day {
     }
 }
 
-/// Two agents come. A caller from a carrier asks for a person; the first agent refuses, the second talks, holds, and sends
+/// Two agents come, and one of them is not reached for a moment at the end. A caller from a carrier asks for a person; the first agent refuses, the second talks, holds, and sends
 /// him on to a queue that gives him back; he is put through to a number outside.
 fn first_call(day: &mut Day) {
     day.state(0, 7, LoggedOut, Ready, "registered").state(0, 8, LoggedOut, Ready, "registered");
@@ -113,6 +113,9 @@ fn first_call(day: &mut Day) {
     day.at(29_000, What::OutsideJoined { leg: LegId(13) });
     day.leaves(34_000, 10, Party::Caller, Cause::CallerHungUp).leaves(34_100, 13, Party::Outside, Cause::CallerHungUp);
     day.ends(34_100, Cause::CallerHungUp, Phase::Connected).state(40_000, 8, WrapUp, Ready, "time");
+    for (at, reachable) in [(40_500, false), (40_800, true)] {
+        day.at(at, What::AgentReachable { agent: AgentId(8), reachable });
+    }
 }
 
 /// The phone of the agent is lost, the caller waits again, is missed, and gives up.

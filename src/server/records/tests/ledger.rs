@@ -46,12 +46,16 @@ fn told(conn: &Connection, now: Wall) -> Sums {
     });
     const MODES: [&str; 6] = ["LoggedOut", "NotReady", "Ready", "Reserved", "Busy", "WrapUp"];
     let place = |mode: &str| MODES.iter().position(|of| *of == mode).expect("a mode");
-    each(conn, "SELECT agent, mode, sum(ended - began) FROM agent_interval GROUP BY agent, mode", |row| {
-        of(row, &|sums, row| sums.modes_ms[place(&row.get::<_, String>(1).unwrap())] += number(row, 2));
+    let sql = "SELECT agent, mode, sum(ended - began), unreachable FROM agent_interval
+               GROUP BY agent, mode, unreachable";
+    each(conn, sql, |row| {
+        let mode = place(&row.get::<_, String>(1).unwrap());
+        let mode = if row.get(3).unwrap() { MODES.len() } else { mode };
+        of(row, &|sums, row| sums.modes_ms[mode] += number(row, 2));
     });
     for open in present(conn).unwrap().0 {
-        let ms = (now.0 - open.from.0).unsigned_abs();
-        sums.agents.entry(open.agent).or_default().modes_ms[place(&format!("{:?}", open.mode))] += ms;
+        let mode = if open.unreachable() { MODES.len() } else { place(&format!("{:?}", open.mode)) };
+        sums.agents.entry(open.agent).or_default().modes_ms[mode] += (now.0 - open.from.0).unsigned_abs();
     }
     sums
 }

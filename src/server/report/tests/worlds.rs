@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 type Sums = BTreeMap<String, i64>;
 
 /// What is compared, and how much of it there must be in all worlds together, for a comparison of nothing proves nothing.
-const COMPARED: [(&str, i64); 22] = [
+const COMPARED: [(&str, i64); 23] = [
     ("tierline_queue_offered_total", 100),
     ("tierline_queue_requeued_total", 1),
     ("tierline_queue_answered_total", 100),
@@ -23,6 +23,7 @@ const COMPARED: [(&str, i64); 22] = [
     ("tierline_queue_wait_seconds_sum", 100_000),
     ("tierline_queue_talk_seconds_sum", 100_000),
     ("tierline_agents_state_seconds_total", 1_000_000),
+    ("tierline_agent_state_seconds_total", 1_000_000),
     ("tierline_agent_answered_total", 100),
     ("tierline_agent_offers_missed_total", 10),
     ("tierline_offers_total", 100),
@@ -53,14 +54,10 @@ fn in_metrics(center: &Center, events: &[Event]) -> Sums {
             (Number::Number(n), _) => (sample.family.name.to_owned(), *n),
         };
         let labels: Vec<&str> = sample.labels.iter().map(String::as_str).collect();
-        // Of agents' states the records have not who could not be reached: he has the state that he had. Who was never
-        // there has no interval.
-        let labels: Vec<&str> = match (name.as_str(), labels.as_slice()) {
-            ("tierline_agents_state_seconds_total", ["logged_out", ..]) => continue,
-            ("tierline_agents_state_seconds_total", ["not_ready", reason]) => vec!["not_ready", reason],
-            ("tierline_agents_state_seconds_total", _) => vec!["at work"],
-            _ => labels,
-        };
+        // Who was never there has no interval.
+        if name.ends_with("state_seconds_total") && labels.contains(&"logged_out") {
+            continue;
+        }
         if COMPARED.iter().any(|(of, _)| *of == name) {
             add(&mut sums, &name, &labels, value.round() as i64);
         }
@@ -92,12 +89,13 @@ fn in_records(name: &str, center: &Center, events: &[Event]) -> Sums {
     of_queues(&conn, &mut sums);
     of_calls(&conn, &mut sums);
     of_flows(&conn, &mut sums);
-    each(&conn, "SELECT mode, reason, ended - began FROM agent_interval", |row| {
-        state(&mut sums, center, &text(row, 0), &text(row, 1), int(row, 2));
+    each(&conn, "SELECT mode, reason, ended - began, unreachable FROM agent_interval", |row| {
+        state(&mut sums, center, (&text(row, 0), int(row, 3) == 1), &text(row, 1), int(row, 2));
     });
     let (open, end) = records::present(&conn).unwrap();
     for interval in open {
-        state(&mut sums, center, &format!("{:?}", interval.mode), &interval.reason, end.0 - interval.from.0);
+        let mode = (&*format!("{:?}", interval.mode), interval.unreachable());
+        state(&mut sums, center, mode, &interval.reason, end.0 - interval.from.0);
     }
     by_reports(&mut sums, &dir.0, center, events);
     sums.retain(|_, value| *value != 0);
@@ -174,15 +172,27 @@ fn of_flows(conn: &Connection, sums: &mut Sums) {
     });
 }
 
-fn state(sums: &mut Sums, center: &Center, mode: &str, reason: &str, ms: i64) {
+fn state(sums: &mut Sums, center: &Center, (mode, unreachable): (&str, bool), reason: &str, ms: i64) {
     const OWN: [&str; 7] = ["short code", "logged out", "desktop lost", "declined", "no answer", "busy", "unreachable"];
     let known = center.reasons.contains_key(reason) || OWN.contains(&reason);
     let labels = match mode {
         "LoggedOut" => return,
-        "NotReady" => vec!["not_ready", if known { reason } else { "other" }],
-        _ => vec!["at work"],
+        "NotReady" => ["not_ready", if known { reason } else { "other" }],
+        _ if unreachable => ["unreachable", "none"],
+        mode => [&*snake(mode), "none"],
     };
     add(sums, "tierline_agents_state_seconds_total", &labels, ms);
+}
+
+/// An agent's hour, state by state.
+fn of_agent(sums: &mut Sums, agent: &str, row: &serde_json::Value) {
+    let ms = |column: &str| (row[column].as_f64().unwrap() * 1000.0).round() as i64;
+    let states = ["not_ready", "ready", "reserved", "busy", "wrap_up", "unreachable"];
+    let columns = ["not_ready_s", "ready_s", "rung_s", "busy_s", "wrap_up_s", "unreachable_s"];
+    for (state, column) in states.into_iter().zip(columns) {
+        add(sums, "tierline_agent_state_seconds_total", &[agent, state], ms(column));
+    }
+    assert_eq!(ms("signed_in_s"), columns.map(ms).iter().sum::<i64>(), "{row}");
 }
 
 /// What has a column of a report.
@@ -196,13 +206,18 @@ fn by_reports(sums: &mut Sums, data: &Path, center: &Center, events: &[Event]) {
             to: to.clone(),
             zone: "UTC".to_owned(),
             format: Format::Json,
+            target: None,
+            short: None,
             ..asked(by, step, "", "")
         };
-        let asked = Asked { target: None, short: None, ..asked };
         let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
         for line in told.lines() {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
-            let name = row[if by == By::Queue { "queue" } else { "flow" }].as_str().unwrap();
+            let name = row[["queue", "agent", "line", "flow"][by as usize]].as_str().unwrap();
+            if by == By::Agent {
+                of_agent(sums, name, &row);
+                continue;
+            }
             columns.iter().for_each(|(column, number)| add(sums, number, &[name], row[*column].as_i64().unwrap()));
             if by == By::Flow {
                 let count = |column: &str| row[column].as_i64().unwrap();
@@ -229,27 +244,25 @@ fn by_reports(sums: &mut Sums, data: &Path, center: &Center, events: &[Event]) {
             ("person_asked", "tierline_flow_person_asked_total"),
         ],
     );
+    rows(By::Agent, Some(Step::Hour), &[]);
     // T is within the formulas only: of those who gave up, from the shares.
-    let level = |formula| {
-        let asked = Asked {
-            from: from.clone(),
-            to: to.clone(),
-            zone: "UTC".to_owned(),
-            format: Format::Json,
-            formula,
-            target: None,
-            short: None,
-            ..asked(By::Queue, None, "", "")
-        };
-        let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
-        let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        rows.map(|row| (row["queue"].as_str().unwrap().to_owned(), row)).collect::<BTreeMap<_, _>>()
+    let asked = Asked {
+        from,
+        to,
+        zone: "UTC".to_owned(),
+        format: Format::Json,
+        formula: Formula::OfferedInTime,
+        target: None,
+        short: None,
+        ..asked(By::Queue, None, "", "")
     };
-    for (queue, row) in level(Formula::OfferedInTime) {
+    let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
+    for row in told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
         let count = |name: &str| row[name].as_i64().unwrap();
         let share = row["service_level_ratio"].as_f64().unwrap_or_default();
         let both = (share * (count("answered") + count("abandoned")) as f64).round() as i64;
-        add(sums, "tierline_queue_abandoned_within_target_total", &[&queue], both - count("in_target"));
+        let queue = row["queue"].as_str().unwrap();
+        add(sums, "tierline_queue_abandoned_within_target_total", &[queue], both - count("in_target"));
     }
 }
 
@@ -297,6 +310,8 @@ fn numbers_tables_and_reports_say_the_same_of_random_days() {
         assert!(differ.is_empty(), "seed {seed}:\n{}", differ.join("\n"));
         metrics.into_iter().for_each(|(name, value)| *all.entry(name).or_default() += value);
     }
+    let unreachable = all.get("tierline_agents_state_seconds_total{unreachable,none}");
+    assert!(unreachable > Some(&10_000), "{unreachable:?} ms of nobody whom nothing reached");
     for (name, least) in COMPARED {
         let sum: i64 = all.iter().filter(|(of, _)| of.split('{').next() == Some(name)).map(|(_, value)| value).sum();
         assert!(sum >= least, "{name}: only {sum} in all these worlds");

@@ -4,9 +4,11 @@
 //! the operating system and desktops (gRPC) all come through this one door.
 
 use crate::center::Center;
+pub use crate::ids::is_code;
 use crate::ids::{AgentId, CallId, LeadId, QueueId, SkillId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// One request with the one who asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,10 +30,12 @@ pub enum Actor {
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
-    /// Take calls. Ends wrap-up and lifts a penalty for calls not answered. An agent asks for himself only.
+    /// Take calls. Ends wrap-up that he may end and lifts a penalty for calls not answered. An agent asks for himself only.
     Ready { agent: AgentId },
     /// Take no calls, after the present one. An agent asks for himself only.
     NotReady { agent: AgentId, reason: String },
+    /// Time for notes after the present talk (none: the queue's), or so much more of it. An agent asks for himself only.
+    MoreTime { agent: AgentId, time: Duration },
     /// The agent sits down at a desktop. An agent asks for himself only.
     LogIn { agent: AgentId },
     /// The agent leaves it: a break, until he asks to be ready. An agent asks for himself only.
@@ -80,7 +84,7 @@ pub enum Verb {
     Answer,
 }
 
-/// Why a command was refused. Nothing was changed.
+/// Why a command was refused. Nothing was changed, but for `Defect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     NotAllowed,
@@ -91,8 +95,11 @@ pub enum Refusal {
     /// It runs, and is another agent's.
     NotYours,
     NoSuchQueue,
-    /// What is on hold cannot be held, and what is not cannot be retrieved.
+    /// What is on hold cannot be held, and what is not cannot be retrieved; nor is there time for notes where the queue
+    /// gives none, or no other.
     WrongState,
+    /// The last call must be coded first.
+    NotCoded,
     /// The phone holds the call: only the phone can retrieve it.
     HeldByPhone,
     AgentNotAvailable,
@@ -102,6 +109,8 @@ pub enum Refusal {
     NoRoute,
     /// The phone cannot be told to answer.
     PhoneCannot,
+    /// We were wrong: the call that it was about has ended, the rest goes on.
+    Defect,
     /// A value is missing, too long or not allowed.
     Invalid(&'static str),
 }
@@ -116,12 +125,14 @@ impl Refusal {
             Refusal::NotYours => "the call is another agent's",
             Refusal::NoSuchQueue => "there is no such queue",
             Refusal::WrongState => "that cannot be done with the call as it is",
+            Refusal::NotCoded => "the last call must be coded first: dispose of it",
             Refusal::HeldByPhone => "the phone holds the call: retrieve it there",
             Refusal::AgentNotAvailable => "the agent cannot be rung now",
             Refusal::QueueRefuses => "the queue is full, or nobody could ever serve the call there",
             Refusal::NoSuchBanner => "there is no such announcement",
             Refusal::NoRoute => "no way leads to this number",
             Refusal::PhoneCannot => "the phone cannot be told to answer",
+            Refusal::Defect => "Tierline failed at this, and has ended the call that it was about",
             Refusal::Invalid(what) => what,
         }
     }
@@ -131,10 +142,10 @@ impl Refusal {
 pub const MAX_VALUE: usize = 1_000;
 /// Names that may be attached to one call.
 pub const MAX_NAMES: usize = 64;
-/// Characters of a disposition, and of a name.
-pub const MAX_WORD: usize = 64;
 /// Characters of notes.
 pub const MAX_NOTES: usize = 2_000;
+/// How long an agent may ask to write notes.
+const LONGEST_NOTES: Duration = Duration::from_secs(3_600);
 /// Skills that a dispatch may ask for.
 pub const MAX_SKILLS: usize = 16;
 
@@ -144,6 +155,7 @@ impl Command {
         let for_agent = match &self.ask {
             Ask::Ready { agent }
             | Ask::NotReady { agent, .. }
+            | Ask::MoreTime { agent, .. }
             | Ask::LogIn { agent }
             | Ask::LogOut { agent }
             | Ask::Serve { agent, .. } => Some(*agent),
@@ -157,6 +169,9 @@ impl Command {
         }
         match &self.ask {
             Ask::Serve { verb, .. } => verb.can_be_meant(),
+            Ask::MoreTime { time, .. } if *time > LONGEST_NOTES => {
+                Err(Refusal::Invalid("time for notes is up to an hour"))
+            }
             _ => Ok(()),
         }
     }
@@ -201,12 +216,6 @@ impl Verb {
 fn is_number(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or(number);
     (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// A word that stands in the log for good. Free text would be somebody's personal data there.
-pub fn is_code(name: &str) -> bool {
-    let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
-    (1..=MAX_WORD).contains(&name.len()) && name.bytes().all(known)
 }
 
 #[cfg(test)]
@@ -273,6 +282,13 @@ mod tests {
         check(&ada, Ask::EndCall { call: CallId(1) }, no());
         check(&ada, Ask::Drain, no());
         check(&ada, Ask::DeskLost { agent: one }, no());
+        let more = |agent, seconds| Ask::MoreTime { agent, time: Duration::from_secs(seconds) };
+        check(&ada, more(one, 3_600), Ok(()));
+        check(&ada, more(two, 60), no());
+        assert!(matches!(
+            Command { actor: ada.clone(), ask: more(one, 3_601) }.allowed(&center),
+            Err(Refusal::Invalid(_))
+        ));
         check(&lena, Ask::Ready { agent: one }, Ok(()));
         check(&lena, Ask::LogOut { agent: two }, no());
         check(&lena, Ask::EndAll, no());

@@ -97,7 +97,12 @@ pub enum What {
     /// The agent sits at a desktop, over restarts too, until …
     DeskEntered { agent: AgentId },
     /// … the agent has left it.
-    DeskLeft { agent: AgentId },
+    DeskLeft {
+        agent: AgentId,
+        /// He works at his phone until the desktop is back, which he has lost.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        for_phone: bool,
+    },
     /// The caller left a queue without an agent (CSTA Diverted), to go on in the flow.
     Diverted { work: WorkId, queue: QueueId, why: DivertReason },
     /// A party put the other one on hold (CSTA Held) …

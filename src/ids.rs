@@ -169,6 +169,15 @@ impl Rng {
     }
 }
 
+/// Characters of a word that is a code.
+const LONGEST_CODE: usize = 64;
+
+/// A word that stands in the log for good. Free text would be somebody's personal data there.
+pub fn is_code(name: &str) -> bool {
+    let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
+    (1..=LONGEST_CODE).contains(&name.len()) && name.bytes().all(known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -86,7 +86,7 @@ pub enum OpenKey {
     Break(AgentId),
     /// An announcement that was switched, on or off.
     Banner(String),
-    /// An agent's desktop.
+    /// An agent's desktop, be it one that he has left for his phone.
     Desk(AgentId),
     /// An agent's talk, or his notes after it.
     Service(AgentId),
@@ -195,11 +195,13 @@ fn open_change(event: &Event) -> Option<OpenChange> {
         What::BannerSwitched { banner, .. } => Open(OpenKey::Banner(banner.clone())),
         What::DeskEntered { agent } => Open(OpenKey::Desk(*agent)),
         What::CommandDone { mark } => Open(OpenKey::Command(mark.who, mark.slot)),
-        What::DeskLeft { agent } => Close(OpenKey::Desk(*agent)),
+        What::DeskLeft { agent, for_phone: true } => Open(OpenKey::Desk(*agent)),
+        What::DeskLeft { agent, .. } => Close(OpenKey::Desk(*agent)),
         What::Established { agent, .. } => Open(OpenKey::Service(*agent)),
-        // Who signs in has his notes at once, or owes none.
+        What::Disposed { agent, .. } => Close(OpenKey::Service(*agent)),
+        // Who signs in has his notes at once, or owes none; whose phone is gone for a while owes what he has owed.
         What::AgentStateChanged { agent, from, to, .. }
-            if (serves(*from) || *from == AgentMode::LoggedOut) && !serves(*to) =>
+            if (serves(*from) || *from == AgentMode::LoggedOut) && !serves(*to) && *to != AgentMode::LoggedOut =>
         {
             Close(OpenKey::Service(*agent))
         }

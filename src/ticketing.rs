@@ -296,6 +296,10 @@ impl Outbox {
                 let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
                 follow(Follow::Answered(proto::FollowAnswered { agent: agent.0, waited_ms }))
             }
+            // His agent was lost: that talk is over, and the next pop should know its ticket.
+            What::Queued { again: true, .. } => {
+                case.talked.map(|agent| self.open(call, event, agent)).unwrap_or_default()
+            }
             What::Transferred { agent, to } => {
                 let mut jobs = self.open(call, event, *agent);
                 let to = view::transferred_to(to);

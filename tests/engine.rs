@@ -1,8 +1,12 @@
 //! What the engine makes of raw bytes and keys that no phone of ours would send: inputs go in at its one door, and what
 //! comes out is looked at.
 
+#[path = "engine/coded.rs"]
+mod coded;
 #[path = "engine/door.rs"]
 mod door;
+#[path = "engine/flows.rs"]
+mod flows;
 #[path = "engine/moved.rs"]
 mod moved;
 #[path = "engine/outside.rs"]

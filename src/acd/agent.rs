@@ -88,7 +88,7 @@ pub enum AgentChange {
     BreakOver,
     /// Whether his phone answers (OPTIONS, keepalive). Who is not reachable gets no offers.
     Reachable(bool),
-    /// The call is coded: ends wrap-up, also one that must be used.
+    /// The call is coded: ends wrap-up, also one that must be used, or leaves none that must be.
     WrapUpDone,
     /// More time for notes, up to [`MAX_WRAP_UP`] from now: asked for during a call where wrap-up is on request
     /// (zero: the queue's time), or during wrap-up that he could end himself.
@@ -135,6 +135,9 @@ pub struct Agent {
     pub(super) wrap_up: Option<Notes>,
     /// The wrap-up that he asked for during the conversation.
     pub(super) notes_wished: Option<Duration>,
+    /// The conversation is coded already: nothing must be written after it.
+    #[serde(default)]
+    pub(super) coded: bool,
     /// The queue whose work he handles, from the offer to the end of wrap-up, and since when.
     pub(super) handling: Option<(QueueId, Instant)>,
     pub(super) idle_since: Instant,
@@ -177,6 +180,7 @@ impl Agent {
             outside: false,
             wrap_up: None,
             notes_wished: None,
+            coded: false,
             handling: None,
             idle_since: Instant::ZERO,
             signed_out_at: None,
@@ -232,6 +236,11 @@ impl Agent {
     /// The break he is on, or will be on when the offer, call or wrap-up ends.
     pub fn pause(&self) -> Option<&str> {
         self.pause.as_deref()
+    }
+
+    /// He has notes to write of his last call: until he has coded it, or their time is over.
+    pub fn must_code(&self) -> bool {
+        self.wrap_up.is_some_and(|notes| notes.mandatory)
     }
 
     /// He may be rung now.
@@ -311,7 +320,7 @@ impl Agent {
                 StateReason::SignedOut
             }
             AgentChange::WrapUpDone => {
-                self.wrap_up = None;
+                (self.wrap_up, self.coded) = (None, self.conversation.is_some());
                 StateReason::WrapUpEnded
             }
         }
@@ -348,10 +357,11 @@ impl Agent {
             self.talked_until(now, since);
         }
         self.idle_since = now;
-        let wished = self.notes_wished.take();
+        let (wished, coded) = (self.notes_wished.take(), std::mem::take(&mut self.coded));
         let free = |time: Duration| Notes { until: Some(now + time), mandatory: false };
         self.wrap_up = match mode {
             WrapUp::None => None,
+            WrapUp::Mandatory | WrapUp::Limited(_) if coded => None,
             WrapUp::Optional(time) => Some(time.max(wished.unwrap_or_default())).filter(|t| !t.is_zero()).map(free),
             WrapUp::Mandatory => Some(Notes { until: None, mandatory: true }),
             WrapUp::Limited(time) => Some(Notes { until: Some(now + time), mandatory: true }),

@@ -272,6 +272,18 @@ impl Router {
         self.settle(now, id, StateReason::ConversationEnded);
     }
 
+    /// Whether the agent may ask for (more) time for notes: for after his talk, or while he writes them.
+    pub fn takes_more_time(&self, id: AgentId) -> bool {
+        self.agents.get(&id).is_some_and(|agent| match agent.wrap_up {
+            Some(notes) => !notes.mandatory,
+            None => {
+                let queue = agent.handling.as_ref().filter(|_| agent.conversation.is_some());
+                let mode = queue.map_or(WrapUp::None, |(queue, _)| self.wrap_up_of(queue));
+                matches!(mode, WrapUp::Optional(_) | WrapUp::OnRequest(_))
+            }
+        })
+    }
+
     fn wrap_up_of(&self, queue: &QueueId) -> WrapUp {
         self.queues.get(queue).map_or(WrapUp::None, |queue| queue.settings.wrap_up)
     }

@@ -141,7 +141,8 @@ pub enum RingPlan {
     },
 }
 
-/// The agent's time for notes after a call. `Done` (the call is coded) ends any of them.
+/// The agent's time for notes after a call. `Done` (the call is coded) ends any of them, and one that
+/// comes in the talk leaves none that must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WrapUp {
     None,
@@ -149,7 +150,7 @@ pub enum WrapUp {
     Optional(Duration),
     /// Until `Done`.
     Mandatory,
-    /// Until `Done`, at most so long. A wish to be ready is taken when it ends.
+    /// Until `Done`, at most so long.
     Limited(Duration),
     /// Only if the agent asks for it during the call, and then as `Optional`.
     OnRequest(Duration),

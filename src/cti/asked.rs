@@ -5,6 +5,7 @@ use crate::ids::{AgentId, QueueId, SkillId};
 use crate::proto;
 use proto::command::Ask as Asked;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The command that `asked` means; or why it cannot mean any.
 pub fn command(actor: Actor, asked: &proto::Command) -> Result<Command, proto::Refused> {
@@ -21,6 +22,7 @@ pub fn command(actor: Actor, asked: &proto::Command) -> Result<Command, proto::R
         Asked::LogOut(_) => Ask::LogOut { agent },
         Asked::Ready(_) => Ask::Ready { agent },
         Asked::NotReady(it) => Ask::NotReady { agent, reason: it.reason.clone() },
+        Asked::MoreTime(it) => Ask::MoreTime { agent, time: Duration::from_secs(it.seconds.into()) },
         other => serve(agent, other)?,
     };
     Ok(Command { actor, ask })
@@ -42,7 +44,12 @@ fn serve(agent: AgentId, asked: &Asked) -> Result<Ask, proto::Refused> {
             (it.call.as_str(), Verb::Dispose { disposition, notes })
         }
         Asked::Answer(_) => ("", Verb::Answer),
-        Asked::LogIn(_) | Asked::LogOut(_) | Asked::Ready(_) | Asked::NotReady(_) | Asked::SwitchBanner(_) => {
+        Asked::LogIn(_)
+        | Asked::LogOut(_)
+        | Asked::Ready(_)
+        | Asked::NotReady(_)
+        | Asked::MoreTime(_)
+        | Asked::SwitchBanner(_) => {
             return Err(invalid("this is about no call; leave `call` away"));
         }
     };
@@ -82,12 +89,14 @@ pub fn refused(refusal: Refusal) -> proto::Refused {
         Refusal::NotYours => R::NotYours,
         Refusal::NoSuchQueue => R::NoSuchQueue,
         Refusal::WrongState => R::WrongState,
+        Refusal::NotCoded => R::NotCoded,
         Refusal::HeldByPhone => R::HeldByPhone,
         Refusal::AgentNotAvailable => R::AgentNotAvailable,
         Refusal::QueueRefuses => R::QueueRefuses,
         Refusal::NoRoute => R::NoRoute,
         Refusal::PhoneCannot => R::PhoneCannot,
         Refusal::NoSuchBanner => R::NoSuchBanner,
+        Refusal::Defect => R::Defect,
         Refusal::Invalid(_) => R::Invalid,
     };
     proto::Refused { why: why.into(), text: refusal.text().to_owned() }
@@ -108,6 +117,9 @@ mod tests {
         assert_eq!(command(ada(), &asked(0, Asked::Ready(proto::Ready {}))), Ok(ready(1001)));
         assert_eq!(command(ada(), &asked(1002, Asked::Ready(proto::Ready {}))), Ok(ready(1002)));
         let wrong = |actor, agent, ask| command(actor, &asked(agent, ask)).unwrap_err().text;
+        let more = Ask::MoreTime { agent: AgentId(1001), time: Duration::from_secs(90) };
+        let asks = Asked::MoreTime(proto::MoreTime { seconds: 90 });
+        assert_eq!(command(ada(), &asked(0, asks)), Ok(Command { actor: ada(), ask: more }));
         assert_eq!(wrong(Actor::Operator, 0, Asked::Ready(proto::Ready {})), "say for which agent");
         let hang_up = Asked::HangUp(proto::HangUp { call: "nonsense".into() });
         assert_eq!(wrong(ada(), 0, hang_up), "a call looks like c0-1-42");
@@ -134,10 +146,12 @@ mod tests {
             NoSuchQueue,
             WrongState,
             HeldByPhone,
+            NotCoded,
             AgentNotAvailable,
             QueueRefuses,
             NoRoute,
             PhoneCannot,
+            Defect,
             Invalid("a level is 1 to 10"),
         ];
         // Whoever adds one names it here, and then above.
@@ -149,11 +163,13 @@ mod tests {
             NotYours => "NOT_YOURS",
             NoSuchQueue => "NO_SUCH_QUEUE",
             WrongState => "WRONG_STATE",
+            NotCoded => "NOT_CODED",
             HeldByPhone => "HELD_BY_PHONE",
             AgentNotAvailable => "AGENT_NOT_AVAILABLE",
             QueueRefuses => "QUEUE_REFUSES",
             NoRoute => "NO_ROUTE",
             PhoneCannot => "PHONE_CANNOT",
+            Defect => "DEFECT",
             Invalid(_) => "INVALID",
         };
         let told = all.map(|refusal| {

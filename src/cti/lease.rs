@@ -52,6 +52,17 @@ impl<T: Copy + Ord> Leases<T> {
         lease.streams == 0 && !std::mem::replace(&mut lease.watched, true)
     }
 
+    /// As `renew` for who has no lease that runs; whose does, keeps it as it is. True if somebody must look from now on.
+    pub fn expect(&mut self, agent: AgentId, until: T) -> bool {
+        let runs = self.0.get(&agent).is_some_and(|lease| lease.streams > 0 || lease.watched);
+        !runs && self.renew(agent, until)
+    }
+
+    #[cfg(test)]
+    pub fn until(&self, agent: AgentId) -> Option<T> {
+        self.0.get(&agent).map(|lease| lease.until)
+    }
+
     pub fn look(&mut self, agent: AgentId, now: T) -> Lookout<T> {
         match self.0.get_mut(&agent) {
             Some(lease) if lease.streams > 0 => {

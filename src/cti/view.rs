@@ -185,7 +185,7 @@ impl View {
             }
             What::BannerSwitched { banner, on } => _ = self.switched.insert(banner.clone(), *on),
             What::DeskEntered { agent } => _ = self.desks.insert(*agent),
-            What::DeskLeft { agent } => _ = self.desks.remove(agent),
+            What::DeskLeft { agent, .. } => _ = self.desks.remove(agent),
             What::CallArrived { line, private, caller, .. } => {
                 let row = CallRow {
                     line: line.clone(),
@@ -259,7 +259,11 @@ impl CallRow {
                 let text = value.text.clone().unwrap_or_else(|| "".into());
                 self.data.insert(name.clone(), text);
             }
-            What::Transferred { .. } => (self.talking, self.held) = (None, false),
+            What::Transferred { .. } => {
+                (self.talking, self.held) = (None, false);
+                // Should he come back, the talk was no wait.
+                self.served = self.served.map(|(_, waited)| (before(event.at, waited), waited));
+            }
             What::ConnectionCleared { leg, party: Party::Agent(_), .. } => _ = self.legs.remove(leg),
             _ => {}
         }
@@ -417,6 +421,8 @@ mod tests {
             What::Established { work, queue, agent, leg, waited, told: None }
         };
         let sent = || What::Transferred { agent, to: TransferTo::Queue(queue.clone()) };
+        let number = || Personal { kind: PersonalKind::Number, handle: 1, text: None };
+        let outside = || What::Transferred { agent, to: TransferTo::Number(number()) };
         let left = || What::Diverted { work, queue: queue.clone(), why: crate::event::DivertReason::Full };
         let rows = [
             ("a new wait", vec![(5_000, queued(false))], 5_000),
@@ -426,6 +432,11 @@ mod tests {
                 5_000,
             ),
             ("the agent is lost", vec![(1_000, queued(false)), (3_000, talks(2_000)), (8_000, queued(true))], 1_000),
+            (
+                "a number outside is not reached",
+                vec![(0, queued(false)), (3_000, talks(3_000)), (8_000, outside()), (12_000, queued(true))],
+                5_000,
+            ),
             ("led elsewhere", vec![(3_000, talks(3_000)), (4_000, left()), (4_000, queued(false))], 4_000),
         ];
         for (name, whats, since) in rows {

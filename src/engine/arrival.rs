@@ -241,14 +241,16 @@ impl Engine {
     fn run_for(&self, to: &Destination, facts: Facts) -> Option<Run> {
         let flow = match to {
             Destination::Line(line) => self.config.center.lines[line].flow.clone(),
-            Destination::Code { not_ready: None, .. } => FlowId::new(READY),
-            Destination::Code { not_ready: Some(_), .. } => FlowId::new(NOT_READY),
+            Destination::Code { not_ready: None, agent } if !self.must_code(*agent) => FlowId::new(READY),
+            Destination::Code { .. } => FlowId::new(NOT_READY),
         };
         self.index.flows.get(&flow).map(|flow| Run::new(flow, facts))
     }
 
     fn dialed_code(&mut self, agent: AgentId, not_ready: Option<String>) {
         let ask = match not_ready {
+            // He hears that he is not ready: the last call is to be coded, which no phone can do.
+            None if self.must_code(agent) => return,
             None => {
                 self.works_at_phone(agent);
                 Ask::Ready { agent }

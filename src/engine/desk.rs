@@ -68,22 +68,24 @@ impl Engine {
         }
     }
 
-    /// The call that the agent talks in, which must be the one that is named.
-    fn talk_of(&self, agent: AgentId, call: Option<CallId>) -> Result<CallId, Refusal> {
-        match (call, self.talking.get(&agent).copied()) {
-            (None, Some(talk)) => Ok(talk),
-            (Some(call), Some(talk)) if call == talk => Ok(talk),
-            (Some(call), _) if self.calls.contains_key(&call) => Err(Refusal::NotYours),
-            _ => Err(Refusal::NoSuchCall),
-        }
+    /// The call that the agent talks in, which must be the one that is named. What follows is about this call.
+    fn talk_of(&mut self, agent: AgentId, call: Option<CallId>) -> Result<CallId, Refusal> {
+        let talk = self.talking.get(&agent).copied().filter(|talk| call.is_none_or(|call| call == *talk));
+        self.current = talk;
+        talk.ok_or(match call {
+            Some(call) if self.calls.contains_key(&call) => Refusal::NotYours,
+            _ => Refusal::NoSuchCall,
+        })
     }
 
     /// The same, or the last one that the agent talked in.
-    fn known_to(&self, agent: AgentId, call: Option<CallId>) -> Result<CallId, Refusal> {
-        match (call, self.last_calls.get(&agent).copied()) {
-            (None, Some(last)) => Ok(last),
-            (Some(call), Some(last)) if call == last => Ok(last),
-            (call, _) => self.talk_of(agent, call),
+    fn known_to(&mut self, agent: AgentId, call: Option<CallId>) -> Result<CallId, Refusal> {
+        match self.last_calls.get(&agent).copied().filter(|last| call.is_none_or(|call| call == *last)) {
+            Some(last) => {
+                self.current = Some(last);
+                Ok(last)
+            }
+            None => self.talk_of(agent, call),
         }
     }
 
@@ -121,6 +123,8 @@ impl Engine {
         }
         talk.by_desk = true;
         let leg = talk.leg;
+        #[cfg(feature = "planted-bugs")]
+        self.break_at_desk();
         self.hold(id, leg, caller);
         if self.planted(super::Bug::HoldsNothing) {
             let (a, b) = (self.legs[&caller].port, self.legs[&leg].port);
@@ -269,9 +273,19 @@ impl Engine {
         let id = self.known_to(agent, call)?;
         let notes = (!notes.is_empty()).then(|| self.personal(PersonalKind::Text, notes));
         self.emit(Some(id), What::Disposed { agent, disposition, notes });
-        if self.router.agent(agent).is_some_and(|agent| *agent.state() == AgentState::WrapUp) {
-            self.router_do(acd::Input::Agent { agent, change: AgentChange::WrapUpDone });
+        self.notes_owed.remove(&agent);
+        self.router_do(acd::Input::Agent { agent, change: AgentChange::WrapUpDone });
+        Ok(())
+    }
+
+    /// Only where it makes a difference: who is refused knows that he gets what the queue gives.
+    pub(super) fn more_time(&mut self, agent: AgentId, time: Duration) -> Result<(), Refusal> {
+        self.known(agent)?;
+        let writes = self.router.agent(agent).is_some_and(|agent| *agent.state() == AgentState::WrapUp);
+        if !self.router.takes_more_time(agent) || writes && time.is_zero() {
+            return Err(Refusal::WrongState);
         }
+        self.router_do(acd::Input::Agent { agent, change: AgentChange::MoreWrapUp(time) });
         Ok(())
     }
 
@@ -280,6 +294,7 @@ impl Engine {
         match self.offers.get(&rings).copied().filter(|leg| self.legs[leg].hunt.is_none() && self.sip.takes_talk(*leg))
         {
             Some(leg) => {
+                self.current = Some(self.legs[&leg].call);
                 self.sip_do(sip::Command::Talk { leg });
                 Ok(())
             }
@@ -308,16 +323,20 @@ impl Engine {
         let lost = self.away.lost.remove(&agent);
         if (lost || paused) && self.desks.remove(&agent) {
             self.away.at_phone.insert(agent);
-            self.emit(None, What::DeskLeft { agent });
+            self.emit(None, What::DeskLeft { agent, for_phone: true });
         }
+    }
+
+    /// An earlier start has met him so.
+    pub(super) fn at_phone_still(&mut self, agent: AgentId) {
+        self.away.at_phone.insert(agent);
     }
 
     pub(super) fn log_out(&mut self, agent: AgentId) -> Result<(), Refusal> {
         self.known(agent)?;
-        self.away.at_phone.remove(&agent);
         self.away.lost.remove(&agent);
-        if self.desks.remove(&agent) {
-            self.emit(None, What::DeskLeft { agent });
+        if self.away.at_phone.remove(&agent) | self.desks.remove(&agent) {
+            self.emit(None, What::DeskLeft { agent, for_phone: false });
         }
         self.tell_agent(agent, AgentChange::NotReady(LOGGED_OUT.to_owned()))
     }

@@ -123,6 +123,8 @@ impl Engine {
                 self.sip_do(sip::Command::HangUp { leg, reason: Some(reason(cause)) });
             }
             self.clear(leg, cause);
+            #[cfg(feature = "planted-bugs")]
+            self.break_at_desk();
         }
         self.finish_in(id, cause, phase);
     }

@@ -248,6 +248,8 @@ pub struct Engine {
     log_healthy: bool,
     /// The call that the present step is about: the one to end if the step panics.
     current: Option<CallId>,
+    /// The command that the present step carries out.
+    asking: Option<u64>,
     /// Who comes in with the present step, until he is a call.
     arriving: Option<arrival::Arriving>,
     #[serde(skip)]
@@ -305,6 +307,7 @@ impl Engine {
             draining: false,
             log_healthy: true,
             current: None,
+            asking: None,
             arriving: None,
             outputs: VecDeque::new(),
             planted: None,

@@ -143,6 +143,7 @@ impl Engine {
                     self.restore_phone(agent, binding.handle, text, !silent.contains(&agent));
                 }
                 What::DeskEntered { agent } => _ = self.desks.insert(agent),
+                What::DeskLeft { agent, .. } => self.at_phone_still(agent),
                 // The break is still open in the log: nothing is to be told again.
                 What::BreakBegan { agent, reason } => {
                     self.router_do(acd::Input::Agent { agent, change: AgentChange::NotReady(reason) });

@@ -28,6 +28,8 @@ pub enum Bug {
     PanicsAndCorrupts,
     /// The engine panics while it looks at who comes in.
     PanicsAtTheDoor,
+    /// The engine panics in the middle of what an agent asks for at his desktop.
+    PanicsAtTheDesk,
     /// The router's counts are wrong from the first answered call on.
     Corrupts,
     /// A number is left out between events.
@@ -95,7 +97,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 41] = [
+    pub const ALL: [Bug; 42] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -105,6 +107,7 @@ impl Bug {
         Bug::Panics,
         Bug::PanicsAndCorrupts,
         Bug::PanicsAtTheDoor,
+        Bug::PanicsAtTheDesk,
         Bug::Corrupts,
         Bug::SkipsNumber,
         Bug::EndsTwice,
@@ -163,6 +166,12 @@ impl Engine {
     #[cfg(feature = "planted-bugs")]
     pub(super) fn break_at_arrival(&self) {
         assert!(!(self.planted(Bug::PanicsAtTheDoor) && self.ids.seq.is_multiple_of(3)), "planted");
+    }
+
+    /// What a planted bug breaks when an agent has asked for something and half of it is done.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn break_at_desk(&self) {
+        assert!(!(self.planted(Bug::PanicsAtTheDesk) && self.asking.is_some()), "planted");
     }
 
     pub(super) fn planted(&self, bug: Bug) -> bool {

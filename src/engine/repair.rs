@@ -6,6 +6,7 @@
 
 use super::Engine;
 use crate::acd::{self, Doing};
+use crate::command::Refusal;
 use crate::event::{Cause, OfferOutcome, What};
 use crate::ids::{AgentId, CallId, LegId, Rng, WorkId};
 use crate::trunk::Way;
@@ -15,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 impl Engine {
     /// Runs one step. A panic ends the call that the step was about. Whether it went well.
     pub(super) fn guarded(&mut self, step: impl FnOnce(&mut Engine)) -> bool {
-        (self.current, self.arriving) = (None, None);
+        (self.current, self.arriving, self.asking) = (None, None, None);
         let outcome = catch_unwind(AssertUnwindSafe(|| step(self)));
         if outcome.is_err() {
             // A second panic while tidying up goes on to the shell: state that cannot be repaired must not serve.
@@ -43,6 +44,8 @@ impl Engine {
         }
         self.release_agents();
         self.close_orphans();
+        // Whoever asked for it waits for a word.
+        self.reply(Err(Refusal::Defect));
     }
 
     /// Who came in and is no call yet would wait for an answer for ever: nobody else knows of him (RFC 3261 §17.2.1).

@@ -11,18 +11,26 @@ use crate::sip::{self, Body};
 impl Engine {
     /// What is done and that it is done are in the log together: one step's events are.
     pub(super) fn asked(&mut self, id: u64, command: Command, mark: Option<Mark>) {
+        self.asking = Some(id);
         let result = self.command(command);
         if let (Ok(()), Some(mark)) = (&result, mark)
             && !self.planted(super::Bug::ForgetsDone)
         {
             self.emit(None, What::CommandDone { mark });
         }
-        self.outputs.push_back(super::Output::Reply { id, result });
+        self.reply(result);
+    }
+
+    /// Answers what is being asked, if anything is.
+    pub(super) fn reply(&mut self, result: Result<(), Refusal>) {
+        let reply = self.asking.take().map(|id| super::Output::Reply { id, result });
+        self.outputs.extend(reply);
     }
 
     pub(super) fn command(&mut self, command: Command) -> Result<(), Refusal> {
         command.allowed(&self.config.center)?;
         match command.ask {
+            Ask::Ready { agent } if self.must_code(agent) => Err(Refusal::NotCoded),
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
             Ask::NotReady { reason, .. } if !self.is_reason(&reason) => Err(Refusal::Invalid(
                 "this is none of the configured reasons; without any, a reason is a code of a-z, 0-9, \"_\", \".\" and \"-\"",
@@ -32,12 +40,14 @@ impl Engine {
                 let reason: String = reason.chars().take(acd::MAX_REASON).collect();
                 self.tell_agent(agent, AgentChange::NotReady(reason))
             }
+            Ask::MoreTime { agent, time } => self.more_time(agent, time),
             Ask::LogIn { agent } => self.log_in(agent),
             Ask::LogOut { agent } => self.log_out(agent),
             Ask::DeskLost { agent } => self.desk_lost(agent),
             Ask::DeskBack { agent } => self.desk_back(agent),
             Ask::Serve { agent, call, verb } => self.serve(agent, call, verb),
             Ask::EndCall { call } if self.calls.contains_key(&call) => {
+                self.current = Some(call);
                 self.end_call(call, Cause::Commanded);
                 Ok(())
             }
@@ -52,6 +62,10 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    pub(super) fn must_code(&self, agent: AgentId) -> bool {
+        self.router.agent(agent).is_some_and(acd::Agent::must_code)
     }
 
     /// Any code will do where no reasons are configured. Not any text: it stays in the log.

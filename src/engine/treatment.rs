@@ -1,6 +1,7 @@
 //! What a caller is led through and hears: the flow run, prompts and music.
 
 use super::{Deadline, Engine, LegState, Place};
+use crate::command::MAX_VALUE;
 use crate::event::{Cause, NoChoice, PersonalKind, StepWay, What};
 use crate::ids::{CallId, FlowId, LegId, QueueId, WorkId};
 use crate::ivr;
@@ -71,6 +72,14 @@ impl Engine {
         self.run(call, ivr::Input::Timeout);
     }
 
+    /// Within what whoever follows the call is promised, as from desktops: a text of a look-up may be longer.
+    fn flow_attaches(&mut self, id: CallId, name: String, mut value: String) {
+        value.truncate(value.floor_char_boundary(MAX_VALUE));
+        let (flow, _) = self.whereabouts(id);
+        let value = self.personal(PersonalKind::Digit, value);
+        self.emit(Some(id), What::FlowAttached { flow, name, value });
+    }
+
     /// Gives the run one input and carries out what it asks for.
     pub(super) fn run(&mut self, id: CallId, input: ivr::Input) {
         self.current = Some(id);
@@ -115,11 +124,7 @@ impl Engine {
                 let (flow, step) = self.whereabouts(id);
                 self.emit(Some(id), What::PersonAsked { flow, step });
             }
-            ivr::Output::Attach { label, value } => {
-                let (flow, _) = self.whereabouts(id);
-                let value = self.personal(PersonalKind::Digit, value);
-                self.emit(Some(id), What::FlowAttached { flow, name: label, value });
-            }
+            ivr::Output::Attach { label, value } => self.flow_attaches(id, label, value),
             ivr::Output::Play { prompts, token, .. } => self.play_prompts(id, &prompts, token),
             ivr::Output::Music(music) => self.music(id, &music),
             ivr::Output::StopPlaying => {

@@ -88,7 +88,7 @@ impl Run {
         if self.confirming {
             return match key == collect.yes {
                 true => Some(self.collected(collect)),
-                false => self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::WrongKey),
+                false => self.number_again(scene, collect, NoChoice::WrongKey),
             };
         }
         if Some(key) == collect.end {
@@ -96,7 +96,7 @@ impl Run {
         }
         if !key.is_ascii_digit() {
             let asked = if self.entry.is_empty() { self.person(scene, key) } else { None };
-            return asked.or_else(|| self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::WrongKey));
+            return asked.or_else(|| self.number_again(scene, collect, NoChoice::WrongKey));
         }
         self.entry.push(key);
         // The number is whole at its longest; who was told to end it with a key does so nevertheless.
@@ -108,10 +108,21 @@ impl Run {
         None
     }
 
+    /// Asks for the number again. Who is led on without one has keyed none, whatever he keyed here before.
+    fn number_again(&mut self, scene: &Scene<'_>, collect: &CollectStep, why: NoChoice) -> Option<String> {
+        let next = self.ask_again(scene, &collect.repeats, &collect.prompts, why)?;
+        let initial = scene.flows.get(&self.flow).and_then(|flow| flow.variables.get(&collect.into)).cloned();
+        match initial {
+            Some(value) => self.keep(collect.into.clone(), value),
+            None => _ = self.values.remove(&collect.into),
+        }
+        Some(next)
+    }
+
     /// No key came in time.
     pub(super) fn no_more_keys(&mut self, now: Instant, scene: &Scene<'_>, collect: &CollectStep) {
         let next = match self.entry.is_empty() || self.confirming {
-            true => self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::NoKey),
+            true => self.number_again(scene, collect, NoChoice::NoKey),
             false => self.number_ends(scene, collect),
         };
         next.into_iter().for_each(|step| self.enter(now, scene, step));
@@ -120,15 +131,19 @@ impl Run {
     /// Nothing more is keyed: the number is too short, is read back, or is taken.
     fn number_ends(&mut self, scene: &Scene<'_>, collect: &CollectStep) -> Option<String> {
         if self.entry.len() < usize::from(collect.min) {
-            return self.ask_again(scene, &collect.repeats, &collect.prompts, NoChoice::WrongKey);
+            return self.number_again(scene, collect, NoChoice::WrongKey);
         }
         if collect.confirm.is_empty() {
             return Some(self.collected(collect));
         }
         self.confirming = true;
-        // The prompt may read it back.
-        self.keep(collect.into.clone(), Value::Text(self.entry.clone()));
+        // The prompt may read it back by its name; who says no to it has keyed nothing.
+        let before = self.values.insert(collect.into.clone(), Value::Text(self.entry.clone()));
         self.play(scene, &[&collect.confirm], true);
+        match before {
+            Some(before) => self.values.insert(collect.into.clone(), before),
+            None => self.values.remove(&collect.into),
+        };
         None
     }
 

@@ -81,7 +81,8 @@ fn the_end_of_a_call_or_a_log_in_is_an_agents_turn_until_he_logs_out() {
         (Ready, Reserved, "Offered", vec![]),
         (NotReady, Ready, "Asked", vec![]),
         (Ready, LoggedOut, "SignedOut", vec![closes(&turn), closes(&silent)]),
-        (WrapUp, LoggedOut, "SignedOut", vec![closes(&service), closes(&turn), closes(&silent)]),
+        (WrapUp, LoggedOut, "SignedOut", vec![closes(&turn), closes(&silent)]),
+        (Busy, LoggedOut, "ConversationEnded", vec![closes(&turn), closes(&silent)]),
     ];
     for (from, to, reason, expect) in rows {
         let what = What::AgentStateChanged { agent: AgentId(7), from, to, reason: reason.to_owned() };
@@ -147,6 +148,7 @@ const SINCE: [(u32, &str); 6] = [
     ),
     (3, "What.CommandDone"),
     (4, "What.LegInvited"),
+    // And `for_phone` of `DeskLeft`.
     (5, "What.LegMoved"),
     (6, "What.AgentReachable"),
 ];

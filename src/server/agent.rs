@@ -41,6 +41,7 @@ dispatch QUEUE [SKILL=LEVEL …] [+POINTS]
 transfer QUEUE | transfer agent NUMBER | transfer number NUMBER
 banner on|off NAME        switches an announcement, where you may
 dispose WORD [NOTES]      codes the call; after it, ends wrap-up
+more [SECONDS]            time for notes after the talk, or more of it
 wait EVENT                until that has come, such as delivered, established, call_ended; a call that was there
                           at the login has been delivered
 help, quit";
@@ -376,6 +377,8 @@ fn asked(verb: &str, rest: &str) -> Option<Ask> {
             };
             Ask::Transfer(proto::Transfer { call: call(), to: Some(to) })
         }
+        ("more", ("", _)) => Ask::MoreTime(proto::MoreTime { seconds: 0 }),
+        ("more", (seconds, "")) => Ask::MoreTime(proto::MoreTime { seconds: seconds.parse().ok()? }),
         ("dispose", (word, notes)) if !word.is_empty() => {
             Ask::Dispose(proto::Dispose { call: call(), disposition: word.to_owned(), notes: notes.to_owned() })
         }
@@ -458,6 +461,9 @@ mod tests {
         let dispose =
             proto::Dispose { call: String::new(), disposition: "solved".into(), notes: "it was the cable".into() };
         check("dispose solved it was the cable", Some(Ask::Dispose(dispose)));
+        check("more", Some(Ask::MoreTime(proto::MoreTime { seconds: 0 })));
+        check("more 90", Some(Ask::MoreTime(proto::MoreTime { seconds: 90 })));
+        check("more time", None);
         check("sing", None);
         let banner = proto::SwitchBanner { banner: "outage".into(), on: false };
         check("banner off outage", Some(Ask::SwitchBanner(banner)));

@@ -185,6 +185,9 @@ fn rests(heard: &Receiver<News>) -> bool {
     }
 }
 
+/// Bytes of an answer: ten tickets are far less.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
 /// The way to the ticketing system. Connects when it is needed, again and again.
 #[derive(Clone)]
 pub struct Line {
@@ -199,7 +202,7 @@ impl Line {
     pub fn new(settings: &TicketingSettings) -> Result<Line> {
         let endpoint = endpoint(settings)?;
         let token = settings.token_file.as_deref().map(token).transpose()?;
-        let client = TicketingClient::new(endpoint.connect_lazy());
+        let client = TicketingClient::new(endpoint.connect_lazy()).max_decoding_message_size(LONGEST_ANSWER);
         Ok(Line { client, token, timeout: settings.timeout })
     }
 

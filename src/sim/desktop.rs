@@ -92,6 +92,7 @@ pub fn in_words(ask: &Ask) -> String {
         return match ask {
             Ask::LogIn { .. } => "log in",
             Ask::LogOut { .. } => "log out",
+            Ask::MoreTime { .. } => "more time",
             Ask::NotReady { .. } => "not ready",
             Ask::DeskLost { .. } => "lost",
             Ask::DeskBack { .. } => "back",

@@ -108,7 +108,7 @@ impl World {
     pub(super) fn note_desk(&mut self, event: &Event) {
         match &event.what {
             What::DeskEntered { agent } => _ = self.desktops.present.desks.insert(*agent),
-            What::DeskLeft { agent } => _ = self.desktops.present.desks.remove(agent),
+            What::DeskLeft { agent, .. } => _ = self.desktops.present.desks.remove(agent),
             What::Delivered { agent, .. } if self.desktops.present.desks.contains(agent) => {
                 self.tally.must(Check::LeaseKept, !self.is_lost(*agent), || {
                     format!("agent {agent} is rung, and his desktop is lost")

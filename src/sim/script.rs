@@ -122,6 +122,10 @@ fn desk(agent: AgentId, words: &[&str]) -> Result<command::Ask, String> {
         ["logs", "out"] => return Ok(Ask::LogOut { agent }),
         ["ready"] => return Ok(Ask::Ready { agent }),
         ["not", "ready", reason] => return Ok(Ask::NotReady { agent, reason: (*reason).to_owned() }),
+        ["more", "time", seconds] => {
+            let time = Duration::from_secs(seconds.parse().map_err(|_| "how many seconds?")?);
+            return Ok(Ask::MoreTime { agent, time });
+        }
         ["hang", "up"] => Verb::HangUp,
         ["hold"] => Verb::Hold,
         ["retrieve"] => Verb::Retrieve,

@@ -9,6 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// The attached name that says which ticket the call has.
 const TICKET: &str = "ticket";
+/// Tickets of a caller that are shown.
+const MAX_TICKETS: usize = 10;
+/// Characters of a name, and of each text of a ticket.
+const MAX_SHOWN: usize = 200;
 
 /// What is asked or told.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,7 +215,7 @@ impl Case {
     pub fn heard(&mut self, response: Response) -> String {
         match response {
             Response::Found(found) => {
-                self.found = Some(found);
+                self.found = Some(shown(found));
                 String::new()
             }
             Response::Opened(opened) => {
@@ -256,4 +260,13 @@ impl Case {
     fn line(&self) -> String {
         self.row.line.as_ref().map(ToString::to_string).unwrap_or_default()
     }
+}
+
+/// As much of it as a screen shows: a wrong system's whole database is not kept for each call.
+fn shown(found: proto::FindCallerResponse) -> proto::FindCallerResponse {
+    let cut = |text: String| text.chars().take(MAX_SHOWN).collect();
+    let ticket =
+        |it: proto::Ticket| proto::Ticket { number: cut(it.number), title: cut(it.title), status: cut(it.status) };
+    let tickets = found.tickets.into_iter().take(MAX_TICKETS).map(ticket).collect();
+    proto::FindCallerResponse { name: cut(found.name), tickets }
 }

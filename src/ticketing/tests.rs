@@ -675,3 +675,35 @@ fn a_ticket_whose_number_was_erased_is_still_one() {
         assert_eq!(said.contains("open-"), opens, "{named:?}, {erased_here}: {said}");
     }
 }
+
+/// What a wrong system answers is neither kept for each call nor sent back with each pop.
+#[test]
+fn of_a_whole_database_a_screens_worth_is_kept() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    assert_eq!(scene.says(), "find +4930123");
+    let ticket =
+        |n: u32| proto::Ticket { number: n.to_string(), title: "ä".repeat(10_000), status: "x".repeat(10_000) };
+    let found = proto::FindCallerResponse { name: "J".repeat(10_000), tickets: (0..10_000).map(ticket).collect() };
+    scene.rings(1, 1001);
+    scene.outbox.handle(Wall(scene.now), Input::Answered { call: CALL, result: Ok(Response::Found(found)) });
+    let Some((_, Request::Pop(pop))) = scene.sent().pop() else { panic!("a pop") };
+    let longest = pop.tickets.iter().flat_map(|it| [&it.title, &it.status]).map(|text| text.chars().count()).max();
+    assert_eq!((pop.tickets.len(), pop.name.len(), longest), (10, 200, Some(200)));
+    assert_eq!(pop.tickets[9].number, "9");
+}
+
+/// Its agent is lost: the talk is over, and who is rung next sees the ticket.
+#[test]
+fn a_ticket_is_opened_when_the_first_talk_is_over_though_nobody_sent_the_caller_on() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    scene.rings(1, 1001);
+    scene.hears(found());
+    scene.answered(1, 1001);
+    scene.hears(Ok(Response::Taken));
+    let (work, queue) = (WorkId(2), QueueId::new("general"));
+    scene.event(CALL, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: true });
+    assert_eq!(scene.hears(Ok(Response::Taken)), "open-c0-0-1 {}");
+}

@@ -13,7 +13,7 @@ fn dial(id: &str, branch: u32, number: &str, proof: &str) -> String {
 }
 
 /// Dials a short code, with proof when asked for it; the last answer.
-fn dials(bench: &mut Bench, id: &str, number: &str) -> String {
+pub fn dials(bench: &mut Bench, id: &str, number: &str) -> String {
     bench.after(20).datagram(&dial(id, 1, number, ""));
     if !bench.sent.last().is_some_and(|sent| sent.starts_with("SIP/2.0 401")) {
         return bench.sent.last().cloned().unwrap_or_default();

@@ -3,9 +3,11 @@
 use super::{Bench, MS, authorization, call, register};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tierline::center::WrapUp;
+use tierline::command::{Actor, Ask, Command};
 use tierline::engine::Input;
 use tierline::event::{AgentMode, Event, What};
-use tierline::ids::{AgentId, QueueId};
+use tierline::ids::{AgentId, CallId, QueueId};
 use tierline::log::{OpenChange, open_changes};
 use tierline::media;
 use tierline::sim::{ENGINE, place};
@@ -20,7 +22,7 @@ fn start() -> Bench {
 fn left_open(bench: &Bench) -> Vec<(Event, Option<String>)> {
     let mut open = BTreeMap::new();
     for (seq, what) in (1..).zip(&bench.events) {
-        let event = Event { seq, at: Wall(0), call: None, what: what.clone() };
+        let event = Event { seq, at: Wall(0), call: Some(CallId(9)), what: what.clone() };
         for change in open_changes(&event) {
             match change {
                 OpenChange::Open(key) => _ = open.insert(key, event.clone()),
@@ -114,7 +116,7 @@ fn who_was_idle_longest_is_so_after_a_kill_and_another_one() {
 #[test]
 fn notes_of_a_call_that_a_kill_ended_wait_for_who_signs_in_later() {
     let mut bench = start();
-    let (call, work, queue) = (tierline::ids::CallId(9), tierline::ids::WorkId(9), QueueId::new("support"));
+    let (call, work, queue) = (CallId(9), tierline::ids::WorkId(9), QueueId::new("support"));
     let (agent, leg) = (AgentId(1001), tierline::ids::LegId(9));
     let what = What::Established { work, queue, agent, leg, waited: Duration::ZERO, told: None };
     let talked = Event { seq: 1, at: Wall(0), call: Some(call), what };
@@ -137,4 +139,56 @@ fn notes_of_a_call_that_a_kill_ended_wait_for_who_signs_in_later() {
     // Whoever has written them owes none to the next start.
     let open = left_open(&bench);
     assert!(!open.iter().any(|(event, _)| matches!(event.what, What::Established { .. })));
+}
+
+/// His desktop is lost, and he says at his phone that he works: the desktop that is back after a kill is one whose loss counts
+/// again, though nobody logs in anew.
+#[test]
+fn a_desktop_that_was_left_for_the_phone_is_back_after_a_kill() {
+    let mut bench = start();
+    bench.tell(Input::Restored(Vec::new()));
+    signs_in(&mut bench, "1001", 1);
+    let agent = AgentId(1001);
+    let asks =
+        |bench: &mut Bench, actor, ask| bench.after(20).tell(Input::Command { id: 1, command: Command { actor, ask } });
+    asks(&mut bench, Actor::Agent(agent), Ask::LogIn { agent });
+    asks(&mut bench, Actor::Operator, Ask::DeskLost { agent });
+    super::door::dials(&mut bench, "code", place::READY);
+    let lost = |what: &What| matches!(what, What::BreakBegan { reason, .. } if reason == "desktop lost");
+    assert_eq!(bench.count(lost), 1);
+    let open = left_open(&bench);
+    for back in [false, true] {
+        bench = start();
+        bench.tell(Input::Restored(open.clone()));
+        if back {
+            asks(&mut bench, Actor::Operator, Ask::DeskBack { agent });
+        }
+        asks(&mut bench, Actor::Operator, Ask::DeskLost { agent });
+        assert_eq!(bench.count(lost), usize::from(back), "{:#?}", bench.events);
+    }
+}
+
+/// Notes that must be written wait for a phone that is gone for a while, over a kill; what was coded meanwhile is done.
+#[test]
+fn notes_that_are_owed_outlive_a_phone_that_is_gone_and_a_kill() {
+    for (coded, after) in [(false, AgentMode::WrapUp), (true, AgentMode::Ready)] {
+        let mut bench = super::coded::bench(WrapUp::Mandatory);
+        let bye = super::coded::talk(&mut bench);
+        bench.after(200).datagram(&bye);
+        let leaves = |number, proof: &str| register(number, "*", proof).replace("<*>", "*").replace(": 600", ": 0");
+        bench.after(200).datagram(&leaves(5, ""));
+        let proof = authorization(&bench);
+        bench.after(20).datagram(&leaves(6, &proof));
+        if coded {
+            super::coded::codes(&mut bench);
+        }
+        assert_eq!(super::coded::mode(&bench), Some(AgentMode::LoggedOut), "{:#?}", bench.events);
+        let open = left_open(&bench);
+        let mut configuration = place::configuration(3);
+        configuration.center.queues.get_mut(&QueueId::new("support")).expect("a queue").wrap_up = WrapUp::Mandatory;
+        bench = Bench::unopened(configuration, vec![Listener::udp(ENGINE)]);
+        bench.tell(Input::Restored(open));
+        signs_in(&mut bench, "1001", 1);
+        assert_eq!(super::coded::mode(&bench), Some(after), "coded: {coded}");
+    }
 }

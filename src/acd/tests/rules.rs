@@ -274,6 +274,9 @@ fn wrap_up_is_as_the_queue_says() {
     check(WrapUp::Optional(seconds(10)), "more 11 20; finish 11 support; @20", "11 WrapUp; @20; 11 Ready");
     check(WrapUp::Mandatory, "finish 11 support; ready 11; @3000; done 11", "11 WrapUp; @3000; 11 Ready");
     check(WrapUp::Limited(seconds(10)), "finish 11 support; more 11 9; ready 11; @10", "11 WrapUp; @10; 11 Ready");
+    check(WrapUp::Mandatory, "done 11; finish 11 support", "11 Ready");
+    check(WrapUp::Limited(seconds(10)), "done 11; finish 11 support", "11 Ready");
+    check(WrapUp::Optional(seconds(10)), "done 11; finish 11 support; @10", "11 WrapUp; @10; 11 Ready");
     check(WrapUp::Limited(seconds(10)), "finish 11 support; @3; done 11", "11 WrapUp; @3; 11 Ready");
     check(WrapUp::OnRequest(seconds(10)), "finish 11 support", "11 Ready");
     check(WrapUp::OnRequest(seconds(10)), "more 11 0; finish 11 support; @10", "11 WrapUp; @10; 11 Ready");

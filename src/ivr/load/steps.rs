@@ -2,7 +2,7 @@
 
 use super::{A_STEP, Asked, Reader, name, skills};
 use crate::expr::Type;
-use crate::ids::{FlowId, QueueId};
+use crate::ids::{FlowId, QueueId, is_code};
 use crate::ivr::flow::{
     BannerStep, BranchStep, CollectStep, HoursStep, LookupStep, MenuStep, MusicStep, PlayStep, QueueStep, Repeats,
     SetStep, Step, is_key,
@@ -180,6 +180,12 @@ impl<'p> Reader<'p> {
         }
         let mut attach = Vec::new();
         for value in entries(section.take("attach")) {
+            // As desktops must: whoever follows the call is promised such names.
+            if !is_code(&value.label) {
+                let allowed = "1 to 64 of a-z, 0-9, \"_\", \".\" and \"-\"";
+                self.page.report(&value.key_place, format!("`{}` is no name; allowed: {allowed}", value.label));
+                continue;
+            }
             attach.extend(self.open_expression(&value).map(|of| (value.label.clone(), of)));
         }
         let next = self.way(section, "next", false)?;

@@ -176,7 +176,8 @@ fn every_kind_of_step_tells_its_mistakes() {
         &["7:21 here is a time of day; allowed: true or false"],
     );
     check("[step.a]\nset = { v = \"1\" }\nnext = \"z\"", &["6:9 there is no variable `v`; write it under [variables]"]);
-    check("[step.a]\nattach = { Who = \"caller\" }\nnext = \"z\"", &[]);
+    check("[step.a]\nattach = { who = \"caller\" }\nnext = \"z\"", &[]);
+    check("[step.a]\nattach = { Who = \"caller\" }\nnext = \"z\"", &["6:12 `Who` is no name; allowed: 1 to 64 of"]);
     check("[step.a]\nlanguage = \"xx\"\nnext = \"z\"", &["6:12 allowed: a language"]);
     let lookup = "[step.a]\nlookup = \"q\"\nfound = \"b\"\nnot_found = \"z\"\n";
     let say = "[step.b]\nplay = { say = \"a.state\" }\nnext = \"z\"\n";

@@ -62,6 +62,23 @@ fn a_number_is_read_back_and_a_secret_is_not_written_down() {
     check("go heard 4 0 # heard 2", "WrongKey:again what+help");
     check("go heard 4 0 # heard 2 6 6 #", "keyed+say-en-6+say-en-6");
     check("go heard 4 0 # heard 5s", "NoKey:again there+help");
+    // A number that he says no to, or nothing, is none for what follows either, and nor is one of an earlier visit.
+    let changes = [
+        ("retries = 1", "retries = 0"),
+        ("otherwise = \"no\"", "otherwise = \"b\""),
+        ("next = \"b\"", "next = \"c\""),
+        ("next = \"yes\"", "next = \"d\""),
+    ];
+    let twice = changes.into_iter().fold(confirmed.clone(), |flow, (from, to)| flow.replace(from, to));
+    let twice = format!(
+        "{twice}[step.c]\nattach = {{ x = \"ticket\" }}\nnext = \"a\"\n\
+         [step.d]\nbranch = [{{ when = \"tries > 3\", go = \"no\" }}]\notherwise = \"yes\"\n"
+    );
+    let check_again = |inputs: &str, expect: &str| check_in(&steps(&twice), inputs, expect);
+    check_again("go heard 4 0 # 2", "stop WrongKey:last @b ticket: @d Otherwise @yes y!");
+    check_again("go heard 4 0 # heard 5s", "NoKey:last @b ticket: @d Otherwise @yes y!");
+    check_again("go heard 4 0 # 5", "stop Collected @c x:40 @a number");
+    check_again("go heard 4 0 # 5 6 0 # 2", "stop WrongKey:last @b ticket: @d Otherwise @yes y!");
     // Who was told to end the number with a key does so also where it is whole already: that is no answer.
     check("go heard 4 0 7 7", "keyed+say-en-4+say-en-0+say-en-7+say-en-7");
     check("go heard 4 0 7 7 #", "");

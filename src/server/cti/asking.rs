@@ -4,7 +4,7 @@
 use super::super::inbox::{Inbox, Message};
 use super::presence::Presence;
 use super::tokens::Owner;
-use crate::command::{Ask, Command, Refusal};
+use crate::command::{Actor, Ask, Command, Refusal};
 use crate::cti::{self, Found, Keys};
 use crate::engine::Input;
 use crate::event::Mark;
@@ -179,14 +179,19 @@ async fn outcome_of(mut answer: Answer, patience: Duration) -> proto::Outcome {
 
 impl Door {
     async fn carry_out(&self, command: Command, mark: Mark, progress: &watch::Sender<Progress>) -> proto::Outcome {
-        let calls_for = match command.ask {
+        let seated = match command.ask {
             Ask::LogIn { agent } | Ask::Ready { agent } => Some(agent),
             _ => None,
         };
+        // Who asks for another does not show that somebody is at that one's desktop.
+        let himself = seated.filter(|agent| command.actor == Actor::Agent(*agent));
         // Before, so that he is not lost while he asks; after, for however long the engine took.
-        calls_for.inspect(|agent| self.presence.renew(*agent));
+        himself.inspect(|agent| self.presence.renew(*agent));
         let outcome = self.pass_on(command, mark, progress).await;
-        calls_for.inspect(|agent| self.presence.renew(*agent));
+        match himself {
+            Some(agent) => self.presence.renew(agent),
+            None => _ = seated.filter(|_| !is_refused(&outcome)).inspect(|agent| self.presence.expect(*agent)),
+        }
         outcome
     }
 
@@ -225,6 +230,11 @@ fn refused(why: proto::Refusal, text: &str) -> proto::Outcome {
     proto::Outcome { result: Some(outcome::Result::Refused(refused)) }
 }
 
+/// Nothing was done.
+fn is_refused(outcome: &proto::Outcome) -> bool {
+    matches!(&outcome.result, Some(outcome::Result::Refused(r)) if r.why != i32::from(proto::Refusal::NotWritten))
+}
+
 fn is_unavailable(outcome: &proto::Outcome) -> bool {
     matches!(&outcome.result, Some(outcome::Result::Refused(r)) if r.why == i32::from(proto::Refusal::Unavailable))
 }
@@ -233,7 +243,7 @@ fn is_unavailable(outcome: &proto::Outcome) -> bool {
 mod tests {
     use super::super::super::inbox::Messages;
     use super::*;
-    use crate::command::Actor;
+    use crate::ids::AgentId;
 
     struct Scene {
         asking: Arc<Asking>,
@@ -258,7 +268,16 @@ mod tests {
         }
 
         fn asks(&self, name: &str, key: &str, agent: u32) -> tokio::task::JoinHandle<proto::Outcome> {
-            let (asking, owner) = (Arc::clone(&self.asking), Owner { name: name.into(), actor: Actor::Operator });
+            self.asks_as(Actor::Operator, (name, key), agent)
+        }
+
+        fn asks_as(
+            &self,
+            actor: Actor,
+            (name, key): (&str, &str),
+            agent: u32,
+        ) -> tokio::task::JoinHandle<proto::Outcome> {
+            let (asking, owner) = (Arc::clone(&self.asking), Owner { name: name.into(), actor });
             let ask = Some(proto::command::Ask::Ready(proto::Ready {}));
             let asked = proto::Command { key: key.to_owned(), agent, ask };
             tokio::spawn(async move { asking.ask(owner, asked).await })
@@ -328,6 +347,39 @@ mod tests {
             let _other = scene.asks("day", "k", 1001);
             assert!(scene.reached().await.is_some(), "another's key");
         });
+    }
+
+    /// Trap 13: who asks in another's name, be it refused or not, does not keep a desktop alive that is gone; and who logs an
+    /// agent in for whom no stream ever comes has not made somebody who is there for ever.
+    #[test]
+    fn trap_13_asking_for_another_is_no_sign_of_life_of_his_desktop() {
+        let (ada, ben) = (AgentId(1001), AgentId(1002));
+        let (own, operator) = (Actor::Agent(ben), Actor::Operator);
+        for (actor, answer, leased, begins, longer) in [
+            (Actor::Agent(ada), Err(Refusal::NotAllowed), true, false, false),
+            (Actor::Agent(ada), Err(Refusal::NotAllowed), false, false, false),
+            (operator.clone(), Ok(()), true, false, false),
+            (operator.clone(), Ok(()), false, true, false),
+            (operator, Err(Refusal::NoSuchAgent), false, false, false),
+            (own.clone(), Ok(()), true, false, true),
+            (own, Ok(()), false, true, false),
+        ] {
+            run(async {
+                let scene = Scene::new();
+                let presence = &scene.asking.door.presence;
+                if leased {
+                    presence.renew(ben);
+                }
+                let before = presence.leased_until(ben);
+                let asked = scene.asks_as(actor.clone(), ("script", "k"), 1002);
+                let id = scene.reached().await.expect("the command");
+                scene.replies.tell(id, answer, 1);
+                scene.committed.send_replace(1);
+                asked.await.unwrap();
+                let after = presence.leased_until(ben);
+                assert_eq!((before.is_none() && after.is_some(), before.is_some() && after > before), (begins, longer));
+            });
+        }
     }
 
     /// Neither a slow engine nor a full disk leaves anybody in doubt for ever.

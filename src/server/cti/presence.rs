@@ -1,7 +1,7 @@
 //! Who is at a desktop: its stream is a lease. An agent who has logged in and has none for a while gets no calls, whether
 //! a stream was cut, or he never opened one, or a restart came between.
 //!
-//! Asking to log in or to be ready counts as a sign of life: from there the same while runs.
+//! Asking to log in or to be ready counts as a sign of life of who asks for himself: from there the same while runs.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
 use super::super::inbox::{Inbox, Message};
@@ -46,6 +46,16 @@ impl Presence {
     /// He has asked for calls at his desktop, which must show itself from now on.
     pub fn renew(self: &Arc<Presence>, agent: AgentId) {
         self.until(|leases, until| leases.renew(agent, until), agent);
+    }
+
+    /// Somebody else has asked for calls for him: his desktop must show itself, and has no longer for it than it had.
+    pub fn expect(self: &Arc<Presence>, agent: AgentId) {
+        self.until(|leases, until| leases.expect(agent, until), agent);
+    }
+
+    #[cfg(test)]
+    pub fn leased_until(&self, agent: AgentId) -> Option<Instant> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).until(agent)
     }
 
     fn until(self: &Arc<Presence>, change: impl FnOnce(&mut Leases<Instant>, Instant) -> bool, agent: AgentId) {

@@ -58,7 +58,7 @@ fn told(what: &What) -> Entry {
         What::TrunkRegistered { trunk, holds: true } => say("trunk", "is registered").with("trunk", trunk),
         What::TrunkRegistered { trunk, holds: false } => say("trunk", "lost its registration").with("trunk", trunk),
         What::DeskEntered { agent } => say("agent", "sits at a desktop").with("agent", *agent),
-        What::DeskLeft { agent } => say("agent", "has left the desktop").with("agent", *agent),
+        What::DeskLeft { agent, .. } => say("agent", "has left the desktop").with("agent", *agent),
         What::PhoneRegistered { agent, .. } => say("agent", "has a phone").with("agent", *agent),
         What::PhoneUnregistered { agent, .. } => say("agent", "has a phone less").with("agent", *agent),
         What::PhoneReachable { agent, reachable: true } => {

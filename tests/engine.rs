@@ -7,6 +7,8 @@ mod coded;
 mod door;
 #[path = "engine/flows.rs"]
 mod flows;
+#[path = "engine/kinds.rs"]
+mod kinds;
 #[path = "engine/moved.rs"]
 mod moved;
 #[path = "engine/outside.rs"]
@@ -19,7 +21,7 @@ mod refreshed;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tierline::center::NotReadyReason;
 use tierline::command::{Actor, Ask, Command, Refusal, Verb};
@@ -46,6 +48,8 @@ struct Bench {
     went: Vec<SocketAddr>,
     from: SocketAddr,
     opened: Vec<PortId>,
+    /// Whether each of them is of IPv6.
+    kinds: Vec<bool>,
     replies: Vec<Result<(), Refusal>>,
     /// What the planes were told beside that.
     told: Vec<media::Command>,
@@ -68,6 +72,11 @@ impl Bench {
 
     /// Not yet told what an earlier start left open.
     fn unopened(configuration: Configuration, listeners: Vec<Listener>) -> Bench {
+        Bench::speaking(configuration, listeners, None)
+    }
+
+    /// The same, with audio at another address too.
+    fn speaking(configuration: Configuration, listeners: Vec<Listener>, media_other: Option<IpAddr>) -> Bench {
         let start = Start {
             node: 0,
             epoch: 1,
@@ -77,13 +86,14 @@ impl Bench {
             sip: sip::Config::new(listeners, "tierline"),
             planes: 1,
             media_address: ENGINE.ip(),
+            media_other,
             listeners_audio: BTreeMap::new(),
             terms: media::Terms::default(),
         };
         let engine = Engine::new(start, configuration);
-        let (events, sent, went, opened, told, replies) = Default::default();
+        let (events, sent, went, opened, kinds, told, replies) = Default::default();
         let from = "192.0.2.9:5062".parse().unwrap();
-        Bench { engine, now: Instant(MS), events, sent, went, from, opened, told, replies }
+        Bench { engine, now: Instant(MS), events, sent, went, from, opened, kinds, told, replies }
     }
 
     fn after(&mut self, ms: u64) -> &mut Bench {
@@ -102,7 +112,10 @@ impl Bench {
                 }
                 // Any password is right here: the verdict is the shell's.
                 Output::Verify { query, .. } => self.tell(Input::Sip(sip::Input::Verified { query, ok: true })),
-                Output::Media(media::Command::Open { port, .. }) => self.opened.push(port),
+                Output::Media(media::Command::Open { port, six }) => {
+                    self.opened.push(port);
+                    self.kinds.push(six);
+                }
                 Output::Reply { result, .. } => self.replies.push(result),
                 Output::Media(command) => self.told.push(command),
                 _ => {}
@@ -111,7 +124,7 @@ impl Bench {
     }
 
     fn datagram(&mut self, text: &str) {
-        let flow = Flow::udp(0, self.from);
+        let flow = Flow::udp(u16::from(self.from.is_ipv6()), self.from);
         let bytes = text.replace('\n', "\r\n").into_bytes();
         self.tell(Input::Sip(sip::Input::Received { flow, bytes }));
     }

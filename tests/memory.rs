@@ -150,7 +150,7 @@ fn plane() -> (Plane, PortId) {
             agreed: media::Agreed::default(),
             security: None,
         };
-        plane.handle(Instant(1), Input::Command(Command::Open { port: port(number) }));
+        plane.handle(Instant(1), Input::Command(Command::Open { port: port(number), six: false }));
         plane.handle(Instant(1), Input::Command(Command::Connect { port: port(number), session }));
     }
     plane.handle(Instant(1), Input::Command(Command::Join { a: port(1), b: port(2) }));

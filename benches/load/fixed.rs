@@ -88,7 +88,7 @@ fn plane(sounds: Sounds) -> Plane {
     for (i, port) in PORTS.into_iter().enumerate() {
         let local = SocketAddr::from(([192, 0, 2, 9], 5000 + 2 * i as u16));
         let session = Session::plain(peer(i), Codec::Pcmu);
-        plane.handle(Instant::ZERO, media::Input::Command(media::Command::Open { port }));
+        plane.handle(Instant::ZERO, media::Input::Command(media::Command::Open { port, six: false }));
         plane.handle(Instant::ZERO, media::Input::Bound { port, local, previous: None });
         plane.handle(Instant::ZERO, media::Input::Command(media::Command::Connect { port, session }));
     }

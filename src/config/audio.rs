@@ -1,14 +1,43 @@
 //! `[server.media]`: what descriptions offer and take, and how keys are heard.
 
-use super::values::list;
-use super::{Problem, SipListener};
+use super::values::{ips, list, local};
+use super::{Problem, SipListener, Spoken};
 use crate::media::{Codec, Protection, Terms, TonesHeard};
 use crate::sip::Transport;
 use crate::written::{Section, Value};
+use std::net::IpAddr;
 
 const CODECS: &str = "a list of \"PCMU\", \"PCMA\" and \"G722\", the best first";
 const SRTP: &str = "\"off\", \"optional\" or \"required\"";
 const TONES: &str = "\"off\", \"auto\" or \"always\"";
+
+/// Where audio is spoken, and what SDP says of it: at one address, or at one of IPv4 and one of IPv6.
+pub fn addresses(section: &mut Section<'_>, bind: Option<Value<'_>>, listeners: &[SipListener]) -> Vec<Spoken> {
+    let first_of = |six: bool| listeners.iter().find(|listener| listener.bind.is_ipv6() == six);
+    let mut binds: Vec<IpAddr> = bind.map(ips).unwrap_or_default().into_iter().map(|(ip, _)| ip).collect();
+    if binds.is_empty() {
+        // Whom SIP reaches, audio does.
+        let first = listeners.first().map_or(local(5060).ip(), |sip| sip.bind.ip()); // as where no listener could be read
+        binds.push(first);
+        binds.extend(first_of(!first.is_ipv6()).map(|sip| sip.bind.ip()));
+    }
+    let mut told = section.take("advertised").map(ips).unwrap_or_default();
+    told.retain(|(ip, value)| {
+        let is_spoken = binds.iter().any(|bind| bind.is_ipv4() == ip.is_ipv4());
+        if ip.is_unspecified() {
+            value.wrong("an address that others can send to");
+        } else if !is_spoken {
+            value.wrong(&format!("an address of the kind of {}, where audio is spoken", binds[0]));
+        }
+        is_spoken && !ip.is_unspecified()
+    });
+    let spoken = |bind: IpAddr| {
+        let told = told.iter().find(|(ip, _)| ip.is_ipv4() == bind.is_ipv4()).map(|(ip, _)| *ip);
+        let sip = first_of(bind.is_ipv6()).filter(|_| bind.is_unspecified()).map(|sip| sip.advertised.ip());
+        Spoken { bind, advertised: told.or(sip).unwrap_or(bind) }
+    };
+    binds.into_iter().map(spoken).collect()
+}
 
 /// The terms, how keys are heard, and what is harmless but not what it seems.
 pub fn read(section: &mut Section<'_>, listeners: &[SipListener]) -> (Terms, TonesHeard, Option<Problem>) {

@@ -138,6 +138,13 @@ pub struct ServerSettings {
     pub trunk_passwords: BTreeMap<TrunkId, PathBuf>,
 }
 
+/// A second address where audio is spoken, and what SDP says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    pub bind: IpAddr,
+    pub advertised: IpAddr,
+}
+
 /// Where audio is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaSettings {
@@ -145,6 +152,9 @@ pub struct MediaSettings {
     pub bind: IpAddr,
     /// What SDP says. Default: `bind`, or the SIP listener's advertised address where `bind` is unspecified.
     pub advertised: IpAddr,
+    /// The same of the other kind of addresses (IPv6 beside IPv4), where audio is spoken there too. Default: where a SIP
+    /// listener is.
+    pub other: Option<Spoken>,
     /// First and last UDP port (1,024 … 65,535); each leg takes an even one and the odd one above it,
     /// also where nothing listens on the odd one (RFC 5761).
     /// Default 20,000 … 59,999.

@@ -1,9 +1,9 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
-use super::values::{address, domain, ip, list, local, name, named, ports, public, time_zone, user};
+use super::values::{address, domain, list, local, name, named, ports, time_zone, user};
 use super::{
-    HttpLimits, MediaSettings, Needs, Problem, ServerSettings, SipListener, audio, calendar, cti, journal, keep,
-    limits, routing, sip, staffing, trunk,
+    HttpLimits, MediaSettings, Needs, Problem, ServerSettings, SipListener, Spoken, audio, calendar, cti, journal,
+    keep, limits, routing, sip, staffing, trunk,
 };
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, Relaxation, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
@@ -389,19 +389,15 @@ impl<'p> Reader<'p> {
     }
 
     fn media(&mut self, mut section: Section<'p>, listeners: &[SipListener], limits: &Limits) -> MediaSettings {
-        let nobody = local(5060); // stands in where no listener could be read
-        let (sip, sip_told) = listeners.first().map_or((nobody, nobody), |sip| (sip.bind, sip.advertised));
         let written = section.take("bind");
         let bind_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
-        let bind = written.and_then(|v| ip(&v)).unwrap_or(sip.ip());
-        let told = section.take("advertised").and_then(|v| public(&v, ip(&v), |a| *a));
-        let otherwise = if bind.is_unspecified() { sip_told.ip() } else { bind };
+        let spoken = audio::addresses(&mut section, written, listeners);
         let written = section.take("ports");
         let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
         let is_written = written.is_some();
         let ports_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
         let ports = written.and_then(ports).unwrap_or((20_000, 59_999));
-        let shares = |sip: &&SipListener| sip.takes_from(bind, ports);
+        let shares = |sip: &&SipListener| spoken.iter().any(|spoken| sip.takes_from(spoken.bind, ports));
         for sip in listeners.iter().filter(shares) {
             let message = format!("SIP on udp {} lies among the ports of audio, {} to {}", sip.bind, ports.0, ports.1);
             let message = format!("{message}; write other `ports` in [server.media], or another port in `bind`");
@@ -409,8 +405,10 @@ impl<'p> Reader<'p> {
             let at_sip = Problem { line, column, ..self.page.problem(&place, message) };
             self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
         }
-        let others = |sip: &&SipListener| sip.audio.is_some_and(|ip| ip.is_ipv4() != bind.is_ipv4());
+        let is_spoken = |ip: &std::net::IpAddr| spoken.iter().any(|spoken| spoken.bind.is_ipv4() == ip.is_ipv4());
+        let others = |sip: &&SipListener| sip.audio.is_some_and(|ip| !is_spoken(&ip));
         for sip in listeners.iter().filter(others) {
+            let bind = spoken[0].bind;
             let message =
                 format!("`audio` of the listener {} is of another kind than {bind}, where audio is spoken", sip.bind);
             let (line, column) = sip.place;
@@ -431,7 +429,8 @@ impl<'p> Reader<'p> {
             let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
             self.warnings.push(self.page.problem(&place, message));
         }
-        let (advertised, place) = (told.unwrap_or(otherwise), bind_place.or(ports_place).unwrap_or((0, 0)));
-        MediaSettings { bind, advertised, ports, place, planes, terms, tones }
+        let place = bind_place.or(ports_place).unwrap_or((0, 0));
+        let (Spoken { bind, advertised }, other) = (spoken[0], spoken.get(1).copied());
+        MediaSettings { bind, advertised, other, ports, place, planes, terms, tones }
     }
 }

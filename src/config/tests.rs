@@ -240,6 +240,24 @@ fn listeners_certificates_and_limits_of_connections() {
     check(bind, &heard_at("203.0.113.9"), &[]);
     check(bind, &heard_at("0.0.0.0"), &[("\"0.0.0.0\"", "an address that others can send to")]);
     check(bind, &heard_at("2001:db8::1"), &[("\"127.0.0.1:1\"", "is of another kind than 127.0.0.1")]);
+    let spoken =
+        |media: &str| format!("{bind}\n[[server.sip.listen]]\ntransport = \"udp\"\nbind = \"[::1]:5070\"\n{media}");
+    let both = |media: &str| {
+        let text = DEMO.replacen(bind, &spoken(""), 1).replacen("# bind = \"127.0.0.1\" ", &format!("{media} # "), 1);
+        let media = Demo::new("spoken", &text).load().unwrap().server.media;
+        let other = media.other.map(|other| format!(" {} {}", other.bind, other.advertised));
+        format!("{} {}{}", media.bind, media.advertised, other.unwrap_or_default())
+    };
+    assert_eq!(both(""), "127.0.0.1 127.0.0.1 ::1 ::1", "where SIP is");
+    assert_eq!(both("bind = \"127.0.0.2\""), "127.0.0.2 127.0.0.2", "as it is written");
+    assert_eq!(both("bind = [\"::1\", \"127.0.0.2\"]"), "::1 ::1 127.0.0.2 127.0.0.2");
+    assert_eq!(both("advertised = [\"2001:db8::5\", \"203.0.113.5\"]"), "127.0.0.1 203.0.113.5 ::1 2001:db8::5");
+    assert_eq!(both("advertised = \"2001:db8::5\""), "127.0.0.1 127.0.0.1 ::1 2001:db8::5");
+    let alike = "addresses of the same kind";
+    check("# bind = \"127.0.0.1\" ", "bind = [\"127.0.0.1\", \"127.0.0.2\"] #", &[("[\"127", alike)]);
+    check("# bind = \"127.0.0.1\" ", "bind = [] #", &[("[]", "or none")]);
+    let kind = "an address of the kind of 127.0.0.1";
+    check("# bind = \"127.0.0.1\" ", "advertised = \"2001:db8::5\" #", &[("\"2001:db8::5\"", kind)]);
     let half = format!("{bind}\n[server.sip.tls]\nkey = \"key.pem\"");
     check(bind, &half, &[("\"key.pem\"", "belong together")]);
     check("idle = \"1h\"", "idle = \"1s\"", &[("\"1s\"", "10s")]);

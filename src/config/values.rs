@@ -55,6 +55,25 @@ pub fn ip(value: &Value<'_>) -> Option<IpAddr> {
     value.parsed("an IP address such as \"192.0.2.7\" or \"2001:db8::7\"", |s| s.parse().ok())
 }
 
+/// One IP address, or a list of one of IPv4 and one of IPv6.
+pub fn ips(value: Value<'_>) -> Vec<(IpAddr, Value<'_>)> {
+    let (whole, many) = (value.clone(), value.is_list());
+    let allowed =
+        "an IP address such as \"192.0.2.7\", or one of IPv4 and one of IPv6, such as [\"192.0.2.7\", \"2001:db8::7\"]";
+    let entries = if many { value.list(allowed) } else { vec![value] };
+    let count = entries.len();
+    let ips: Vec<_> = entries.into_iter().filter_map(|entry| Some((ip(&entry)?, entry))).collect();
+    let alike = ips.iter().skip(1).any(|(ip, _)| ip.is_ipv4() == ips[0].0.is_ipv4());
+    if count > 2 || alike || count == 0 {
+        whole.page.report(
+            &whole.place,
+            format!("`{}` has addresses of the same kind, or none; allowed: {allowed}", whole.label),
+        );
+        return ips.into_iter().take(1).collect();
+    }
+    ips
+}
+
 /// What others are told must be an address that they can send to.
 pub fn public<T>(value: &Value<'_>, told: Option<T>, ip: impl Fn(&T) -> IpAddr) -> Option<T> {
     let told = told?;

@@ -13,7 +13,7 @@ use crate::command::{Actor, Ask, Command};
 use crate::event::{Cause, Party, Personal, PersonalKind, TransferProblem, What};
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, TrunkId};
 use crate::ivr::{Facts, Flow, HangUpStep, Prompt, Run, Step};
-use crate::media::{self, sdp};
+use crate::media;
 use crate::sip::header::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
@@ -21,7 +21,7 @@ use crate::time::Instant;
 use crate::trunk::{Full, Way};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
 const RETRY_AFTER: u32 = 10;
@@ -118,12 +118,6 @@ impl Engine {
         self.admit(leg, agent, to, caller, (arrival.offer, arrival.flow.listener));
     }
 
-    /// How an offer is refused that no answer of ours would fit.
-    fn objection(&mut self, offer: Option<&Body>, listener: u16) -> Option<u16> {
-        let local = self.manner(false).local(SocketAddr::new(self.audio_told(Some(listener)), 0));
-        Some(leg::status(&sdp::would_answer(&offer?.bytes, &local).err()?))
-    }
-
     /// Somebody wants to take the place of a party (RFC 3891). No party changes its phone in mid-call here: an agent is
     /// declined, and strangers may not ask. The call that was meant goes on as it is.
     pub(super) fn replacing(&mut self, leg: LegId, source: &Source) {
@@ -202,7 +196,8 @@ impl Engine {
             return self.sip_do(sip::Command::Refuse { leg, status: 480, headers: Vec::new() });
         };
         let plane = (id.0 % u64::from(self.start.planes)) as u16;
-        let port = self.open_port(plane, leg);
+        let six = self.takes_six(Some(listener), offer.as_ref());
+        let port = self.open_port(plane, leg, six);
         let manner = self.manner(false);
         let mut new = Leg::new(leg, id, Party::Caller, port, manner).offered(offer);
         new.trunk = trunk.clone().map(|trunk| (trunk, Way::In));
@@ -263,37 +258,18 @@ impl Engine {
 
     /// The plane has sockets for the leg: negotiate (caller) or ring (agent).
     pub(super) fn port_opened(&mut self, id: LegId, local: SocketAddr) {
-        let ip = self.audio_told(self.legs.get(&id).and_then(|leg| leg.listener));
+        self.has_port(id, local);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         self.current = Some(leg.call);
-        leg.address = Some(SocketAddr::new(ip, local.port()));
         let LegState::Opening { offer } = &mut leg.state else { return };
         let offer = offer.take();
         match leg.party {
             Party::Caller => self.negotiate(id, offer),
+            // Its hunt goes on with another port.
+            Party::Agent(_) if leg.hunt.is_some() => self.dial(id),
             Party::Agent(agent) => self.ring(id, agent),
             Party::Outside => self.dial(id),
         }
-    }
-
-    /// How a new leg describes itself.
-    pub(super) fn manner(&mut self, confidential: bool) -> leg::Manner {
-        leg::Manner { terms: self.start.terms.clone(), secret: media::Secret::draw(&mut self.secrets), confidential }
-    }
-
-    /// Where whoever is spoken to over a listener is told to send audio to: who is in our network, and who is outside of it,
-    /// may reach us at different addresses, as with SIP.
-    fn audio_told(&self, listener: Option<u16>) -> IpAddr {
-        let own = listener.and_then(|listener| self.start.listeners_audio.get(&listener));
-        own.copied().unwrap_or(self.start.media_address)
-    }
-
-    /// The leg is called over this listener.
-    pub(super) fn leaves_over(&mut self, id: LegId, listener: Option<u16>) {
-        let ip = self.audio_told(listener);
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        leg.listener = listener;
-        leg.address.iter_mut().for_each(|address| address.set_ip(ip));
     }
 
     fn negotiate(&mut self, id: LegId, offer: Option<Body>) {

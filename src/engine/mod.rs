@@ -9,6 +9,7 @@
 //! | `call` | a call's legs and three activities; its phase, derived |
 //! | `leg` | one party: from port to offer to dialog |
 //! | `keys` | which reports are one key |
+//! | `audio` | which of our addresses peers are told for audio |
 //! | `arrival` | who may come in, and where he gets to |
 //! | `identity` | who a caller is, and who is told what of him |
 //! | `index` | (nothing) ways from what is dialed to what is configured |
@@ -31,6 +32,7 @@
 
 mod allowance;
 mod arrival;
+mod audio;
 mod banners;
 mod call;
 mod desk;
@@ -95,6 +97,9 @@ pub struct Start {
     pub planes: u16,
     /// The address that SDP tells; the port comes from the plane.
     pub media_address: IpAddr,
+    /// The same of the other kind of addresses (IPv6 beside IPv4), where audio is spoken there too.
+    #[serde(default)]
+    pub media_other: Option<IpAddr>,
     /// Another one for those who are spoken to over a listener, by its number.
     #[serde(default)]
     pub listeners_audio: BTreeMap<u16, IpAddr>,
@@ -490,11 +495,11 @@ impl Engine {
         Personal { kind, handle: self.ids.handles.take(), text: Some(text.into()) }
     }
 
-    fn open_port(&mut self, plane: u16, leg: LegId) -> PortId {
+    fn open_port(&mut self, plane: u16, leg: LegId, six: bool) -> PortId {
         self.ids.ports += 1;
         let port = PortId { plane, number: self.ids.ports };
         self.ports.insert(port, Some(leg));
-        self.media_do(media::Command::Open { port });
+        self.media_do(media::Command::Open { port, six });
         port
     }
 }

@@ -61,7 +61,7 @@ impl Engine {
         let number = hunt.number.clone();
         let leg = self.sip.next_leg();
         let plane = self.caller_port(id).plane;
-        let port = self.open_port(plane, leg);
+        let port = self.open_port(plane, leg, self.takes_six(None, None));
         let manner = self.manner(false);
         let mut new = Leg::new(leg, id, Party::Outside, port, manner);
         new.hunt = Some(hunt);
@@ -142,7 +142,12 @@ impl Engine {
     pub(super) fn dial(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let call = leg.call;
-        while let Some((trunk, number)) = self.legs.get_mut(&id).and_then(|leg| leg.hunt.as_mut()?.next()) {
+        while let Some(trunk) = self.legs.get(&id).and_then(|leg| leg.hunt.as_ref()?.left.last().cloned()) {
+            let listener = self.listener_of_trunk(&trunk);
+            if !self.leaves_over(id, listener) {
+                return;
+            }
+            let Some((trunk, number)) = self.legs.get_mut(&id).and_then(|leg| leg.hunt.as_mut()?.next()) else { break };
             // A new configuration may have closed the way since the hunt began.
             if !self.config.center.trunks.get(&trunk).is_some_and(|trunk| trunk.allows(&number)) {
                 continue;
@@ -156,11 +161,15 @@ impl Engine {
         self.not_reached(id, TransferProblem::NoTrunk, Cause::Unreachable);
     }
 
+    /// The listener that calls over a trunk leave over, as far as that can be told.
+    fn listener_of_trunk(&self, trunk: &TrunkId) -> Option<u16> {
+        let server = self.config.center.trunks.get(trunk)?.server.as_ref()?;
+        self.sip.listener_toward(&server_uri("", server))
+    }
+
     fn invite_over(&mut self, id: LegId, trunk: TrunkId) {
         let settings = self.config.center.trunks.get(&trunk).expect("who is seized is configured").clone();
         let server = settings.server.as_ref().expect("a trunk that may be called over has a server");
-        let listener = self.sip.listener_toward(&server_uri("", server));
-        self.leaves_over(id, listener);
         let call = &self.calls[&self.legs[&id].call];
         let (from, mut headers) = identity::outgoing(&settings, &call.origin);
         // RFC 3261 §16.6 step 3: a call that goes round for ever is counted down by each who passes it on.

@@ -89,7 +89,8 @@ impl Engine {
         self.current = Some(id);
         let leg = self.sip.next_leg();
         let plane = self.caller_port(id).plane;
-        let port = self.open_port(plane, leg);
+        let six = self.rings_six(agent);
+        let port = self.open_port(plane, leg, six);
         let mut new = Leg::new(leg, id, Party::Agent(agent), port, self.manner(false));
         (new.reservation, new.work) = (Some(reservation), Some(work));
         self.legs.insert(leg, new);
@@ -101,6 +102,10 @@ impl Engine {
             why += &self.calls[&id].caller_shown.uri.to_string();
         }
         self.emit(Some(id), What::Delivered { work, reservation, agent, leg, why });
+    }
+
+    pub(super) fn first_phone(&self, agent: AgentId) -> Option<&sip::Binding> {
+        preferred(self.sip.bindings(&self.config.center.agents.get(&agent)?.user))
     }
 
     /// The phone that the leg rings next: none twice for one offer.
@@ -125,7 +130,10 @@ impl Engine {
     /// The agent's leg has its port: INVITE his phone.
     pub(super) fn ring(&mut self, id: LegId, agent: AgentId) {
         let Some(binding) = self.next_phone(id, agent) else { return self.ring_number(id, agent) };
-        self.leaves_over(id, Some(binding.flow.listener));
+        let listener = self.sip.called_over(&binding.contact.uri, binding.flow);
+        if !self.leaves_over(id, Some(listener)) {
+            return;
+        }
         let secret = media::Secret::draw(&mut self.secrets);
         let call = &self.calls[&self.legs[&id].call];
         let queue = call.seeking.as_ref().map_or("", |seeking| seeking.place.queue.as_str());

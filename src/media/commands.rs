@@ -13,8 +13,8 @@ use crate::time::Instant;
 impl Plane {
     pub(super) fn command(&mut self, now: Instant, command: Command) {
         let port = command.port();
-        if let Command::Open { .. } = command {
-            return self.open(now, port);
+        if let Command::Open { six, .. } = command {
+            return self.open(now, port, six);
         }
         if let Command::Move { to, .. } = command
             && to == self.settings.plane
@@ -64,7 +64,7 @@ impl Plane {
         }
     }
 
-    fn open(&mut self, now: Instant, id: PortId) {
+    fn open(&mut self, now: Instant, id: PortId, six: bool) {
         if self.slots.contains_key(&id.number) {
             self.stats.strays += 1;
             return;
@@ -77,7 +77,7 @@ impl Plane {
         let phase = self.ticks.join();
         let reports = Reports::new(now, &mut self.rng);
         self.place(Port::new(id, phase, line, reports, now));
-        self.out.push_back(Item::Bind(id));
+        self.out.push_back(Item::Bind { port: id, six });
     }
 
     /// Gives a port its place in the table.

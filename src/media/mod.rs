@@ -95,7 +95,7 @@ enum Timer {
 /// An output with its bytes in the arena.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Item {
-    Bind(PortId),
+    Bind { port: PortId, six: bool },
     Share { port: PortId, on: bool },
     Unbind { port: PortId, peer: Option<Former> },
     Depart { port: PortId, moving: Box<Moving> },
@@ -155,7 +155,7 @@ impl Plane {
 
     pub fn poll(&mut self) -> Option<Output<'_>> {
         Some(match self.out.pop_front()? {
-            Item::Bind(port) => Output::Bind { port },
+            Item::Bind { port, six } => Output::Bind { port, six },
             Item::Share { port, on } => Output::Share { port, on },
             Item::Unbind { port, peer } => Output::Unbind { port, peer },
             Item::Depart { port, moving } => Output::Depart { port, moving },

@@ -150,6 +150,13 @@ pub fn would_answer(offer: &[u8], local: &Local) -> Result<(), Refusal> {
     choose(&parse(offer)?, local).map(drop)
 }
 
+/// Whether the first audio that is described has an address of IPv6; none if no audio has an address.
+pub fn is_six(description: &[u8]) -> Option<bool> {
+    let session = parse(description).ok()?;
+    let audio = session.medias.iter().filter(|media| media.media == "audio" && media.port > 0);
+    audio.filter_map(|media| stream::address(&session, media)).map(|address| address.is_ipv6()).next()
+}
+
 /// The stream that is taken, with its place among all, and our key for it.
 struct Taken {
     index: usize,

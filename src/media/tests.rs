@@ -93,7 +93,7 @@ impl Rig {
     fn with(ports: std::ops::RangeInclusive<u64>) -> Rig {
         let mut rig = Rig::new(Settings::default());
         for n in ports {
-            rig.command(Command::Open { port: id(n) });
+            rig.command(Command::Open { port: id(n), six: false });
             rig.command(Command::Connect { port: id(n), session: session(n, Codec::Pcmu) });
         }
         rig.events.clear();
@@ -114,7 +114,7 @@ impl Rig {
         let mut binds = Vec::new();
         while let Some(output) = self.plane.poll() {
             match output {
-                Output::Bind { port } => binds.push(port),
+                Output::Bind { port, .. } => binds.push(port),
                 Output::Share { port, on } => self.shared.push((port.number, on)),
                 Output::Depart { moving, .. } => self.departed.push(*moving),
                 Output::Unbind { port, .. } => self.events.push(format!("unbind {}", port.number)),
@@ -241,7 +241,7 @@ fn join(a: u64, b: u64) -> Command {
 fn ports_open_and_close() {
     let mut rig = Rig::new(Settings { max_ports: 2, ..Settings::default() });
     for n in [1, 1, 2, 3] {
-        rig.command(Command::Open { port: id(n) });
+        rig.command(Command::Open { port: id(n), six: false });
     }
     assert_eq!(rig.events, ["opened 1 4001", "opened 2 4002", "failed 3 all 2 ports of the plane are in use"]);
     assert_eq!(rig.plane.stats().ports, 2);
@@ -254,7 +254,7 @@ fn ports_open_and_close() {
     assert_eq!(rig.events, ["failed 2 no", "unbind 1", "closed 1 0/0"]);
     assert_eq!((rig.plane.stats().ports, rig.plane.stats().strays), (0, 3));
     assert_eq!((rig.plane.pending(), rig.plane.deadline(), rig.plane.port_stats(id(1))), (None, None, None));
-    rig.command(Command::Open { port: id(4) });
+    rig.command(Command::Open { port: id(4), six: false });
     assert_eq!(rig.plane.ports.len(), 2, "places are used again");
 }
 
@@ -274,7 +274,7 @@ fn a_prompt_is_continuous_and_ends() {
 #[test]
 fn playing_waits_for_the_peer() {
     let mut rig = Rig::new(Settings::default());
-    rig.command(Command::Open { port: id(1) });
+    rig.command(Command::Open { port: id(1), six: false });
     rig.command(once(1, &[1], 7));
     rig.run(1000);
     assert_eq!((rig.bytes(1).as_str(), rig.plane.deadline()), ("", None));
@@ -378,7 +378,7 @@ fn directions_are_kept() {
 #[test]
 fn packets_are_dropped_for_a_reason() {
     let mut rig = Rig::with(1..=1);
-    rig.command(Command::Open { port: id(2) });
+    rig.command(Command::Open { port: id(2), six: false });
     rig.input(Input::Packet { port: id(1), from: peer(1), bytes: b"hello" });
     rig.from(peer(1), 1, 18, 1, 0x44);
     rig.from(peer(2), 2, 0, 1, 0x44);

@@ -122,6 +122,7 @@ pub enum Output<'a> {
     /// Open sockets for this port and answer with `Bound` or `BindFailed`.
     Bind {
         port: PortId,
+        six: bool,
     },
     /// Close the port's sockets; nothing of this port follows. `peer` is whom it heard last, if anybody, for
     /// the next port's `Bound`.
@@ -164,8 +165,8 @@ pub enum Output<'a> {
 /// What a plane may be asked. A command for a port that is not open (any more) is counted and ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Make a port. `Event::Opened` or `Event::OpenFailed` answers.
-    Open { port: PortId },
+    /// Make a port with sockets of IPv4, or of IPv6. `Event::Opened` or `Event::OpenFailed` answers.
+    Open { port: PortId, six: bool },
     /// Leave the bridge, stop everything, close the sockets. `Event::Closed` answers.
     Close { port: PortId },
     /// Talk to this peer, after an offer and its answer, also again.
@@ -200,7 +201,7 @@ impl Command {
     /// The port that it is for; the first of two.
     pub fn port(&self) -> PortId {
         match self {
-            Command::Open { port }
+            Command::Open { port, .. }
             | Command::Close { port }
             | Command::Connect { port, .. }
             | Command::Allow { port, .. }

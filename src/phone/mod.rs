@@ -185,7 +185,8 @@ impl Phone {
     fn open(&mut self) {
         self.open_ports += 1;
         self.call.iter_mut().for_each(|call| call.opened = true);
-        self.with_port(|port| media::Command::Open { port });
+        let six = self.settings.media_address.is_ipv6();
+        self.with_port(|port| media::Command::Open { port, six });
         let on = self.listen;
         self.with_port(|port| media::Command::Listen { port, on });
     }

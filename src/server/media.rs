@@ -46,6 +46,11 @@ pub fn try_ports(bind: IpAddr, ports: (u16, u16)) -> Result<()> {
     Pairs::new(bind, ports, 0, 1).try_all()
 }
 
+/// Where audio is spoken: at one address, or at one of IPv4 and one of IPv6.
+pub fn addresses(media: &MediaSettings) -> impl Iterator<Item = IpAddr> {
+    [Some(media.bind), media.other.map(|other| other.bind)].into_iter().flatten()
+}
+
 /// The way to one plane's thread.
 #[derive(Clone)]
 struct Line {
@@ -115,7 +120,7 @@ impl Planes {
         for (plane, End { messages, epoll }) in (0..count).zip(ends) {
             let chance = root.fork(&format!("plane {plane}"));
             let machine = Plane::new(Settings { plane, ..settings.clone() }, Arc::clone(&sounds), chance);
-            let pairs = Pairs::new(media.bind, media.ports, plane, count);
+            let pairs = addresses(media).map(|bind| Pairs::new(bind, media.ports, plane, count)).collect();
             let (blank, lines, binds, rests) = (machine.clone(), Arc::clone(&planes.lines), Vec::new(), 0);
             let (sockets, notices) = (Sockets::new(pairs, epoll, files), notices.clone());
             let driver =
@@ -237,8 +242,8 @@ struct Driver<F> {
     /// The ways to all planes.
     lines: Arc<[Line]>,
     notices: F,
-    /// Ports that want sockets, between two inputs.
-    binds: Vec<PortId>,
+    /// Ports that want sockets, of IPv6 or not, between two inputs.
+    binds: Vec<(PortId, bool)>,
     rests: u64,
 }
 
@@ -388,8 +393,8 @@ impl<F: Fn(Notice)> Driver<F> {
     fn input(&mut self, now: Instant, input: Input<'_>) {
         self.plane.handle(now, input);
         self.drain();
-        while let Some(port) = self.binds.pop() {
-            let answer = match self.sockets.open(now, port) {
+        while let Some((port, six)) = self.binds.pop() {
+            let answer = match self.sockets.open(now, port, six) {
                 Ok((local, previous)) => Input::Bound { port, local, previous },
                 Err(why) => Input::BindFailed { port, why: format!("{why:#}") },
             };
@@ -404,7 +409,7 @@ impl<F: Fn(Notice)> Driver<F> {
                 Output::Packet { port, to, bytes } => self.sockets.send(port, to, bytes),
                 Output::Control { port, to, bytes } => self.sockets.send_control(port, to, bytes),
                 Output::Event(event) => (self.notices)(Notice::Event(event)),
-                Output::Bind { port } => self.binds.push(port),
+                Output::Bind { port, six } => self.binds.push((port, six)),
                 Output::Share { port, on } => self.sockets.share(port, on),
                 Output::Unbind { port, peer } => self.close(port, peer),
                 Output::Depart { port, moving } => self.depart(port, moving),

@@ -413,6 +413,7 @@ fn engine_settings(
         sip,
         planes: planes.count(),
         media_address: loaded.server.media.advertised,
+        media_other: loaded.server.media.other.map(|other| other.advertised),
         listeners_audio,
         terms: loaded.server.media.terms.clone(),
     };

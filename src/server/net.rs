@@ -134,6 +134,7 @@ pub fn bind_audio(address: SocketAddr) -> io::Result<UdpSocket> {
             bind(&socket, &libc::sockaddr_in { sin_family, sin_port, sin_addr, sin_zero: [0; 8] })?;
         }
         SocketAddr::V6(v6) => {
+            only_six(&socket);
             let sin6_addr = libc::in6_addr { s6_addr: v6.ip().octets() };
             let (sin6_family, sin6_port) = (family as libc::sa_family_t, v6.port().to_be());
             let (sin6_flowinfo, sin6_scope_id) = (v6.flowinfo(), v6.scope_id());
@@ -141,6 +142,14 @@ pub fn bind_audio(address: SocketAddr) -> io::Result<UdpSocket> {
         }
     }
     Ok(socket)
+}
+
+/// IPv4 has sockets of its own, on the same port.
+fn only_six(socket: &UdpSocket) {
+    let one = 1i32;
+    let (value, length) = ((&raw const one).cast(), size_of::<i32>() as libc::socklen_t);
+    // SAFETY: the kernel reads one i32 that lives through the call.
+    unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, value, length) };
 }
 
 /// `A` is one of the system's `sockaddr_…`.

@@ -166,9 +166,11 @@ fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &
     // An address that cannot be had for SIP, which is told already, cannot be had for audio either.
     let is_told =
         |ip| udp.len() + tcp.len() < needs.listeners.len() && needs.listeners.iter().any(|l| l.bind.ip() == ip);
-    if let Some(media) = needs.media.as_ref().filter(|media| !is_told(media.bind)) {
-        let audio = super::media::try_ports(media.bind, media.ports).context("no call could have audio");
-        missing.unless_at(file, media.place, audio);
+    if let Some(media) = &needs.media {
+        for bind in super::media::addresses(media).filter(|bind| !is_told(*bind)) {
+            let audio = super::media::try_ports(bind, media.ports).context("no call could have audio");
+            missing.unless_at(file, media.place, audio);
+        }
     }
     Ports { udp, tcp, http, grpc }
 }

@@ -303,7 +303,7 @@ impl Desk {
                     recording.flush()?; // a killed phone leaves a WAV that can be played
                 }
             }
-            media::Output::Bind { port } => self.bind_audio(port).await,
+            media::Output::Bind { port, .. } => self.bind_audio(port).await,
             media::Output::Share { port, on } => {
                 if let Some(audio) = self.audio.get_mut(&port) {
                     audio.share(on).await;

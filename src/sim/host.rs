@@ -290,6 +290,7 @@ pub(super) fn start(options: &Options, rng: &Rng, epoch: u32, next_seq: u64) -> 
         sip,
         planes: 1,
         media_address: ENGINE.ip(),
+        media_other: None,
         listeners_audio: Default::default(),
         terms: Default::default(),
     }

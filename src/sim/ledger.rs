@@ -141,7 +141,7 @@ impl Ledger {
     /// The engine asks its planes for something.
     pub fn hear(&mut self, now: Wall, engine: &Engine, command: &Command) {
         match command {
-            Command::Open { port } => self.opened(now, engine, *port),
+            Command::Open { port, .. } => self.opened(now, engine, *port),
             Command::Join { a, b } => {
                 self.turn(now, *a, Audio::Joined, Some(*b));
                 self.turn(now, *b, Audio::Joined, Some(*a));

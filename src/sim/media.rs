@@ -101,7 +101,7 @@ impl StandIn {
     pub fn handle(&mut self, now: Instant, owner: Owner, host: IpAddr, command: Command) {
         self.now = now;
         match command {
-            Command::Open { port } => self.open((owner, port), host),
+            Command::Open { port, .. } => self.open((owner, port), host),
             Command::Close { port } => self.close((owner, port)),
             Command::Connect { port, session } => self.connect((owner, port), session),
             Command::Play { port, source, token } => self.play((owner, port), source, token),
@@ -395,7 +395,8 @@ mod tests {
             let sounds = BTreeMap::from([(SoundId(1), Duration::from_secs(2))]);
             let mut desk = Desk(StandIn::new(sounds, SILENCE, 0.0, Rng::from_number(1)), Instant::ZERO);
             let ends = [(ENGINE, 1), (Owner::Phone(1), 1), (ENGINE, 2), (Owner::Phone(2), 1)];
-            ends.iter().for_each(|(owner, number)| desk.asks(*owner, Command::Open { port: port(*number) }));
+            ends.iter()
+                .for_each(|(owner, number)| desk.asks(*owner, Command::Open { port: port(*number), six: false }));
             let told = desk.until(1);
             let local = |end: (Owner, u64)| {
                 let opened = told.iter().find_map(|(owner, event)| match event {

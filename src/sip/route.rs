@@ -64,6 +64,11 @@ impl Endpoint {
         self.locate(contact, Some(flow)).filter(|other| direct && other.transport != flow.transport)
     }
 
+    /// The listener over which a phone is called at its Contact, with the flow that it registered over.
+    pub fn called_over(&self, contact: &Uri, flow: Flow) -> u16 {
+        self.wished_way(contact, flow).unwrap_or(flow).listener
+    }
+
     /// Whether a request's sender still waits for it. A leg that has hung up on an INVITE does not, not even if it calls
     /// anew meanwhile: each attempt has a From tag of its own.
     fn is_wanted(&self, purpose: Purpose, request: &Request) -> bool {

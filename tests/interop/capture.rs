@@ -224,7 +224,7 @@ impl Message {
     /// Where its SDP wants audio.
     fn media(&self) -> Option<SocketAddr> {
         let line = |start: &str| self.text.lines().find_map(|line| line.strip_prefix(start));
-        let address: IpAddr = line("c=IN IP4 ")?.trim().parse().ok()?;
+        let address: IpAddr = line("c=IN IP4 ").or_else(|| line("c=IN IP6 "))?.trim().parse().ok()?;
         let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
         Some(SocketAddr::new(address, port))
     }
@@ -414,6 +414,9 @@ fn datagrams(file: &[u8]) -> Vec<Datagram> {
 }
 
 fn datagram(at: f64, ip: &[u8]) -> Option<Datagram> {
+    if ip.first()? >> 4 == 6 {
+        return datagram_of_six(at, ip);
+    }
     let whole = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
     let udp = ip.get(usize::from(ip.first()? & 15) * 4..whole.min(ip.len()))?;
     let header = match ip.get(9)? {
@@ -427,6 +430,17 @@ fn datagram(at: f64, ip: &[u8]) -> Option<Datagram> {
         SocketAddr::new(ip.into(), u16::from_be_bytes([udp[port], udp[port + 1]]))
     };
     is_udp.then(|| Datagram { at, from: address(12, 0), to: address(16, 2), bytes: udp[header..].to_vec() })
+}
+
+/// The same of IPv6, without further headers.
+fn datagram_of_six(at: f64, ip: &[u8]) -> Option<Datagram> {
+    let length = usize::from(u16::from_be_bytes([*ip.get(4)?, *ip.get(5)?]));
+    let udp = ip.get(40..(40 + length).min(ip.len())).filter(|udp| ip[6] == 17 && udp.len() >= 8)?;
+    let address = |at: usize, port: usize| {
+        let ip: [u8; 16] = ip[at..at + 16].try_into().expect("sixteen bytes");
+        SocketAddr::new(ip.into(), u16::from_be_bytes([udp[port], udp[port + 1]]))
+    };
+    Some(Datagram { at, from: address(8, 0), to: address(24, 2), bytes: udp[8..].to_vec() })
 }
 
 /// Of these frames of a pause one tells what it sounds like.

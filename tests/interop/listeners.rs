@@ -2,7 +2,8 @@
 
 use super::capture::Capture;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_for, wait_until};
-use super::peers::Baresip;
+use super::heard::assert_talk;
+use super::peers::{Baresip, Sipp};
 use super::server::{DIRECT, Server, Wishes, password};
 use super::streams::{silent_call, tls_listener, with_sip};
 use super::wire::{Wire, answer, invite, options};
@@ -77,6 +78,29 @@ fn each_listener_tells_its_own_address_for_audio() {
     });
     assert!(called.text.contains("c=IN IP4 127.0.0.9\r\n"), "{}", called.text);
     drop(capture);
+}
+
+/// A caller whose SIP and audio are of IPv6, and an agent's phone of IPv4: each is told an address of its kind, and they hear
+/// each other.
+#[test]
+fn a_caller_over_ipv6_talks_with_an_agent_over_ipv4() {
+    let ground = Ground::new("ipv6");
+    let six = SocketAddr::new("::1".parse().expect("an address"), ground.port());
+    let more = format!("[[server.sip.listen]]\ntransport = \"udp\"\nbind = \"{six}\"\n");
+    let server = Server::start(&ground, &with_sip(&more));
+    let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
+    agent.wait_registered();
+    let capture = ground.capture();
+    let more = &["-i", "::1", "-mi", "::1"];
+    let mut caller = Sipp { seconds: 6.0, to: Some(six), more, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    server.wait_ended(1, GENEROUS);
+    let capture = capture.stop();
+    let legs = capture.legs();
+    let [caller, agent] = &legs[..] else { panic!("{} legs", legs.len()) };
+    assert!(caller.audio().1.is_ipv6() && agent.audio().0.is_ipv4(), "{:?} {:?}", caller.audio(), agent.audio());
+    assert_talk(&capture, &server, (agent, caller), 600.0, agent.talk());
+    assert_talk(&capture, &server, (caller, agent), 1000.0, (agent.talk().0, caller.talk().1));
 }
 
 /// Each listener challenges with its own algorithm; a nonce is good for rising counts (RFC 7616 §3.4), and integrity of

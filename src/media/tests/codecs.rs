@@ -223,7 +223,7 @@ fn tones_are_keys_where_events_are_not_agreed() {
         (TonesHeard::Never, None, 0),
     ] {
         let mut rig = Rig::new(Settings { tones: heard, ..Settings::default() });
-        rig.command(Command::Open { port: id(1) });
+        rig.command(Command::Open { port: id(1), six: false });
         let session = Session { receive_events: agreed, ..session(1, Codec::Pcmu) };
         rig.command(Command::Connect { port: id(1), session });
         rig.events.clear();

@@ -15,7 +15,7 @@ impl Two {
     fn new() -> Two {
         let mut other = Rig::new(Settings { plane: 1, ..Settings::default() });
         for n in 7..=9 {
-            other.command(Command::Open { port: on(1, n) });
+            other.command(Command::Open { port: on(1, n), six: false });
             other.command(Command::Connect { port: on(1, n), session: session(n, Codec::Pcmu) });
         }
         other.events.clear();

@@ -13,8 +13,8 @@ fn former(n: u64) -> Former {
 fn haunted() -> Rig {
     let mut rig = Rig::new(Settings::default());
     let previous = Some(former(STRANGER));
-    rig.plane.handle(rig.now, Input::Command(Command::Open { port: id(1) }));
-    assert!(matches!(rig.plane.poll(), Some(Output::Bind { port }) if port == id(1)));
+    rig.plane.handle(rig.now, Input::Command(Command::Open { port: id(1), six: false }));
+    assert!(matches!(rig.plane.poll(), Some(Output::Bind { port, .. }) if port == id(1)));
     rig.input(Input::Bound { port: id(1), local: peer(0), previous });
     rig.events.clear();
     rig

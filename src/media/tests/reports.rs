@@ -71,7 +71,7 @@ fn legs_report_from_the_beginning_to_the_end() {
 #[test]
 fn a_port_that_was_never_connected_says_nothing() {
     let mut rig = Rig::new(Settings::default());
-    rig.command(Command::Open { port: id(1) });
+    rig.command(Command::Open { port: id(1), six: false });
     rig.reports(1, control(1), &Compound::default());
     rig.run(10_000);
     rig.command(Command::Close { port: id(1) });

@@ -50,7 +50,7 @@ impl Rig {
 #[test]
 fn the_owner_of_the_sockets_is_told_when_it_changes() {
     let mut rig = Rig::new(Settings::default());
-    rig.command(Command::Open { port: id(1) });
+    rig.command(Command::Open { port: id(1), six: false });
     assert!(rig.shared.is_empty(), "nobody has answered");
     for (session, expect) in [
         (session(1, Codec::Pcmu), &[(1, false)][..]),

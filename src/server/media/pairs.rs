@@ -75,6 +75,10 @@ impl Pairs {
         Pairs { bind, first, plane, planes, places: (0..share).map(|_| Place::default()).collect(), next: 0 }
     }
 
+    pub fn is_six(&self) -> bool {
+        self.bind.is_ipv6()
+    }
+
     fn port(&self, index: usize) -> u16 {
         self.first + 2 * (index * usize::from(self.planes) + usize::from(self.plane)) as u16
     }

@@ -42,7 +42,8 @@ const FAULTS: u32 = 16;
 
 /// One thread's sockets. A token is a place in the table, doubled, and one more for RTCP.
 pub struct Sockets {
-    pairs: Pairs,
+    /// Of IPv4, of IPv6, or of both.
+    pairs: Vec<Pairs>,
     pub epoll: Epoll,
     table: Vec<Option<Place>>,
     free: Vec<usize>,
@@ -87,7 +88,7 @@ pub enum Received {
 
 impl Sockets {
     /// `files` is how many of the process's open files are for all planes' legs.
-    pub fn new(pairs: Pairs, epoll: Epoll, files: usize) -> Sockets {
+    pub fn new(pairs: Vec<Pairs>, epoll: Epoll, files: usize) -> Sockets {
         Sockets {
             pairs,
             epoll,
@@ -141,12 +142,12 @@ impl Sockets {
         }
     }
 
-    /// Gives a leg its sockets: a pair that has rested, or a new one, or, if there is none, the longest rested. Their
-    /// address, and whom the pair's last leg heard if that may still speak.
-    pub fn open(&mut self, now: Instant, port: PortId) -> Result<(SocketAddr, Option<Former>)> {
-        let slot = match self.rested(now) {
+    /// Gives a leg its sockets, of IPv6 or of IPv4: a pair that has rested, or a new one, or, if there is none, the longest
+    /// rested. Their address, and whom the pair's last leg heard if that may still speak.
+    pub fn open(&mut self, now: Instant, port: PortId, six: bool) -> Result<(SocketAddr, Option<Former>)> {
+        let slot = match self.rested(now, six) {
             Some(slot) => slot,
-            None => self.bind().or_else(|why| self.oldest(now).ok_or(why))?,
+            None => self.bind(six).or_else(|why| self.oldest(now, six).ok_or(why))?,
         };
         self.slots.insert(port.number, slot);
         let place = self.table[slot].as_mut().expect("a place that was found has a pair");
@@ -154,13 +155,14 @@ impl Sockets {
         Ok((place.pair.local, place.pair.lease.previous(now)))
     }
 
-    fn rested(&mut self, now: Instant) -> Option<usize> {
+    fn rested(&mut self, now: Instant, six: bool) -> Option<usize> {
         for _ in 0..CLOSED_AT_ONCE {
-            let (since, slot) = *self.resting.front()?;
+            let place = self.resting.iter().position(|(_, slot)| self.is_six(*slot) == six)?;
+            let (since, slot) = self.resting[place];
             if now.since(since) < REST {
                 return None;
             }
-            self.resting.pop_front();
+            self.resting.remove(place);
             if !self.is_noisy(now, slot) && self.is_drained(slot) {
                 return Some(slot);
             }
@@ -170,16 +172,23 @@ impl Sockets {
     }
 
     /// The longest rested of those that are quiet, or of all.
-    fn oldest(&mut self, now: Instant) -> Option<usize> {
+    fn oldest(&mut self, now: Instant, six: bool) -> Option<usize> {
         for _ in 0..CLOSED_AT_ONCE {
-            let quiet = self.resting.iter().position(|(_, slot)| !self.is_noisy(now, *slot));
-            let (_, slot) = self.resting.remove(quiet.unwrap_or(0))?;
+            let fits = |(_, slot): &&(Instant, usize)| self.is_six(*slot) == six;
+            let quiet = |entry: &(Instant, usize)| fits(&entry) && !self.is_noisy(now, entry.1);
+            let place = self.resting.iter().position(quiet);
+            let place = place.or_else(|| self.resting.iter().position(|entry| fits(&entry)))?;
+            let (_, slot) = self.resting.remove(place)?;
             if self.is_drained(slot) {
                 return Some(slot);
             }
             self.discard(slot);
         }
         None
+    }
+
+    fn is_six(&self, slot: usize) -> bool {
+        self.table[slot].as_ref().is_some_and(|place| place.pair.local.is_ipv6())
     }
 
     /// Whether somebody still sends to a pair that rests.
@@ -198,8 +207,9 @@ impl Sockets {
         })
     }
 
-    fn bind(&mut self) -> Result<usize> {
-        let pair = self.pairs.bind()?;
+    fn bind(&mut self, six: bool) -> Result<usize> {
+        let pairs = self.pairs.iter_mut().find(|pairs| pairs.is_six() == six);
+        let pair = pairs.with_context(|| format!("no audio is spoken over IPv{}", if six { 6 } else { 4 }))?.bind()?;
         self.watch(pair, PlaceState::Resting(None)).context("cannot watch a leg's sockets")
     }
 
@@ -238,7 +248,7 @@ impl Sockets {
         let place = self.table[slot].as_mut()?;
         peer.into_iter().for_each(|peer| place.pair.lease.leave(now, peer));
         let is_sound = place.pair.is_sound();
-        if is_sound && place.pair.home != self.pairs.plane {
+        if is_sound && self.pairs.iter().all(|pairs| pairs.plane != place.pair.home) {
             return self.release(port);
         }
         place.state = PlaceState::Resting(None);

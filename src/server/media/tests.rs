@@ -62,7 +62,8 @@ fn planes(count: u16, ports: (u16, u16), panics: bool) -> (Planes, Receiver<Noti
         _ = told.send(notice);
     };
     let (terms, tones) = Default::default();
-    let media = MediaSettings { bind: HERE, advertised: HERE, ports, place: (0, 0), planes: None, terms, tones };
+    let media =
+        MediaSettings { bind: HERE, advertised: HERE, other: None, ports, place: (0, 0), planes: None, terms, tones };
     let mut sounds = Sounds::default();
     let samples: Vec<i16> = (0..50).flat_map(|n| [Law::Mu.decode(n); 160]).collect();
     sounds.add_samples("fifty frames", &samples);
@@ -106,7 +107,7 @@ fn phone() -> (UdpSocket, Session) {
 }
 
 fn open(planes: &Planes, notices: &Receiver<Notice>, port: PortId) -> SocketAddr {
-    ask(planes, [Command::Open { port }]);
+    ask(planes, [Command::Open { port, six: false }]);
     match events(notices).next() {
         Some(Event::Opened { port: opened, local }) if opened == port => local,
         other => panic!("{other:?}"),
@@ -116,7 +117,7 @@ fn open(planes: &Planes, notices: &Receiver<Notice>, port: PortId) -> SocketAddr
 #[test]
 fn commands_find_their_plane_and_events_come_back() {
     let (planes, notices) = planes(3, (1, 1), false);
-    ask(&planes, [2, 0, 7].map(|plane| Command::Open { port: id(plane) })); // 7 is nowhere
+    ask(&planes, [2, 0, 7].map(|plane| Command::Open { port: id(plane), six: false })); // 7 is nowhere
     let mut ports: Vec<_> = events(&notices).take(2).map(|event| event.port().plane).collect();
     ports.sort_unstable();
     assert_eq!(ports, [0, 2]);
@@ -124,7 +125,7 @@ fn commands_find_their_plane_and_events_come_back() {
     let strays: Vec<_> = planes.figures().iter().map(|f| f.plane.strays).collect();
     assert_eq!((planes.count(), strays), (3, vec![0, 1, 0]));
     planes.stop();
-    ask(&planes, [Command::Open { port: id(0) }]);
+    ask(&planes, [Command::Open { port: id(0), six: false }]);
     assert!(planes.figures().is_empty() && notices.recv().is_err());
 }
 
@@ -132,7 +133,7 @@ fn commands_find_their_plane_and_events_come_back() {
 fn a_panic_ends_the_legs_of_a_plane_and_not_the_plane() {
     let range = Claim::new(10);
     let (planes, notices) = planes(1, range.ports(), true);
-    ask(&planes, [Command::Open { port: id(0) }]); // the panic: nobody is told that it is open
+    ask(&planes, [Command::Open { port: id(0), six: false }]); // the panic: nobody is told that it is open
     let Some(Event::OpenFailed { port, why }) = events(&notices).next() else { panic!("its port is gone") };
     assert_eq!((port, why.as_str()), (id(0), "its audio thread failed"));
     let again = PortId { plane: 0, number: 2 };

@@ -3,6 +3,10 @@
 //!
 //! Such a socket is told of an error by its next call too, be that of another datagram, which is then not sent:
 //! [`super::datagrams::send`] tries again.
+//!
+//! Left out: who quotes no more than RFC 792 asks for, the datagram's UDP header, names no request. It is not looked for by its
+//! address: anybody can make up an error about an address, and would end what is under way toward a carrier; the branch that is
+//! quoted otherwise cannot be guessed. What such a one means is found out by waiting.
 
 use std::io;
 use std::net::UdpSocket;

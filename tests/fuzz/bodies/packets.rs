@@ -26,7 +26,7 @@ impl Talk {
         );
         let mut talk = Talk { plane, port, now: Instant(1_000_000_000) };
         let local: SocketAddr = "192.0.2.1:20000".parse().unwrap();
-        talk.input(Input::Command(Command::Open { port }));
+        talk.input(Input::Command(Command::Open { port, six: false }));
         talk.input(Input::Bound { port, local, previous: None });
         let (_, session) = sdp::answer(OFFER, &super::sdp_body::local()).expect("a plain offer");
         talk.input(Input::Command(Command::Connect { port, session }));

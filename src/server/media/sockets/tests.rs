@@ -5,7 +5,7 @@ use super::*;
 use std::net::UdpSocket;
 
 fn sockets(ports: (u16, u16), files: usize) -> Sockets {
-    Sockets::new(Pairs::new(HERE, ports, 0, 1), Epoll::new().unwrap(), files)
+    Sockets::new(vec![Pairs::new(HERE, ports, 0, 1)], Epoll::new().unwrap(), files)
 }
 
 fn id(number: u64) -> PortId {
@@ -34,7 +34,7 @@ fn check(range: &Claim, files: usize, steps: &str, ports: &str, resting: usize) 
         let (what, number) = what.split_at(1);
         let (now, number) = (at(ms.parse().unwrap()), number.parse().unwrap_or(0));
         match what {
-            "+" => got.push(match sockets.open(now, id(number)) {
+            "+" => got.push(match sockets.open(now, id(number), false) {
                 Ok((local, _)) => (local.port() - first).to_string(),
                 Err(_) => "-".to_owned(),
             }),
@@ -84,7 +84,7 @@ fn check_previous(files: usize, steps: &str, ms: u64, expect: Option<char>) {
         let (what, now) = step.split_once('@').unwrap();
         let (now, name) = (at(now.parse().unwrap()), &what[1..]);
         if what.starts_with('-') {
-            sockets.open(now, id(1)).unwrap();
+            sockets.open(now, id(1), false).unwrap();
             assert!(sockets.close(now, id(1), former(name)).is_none());
         } else {
             let rtp = [0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, name.as_bytes()[0], 0x55];
@@ -93,7 +93,7 @@ fn check_previous(files: usize, steps: &str, ms: u64, expect: Option<char>) {
             heard(&mut sockets, now);
         }
     }
-    let (_, previous) = sockets.open(at(ms), id(2)).unwrap();
+    let (_, previous) = sockets.open(at(ms), id(2), false).unwrap();
     assert_eq!(previous, expect.and_then(|name| former(&name.to_string())), "{steps} {ms}");
 }
 
@@ -118,7 +118,7 @@ fn a_leg_is_told_whose_its_pair_was() {
 fn a_leg_does_not_hear_who_was_there_before_it() {
     let (range, peer) = (Claim::new(1), UdpSocket::bind((HERE, 0)).unwrap());
     let mut sockets = sockets(range.ports(), 600);
-    let (local, _) = sockets.open(at(0), id(1)).unwrap();
+    let (local, _) = sockets.open(at(0), id(1), false).unwrap();
     let from = peer.local_addr().unwrap();
     let late = || {
         for port in [local.port(), local.port() + 1] {
@@ -127,7 +127,7 @@ fn a_leg_does_not_hear_who_was_there_before_it() {
     };
     late();
     sockets.close(at(0), id(1), None);
-    assert_eq!(sockets.open(at(5000), id(2)).unwrap().0, local);
+    assert_eq!(sockets.open(at(5000), id(2), false).unwrap().0, local);
     assert_eq!(heard(&mut sockets, at(5000)), [], "a full buffer of the old call");
     peer.send_to(b"new", local).unwrap();
     let new = Received::Datagram { port: id(2), control: false, length: 3, from };
@@ -135,7 +135,7 @@ fn a_leg_does_not_hear_who_was_there_before_it() {
     // The same where there is no time to rest.
     late();
     sockets.close(at(5001), id(2), None);
-    assert_eq!(sockets.open(at(5001), id(3)).unwrap().0, local);
+    assert_eq!(sockets.open(at(5001), id(3), false).unwrap().0, local);
     assert_eq!(heard(&mut sockets, at(5001)), []);
 }
 
@@ -143,7 +143,7 @@ fn a_leg_does_not_hear_who_was_there_before_it() {
 fn idle_pairs_go_in_small_portions() {
     let range = Claim::new(20);
     let mut sockets = sockets(range.ports(), 600);
-    (0..20).for_each(|n| _ = sockets.open(at(0), id(n)).unwrap());
+    (0..20).for_each(|n| _ = sockets.open(at(0), id(n), false).unwrap());
     (0..20).for_each(|n| _ = sockets.close(at(0), id(n), None));
     assert_eq!(sockets.deadline(), Some(at(60_000)));
     sockets.time_passed(at(59_999));
@@ -157,7 +157,7 @@ fn idle_pairs_go_in_small_portions() {
 
 /// Two planes that share this range.
 fn two(range: &Claim, files: usize) -> [Sockets; 2] {
-    [0, 1].map(|plane| Sockets::new(Pairs::new(HERE, range.ports(), plane, 2), Epoll::new().unwrap(), files))
+    [0, 1].map(|plane| Sockets::new(vec![Pairs::new(HERE, range.ports(), plane, 2)], Epoll::new().unwrap(), files))
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_pair_goes_with_its_leg_and_comes_home() {
     let [mut home, mut away] = two(&range, 600);
     let peer = UdpSocket::bind((HERE, 0)).unwrap();
     let (old, new) = (id(1), PortId { plane: 1, number: 1 });
-    let (local, _) = home.open(at(0), old).unwrap();
+    let (local, _) = home.open(at(0), old, false).unwrap();
     peer.send_to(b"on its way", local).unwrap();
     away.adopt(new, home.release(old).unwrap()).unwrap();
     assert!(home.release(old).is_none() && home.close(at(0), old, None).is_none());
@@ -175,31 +175,31 @@ fn a_pair_goes_with_its_leg_and_comes_home() {
     let expect = Received::Datagram { port: new, control: false, length: 10, from };
     assert_eq!(heard(&mut away, at(0)), [expect], "what was not read goes with it");
     // Its place is taken meanwhile, also after a panic at home.
-    assert_eq!(home.open(at(0), id(2)).unwrap().0.port(), range.ports().0 + 4);
+    assert_eq!(home.open(at(0), id(2), false).unwrap().0.port(), range.ports().0 + 4);
     assert_eq!(home.close_all(), [id(2)]);
-    assert_eq!(home.open(at(0), id(3)).unwrap().0.port(), range.ports().0 + 4);
-    assert!(home.open(at(0), id(4)).is_err());
+    assert_eq!(home.open(at(0), id(3), false).unwrap().0.port(), range.ports().0 + 4);
+    assert!(home.open(at(0), id(4), false).is_err());
     let former = Some(Former { address: from, ssrc: 7 });
     let pair = away.close(at(0), new, former).unwrap();
     home.come_home(at(0), pair);
     assert_eq!((away.resting.len(), home.resting.len()), (0, 1));
-    assert_eq!(home.open(at(0), id(5)).unwrap(), (local, former), "whose it was there is known here");
+    assert_eq!(home.open(at(0), id(5), false).unwrap(), (local, former), "whose it was there is known here");
     // A panic away: it is closed, and free at home.
     away.adopt(new, home.release(id(5)).unwrap()).unwrap();
     assert_eq!(away.close_all(), [new]);
-    assert_eq!(home.open(at(0), id(6)).unwrap().0, local);
+    assert_eq!(home.open(at(0), id(6), false).unwrap().0, local);
 }
 
 /// A moved pair ends in this way; its home, which has no other, can bind it again and keeps as many as it may.
 fn check_end(what: &str, files: usize, end: impl FnOnce(&mut Sockets, &mut Sockets, Pair, PortId)) {
     let range = Claim::new(2);
     let [mut home, mut away] = two(&range, files);
-    let (local, _) = home.open(at(0), id(1)).unwrap();
+    let (local, _) = home.open(at(0), id(1), false).unwrap();
     let pair = home.release(id(1)).unwrap();
-    assert!(home.open(at(0), id(2)).is_err(), "{what}: it is taken");
+    assert!(home.open(at(0), id(2), false).is_err(), "{what}: it is taken");
     end(&mut home, &mut away, pair, PortId { plane: 1, number: 1 });
     assert_eq!((home.resting.len(), away.resting.len(), away.slots.len()), (0, 0, 0), "{what}");
-    assert_eq!(home.open(at(0), id(3)).unwrap().0, local, "{what}");
+    assert_eq!(home.open(at(0), id(3), false).unwrap().0, local, "{what}");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_leg_that_shares_its_port_has_one_socket() {
     // What the legs that have the pair in turn want, one after the other.
     for wishes in [&[true][..], &[true, true], &[false], &[false, true], &[true, false], &[false, true, false], &[]] {
         now += 3_000;
-        let (local, _) = sockets.open(at(now), id(1)).unwrap();
+        let (local, _) = sockets.open(at(now), id(1), false).unwrap();
         for on in wishes {
             sockets.share(id(1), *on);
             assert_eq!((is_open(local), sockets.robbed), (!on, 0), "{wishes:?}");
@@ -258,7 +258,7 @@ fn a_leg_that_shares_its_port_has_one_socket() {
 fn a_second_port_that_is_gone_is_done_without() {
     let range = Claim::new(2);
     let mut sockets = sockets(range.ports(), 600);
-    let (local, _) = sockets.open(at(0), id(1)).unwrap();
+    let (local, _) = sockets.open(at(0), id(1), false).unwrap();
     sockets.share(id(1), true);
     let thief = UdpSocket::bind((HERE, local.port() + 1)).unwrap();
     sockets.share(id(1), false);
@@ -269,14 +269,14 @@ fn a_second_port_that_is_gone_is_done_without() {
     assert_eq!(thief.recv_from(&mut [0; 9]).unwrap(), (5, local));
     assert!(sockets.close(at(0), id(1), None).is_none());
     assert_eq!((sockets.resting.len(), sockets.table.iter().flatten().count()), (0, 0), "closed");
-    assert_ne!(sockets.open(at(5_000), id(2)).unwrap().0, local);
+    assert_ne!(sockets.open(at(5_000), id(2), false).unwrap().0, local);
 }
 
 #[test]
 fn a_pair_with_one_socket_moves_and_gets_its_second_there() {
     let range = Claim::new(2);
     let [mut home, mut away] = two(&range, 600);
-    let (local, _) = home.open(at(0), id(1)).unwrap();
+    let (local, _) = home.open(at(0), id(1), false).unwrap();
     home.share(id(1), true);
     let new = PortId { plane: 1, number: 1 };
     away.adopt(new, home.release(id(1)).unwrap()).unwrap();
@@ -288,5 +288,26 @@ fn a_pair_with_one_socket_moves_and_gets_its_second_there() {
     assert_eq!(heard(&mut away, at(0)), [Received::Datagram { port: new, control: true, length: 6, from }]);
     away.share(new, true);
     home.come_home(at(0), away.close(at(0), new, None).unwrap());
-    assert_eq!(home.open(at(3_000), id(2)).unwrap().0, local);
+    assert_eq!(home.open(at(3_000), id(2), false).unwrap().0, local);
+}
+
+/// IPv4 and IPv6 have the same ports, and pairs of their own: none is handed out as one of the other kind.
+#[test]
+fn each_kind_of_address_has_pairs_of_its_own() {
+    let ports = (20_400, 20_403);
+    let six = std::net::IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
+    let pairs = [HERE, six].map(|bind| Pairs::new(bind, ports, 0, 1));
+    let mut sockets = Sockets::new(pairs.into(), Epoll::new().unwrap(), 1_000);
+    let mut open = |ms, number, six: bool| sockets.open(at(ms), id(number), six).map(|(local, _)| local);
+    let both = [open(0, 1, false).unwrap(), open(0, 2, true).unwrap()];
+    assert_eq!(both.map(|local| (local.is_ipv6(), local.port())), [(false, 20_400), (true, 20_400)]);
+    [1, 2].into_iter().for_each(|number| _ = sockets.close(at(1), id(number), None));
+    for (number, kind) in [(3, true), (4, false)] {
+        let (local, _) = sockets.open(at(10_000), id(number), kind).unwrap();
+        assert_eq!((local.is_ipv6(), local.port()), (kind, 20_400), "the one that has rested");
+    }
+    assert!(sockets.open(at(10_000), id(5), true).unwrap().0.is_ipv6());
+    let told = sockets.open(at(10_000), id(6), true).unwrap_err().to_string();
+    assert!(told.starts_with("no free pair of ports"), "{told}");
+    assert!(!sockets.open(at(10_000), id(7), false).unwrap().0.is_ipv6());
 }

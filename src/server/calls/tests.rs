@@ -64,7 +64,8 @@ fn write(dir: &Dir, rows: Vec<(u64, i64, What)>) {
     let opened = Store::open_with(&dir.0, 0, Keep::default(), Wall(0)).unwrap();
     for (i, (call, s, what)) in rows.into_iter().enumerate() {
         let (seq, at) = (i as u64 + 1, Wall(EVENING + s * 1000));
-        opened.store.append(vec![Event { seq, at, call: Some(CallId(1 << 32 | call)), what }]);
+        let call = (call > 0).then_some(CallId(1 << 32 | call)); // 0: of no call
+        opened.store.append(vec![Event { seq, at, call, what }]);
     }
     opened.store.close().unwrap();
 }
@@ -253,4 +254,36 @@ fn calls_are_found_by_what_they_were() {
         [Ok(Cause::CallerHungUp), Ok(Cause::CallerHungUp), Ok(Cause::NoMedia)]
     );
     assert!(cause("bad luck").unwrap_err().starts_with("allowed: CallerHungUp, AgentHungUp"));
+}
+
+/// The next start may be a night later: nobody has talked until then, in the list as in the records.
+#[test]
+fn a_call_that_a_kill_has_cut_ended_with_the_last_that_the_log_knew() {
+    let dir = dir("cut");
+    let (queue, work, waited) = (QueueId::new("sales"), WorkId(1), Duration::from_secs(2));
+    let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills: Default::default(), again: false };
+    let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited, told: None };
+    let (cause, phase, party) = (Cause::Restart, Phase::Connected, Party::Caller);
+    let rows = vec![
+        (0, 0, What::EngineStarted { node: 0, epoch: 1 }),
+        (1, 0, arrives(1)),
+        (1, 3, queued),
+        (1, 5, talk),
+        (0, 65, What::Reconfigured),
+        (0, 40_000, What::EngineStarted { node: 0, epoch: 2 }),
+        (1, 40_001, What::ConnectionCleared { leg: LegId(1), party, cause }),
+        (1, 40_001, What::CallEnded { cause, phase }),
+        (0, 80_000, What::EngineStarted { node: 0, epoch: 3 }),
+    ];
+    write(&dir, rows);
+    let list: serde_json::Value = serde_json::from_str(&listed(&dir, 20, true, false)).unwrap();
+    let one: serde_json::Value = serde_json::from_str(&super::told(&dir.0, "c0-1-1", false).unwrap()).unwrap();
+    let ended = Wall(EVENING + 65_000);
+    for told in [list, one] {
+        assert_eq!((&told["talked_s"], &told["ended"]), (&60.0.into(), &ended.to_string().into()));
+    }
+    crate::server::records::bring_up(&dir.0).unwrap();
+    let conn = crate::server::records::reading(&dir.0).unwrap();
+    let recorded: i64 = conn.query_row("SELECT ended FROM call", [], |row| row.get(0)).unwrap();
+    assert_eq!(recorded, ended.0);
 }

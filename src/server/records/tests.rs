@@ -315,3 +315,27 @@ fn who_hung_up_in_a_flow_is_not_contained_any_more() {
     let contained: Vec<i64> = query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     assert_eq!(contained, [2]);
 }
+
+/// Rows of `state` as earlier versions wrote them, a line each. They are never changed: who has such records keeps them.
+const STATE: &str = include_str!("tests/state.txt");
+
+#[test]
+fn what_was_open_in_an_earlier_version_is_read() {
+    let dir = Dir::new("state");
+    fs::create_dir_all(&dir.0).unwrap();
+    let records = Records::open(&dir.0).unwrap();
+    let rows = STATE.lines().map(|line| line.split_once('\t').expect("a key and its value"));
+    for (key, value) in rows.clone() {
+        records.conn.execute("INSERT INTO state VALUES (?1, ?2)", [key, value]).unwrap();
+    }
+    let (calls, agents) = (running(&records.conn).unwrap(), present(&records.conn).unwrap().0);
+    assert_eq!(calls.len() + agents.len(), rows.clone().count());
+    let fold = read_state(&records.conn).unwrap();
+    assert_eq!((fold.calls().count(), fold.agents(Wall(0)).count()), (calls.len(), agents.len()));
+    // What nobody can read is left out, and all else is there.
+    records.conn.execute("UPDATE state SET value = '{}' WHERE key = 'agent 1002'", []).unwrap();
+    let fold = read_state(&records.conn).unwrap();
+    assert_eq!((fold.calls().count(), fold.agents(Wall(0)).count()), (calls.len(), agents.len() - 1));
+    assert_eq!(present(&records.conn).unwrap().0.len(), agents.len() - 1);
+    assert!(Records::open(&dir.0).is_ok());
+}

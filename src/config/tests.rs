@@ -264,7 +264,9 @@ fn listeners_certificates_and_limits_of_connections() {
     let among = "SIP on udp 127.0.0.1:30000 lies among the ports of audio, 20000 to 59999";
     check(bind, "bind = \"127.0.0.1:30000\"", &[("[20000", among)]);
     check(bind, &listen("transport = \"tcp\"\nbind = \"127.0.0.1:30000\""), &[]);
-    check(bind, &listen("transport = \"udp\"\nbind = \"[::1]:30000\""), &[]);
+    // Where SIP is spoken over both kinds of addresses, audio is too.
+    let among = "SIP on udp [::1]:30000 lies among the ports of audio, 20000 to 59999";
+    check(bind, &listen("transport = \"udp\"\nbind = \"[::1]:30000\""), &[("[20000", among)]);
     check(
         "ports = [20000, 59999]",
         "bind = \"0.0.0.0\"\nports = [5000, 9999]",

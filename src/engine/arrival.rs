@@ -203,8 +203,7 @@ impl Engine {
         new.trunk = trunk.clone().map(|trunk| (trunk, Way::In));
         new.listener = Some(listener);
         self.legs.insert(leg, new);
-        let caller = self.personal(PersonalKind::Number, number);
-        let told = language.clone();
+        let (caller, told) = (self.personal(PersonalKind::Number, number), language.clone());
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, private, language: told, caller };
         let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
         let caller = leg;

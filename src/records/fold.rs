@@ -50,7 +50,7 @@ impl Fold {
     pub fn apply(&mut self, event: &Event, rows: &mut Vec<Row>) {
         match &event.what {
             What::EngineStarted { .. } => self.started(event.seq, rows),
-            What::AgentStateChanged { .. } | What::AgentReachable { .. } => {
+            What::AgentStateChanged { .. } | What::AgentReachable { .. } | What::Established { .. } => {
                 rows.extend(self.agents.apply(event).map(Row::Agent))
             }
             What::Disposed { agent, disposition, .. } => rows.extend(event.call.map(|call| {

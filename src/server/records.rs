@@ -286,7 +286,9 @@ fn write_state(conn: &Connection, fold: &Fold, events: &[Event]) -> Result<()> {
 
 fn changed(event: &Event) -> Option<AgentId> {
     match &event.what {
-        What::AgentStateChanged { agent, .. } | What::AgentReachable { agent, .. } => Some(*agent),
+        What::AgentStateChanged { agent, .. }
+        | What::AgentReachable { agent, .. }
+        | What::Established { agent, .. } => Some(*agent),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use super::digest::Credentials;
 use super::guard::Verdict;
 use super::header::{Method, Name};
 use super::instance::Manner;
-use super::message::{Misbehavior, Request};
+use super::message::{Message, Misbehavior, Request};
 use super::registrar::Refused;
 use super::stats::Unproven;
 use super::transaction::ServerKey;
@@ -184,5 +184,22 @@ impl Endpoint {
                 self.begin_asking(now, &user);
             }
         }
+    }
+
+    /// Whether a message is of a call that runs, or answers us: its sender is not the one who guesses, or a party all the
+    /// same.
+    pub(super) fn is_of_a_call(&self, bytes: &[u8]) -> bool {
+        match Message::parse(bytes, &self.config.limits) {
+            Ok(Message::Request(request)) => self.leg_of(&request).is_some() || self.is_of_an_invite(&request),
+            Ok(Message::Response(response)) => self.transactions.awaits(&response),
+            Err(_) => false,
+        }
+    }
+
+    /// A CANCEL, or the ACK of a refusal, of an INVITE that came: they bear no tag of ours, or of a leg that is over
+    /// (RFC 3261 §9.1, §17.1.1.3).
+    fn is_of_an_invite(&self, request: &Request) -> bool {
+        let Ok(via) = request.headers.top_via() else { return false };
+        matches!(request.method, Method::Cancel | Method::Ack) && self.transactions.cancels(request, &via)
     }
 }

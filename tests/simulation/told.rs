@@ -315,6 +315,13 @@ fn expected(events: &[Event]) -> BTreeMap<CallId, Vec<String>> {
         let ends = matches!(event.what, What::CallEnded { .. });
         match &event.what {
             What::Established { .. } => _ = talked.insert(call),
+            // An agent was lost.
+            What::Queued { again: true, .. } if talked.contains(&call) => {
+                if opened.insert(call) && !tickets.contains(&call) {
+                    keys.push(format!("open-{call}"));
+                }
+                continue;
+            }
             What::DataAttached { name, .. } | What::FlowAttached { name, .. } if name == "ticket" => {
                 tickets.insert(call);
             }

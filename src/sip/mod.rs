@@ -70,7 +70,7 @@ use crate::time::{Instant, Timers};
 use auth::Auth;
 use digest::Credentials;
 use guard::Guard;
-use header::{Method, Name};
+use header::Name;
 use leg::{Leg, Talking};
 use message::{Message, Request, Response};
 use registrar::Registrar;

@@ -5,7 +5,7 @@ use super::{Problem, SipListener, Spoken};
 use crate::media::{Codec, Protection, Terms, TonesHeard};
 use crate::sip::Transport;
 use crate::written::{Section, Value};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const CODECS: &str = "a list of \"PCMU\", \"PCMA\" and \"G722\", the best first";
 const SRTP: &str = "\"off\", \"optional\" or \"required\"";
@@ -13,13 +13,14 @@ const TONES: &str = "\"off\", \"auto\" or \"always\"";
 
 /// Where audio is spoken, and what SDP says of it: at one address, or at one of IPv4 and one of IPv6.
 pub fn addresses(section: &mut Section<'_>, bind: Option<Value<'_>>, listeners: &[SipListener]) -> Vec<Spoken> {
-    let first_of = |six: bool| listeners.iter().find(|listener| listener.bind.is_ipv6() == six);
-    let mut binds: Vec<IpAddr> = bind.map(ips).unwrap_or_default().into_iter().map(|(ip, _)| ip).collect();
+    let first_of = |six: bool| listeners.iter().find(|sip| spoken_at(sip).is_ipv6() == six);
+    let written = bind.map(ips).unwrap_or_default();
+    let mut binds: Vec<IpAddr> = written.iter().map(|(ip, _)| *ip).collect();
     if binds.is_empty() {
         // Whom SIP reaches, audio does.
-        let first = listeners.first().map_or(local(5060).ip(), |sip| sip.bind.ip()); // as where no listener could be read
+        let first = listeners.first().map_or(local(5060).ip(), spoken_at); // as where no listener could be read
         binds.push(first);
-        binds.extend(first_of(!first.is_ipv6()).map(|sip| sip.bind.ip()));
+        binds.extend(first_of(!first.is_ipv6()).map(spoken_at));
     }
     let mut told = section.take("advertised").map(ips).unwrap_or_default();
     told.retain(|(ip, value)| {
@@ -34,9 +35,26 @@ pub fn addresses(section: &mut Section<'_>, bind: Option<Value<'_>>, listeners: 
     let spoken = |bind: IpAddr| {
         let told = told.iter().find(|(ip, _)| ip.is_ipv4() == bind.is_ipv4()).map(|(ip, _)| *ip);
         let sip = first_of(bind.is_ipv6()).filter(|_| bind.is_unspecified()).map(|sip| sip.advertised.ip());
+        let sip = sip.filter(|ip| ip.is_ipv4() == bind.is_ipv4());
         Spoken { bind, advertised: told.or(sip).unwrap_or(bind) }
     };
-    binds.into_iter().map(spoken).collect()
+    let spoken: Vec<Spoken> = binds.into_iter().map(spoken).collect();
+    for ((_, value), _) in written.iter().zip(&spoken).filter(|(_, spoken)| spoken.advertised.is_unspecified()) {
+        value.wrong("an address of this machine, or any of it with the one for others as `advertised`");
+    }
+    spoken
+}
+
+/// Where audio is spoken for those whom a listener of SIP serves: at any address of IPv4, too, where it takes both kinds and
+/// tells others one of IPv4.
+fn spoken_at(sip: &SipListener) -> IpAddr {
+    match (sip.bind.ip(), sip.advertised.ip()) {
+        (bind, told) if bind.is_unspecified() && bind.is_ipv4() != told.is_ipv4() => match told {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        },
+        (bind, _) => bind,
+    }
 }
 
 /// The terms, how keys are heard, and what is harmless but not what it seems.
@@ -93,5 +111,27 @@ fn tones(text: &str) -> Option<TonesHeard> {
         "auto" => Some(TonesHeard::Otherwise),
         "always" => Some(TonesHeard::Always),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::digest::Algorithm;
+
+    #[test]
+    fn audio_is_spoken_where_those_whom_sip_serves_are_told() {
+        for (bind, advertised, expect) in [
+            ("127.0.0.1:5060", "127.0.0.1:5060", "127.0.0.1"),
+            ("0.0.0.0:5060", "203.0.113.5:5060", "0.0.0.0"),
+            ("[::]:5060", "203.0.113.5:5060", "0.0.0.0"),
+            ("[::]:5060", "[2001:db8::5]:5060", "::"),
+            ("[::1]:5060", "[2001:db8::5]:5060", "::1"),
+        ] {
+            let (bind, advertised) = (bind.parse().unwrap(), advertised.parse().unwrap());
+            let (transport, audio, digest) = (Transport::Udp, None, Algorithm::Md5);
+            let sip = SipListener { transport, bind, advertised, audio, digest, place: (0, 0) };
+            assert_eq!(spoken_at(&sip).to_string(), expect, "{bind}");
+        }
     }
 }

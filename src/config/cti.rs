@@ -105,7 +105,7 @@ pub fn read(
         token_file,
         tls,
         operators,
-        connections: table.whole("connections", 1..=100_000, 2_000) as u32,
+        connections: table.whole("connections", 1..=100_000, 6_000) as u32,
         calls_each: table.whole("calls_each", 1..=10_000, 64) as u32,
         streams: table.whole("streams", 1..=100_000, 10_000) as u32,
         streams_each: table.whole("streams_each", 1..=1_000, 8) as u32,

@@ -4,7 +4,7 @@
 //! him by. A leg's port has sockets of one kind: where another phone or another trunk of the other kind is called next, the
 //! leg gets another port first. Left out: a call that changes its kind later on (488 says that the session stays as it was).
 
-use super::{Engine, LegState, leg};
+use super::{Deadline, Engine, LegState, leg};
 use crate::ids::{AgentId, LegId};
 use crate::media::{self, sdp};
 use crate::sip::Body;
@@ -74,6 +74,7 @@ impl Engine {
 
     fn reopen(&mut self, id: LegId, six: bool) {
         let old = self.legs[&id].port;
+        self.timers.cancel(&Deadline::NoReaction(id)); // that way is left
         let port = self.open_port(old.plane, id, six);
         let leg = self.legs.get_mut(&id).expect("the leg whose port it is");
         (leg.port, leg.address, leg.session, leg.state) = (port, None, None, LegState::Opening { offer: None });

@@ -35,7 +35,7 @@ pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
     missing.wrong(opening::unheard(&loaded.sounds, data));
     missing.join(lacking_but_for_own(&loaded.file, &loaded.needs(), data, runtime.handle()));
     opening::secrets(&loaded, &mut missing);
-    missing.wrong(store::usable(data, loaded.server.node).err().map(|why| format!("{why:#}")));
+    missing.unless_now(store::usable(data, loaded.server.node));
     if let Err(why) = missing.none() {
         eprintln!("{why:#}");
         return Ok(if wrong::is_wrong(&why) { Outcome::Refused } else { Outcome::Failed });

@@ -191,7 +191,7 @@ impl Missing {
     }
 
     /// Of the machine as it is now, unless the error says that it is wrong, or the system that we may not.
-    fn unless_now<T>(&mut self, had: Result<T>) -> Option<T> {
+    pub fn unless_now<T>(&mut self, had: Result<T>) -> Option<T> {
         had.map_err(|why| self.add(format!("{why:#}"), !is_wrong(&why) && !is_denied(&why))).ok()
     }
 

@@ -208,8 +208,9 @@ impl Endpoint {
         if let Purpose::Keepalive(binding) = errand.purpose {
             self.note_contact(binding, &outcome);
         }
-        self.note_debt(now, &errand, &request, &outcome);
-        if !self.is_wanted(errand.purpose, &request) {
+        self.note_debt(now, at.map(|(_, flow)| flow), (&errand, &request), &outcome);
+        let is_old = |(key, _)| matches!(errand.purpose, Purpose::Call(leg) if !self.is_current(leg, key));
+        if at.is_some_and(is_old) || !self.is_wanted(errand.purpose, &request) {
             return; // It is not tried again, neither elsewhere nor with a password.
         }
         if may_go_elsewhere(&outcome)

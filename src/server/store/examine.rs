@@ -31,15 +31,7 @@ pub struct Examined {
 /// # Errors
 /// It cannot be read, is no log of ours, another Tierline's, or another node's.
 pub fn examine(dir: &Path, node: u16, patience: Duration) -> Result<Option<Examined>> {
-    let path = schema::file(dir);
-    let what = || format!("the event log `{}` cannot be used", path.display());
-    if !path.try_exists().with_context(what)? {
-        return Ok(None);
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(&path, flags).with_context(what)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
-    schema::check_version(&conn).and_then(|()| schema::check_node(&conn, node)).with_context(what)?;
+    let (path, Some(conn)) = (schema::file(dir), open_ours(dir, node)?) else { return Ok(None) };
     let size = |end: &str| path.with_extension(end).metadata().map_or(0, |metadata| metadata.len());
     let (bytes, pending) = (size("db"), size("db-wal"));
     let (damage, complete) = check(&conn, patience);
@@ -49,10 +41,24 @@ pub fn examine(dir: &Path, node: u16, patience: Duration) -> Result<Option<Exami
     Ok(Some(Examined { last_seq, last_at, bytes, pending, damage, complete }))
 }
 
+/// The log in `dir`, to be read; none if there is none.
+fn open_ours(dir: &Path, node: u16) -> Result<Option<Connection>> {
+    let path = schema::file(dir);
+    let what = || format!("the event log `{}` cannot be used", path.display());
+    if !path.try_exists().with_context(what)? {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(&path, flags).with_context(what)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    schema::check_version(&conn).and_then(|()| schema::check_node(&conn, node)).with_context(what)?;
+    Ok(Some(conn))
+}
+
 /// Whether a start could write its log in `dir`; nothing is made, and a log that is there is not read through.
 ///
 /// # Errors
-/// Why not: it is no directory, may not be written, or what is in it is no log of ours, damaged, or another node's.
+/// Why not: it is no directory, may not be written, or what is in it is no log of ours, or another node's.
 pub fn usable(dir: &Path, node: u16) -> Result<()> {
     // What is not there yet is made.
     let there =
@@ -60,9 +66,7 @@ pub fn usable(dir: &Path, node: u16) -> Result<()> {
     let shown = there.display();
     ensure!(there.is_dir(), Wrong(format!("the data directory cannot be used: `{shown}` is no directory")));
     ensure!(may_write(there), Wrong(format!("cannot write in the data directory: `{shown}` may not be written")));
-    let damage = examine(dir, node, Duration::ZERO)?.and_then(|found| found.damage);
-    ensure!(damage.is_none(), Wrong(format!("the event log in `{shown}` is damaged; `tierline doctor` says more")));
-    Ok(())
+    open_ours(dir, node).map(drop)
 }
 
 fn may_write(dir: &Path) -> bool {

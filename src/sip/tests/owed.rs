@@ -242,3 +242,37 @@ fn nothing_is_owed_to_who_was_told() {
     scene.breaks(1);
     assert_eq!(scene.registers("1001", 6), Vec::<String>::new());
 }
+
+/// Whoever is back before it is known that his old way leads nowhere need not register once more.
+#[test]
+fn who_was_back_before_his_old_way_failed_is_told_then() {
+    for rings in [false, true] {
+        let mut scene = Scene::new(HIDDEN);
+        if rings {
+            scene.rings()
+        } else {
+            scene.talks()
+        }
+        assert_eq!(scene.registers("1001", 6), Vec::<String>::new());
+        scene.phone.raw.over = Some(flow(6));
+        let before = asked(&scene.hangs_up());
+        let outputs = scene.breaks(1);
+        let (first, then) = if rings { ("CANCEL 1", "CANCEL 6") } else { ("BYE 1", "BYE 6") };
+        assert_eq!((before, scene.answered_by(200, outputs)), (vec![first.to_owned()], vec![then.to_owned()]));
+        assert_eq!(scene.registers("1001", 7), Vec::<String>::new());
+    }
+}
+
+/// The same of one that rings: the phone that knows it comes while the other one's CANCEL is still waited for.
+#[test]
+fn each_phone_of_a_user_is_asked_which_of_them_rings() {
+    let mut scene = Scene::new(HIDDEN);
+    scene.rings();
+    scene.breaks(1);
+    scene.phone.raw.over = Some(flow(6));
+    scene.phone.renew();
+    let outputs = scene.phone.proven("REGISTER", "1001", "Contact: <sip:1001@192.168.1.8:40000;transport=tcp>\n", 1);
+    assert_eq!(scene.answered_by(481, outputs), ["CANCEL 6"]);
+    assert_eq!(scene.registers("1001", 7), ["CANCEL 7"]);
+    assert_eq!(scene.registers("1001", 8), Vec::<String>::new());
+}

@@ -96,6 +96,22 @@ impl Transactions {
         Some(key)
     }
 
+    /// The same where it is known here already, unless it was accepted: what it waits for over its way is given up.
+    pub fn restore_anew(&mut self, flow: Flow, request: Request, errand: Errand) -> Option<ClientKey> {
+        let key = request.headers.top_via().ok().and_then(|via| key_in(via.branch()?));
+        if let Some(known) = key.and_then(|key| self.clients.get(&key))
+            && known.state == ClientState::Accepted
+        {
+            return None;
+        }
+        for key in key.into_iter().flat_map(|key| [key, ClientKey(key.0 | 1)]) {
+            let flow = self.clients.get(&key).map(|client| client.flow);
+            flow.into_iter().for_each(|flow| _ = self.waiting.remove(&(flow, key)));
+            self.forget_client(key);
+        }
+        self.restore_invite(flow, request, errand)
+    }
+
     fn send_first(
         &mut self,
         now: Instant,

@@ -304,6 +304,7 @@ fn after_a_crash_who_has_moved_is_told_where_he_is() {
     says(&now, server.sip, &again.replace(&contact(&before), &contact(&now)).replace("z9hG4bK-", "z9hG4bK-moved-"));
     let ok = hears(&now, "SIP/2.0 200");
     says(&now, server.sip, &wire::ack(&ok).replace("CSeq: 1", "CSeq: 2").replace("-ack", "-ack-moved"));
+    wait_until("the log knows the call", GENEROUS, || !server.calls().is_empty());
     wait_until("the log knows it", GENEROUS, || server.drawing().contains("the caller is reached elsewhere now"));
     server.program.kill();
     server.start_again();

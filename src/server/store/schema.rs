@@ -139,11 +139,15 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
 
 /// A database's file that only its owner may read; SQLite gives its -wal and -shm files the same mode.
 ///
-/// It is closed before SQLite opens it: who closes any file of a database loses all locks that his process has on it
-/// (POSIX), and another program that opens it then believes to be alone, and removes the write-ahead log at its end.
+/// A file that is there is never opened: who closes any descriptor of a database's file loses all locks that his process has
+/// on it (POSIX), and another program that opens it then believes to be alone, and removes the write-ahead log at its end.
 pub fn make_private(path: &Path) -> std::io::Result<()> {
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    made.set_permissions(Permissions::from_mode(0o600))
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, Permissions::from_mode(0o600))
+        }
+        made => made.map(drop),
+    }
 }
 
 fn configure(conn: &Connection) -> Result<()> {

@@ -4,7 +4,7 @@
 //! the plane's arena. Each leg has a pair of ports of its own: RTP on the even one, RTCP on the next (RFC 3550 §11), or
 //! both on the even one, and no socket on the next (RFC 5761).
 //! Level-triggered epoll and one receive for each readiness: two system calls for a packet, or fewer when several
-//! legs are ready at once. Under load it rests for three milliseconds between two looks ([`super::pace`]): waking costs
+//! legs are ready at once. Under load it rests for two milliseconds between two looks ([`super::pace`]): waking costs
 //! more than a packet. A port that moves goes from thread to thread with its sockets.
 //!
 //! Not io_uring: forwarding for 500 sockets with multishot receives and sends submitted in batches took 7.1 µs of CPU a
@@ -226,7 +226,7 @@ impl Commands {
 
 const WAKE: u64 = u64::MAX;
 /// How long packets gather under load: no listener notices, and hundreds of them wake the thread once.
-const REST: Duration = Duration::from_millis(3);
+const REST: Duration = Duration::from_millis(2);
 /// Room for a datagram; longer ones are cut, and refused by the plane.
 const DATAGRAM: usize = 2048;
 

@@ -143,6 +143,7 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
 /// on it (POSIX), and another program that opens it then believes to be alone, and removes the write-ahead log at its end.
 pub fn make_private(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        _ if path.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
         Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {
             fs::set_permissions(path, Permissions::from_mode(0o600))
         }

@@ -336,6 +336,7 @@ impl Engine {
         if !std::mem::replace(&mut self.begun, true) {
             self.guarded(Engine::configure_trunks);
         }
+        self.guarded(Engine::tell_whether_open);
         self.settle();
     }
 

@@ -208,6 +208,10 @@ fn a_drain_lets_calls_end_and_takes_no_new_ones() {
     assert_eq!(server.get("/healthz").0, 200);
     let refused = Sipp { name: "late", scenario: "caller_refused", status: 503, ..Sipp::default() };
     assert_eq!(refused.start(&ground, &server).wait(10 * SECOND), 0);
+    // Who looks by OPTIONS where to send calls is told the same (RFC 3261 §11.2).
+    let asks = over_udp();
+    says(&asks, server.sip, &wire::options(1, "UDP", &format!("sip:{}", server.sip)).replace("5999;", "5999;rport;"));
+    assert!(hears(&asks, "SIP/2.0").starts_with("SIP/2.0 503"), "OPTIONS");
     assert!(caller.is_running(), "the running call was cut");
     assert_eq!(caller.wait(20 * SECOND), 0, "the running call did not end well");
     assert_eq!(server.program.wait(10 * SECOND), 0, "the server did not stop after its last call");

@@ -119,6 +119,7 @@ pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> M
     // One that cannot be read has been told with the configuration.
     let passwords = needs.password_file.as_deref().filter(|file| std::fs::File::open(file).is_ok());
     passwords.into_iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
+    needs.secrets.iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
     tls_files(file, needs, &mut missing);
     missing
 }

@@ -64,6 +64,8 @@ fn mistakes_of_every_kind_are_told_by_one_start() {
     let text = std::fs::read_to_string(&server.config).expect("the configuration");
     let odd = text.replacen("flows = \"flows\"", "flows = \"odd\"", 1).replace("flow = \"support\"", "flow = \"odd\"");
     let odd = odd.replace("flow = \"direct\"", "flow = \"odd\"");
+    let odd =
+        format!("{odd}\n[trunk.odd]\nserver = \"127.0.0.1:9\"\nuser = \"odd\"\npassword_file = \"gone.password\"\n");
     let (config, data) = (ground.file("odd.toml"), server.data.to_string_lossy().into_owned());
     for wrong in [true, false] {
         let odd = if wrong { odd.replacen("calls = 80", "calls = 0", 1) } else { odd.clone() };
@@ -74,7 +76,8 @@ fn mistakes_of_every_kind_are_told_by_one_start() {
         let check = Command::new(TIERLINE).args(check).arg(&config).output().expect("tierline runs");
         assert_eq!(check.status.code(), Some(2));
         let (start, check) = (start.errors(), String::from_utf8_lossy(&check.stderr).into_owned());
-        let wanted = ["deep.wav cannot be used", "large.wav is too large", "hold-music.wav cannot be used"];
+        let wanted =
+            ["deep.wav cannot be used", "large.wav is too large", "hold-music.wav cannot be used", "gone.password"];
         for said in [&start, &check] {
             let missing: Vec<_> = wanted.iter().filter(|part| !said.contains(*part)).collect();
             assert!(missing.is_empty(), "not told: {missing:?}\n{said}");

@@ -60,7 +60,11 @@ impl Crowd {
         }
         let at = at + ms(8_000);
         let skills = BTreeMap::new();
-        self.add(at, Some(n), What::Queued { work, queue: queue.clone(), priority: 0, skills, again: false });
+        self.add(
+            at,
+            Some(n),
+            What::Queued { work, queue: queue.clone(), priority: 0, skills, again: false, served: Duration::ZERO },
+        );
         let (agent, reservation) = (AgentId(1_001 + (n % AGENTS) as u32), ReservationId(n));
         let waits = ms(self.rng.below(40_000));
         let answered = self.rng.chance(0.93);

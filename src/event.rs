@@ -66,8 +66,17 @@ pub enum What {
     /// An announcement was switched on or off. Lasts over restarts.
     BannerSwitched { banner: String, on: bool },
     /// The caller waits in a queue (CSTA Queued). Comes again with `again` when an agent's phone was lost in
-    /// mid-call, or the number that he sent the caller to was not reached.
-    Queued { work: WorkId, queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, again: bool },
+    /// mid-call, or the number or the agent that the caller was sent to did not take him. `served`: what he had waited
+    /// before, and counts.
+    Queued {
+        work: WorkId,
+        queue: QueueId,
+        priority: i32,
+        skills: BTreeMap<SkillId, u8>,
+        again: bool,
+        #[serde(default, skip_serializing_if = "Duration::is_zero")]
+        served: Duration,
+    },
     /// An agent's phone is being rung (CSTA Delivered). `why` explains the choice.
     Delivered { work: WorkId, reservation: ReservationId, agent: AgentId, leg: LegId, why: String },
     /// The offer of one agent is over; exactly one for each `Delivered`.
@@ -234,6 +243,8 @@ pub enum DivertReason {
     NoStaff,
     /// The expected wait was longer than the queue allows.
     LongWait,
+    /// The one agent to whom another one had sent him did not take him: he waits where he came from.
+    NotTaken,
 }
 
 /// Whether a trunk's server answers.

@@ -110,6 +110,10 @@ enum What {
         /// Directory of its file.
         #[arg(long, value_name = "DIR", default_value = "tickets")]
         data: PathBuf,
+        /// File (mode 0600) whose first line whoever asks must show: the same as `ticketing.token_file`. Needed beyond this
+        /// machine.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
     },
     /// What is kept of a person.
     Person {
@@ -222,8 +226,8 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Phone(args) => phone::phone(args),
         What::Agent(args) => desktops::agent(args),
         What::Banner(args) => desktops::banner(args),
-        What::Ticketing { listen, data } => {
-            server::ticketing::example::serve(listen, &data)?;
+        What::Ticketing { listen, data, token_file } => {
+            server::ticketing::example::serve(listen, &data, token_file.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
         What::Person { what: PersonWhat::Erase { number, place } } => {

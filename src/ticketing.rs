@@ -17,12 +17,15 @@
 //! answered, is put aside (`aside`), so that one bad request keeps nobody else's from being told. What is noted of a call
 //! long after its end is told too (`late`).
 //!
+//! **A pop waits for nobody.** The search for who calls that hangs when a phone rings is gone past (`overtaken`).
+//!
 //! **What is erased meanwhile** in the log is not said any more: that something was noted is, and not what (`erased`).
 
 mod aside;
 mod case;
 mod erased;
 mod late;
+mod overtaken;
 
 pub use case::{Request, Response};
 
@@ -34,6 +37,7 @@ use crate::time::Wall;
 use aside::Aside;
 use case::{Case, Job};
 use late::Late;
+use overtaken::Overtaken;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -136,6 +140,7 @@ pub struct Outbox {
     /// Calls that have requests and none under way, by when the next is to be tried.
     line: BTreeSet<(Wall, CallId)>,
     under_way: usize,
+    overtaken: Overtaken,
     /// What an earlier run has done, with what it said.
     done: BTreeMap<String, String>,
     /// The next event's number at least.
@@ -165,6 +170,7 @@ impl Outbox {
             cases: BTreeMap::new(),
             line: BTreeSet::new(),
             under_way: 0,
+            overtaken: Overtaken::default(),
             done,
             next: low,
             told_before,
@@ -192,6 +198,7 @@ impl Outbox {
             Input::Erased { call } => self.erased(call),
             Input::Timeout => {}
         }
+        self.overtake(now);
         self.send(now);
         self.try_again(now);
         self.forget(now);
@@ -208,7 +215,7 @@ impl Outbox {
         let over = self.cases.values().filter(|case| case.jobs.is_empty()).filter_map(|case| case.keep_until).min();
         // While events are being read, time is theirs.
         let over = over.filter(|_| self.reading.is_none());
-        next.into_iter().chain(aside).chain(over).min()
+        next.into_iter().chain(self.overtaken.deadline()).chain(aside).chain(over).min()
     }
 
     pub fn wants_more(&self) -> bool {
@@ -282,6 +289,7 @@ impl Outbox {
                 let mut pop = case.pop(call, event, *reservation, *agent);
                 pop.key = format!("{log}-pop-{reservation}");
                 let job = Job::new(event.at, Request::Pop(pop));
+                self.hurries(call, event.at);
                 vec![Job { expires: Some(event.at + self.settings.pop_expires), offer: Some(*reservation), ..job }]
             }
             What::OfferEnded { reservation, outcome, .. } if *outcome != OfferOutcome::Accepted => {
@@ -358,7 +366,7 @@ impl Outbox {
         let Some(case) = self.cases.get(&call) else { return };
         if !case.under_way {
             self.line.retain(|(_, of)| *of != call);
-            case.jobs.front().into_iter().for_each(|job| _ = self.line.insert((job.not_before, call)));
+            case.jobs.front().into_iter().for_each(|job| _ = self.line.insert((job.due(), call)));
         }
     }
 
@@ -380,9 +388,13 @@ impl Outbox {
     }
 
     fn answered(&mut self, now: Wall, call: CallId, result: Result<Response, Failure>) {
+        if self.comes_late(call, &result) {
+            return;
+        }
         let Some(case) = self.cases.get_mut(&call).filter(|case| case.under_way) else { return };
         (case.under_way, self.under_way) = (false, self.under_way - 1);
         let result = result.and_then(|response| match &response {
+            Response::NotFound(why) => Err(*why),
             Response::Opened(it) if !(1..=LONGEST_TICKET).contains(&it.ticket.chars().count()) => Err(Failure::Later),
             _ => Ok(response),
         });
@@ -411,8 +423,7 @@ impl Outbox {
         job.attempts += 1;
         job.failed_at.get_or_insert(heard);
         job.not_before = now + pause.min(self.settings.retry_most);
-        // What is too late then is not waited for, neither by what comes behind it.
-        let at = job.not_before.min(job.expires.unwrap_or(job.not_before));
+        let at = job.due();
         if job.expires.is_some_and(|expires| expires <= now) {
             self.finish(call, None);
         } else if self.blocks(call) {

@@ -74,7 +74,7 @@ impl Router {
         let scope = (queue.times.len() >= FEW).then(|| Scope::new(self, queue, rank)).flatten();
         let Some(scope) = scope else {
             let mean = queue.times.iter().sum::<Duration>() / queue.times.len() as u32;
-            let before = queue.line.range(..rank).count() as u32;
+            let before = queue.line.before(&rank) as u32;
             let p50 =
                 if queue.ready.is_empty() { mean * (before + 1) / queue.staff.len() as u32 } else { Duration::ZERO };
             return Some(Forecast { p50: p50.min(HORIZON), p90: (p50 * 2).min(HORIZON), by: Method::Formula });
@@ -105,8 +105,10 @@ impl<'a> Scope<'a> {
         }
         let served = agents.iter().flat_map(|id| router.agents[id].queues.keys());
         let queues: BTreeMap<_, _> = served.map(|id| (id, &router.queues[id])).collect();
-        let mut before: Vec<Rank> =
-            queues.values().flat_map(|queue| queue.line.range(..rank).take(MAX_WORK + 1).copied()).collect();
+        let mut before: Vec<Rank> = queues
+            .values()
+            .flat_map(|queue| queue.line.iter().take_while(|other| **other < rank).take(MAX_WORK + 1).copied())
+            .collect();
         before.sort();
         // For whom a phone rings, somebody is there already.
         let before = before.iter().map(|rank| &router.works[&rank.work]).filter(|work| work.offers.is_empty());

@@ -22,8 +22,8 @@
 //! "hello".
 //!
 //! **Cost**, with Q queues per agent, C classes of need per queue and R refusals that still count:
-//! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` is linear in the place, a
-//! step of relaxation that might be skipped in the agents at work in the queue.
+//! work arrives or leaves O(log n); an agent changes O(Q · C · (log n + R)). `position` counts by the hundred (`line`), a
+//! step of relaxation that might be skipped is linear in the agents at work in the queue.
 //!
 //! Left out: comparing what was announced with what became of it, which the numbers do ([`crate::stats`]).
 
@@ -31,6 +31,7 @@ mod agent;
 mod anew;
 mod check;
 mod forecast;
+mod line;
 mod matching;
 mod merit;
 mod offer;
@@ -58,7 +59,7 @@ use crate::time::{Instant, Timers};
 use offer::Reservations;
 use queue::{Queue, Work};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Longest reason of a break, in characters; more is cut.
 pub const MAX_REASON: usize = 64;
@@ -212,11 +213,16 @@ impl Router {
         self.queues.get(queue).map(Queue::view)
     }
 
+    /// Whether somebody at work in the queue has these skills, beside those who are named.
+    pub fn is_served_beside(&self, queue: &QueueId, skills: &Skills, but: &BTreeSet<AgentId>) -> bool {
+        self.queues.get(queue).is_some_and(|queue| queue.is_served(skills, &self.agents, but))
+    }
+
     /// The 1-based place of a work that waits in its queue; `None` once it is accepted or gone. It may grow when
-    /// work of more points arrives: who tells it keeps the least so far (`ivr` does). Linear in the place.
+    /// work of more points arrives: who tells it keeps the least so far (`ivr` does).
     pub fn position(&self, work: WorkId) -> Option<u32> {
         let work = self.works.get(&work)?;
-        Some(self.queues[&work.place.queue].line.range(..=work.rank).count() as u32)
+        Some(self.queues[&work.place.queue].line.before(&work.rank) as u32 + 1)
     }
 
     pub fn stats(&self) -> Stats {

@@ -37,9 +37,12 @@ pub struct Place {
     /// The agent who should have it, for the queue's `preferred_for`.
     #[serde(default)]
     pub preferred: Option<AgentId>,
-    /// For this agent alone, who is rung at once; for all when the phone is not answered.
+    /// For this agent alone, who is rung at once whatever he can; by skills and for all when the phone is not answered.
     #[serde(default)]
     pub only: Option<AgentId>,
+    /// The queue in which it is for all then, if this one is that agent's only.
+    #[serde(default)]
+    pub home: Option<QueueId>,
     /// Agents who are not offered it, such as the one who passed it on.
     #[serde(default)]
     pub excluded: BTreeSet<AgentId>,
@@ -66,22 +69,25 @@ impl Place {
             relax: None,
             preferred: None,
             only: None,
+            home: None,
             excluded: BTreeSet::new(),
             position: None,
             admitted: false,
         }
     }
 
-    /// What the router is asked for: a work for one agent needs the skill that he alone has.
+    /// What the router is asked for: a work for one agent needs the skill that he alone has, and no other: whoever sent it
+    /// to him knows what he can.
     pub fn asked(&self) -> Place {
-        let own = self.only.map(|agent| (own_skill(agent), 1));
-        Place { skills: self.skills.clone().into_iter().chain(own).collect(), ..self.clone() }
+        let skills = self.only.map_or_else(|| self.skills.clone(), |agent| [(own_skill(agent), 1)].into());
+        Place { skills, ..self.clone() }
     }
 
-    /// The same place for the same caller, whose agent was lost: wait and relaxation go on as if he had never left. Who
-    /// was sent to that one agent is for all of the queue now.
+    /// The same place for the same caller, whose agent was lost or did not take him: wait and relaxation go on as if he had
+    /// never left. Who was sent to that one agent is for all of the queue that he came from now.
     pub fn again(self, work: WorkId) -> Place {
-        Place { work, position: None, only: None, admitted: true, ..self }
+        let queue = self.home.unwrap_or(self.queue);
+        Place { work, queue, position: None, only: None, home: None, admitted: true, ..self }
     }
 
     /// Another queue for a caller who had waited for `served` when an agent took him and passes him on now: what he

@@ -10,6 +10,7 @@
 //! [`KEPT_CLASSES`]: finding its agents anew costs a pass over the queue's ready agents.
 
 use super::agent::Agent;
+use super::line::Line;
 use super::{Merit, Place, QueueView, Skills, place};
 use crate::center::{self, Relaxation, RingPlan};
 use crate::ids::{AgentId, ReservationId, SkillId, WorkId};
@@ -184,7 +185,7 @@ impl Class {
 pub(super) struct Queue {
     pub(super) settings: center::Queue,
     /// All its work, work with an open offer included.
-    pub(super) line: BTreeSet<Rank>,
+    pub(super) line: Line,
     pub(super) arrivals: BTreeSet<(Instant, WorkId)>,
     /// Its available agents.
     pub(super) ready: BTreeSet<Merit>,
@@ -214,7 +215,7 @@ impl Queue {
     pub(super) fn new(settings: &center::Queue, now: Instant) -> Queue {
         Queue {
             settings: settings.clone(),
-            line: BTreeSet::new(),
+            line: Line::default(),
             arrivals: BTreeSet::new(),
             ready: BTreeSet::new(),
             staff: BTreeSet::new(),
@@ -262,7 +263,7 @@ impl Queue {
     pub(super) fn asked(&self, natural: Rank, position: u32) -> Rank {
         let behind = self.line.iter().skip((position.max(1) - 1) as usize).find(|rank| rank.class >= natural.class);
         match behind.filter(|next| next.class == natural.class && **next < natural) {
-            Some(next) => natural.before(next, self.line.range(..next).next_back()),
+            Some(next) => natural.before(next, self.line.previous(next)),
             None => natural,
         }
     }
@@ -355,9 +356,14 @@ impl Queue {
         }
     }
 
-    /// Somebody at work here has these skills.
-    pub(super) fn is_served(&self, skills: &Skills, agents: &BTreeMap<AgentId, Agent>) -> bool {
-        self.staff.iter().any(|id| lacking(skills, &agents[id].skills).is_none())
+    /// Somebody at work here has these skills, beside those who are named.
+    pub(super) fn is_served(
+        &self,
+        skills: &Skills,
+        agents: &BTreeMap<AgentId, Agent>,
+        but: &BTreeSet<AgentId>,
+    ) -> bool {
+        self.staff.iter().any(|id| !but.contains(id) && lacking(skills, &agents[id].skills).is_none())
     }
 
     pub(super) fn handled(&mut self, time: Duration) {

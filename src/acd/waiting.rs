@@ -52,12 +52,14 @@ impl Router {
         }
     }
 
-    /// A work that waits in this queue for the same agents already gets its new place at once and keeps what rings.
+    /// A work that waits in this queue for the same agents already, or for some of them, gets its new place at once and keeps what rings.
     fn moved(&mut self, now: Instant, place: &Place) -> bool {
         let Some(work) = self.works.get(&place.work) else { return false };
         let old = &work.place;
-        let same = (&old.queue, &old.skills, &old.relax, old.preferred, &old.excluded)
-            == (&place.queue, &place.skills, &place.relax, place.preferred, &place.excluded);
+        let same = (&old.queue, &old.skills, &old.relax, old.preferred)
+            == (&place.queue, &place.skills, &place.relax, place.preferred);
+        // Whoever rings may go on if nobody more is left out.
+        let same = same && place.excluded.is_subset(&old.excluded);
         if same {
             let place = Place { since: old.since, ..place.clone() };
             self.rework(now, place.work, |work, queue| {
@@ -150,11 +152,11 @@ impl Router {
             }
             done += 1;
         }
-        if done < steps.len() && !queue.is_served(&skills, &self.agents) {
+        if done < steps.len() && !queue.is_served(&skills, &self.agents, &work.place.excluded) {
             let mut later = skills.clone();
             for (n, step) in steps.iter().enumerate().skip(done) {
                 later = step.apply(&later);
-                if queue.is_served(&later, &self.agents) {
+                if queue.is_served(&later, &self.agents, &work.place.excluded) {
                     return (later, n + 1);
                 }
             }

@@ -117,8 +117,14 @@ mod tests {
         let (work, flow, leg, reservation) = (WorkId(1), FlowId::new("main"), LegId(11), ReservationId(1));
         let queue = |name: &str| QueueId::new(name);
         let step = |step: &str| What::StepEntered { flow: flow.clone(), step: step.into() };
-        let queued =
-            |name: &str| What::Queued { work, queue: queue(name), priority: 0, skills: [].into(), again: false };
+        let queued = |name: &str| What::Queued {
+            work,
+            queue: queue(name),
+            priority: 0,
+            skills: [].into(),
+            again: false,
+            served: Duration::ZERO,
+        };
         let attached = |name: &str| What::FlowAttached { flow: flow.clone(), name: name.into(), value: text("v") };
         let over = |outcome| What::OfferEnded { work, reservation, agent: AGENT, outcome };
         let rings = || What::Delivered { work, reservation, agent: AGENT, leg, why: String::new() };
@@ -169,7 +175,7 @@ mod tests {
         }
         let Some(call) = board.get_mut(&event.call) else { return };
         match what {
-            Shown::StepEntered(entered) => call.menu_path.push(entered.step),
+            Shown::StepEntered(entered) if call.waiting_since_ms == 0 => call.menu_path.push(entered.step),
             Shown::KeyPressed(pressed) => call.keys += &pressed.key,
             Shown::DataAttached(attached) => _ = call.data.insert(attached.name, attached.value),
             Shown::OfferEnded(ended) => {

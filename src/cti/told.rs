@@ -213,6 +213,7 @@ fn diverted(why: event::DivertReason) -> &'static str {
         event::DivertReason::Left => "left",
         event::DivertReason::NoStaff => "no_staff",
         event::DivertReason::LongWait => "long_wait",
+        event::DivertReason::NotTaken => "not_taken",
     }
 }
 
@@ -243,7 +244,7 @@ fn outcome_told(outcome: event::OfferOutcome) -> proto::OfferOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use event::DivertReason::{Full, Left, LongWait, MaxWait, NoStaff, Refused};
+    use event::DivertReason::{Full, Left, LongWait, MaxWait, NoStaff, NotTaken, Refused};
     use std::collections::BTreeSet;
 
     /// Clients compare words: those of the proto file are all that there are.
@@ -253,6 +254,6 @@ mod tests {
         let (_, message) = file.split_once("message Diverted {").expect("the message");
         let (message, _) = message.split_once('}').expect("its end");
         let listed: BTreeSet<&str> = message.split('"').skip(1).step_by(2).collect();
-        assert_eq!(listed, [Full, MaxWait, Refused, Left, NoStaff, LongWait].map(diverted).into());
+        assert_eq!(listed, [Full, MaxWait, Refused, Left, NoStaff, LongWait, NotTaken].map(diverted).into());
     }
 }

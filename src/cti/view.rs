@@ -5,14 +5,14 @@
 
 use crate::center::Center;
 use crate::command::{self, Actor};
-use crate::event::{AgentMode, Event, OfferOutcome, Party, TransferTo, What};
+use crate::event::{AgentMode, DivertReason, Event, OfferOutcome, Party, TransferTo, What};
 use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId};
 use crate::time::Wall;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Steps of the menu that are kept of one call.
+/// Steps of the menu that are kept of one call: the first half of them, and the last.
 pub const MAX_STEPS: usize = 32;
 /// Keys that are kept of one call.
 pub const MAX_KEYS: usize = 64;
@@ -53,7 +53,10 @@ pub struct CallRow {
     pub ringing: BTreeMap<ReservationId, AgentId>,
     pub held: bool,
     pub data: BTreeMap<String, Arc<str>>,
+    /// Without the steps that he is led through while he waits: they say nothing of why he calls.
     pub path: VecDeque<String>,
+    /// The last one of those.
+    treated_at: Option<String>,
     pub keys: String,
     legs: BTreeMap<LegId, AgentId>,
 }
@@ -218,24 +221,31 @@ impl CallRow {
         self.legs.get(&leg).copied()
     }
 
+    fn comes_to(&mut self, step: String) {
+        if self.path.len() == MAX_STEPS {
+            self.path.remove(MAX_STEPS / 2);
+        }
+        self.path.push_back(step);
+    }
+
     fn apply(&mut self, event: &Event) {
         match &event.what {
-            What::StepEntered { step, .. } => {
-                self.path.push_back(step.clone());
-                self.path.drain(..self.path.len().saturating_sub(MAX_STEPS));
-            }
+            What::StepEntered { step, .. } if self.waiting.is_some() => self.treated_at = Some(step.clone()),
+            What::StepEntered { step, .. } => self.comes_to(step.clone()),
             What::DigitKeyed { digit, .. } => {
                 self.keys.push_str(digit.text.as_deref().unwrap_or_default());
                 let more = self.keys.chars().count().saturating_sub(MAX_KEYS);
                 self.keys = self.keys.chars().skip(more).collect();
             }
-            What::Queued { queue, again, .. } => {
+            What::Queued { queue, again, served, .. } => {
                 let since = match self.served {
+                    _ if !served.is_zero() => before(event.at, *served),
+                    // As it was before that was written down.
                     Some((since, _)) if *again => since,
                     Some((_, waited)) => before(event.at, waited),
                     None => event.at,
                 };
-                (self.queue, self.waiting) = (Some(queue.clone()), Some(since));
+                (self.queue, self.waiting, self.treated_at) = (Some(queue.clone()), Some(since), None);
                 (self.talking, self.held) = (None, false);
             }
             What::Delivered { reservation, agent, leg, .. } => {
@@ -252,7 +262,12 @@ impl CallRow {
                 (self.talking, self.waiting, self.held) = (Some(*agent), None, false);
                 self.served = Some((before(event.at, *waited), *waited));
             }
-            What::Diverted { .. } => (self.waiting, self.served) = (None, None),
+            What::Diverted { why, .. } => {
+                (self.waiting, self.served) = (None, None);
+                // He has chosen it.
+                let chosen = self.treated_at.take().filter(|_| *why == DivertReason::Left);
+                chosen.into_iter().for_each(|step| self.comes_to(step));
+            }
             What::Held { .. } => self.held = true,
             What::Retrieved { .. } => self.held = false,
             What::DataAttached { name, value, .. } | What::FlowAttached { name, value, .. } => {
@@ -306,13 +321,17 @@ mod tests {
         ]
     }
 
+    fn queued_in(queue: &QueueId, again: bool, served_ms: u64) -> What {
+        let (work, queue, served) = (WorkId(1), queue.clone(), Duration::from_millis(served_ms));
+        What::Queued { work, queue, priority: 0, skills: [].into(), again, served }
+    }
+
     /// Each event, and who sees it.
     #[test]
     fn agents_see_their_own_calls_and_queues_leads_their_queues_and_operators_all() {
         let text = |text: &str| Personal { kind: PersonalKind::Number, handle: 1, text: Some(text.into()) };
         let (work, general, technical) = (WorkId(1), QueueId::new("general"), QueueId::new("technical"));
-        let queued =
-            |queue: &QueueId| What::Queued { work, queue: queue.clone(), priority: 0, skills: [].into(), again: false };
+        let queued = |queue: &QueueId| queued_in(queue, false, 0);
         let rings = |n: u64, agent| What::Delivered {
             work,
             reservation: ReservationId(n),
@@ -383,7 +402,7 @@ mod tests {
     #[test]
     fn what_a_flow_attaches_is_shown_at_desktops() {
         let mut view = View { calls: [(CALL, CallRow::default())].into(), ..View::default() };
-        let value = Personal { kind: PersonalKind::Digit, handle: 2, text: Some("vpn".into()) };
+        let value = Personal { kind: PersonalKind::Text, handle: 2, text: Some("vpn".into()) };
         let what = What::FlowAttached { flow: crate::ids::FlowId::new("main"), name: "topic".into(), value };
         let event = Event { seq: 1, at: Wall(0), call: Some(CALL), what };
         view.apply(&event);
@@ -415,7 +434,8 @@ mod tests {
     #[test]
     fn a_wait_goes_on_after_an_agent() {
         let (work, queue, agent, leg) = (WorkId(1), QueueId::new("general"), AgentId(1), LegId(10));
-        let queued = |again| What::Queued { work, queue: queue.clone(), priority: 0, skills: [].into(), again };
+        let queued = |again| queued_in(&queue, again, 0);
+        let goes_over = |ms| queued_in(&queue, false, ms);
         let talks = |ms| {
             let (queue, waited) = (queue.clone(), Duration::from_millis(ms));
             What::Established { work, queue, agent, leg, waited, told: None }
@@ -437,6 +457,7 @@ mod tests {
                 vec![(0, queued(false)), (3_000, talks(3_000)), (8_000, outside()), (12_000, queued(true))],
                 5_000,
             ),
+            ("goes over", vec![(0, queued(false)), (4_000, left()), (4_000, goes_over(4_000))], 0),
             ("led elsewhere", vec![(3_000, talks(3_000)), (4_000, left()), (4_000, queued(false))], 4_000),
         ];
         for (name, whats, since) in rows {
@@ -472,6 +493,30 @@ mod tests {
         }
         let row = &view.calls[&CALL];
         assert_eq!((row.keys.len(), row.path.len()), (MAX_KEYS, MAX_STEPS));
-        assert!(row.keys.ends_with("789") && row.path.back().is_some_and(|step| step == "99"));
+        assert!(row.keys.ends_with("789"));
+        let path: Vec<&str> = row.path.iter().map(String::as_str).collect();
+        assert_eq!((path[0], path[15], path[16], path[31]), ("0", "15", "84", "99"), "{path:?}");
+    }
+
+    /// Why he calls stands at the beginning, however long he is led round while he waits.
+    #[test]
+    fn the_treatment_is_no_part_of_the_menu_path() {
+        let (work, queue, flow) = (WorkId(1), QueueId::new("general"), crate::ids::FlowId::new("main"));
+        let queued = || queued_in(&queue, false, 0);
+        let step = |step: &str| What::StepEntered { flow: flow.clone(), step: step.into() };
+        let left = |why| What::Diverted { work, queue: queue.clone(), why };
+        let mut row = CallRow::default();
+        let mut tell = |what| row.apply(&Event { seq: 1, at: Wall(0), call: Some(CALL), what });
+        ["menu", "network", "wait"].into_iter().for_each(|name| tell(step(name)));
+        tell(queued());
+        (0..20).for_each(|_| ["place", "expected", "music"].into_iter().for_each(|name| tell(step(name))));
+        // Another choice is one of his again.
+        tell(step("person"));
+        tell(left(DivertReason::Left));
+        tell(queued());
+        ["place", "music"].into_iter().for_each(|name| tell(step(name)));
+        tell(left(DivertReason::MaxWait));
+        tell(step("call-back"));
+        assert_eq!(row.path, ["menu", "network", "wait", "person", "call-back"]);
     }
 }

@@ -9,13 +9,14 @@
 //!
 //! **A transfer** ends the agent's part of the call and lets the caller wait anew, with the wait that he has served
 //! already (not the talk). To one agent it is a work that only this agent can take ([`acd::own_skill`]): the
-//! router stays the one writer of who is rung for what. If that phone is not answered the work is for all of the queue.
+//! router stays the one writer of who is rung for what. If that phone is not answered the work is for all of the queue that
+//! the caller came from, with what he needs there.
 //! To a number outside it goes as a flow's transfer does; where nobody is reached the caller waits again.
 
 use super::{Conversation, Engine, Place, SILENCE};
 use crate::acd::{self, AgentChange, AgentState};
 use crate::command::{MAX_NAMES, Refusal, Verb};
-use crate::event::{Cause, PersonalKind, TransferTo, What};
+use crate::event::{Cause, DivertReason, PersonalKind, TransferTo, What};
 use crate::ids::{AgentId, CallId, QueueId, SkillId, WorkId};
 use crate::media::{self, Source};
 use crate::sip;
@@ -196,13 +197,17 @@ impl Engine {
     fn send_to_agent(&mut self, agent: AgentId, call: Option<CallId>, other: AgentId) -> Result<(), Refusal> {
         let id = self.talk_of(agent, call)?;
         let Some(settings) = self.config.center.agents.get(&other) else { return Err(Refusal::NoSuchAgent) };
-        let from = self.calls[&id].conversation.as_ref().map(|talk| &talk.place.queue);
-        let queue =
-            from.filter(|queue| settings.queues.contains_key(*queue)).or(settings.queues.keys().next()).cloned();
+        let talk = self.calls[&id].conversation.as_ref().expect("who talks is in a conversation");
+        let from = talk.place.home.as_ref().unwrap_or(&talk.place.queue);
+        let serves = settings.queues.contains_key(from);
+        // He is rung in a queue of his own then, and waits in it for nobody else.
+        let queue = if serves { Some(from) } else { settings.queues.keys().next() };
         let free = self.router.agent(other).is_some_and(acd::Agent::available);
-        let Some(queue) = queue.filter(|_| free) else { return Err(Refusal::AgentNotAvailable) };
-        let place = Place { only: Some(other), ..self.place_in(queue) };
-        self.send_on(id, agent, place, TransferTo::Agent(other));
+        let Some(queue) = queue.filter(|_| free).cloned() else { return Err(Refusal::AgentNotAvailable) };
+        let home = (!serves).then(|| from.clone());
+        let kept = Place { preferred: None, position: None, ..talk.place.clone() };
+        let work = WorkId(self.ids.works.take());
+        self.send_on(id, agent, Place { work, queue, only: Some(other), home, ..kept }, TransferTo::Agent(other));
         Ok(())
     }
 
@@ -233,7 +238,7 @@ impl Engine {
     fn send_on(&mut self, id: CallId, agent: AgentId, place: Place, to: TransferTo) {
         let talk = self.let_go(id, agent, to);
         let served = if self.planted(super::Bug::LosesWait) { Duration::ZERO } else { talk.waited };
-        let place = Place { arrived: self.now.before(served), admitted: true, ..place };
+        let place = Place { arrived: self.now.before(served), admitted: true, excluded: [agent].into(), ..place };
         if self.planted(super::Bug::ForgetsToQueue) {
             return self.emit(Some(id), What::Held { leg: talk.leg });
         }
@@ -254,13 +259,24 @@ impl Engine {
         talk
     }
 
-    /// The one agent whom the caller was sent to did not take the call: anybody of the queue may.
+    /// The one agent whom the caller was sent to did not take the call: anybody may who serves the queue that he came from
+    /// and can what he needs there.
     pub(super) fn widen(&mut self, id: CallId) {
         let place = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut()).map(|seeking| &mut seeking.place);
         let Some(place) = place.filter(|place| place.only.is_some()) else { return };
+        if place.home.is_some() {
+            let place = place.clone();
+            self.left_queue(id, DivertReason::NotTaken);
+            let place = place.again(WorkId(self.ids.works.take()));
+            return self.wait(id, place, true);
+        }
         place.only = None;
-        let place = place.asked();
-        self.router_do(acd::Input::Enqueue(place));
+        let place = place.clone();
+        let place = self.sparing(place);
+        let asked = place.asked();
+        let seeking = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut());
+        seeking.into_iter().for_each(|seeking| seeking.place = place.clone());
+        self.router_do(acd::Input::Enqueue(asked));
     }
 
     fn dispose(

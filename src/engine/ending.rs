@@ -131,10 +131,15 @@ impl Engine {
 
     /// The caller chose something else than to wait on.
     pub(super) fn leave_queue(&mut self, id: CallId) {
+        self.left_queue(id, DivertReason::Left);
+    }
+
+    /// The caller waits there no more, and stops what rings for him.
+    pub(super) fn left_queue(&mut self, id: CallId, why: DivertReason) {
         self.stop_seeking(id);
         if let Some(seeking) = self.calls.get_mut(&id).and_then(|call| call.seeking.take()) {
             let (work, queue) = (seeking.place.work, seeking.place.queue);
-            self.emit(Some(id), What::Diverted { work, queue, why: DivertReason::Left });
+            self.emit(Some(id), What::Diverted { work, queue, why });
         }
     }
 

@@ -22,6 +22,7 @@
 //! | `banners` | announcements that are switched on and off |
 //! | `service` | what a connected call can do; commands |
 //! | `desk` | what agents ask for at their desktops |
+//! | `passed` | who is spared a caller whom he has passed on |
 //! | `ending` | who leaves, and what remains of the others |
 //! | `turned` | who is turned away, and why; how often who proves nothing may call |
 //! | `vanishing` | who vanishes while nothing need be heard of him |
@@ -44,6 +45,7 @@ mod keys;
 mod leg;
 mod outside;
 mod pairs;
+mod passed;
 mod phones;
 mod planted;
 mod repair;
@@ -237,6 +239,9 @@ pub struct Engine {
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
     away: desk::Away,
+    /// Work that those who have passed it on are spared.
+    #[serde(default)]
+    spared: BTreeSet<WorkId>,
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
@@ -301,6 +306,7 @@ impl Engine {
             notes_owed: BTreeMap::new(),
             desks: BTreeSet::new(),
             away: desk::Away::default(),
+            spared: BTreeSet::new(),
             phones: BTreeMap::new(),
             switched: BTreeMap::new(),
             banners: banners::on(&config.center, &BTreeMap::new()),
@@ -470,6 +476,7 @@ impl Engine {
         self.banners = banners::on(&config.center, &self.switched);
         self.config = config;
         self.configure_trunks();
+        self.spares_no_more();
         self.emit(None, What::Reconfigured);
     }
 

@@ -23,12 +23,14 @@ pub(super) const REACTION_TIME: Duration = Duration::from_secs(4);
 impl Engine {
     /// Lets the caller wait at `place`. What he hears there is the run's.
     pub(super) fn wait(&mut self, id: CallId, place: Place, again: bool) {
+        let place = self.sparing(place);
         let call = self.calls.get_mut(&id).expect("only a call that lives is queued");
         call.seeking = Some(Seeking { place: place.clone(), alerting: BTreeMap::new(), expected: None });
         self.works.insert(place.work, id);
         self.run(id, ivr::Input::WaitsAgain { queue: place.queue.clone() }); // who comes from an agent hears music again
         let Place { work, queue, priority, skills, .. } = place.clone();
-        self.emit(Some(id), What::Queued { work, queue, priority, skills, again });
+        let served = self.now.since(place.arrived);
+        self.emit(Some(id), What::Queued { work, queue, priority, skills, again, served });
         let mut place = place.asked();
         if self.planted(super::Bug::AsksTooMuch) {
             place.skills = BTreeMap::from([(crate::ids::SkillId::new("clairvoyance"), 10)]);
@@ -47,7 +49,10 @@ impl Engine {
             O::Withdrawn { reservation, why, .. } => self.withdrawn(reservation, why),
             O::Accepted { reservation, work, agent, waited, .. } => self.connect(reservation, work, agent, waited),
             O::State { agent, from, to, reason } => self.agent_changed(agent, &from, &to, reason),
-            O::Reachable { agent, reachable } => self.emit(None, What::AgentReachable { agent, reachable }),
+            O::Reachable { agent, reachable } => {
+                self.emit(None, What::AgentReachable { agent, reachable });
+                self.spares_no_more();
+            }
             O::Expired { work } => self.diverted(work, DivertReason::MaxWait),
             O::Rejected { work, why: Rejection::Full } => self.diverted(work, DivertReason::Full),
             O::Rejected { work, why: Rejection::UnknownQueue } => self.diverted(work, DivertReason::Refused),
@@ -64,6 +69,7 @@ impl Engine {
         let call = self.talking.get(&agent).copied();
         let from = if self.planted(super::Bug::MistellsState) { AgentMode::LoggedOut } else { mode(from) };
         self.emit(call, What::AgentStateChanged { agent, from, to: mode(to), reason });
+        self.spares_no_more();
     }
 
     fn diverted(&mut self, work: WorkId, why: DivertReason) {
@@ -74,7 +80,7 @@ impl Engine {
         let result = match why {
             DivertReason::Full => QueueResult::Full,
             DivertReason::MaxWait => QueueResult::TimedOut,
-            DivertReason::Refused | DivertReason::Left => QueueResult::Refused,
+            DivertReason::Refused | DivertReason::Left | DivertReason::NotTaken => QueueResult::Refused,
             DivertReason::NoStaff => QueueResult::NoStaff,
             DivertReason::LongWait => QueueResult::LongWait,
         };

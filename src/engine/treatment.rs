@@ -1,7 +1,7 @@
 //! What a caller is led through and hears: the flow run, prompts and music.
 
 use super::{Deadline, Engine, LegState, Place};
-use crate::command::MAX_VALUE;
+use crate::command::{MAX_NAMES, MAX_VALUE};
 use crate::event::{Cause, NoChoice, PersonalKind, StepWay, What};
 use crate::ids::{CallId, FlowId, LegId, QueueId, WorkId};
 use crate::ivr;
@@ -18,6 +18,8 @@ const KEYING: Duration = Duration::from_secs(1);
 pub const SILENCE: &str = "@silence";
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
 pub(super) const ENDLESS: u64 = 0;
+/// As flows are promised when they are read.
+const _: () = assert!(ivr::load::MAX_ATTACHED == MAX_NAMES);
 /// What is kept of a secret key.
 const MASKED: char = '•';
 
@@ -71,7 +73,7 @@ impl Engine {
     fn flow_attaches(&mut self, id: CallId, name: String, mut value: String) {
         value.truncate(value.floor_char_boundary(MAX_VALUE));
         let (flow, _) = self.whereabouts(id);
-        let value = self.personal(PersonalKind::Digit, value);
+        let value = self.personal(PersonalKind::Text, value);
         self.emit(Some(id), What::FlowAttached { flow, name, value });
     }
 
@@ -127,9 +129,8 @@ impl Engine {
                 self.media_do(media::Command::Stop { port });
             }
             ivr::Output::Queue { queue, priority, skills, preferred } => {
-                let work = WorkId(self.ids.works.take());
-                let place = Place { priority, skills, preferred, ..Place::new(work, queue, self.now) };
-                self.wait(id, place, false);
+                let place = Place::new(WorkId(self.ids.works.take()), queue, self.now);
+                self.takes_place(id, Place { priority, skills, preferred, ..place });
             }
             ivr::Output::Leave => self.leave_queue(id),
             ivr::Output::LookUp { id: lookup, query, with, timeout } => {
@@ -138,6 +139,21 @@ impl Engine {
             ivr::Output::Transfer { number, ring } => self.transfer(id, &number, ring),
             ivr::Output::HangUp { .. } => self.end_call(id, Cause::FlowEnded),
         }
+    }
+
+    /// The flow has the caller wait. Who waits there already keeps his place and what rings for him, unless other skills
+    /// are asked for; and what he has waited counts wherever he goes from one queue to another.
+    fn takes_place(&mut self, id: CallId, place: Place) {
+        let before = self.calls.get(&id).and_then(|call| call.seeking.as_ref()).map(|seeking| &seeking.place);
+        let stays = before.is_some_and(|before| {
+            before.queue == place.queue && (place.skills.is_empty() || place.skills == before.skills)
+        });
+        if stays {
+            return self.run(id, ivr::Input::Waits);
+        }
+        let arrived = before.map_or(self.now, |before| before.arrived);
+        self.leave_queue(id);
+        self.wait(id, Place { arrived, ..place }, false);
     }
 
     /// The flow and the step that the caller is at.

@@ -4,6 +4,11 @@ use super::flow::{CollectStep, MenuStep, MusicStep, Prompt, Repeats, Step};
 use super::{NoChoice, Output, Run, Scene, Way};
 use crate::expr::Value;
 use crate::time::Instant;
+use std::time::Duration;
+
+/// So long at most, and until something has been heard to its end, the key that ends a number may follow one that was whole
+/// without it. Later it is meant for the next question.
+const TRAILS: Duration = Duration::from_secs(3);
 
 impl Run {
     pub(super) fn pressed(&mut self, now: Instant, scene: &Scene<'_>, key: char) {
@@ -101,7 +106,8 @@ impl Run {
         self.entry.push(key);
         // The number is whole at its longest; who was told to end it with a key does so nevertheless.
         if self.entry.len() >= usize::from(collect.max) {
-            self.trailing = collect.end.filter(|end| *end != collect.yes).map(|end| (end, now + collect.between));
+            let until = now + collect.between.min(TRAILS);
+            self.trailing = collect.end.filter(|end| *end != collect.yes).map(|end| (end, until));
             return self.number_ends(scene, collect);
         }
         self.listen(now + collect.between);

@@ -96,7 +96,7 @@
 //! next = "waiting"
 //!
 //! [step.later]
-//! leave = "busy"               # gives the place in the queue up; queue, flow and hang_up do so too
+//! leave = "busy"               # gives the place in the queue up; flow and hang_up do so too
 //!
 //! [step.other]
 //! flow = "other"               # goes on at the beginning of another flow
@@ -123,6 +123,7 @@ use crate::expr::Names;
 use crate::ids::{FlowId, QueueId, SkillId, TrunkId};
 use crate::written::{A_NAME, Page, Place, Problem, Said, Section, Value, is_name, language};
 use std::collections::{BTreeMap, BTreeSet};
+pub use steps::MAX_ATTACHED;
 use steps::a_key;
 use ways::Way;
 
@@ -231,6 +232,8 @@ struct Reader<'p> {
     flows: BTreeMap<FlowId, Place>,
     music: BTreeMap<String, Place>,
     asked: Vec<Said<Asked>>,
+    /// Names that it attaches.
+    attached: BTreeSet<String>,
     warnings: Vec<Problem>,
 }
 
@@ -251,6 +254,7 @@ impl<'p> Reader<'p> {
             flows: BTreeMap::new(),
             music: BTreeMap::new(),
             asked: Vec::new(),
+            attached: BTreeSet::new(),
             warnings: Vec::new(),
         }
     }

@@ -1,16 +1,26 @@
 //! Look-ups in the ticketing system: asked, waited for, asked again.
+//!
+//! Two questions are [`PAUSE`] apart at least, and each time twice as long up to `timeout`: a system that starts anew refuses
+//! for some seconds, in no time. So all tries together last as long as `timeout` times their number at most.
 
 use super::flow::{LookupStep, Step};
 use super::{Cause, Found, Output, Phase, Run, Scene, Way};
 use crate::expr::{Type, Value};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Between the first question and the second.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A question to the ticketing system that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Looking {
     pub(super) id: u64,
     pub(super) until: Instant,
+    /// It has failed, and is asked again then.
+    #[serde(default)]
+    pub(super) rests: bool,
     /// How often it has been asked again.
     again: u32,
     /// The token of what is heard meanwhile; 0 if nothing is.
@@ -33,10 +43,19 @@ impl Run {
     fn ask(&mut self, now: Instant, scene: &Scene<'_>, step: &LookupStep, (again, plays): (u32, u64)) {
         self.last_token += 1; // also tells apart what is asked from what plays
         let id = self.last_token;
-        self.phase = Phase::Looking(Looking { id, until: now + step.timeout, again, plays });
+        self.phase = Phase::Looking(Looking { id, until: now + step.timeout, rests: false, again, plays });
         let value = |of: &crate::expr::Expr| of.value(&|name| self.value_of(scene, name)).to_string();
         let with = step.with.iter().map(|(name, of)| (name.clone(), value(of))).collect();
         self.outputs.push_back(Output::LookUp { id, query: step.query.clone(), with, timeout: step.timeout });
+    }
+
+    /// No answer has come in time, or the pause is over.
+    pub(super) fn look_up_again(&mut self, now: Instant, scene: &Scene<'_>, looking: &Looking) {
+        match self.here(scene) {
+            Some(Step::Lookup(step)) if looking.rests => self.ask(now, scene, step, (looking.again + 1, looking.plays)),
+            Some(Step::Lookup(_)) => self.looked_up(now, scene, Found::Failed),
+            _ => self.hang_up(Cause::StepGone),
+        }
     }
 
     /// The answer has come, or none did.
@@ -45,9 +64,16 @@ impl Run {
         let Some(Step::Lookup(step)) = self.here(scene) else { return self.hang_up(Cause::StepGone) };
         let (way, next) = match found {
             Found::Failed if looking.again < step.retries => {
-                return self.ask(now, scene, step, (looking.again + 1, looking.plays));
+                let pause = PAUSE.saturating_mul(1 << looking.again.min(16)).min(step.timeout);
+                // Since it was asked, which was `timeout` before the end.
+                let until = looking.until.before(step.timeout) + pause;
+                let rests = Looking { until, rests: true, ..looking };
+                return match until <= now {
+                    true => self.look_up_again(now, scene, &rests),
+                    false => self.phase = Phase::Looking(rests),
+                };
             }
-            Found::Failed => (Way::Failed, &step.failed),
+            Found::Failed | Found::Refused => (Way::Failed, &step.failed),
             Found::Nothing => (Way::NotFound, &step.not_found),
             Found::Fields(fields) => {
                 for (field, kind) in &step.fields {

@@ -11,7 +11,7 @@
 //!                            ▲  └──────────Digit (stops the prompt)──────▶    "
 //!                            └── again: no key, or a wrong one, up to `retries` times; then `otherwise`
 //!                     collect: the same, until the number is whole; `confirm` is a turn of its own
-//!                     lookup: waits ──LookedUp, Timeout──▶ found, not_found, failed
+//!                     lookup: waits ──LookedUp, Timeout──▶ found, not_found, failed; after a pause once more
 //!                     music: plays ──Timeout, Digit──▶ next, the key's step
 //!                     hours, branch, set, language, banner that is off, leave, flow: at once
 //!                     queue ──Full, TimedOut, Refused──▶ its branches;   Answered ──▶ talking ──WaitsAgain──▶ queue
@@ -63,7 +63,8 @@ pub enum Input {
     Digit(char),
     /// How the waiting that [`Output::Queue`] asked for went on.
     QueueResult(QueueResult),
-    /// The agent is gone or has sent the caller on: he waits again, in this queue.
+    /// The agent is gone, has sent the caller on, or did not take him whom another one had sent: he waits again, in this
+    /// queue.
     WaitsAgain { queue: QueueId },
     /// The caller has a place in the queue: the treatment begins.
     Waits,
@@ -105,7 +106,10 @@ pub enum Found {
     /// Field → value, as text.
     Fields(BTreeMap<String, String>),
     Nothing,
+    /// Nobody there, too slow, or in trouble: it may be asked again.
     Failed,
+    /// Never answered, however often it is asked.
+    Refused,
 }
 
 /// What a run asks for.
@@ -127,8 +131,9 @@ pub enum Output {
     Music(Music),
     /// Stop what plays. No `PlayFinished` is expected for it (one that comes is ignored).
     StopPlaying,
-    /// Put the caller into this queue; then say [`Input::QueueResult`]. Skills are the lowest levels that will do;
-    /// `preferred` has him first, if he is there.
+    /// Put the caller into this queue; then say [`Input::QueueResult`]. Who waits there already keeps his place; who waits in
+    /// another one leaves it, and what he has waited counts. Skills are the lowest levels that will do; `preferred` has
+    /// him first, if he is there.
     Queue { queue: QueueId, priority: i32, skills: BTreeMap<SkillId, u8>, preferred: Option<AgentId> },
     /// Take the caller out of the queue. No result is expected.
     Leave,
@@ -230,7 +235,7 @@ pub struct Run {
     confirming: bool,
     /// A key pressed before its menu.
     ahead: Option<char>,
-    /// The key that may end a number which is whole already, and until when.
+    /// The key that may end a number which is whole already, and until when at most.
     trailing: Option<(char, Instant)>,
     /// The queue step, and the queue that the caller waits in.
     waiting: Option<(String, QueueId)>,
@@ -368,12 +373,14 @@ impl Run {
                 self.pressed(now, scene, key);
             }
             (Input::QueueResult(result), phase) if *phase != Phase::Talking => self.queue_said(now, scene, result),
-            (Input::WaitsAgain { queue }, Phase::Talking) => self.waits_again(scene, queue),
+            (Input::WaitsAgain { queue }, phase) if *phase == Phase::Talking || self.waits_elsewhere(&queue) => {
+                self.waits_again(scene, queue);
+            }
             (Input::Waits, Phase::Queued) => {
                 let treatment = self.treatment(scene).cloned();
                 treatment.into_iter().for_each(|step| self.enter(now, scene, step));
             }
-            (Input::LookedUp { id, found }, Phase::Looking(looking)) if id == looking.id => {
+            (Input::LookedUp { id, found }, Phase::Looking(looking)) if id == looking.id && !looking.rests => {
                 self.looked_up(now, scene, found);
             }
             (Input::Timeout, _) if self.deadline().is_some_and(|until| until <= now) => self.waited(now, scene),

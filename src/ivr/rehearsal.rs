@@ -104,12 +104,13 @@ impl Rehearsal<'_> {
                     self.passes(until, "the music goes on")
                 }
             },
+            Phase::Looking(looking) if looking.rests => self.passes(looking.until, "waits before it asks again"),
             Phase::Looking(looking) => {
                 let found = self.world.found.clone().unwrap_or(Found::Failed);
                 self.lines.push(match &found {
                     Found::Fields(fields) => format!("   finds {}", listed(fields)),
                     Found::Nothing => "   finds nothing".to_owned(),
-                    Found::Failed => "   gets no answer".to_owned(),
+                    Found::Failed | Found::Refused => "   gets no answer".to_owned(),
                 });
                 Some(Input::LookedUp { id: looking.id, found })
             }

@@ -126,6 +126,7 @@ fn tell(run: &mut Run, now: &mut Instant, stage: &Stage, word: &str) {
         "waits" => Input::Waits,
         "nothing" => Input::LookedUp { id: looked_up(run), found: Found::Nothing },
         "failed" => Input::LookedUp { id: looked_up(run), found: Found::Failed },
+        "never" => Input::LookedUp { id: looked_up(run), found: Found::Refused },
         found if found.starts_with("found:") => {
             let fields = found[6..].split(',').filter_map(|field| field.split_once('='));
             let fields = fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect();
@@ -202,7 +203,10 @@ fn check_on(stage: &Stage, inputs: &str, expect: &str) {
 fn who_was_sent_on_hears_the_other_queues_music() {
     check("go 1 agent again", "music(general)");
     check("go 1 agent sent-on", "music(other)");
-    check("go 1 sent-on", "");
+    // The one to whom he was sent did not take him: he waits where he came from.
+    check("go 1 sent-on", "music(other)");
+    check("go 1 again", "");
+    check("sent-on", "");
 }
 
 #[test]

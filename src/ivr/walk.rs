@@ -146,6 +146,7 @@ impl Run {
 
     /// The prompts of the present step have been heard to the end.
     pub(super) fn heard(&mut self, now: Instant, scene: &Scene<'_>) {
+        self.trailing = None;
         match self.here(scene) {
             Some(Step::Play(step)) => self.enter(now, scene, step.next.clone()),
             Some(Step::Banner(step)) => self.enter(now, scene, step.next.clone()),
@@ -242,12 +243,16 @@ impl Run {
         Some(flow.start.clone())
     }
 
+    /// Who waits in this queue already keeps his place, and only what he hears begins anew; who waits in another one goes
+    /// over with what he has waited.
     fn queue(&mut self, scene: &Scene<'_>, step: &QueueStep) {
-        self.leave();
+        let before = self.waiting.replace((self.step.clone(), step.queue.clone()));
+        if before.as_ref().is_none_or(|(_, queue)| *queue != step.queue) {
+            self.told = Default::default();
+            before.into_iter().for_each(|_| self.went(Way::Left));
+        }
         self.ahead = None;
         self.phase = Phase::Queued;
-        self.waiting = Some((self.step.clone(), step.queue.clone()));
-        self.told = Default::default();
         // A treatment has its own say in what is heard first.
         if step.treatment.is_none() {
             self.outputs.push_back(Output::Music(Music::Of(step.queue.clone())));
@@ -311,6 +316,10 @@ impl Run {
         }
     }
 
+    pub(super) fn waits_elsewhere(&self, queue: &QueueId) -> bool {
+        self.waiting.as_ref().is_some_and(|(_, waits_in)| waits_in != queue)
+    }
+
     /// The caller waits as his queue step says, also where an agent has sent him to another queue.
     pub(super) fn waits_again(&mut self, scene: &Scene<'_>, queue: QueueId) {
         let Some((_, waits_in)) = &mut self.waiting else { return };
@@ -329,7 +338,10 @@ impl Run {
     /// The deadline has come.
     pub(super) fn waited(&mut self, now: Instant, scene: &Scene<'_>) {
         match (&self.phase, self.here(scene)) {
-            (Phase::Looking(_), _) => self.looked_up(now, scene, super::Found::Failed),
+            (Phase::Looking(looking), _) => {
+                let looking = looking.clone();
+                self.look_up_again(now, scene, &looking);
+            }
             (Phase::Music { .. }, Some(Step::Music(music))) => self.enter(now, scene, music.next.clone()),
             (Phase::Listening { .. }, Some(Step::Menu(menu))) => {
                 let next = self.ask_again(scene, &menu.repeats, &menu.prompts, super::NoChoice::NoKey);

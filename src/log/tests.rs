@@ -117,7 +117,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 /// The words that lines are made of, and the version since which each is written.
-const SINCE: [(u32, &str); 6] = [
+const SINCE: [(u32, &str); 7] = [
     (
         1,
         "What.EngineStarted What.DrainStarted What.Reconfigured What.CallArrived What.CallAnswered What.StepEntered \
@@ -151,6 +151,8 @@ const SINCE: [(u32, &str); 6] = [
     // And `for_phone` of `DeskLeft`.
     (5, "What.LegMoved"),
     (6, "What.AgentReachable"),
+    // And `served` of `Queued`.
+    (7, "DivertReason.NotTaken"),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.

@@ -149,7 +149,7 @@ pub const QUEUE_INTERVAL: Table = Table {
         maybe(text(
             "reason",
             WORD,
-            "of a diversion: Full, MaxWait, Refused, Left, NoStaff, LongWait; of an end: its cause",
+            "of a diversion: Full, MaxWait, Refused, Left, NoStaff, LongWait, NotTaken; of an end: its cause",
         )),
         maybe(int("agent", "agent", "who answered")),
         int("talked_ms", MS, "with that agent, without what was held"),

@@ -31,7 +31,14 @@ fn nothing_chosen(why: NoChoice, again: bool) -> What {
 }
 
 fn queued(work: u64, again: bool) -> What {
-    What::Queued { work: WorkId(work), queue: QueueId::new("sales"), priority: 0, skills: BTreeMap::new(), again }
+    What::Queued {
+        work: WorkId(work),
+        queue: QueueId::new("sales"),
+        priority: 0,
+        skills: BTreeMap::new(),
+        again,
+        served: Duration::ZERO,
+    }
 }
 
 fn rings(n: u64, agent: u32) -> What {
@@ -253,7 +260,7 @@ fn who_waits_for_somebody_with_skills_is_drawn_with_them() {
     let skilled = |again| {
         let skills = [("network", 3), ("french", 2)].map(|(skill, level)| (SkillId::new(skill), level));
         let (work, queue) = (WorkId(1), QueueId::new("sales"));
-        What::Queued { work, queue, priority: 0, skills: BTreeMap::from(skills), again }
+        What::Queued { work, queue, priority: 0, skills: BTreeMap::from(skills), again, served: Duration::ZERO }
     };
     drawn(
         &call(vec![(0, arrives(None)), (10, skilled(false)), (20, skilled(true))]),

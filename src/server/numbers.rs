@@ -298,7 +298,8 @@ mod tests {
         let arrived =
             What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
         let (work, queue) = (WorkId(1), QueueId::new("sales"));
-        let queued = What::Queued { work, queue, priority: 0, skills: Default::default(), again: false };
+        let queued =
+            What::Queued { work, queue, priority: 0, skills: Default::default(), again: false, served: Duration::ZERO };
         let at = Wall(time.began.0 - 5_000);
         for (seq, what) in [(1, arrived), (2, queued)] {
             stats.apply(&Event { seq, at, call, what });

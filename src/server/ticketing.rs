@@ -215,6 +215,7 @@ impl Line {
 
     async fn say(&self, request: Request) -> Result<Response, Failure> {
         let mut client = self.client.clone();
+        let finds = matches!(request, Request::Find(_));
         let answer = async move {
             Ok(match request {
                 Request::Find(it) => Response::Found(client.find_caller(self.request(it)).await?.into_inner()),
@@ -223,10 +224,11 @@ impl Line {
                 Request::Follow(it) => client.follow_call(self.request(it)).await.map(|_| Response::Taken)?,
             })
         };
-        match tokio::time::timeout(self.timeout, answer).await {
+        let said = match tokio::time::timeout(self.timeout, answer).await {
             Ok(said) => said.map_err(|status: Status| failure(&status)),
             Err(_) => Err(Failure::Later),
-        }
+        };
+        if finds { said.or_else(|why| Ok(Response::NotFound(why))) } else { said }
     }
 
     /// The status of a ticket; none: there is no such ticket.
@@ -273,12 +275,9 @@ pub async fn reach(settings: &TicketingSettings) -> Result<()> {
 /// The proto file says which codes mean "never".
 fn failure(status: &Status) -> Failure {
     match status.code() {
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented => Failure::Never,
+        Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition => Failure::Never,
+        // Unimplemented and OutOfRange are also what tonic makes of a proxy's 404, and of an answer that is too long or in
+        // another encoding.
         _ => Failure::Later,
     }
 }
@@ -341,6 +340,16 @@ mod tests {
     use crate::server::clock::Clock;
     use crate::server::defects::contain;
     use crate::server::store::Keep;
+
+    /// Never is what only the ticketing system itself can mean, of a request that it has read.
+    #[test]
+    fn what_something_else_may_have_said_is_later() {
+        let never = [Code::InvalidArgument, Code::NotFound, Code::AlreadyExists, Code::FailedPrecondition];
+        for code in (0..=16).map(Code::from) {
+            let expect = if never.contains(&code) { Failure::Never } else { Failure::Later };
+            assert_eq!(failure(&Status::new(code, "")), expect, "{code:?}");
+        }
+    }
 
     /// What panics before there is a clerk ends nothing: the thread begins again, and until then it is told that somebody
     /// waits.

@@ -67,7 +67,8 @@ impl Scan {
             let pause = center.queues.get(&place.queue).map(|queue| queue.retry_same_agent).unwrap_or_default();
             idle = idle.or_else(|| {
                 let able = ready.iter().find(|agent| {
-                    let skilled = place.skills.iter().all(|(skill, level)| agent.skills.get(skill) >= Some(level));
+                    let needs = |(skill, level)| agent.skills.get(skill) >= Some(level);
+                    let skilled = place.only.is_some() || place.skills.iter().all(needs);
                     let refused = self.refused.get(&(place.work, agent.id)).is_some_and(|at| now.since(*at) <= pause);
                     let meant = place.only.is_none_or(|only| only == agent.id);
                     let comes_in = agent.queues.get(&place.queue).is_some_and(|m| now.since(place.arrived) > m.delay);

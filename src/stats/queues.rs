@@ -36,13 +36,14 @@ pub(super) struct QueueNumbers {
     pub handles: Times,
 }
 
-const DIVERSIONS: [DivertReason; 6] = [
+const DIVERSIONS: [DivertReason; 7] = [
     DivertReason::Full,
     DivertReason::MaxWait,
     DivertReason::Refused,
     DivertReason::Left,
     DivertReason::NoStaff,
     DivertReason::LongWait,
+    DivertReason::NotTaken,
 ];
 
 impl QueueNumbers {

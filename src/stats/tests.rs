@@ -91,7 +91,10 @@ impl Play {
 
     fn queued(&mut self, ms: i64, again: bool) -> &mut Play {
         let (work, queue) = (WorkId(self.call), QueueId::new("sales"));
-        self.event(ms, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again })
+        self.event(
+            ms,
+            What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again, served: Duration::ZERO },
+        )
     }
 
     fn rings(&mut self, ms: i64) -> &mut Play {

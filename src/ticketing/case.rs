@@ -1,5 +1,6 @@
 //! One call, as the ticketing system is told of it: what is known, and what is still to be said.
 
+use super::Failure;
 use crate::cti::{self, CallRow};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId, ReservationId};
@@ -27,6 +28,8 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Response {
     Found(proto::FindCallerResponse),
+    /// `FindCaller` has failed: told apart from what else of a call may fail meanwhile.
+    NotFound(Failure),
     Opened(proto::OpenTicketResponse),
     Taken,
 }
@@ -48,6 +51,11 @@ pub(super) struct Job {
 impl Job {
     pub fn new(at: Wall, request: Request) -> Job {
         Job { request, at, not_before: at, expires: None, offer: None, attempts: 0, failed_at: None }
+    }
+
+    /// When it is looked at next. What is too late by then is not waited for, neither by what comes behind it.
+    pub fn due(&self) -> Wall {
+        self.not_before.min(self.expires.unwrap_or(self.not_before))
     }
 }
 
@@ -197,6 +205,11 @@ impl Case {
         (before - self.jobs.len()) as u64
     }
 
+    /// Whether `FindCaller` is under way.
+    pub fn finds(&self) -> bool {
+        self.under_way && self.jobs.front().is_some_and(|job| matches!(job.request, Request::Find(_)))
+    }
+
     /// The first request, with what is known by now.
     pub fn next_request(&mut self) -> Option<Request> {
         let mut request = self.jobs.front()?.request.clone();
@@ -222,7 +235,7 @@ impl Case {
                 self.ticket = Some(opened.ticket.clone());
                 opened.ticket
             }
-            Response::Taken => String::new(),
+            Response::Taken | Response::NotFound(_) => String::new(),
         }
     }
 

@@ -66,7 +66,10 @@ impl Scene {
     fn rings(&mut self, offer: u64, agent: u32) {
         let (work, reservation) = (WorkId(offer), ReservationId(offer));
         let queue = QueueId::new("general");
-        self.event(CALL, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: false });
+        self.event(
+            CALL,
+            What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: false, served: Duration::ZERO },
+        );
         let (agent, leg) = (AgentId(agent), LegId(100 + offer));
         self.event(CALL, What::Delivered { work, reservation, agent, leg, why: String::new() });
     }
@@ -180,6 +183,53 @@ fn a_screeners_notes_reach_the_ticket_and_the_next_pop_in_order() {
     assert_eq!((scene.outbox.low(), scene.outbox.deadline()), (15, None), "all is said and nothing is kept");
 }
 
+/// A phone rings: what its agent's screen shows is not kept back by a search that hangs.
+#[test]
+fn a_pop_waits_for_who_it_is_for_a_second_and_no_longer() {
+    let pop = |n: u32, name: &str, tickets: &str| format!("pop-r0-0-{n} to 100{n} of {name} {{}} [{tickets}]");
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    assert_eq!(scene.says(), "find +4930123");
+    scene.later(4_000);
+    scene.rings(1, 1001);
+    assert_eq!(scene.outbox.deadline(), Some(Wall(5_000)));
+    assert_eq!(scene.later(999), "");
+    assert_eq!(scene.later(1), pop(1, "", ""));
+    assert_eq!(scene.hears(Ok(Response::Taken)), "");
+    // What it says in the end is of use for the next one.
+    assert_eq!(scene.hears(found()), "");
+    scene.rings(2, 1002);
+    assert_eq!(scene.says(), pop(2, "Jo", "\"7\""));
+    // One that fails late fails alone, and takes the place of none that is under way.
+    for fails in [Ok(Response::NotFound(Failure::Later)), Ok(Response::NotFound(Failure::Never))] {
+        let mut scene = Scene::new();
+        scene.arrives(CALL);
+        scene.rings(1, 1001);
+        scene.says();
+        assert_eq!(scene.later(1_000), pop(1, "", ""));
+        assert_eq!(scene.hears(fails), "");
+        assert_eq!(scene.outbox.numbers().waiting, 1);
+        scene.answered(1, 1001);
+        assert_eq!(scene.hears(Ok(Response::Taken)), "follow-5 []");
+        scene.arrives(CallId(2));
+        assert_eq!(scene.says(), "find +4930123", "nothing else is under way");
+    }
+}
+
+/// It has failed, and is tried again: the pop goes within the second too.
+#[test]
+fn a_pop_does_not_wait_for_the_next_attempt() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    assert_eq!(scene.hears(Ok(Response::NotFound(Failure::Later))), "");
+    assert_eq!(scene.later(1_000), "find +4930123");
+    assert_eq!(scene.hears(Ok(Response::NotFound(Failure::Later))), "");
+    scene.rings(1, 1001);
+    assert_eq!(scene.later(999), "", "the next would be after two seconds");
+    assert!(scene.later(1).starts_with("pop-r0-0-1"));
+}
+
 /// A call that has come through a menu and waited: everything that is told of it when a phone rings and when its ticket is
 /// opened.
 #[test]
@@ -199,7 +249,10 @@ fn a_pop_and_a_ticket_say_all_that_is_known() {
         scene.flow_attaches(name, value);
     }
     let (work, reservation, agent, queue) = (WorkId(1), ReservationId(1), AgentId(1001), QueueId::new("general"));
-    scene.event(CALL, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: false });
+    scene.event(
+        CALL,
+        What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: false, served: Duration::ZERO },
+    );
     scene.now = 3_000;
     scene.event(CALL, What::Delivered { work, reservation, agent, leg: LegId(101), why: String::new() });
     scene.answered(1, 1001);
@@ -302,9 +355,9 @@ fn a_pop_that_is_too_late_is_dropped_and_counted_and_the_rest_arrives() {
     assert_eq!(scene.outbox.numbers().pops_expired, 1);
     scene.rings(2, 1002);
     scene.answered(2, 1002);
-    assert_eq!(scene.later(1_000), "find +4930123");
+    assert_eq!(scene.later(1_000), "pop-r0-0-2 to 1002 of  {} []");
     assert_eq!(scene.hears(Err(Failure::Later)), "");
-    // After ten seconds nobody asks who called; after twenty the pop is stale; what remains is told.
+    // Since it rings nobody asks any more who called; after twenty seconds the pop is stale; what remains is told.
     assert_eq!(scene.later(20_000), "follow-8 []");
     assert_eq!(scene.outbox.numbers().pops_expired, 2);
     let pauses: Vec<String> = [1_000, 2_000, 4_000, 8_000, 8_000]
@@ -704,6 +757,9 @@ fn a_ticket_is_opened_when_the_first_talk_is_over_though_nobody_sent_the_caller_
     scene.answered(1, 1001);
     scene.hears(Ok(Response::Taken));
     let (work, queue) = (WorkId(2), QueueId::new("general"));
-    scene.event(CALL, What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: true });
+    scene.event(
+        CALL,
+        What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again: true, served: Duration::ZERO },
+    );
     assert_eq!(scene.hears(Ok(Response::Taken)), "open-c0-0-1 {}");
 }

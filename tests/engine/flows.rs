@@ -2,7 +2,7 @@
 
 use super::{Bench, call};
 use tierline::engine::Input;
-use tierline::event::What;
+use tierline::event::{PersonalKind, What};
 use tierline::ids::FlowId;
 use tierline::ivr::load::{Surroundings, load};
 use tierline::media;
@@ -60,10 +60,12 @@ fn what_a_flow_attaches_is_as_long_as_was_promised() {
             bench(&format!("[variables]\nlong = \"{long}\"\n[step.a]\nattach = {{ last = \"long\" }}\nnext = \"z\"\n"));
         call(&mut bench);
         let attached = bench.events.iter().find_map(|what| match what {
-            What::FlowAttached { value, .. } => value.text.as_deref(),
+            What::FlowAttached { value, .. } => Some(value),
             _ => None,
         });
         let attached = attached.expect("a value");
+        assert_eq!(attached.kind, PersonalKind::Text, "it is kept as long as what agents attach");
+        let attached = attached.text.as_deref().expect("a text");
         assert!(attached.len() == kept && long.starts_with(attached), "{letter}: {}", attached.len());
     }
 }

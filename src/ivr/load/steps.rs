@@ -18,6 +18,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_KEYS: i64 = 32;
 const MAX_CASES: usize = 100;
 const MAX_SETTINGS: usize = 50;
+/// Names that one flow may attach to a call: whoever follows the call is promised that there are no more.
+pub const MAX_ATTACHED: usize = 64;
 /// What a step does, by the key that says so.
 pub(super) const KINDS: [&str; 15] = [
     "play", "menu", "collect", "hours", "branch", "set", "attach", "language", "lookup", "music", "banner", "leave",
@@ -186,6 +188,12 @@ impl<'p> Reader<'p> {
                 self.page.report(&value.key_place, format!("`{}` is no name; allowed: {allowed}", value.label));
                 continue;
             }
+            if !self.attached.contains(&value.label) && self.attached.len() == MAX_ATTACHED {
+                let many = format!("`{}` is one name too many: a flow attaches up to {MAX_ATTACHED}", value.label);
+                self.page.report(&value.key_place, many);
+                continue;
+            }
+            self.attached.insert(value.label.clone());
             attach.extend(self.open_expression(&value).map(|of| (value.label.clone(), of)));
         }
         let next = self.way(section, "next", false)?;

@@ -276,3 +276,25 @@ fn no_text_makes_it_panic() {
     }
     assert!(good > 100 && bad > 1000, "{good} good, {bad} bad");
 }
+
+/// Whoever follows a call keeps so many names: a flow that attaches more would lose some in the middle of a call.
+#[test]
+fn a_flow_attaches_up_to_64_names() {
+    let with = |names: usize| {
+        let list: Vec<String> = (0..names).map(|n| format!("n{n} = \"line\"")).collect();
+        let (first, rest) = list.split_at(40.min(list.len()));
+        let step = |name: &str, list: &[String], next: &str| {
+            format!("[step.{name}]\nattach = {{ {} }}\nnext = \"{next}\"\n", list.join(", "))
+        };
+        // A name that comes again is no new one.
+        let again = [rest, &list[..1]].concat();
+        read(&format!("{GOOD}{}{}", step("one", first, "two"), step("two", &again, "bye")))
+    };
+    assert!(with(64).is_ok(), "{:?}", with(64));
+    let wrong = with(65).unwrap_err();
+    let column = "attach = { ".len() + (40..64).map(|n| format!("n{n} = \"line\", ").len()).sum::<usize>() + 1;
+    let line = GOOD.lines().count() + 5;
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    let told = wrong[0].to_string();
+    assert!(told.contains(&format!(":{line}:{column}")) && told.contains("`n64`"), "{told} at {line}:{column}");
+}

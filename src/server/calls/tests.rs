@@ -42,7 +42,14 @@ fn arrives(call: u64) -> What {
 fn three_calls(dir: &Dir) {
     let queue = QueueId::new("sales");
     let work = WorkId(1);
-    let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills: Default::default(), again: false };
+    let queued = What::Queued {
+        work,
+        queue: queue.clone(),
+        priority: 0,
+        skills: Default::default(),
+        again: false,
+        served: Duration::ZERO,
+    };
     let waited = Duration::from_secs(67);
     let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited, told: None };
     let gone = |cause| What::ConnectionCleared { leg: LegId(1), party: Party::Caller, cause };
@@ -261,7 +268,14 @@ fn calls_are_found_by_what_they_were() {
 fn a_call_that_a_kill_has_cut_ended_with_the_last_that_the_log_knew() {
     let dir = dir("cut");
     let (queue, work, waited) = (QueueId::new("sales"), WorkId(1), Duration::from_secs(2));
-    let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills: Default::default(), again: false };
+    let queued = What::Queued {
+        work,
+        queue: queue.clone(),
+        priority: 0,
+        skills: Default::default(),
+        again: false,
+        served: Duration::ZERO,
+    };
     let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited, told: None };
     let (cause, phase, party) = (Cause::Restart, Phase::Connected, Party::Caller);
     let rows = vec![

@@ -63,7 +63,14 @@ impl Log {
         self.add(at, Some(n), What::StepEntered { flow: flow.clone(), step: step.clone() });
         self.add(at + s(2), Some(n), What::StepDecided { flow, step, way: StepWay::Failed });
         let at = at + s(2);
-        let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills: Default::default(), again: false };
+        let queued = What::Queued {
+            work,
+            queue: queue.clone(),
+            priority: 0,
+            skills: Default::default(),
+            again: false,
+            served: Duration::ZERO,
+        };
         self.add(at, Some(n), queued);
         let (reservation, rung) = (ReservationId(n), LegId(1_000 + n));
         self.add(at, Some(n), What::Delivered { work, reservation, agent, leg: rung, why: String::new() });

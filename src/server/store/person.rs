@@ -27,8 +27,9 @@ pub struct Person {
     conn: Connection,
     path: PathBuf,
     handles: BTreeSet<u64>,
-    /// Those that are over.
+    /// The person's own that are over.
     calls: BTreeSet<CallId>,
+    /// Those that run and name the person.
     running: u64,
 }
 
@@ -48,8 +49,9 @@ impl Person {
         schema::check_version(&conn)?;
         let handles = handles_of(&conn, number)?;
         let open: BTreeSet<CallId> = reader::open_events(&conn)?.iter().filter_map(log::opens_call).collect();
-        let (running, calls): (BTreeSet<_>, _) =
-            calls_of(&conn, &handles)?.into_iter().partition(|call| open.contains(call));
+        let (begun, all) = calls_of(&conn, &handles)?;
+        let calls = begun.difference(&open).copied().collect();
+        let running: BTreeSet<_> = all.intersection(&open).collect();
         Ok(Person { conn, path, handles, calls, running: running.len() as u64 })
     }
 
@@ -73,7 +75,8 @@ impl Person {
         for call in &self.calls {
             erased.texts += erase_call(&mut self.conn, *call)?;
         }
-        // Numbers that stand in no call's beginning, such as one that a call was sent on to.
+        // Where the number stands in another's call, such as one that was sent on to it, nothing else of that call is this
+        // person's.
         if erased.running == 0 {
             erased.texts += erase_texts(&mut self.conn, &self.handles)?;
         }
@@ -88,8 +91,10 @@ impl Person {
 
 /// Handles of texts that are this number, written in whatever way.
 fn handles_of(conn: &Connection, number: &str) -> Result<BTreeSet<u64>> {
-    let kinds = [PersonalKind::Number, PersonalKind::Text].map(schema::kind);
-    let mut query = conn.prepare("SELECT handle, text FROM personal WHERE kind IN (?1, ?2)")?;
+    // Flows' notes were of the kind of keys once. A key alone is nobody's number.
+    let kinds = [PersonalKind::Number, PersonalKind::Text, PersonalKind::Digit].map(schema::kind);
+    let sql = "SELECT handle, text FROM personal WHERE kind IN (?1, ?2) OR kind = ?3 AND length(text) > 1";
+    let mut query = conn.prepare(sql)?;
     let mut handles = BTreeSet::new();
     let mut rows = query.query(kinds)?;
     while let Some(row) = rows.next()? {
@@ -106,9 +111,9 @@ fn names(text: &str, number: &str) -> bool {
     text == number || crate::sip::uri::Uri::parse(text).is_ok_and(|uri| uri.user_decoded() == number)
 }
 
-/// Calls that began with one of these, oldest first.
-fn calls_of(conn: &Connection, handles: &BTreeSet<u64>) -> Result<BTreeSet<CallId>> {
-    let (mut calls, mut after) = (BTreeSet::new(), 0);
+/// Calls that began with one of these, and all that name one.
+fn calls_of(conn: &Connection, handles: &BTreeSet<u64>) -> Result<(BTreeSet<CallId>, BTreeSet<CallId>)> {
+    let (mut begun, mut all, mut after) = (BTreeSet::new(), BTreeSet::new(), 0);
     let sql = "SELECT seq, version, lines FROM event WHERE seq > ?1 AND call IS NOT NULL ORDER BY seq LIMIT ?2";
     loop {
         let mut query = conn.prepare_cached(sql)?;
@@ -121,12 +126,13 @@ fn calls_of(conn: &Connection, handles: &BTreeSet<u64>) -> Result<BTreeSet<CallI
             for line in lines.split('\n').filter(|line| line.contains("CallArrived") || line.contains("\"Number\"")) {
                 let event: Event = log::decode(version, line).map_err(|why| anyhow::anyhow!("{why}"))?;
                 if event.what.personal().is_some_and(|personal| handles.contains(&personal.handle)) {
-                    calls.extend(event.call);
+                    begun.extend(event.call.filter(|_| matches!(event.what, What::CallArrived { .. })));
+                    all.extend(event.call);
                 }
             }
         }
         if !any {
-            return Ok(calls);
+            return Ok((begun, all));
         }
     }
 }

@@ -1,12 +1,17 @@
 //! A small ticketing system, to try things with and to read before writing a real one: tickets, screen-pops and
-//! histories in SQLite. What came with a key that is known is answered as before and changes nothing.
+//! histories in SQLite. What came with a key that is known is answered as before and changes nothing. Its file holds who
+//! called and what was noted: its owner alone may read it, and who asks from another machine needs a token.
 
 use crate::proto::ticketing_server::{Ticketing, TicketingServer};
 use crate::proto::{self, follow_call_request::What as Follow};
 use crate::server::printing::say;
+use crate::server::store::make_private;
+use crate::server::wrong::Wrong;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
@@ -32,11 +37,19 @@ const LEVEL_2: &str = "queue level2";
 /// The first ticket's number.
 const FIRST: i64 = 1000;
 
-/// Serves until Ctrl-C.
+/// Serves until Ctrl-C: whoever shows the first line of `token_file`, if there is one.
 ///
 /// # Errors
-/// The port or the file cannot be had.
-pub fn serve(listen: SocketAddr, data: &Path) -> Result<()> {
+/// The port, the file or the token cannot be had, or there is none where others come in.
+pub fn serve(listen: SocketAddr, data: &Path, token_file: Option<&Path>) -> Result<()> {
+    if !listen.ip().is_loopback() && token_file.is_none() {
+        let why =
+            format!("{listen} can be reached from outside: name a `--token-file` as well, or listen on 127.0.0.1");
+        return Err(Wrong(why).into());
+    }
+    let door = Door(
+        token_file.map(|file| Ok::<_, anyhow::Error>(digest(super::token(file)?.as_encoded_bytes()))).transpose()?,
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let example = Example::open(data)?;
@@ -48,7 +61,7 @@ pub fn serve(listen: SocketAddr, data: &Path) -> Result<()> {
             .build_v1()?;
         let server = tonic::transport::Server::builder()
             .add_service(reflection)
-            .add_service(TicketingServer::new(example))
+            .add_service(TicketingServer::with_interceptor(example, move |request| door.lets_in(request)))
             .serve_with_incoming(incoming);
         tokio::select! {
             served = server => served.context("gRPC has ended"),
@@ -57,13 +70,35 @@ pub fn serve(listen: SocketAddr, data: &Path) -> Result<()> {
     })
 }
 
+/// Who may ask: whoever shows the token of this digest, or anybody.
+#[derive(Clone)]
+struct Door(Option<[u8; 32]>);
+
+impl Door {
+    fn lets_in(&self, request: Request<()>) -> Result<Request<()>, Status> {
+        let shown = request.metadata().get("authorization").map(|shown| digest(shown.as_encoded_bytes()));
+        match self.0 {
+            Some(_) if shown != self.0 => Err(Status::unauthenticated("`authorization` is not what it should be")),
+            _ => Ok(request),
+        }
+    }
+}
+
+/// Digests are compared: how long that takes says nothing of the token.
+fn digest(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
 #[derive(Clone)]
 struct Example(Arc<Mutex<Connection>>);
 
 impl Example {
     fn open(data: &Path) -> Result<Example> {
-        std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
-        let conn = Connection::open(data.join("tickets.db"))?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+        made.with_context(|| format!("cannot make {}", data.display()))?;
+        let file = data.join("tickets.db");
+        make_private(&file).with_context(|| format!("cannot make {}", file.display()))?;
+        let conn = Connection::open(file)?;
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.execute_batch(TABLES)?;
         let begin = "INSERT OR IGNORE INTO sqlite_sequence(name, seq)
@@ -254,6 +289,41 @@ mod tests {
         fn drop(&mut self) {
             _ = std::fs::remove_dir_all(&self.dir);
         }
+    }
+
+    /// Who called and what was noted is for the owner alone, also in a file that an earlier version made.
+    #[test]
+    fn nobody_else_on_the_machine_reads_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let desk = Desk::new("private");
+        desk.open("open-1", "+4930123");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let files = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|it| it.unwrap().path()).collect::<Vec<_>>();
+        assert_eq!(mode(&desk.dir), 0o700);
+        let open = files(&desk.dir);
+        assert!(open.len() > 1 && open.iter().all(|file| mode(file) == 0o600), "{open:?}");
+        std::fs::set_permissions(desk.dir.join("tickets.db"), PermissionsExt::from_mode(0o644)).unwrap();
+        Example::open(&desk.dir).unwrap();
+        assert_eq!(mode(&desk.dir.join("tickets.db")), 0o600);
+    }
+
+    #[test]
+    fn who_shows_another_token_or_none_is_not_let_in() {
+        let asks = |token: Option<&str>| {
+            let mut request = Request::new(());
+            token
+                .into_iter()
+                .for_each(|token| _ = request.metadata_mut().insert("authorization", token.parse().unwrap()));
+            request
+        };
+        let rows = [(Some("Bearer right"), true), (Some("Bearer wrong"), false), (Some("right"), false), (None, false)];
+        let door = Door(Some(digest(b"Bearer right")));
+        for (shown, expect) in rows {
+            assert_eq!(door.lets_in(asks(shown)).is_ok(), expect, "{shown:?}");
+            assert!(Door(None).lets_in(asks(shown)).is_ok());
+        }
+        let outside = serve("0.0.0.0:0".parse().unwrap(), Path::new("nowhere"), None).unwrap_err();
+        assert!(outside.to_string().contains("--token-file"), "{outside}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | `ticket-status` | `ticket` as it was keyed, `caller` | `state`, `text`, and those that the system adds |
 //!
 //! A query that is not in this table, or a system that is not there, slow or wrong, makes the look-up fail; the flow
-//! says what happens then. Parameters are personal and are written down nowhere.
+//! says what happens then. What could be answered never is not asked again. Parameters are personal and are written down nowhere.
 
 use super::Line;
 use crate::engine::Input;
@@ -13,6 +13,7 @@ use crate::ids::CallId;
 use crate::ivr::Found;
 use crate::proto::TicketStatusResponse;
 use crate::server::inbox::{Inbox, Message};
+use crate::ticketing::Failure;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -47,9 +48,10 @@ async fn ask(line: Option<Line>, query: &str, mut with: BTreeMap<String, String>
         Some(line) if query == TICKET_STATUS => match line.status(parameter("ticket"), parameter("caller")).await {
             Ok(Some(answer)) => Found::Fields(fields(answer)),
             Ok(None) => Found::Nothing,
-            Err(_) => Found::Failed,
+            Err(Failure::Later) => Found::Failed,
+            Err(Failure::Never) => Found::Refused,
         },
-        _ => Found::Failed,
+        _ => Found::Refused,
     }
 }
 

@@ -1,8 +1,9 @@
 """A ticketing system in Python, with nothing of ours but the proto files.
 
 tickets.py GENERATED PORT FILE MODE   appends what is taken to FILE, a JSON line each. The file MODE says how it is:
-ok, slow (answers after the client's patience), wrong (an error), empty (a ticket without a number). Whatever is asked,
-again or not, is a line of FILE.asked: the mode, what, and its key.
+ok, slow (answers after the client's patience), wrong (an error), unimplemented (as from a server that does not have the
+service yet), empty (a ticket without a number). Whatever is asked, again or not, is a line of FILE.asked: the mode, what,
+and its key.
 """
 
 import json
@@ -41,6 +42,8 @@ def once(rpc, request, context):
         return ""
     if now == "wrong":
         context.abort(grpc.StatusCode.INTERNAL, "something broke")
+    if now == "unimplemented":
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
     with lock:
         if request.key not in answers:
             taken = json_format.MessageToDict(request, preserving_proto_field_name=True)

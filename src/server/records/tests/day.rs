@@ -37,7 +37,7 @@ impl Day {
 
     fn queued(&mut self, ms: i64, work: u64, queue: &str, again: bool) -> &mut Day {
         let (queue, skills) = (QueueId::new(queue), Default::default());
-        self.at(ms, What::Queued { work: WorkId(work), queue, priority: 3, skills, again })
+        self.at(ms, What::Queued { work: WorkId(work), queue, priority: 3, skills, again, served: Duration::ZERO })
     }
 
     /// Agent `agent` is rung on leg `leg` for this wait.

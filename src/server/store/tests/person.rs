@@ -2,7 +2,8 @@
 
 use super::erased::never_wait_for_readers;
 use super::*;
-use crate::event::PersonalKind;
+use crate::event::{PersonalKind, TransferTo};
+use crate::ids::FlowId;
 
 const OTHER: &str = "sip:+4989765@example.org";
 
@@ -76,4 +77,52 @@ fn a_call_that_runs_is_left_and_told_and_a_reader_in_the_way_too() {
     assert_eq!(erase_person(&dir.0, "+4930123").unwrap(), ErasedPerson { calls: 1, texts: 1, running: 0 });
     assert!(!dir.hold("+4930123"));
     assert!(erase_person(&dir.0.join("nowhere"), "1").is_err());
+}
+
+/// A number that was keyed or sent on to in another person's call goes, and nothing else of that call does.
+#[test]
+fn where_the_number_stands_in_another_s_call_only_it_is_erased() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    let number = "+49170555";
+    let attached = |kind, handle| {
+        let (flow, name) = (FlowId::new("main"), "callback".into());
+        What::FlowAttached { flow, name, value: personal(kind, handle, number) }
+    };
+    let sent = |handle| {
+        let to = TransferTo::Number(personal(PersonalKind::Number, handle, number));
+        What::Transferred { agent: crate::ids::AgentId(1001), to }
+    };
+    let called = |handle| What::OutsideCalled { leg: LegId(9), number: personal(PersonalKind::Number, handle, number) };
+    // As flows' notes are written now, and as they were once.
+    let whats = [
+        caller_of(1, OTHER),
+        attached(PersonalKind::Text, 100),
+        attached(PersonalKind::Digit, 101),
+        note(102, "kept-summary"),
+        sent(103),
+        called(104),
+        notes(105, "kept-notes"),
+    ];
+    for (what, seq) in whats.into_iter().zip(1..) {
+        append(&store, &[event(seq, 1, what)]);
+    }
+    assert_eq!(erase_person(&dir.0, number).unwrap(), ErasedPerson { calls: 0, texts: 0, running: 1 }, "it runs");
+    append(&store, &[ended(8, 1)]);
+    assert!(dir.hold(number), "the check would find it");
+    assert_eq!(erase_person(&dir.0, number).unwrap(), ErasedPerson { calls: 0, texts: 4, running: 0 });
+    assert!(!dir.hold(number), "a file still holds it");
+    for kept in [OTHER, "kept-summary", "kept-notes"] {
+        assert!(dir.hold(kept), "{kept} is another's");
+    }
+}
+
+#[test]
+fn a_key_alone_is_nobody_s_number() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    let (flow, step) = (FlowId::new("main"), "menu".to_owned());
+    let keyed = What::DigitKeyed { flow, step, digit: personal(PersonalKind::Digit, 100, "7") };
+    append(&store, &[event(1, 1, caller_of(1, OTHER)), event(2, 1, keyed), ended(3, 1)]);
+    assert_eq!(erase_person(&dir.0, "7").unwrap(), ErasedPerson::default());
 }

@@ -336,14 +336,17 @@ fn silent() -> [std::net::SocketAddrV4; 2] {
 
 /// An agent becomes free while callers wait: how long until his next INVITE.
 fn agents() -> Vec<Row> {
-    vec![freed(20, WAITING, Duration::from_millis(200)), freed(1_000, 10_000, Duration::from_secs(5))]
+    let (short, long) = (Duration::from_millis(200), Duration::from_secs(5));
+    let told = freed(Server::treating, 1_000, 10_000, long);
+    let told = Row { work: format!("{}; they are told their places", told.work), ..told };
+    vec![freed(Server::start, 20, WAITING, short), freed(Server::start, 1_000, 10_000, long), told]
 }
 
 /// So many agents talk for so long with one after the other of those who wait; who has talked calls again. Each leg has
 /// one port, for RTP and RTCP: with two a process would open more files than the 20,000 that a container often has.
-fn freed(agents: usize, waiting: usize, talk: Duration) -> Row {
+fn freed(start: fn(&str, usize, usize) -> Server, agents: usize, waiting: usize, talk: Duration) -> Row {
     let callers = waiting + agents;
-    let server = Server::start("agents", agents, callers);
+    let server = start("agents", agents, callers);
     let plan = Plan { direction: "inactive", hang_up: Some((Side::Agent, talk)), mux: true, again: true };
     let mut phones = Phones::new(server.sip, silent(), agents, plan);
     phones.offer_calls(400, callers as u64);

@@ -30,6 +30,16 @@ impl Server {
     /// Starts an engine with so many agents and waits until it is ready.
     /// `waiting`: how many callers will wait at once; beyond some thousands the limits are lifted for them.
     pub fn start(name: &str, agents: usize, waiting: usize) -> Server {
+        Server::led(name, agents, waiting, FLOW)
+    }
+
+    /// The same for callers who are told their places again and again.
+    pub fn treating(name: &str, agents: usize, waiting: usize) -> Server {
+        let treated = FLOW.replace("queue = \"general\"\n", "queue = \"general\"\ntreatment = \"place\"\n");
+        Server::led(name, agents, waiting, &(treated + TREATMENT))
+    }
+
+    fn led(name: &str, agents: usize, waiting: usize, flow: &str) -> Server {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{name}-{}", std::process::id()));
         _ = fs::remove_dir_all(&directory);
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -37,7 +47,7 @@ impl Server {
         let http = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
         let desktops = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
         let text = configuration((agents, waiting), sip, &http.to_string(), &desktops.to_string());
-        write_files(&directory, &text, agents).expect("room on the disk");
+        write_files(&directory, &text, agents, flow).expect("room on the disk");
         drop(udp);
         let said = fs::File::create(directory.join("said")).expect("room on the disk");
         let child = Command::new(env!("CARGO_BIN_EXE_tierline"))
@@ -148,10 +158,21 @@ hang_up = "All our lines are busy. Please call again in a few minutes. Goodbye."
 hang_up = "I am sorry that nobody could take your call. Please call again later. Goodbye."
 "#;
 
-fn write_files(directory: &Path, configuration: &str, agents: usize) -> std::io::Result<()> {
+/// What they are led through meanwhile, about as often as by the demo's desk.
+const TREATMENT: &str = r#"
+[step.place]
+play = { say = "queue.position", as = "number" }
+next = "music"
+[step.music]
+music = true
+for = "10s"
+next = "place"
+"#;
+
+fn write_files(directory: &Path, configuration: &str, agents: usize, flow: &str) -> std::io::Result<()> {
     fs::create_dir_all(directory.join("flows"))?;
     fs::write(directory.join("tierline.toml"), configuration)?;
-    fs::write(directory.join("flows/support.toml"), FLOW)?;
+    fs::write(directory.join("flows/support.toml"), flow)?;
     symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/ivr-flows/sounds"), directory.join("flows/sounds"))?;
     let passwords: String = (0..agents).map(|agent| format!("{}:{PASSWORD}\n", user(agent))).collect();
     let file = directory.join("passwords");

@@ -79,15 +79,7 @@ mod tests {
     use crate::ivr::load::{Surroundings, load};
 
     fn flows(texts: &[(&str, &str)]) -> Flows {
-        let (queues, none, trunks) = ([crate::ids::QueueId::new("q")].into(), BTreeSet::new(), BTreeMap::new());
-        let around = Surroundings {
-            queues: &queues,
-            queues_known: true,
-            language: "en",
-            hours: &none,
-            banners: &none,
-            trunks: &trunks,
-        };
+        let around = Surroundings::with_queues(&["q"]);
         let read = texts.iter().map(|(id, text)| {
             let text = format!("version = 1\nstart = \"a\"\n{text}");
             let read = load(FlowId::new(id), "f.toml", &text, &around).unwrap_or_else(|told| panic!("{told:#?}"));

@@ -309,12 +309,8 @@ impl Gathering {
     }
 
     fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
-        let queues: BTreeSet<_> = written.center.queues.keys().cloned().collect();
-        let (queues_known, language) = (written.queues_known, written.center.language.as_str());
         let center = &written.center;
-        let (hours, banners) = (center.hours.keys().cloned().collect(), center.banners.keys().cloned().collect());
-        let (hours, banners, trunks) = (&hours, &banners, &center.trunks);
-        let around = Surroundings { queues: &queues, queues_known, language, hours, banners, trunks };
+        let around = Surroundings { queues_known: written.queues_known, ..Surroundings::of(center) };
         let mut flows = BTreeMap::new();
         let mut wanted: Vec<(FlowId, Problem)> = Vec::new();
         wanted.extend(written.flows.iter().map(|(id, place)| (id.clone(), page.problem(place, String::new()))));

@@ -79,7 +79,7 @@ pub fn read(page: &Page<'_>) -> Written {
     (server.journal, server.keep) = (journal, keep);
     server.ticketing = cti::ticketing(&mut root);
     root.finish();
-    reader.warnings.extend(staffing::of_queues(page, &queues, &reader.relaxed, &agents));
+    reader.warnings.extend(staffing::of_queues(page, &queues, &reader.relaxed, &agents, server.cti.is_some()));
     let queues = queues.into_iter().map(|(id, queue)| (id, queue.it)).collect();
     let leads = std::mem::take(&mut reader.leads);
     let Reader { time_zone, language, queues_known, flows, music, warnings, .. } = reader;

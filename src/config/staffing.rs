@@ -1,6 +1,6 @@
 //! What is allowed, and yet nobody could ever take: queues that no agent serves, skills that none has.
 
-use crate::center::{Agent, Center, Queue, Relaxation, Skills};
+use crate::center::{Agent, Center, Queue, Relaxation, Skills, WrapUp};
 use crate::ids::{AgentId, QueueId, SkillId};
 use crate::ivr::load::Read;
 use crate::written::{Page, Place, Problem, Said, did_you_mean};
@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 type Agents = BTreeMap<AgentId, Agent>;
 
-/// In the configuration. `relaxed`: each step of the queues' `relax`, and where it is.
+/// In the configuration. `relaxed`: each step of the queues' `relax`, and where it is; `desktops`: whether any can connect.
 pub fn of_queues(
     page: &Page<'_>,
     queues: &BTreeMap<QueueId, Said<Queue>>,
     relaxed: &[(Place, Relaxation)],
     agents: &Agents,
+    desktops: bool,
 ) -> Vec<Problem> {
     let unserved = queues.iter().filter(|(id, _)| !agents.values().any(|agent| agent.queues.contains_key(id)));
     let unserved = unserved.map(|(id, queue)| page.problem(&queue.place, format!("no agent serves the queue `{id}`")));
@@ -21,7 +22,13 @@ pub fn of_queues(
         let skills = step.remove.iter().chain(step.lower.keys());
         skills.filter_map(move |skill| Some(page.problem(place, unknown(skill, agents)?)))
     });
-    unserved.chain(unknown).collect()
+    let coded = queues.iter().filter(|(_, queue)| !desktops && queue.it.wrap_up == WrapUp::Mandatory);
+    let coded = coded.map(|(id, queue)| {
+        let message = format!("calls of the queue `{id}` must be coded (`wrap_up_mode`), and no desktop can connect");
+        let message = format!("{message}: after his first call an agent gets no other; write [server.cti]");
+        page.problem(&queue.place, message)
+    });
+    unserved.chain(unknown).chain(coded).collect()
 }
 
 /// In a flow's steps. That nobody serves a queue at all is told where the queue is.

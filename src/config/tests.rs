@@ -537,6 +537,23 @@ fn wrong_settings_of_numbers_are_told() {
     check("agent_series = false", "agent_series = \"no\"", &[("\"no\"", "`agent_series` is")]);
 }
 
+/// Only a desktop codes a call, and only `[server.cti]` lets one connect.
+#[test]
+fn calls_that_must_be_coded_where_nobody_can_are_told() {
+    let mandatory = DEMO.replacen("wrap_up_mode = \"optional\"", "wrap_up_mode = \"mandatory\"", 1);
+    let (before, cti) = mandatory.split_once("[server.cti]").expect("the demo has desktops");
+    let (_, after) = cti.split_once("\n# [ticketing]").expect("what follows");
+    let alone = format!("{before}\n# [ticketing]{after}");
+    let told = |text: &str| {
+        let demo = Demo::new("coded", text);
+        demo.told().iter().map(|told| demo.pointed_at(told)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mandatory), []);
+    let told = told(&alone);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].0.starts_with("general]") && told[0].1.contains("`general` must be coded"), "{told:?}");
+}
+
 #[test]
 fn rules_of_routing_are_read_and_checked() {
     let config = DEMO

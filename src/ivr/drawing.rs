@@ -121,7 +121,7 @@ pub fn mermaid(flow: &Flow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{FlowId, QueueId};
+    use crate::ids::FlowId;
     use crate::ivr::load::{Surroundings, load};
 
     fn flow() -> Flow {
@@ -146,16 +146,7 @@ next = "hold"
 [step.bye]
 hang_up = "Bye."
 "#;
-        let queues = [QueueId::new("general")].into();
-        let (hours, banners, trunks) = Default::default();
-        let around = Surroundings {
-            queues: &queues,
-            queues_known: true,
-            language: "en",
-            hours: &hours,
-            banners: &banners,
-            trunks: &trunks,
-        };
+        let around = Surroundings::with_queues(&["general"]);
         load(FlowId::new("f"), "f.toml", text, &around).unwrap().flow
     }
 

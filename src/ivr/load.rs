@@ -118,7 +118,7 @@ mod transfer;
 mod ways;
 
 use super::flow::{Flow, HangUpStep, PromptText, Step};
-use crate::center::Trunk;
+use crate::center::{Center, Trunk};
 use crate::expr::Names;
 use crate::ids::{FlowId, QueueId, SkillId, TrunkId};
 use crate::written::{A_NAME, Page, Place, Problem, Said, Section, Value, is_name, language};
@@ -141,18 +141,43 @@ const A_STEP: &str = "the name of a step";
 
 /// What a flow may refer to.
 #[derive(Clone, Debug)]
-pub struct Surroundings<'a> {
-    pub queues: &'a BTreeSet<QueueId>,
+pub struct Surroundings {
+    pub queues: BTreeSet<QueueId>,
     /// False if mistakes hide which queues there are: then any may be named.
     pub queues_known: bool,
     /// For flows that name none.
-    pub language: &'a str,
+    pub language: String,
     /// Names of calendars.
-    pub hours: &'a BTreeSet<String>,
+    pub hours: BTreeSet<String>,
     /// Names of announcements.
-    pub banners: &'a BTreeSet<String>,
+    pub banners: BTreeSet<String>,
     /// What outside numbers may be called.
-    pub trunks: &'a BTreeMap<TrunkId, Trunk>,
+    pub trunks: BTreeMap<TrunkId, Trunk>,
+}
+
+impl Surroundings {
+    pub fn of(center: &Center) -> Surroundings {
+        Surroundings {
+            queues: center.queues.keys().cloned().collect(),
+            queues_known: true,
+            language: center.language.clone(),
+            hours: center.hours.keys().cloned().collect(),
+            banners: center.banners.keys().cloned().collect(),
+            trunks: center.trunks.clone(),
+        }
+    }
+
+    /// These queues and nothing else, in English.
+    pub fn with_queues(queues: &[&str]) -> Surroundings {
+        Surroundings {
+            queues: queues.iter().map(|queue| QueueId::new(queue)).collect(),
+            queues_known: true,
+            language: "en".to_owned(),
+            hours: BTreeSet::new(),
+            banners: BTreeSet::new(),
+            trunks: BTreeMap::new(),
+        }
+    }
 }
 
 /// A flow that was read, and what is worth telling about it.
@@ -180,7 +205,7 @@ pub struct Asked {
 }
 
 /// Reads the flow `id` from `text`; `file` is how problems call it.
-pub fn load(id: FlowId, file: &str, text: &str, around: &Surroundings<'_>) -> Result<Read, Vec<Problem>> {
+pub fn load(id: FlowId, file: &str, text: &str, around: &Surroundings) -> Result<Read, Vec<Problem>> {
     let page = Page::new(file, text);
     let mut root = page.root();
     check_version(&mut root);
@@ -214,7 +239,7 @@ fn name(value: &Value<'_>, what: &str) -> Option<Said<String>> {
 
 struct Reader<'p> {
     page: &'p Page<'p>,
-    around: &'p Surroundings<'p>,
+    around: &'p Surroundings,
     language: String,
     /// Those that every text is wanted in.
     languages: Vec<String>,
@@ -238,11 +263,11 @@ struct Reader<'p> {
 }
 
 impl<'p> Reader<'p> {
-    fn new(page: &'p Page<'p>, around: &'p Surroundings<'p>) -> Reader<'p> {
+    fn new(page: &'p Page<'p>, around: &'p Surroundings) -> Reader<'p> {
         Reader {
             page,
             around,
-            language: around.language.into(),
+            language: around.language.clone(),
             languages: Vec::new(),
             texts: BTreeMap::new(),
             named: BTreeMap::new(),

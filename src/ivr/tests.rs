@@ -41,20 +41,13 @@ hang_up = { text = "Bye.", sound = "bye" }
 "#;
 
 fn flow_called(id: &str, text: &str) -> Flow {
-    let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("other")]);
     let (hours, banners) = (["desk".to_owned()].into(), ["outage".to_owned()].into());
     let mut trunk = Trunk::new(TrunkId::new("carrier"));
     trunk.server = Some(Server { host: "carrier.example".into(), port: None, transport: None });
     trunk.allowed = vec!["+49".into()];
     let trunks = BTreeMap::from([(trunk.id.clone(), trunk)]);
-    let around = load::Surroundings {
-        queues: &queues,
-        queues_known: true,
-        language: "en",
-        hours: &hours,
-        banners: &banners,
-        trunks: &trunks,
-    };
+    let around =
+        load::Surroundings { hours, banners, trunks, ..load::Surroundings::with_queues(&["general", "other"]) };
     load::load(FlowId::new(id), "f.toml", text, &around).unwrap_or_else(|told| panic!("{told:#?}")).flow
 }
 

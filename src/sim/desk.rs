@@ -3,10 +3,10 @@
 
 use crate::center::hours::{Day, Hours, Span, Zone};
 use crate::center::{Banner, Center, Line};
-use crate::ids::{FlowId, LineId, QueueId};
+use crate::ids::{FlowId, LineId};
 use crate::ivr::load::{Surroundings, load};
 use crate::ivr::{Flow, Found};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What callers of the desk dial: a line that is open, one whose day is over, one whose day is a holiday.
 pub const LINE: &str = "200";
@@ -22,17 +22,8 @@ const PIECE: u64 = 400;
 
 /// The flow, as planners would write it.
 pub fn flow() -> Flow {
-    let queues = BTreeSet::from([QueueId::new("sales"), QueueId::new("support")]);
     let (hours, banners) = ([CALENDAR.to_owned()].into(), [BANNER.to_owned()].into());
-    let trunks = Default::default();
-    let around = Surroundings {
-        queues: &queues,
-        queues_known: true,
-        language: "en",
-        hours: &hours,
-        banners: &banners,
-        trunks: &trunks,
-    };
+    let around = Surroundings { hours, banners, ..Surroundings::with_queues(&["sales", "support"]) };
     match load(FlowId::new(FLOW), "desk.toml", include_str!("desk.toml"), &around) {
         Ok(read) => read.flow,
         Err(problems) => panic!("the simulator's own flow is wrong: {}", problems[0]),

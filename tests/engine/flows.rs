@@ -11,16 +11,7 @@ use tierline::sim::place;
 /// A bench whose callers are led through this.
 fn bench(steps: &str) -> Bench {
     let mut configuration = place::configuration(1);
-    let queues = configuration.center.queues.keys().cloned().collect();
-    let (hours, banners, trunks) = Default::default();
-    let around = Surroundings {
-        queues: &queues,
-        queues_known: true,
-        language: "en",
-        hours: &hours,
-        banners: &banners,
-        trunks: &trunks,
-    };
+    let around = Surroundings::of(&configuration.center);
     let text = format!("version = 1\nstart = \"a\"\n{steps}\n[step.z]\nhang_up = true\n");
     let read = load(FlowId::new("main"), "main.toml", &text, &around).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     configuration.flows.insert(FlowId::new("main"), read.flow);

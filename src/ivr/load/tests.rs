@@ -5,17 +5,8 @@ use crate::ids::Rng;
 use crate::written::mangled;
 
 fn read(text: &str) -> Result<Read, Vec<Problem>> {
-    let queues = BTreeSet::from([QueueId::new("general"), QueueId::new("technical")]);
     let (hours, banners) = (["desk".to_owned()].into(), ["outage".to_owned()].into());
-    let trunks = BTreeMap::new();
-    let around = Surroundings {
-        queues: &queues,
-        queues_known: true,
-        language: "en",
-        hours: &hours,
-        banners: &banners,
-        trunks: &trunks,
-    };
+    let around = Surroundings { hours, banners, ..Surroundings::with_queues(&["general", "technical"]) };
     load(FlowId::new("f"), "f.toml", text, &around)
 }
 

@@ -133,12 +133,9 @@ next = "c"
         "f",
         &text,
         &load::Surroundings {
-            queues: &BTreeSet::new(),
-            queues_known: true,
-            language: "en",
-            hours: &["desk".to_owned()].into(),
-            banners: &["outage".to_owned()].into(),
-            trunks: &BTreeMap::new(),
+            hours: ["desk".to_owned()].into(),
+            banners: ["outage".to_owned()].into(),
+            ..load::Surroundings::with_queues(&[])
         },
     );
     assert!(refused.unwrap_err()[0].message.contains("round for ever: c → d → c"));

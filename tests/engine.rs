@@ -7,6 +7,8 @@ mod coded;
 mod door;
 #[path = "engine/flows.rs"]
 mod flows;
+#[path = "engine/heard.rs"]
+mod heard;
 #[path = "engine/kinds.rs"]
 mod kinds;
 #[path = "engine/moved.rs"]
@@ -80,6 +82,7 @@ impl Bench {
         let start = Start {
             node: 0,
             epoch: 1,
+            alive: None,
             next_seq: 1,
             wall: Wall(0),
             seed: [7; 32],

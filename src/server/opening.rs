@@ -1,12 +1,12 @@
 //! What a start needs of the machine: ports, the data directory, passwords, sounds. All of it or nothing: what cannot
 //! be had is told at once, and the rest is closed again.
 
-use super::keeping::belief::Belief;
+use super::keeping::{self, belief::Belief};
 use super::signaling::listening;
 use super::signaling::tls::Tls;
 use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
 use super::{accounts, clock, cti, signaling, speech, store, ticketing};
-use crate::config::{KeepSettings, Loaded, Needs, ServerSettings, Sound};
+use crate::config::{Loaded, Needs, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
@@ -99,10 +99,9 @@ pub fn secrets(loaded: &Loaded, missing: &mut Missing) {
 }
 
 fn open_store(server: &ServerSettings) -> Result<store::Opened> {
-    let KeepSettings { numbers: number, digits: digit, texts: text, .. } = server.keep;
     // What is old is gone already when `keeping` begins: by the same judge.
     let time = |mark| Belief::new(Instant::ZERO, clock::wall(), mark).time(Instant::ZERO);
-    store::Store::open_judged(&server.data, server.node, store::Keep { number, digit, text }, time)
+    store::Store::open_judged(&server.data, server.node, keeping::texts(&server.keep), time)
 }
 
 /// Tokens and certificate of desktops, if any may connect.

@@ -3,7 +3,12 @@
 //! Events are made only by the engine, in one total order. Their names follow ECMA-269 (CSTA) where it
 //! has one. Names, numbers and keyed digits are [`Personal`]: the event carries a handle, the text
 //! travels beside it and is stored apart, so that it can be erased without breaking a fold.
-//! Counters of packets and messages are not events; machines answer `stats()`.
+//! Counters of packets and messages are not events; machines answer `stats()`. What a leg's were in the end is one
+//! ([`What::LegHeard`]).
+
+mod audio;
+
+pub use audio::Audio;
 
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, SkillId, TrunkId, WorkId};
 use crate::time::Wall;
@@ -28,8 +33,14 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum What {
-    /// The engine began to serve. First event of every start. `epoch` counts the starts.
-    EngineStarted { node: u16, epoch: u32 },
+    /// The engine began to serve. First event of every start. `epoch` counts the starts. `alive`: the start before was at
+    /// work until then at least, though it had nothing to say any more: talks, and agents' states, went on until then.
+    EngineStarted {
+        node: u16,
+        epoch: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alive: Option<Wall>,
+    },
     /// No new calls are taken from here on.
     DrainStarted,
     /// Other settings are in force from here on.
@@ -141,8 +152,11 @@ pub enum What {
     LegMoved { leg: LegId, party: Party, dialog: Personal },
     /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
     ConnectionCleared { leg: LegId, party: Party, cause: Cause },
+    /// How a party's audio was. After its `ConnectionCleared`, and mostly after the call's end too: the plane tells it
+    /// when it has closed the port. Only of who was connected or sent audio, and not of what a kill cut off.
+    LegHeard { leg: LegId, party: Party, audio: Audio },
     /// The last leg is gone. Exactly one for each `CallArrived`, and the call's last event but for what agents note
-    /// of it (`DataAttached`, `Disposed`).
+    /// of it (`DataAttached`, `Disposed`) and how its audio was (`LegHeard`).
     CallEnded { cause: Cause, phase: Phase },
     /// An agent's phone registered; `binding` is what a restart needs to reach it.
     PhoneRegistered { agent: AgentId, binding: Personal },
@@ -515,6 +529,7 @@ impl What {
             What::LegConfirmed { .. } => "LegConfirmed",
             What::LegMoved { .. } => "LegMoved",
             What::ConnectionCleared { .. } => "ConnectionCleared",
+            What::LegHeard { .. } => "LegHeard",
             What::CallEnded { .. } => "CallEnded",
             What::PhoneRegistered { .. } => "PhoneRegistered",
             What::PhoneUnregistered { .. } => "PhoneUnregistered",

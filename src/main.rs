@@ -120,9 +120,9 @@ enum What {
         #[command(subcommand)]
         what: PersonWhat,
     },
-    /// Remove what is older than `[keep]` says, now; a server does the same every hour.
+    /// Remove and erase what is older than `[keep]` says, now; a server does the same every hour.
     ///
-    /// Nothing is removed, exit code 1, where the clock is more than a week away from the time that was believed last.
+    /// Nothing is, exit code 1, where the clock is more than a week away from the time that was believed last.
     Keep {
         /// The clock is right: remove what is old by it, and let a server believe it, too.
         #[arg(long)]

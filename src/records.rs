@@ -17,13 +17,15 @@ mod rows;
 pub mod schema;
 pub mod service_level;
 pub mod spans;
+mod transfers;
 
 pub use drawing::ladder_of;
 pub use fold::{Fold, OpenCall};
 pub use intervals::{Agents, Interval, STARTED};
 pub use parts::{Part, PartKind, Parts};
 pub use paths::{Exit, IS_ENTRY, LookUp, Path, Paths};
-pub use rows::{Cell, Disposition, Row};
+pub use rows::{Cell, Disposition, Row, time_of};
+pub use transfers::{Became, To, Transfer, Transfers};
 
 use crate::event::{Cause, DivertReason, Event, OfferOutcome, Party, Personal, Phase, What};
 use crate::ids::{AgentId, CallId, LegId, LineId, QueueId, ReservationId, TrunkId, WorkId};
@@ -80,7 +82,7 @@ pub struct Segment {
     pub agent: Option<AgentId>,
     pub leg: Option<LegId>,
     pub talk_from: Option<Wall>,
-    /// `None` before the talk is over.
+    /// Hold included: [`time_of`] tells them apart. `None` before it is over.
     pub talk: Option<Duration>,
 }
 
@@ -181,11 +183,6 @@ impl CallRecord {
     /// The time in queues.
     pub fn waited(&self) -> Duration {
         self.segments.iter().map(|s| s.waited).sum()
-    }
-
-    /// The time with agents, over all segments that are over.
-    pub fn talked(&self) -> Duration {
-        self.segments.iter().filter_map(|s| s.talk).sum()
     }
 
     /// Takes the call's next event.
@@ -310,6 +307,13 @@ pub fn record_of(events: &[Event]) -> Option<CallRecord> {
     let mut calls = Calls::default();
     let ended = events.iter().fold(None, |done, event| calls.apply(event).or(done));
     ended.or_else(|| calls.running.into_values().next())
+}
+
+/// What each participant of one call lived through, from its own events, as far as that is over.
+pub fn parts_of(events: &[Event]) -> Parts {
+    let mut parts = Parts::default();
+    events.iter().for_each(|event| parts.apply(event.at, event));
+    parts
 }
 
 /// The time from `from` to `to`; zero if the wall clock was set back in between.

@@ -56,6 +56,8 @@ struct Running {
     waits: Vec<Wait>,
     ringing: usize,
     talks: Vec<Talk>,
+    /// The outside party's leg, and whether they talk.
+    outside: Option<(LegId, bool)>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ struct Talk {
 impl Running {
     fn phase(&self) -> Phase {
         match self {
+            Running { outside: Some((_, true)), .. } => Phase::Connected,
+            Running { outside: Some((_, false)), .. } => Phase::Alerting,
             Running { talks, .. } if !talks.is_empty() => Phase::Connected,
             Running { ringing: 1.., .. } => Phase::Alerting,
             Running { waits, .. } if !waits.is_empty() => Phase::Queued,
@@ -152,8 +156,14 @@ impl Stats {
                 self.established(call, *work, talk, *told);
             }
             What::Diverted { work, why, .. } => self.diverted(call, at, *work, *why),
+            What::OutsideCalled { leg, .. } => self.with(call, |c| c.outside = Some((*leg, false))),
+            What::OutsideJoined { leg } => self.with(call, |c| c.outside = Some((*leg, true))),
+            What::TransferFailed { .. } => self.with(call, |c| c.outside = None),
             What::ConnectionCleared { party: Party::Caller, cause, .. } => self.caller_gone(call, at, *cause),
-            What::ConnectionCleared { leg, .. } => self.talks_end(call, at, Some(*leg)),
+            What::ConnectionCleared { leg, .. } => {
+                self.talks_end(call, at, Some(*leg));
+                self.with(call, |c| c.outside = c.outside.filter(|(outside, _)| outside != leg));
+            }
             What::CallEnded { cause, phase } => {
                 self.caller_gone(call, at, *cause);
                 self.running.remove(&call);
@@ -230,6 +240,11 @@ impl Stats {
 }
 
 impl Stats {
+    /// How far a call has come that runs; the one that ends is told of with the same word ([`What::CallEnded`]).
+    pub fn phase(&self, call: CallId) -> Option<Phase> {
+        self.running.get(&call).map(Running::phase)
+    }
+
     /// Whether each wait was counted once: what was offered has come to an end or waits still. The queue that does not
     /// add up, if one does not.
     pub fn balance(&self) -> Result<(), String> {

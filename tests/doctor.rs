@@ -224,7 +224,7 @@ fn records_that_cannot_be_read_are_told() {
         seq: 1,
         at: Wall(1),
         call: None,
-        what: What::EngineStarted { node: 0, epoch: 1 },
+        what: What::EngineStarted { node: 0, epoch: 1, alive: None },
     }]);
     opened.store.close().expect("it is written");
     let (findings, _) = said(&mut place.doctor());

@@ -12,6 +12,7 @@ needed=(
   kamailio=kamailio    # a SIP edge that callers and agents are behind
   tcpdump=tcpdump      # what was on the wire, and when
   ip=iproute2          # networks of their own for the commands that the guides show
+  sqlite3=sqlite3      # copies that the operators' guide makes
   python3=python3      # desktops and a ticketing system that are not ours
   flite=flite          # speaks changed texts
   espeak-ng=espeak-ng  # speaks texts in other languages

@@ -167,6 +167,36 @@ fn knows_the_number(place: &Place) -> bool {
     String::from_utf8_lossy(&calls.stdout).contains(NUMBER)
 }
 
+/// By hand, where no server runs, and beside one that was started with other settings: first the numbers, then all else.
+#[test]
+fn keep_erases_and_removes_what_is_old() {
+    let mut place = with_a_clock("aged");
+    let center = fs::read_to_string(place.dir.join("center.toml")).expect("the configuration");
+    let keeps = |place: &Place, settings: &str| {
+        fs::write(place.dir.join("keep.toml"), format!("{center}[keep]\n{settings}")).expect("a configuration");
+        let kept = place.run(&["keep", "--config", "keep.toml"]);
+        assert!(kept.status.success(), "{kept:?}");
+        let said = String::from_utf8_lossy(&kept.stdout).into_owned();
+        let numbers = said.split_whitespace().filter_map(|word| word.parse().ok());
+        <[u64; 3]>::try_from(numbers.take(3).collect::<Vec<_>>()).expect("events, rows, texts")
+    };
+    let texts = "numbers = \"1d\"\ndigits = \"1d\"\ntexts = \"1d\"\n";
+    assert_eq!(keeps(&place, texts), [0, 0, 0], "it is of today");
+    set(&place, 2 * DAY);
+    assert_eq!(keeps(&place, texts), [0, 0, 1]);
+    assert!(!knows_the_number(&place) && place.calls().len() == 1, "the call is there still");
+    // Another call, of today, by a server that keeps all for longer.
+    let server = place.serve();
+    called(&mut place, 2);
+    let [events, rows, erased] = keeps(&place, &format!("{texts}events = \"1d\"\nrecords = \"1d\"\n"));
+    assert!(events > 0 && rows > 0 && erased == 0, "{events} events, {rows} rows, {erased} numbers");
+    assert_eq!(place.calls().len(), 1, "the other one is of today");
+    let report = place.run(&["report", "line", "--from", "2020-01-01", "--to", "2100-01-01"]);
+    let told = String::from_utf8_lossy(&report.stdout).into_owned();
+    assert!(told.contains("incomplete before") && told.contains("complete up to"), "{told}");
+    server.stop();
+}
+
 fn doubted(place: &Place) -> i64 {
     place.metric("tierline_clock_doubted_seconds ").round() as i64
 }

@@ -156,7 +156,7 @@ def queues():
                level_of_all(), "percentunit", colors=((None, RED), (0.7, YELLOW), (0.8, GREEN)), width=8, decimals=1),
     ]
     flow = [
-        rows("Queues", "Each queue now, and in the time chosen above. Who waited at its beginning + offered = answered + abandoned + given back + lost + who waits at its end; who waits again is apart.",
+        rows("Queues", "Each queue now, and in the time chosen above. Who waited at its beginning + offered = answered + abandoned + given back + lost + who waits at its end, all of them for the first time; who waits again (his agent's phone was lost, a number was not reached) is apart, but for Waiting and Longest.",
              ("Waiting", f"sum by (queue) (tierline_queue_waiting{QUEUE})", "short"),
              ("Longest", f"max by (queue) (tierline_queue_longest_wait_seconds{QUEUE})", "s"),
              ("At work", f'sum by (queue) (tierline_queue_agents{{queue=~"$queue",{STAFFED}}})', "short"),
@@ -227,6 +227,8 @@ def agents():
              'sum by (state, reason) (increase(tierline_agents_state_seconds_total{state!="logged_out"}[$__range]))', "{{state}} {{reason}}", "s", width=12),
         bars("Offers, by outcome", "What became of ringing phones, in the time chosen above. Many no_answer: agents leave without a break.",
              "round(sum by (outcome) (increase(tierline_offers_total[$__range])))", "{{outcome}}", width=12),
+        bars("Unreachable, by agent", "Whose phones and number do not answer. Only with agent_series = true in [server.http]; without it see `tierline report agent --interval 15m`, column unreachable.",
+             'tierline_agent_state{state="unreachable"} == 1 or on() label_replace(vector(0), "agent", "nobody", "", "")', "{{agent}}", width=12),
         lines("Handling time", "Half of the calls took less than p50 from answer to the end of wrap-up, nine of ten less than p90.",
               ("histogram_quantile(0.5, sum by (le, queue) (rate(tierline_queue_handle_seconds_bucket[$__range])))", "{{queue}} p50"),
               ("histogram_quantile(0.9, sum by (le, queue) (rate(tierline_queue_handle_seconds_bucket[$__range])))", "{{queue}} p90"), unit="s"),

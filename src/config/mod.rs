@@ -78,6 +78,8 @@ pub struct Needs {
     pub data: PathBuf,
     /// Those that are known.
     pub sounds: Vec<Sound>,
+    /// Files of passwords and tokens that a refused configuration names.
+    pub secrets: Vec<PathBuf>,
 }
 
 /// Why a configuration cannot be served. What it needs is known nevertheless, so that a taken port is told in the same
@@ -95,7 +97,8 @@ impl Loaded {
         let ServerSettings { sip, http, http_place, cti, media, password_file, data, .. } = self.server.clone();
         let (media, grpc) = (Some(media), cti.map(|cti| (cti.bind, cti.place)));
         let (listeners, http, tls) = (sip.listeners, Some((http, http_place)), sip.tls);
-        Needs { listeners, http, grpc, media, tls, password_file, data, sounds: self.sounds.clone() }
+        let (sounds, secrets) = (self.sounds.clone(), Vec::new()); // they are read with what they are for
+        Needs { listeners, http, grpc, media, tls, password_file, data, sounds, secrets }
     }
 }
 
@@ -268,7 +271,10 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     problems.retain(|problem| told.insert(problem.clone()));
     let sounds: Vec<Sound> = gathering.sounds.into_values().map(|(sound, _)| sound).collect();
     if !problems.is_empty() {
-        return Err(refused(problems, Needs { sounds, ..needs }));
+        let cti = server.cti.iter().flat_map(|cti| &cti.token_file);
+        let tokens = cti.chain(server.ticketing.iter().flat_map(|ticketing| &ticketing.token_file));
+        let secrets = server.trunk_passwords.values().chain(tokens).cloned().collect();
+        return Err(refused(problems, Needs { sounds, secrets, ..needs }));
     }
     let warnings = [written.warnings, gathering.warnings].concat();
     let files = gathering.source.stems(&gathering.flows_dir, "toml").into_iter();

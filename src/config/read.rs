@@ -366,6 +366,7 @@ impl<'p> Reader<'p> {
             password_file: password_file.clone(),
             data: data.clone(),
             sounds: Vec::new(),
+            secrets: Vec::new(),
         };
         let (http, ticketing) = (http.unwrap_or(local(8080)), None);
         let (trunk_passwords, journal, keep) = (BTreeMap::new(), Default::default(), Default::default());

@@ -139,8 +139,9 @@ impl Viewer {
 impl View {
     /// Whether the call's beginning was seen, or the event needs none.
     pub fn knows(&self, event: &Event) -> bool {
-        let begins = matches!(event.what, What::CallArrived { .. });
-        begins || event.call.is_none_or(|call| self.calls.contains_key(&call))
+        // How a leg was heard is told when the call is over, and to nobody.
+        let alone = matches!(event.what, What::CallArrived { .. } | What::LegHeard { .. });
+        alone || event.call.is_none_or(|call| self.calls.contains_key(&call))
     }
 
     /// Takes the next event; says whom it concerns.

@@ -17,14 +17,13 @@ use crate::media;
 use crate::sip::header::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::{self, Body, Source};
-use crate::time::Instant;
 use crate::trunk::{Full, Way};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Seconds after which a caller who was turned away may try again.
-const RETRY_AFTER: u32 = 10;
+pub(super) const RETRY_AFTER: u32 = 10;
 /// The reason of a break that was asked for by the code alone.
 pub(super) const UNNAMED_BREAK: &str = "short code";
 /// Packets, 2 s of audio, for whoever is named in the INVITE of a caller who has not acknowledged our answer: it need not be
@@ -205,7 +204,7 @@ impl Engine {
         self.legs.insert(leg, new);
         let (caller, told) = (self.personal(PersonalKind::Number, number), language.clone());
         let arrived = What::CallArrived { leg, line: line.clone(), by_agent, trunk, private, language: told, caller };
-        let (seeking, conversation, outside, last_key) = (None, None, None, Instant::ZERO);
+        let (seeking, conversation, outside) = (None, None, None);
         let caller = leg;
         let call = Call {
             id,
@@ -219,7 +218,6 @@ impl Engine {
             seeking,
             conversation,
             outside,
-            last_key,
             keying: Default::default(),
         };
         self.calls.insert(id, call);

@@ -4,6 +4,7 @@
 //! him by. A leg's port has sockets of one kind: where another phone or another trunk of the other kind is called next, the
 //! leg gets another port first. Left out: a call that changes its kind later on (488 says that the session stays as it was).
 
+use super::heard::Owner;
 use super::{Deadline, Engine, LegState, leg};
 use crate::ids::{AgentId, LegId};
 use crate::media::{self, sdp};
@@ -79,7 +80,7 @@ impl Engine {
         let leg = self.legs.get_mut(&id).expect("the leg whose port it is");
         (leg.port, leg.address, leg.session, leg.state) = (port, None, None, LegState::Opening { offer: None });
         if let Some(owner) = self.ports.get_mut(&old) {
-            *owner = None;
+            *owner = Owner::Closing(None); // nothing was spoken there
             self.media_do(media::Command::Close { port: old });
         }
     }

@@ -32,9 +32,7 @@ pub struct Call {
     pub seeking: Option<Seeking>,
     pub conversation: Option<Conversation>,
     pub outside: Option<Outside>,
-    /// When the flow took a key last.
-    pub last_key: Instant,
-    /// How often it may still take one: each is an event.
+    /// How often its flow may still take a key: each is an event.
     pub keying: Allowance,
 }
 

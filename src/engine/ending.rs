@@ -187,12 +187,12 @@ impl Engine {
 
     /// Forgets a leg whose SIP side is over: closes its port and says so.
     pub(super) fn clear(&mut self, id: LegId, cause: Cause) {
-        let Some(leg) = self.legs.remove(&id) else { return };
-        leg.trunk.into_iter().for_each(|(trunk, way)| self.release(trunk, way));
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        leg.trunk.take().into_iter().for_each(|(trunk, way)| self.release(trunk, way));
         self.timers.cancel(&Deadline::NoReaction(id));
         self.timers.cancel(&Deadline::RingsInVain(id));
         if let Some(owner) = self.ports.get_mut(&leg.port) {
-            *owner = None;
+            *owner = leg.gone();
             if !self.planted(super::Bug::LeaksPort) {
                 self.media_do(media::Command::Close { port: leg.port });
             }

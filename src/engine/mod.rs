@@ -22,6 +22,7 @@
 //! | `banners` | announcements that are switched on and off |
 //! | `service` | what a connected call can do; commands |
 //! | `desk` | what agents ask for at their desktops |
+//! | `heard` | how a leg's audio was |
 //! | `passed` | who is spared a caller whom he has passed on |
 //! | `ending` | who leaves, and what remains of the others |
 //! | `turned` | who is turned away, and why; how often who proves nothing may call |
@@ -39,6 +40,7 @@ mod call;
 mod desk;
 mod ending;
 mod expected;
+mod heard;
 mod identity;
 mod index;
 mod keys;
@@ -89,6 +91,9 @@ pub struct Start {
     pub node: u16,
     /// One more at each start of the node: 0 … 4,194,303.
     pub epoch: u32,
+    /// The start before was at work until then at least, if that is later than its last event.
+    #[serde(default)]
+    pub alive: Option<Wall>,
     /// The number of the first event.
     pub next_seq: u64,
     /// Wall time at `Instant::ZERO`.
@@ -220,9 +225,9 @@ pub struct Engine {
     trunks: Trunks,
     calls: BTreeMap<CallId, Call>,
     legs: BTreeMap<LegId, Leg>,
-    /// Every port that a plane may still have, with its leg while there is one.
+    /// Every port that a plane may still have.
     #[serde(with = "pairs")]
-    ports: BTreeMap<PortId, Option<LegId>>,
+    ports: BTreeMap<PortId, heard::Owner>,
     /// Whose work waits.
     works: BTreeMap<WorkId, CallId>,
     /// The leg that rings for an offer.
@@ -328,7 +333,8 @@ impl Engine {
             config,
             start,
         };
-        engine.emit(None, What::EngineStarted { node: engine.start.node, epoch: engine.start.epoch });
+        let Start { node, epoch, alive, .. } = engine.start;
+        engine.emit(None, What::EngineStarted { node, epoch, alive });
         engine
     }
 
@@ -342,6 +348,7 @@ impl Engine {
         if !std::mem::replace(&mut self.begun, true) {
             self.guarded(Engine::configure_trunks);
         }
+        self.guarded(Engine::tell_whether_open);
         self.settle();
     }
 
@@ -440,11 +447,9 @@ impl Engine {
 
     fn media_said(&mut self, event: media::Event) {
         let port = event.port();
-        let leg = self.ports.get(&port).copied().flatten();
+        let leg = self.ports.get(&port).and_then(heard::Owner::leg);
         match event {
-            media::Event::Closed { .. } => {
-                self.ports.remove(&port);
-            }
+            media::Event::Closed { stats, .. } => self.port_closed(port, &stats),
             media::Event::OpenFailed { .. } => {
                 self.ports.remove(&port);
                 leg.inspect(|leg| self.no_port(*leg));
@@ -505,7 +510,7 @@ impl Engine {
     fn open_port(&mut self, plane: u16, leg: LegId, six: bool) -> PortId {
         self.ids.ports += 1;
         let port = PortId { plane, number: self.ids.ports };
-        self.ports.insert(port, Some(leg));
+        self.ports.insert(port, heard::Owner::Leg(leg));
         self.media_do(media::Command::Open { port, six });
         port
     }

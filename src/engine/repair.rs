@@ -5,10 +5,11 @@
 //! leaves half-changed there.
 
 use super::Engine;
+use super::heard::Owner;
 use crate::acd::{self, Doing};
 use crate::command::Refusal;
 use crate::event::{Cause, OfferOutcome, What};
-use crate::ids::{AgentId, CallId, LegId, Rng, WorkId};
+use crate::ids::{AgentId, CallId, Rng, WorkId};
 use crate::trunk::Way;
 use crate::{media, sip};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,10 +60,10 @@ impl Engine {
 
     /// Ports that a plane may still have for a leg that is gone: the panic came between the two.
     fn close_orphans(&mut self) {
-        let gone = |leg: &Option<LegId>| leg.is_some_and(|leg| !self.legs.contains_key(&leg));
-        let orphans: Vec<_> = self.ports.iter().filter(|(_, leg)| gone(leg)).map(|(port, _)| *port).collect();
+        let gone = |owner: &Owner| owner.leg().is_some_and(|leg| !self.legs.contains_key(&leg));
+        let orphans: Vec<_> = self.ports.iter().filter(|(_, owner)| gone(owner)).map(|(port, _)| *port).collect();
         for port in orphans {
-            self.ports.insert(port, None);
+            self.ports.insert(port, Owner::Closing(None));
             self.media_do(media::Command::Close { port });
         }
     }

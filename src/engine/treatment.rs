@@ -10,10 +10,8 @@ use crate::sip;
 use crate::time::Instant;
 use std::time::Duration;
 
-/// Keys that follow faster are dropped: nobody presses so, and each key is an event in the log. A key sounds for 40 ms
-/// at least (ITU-T Q.24).
-const KEY_PAUSE: Duration = Duration::from_millis(40);
-/// In a row, and the pause after that: nobody keys so many by hand, and a program must not fill the log.
+/// Keys that count in a row, and the pause after that: nobody keys so many by hand, each is an event in the log, and a
+/// program must not fill that. How fast they follow says nothing: what a network held up comes all at once.
 const KEYS_AT_ONCE: u32 = 200;
 const KEYING: Duration = Duration::from_secs(1);
 /// Name of the sound that is silence; `@` cannot be part of a configured one.
@@ -46,10 +44,8 @@ impl Engine {
             return;
         }
         let Some(call) = self.call_of_caller(leg) else { return };
-        let listens = call.run.listens(&self.index.flows);
-        let too_fast = self.now.since(call.last_key) < KEY_PAUSE && call.last_key > Instant::ZERO;
-        if !listens || too_fast {
-            return; // between the parties, out of boredom, or by no finger
+        if !call.run.listens(&self.index.flows) {
+            return; // between the parties, or out of boredom
         }
         let (id, flow, step) = (call.id, call.run.flow().clone(), call.run.step().to_owned());
         // A key of a PIN or a card is masked here, where it enters.
@@ -58,7 +54,6 @@ impl Engine {
         if !call.keying.take_of(now, KEYING, KEYS_AT_ONCE) {
             return;
         }
-        call.last_key = now;
         let digit_text = self.personal(PersonalKind::Digit, shown.to_string());
         self.emit(Some(id), What::DigitKeyed { flow, step, digit: digit_text });
         self.run(id, ivr::Input::Digit(digit));

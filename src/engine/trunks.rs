@@ -97,15 +97,21 @@ impl Engine {
 
     fn probe(&mut self, trunk: TrunkId) {
         let Some(uri) = self.server_of(&trunk) else { return };
-        self.probes.retain(|_, other| *other != trunk);
         self.ids.probes += 1;
         let id = self.ids.probes;
         self.probes.insert(id, trunk);
         self.sip_do(sip::Command::Probe { id, uri });
     }
 
+    /// A late answer is an answer too: looking up the name alone may take seconds. Only the latest probe's end without one
+    /// says something that the trunks' machine does not know yet.
     pub(super) fn trunk_probed(&mut self, id: u64, answered: bool) {
-        if let Some(trunk) = self.probes.remove(&id) {
+        let Some(trunk) = self.probes.remove(&id) else { return };
+        let latest = !self.probes.iter().any(|(other, of)| *of == trunk && *other > id);
+        if answered {
+            self.probes.retain(|other, of| *of != trunk || *other > id);
+        }
+        if answered || latest {
             self.trunks.handle(self.now, trunk::Input::Probed { trunk, answered });
         }
     }

@@ -53,6 +53,9 @@ pub struct TurnedAway(pub [u64; Turned::ALL.len()]);
 pub struct Door {
     turned_away: TurnedAway,
     strangers: Strangers,
+    /// What the endpoint was told last.
+    #[serde(default)]
+    closed: bool,
 }
 
 impl Engine {
@@ -70,6 +73,15 @@ impl Engine {
         self.door.turned_away.0[why as usize] += 1;
         let headers = vec![("Retry-After".to_owned(), seconds.to_string())];
         self.sip_do(sip::Command::Refuse { leg, status: 503, headers });
+    }
+
+    /// Who asks by OPTIONS is told what an INVITE would be (RFC 3261 §11.2).
+    pub(super) fn tell_whether_open(&mut self) {
+        let closed = self.takes_none().is_some();
+        if std::mem::replace(&mut self.door.closed, closed) != closed {
+            let retry_after = closed.then_some(super::arrival::RETRY_AFTER);
+            self.sip_do(sip::Command::TakesNone { retry_after });
+        }
     }
 
     /// Why no new call is taken at present, from whomever.

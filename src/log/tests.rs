@@ -117,7 +117,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 /// The words that lines are made of, and the version since which each is written.
-const SINCE: [(u32, &str); 7] = [
+const SINCE: [(u32, &str); 8] = [
     (
         1,
         "What.EngineStarted What.DrainStarted What.Reconfigured What.CallArrived What.CallAnswered What.StepEntered \
@@ -153,6 +153,8 @@ const SINCE: [(u32, &str); 7] = [
     (6, "What.AgentReachable"),
     // And `served` of `Queued`.
     (7, "DivertReason.NotTaken"),
+    // And `alive` of `EngineStarted`.
+    (8, "What.LegHeard"),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.

@@ -6,7 +6,7 @@ use super::reports::Reports;
 use super::rtp::SendLine;
 use super::secure::Secured;
 use super::source::Playing;
-use super::{Command, Direction, Event, Item, Plane, Session, Timer, TonesHeard};
+use super::{Command, Direction, Event, Item, Plane, PortStats, Session, Timer, TonesHeard};
 use crate::ids::PortId;
 use crate::time::Instant;
 
@@ -95,8 +95,10 @@ impl Plane {
         self.send_report(now, slot, true);
         let port = self.remove(slot);
         self.out.push_back(Item::Unbind { port: port.id, peer: port.former() });
-        self.stats.ended(&port.stats());
-        self.event(Event::Closed { port: port.id, stats: port.stats() });
+        let quiet_ms = u32::try_from(now.since(port.life).as_millis()).unwrap_or(u32::MAX);
+        let stats = PortStats { quiet_ms, ..port.stats() };
+        self.stats.ended(&stats);
+        self.event(Event::Closed { port: port.id, stats });
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Port {

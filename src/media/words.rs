@@ -349,6 +349,9 @@ pub struct PortStats {
     /// 20 ms frames toward the peer in which something of the other leg had to be made up.
     #[serde(default)]
     pub concealed: u64,
+    /// How long nothing of the peer, RTP or RTCP, had come when it was closed; 0 before that.
+    #[serde(default)]
+    pub quiet_ms: u32,
     pub quality: Quality,
 }
 

@@ -82,6 +82,10 @@ impl Drawing {
                 self.confirmed.insert(*leg); // its 200 is drawn as the answer or the accepted offer
             }
             What::ConnectionCleared { leg, party, cause } => self.cleared(time, *leg, *party, *cause),
+            What::LegHeard { party, audio, .. } => {
+                let at = self.column(*party);
+                self.ladder.note(time, at, &audio.to_string());
+            }
             What::Transferred { agent, to } => {
                 let at = self.agent(*agent);
                 self.ladder.arrow(time, at, US, &format!("sends on to {}", sent_to(to)));
@@ -116,6 +120,14 @@ impl Drawing {
         self.ladder.note(time, US, audio);
     }
 
+    fn column(&mut self, party: Party) -> usize {
+        match party {
+            Party::Caller => CALLER,
+            Party::Agent(agent) => self.agent(agent),
+            Party::Outside => self.ladder.column(OUTSIDE),
+        }
+    }
+
     fn agent(&mut self, agent: AgentId) -> usize {
         self.ladder.column(&format!("Agent {agent}"))
     }
@@ -139,11 +151,7 @@ impl Drawing {
     }
 
     fn cleared(&mut self, time: Duration, leg: LegId, party: Party, cause: Cause) {
-        let at = match party {
-            Party::Caller => CALLER,
-            Party::Agent(agent) => self.agent(agent),
-            Party::Outside => self.ladder.column(OUTSIDE),
-        };
+        let at = self.column(party);
         let confirmed = self.confirmed.contains(&leg);
         match (party, cause) {
             // How the offer ended says it all.

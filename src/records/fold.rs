@@ -3,13 +3,14 @@
 //! A call's rows are handed out when it ends, an agent's interval when it ends, a disposition at once (it may come after
 //! the call). So a row never changes, and folding the same log again gives the same rows.
 //!
-//! **A start of the engine** ends what was open at the last moment of which the log knows, not when the server came up
-//! again: the calls' ends are told after the start, and are counted as if they had come before it.
+//! **A start of the engine** ends what was open at the last moment of which the log knows (the last event, or the minute until
+//! which the server is known to have been at work), not when it came up again: the calls' ends are told after the start, and are counted as if they had come before it.
 
 use super::intervals::Agents;
 use super::parts::Parts;
 use super::paths::Paths;
 use super::rows::{Disposition, Row};
+use super::transfers::Transfers;
 use super::{CallRecord, Interval};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
@@ -33,6 +34,8 @@ pub struct OpenCall {
     pub record: CallRecord,
     pub parts: Parts,
     pub paths: Paths,
+    #[serde(default)]
+    pub transfers: Transfers,
     /// The engine was started anew: nothing of this call is later than this.
     stopped: Option<Wall>,
 }
@@ -46,18 +49,24 @@ impl Fold {
         fold
     }
 
+    /// Goes on from agents' intervals that were open.
+    pub fn resume_agents(&mut self, agents: Vec<Interval>) {
+        agents.into_iter().for_each(|open| self.agents.resume(open));
+    }
+
+    /// The last event was at `last`.
+    pub fn resume_at(&mut self, last: Wall) {
+        self.last = last;
+    }
+
     /// Takes the next event; adds the rows that it completed.
     pub fn apply(&mut self, event: &Event, rows: &mut Vec<Row>) {
         match &event.what {
-            What::EngineStarted { .. } => self.started(event.seq, rows),
+            What::EngineStarted { alive, .. } => self.started(event.seq, *alive, rows),
             What::AgentStateChanged { .. } | What::AgentReachable { .. } | What::Established { .. } => {
                 rows.extend(self.agents.apply(event).map(Row::Agent))
             }
-            What::Disposed { agent, disposition, .. } => rows.extend(event.call.map(|call| {
-                let (seq, agent, at, disposition) = (event.seq, *agent, event.at, disposition.clone());
-                Row::Disposition(Disposition { seq, call, agent, at, disposition })
-            })),
-            _ => {}
+            _ => rows.extend(disposed(event)),
         }
         if let Some(call) = event.call {
             self.apply_to(call, event, rows);
@@ -65,8 +74,8 @@ impl Fold {
         self.last = event.at;
     }
 
-    fn started(&mut self, seq: u64, rows: &mut Vec<Row>) {
-        let last = self.last;
+    fn started(&mut self, seq: u64, alive: Option<Wall>, rows: &mut Vec<Row>) {
+        let last = self.last.max(alive.unwrap_or(self.last));
         self.calls.values_mut().for_each(|call| call.stopped = call.stopped.or(Some(last)));
         rows.extend(self.agents.restarted(seq, last).into_iter().map(Row::Agent));
     }
@@ -74,8 +83,8 @@ impl Fold {
     fn apply_to(&mut self, id: CallId, event: &Event, rows: &mut Vec<Row>) {
         if let Some(mut record) = CallRecord::of(event) {
             record.caller.text = None; // records have handles only
-            let (parts, paths) = (Parts::default(), Paths::default());
-            self.calls.insert(id, OpenCall { record, parts, paths, stopped: None });
+            let (parts, paths, transfers) = Default::default();
+            self.calls.insert(id, OpenCall { record, parts, paths, transfers, stopped: None });
         }
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.apply(event);
@@ -111,6 +120,12 @@ impl Fold {
     }
 }
 
+fn disposed(event: &Event) -> Option<Row> {
+    let What::Disposed { agent, disposition, .. } = &event.what else { return None };
+    let (seq, agent, at, disposition) = (event.seq, *agent, event.at, disposition.clone());
+    Some(Row::Disposition(Disposition { seq, call: event.call?, agent, at, disposition }))
+}
+
 impl OpenCall {
     fn apply(&mut self, event: &Event) {
         let event = match self.stopped {
@@ -120,5 +135,6 @@ impl OpenCall {
         self.record.apply(&event);
         self.parts.apply(event.at, &event);
         self.paths.apply(event.at, &event);
+        self.transfers.apply(event.at, &event);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::between;
 use crate::event::{AgentMode, Event, What};
-use crate::ids::{AgentId, CallId};
+use crate::ids::{AgentId, CallId, WorkId};
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,13 +21,16 @@ pub struct Interval {
     pub mode: AgentMode,
     /// What moved the agent into this state.
     pub reason: String,
-    /// The call that it belongs to.
+    /// The call that it belongs to; of writing up the one that is written up.
     pub call: Option<CallId>,
+    /// The wait that was answered, of a talk and of its writing up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkId>,
     pub from: Wall,
     pub to: Wall,
     /// The event that began it.
     pub seq: u64,
-    /// Whether a phone or a number of his could be reached. Of who is on a break or logged out: the last that was told.
+    /// Whether a phone or a number of his could be reached, as it was told last.
     #[serde(default = "by_default")]
     pub reachable: bool,
 }
@@ -42,9 +45,9 @@ impl Interval {
         between(self.from, self.to)
     }
 
-    /// He would have been at work, and could not be given a call.
+    /// He would have been ready, and could not be given a call. Who talks is at work all the same.
     pub fn unreachable(&self) -> bool {
-        !self.reachable && !matches!(self.mode, AgentMode::LoggedOut | AgentMode::NotReady)
+        !self.reachable && self.mode == AgentMode::Ready
     }
 }
 
@@ -62,10 +65,10 @@ impl Agents {
         let (agent, from, to, reason) = match &event.what {
             What::AgentStateChanged { agent, from, to, reason } => (*agent, *from, *to, reason.clone()),
             What::AgentReachable { agent, reachable } => return self.reach(event, *agent, *reachable),
-            What::Established { agent, .. } => {
+            What::Established { agent, work, .. } => {
                 // The state is told before it is known that the call is the agent's.
-                let talks = self.open.get_mut(agent).filter(|open| open.mode == AgentMode::Busy && open.call.is_none());
-                talks.into_iter().for_each(|open| open.call = event.call);
+                let talks = self.open.get_mut(agent).filter(|open| open.mode == AgentMode::Busy && open.work.is_none());
+                talks.into_iter().for_each(|open| (open.call, open.work) = (open.call.or(event.call), Some(*work)));
                 return None;
             }
             _ => return None,
@@ -73,8 +76,11 @@ impl Agents {
         let before = self.open.get(&agent);
         self.misfits += u64::from(before.is_some_and(|open| open.mode != from));
         let reachable = to == AgentMode::LoggedOut || before.is_none_or(|open| open.reachable);
-        let (seq, call, at) = (event.seq, event.call, event.at);
-        self.follow(Interval { agent, mode: to, reason, call, from: at, to: at, seq, reachable })
+        let (seq, at) = (event.seq, event.at);
+        // Who writes up writes up what he talked in.
+        let written = before.filter(|open| to == AgentMode::WrapUp && open.mode == AgentMode::Busy);
+        let (call, work) = written.map_or((event.call, None), |talk| (talk.call.or(event.call), talk.work));
+        self.follow(Interval { agent, mode: to, reason, call, work, from: at, to: at, seq, reachable })
     }
 
     /// It begins another interval where it makes a difference.
@@ -94,7 +100,7 @@ impl Agents {
             self.open.values().filter(|open| open.mode != AgentMode::LoggedOut).map(|open| open.agent).collect();
         let out = |agent| {
             let (mode, reason) = (AgentMode::LoggedOut, STARTED.to_owned());
-            Interval { agent, mode, reason, call: None, from: last, to: last, seq, reachable: true }
+            Interval { agent, mode, reason, call: None, work: None, from: last, to: last, seq, reachable: true }
         };
         there.into_iter().filter_map(|agent| self.follow(out(agent))).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::fold::OpenCall;
 use super::schema::{self, Table};
-use super::{CallRecord, Interval, LookUp, Offer, Part, PartKind, Parts, Path, Segment, Wait};
+use super::{CallRecord, Interval, LookUp, Offer, Part, PartKind, Parts, Path, Segment, To, Transfer, Wait};
 use crate::event::{OfferOutcome, Party, StepWay};
 use crate::ids::{AgentId, CallId, LegId};
 use crate::time::Wall;
@@ -19,6 +19,7 @@ pub enum Row {
     Agent(Interval),
     Path { call: CallId, n: usize, path: Path },
     LookUp { call: CallId, n: usize, look_up: LookUp },
+    Transfer { call: CallId, n: usize, transfer: Transfer },
     Disposition(Disposition),
 }
 
@@ -43,7 +44,7 @@ pub enum Cell {
 impl Row {
     /// All rows of a call that has ended.
     pub(super) fn of_call(open: OpenCall) -> Vec<Row> {
-        let OpenCall { record, parts, paths, .. } = open;
+        let OpenCall { record, parts, paths, transfers, .. } = open;
         let (call, mut rows) = (record.call, Vec::new());
         for (wait, n) in record.segments.iter().zip(1..) {
             let [talked, held] = wait.leg.map(|leg| time_of(&parts, leg)).unwrap_or_default();
@@ -56,6 +57,8 @@ impl Row {
         rows.extend(parts.done().iter().zip(1..).map(|(part, n)| Row::Segment { call, n, part: part.clone() }));
         rows.extend(paths.paths.into_iter().zip(1..).map(|(path, n)| Row::Path { call, n, path }));
         rows.extend(paths.look_ups.into_iter().zip(1..).map(|(look_up, n)| Row::LookUp { call, n, look_up }));
+        let transfers = transfers.all().into_iter().zip(1..);
+        rows.extend(transfers.map(|(transfer, n)| Row::Transfer { call, n, transfer }));
         let legs = || record.segments.iter().filter_map(|wait| wait.leg);
         let [talked, held] = [0, 1].map(|of| legs().map(|leg| time_of(&parts, leg)[of]).sum());
         rows.push(Row::Call { record: Box::new(record), talked, held });
@@ -72,6 +75,7 @@ impl Row {
             Row::Agent(_) => &schema::AGENT_INTERVAL,
             Row::Path { .. } => &schema::FLOW_PATH,
             Row::LookUp { .. } => &schema::LOOK_UP,
+            Row::Transfer { .. } => &schema::TRANSFER,
             Row::Disposition(_) => &schema::DISPOSITION,
         }
     }
@@ -92,6 +96,7 @@ impl Row {
                 at(interval.from),
                 at(interval.to),
                 int(interval.unreachable()),
+                opt(interval.work.map(|work| id(work.0))),
             ],
             Row::Path { call, n, path } => path_cells(*call, *n, path),
             Row::LookUp { call, n, look_up } => vec![
@@ -107,6 +112,7 @@ impl Row {
                 }),
                 ms(look_up.took),
             ],
+            Row::Transfer { call, n, transfer } => transfer_cells(*call, *n, transfer),
             Row::Disposition(Disposition { seq, call, agent, at: when, disposition }) => {
                 vec![id(*seq), id(call.0), int(agent.0), at(*when), text(disposition)]
             }
@@ -114,8 +120,8 @@ impl Row {
     }
 }
 
-/// How long this leg talked, and how long it was held.
-fn time_of(parts: &Parts, leg: LegId) -> [Duration; 2] {
+/// How long this leg talked, and how long it was held, as far as that is over.
+pub fn time_of(parts: &Parts, leg: LegId) -> [Duration; 2] {
     [PartKind::Talking, PartKind::Held].map(|kind| {
         let of_leg = parts.done().iter().filter(|part| part.leg == leg && part.kind == kind);
         of_leg.map(|part| super::between(part.from, part.to)).sum()
@@ -238,6 +244,26 @@ fn path_cells(call: CallId, n: usize, path: &Path) -> Vec<Cell> {
         text(exit),
         opt(to.map(text)),
         int(path.contained),
+    ]
+}
+
+fn transfer_cells(call: CallId, n: usize, transfer: &Transfer) -> Vec<Cell> {
+    let (kind, result, reason) = transfer.words();
+    let (queue, agent) = match &transfer.to {
+        To::Queue(queue) => (Some(text(queue)), None),
+        To::Agent(agent) => (None, Some(int(agent.0))),
+        To::Number => (None, None),
+    };
+    vec![
+        id(call.0),
+        int(n as i64),
+        at(transfer.at),
+        opt(transfer.by.map(|agent| int(agent.0))),
+        text(kind),
+        opt(queue),
+        opt(agent),
+        text(result),
+        opt(reason.map(text)),
     ]
 }
 

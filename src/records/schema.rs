@@ -136,7 +136,7 @@ pub const QUEUE_INTERVAL: Table = Table {
         int(
             "again",
             FLAG,
-            "back in the queue because the agent's phone was lost, or a number outside was not reached: reports count the first wait only",
+            "back in the queue because the agent's phone was lost, or a number outside was not reached (then `transfer` has why): reports count the first wait only",
         ),
         int("began", AT, "the wait"),
         int("ended", AT, "the wait"),
@@ -172,14 +172,19 @@ pub const AGENT_INTERVAL: Table = Table {
         int("event", ID, "the event of the log that began it"),
         text("mode", WORD, "LoggedOut, NotReady, Ready, Reserved, Busy, WrapUp"),
         text("reason", WORD, "what moved the agent there; of NotReady the reason of the break"),
-        maybe(int("call", ID, "the call, while the agent talks")),
+        maybe(int("call", ID, "the call, while the agent talks and writes it up")),
         int("began", AT, ""),
         int("ended", AT, ""),
         int(
             "unreachable",
             FLAG,
-            "at work by `mode`, but no phone of the agent's answered and no trunk could carry a call to the agent's number",
+            "ready by `mode`, but no phone of the agent's answered and no trunk could carry a call to the agent's number",
         ),
+        maybe(int(
+            "work",
+            ID,
+            "of talk (Busy) and writing up (WrapUp): the wait that was answered, as `queue_interval.work`; none: a call of the agent's own",
+        )),
     ],
 };
 
@@ -223,6 +228,23 @@ pub const LOOK_UP: Table = Table {
     ],
 };
 
+pub const TRANSFER: Table = Table {
+    name: "transfer",
+    what: "A caller was sent on: by an agent, or by a flow to a number outside.",
+    key: "call, n",
+    columns: &[
+        CALL_ID,
+        N,
+        int("at", AT, ""),
+        maybe(int("agent", "agent", "who did it; none: a flow")),
+        text("kind", WORD, "queue, agent, number"),
+        maybe(text("to_queue", NAME, "the queue")),
+        maybe(int("to_agent", "agent", "the agent")),
+        text("result", WORD, "done (waits there, or talks with the outside party), failed, ended (the call, before)"),
+        maybe(text("reason", WORD, "of a failure: Busy, NoAnswer, Refused, NoTrunk")),
+    ],
+};
+
 pub const DISPOSITION: Table = Table {
     name: "disposition",
     what: "An agent has coded a call, in it or after it; of several for one call and agent the last one counts.",
@@ -237,8 +259,8 @@ pub const DISPOSITION: Table = Table {
 };
 
 /// All tables that hold records.
-pub const TABLES: [&Table; 8] =
-    [&CALL, &SEGMENT, &OFFER, &QUEUE_INTERVAL, &AGENT_INTERVAL, &FLOW_PATH, &LOOK_UP, &DISPOSITION];
+pub const TABLES: [&Table; 9] =
+    [&CALL, &SEGMENT, &OFFER, &QUEUE_INTERVAL, &AGENT_INTERVAL, &FLOW_PATH, &LOOK_UP, &TRANSFER, &DISPOSITION];
 
 const HEAD: &str = "\
 # The records

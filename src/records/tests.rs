@@ -1,7 +1,7 @@
 //! Calls folded from events, and drawn: literal expectations.
 
 use super::*;
-use crate::event::{AgentMode, NoChoice, PersonalKind};
+use crate::event::{AgentMode, Audio, NoChoice, PersonalKind};
 use crate::ids::{FlowId, SkillId};
 
 const CALLER: LegId = LegId(1);
@@ -106,7 +106,10 @@ fn a_served_call_has_one_segment_and_two_offers() {
     let record = record_of(&served(None, None)).unwrap();
     assert_eq!((record.arrived, record.answered, record.ended), (Wall(1000), Some(Wall(1010)), Some(Wall(61_200))));
     assert_eq!((record.outcome(), record.phase), (Outcome::Served, Some(Phase::Connected)));
-    assert_eq!((record.waited(), record.talked()), (Duration::from_secs(18), Duration::from_secs(39)));
+    let talk = record.segments[0].talk;
+    assert_eq!((record.waited(), talk), (Duration::from_secs(18), Some(Duration::from_secs(39))));
+    let parts = parts_of(&served(None, None));
+    assert_eq!(time_of(&parts, LegId(12)), [Duration::from_millis(37_200), Duration::from_secs(2)]);
     let offers: Vec<_> = record.offers.iter().map(|o| (o.agent.0, o.rang.as_secs(), o.outcome.unwrap())).collect();
     assert_eq!(offers, [(1003, 15, OfferOutcome::NoAnswer), (1004, 3, OfferOutcome::Accepted)]);
     let segment = &record.segments[0];
@@ -243,6 +246,39 @@ fn a_served_call_as_a_ladder() {
             │                       │ ended: caller hung up (Connected)    │           │
 ",
     );
+}
+
+/// How each was heard is told after the end, when the ports are closed; one that is closed earlier stands where it was.
+#[test]
+fn a_ladder_says_how_each_party_was_heard() {
+    let heard = |leg: u64, party, packets_in, packets_out, lost| {
+        let audio = Audio {
+            codec: "PCMU".to_owned(),
+            packets_in,
+            packets_out,
+            lost,
+            jitter_ms: 4,
+            round_trip_us: (packets_in > 0).then_some(21_400),
+            ..Audio::default()
+        };
+        What::LegHeard { leg: LegId(leg), party, audio }
+    };
+    let mut events = served(None, None);
+    events.extend(call(vec![
+        (61_202, heard(1, Party::Caller, 1_204, 1_210, 4)),
+        (61_203, heard(12, Party::Agent(AgentId(1004)), 0, 1_150, 0)),
+    ]));
+    let drawing = ladder_of(&events);
+    let guide = include_str!("../../docs/operators.md");
+    assert!(guide.contains(&drawing), "docs/operators.md shows another one than\n{drawing}");
+    assert!(drawing.contains("│ one-way audio: heard nothing; sent 1,150\n"), "{drawing}");
+    // The fold has ended the call before, and makes nothing of it.
+    let (mut fold, mut rows) = (Fold::default(), Vec::new());
+    events[..events.len() - 2].iter().for_each(|event| fold.apply(event, &mut rows));
+    let (before, count) = (fold.calls().count(), rows.len());
+    events[events.len() - 2..].iter().for_each(|event| fold.apply(event, &mut rows));
+    assert_eq!((fold.calls().count(), rows.len()), (before, count));
+    assert_eq!(record_of(&events), record_of(&served(None, None)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub mod filter;
 
 use crate::event::{Cause, Event, What};
 use crate::ids::{AgentId, CallId};
-use crate::records::{CallRecord, Offer, Outcome, Segment, Wait, ladder_of, record_of};
+use crate::records::{CallRecord, Offer, Outcome, Parts, Segment, Wait, ladder_of, parts_of, record_of, time_of};
 use crate::server::journal::Entry;
 use crate::server::store::Reader;
 use crate::server::wrong::{OrWrong, Wrong};
@@ -70,24 +70,49 @@ fn in_reports(calls: usize) -> String {
     format!("{calls} in `tierline report` only: older than `keep.events`, so it is not known any more what happened\n")
 }
 
-fn records_of(reader: &Reader, calls: &[CallId], numbers: bool) -> Result<Vec<(CallRecord, Option<Code>)>> {
+/// A call as its events tell it.
+struct Found {
+    record: CallRecord,
+    parts: Parts,
+    code: Option<Code>,
+}
+
+impl Found {
+    /// Talk with an agent, and hold, as in the records; none before it is over.
+    fn talk(&self, segment: &Segment) -> Option<[Duration; 2]> {
+        segment.talk.and(segment.leg).map(|leg| time_of(&self.parts, leg))
+    }
+
+    /// Over all segments that are over.
+    fn talks(&self) -> [Duration; 2] {
+        let talks = || self.record.segments.iter().filter_map(|segment| self.talk(segment));
+        [0, 1].map(|of| talks().map(|talk| talk[of]).sum())
+    }
+}
+
+fn records_of(reader: &Reader, calls: &[CallId], numbers: bool) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for call in calls {
-        let events = events(reader, *call, numbers)?;
-        found.extend(record_as_it_was(reader, &events)?.map(|record| (record, code_of(&events))));
+        found.extend(found_in(reader, &events(reader, *call, numbers)?)?);
     }
     Ok(found)
 }
 
+fn found_in(reader: &Reader, events: &[Event]) -> Result<Option<Found>> {
+    let (events, code) = (as_it_was(reader, events)?, code_of(events));
+    Ok(record_of(&events).map(|record| Found { record, parts: parts_of(&events), code }))
+}
+
 /// What a kill left open ended at the last moment of which the log knows, as in the records: the next start, which says so,
 /// may be a night later.
-fn record_as_it_was(reader: &Reader, events: &[Event]) -> Result<Option<CallRecord>> {
+fn as_it_was(reader: &Reader, events: &[Event]) -> Result<Vec<Event>> {
+    let mut events = events.to_vec();
     let by_start = |event: &&Event| matches!(event.what, What::CallEnded { cause: Cause::Restart, .. });
     let start = events.iter().find(by_start).map(|event| reader.start_before(event.seq)).transpose()?.flatten();
-    let Some((start, last)) = start else { return Ok(record_of(events)) };
-    let mut events = events.to_vec();
-    events.iter_mut().filter(|event| event.seq > start).for_each(|event| event.at = last);
-    Ok(record_of(&events))
+    if let Some((start, last)) = start {
+        events.iter_mut().filter(|event| event.seq > start).for_each(|event| event.at = last);
+    }
+    Ok(events)
 }
 
 /// One call as a ladder; `id` as the list shows it.
@@ -104,8 +129,7 @@ pub fn ladder(data: &Path, id: &str, numbers: bool) -> Result<String> {
 /// As [`ladder()`].
 pub fn told(data: &Path, id: &str, numbers: bool) -> Result<String> {
     let (reader, events) = (Reader::of(data)?, events_of(data, id, numbers)?);
-    let record = record_as_it_was(&reader, &events)?.map(|record| Written::from(&(record, code_of(&events))));
-    let mut told = serde_json::to_value(record)?;
+    let mut told = serde_json::to_value(found_in(&reader, &events)?.as_ref().map(Written::from))?;
     told["events"] = events.iter().map(event_told).collect::<Result<_>>()?;
     Ok(told.to_string() + "\n")
 }
@@ -157,20 +181,22 @@ fn events(reader: &Reader, call: CallId, texts: bool) -> Result<Vec<Event>> {
 }
 
 /// Columns as wide as their widest entry.
-fn table(calls: &[(CallRecord, Option<Code>)], numbers: bool) -> String {
-    let mut rows = vec![["CALL", "ARRIVED", "LINE", "OUTCOME", "WAITED", "TALK", "AGENT", "CALLER"].map(String::from)];
+fn table(calls: &[Found], numbers: bool) -> String {
+    let head = ["CALL", "ARRIVED", "LINE", "OUTCOME", "WAITED", "TALK", "HOLD", "AGENT", "CALLER"];
+    let mut rows = vec![head.map(String::from)];
     rows.extend(calls.iter().map(row));
-    let shown = if numbers { 8 } else { 7 };
+    let shown = if numbers { 9 } else { 8 };
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..shown).map(width).collect();
-    let line = |row: &[String; 8]| {
+    let line = |row: &[String; 9]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_string() + "\n"
     };
     rows.iter().map(line).collect()
 }
 
-fn row((record, code): &(CallRecord, Option<Code>)) -> [String; 8] {
+fn row(found: &Found) -> [String; 9] {
+    let record = &found.record;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_string());
     let reached = match (&record.line, record.by_agent) {
         (Some(line), _) => line.to_string(),
@@ -181,16 +207,17 @@ fn row((record, code): &(CallRecord, Option<Code>)) -> [String; 8] {
     let last = record.segments.last();
     let waited = last.map(|s| goes_on(s.wait == Wait::Waiting, record.waited()));
     let talks = |s: &Segment| s.talk_from.is_some() && s.talk.is_none();
-    let talk = record.segments.iter().any(|s| s.agent.is_some());
-    let talk = talk.then(|| goes_on(last.is_some_and(talks), record.talked()));
+    let any = record.segments.iter().any(|s| s.agent.is_some());
+    let [talk, hold] = found.talks().map(|time| any.then(|| goes_on(last.is_some_and(talks), time)));
     let agent = record.segments.iter().rev().find_map(|s| s.agent);
     [
         record.call.to_string(),
         record.arrived.to_string(),
         reached,
-        outcome(record, *code),
+        outcome(record, found.code),
         or_dash(waited),
         or_dash(talk),
+        or_dash(hold),
         or_dash(agent.map(|a| a.to_string())),
         or_dash(record.caller.text.as_deref().map(printable)),
     ]
@@ -240,7 +267,9 @@ struct Written {
     phase: Option<crate::event::Phase>,
     cause: Option<Cause>,
     waited_s: f64,
+    /// With agents, without what was held.
     talked_s: f64,
+    held_s: f64,
     segments: Vec<WrittenSegment>,
     offers: Vec<WrittenOffer>,
 }
@@ -252,7 +281,9 @@ struct WrittenSegment {
     waited_s: f64,
     wait: Wait,
     agent: Option<AgentId>,
+    /// As above; none before it is over.
     talk_s: Option<f64>,
+    held_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -263,13 +294,14 @@ struct WrittenOffer {
     outcome: Option<crate::event::OfferOutcome>,
 }
 
-impl From<&(CallRecord, Option<Code>)> for Written {
-    fn from((record, code): &(CallRecord, Option<Code>)) -> Self {
+impl From<&Found> for Written {
+    fn from(found: &Found) -> Self {
+        let (record, [talked, held]) = (&found.record, found.talks());
         Written {
             call: record.call.to_string(),
             line: record.line.as_ref().map(ToString::to_string),
             by_agent: record.by_agent,
-            code: *code,
+            code: found.code,
             caller: record.caller.text.as_deref().map(str::to_string),
             trunk: record.trunk.as_ref().map(ToString::to_string),
             transferred: record.transferred.map(|at| at.to_string()),
@@ -280,22 +312,24 @@ impl From<&(CallRecord, Option<Code>)> for Written {
             phase: record.phase,
             cause: record.cause,
             waited_s: record.waited().as_secs_f64(),
-            talked_s: record.talked().as_secs_f64(),
-            segments: record.segments.iter().map(WrittenSegment::from).collect(),
+            talked_s: talked.as_secs_f64(),
+            held_s: held.as_secs_f64(),
+            segments: record.segments.iter().map(|segment| WrittenSegment::of(segment, found.talk(segment))).collect(),
             offers: record.offers.iter().map(WrittenOffer::from).collect(),
         }
     }
 }
 
-impl From<&Segment> for WrittenSegment {
-    fn from(segment: &Segment) -> Self {
+impl WrittenSegment {
+    fn of(segment: &Segment, talk: Option<[Duration; 2]>) -> WrittenSegment {
         WrittenSegment {
             queue: segment.queue.to_string(),
             queued_at: segment.queued_at.to_string(),
             waited_s: segment.waited.as_secs_f64(),
             wait: segment.wait,
             agent: segment.agent,
-            talk_s: segment.talk.map(|talk| talk.as_secs_f64()),
+            talk_s: talk.map(|[talk, _]| talk.as_secs_f64()),
+            held_s: talk.map(|[_, held]| held.as_secs_f64()),
         }
     }
 }

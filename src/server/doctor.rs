@@ -144,6 +144,31 @@ pub fn json(findings: &[Finding]) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
+    /// Each check has its row in the guide, and each row its check.
+    #[test]
+    fn the_guide_has_a_row_for_each_check() {
+        let sources = [
+            include_str!("doctor.rs").split("mod tests").next().unwrap(),
+            include_str!("doctor/machine.rs"),
+            include_str!("doctor/parts.rs"),
+            include_str!("doctor/followers.rs"),
+            include_str!("doctor/certificate.rs"),
+        ];
+        let named = |text: &'static str| {
+            let calls = ["ok(", "warning(", "wrong("].map(|of| format!("Finding::{of}"));
+            let behind = calls.map(|call| text.split(&call).skip(1).map(str::to_owned).collect::<Vec<_>>()).concat();
+            behind
+                .into_iter()
+                .filter_map(|rest| Some(rest.trim_start().strip_prefix('"')?.split_once('"')?.0.to_owned()))
+        };
+        let checks: std::collections::BTreeSet<String> = sources.into_iter().flat_map(named).collect();
+        let guide = include_str!("../../docs/operators.md");
+        let table = guide.split("| check | wrong or a warning if |\n|---|---|\n").nth(1).expect("the table");
+        let rows = table.lines().take_while(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap());
+        let rows = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned));
+        assert_eq!(rows.collect::<std::collections::BTreeSet<_>>(), checks);
+    }
+
     #[test]
     fn the_worst_finding_is_the_exit_code() {
         let (ok, warning, wrong) =

@@ -3,7 +3,7 @@
 //! ```text
 //!  [keep]  ──▶ events (log)   not before the records and the ticketing system have them, never what is open
 //!          ──▶ records        what has ended
-//!          ──▶ texts          the log's own thread erases them when it is asked to (`store`)
+//!          ──▶ texts          the log's own thread erases them when it is asked to (`store`), or `tierline keep`
 //! ```
 //!
 //! **A clock that is wrong.** Events have the time of the start and what has passed since, so a jump changes no call and
@@ -131,6 +131,22 @@ pub fn now(config: Option<&Path>, data: Option<PathBuf>, believe: bool) -> Resul
         "nothing is removed: the clock says {wall}, and the time that was believed last is {mark}; set the clock right, \
          or, if it is, say so with `--believe-clock`"
     );
-    let Removed { events, rows } = pass(&plan, belief.time(Instant::ZERO), &mut |_| true)?;
-    Ok(format!("removed {events} events from the log and {rows} rows from the records in {}\n", plan.data.display()))
+    let time = belief.time(Instant::ZERO);
+    let erased = store::erase_expired(&plan.data, texts(&plan.keep), time)?;
+    let Removed { events, rows } = pass(&plan, time, &mut |_| true)?;
+    ensure!(
+        erased.emptied,
+        "what is old is removed and erased, but somebody reads the log: copies remain in `{}-wal` until the next hour or stop",
+        plan.data.join("events.db").display()
+    );
+    Ok(format!(
+        "removed {events} events from the log and {rows} rows from the records, and erased {} numbers, keys and notes, in {}\n",
+        erased.texts,
+        plan.data.display()
+    ))
+}
+
+/// How long texts are kept.
+pub fn texts(keep: &KeepSettings) -> store::Keep {
+    store::Keep { number: keep.numbers, digit: keep.digits, text: keep.texts }
 }

@@ -213,7 +213,7 @@ impl Running {
         let (engine, engine_ended) = start_engine(driver)?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), (time, &runtime))?;
         let records = records::Follower::start(&loaded.server.data, &store_writer, time)?;
-        let keeper = start_keeper(loaded, Arc::clone(&store_writer), clock)?;
+        let keeper = start_keeper(loaded, Arc::clone(&store_writer), time)?;
         let exporter = numbers::Exporter(numbers::Sources {
             stats,
             time,
@@ -353,10 +353,10 @@ fn start_ticketing(
     ticketing::Ticketing::start(settings, line, &loaded.server.data, log, time).map(Some)
 }
 
-fn start_keeper(loaded: &Loaded, store: Arc<Store>, clock: Clock) -> Result<keeping::Keeper> {
+fn start_keeper(loaded: &Loaded, store: Arc<Store>, time: EventTime) -> Result<keeping::Keeper> {
     let server = &loaded.server;
     let plan = keeping::Plan { data: server.data.clone(), keep: server.keep, ticketing: server.ticketing.is_some() };
-    keeping::Keeper::start(plan, clock, Box::new(move |time| store.erase_expired(time)))
+    keeping::Keeper::start(plan, time, Box::new(move |time| store.erase_expired(time)))
 }
 
 fn start_planes(
@@ -407,6 +407,7 @@ fn engine_settings(
     let start = Start {
         node: loaded.server.node,
         epoch: store.epoch,
+        alive: store.alive,
         next_seq: store.next_seq,
         wall: clock::wall(),
         seed,

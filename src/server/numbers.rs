@@ -187,8 +187,7 @@ fn of_sip(stats: &sip::Stats) -> Vec<Sample> {
 /// Callers who were turned away. An alert watches them grow, so each reason is there before it does.
 fn of_turned(stats: &sip::Stats, TurnedAway(turned): TurnedAway) -> Vec<Sample> {
     let of = |why: Turned| turned[why as usize];
-    let drain = |why| if why == Turned::Drain { stats.turned_away_draining } else { 0 };
-    let one = |why: Turned| f::CALLS_REFUSED.count([why.label()], of(why) + drain(why));
+    let one = |why: Turned| f::CALLS_REFUSED.count([why.label()], of(why));
     let mut samples: Vec<Sample> = Turned::ALL.into_iter().map(one).collect();
     samples.push(f::CALLS_REFUSED.count(["sip"], stats.turned_away));
     samples.push(f::SIP_STRANGERS_REFUSED.count([], of(Turned::Strangers)));

@@ -1,11 +1,12 @@
 //! What a start needs of the machine: ports, the data directory, passwords, sounds. All of it or nothing: what cannot
 //! be had is told at once, and the rest is closed again.
 
-use super::keeping::belief::Belief;
+use super::keeping::{self, belief::Belief};
+use super::signaling::listening;
 use super::signaling::tls::Tls;
 use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
 use super::{accounts, clock, cti, signaling, speech, store, ticketing};
-use crate::config::{KeepSettings, Loaded, Needs, ServerSettings, Sound};
+use crate::config::{Loaded, Needs, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
@@ -98,10 +99,9 @@ pub fn secrets(loaded: &Loaded, missing: &mut Missing) {
 }
 
 fn open_store(server: &ServerSettings) -> Result<store::Opened> {
-    let KeepSettings { numbers: number, digits: digit, texts: text, .. } = server.keep;
     // What is old is gone already when `keeping` begins: by the same judge.
     let time = |mark| Belief::new(Instant::ZERO, clock::wall(), mark).time(Instant::ZERO);
-    store::Store::open_judged(&server.data, server.node, store::Keep { number, digit, text }, time)
+    store::Store::open_judged(&server.data, server.node, keeping::texts(&server.keep), time)
 }
 
 /// Tokens and certificate of desktops, if any may connect.
@@ -118,6 +118,7 @@ pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> M
     // One that cannot be read has been told with the configuration.
     let passwords = needs.password_file.as_deref().filter(|file| std::fs::File::open(file).is_ok());
     passwords.into_iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
+    needs.secrets.iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
     tls_files(file, needs, &mut missing);
     missing
 }
@@ -147,11 +148,14 @@ struct Ports {
 fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &mut Missing) -> Ports {
     let (mut udp, mut tcp) = (BTreeMap::new(), Vec::new());
     for (number, listener) in (0u16..).zip(&needs.listeners) {
+        let only_six = listening::only_six(needs, (listener.bind, listener.transport));
         if listener.transport == Transport::Udp {
-            let bound = missing.unless_bound(file, listener.place, signaling::Udp::bind(number, listener.bind));
+            let bound = signaling::Udp::bind(number, listener.bind, only_six);
+            let bound = missing.unless_bound(file, listener.place, bound);
             udp.extend(bound.map(|bound| (u64::from(number), bound)));
         } else {
-            let bound = runtime.block_on(TcpListener::bind(listener.bind));
+            let _within = runtime.enter();
+            let bound = listening::tcp(listener.bind, only_six);
             let what = listener.transport.as_str().to_ascii_lowercase();
             let bound = bound.with_context(|| format!("cannot listen on {what} {}", listener.bind));
             tcp.extend(missing.unless_bound(file, listener.place, bound).map(|bound| (number, bound)));

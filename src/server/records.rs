@@ -9,12 +9,13 @@
 //! not synced with each transaction.
 //!
 //! **A kill never leaves records that differ from a rebuild.** The rows of a portion of the log, what is open after it,
-//! and its last event's number are one transaction. Whoever goes on begins with that number: the thread of a server, a
-//! `tierline records rebuild` beside it, or both in turn, since each first looks whether the other has moved it.
+//! and its last event's number are one transaction. Whoever goes on begins with that number: the thread of a server, or who
+//! folds beside it, or both in turn, since each first looks whether the other has moved it.
 //!
 //! Left out: retention, which is in `keeping`.
 #![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
+mod anew;
 pub mod follow;
 mod hold;
 mod lag;
@@ -48,6 +49,9 @@ const WALL: &str = "wall";
 /// In `meta`: when the last event was, by which it is known again.
 const STAMP: &str = "stamp";
 
+/// In `meta`: rows of what ended before this are not here any more, or never were: they were old, or the log they were to be
+/// made of began later. 0 or not there: all rows are.
+const FROM: &str = "from";
 /// In `meta`: how often all that was written was made safe.
 const SAFE: &str = "safe";
 
@@ -132,29 +136,6 @@ impl Records {
         self.seq
     }
 
-    /// Forgets everything, to begin anew from the log, of which nothing may be gone: that would be lost.
-    ///
-    /// # Errors
-    /// Something of the log is gone, or the file cannot be written; then nothing is forgotten.
-    pub fn begin_anew(&mut self, log: &Reader) -> Result<()> {
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Nobody removes events from here on: who does holds the records ([`while_held`]), and then finds that they need
-        // all of the log.
-        let removed = log.removed()?;
-        ensure!(
-            removed == 0,
-            "events up to {removed} are no longer in the log, for they were old: they would be lost from the records too, \
-             which are left as they are"
-        );
-        for table in crate::records::schema::TABLES {
-            tx.execute_batch(&format!("DELETE FROM {}", table.name))?;
-        }
-        tx.execute_batch("DELETE FROM state; UPDATE meta SET value = 0;")?;
-        tx.commit()?;
-        self.torn = true;
-        self.look()
-    }
-
     /// Folds what the log has, until its end or until `goes_on`, which is told after each portion how far it is and
     /// where the end is, says no.
     ///
@@ -196,6 +177,11 @@ impl Records {
         events.iter().for_each(|event| self.fold.apply(event, &mut rows));
         insert(&tx, &rows)?;
         write_state(&tx, &self.fold, events)?;
+        // What lies before a gap was removed from the log.
+        let before = [self.seq].into_iter().chain(events.iter().map(|event| event.seq));
+        if let Some((_, first)) = before.zip(events).filter(|(before, event)| event.seq > before + 1).last() {
+            complete_from(&tx, first.at)?;
+        }
         let last = events.last().map_or(self.seq, |event| event.seq);
         let mut moved = tx.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
         moved.execute(params!["event", last as i64])?;
@@ -226,6 +212,13 @@ fn shown_at(event: Wall, time: Option<EventTime>) -> Wall {
 
 fn position(conn: &Connection, key: &str) -> Result<i64> {
     Ok(conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0))?)
+}
+
+/// Rows of what ended before `at` are missing.
+fn complete_from(conn: &Connection, at: Wall) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = max(value, ?2)";
+    conn.prepare_cached(sql)?.execute(params![FROM, at.0])?;
+    Ok(())
 }
 
 /// Tells of it, too.
@@ -280,6 +273,22 @@ fn write_state(conn: &Connection, fold: &Fold, events: &[Event]) -> Result<()> {
     }
     for open in agents.into_iter().filter_map(|agent| fold.agent(agent)) {
         put.execute(params![format!("agent {}", open.agent), serde_json::to_string(open)?])?;
+    }
+    Ok(())
+}
+
+/// All that is open, where nothing stands yet.
+fn write_open<'a>(
+    conn: &Connection,
+    calls: impl Iterator<Item = &'a OpenCall>,
+    agents: impl Iterator<Item = Interval>,
+) -> Result<()> {
+    let mut put = conn.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)")?;
+    for open in calls {
+        put.execute(params![format!("call {}", open.record.call), serde_json::to_string(open)?])?;
+    }
+    for open in agents {
+        put.execute(params![format!("agent {}", open.agent), serde_json::to_string(&open)?])?;
     }
     Ok(())
 }
@@ -375,23 +384,19 @@ pub fn running(conn: &Connection) -> Result<Vec<OpenCall>> {
     Ok(open)
 }
 
-/// `tierline records rebuild`: makes all records anew from the log; says how many rows there are.
+/// `tierline records rebuild`: makes all records anew of which the log has what they are made of; says how many rows there are.
 ///
 /// # Errors
-/// There is no log in `data` ([`super::store::NoLog`]), its beginning is missing, or something cannot be read or written.
+/// There is no log in `data` ([`super::store::NoLog`]), or something cannot be read or written; then the records are as before.
 pub fn rebuild(data: &Path) -> Result<String> {
     let log = Reader::of(data)?;
-    let mut records = match Records::of(data, &log) {
-        Ok(records) => records,
+    match Records::of(data, &log) {
         // What is open in it is of another form: it is not needed.
-        Err(why) if file(data).exists() && !why.is::<OfLog>() => {
-            Records { conn: schema::open(data)?, fold: Fold::default(), seq: 0, torn: true, time: None }
-        }
-        Err(why) => return Err(why),
-    };
-    records.begin_anew(&log)?;
+        Err(why) if file(data).exists() && !why.is::<OfLog>() => _ = schema::open(data)?,
+        opened => opened?.catch_up(&log, &mut |_, _| true)?,
+    }
     let mut progress = Progress::new("records: events");
-    records.catch_up(&log, &mut |done, of| progress.shows(done, of))?;
+    anew::rebuild(data, &log, &mut |done, of| _ = progress.shows(done, of))?;
     progress.end();
     status(data)
 }
@@ -414,11 +419,9 @@ pub fn status(data: &Path) -> Result<String> {
         return Ok(format!("no records yet; the log has {last} events\n"));
     };
     let extent = extent(data, &conn)?;
-    let mut told = format!(
-        "records of {} events; the log has {last}\n{}\n",
-        extent.seq,
-        extent.told(&|wall: Wall| wall.to_string())
-    );
+    let shown = |wall: Wall| wall.to_string();
+    let begins = extent.begins(Wall(i64::MIN), &shown).map(|told| told + "\n").unwrap_or_default();
+    let mut told = format!("records of {} events; the log has {last}\n{begins}{}\n", extent.seq, extent.told(&shown));
     for table in crate::records::schema::TABLES {
         let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))?;
         told += &format!("{:<16}{count:>12}\n", table.name);

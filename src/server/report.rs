@@ -77,6 +77,18 @@ pub struct Asked {
     pub format: Format,
 }
 
+/// The columns of a report and what they mean, in Markdown: tables of docs/supervisors.md.
+pub fn reference(by: By) -> String {
+    let columns = match by {
+        By::Queue => &queues::COLUMNS[..],
+        By::Agent => &agents::COLUMNS[..],
+        By::Line => &others::LINE[..],
+        By::Flow => &others::FLOW[..],
+    };
+    let rows = columns.iter().map(|column| format!("| {} | {} |\n", column.name, column.what));
+    format!("| column | meaning |\n|---|---|\n{}", rows.collect::<String>())
+}
+
 /// The length of an interval by its name.
 ///
 /// # Errors
@@ -129,6 +141,7 @@ fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Re
         By::Flow => others::flows(&ground)?,
     };
     sheet.notes.insert(0, notes(asked, &zone, (from, to)));
+    sheet.notes.extend(extent.begins(from, &|wall| exactly(&zone, wall)));
     sheet.notes.push(extent.told(&|wall| exactly(&zone, wall)));
     Ok(sheet.written(asked.format, &|wall| shown(&zone, wall)))
 }
@@ -209,7 +222,7 @@ impl<S: Default> Cells<S> {
 
 /// The columns that every report begins with.
 fn head(by: &'static str, rest: &[Column]) -> Vec<Column> {
-    [Column::new("from"), Column::new("to"), Column::new(by)].into_iter().chain(rest.iter().copied()).collect()
+    ["from", "to", by].map(|name| Column::new(name, "")).into_iter().chain(rest.iter().copied()).collect()
 }
 
 fn mean(ms: u64, count: u64) -> Value {

@@ -30,6 +30,7 @@
 #[cfg(test)]
 pub mod damage;
 mod examine;
+mod expired;
 mod group;
 mod mark;
 mod person;
@@ -40,13 +41,14 @@ mod slots;
 mod writer;
 
 pub use examine::{Examined, examine, usable};
-pub use mark::{believed, write_believed};
+pub(super) use expired::truncate_log;
+pub use expired::{Erased, erase_expired};
+pub use mark::{believed, write_alive, write_believed};
 pub use person::{ErasedPerson, Person};
 pub use prune::Pruner;
 pub use reader::{NoLog, OfLog, Reader};
 pub use schema::{in_use, is_in_use, make_private};
 pub use writer::OnCommit;
-pub(super) use writer::truncate_log;
 
 use crate::event::{Event, PersonalKind};
 use crate::server::journal::Entry;
@@ -76,6 +78,8 @@ pub struct Opened {
     pub epoch: u32,
     /// The number of the next event.
     pub next_seq: u64,
+    /// Until when the last process was at work at least, if that is later than its last event.
+    pub alive: Option<Wall>,
     /// What was open when the last process ended: the events behind it, with texts, by number.
     pub recovered: Vec<Event>,
 }
@@ -168,16 +172,17 @@ impl Store {
         let lock = schema::lock(dir)?;
         let (conn, start) = schema::open_for_writing(dir, node)
             .with_context(|| format!("cannot open the event log `{}`", schema::file(dir).display()))?;
-        let believed = mark::read(&conn)?;
+        let (believed, alive) = (mark::read(&conn)?, mark::alive(&conn)?);
         let now = judge(believed);
         mark::begin(&conn, believed.unwrap_or(now))?;
-        writer::erase_all_expired(&conn, keep, now).context("cannot erase expired personal data")?;
+        expired::all(&conn, keep, now).context("cannot erase expired personal data")?;
         let files = schema::files(dir)?;
         let written = Written::read(&conn, start.next_seq - 1, &start.recovered, keep)?;
         Ok(Opened {
             store: Store::start(Log { conn, written, keep, files }, lock)?,
             epoch: start.epoch,
             next_seq: start.next_seq,
+            alive,
             recovered: start.recovered,
         })
     }
@@ -217,9 +222,15 @@ impl Store {
         answer.recv().context("the writer of the event log is gone")?.map_err(|why| anyhow!(why))
     }
 
-    /// Erases texts that have expired at `now`. Happens by itself at start; later `keeping` asks for it.
-    pub fn erase_expired(&self, now: Wall) -> Result<()> {
-        self.order(Order::EraseExpired(now))
+    /// Erases texts that have expired at `now`; the answer comes when that is done, or says why it cannot be. Happens by
+    /// itself at start; later `keeping` asks for it.
+    ///
+    /// # Errors
+    /// Nobody writes the log any more.
+    pub fn erase_expired(&self, now: Wall) -> Result<mpsc::Receiver<Result<Erased, String>>> {
+        let (done, answer) = mpsc::sync_channel(1);
+        self.order(Order::EraseExpired(now, done))?;
+        Ok(answer)
     }
 
     /// Whether new calls may be taken: what they would add to the log can be written.

@@ -172,6 +172,11 @@ impl Books {
         if matches!(event.what, What::DataAttached { .. } | What::Disposed { .. }) {
             return; // agents may note something after the end
         }
+        if let What::LegHeard { leg, .. } = &event.what {
+            let there = self.calls.get(&id).is_some_and(|call| call.legs.contains(leg));
+            tally.must(Check::LegClearedOnce, !there, || format!("{leg} was heard, and is still there"));
+            return;
+        }
         let known = self.calls.contains_key(&id);
         tally.must(Check::CallEndsOnce, known, || format!("{} of {id}, which is over", event.what.name()));
         let Some(call) = self.calls.get_mut(&id) else { return };

@@ -16,7 +16,7 @@ pub enum Check {
     Gapless,
     /// Every `CallArrived` has exactly one `CallEnded`, after which nothing is said about the call.
     CallEndsOnce,
-    /// Every leg is cleared exactly once, before its call ends.
+    /// Every leg is cleared exactly once, before its call ends; how it was heard is told after that.
     LegClearedOnce,
     /// Every `Delivered` has exactly one `OfferEnded`.
     OfferEndsOnce,

@@ -284,6 +284,7 @@ pub(super) fn start(options: &Options, rng: &Rng, epoch: u32, next_seq: u64) -> 
     Start {
         node: 0,
         epoch,
+        alive: None,
         next_seq,
         wall: WALL,
         seed,

@@ -45,7 +45,7 @@ pub struct AgentSums {
     pub rung_ms: u64,
     pub talked_ms: u64,
     pub held_ms: u64,
-    /// In the order of [`AgentMode`], from the first change on; the last one: at work, and reached by nothing.
+    /// In the order of [`AgentMode`], from the first change on; the last one: ready, and reached by nothing.
     pub modes_ms: [u64; 7],
 }
 
@@ -124,8 +124,7 @@ impl Ledger {
         for id in engine.center().agents.keys() {
             let Some(agent) = engine.router().agent(*id) else { continue };
             let mode = seen_as(agent.state());
-            let at_work = !matches!(mode, AgentMode::LoggedOut | AgentMode::NotReady);
-            let mode = if at_work && !agent.reachable() { UNREACHABLE } else { mode as usize };
+            let mode = if mode == AgentMode::Ready && !agent.reachable() { UNREACHABLE } else { mode as usize };
             let (before, since) = *self.agents.get(id).unwrap_or(&(AgentMode::LoggedOut as usize, Wall::default()));
             if before == mode {
                 continue;
@@ -252,7 +251,7 @@ impl Recorded {
                 let sums = agents.entry(interval.agent).or_default();
                 sums.modes_ms[place_of(interval)] += between(interval.from, interval.to);
             }
-            Row::Path { .. } | Row::LookUp { .. } | Row::Disposition(_) => {}
+            Row::Path { .. } | Row::LookUp { .. } | Row::Transfer { .. } | Row::Disposition(_) => {}
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! It takes the same commands and makes the same events as `media::Plane`, for the engine's ports and for
 //! those of all phones, since it must know both ends: keys pressed at one end are heard at the other, and an
-//! end whose peer is gone reports `Silent`.
+//! end whose peer is gone reports `Silent`. What it tells of a port in the end is as if packets had come and gone
+//! as long as both heard each other, some of them lost.
 //!
 //! Left out: what packets can do (loss, latching, codecs); the planes' own tests have that.
 
 use crate::ids::{PortId, Rng};
-use crate::media::{Command, Direction, Event, PortStats, Session, SoundId, Source, Way};
+use crate::media::{Command, Direction, Event, PortStats, Quality, Session, SoundId, Source, Way};
 use crate::time::{Instant, Timers};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,17 @@ struct Port {
     joined: Option<PortId>,
     /// Until when the keys asked for so far are being pressed.
     pressing: Instant,
+    talk: Talk,
+}
+
+/// How long a port has heard and said something, of what lies before `until`.
+#[derive(Clone, Copy, Debug)]
+struct Talk {
+    until: Instant,
+    heard: Duration,
+    said: Duration,
+    /// When it heard something last, or was opened.
+    last: Instant,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +76,8 @@ pub struct StandIn {
     ports: BTreeMap<End, Port>,
     addresses: BTreeMap<SocketAddr, End>,
     timers: Timers<Due>,
+    /// Of ports that are being closed.
+    talks: BTreeMap<End, Talk>,
     outputs: VecDeque<(Owner, Event)>,
     numbers: u64,
     rng: Rng,
@@ -77,6 +91,10 @@ const FIRST_PORT: u16 = 20_000;
 const PORTS: u64 = 20_000;
 /// One key and the pause after it.
 const KEY: Duration = Duration::from_millis(160);
+/// From then on a party has told how it hears …
+const REPORTED: Duration = Duration::from_secs(5);
+/// … and should have been heard.
+const ONE_WAY: Duration = Duration::from_secs(10);
 /// A `,` among the keys.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -90,6 +108,7 @@ impl StandIn {
             ports: BTreeMap::new(),
             addresses: BTreeMap::new(),
             timers: Timers::default(),
+            talks: BTreeMap::new(),
             outputs: VecDeque::new(),
             numbers: 0,
             rng,
@@ -100,6 +119,10 @@ impl StandIn {
     /// `host` is the owner's address.
     pub fn handle(&mut self, now: Instant, owner: Owner, host: IpAddr, command: Command) {
         self.now = now;
+        self.count_around((owner, command.port()));
+        if let Command::Join { b, .. } = command {
+            self.count_around((owner, b));
+        }
         match command {
             Command::Open { port, .. } => self.open((owner, port), host),
             Command::Close { port } => self.close((owner, port)),
@@ -132,7 +155,10 @@ impl StandIn {
         while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Opened((owner, port)) => self.opened((owner, port)),
-                Due::Closed((owner, port)) => self.tell(owner, Event::Closed { port, stats: PortStats::default() }),
+                Due::Closed((owner, port)) => {
+                    let stats = self.talks.remove(&(owner, port)).map(|talk| talk.stats(now, port.number));
+                    self.tell(owner, Event::Closed { port, stats: stats.unwrap_or_default() });
+                }
                 Due::Finished(end) => self.finished(end),
                 Due::Pressed(end, _, digit) => self.pressed(end, digit),
                 Due::Unheard((owner, port)) => self.tell(owner, Event::Silent { port }),
@@ -144,8 +170,10 @@ impl StandIn {
     pub fn vanish(&mut self, now: Instant, owner: Owner) {
         self.now = now;
         for port in self.open_ports(owner) {
+            self.count_around((owner, port));
             self.forget((owner, port));
         }
+        self.talks.retain(|(whose, _), _| *whose != owner);
         let closing: Vec<Due> = self.timers.keys().filter(|due| due.owner() == owner).cloned().collect();
         closing.iter().for_each(|due| _ = self.timers.cancel(due));
         self.outputs.retain(|(whose, _)| *whose != owner);
@@ -223,7 +251,8 @@ impl StandIn {
             }
         };
         self.addresses.insert(local, end);
-        self.ports.insert(end, Port { local, session: None, plays: None, joined: None, pressing: self.now });
+        let talk = Talk { until: self.now, heard: Duration::ZERO, said: Duration::ZERO, last: self.now };
+        self.ports.insert(end, Port { local, session: None, plays: None, joined: None, pressing: self.now, talk });
         let at = self.soon();
         self.timers.set(Due::Opened(end), at);
     }
@@ -239,7 +268,8 @@ impl StandIn {
     }
 
     fn close(&mut self, end: End) {
-        if self.ports.contains_key(&end) {
+        if let Some(port) = self.ports.get(&end) {
+            self.talks.insert(end, port.talk);
             self.forget(end);
             let at = self.soon();
             self.timers.set(Due::Closed(end), at);
@@ -313,6 +343,7 @@ impl StandIn {
     }
 
     fn finished(&mut self, end: End) {
+        self.count(end);
         let plays = self.ports.get_mut(&end).and_then(|port| port.plays.take());
         if let Some((_, token)) = plays {
             self.tell(end.0, Event::Finished { port: end.1, token });
@@ -338,6 +369,31 @@ impl StandIn {
         }
     }
 
+    /// Something is about to change at `end`: counts what it, its peer and who is joined with it have heard and said.
+    fn count_around(&mut self, end: End) {
+        let joined = self.ports.get(&end).and_then(|port| port.joined).map(|other| (end.0, other));
+        [Some(end), self.far(end), joined].into_iter().flatten().for_each(|end| self.count(end));
+    }
+
+    /// Of the engine's ports: nobody asks phones.
+    fn count(&mut self, end: End) {
+        if end.0 != Owner::Engine {
+            return;
+        }
+        let far = self.far(end).and_then(|far| self.ports[&far].session.as_ref());
+        let hears = far.is_some_and(|session| session.direction.sends());
+        let (now, Some(port)) = (self.now, self.ports.get_mut(&end)) else { return };
+        let sends = port.session.as_ref().is_some_and(|session| session.direction.sends());
+        let (span, talk) = (now.since(port.talk.until), &mut port.talk);
+        talk.until = now;
+        if sends && (port.plays.is_some() || port.joined.is_some()) {
+            talk.said += span;
+        }
+        if hears {
+            (talk.heard, talk.last) = (talk.heard + span, now);
+        }
+    }
+
     fn press(&mut self, end: End, digits: &str) {
         let Some(port) = self.ports.get_mut(&end) else { return };
         let mut at = port.pressing.max(self.now);
@@ -354,6 +410,28 @@ impl StandIn {
     fn pressed(&mut self, end: End, digit: char) {
         if let Some((owner, port)) = self.far(end) {
             self.tell(owner, Event::Digit { port, digit, duration_ms: 100, way: Way::Event });
+        }
+    }
+}
+
+impl Talk {
+    /// What a plane might have counted; the number of the port stands for chance.
+    fn stats(&self, closed: Instant, number: u64) -> PortStats {
+        let packets = |time: Duration| (time.as_millis() / 20) as u64;
+        let lost = packets(self.heard) * (number * 7 % 5) / 1000;
+        let round_trip_us = (self.heard > REPORTED).then(|| (8_000 + number * 977 % 40_000) as u32);
+        PortStats {
+            packets_in: packets(self.heard) - lost,
+            packets_out: packets(self.said),
+            lost,
+            jitter: (1 + number * 3 % 8) as u32 * 8,
+            quiet_ms: closed.since(self.last).as_millis() as u32,
+            quality: Quality {
+                round_trip_us,
+                one_way: self.heard.is_zero() && self.said > ONE_WAY,
+                ..Quality::default()
+            },
+            ..PortStats::default()
         }
     }
 }
@@ -454,6 +532,29 @@ mod tests {
         desk.0.vanish(now, Owner::Phone(2));
         assert_eq!(desk.until(32), []);
         assert_eq!(desk.until(200), [(ENGINE, Event::Silent { port: port(2) })]);
+    }
+
+    /// Who holds is not heard and hears nothing, and neither is he who is not joined to anybody.
+    #[test]
+    fn what_a_port_has_heard_and_said_is_told_when_it_is_closed() {
+        let mut desk = Desk::with_two_calls();
+        desk.asks(ENGINE, Command::Join { a: port(1), b: port(2) });
+        desk.until(11);
+        let ours = desk.0.path((ENGINE, port(2))).unwrap().0;
+        let session = Session { direction: Direction::Inactive, ..session(ours) };
+        desk.asks(Owner::Phone(2), Command::Connect { port: port(1), session });
+        desk.until(31);
+        [1, 2].into_iter().for_each(|number| desk.asks(ENGINE, Command::Close { port: port(number) }));
+        let closed = |event: (Owner, Event)| match event {
+            (_, Event::Closed { port, stats }) => Some((port.number, stats)),
+            _ => None,
+        };
+        let closed: BTreeMap<u64, PortStats> = desk.until(32).into_iter().filter_map(closed).collect();
+        let counted = |number: u64| {
+            let stats = &closed[&number];
+            (stats.packets_in + stats.lost, stats.packets_out, stats.quiet_ms / 1000)
+        };
+        assert_eq!((counted(1), counted(2)), ((1500, 1500, 0), (500, 1500, 20)));
     }
 
     #[test]

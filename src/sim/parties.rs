@@ -5,7 +5,7 @@ use super::media::{Heard, Owner};
 use super::people::{Act, Person, Plan, Thought};
 use super::{ENGINE, World, ladder};
 use crate::engine::Input;
-use crate::event::{Event, TransferTo, What};
+use crate::event::{Event, Party as Side, TransferTo, What};
 use crate::media::{Codec, SoundId, Source};
 use crate::phone::{self, Ask, Phone};
 use crate::sip::header::NameAddr;
@@ -51,6 +51,14 @@ impl Party {
             None if self.retired => None,
             None => Some(format!("{} will come back", name(key))),
         }
+    }
+}
+
+fn in_short(party: Side) -> String {
+    match party {
+        Side::Caller => "caller".to_owned(),
+        Side::Agent(agent) => agent.to_string(),
+        Side::Outside => "outside".to_owned(),
     }
 }
 
@@ -360,6 +368,7 @@ impl World {
             What::TrunkFailed { trunk, why, .. } => format!("{trunk} does not carry it: {why:?}"),
             What::OutsideJoined { .. } => "joins caller and outside party".to_owned(),
             What::TransferFailed { why } => format!("transfer failed: {why:?}"),
+            What::LegHeard { party, audio, .. } => format!("{}: {audio}", in_short(*party)),
             What::DrainStarted => "drains".to_owned(),
             _ => return,
         };

@@ -11,21 +11,28 @@ const MANY: usize = 1_024;
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     events: VecDeque<Event>,
-    /// The first and the last event of calls: none while they run.
-    calls: BTreeMap<CallId, (u64, Option<u64>)>,
+    /// The events of calls.
+    calls: BTreeMap<CallId, OfCall>,
     /// With so many events it is looked at the next time.
     many: usize,
+}
+
+/// One call's events, by their numbers, and whether it has ended.
+#[derive(Debug, Default)]
+struct OfCall {
+    events: Vec<u64>,
+    ended: bool,
 }
 
 impl Shelf {
     pub fn keep(&mut self, event: &Event) {
         if let Some(call) = event.call {
-            match event.what {
-                What::CallArrived { .. } => _ = self.calls.insert(call, (event.seq, None)),
-                What::CallEnded { .. } => {
-                    self.calls.get_mut(&call).into_iter().for_each(|of| of.1 = Some(event.seq));
-                }
-                _ => {}
+            if matches!(event.what, What::CallArrived { .. }) {
+                self.calls.insert(call, OfCall::default());
+            }
+            if let Some(of) = self.calls.get_mut(&call) {
+                of.events.push(event.seq);
+                of.ended |= matches!(event.what, What::CallEnded { .. });
             }
         }
         self.events.push_back(event.clone());
@@ -37,8 +44,9 @@ impl Shelf {
     }
 
     pub fn of_call(&self, call: CallId) -> Result<Vec<Event>, Infallible> {
-        let first = self.calls.get(&call).map_or(u64::MAX, |(first, _)| *first);
-        Ok(self.after(first.saturating_sub(1)).filter(|event| event.call == Some(call)).cloned().collect())
+        let numbers = self.calls.get(&call).map_or(&[][..], |of| &of.events);
+        let one = |number: &u64| self.events.get(self.events.partition_point(|event| event.seq < *number));
+        Ok(numbers.iter().filter_map(one).cloned().collect())
     }
 
     /// Nobody goes back further than behind this event.
@@ -46,8 +54,9 @@ impl Shelf {
         if self.events.len() < self.many.max(MANY) {
             return;
         }
-        self.calls.retain(|_, (_, last)| last.is_none_or(|last| last > oldest));
-        let needed = self.calls.values().map(|(first, _)| *first).min().unwrap_or(u64::MAX).min(oldest + 1);
+        self.calls.retain(|_, of| !of.ended || of.events.last().is_some_and(|last| *last > oldest));
+        let first = self.calls.values().filter_map(|of| of.events.first().copied()).min();
+        let needed = first.unwrap_or(u64::MAX).min(oldest + 1);
         self.events.drain(..self.events.partition_point(|event| event.seq < needed));
         self.many = self.events.len() * 2;
     }

@@ -11,7 +11,7 @@ use super::digest::Credentials;
 use super::guard::Verdict;
 use super::header::{Method, Name};
 use super::instance::Manner;
-use super::message::{Message, Misbehavior, Request};
+use super::message::{Message, Misbehavior, Request, Response};
 use super::registrar::Refused;
 use super::stats::Unproven;
 use super::transaction::ServerKey;
@@ -23,16 +23,10 @@ use std::net::IpAddr;
 impl Endpoint {
     /// A new call: is there room, and who is it?
     pub(super) fn admit(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
-        let is_full =
-            self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries;
-        if let Some(seconds) = self.draining.or(is_full.then_some(FULL_RETRY)) {
+        if self.is_full() {
             self.stats.overloads += 1;
-            match self.draining {
-                Some(_) => self.stats.turned_away_draining += 1,
-                None => self.stats.turned_away += 1,
-            }
-            let mut response = self.response(&request, 503);
-            response.headers.push(Name::RetryAfter, seconds.to_string());
+            self.stats.turned_away += 1;
+            let response = self.come_later(&request, FULL_RETRY);
             return self.respond(now, key, &Method::Invite, response);
         }
         let trunk = self.trunk_at(flow);
@@ -53,6 +47,26 @@ impl Endpoint {
             }
             Proof::Missing if asked => self.challenge(now, key, &request, flow, false),
             Proof::Missing => self.invited(now, (key, flow), request, Source::Stranger),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.legs.len() >= self.config.capacity.legs || self.queries.len() >= self.config.capacity.queries
+    }
+
+    fn come_later(&mut self, request: &Request, seconds: u32) -> Response {
+        let mut response = self.response(request, 503);
+        response.headers.push(Name::RetryAfter, seconds.to_string());
+        response
+    }
+
+    /// OPTIONS get the code that an INVITE would get (§11.2): proxies and carriers ask by it where to send calls. A phone that
+    /// asks over the flow it has registered over only wants to know whether that is still there.
+    pub(super) fn asked_for_options(&mut self, request: &Request, flow: Flow) -> Response {
+        let later = self.takes_none.or(self.is_full().then_some(FULL_RETRY));
+        match later.filter(|_| self.registrar.over(flow).next().is_none()) {
+            Some(seconds) => self.come_later(request, seconds),
+            None => self.capabilities(request),
         }
     }
 

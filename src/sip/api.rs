@@ -299,8 +299,9 @@ pub enum Command {
     RestoreBinding { binding: Binding },
     /// New settings. Listeners keep their places; bindings of users that are gone end with `Unbound`.
     Configure(Config),
-    /// While on, INVITEs outside dialogs get 503 with Retry-After (seconds); all else goes on.
-    Drain { on: bool, retry_after: u32 },
+    /// New calls are taken, or will be refused with 503 and so many seconds of Retry-After: OPTIONS outside dialogs tell it
+    /// (RFC 3261 §11.2).
+    TakesNone { retry_after: Option<u32> },
 }
 
 /// Why an outgoing call failed.

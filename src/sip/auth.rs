@@ -178,33 +178,48 @@ impl Endpoint {
     }
 }
 
-/// The challenge in `response`, if it is one that can be answered, and the field for the answer.
+/// The challenge in `response`, if it is one that can be answered, and the field for the answer. Each proxy on the way has a
+/// realm of its own, and its challenge is answered beside what the others have been told (RFC 3261 §22.3).
 pub(super) fn challenge_in(request: &Request, response: &Response, attempt: u8) -> Option<(Challenge, Name)> {
     let (asks, answers) = match response.status {
         401 => (Name::WwwAuthenticate, Name::Authorization),
         407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
         _ => return None,
     };
-    let challenge = response.headers.all(&asks).find_map(|value| Challenge::parse(value).ok())?;
-    // RFC 3261 §22.2: no second try with credentials that were refused, unless only the nonce was old.
-    if attempt >= MAX_ATTEMPTS || (request.headers.has(&answers) && !challenge.stale) {
+    if attempt >= MAX_ATTEMPTS {
         return None;
     }
+    // RFC 3261 §22.2: no second try with credentials that were refused, unless only the nonce was old.
+    let is_refused = |challenge: &Challenge| {
+        !challenge.stale && request.headers.all(&answers).any(|value| is_for(value, &challenge.realm))
+    };
+    let challenges = response.headers.all(&asks).filter_map(|value| Challenge::parse(value).ok());
+    let challenge = { challenges }.find(|challenge| !is_refused(challenge))?;
     Some((challenge, answers))
 }
 
-/// A second try with credentials. The CSeq is one higher; the Via is left to the transaction.
+/// Whether a field holds credentials for this realm.
+fn is_for(value: &str, realm: &str) -> bool {
+    Credentials::parse(value).is_ok_and(|credentials| credentials.realm == realm)
+}
+
+/// A second try with credentials, in place of earlier ones for the same realm. The CSeq is one higher; the Via is left to
+/// the transaction.
 pub(super) fn answered(mut request: Request, answers: Name, credentials: &Credentials) -> Option<Request> {
     request.headers.remove_top_via();
+    let others = request.headers.all(&answers).filter(|value| !is_for(value, &credentials.realm));
+    let others: Vec<String> = others.map(str::to_owned).collect();
     request.headers.remove(&answers);
-    request.headers.push(answers, credentials.to_string());
+    for value in others.into_iter().chain([credentials.to_string()]) {
+        request.headers.push(answers.clone(), value);
+    }
     let mut cseq = request.headers.cseq().ok()?;
     cseq.number += 1;
     request.headers.set(Name::CSeq, cseq.text());
     Some(request)
 }
 
-/// Challenges answered for one request: one each of 401 and 407, and each once stale.
+/// Challenges answered for one request: of the called side and of three proxies, or fewer and some once stale.
 const MAX_ATTEMPTS: u8 = 4;
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ pub struct Endpoint {
     /// By the names of what the shell holds: the realms in which carriers have challenged us.
     realms: BTreeMap<String, Vec<String>>,
     /// Seconds of Retry-After while no new calls are taken.
-    draining: Option<u32>,
+    takes_none: Option<u32>,
     due: Timers<Deadline>,
     out: VecDeque<Output>,
     stats: Stats,
@@ -191,7 +191,7 @@ impl Endpoint {
             guard: Guard::default(),
             registrations: Registrations::default(),
             realms: BTreeMap::new(),
-            draining: None,
+            takes_none: None,
             due: Timers::default(),
             out: VecDeque::new(),
             stats: Stats::default(),
@@ -313,12 +313,13 @@ impl Endpoint {
         }
         match Message::parse(bytes, &self.config.limits) {
             Ok(Message::Request(request)) => self.receive_request(now, flow, request),
-            Ok(Message::Response(response)) => self.receive_response(now, response),
+            Ok(Message::Response(response)) => self.receive_response(now, flow, response),
             Err(refusal) => self.misread(flow, refusal),
         }
     }
 
-    fn receive_response(&mut self, now: Instant, response: Response) {
+    fn receive_response(&mut self, now: Instant, flow: Flow, response: Response) {
+        self.acknowledge_over(flow, &response);
         let (cseq, status) = (response.headers.cseq(), response.status);
         match (self.transactions.receive_response(now, response), cseq) {
             // Only those we asked for: strangers must not invent numbers to count under.
@@ -392,7 +393,7 @@ impl Endpoint {
                 self.begin_asking(now, &user);
             }
             Command::Configure(config) => self.configure(now, config),
-            Command::Drain { on, retry_after } => self.draining = on.then_some(retry_after),
+            Command::TakesNone { retry_after } => self.takes_none = retry_after,
         }
     }
 

@@ -61,6 +61,22 @@ impl Endpoint {
         (is_spent && knows_addresses && !self.is_ours(&request.uri.host)).then(|| self.plain(request, 483))
     }
 
+    /// No Info Package is taken (RFC 6086 §4.2.2); of the bodies without one those that are keys. A phone that tries another
+    /// kind first goes on to one of these.
+    pub(super) fn objection_to_info(&self, request: &Request) -> Option<Response> {
+        let refuse = |status, name, value: &str| {
+            let mut response = self.plain(request, status);
+            response.headers.push(name, value);
+            Some(response)
+        };
+        let kind = request.headers.content_type().unwrap_or_default();
+        match request.headers.has(&Name::from("Info-Package")) {
+            true => refuse(469, Name::from("Recv-Info"), ""),
+            false if kind.is_empty() || KEYS.contains(&kind.as_str()) => None,
+            false => refuse(415, Name::Accept, &KEYS.join(", ")),
+        }
+    }
+
     pub(super) fn plain(&self, request: &Request, status: u16) -> Response {
         let call_id = request.headers.call_id().unwrap_or_default();
         Response::to_request(request, status, Some(&self.auth.stateless_tag(call_id)))
@@ -73,11 +89,18 @@ impl Endpoint {
     }
 }
 
+/// Bodies of INFO that press keys (`media::key_of_info`).
+const KEYS: [&str; 2] = ["application/dtmf-relay", "application/dtmf"];
+
 /// RFC 3261 §20.11: a body of an unknown type that need not be understood counts as none.
 pub(super) fn ignore_optional_body(request: &mut Request) {
     let disposition = request.headers.get(&Name::ContentDisposition).unwrap_or_default();
     let is_optional = disposition.split(';').any(|part| part.trim().eq_ignore_ascii_case("handling=optional"));
-    if is_optional && negotiates(request) && !is_sdp(request) {
+    let is_foreign = match request.method {
+        Method::Info => !request.headers.content_type().is_some_and(|kind| KEYS.contains(&kind.as_str())),
+        _ => negotiates(request) && !is_sdp(request),
+    };
+    if is_optional && is_foreign {
         request.headers.remove(&Name::ContentType);
         request.headers.remove(&Name::ContentEncoding);
         request.body = Vec::new();

@@ -25,6 +25,9 @@ const FIRST_SPREAD: Duration = Duration::from_secs(1);
 /// A longer Retry-After is not believed: nobody shall take a trunk away for a day.
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
+/// How often in a row a registration is asked for anew at once, with the time that the registrar wants (§10.3 step 7).
+const MOST_RAISES: u32 = 2;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Registration {
     name: String,
@@ -38,6 +41,9 @@ pub(super) struct Registration {
     cseq: u32,
     /// Failures in a row.
     failures: u32,
+    /// How often in a row the registrar has found the time too short.
+    #[serde(default)]
+    raised: u32,
     /// A REGISTER is on its way; what comes to be wanted meanwhile is sent after it.
     sending: bool,
     changed: bool,
@@ -94,6 +100,7 @@ impl Endpoint {
             tag: self.tag(),
             cseq,
             failures: 0,
+            raised: 0,
             sending,
             changed: sending,
             flow: None,
@@ -165,7 +172,11 @@ impl Endpoint {
                 registration.flow = at;
                 self.registered(now, number, request, response);
             }
-            Outcome::Response(response) if status == 423 && raise(registration, response) => {
+            // A registrar that raises its minimum each time is asked again later, like any other that refuses.
+            Outcome::Response(response)
+                if status == 423 && registration.raised < MOST_RAISES && raise(registration, response) =>
+            {
+                registration.raised += 1;
                 self.send_register(now, number);
             }
             _ => self.register_failed(now, number, status, rest),
@@ -179,7 +190,7 @@ impl Endpoint {
             self.registrations.all.remove(&number);
             return self.tell(Event::Registered { name, expires: 0 });
         }
-        registration.failures = 0;
+        (registration.failures, registration.raised) = (0, 0);
         let expires = granted(request, response).unwrap_or(registration.expires);
         // Early enough for one failed try: a fifth of the time, but at most a minute, before the end.
         let early = (expires / 5).min(60).max(u32::from(expires > 1));
@@ -193,7 +204,7 @@ impl Endpoint {
         let Some(registration) = self.registrations.all.get_mut(&number) else { return };
         let name = registration.name.clone();
         registration.failures += 1;
-        registration.flow = None;
+        (registration.flow, registration.raised) = (None, 0);
         let may_pass = status == 408 || (500..600).contains(&status) || registration.persists;
         if registration.expires == 0 || !may_pass {
             self.registrations.all.remove(&number);

@@ -213,6 +213,12 @@ impl Endpoint {
         if at.is_some_and(is_old) || !self.is_wanted(errand.purpose, &request) {
             return; // It is not tried again, neither elsewhere nor with a password.
         }
+        if let Some((_, flow)) = at
+            && matches!(&outcome, Outcome::Response(response) if response.status == 503)
+        {
+            // §21.5.4: who is overloaded is not asked again at once over another transport.
+            errand.spare.retain(|spare| spare.leads.is_some() || spare.flow.remote != flow.remote);
+        }
         if may_go_elsewhere(&outcome)
             && let Some(spare) = errand.spare.pop()
         {

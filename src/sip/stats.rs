@@ -31,12 +31,10 @@ pub struct Stats {
     pub registrations: BTreeMap<String, u64>,
     /// Nonces that were too old or used before.
     pub stale_nonces: u64,
-    /// Requests refused because the endpoint was full or draining.
+    /// Requests refused because the endpoint was full.
     pub overloads: u64,
-    /// Of these, INVITEs for which there was no room …
+    /// Of these, INVITEs for which there was no room.
     pub turned_away: u64,
-    /// … and that came in a drain.
-    pub turned_away_draining: u64,
     pub bindings: u64,
     pub legs: u64,
     pub transactions: u64,

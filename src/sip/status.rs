@@ -137,6 +137,7 @@ const REASONS: &[(u16, &str)] = &[
     (430, "Flow Failed"),
     (433, "Anonymity Disallowed"),
     (439, "First Hop Lacks Outbound Support"),
+    (469, "Bad Info Package"),
     (480, "Temporarily Unavailable"),
     (481, "Call/Transaction Does Not Exist"),
     (482, "Loop Detected"),

@@ -77,6 +77,9 @@ impl Endpoint {
             Method::Bye => self.said_bye(now, key, leg, &request),
             Method::Invite | Method::Update => self.offered(now, (key, flow), leg, request),
             Method::Info => {
+                if let Some(response) = self.objection_to_info(&request) {
+                    return self.respond(now, key, &Method::Info, response);
+                }
                 self.refuse(now, key, &request, 200);
                 let body = body_of(&request.headers, request.body);
                 if self.talking(leg).is_some_and(|talking| talking.leaving.is_none()) {

@@ -113,6 +113,16 @@ impl Endpoint {
         }
     }
 
+    /// Who repeats his 2xx over a new connection has not got its ACK because the old one broke: it goes over the new one.
+    pub(super) fn acknowledge_over(&mut self, flow: Flow, response: &Response) {
+        let may = flow.transport.is_reliable() && (200..300).contains(&response.status);
+        let key = may.then(|| self.transactions.client_of(response)).flatten();
+        let acks = key.and_then(|key| self.acks.get(&key)).into_iter().flatten();
+        let is_dead = acks.map(|ack| !self.lives(ack.flow)).collect::<Vec<_>>();
+        let acks = key.and_then(|key| self.acks.get_mut(&key)).into_iter().flatten();
+        acks.zip(is_dead).filter(|(_, is_dead)| *is_dead).for_each(|(ack, _)| ack.flow = flow);
+    }
+
     /// A 2xx to an INVITE of ours: the first makes the dialog, a repetition gets its ACK again, and one that
     /// nobody wants (another fork, or we had hung up) gets ACK and BYE (§13.2.2.4).
     pub(super) fn accepted(&mut self, now: Instant, key: ClientKey, flow: Flow, errand: Errand, response: Response) {
@@ -198,7 +208,11 @@ impl Endpoint {
             put_body(&mut ack.headers, &mut ack.body, body);
         }
         let flow = match self.hop(dialog, &mut ack) {
-            Hop::Over(flow) => flow,
+            Hop::Over(flow) if self.lives(flow) => flow,
+            Hop::Over(_) => match self.way_around(&ack) {
+                Hop::Over(flow) => flow,
+                Hop::Toward(uri, known) => self.locate(&uri, known).unwrap_or(dialog.flow),
+            },
             Hop::Toward(uri, known) => self.locate(&uri, known).unwrap_or(dialog.flow),
         };
         let mut via = self.via(flow);

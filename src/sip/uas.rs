@@ -101,7 +101,7 @@ impl Endpoint {
             Method::Invite => self.admit(now, key, flow, request),
             Method::Register => self.admit_phone(now, key, flow, request),
             Method::Options => {
-                let response = self.capabilities(&request);
+                let response = self.asked_for_options(&request, flow);
                 self.respond(now, key, &request.method, response);
             }
             // Who is no party of a call of ours cannot make us call anybody.
@@ -184,7 +184,8 @@ impl Endpoint {
             put_body(&mut response.headers, &mut response.body, body);
         }
         response.headers.push(Name::Allow, self.allow());
-        if wants_reliable(&ringing.request, &response) {
+        // One that is being repeated until its PRACK comes must not be replaced by another (RFC 3262 §3).
+        if ringing.reliable.unacked.is_some() || wants_reliable(&ringing.request, &response) {
             return self.ring_reliably(now, leg, response);
         }
         self.respond(now, key, &Method::Invite, response);

@@ -14,8 +14,9 @@ use std::time::Duration;
 /// State and reason as labels.
 pub(super) type Doing = (&'static str, String);
 
-/// What is meant by `unreachable`: he would be at work, but none of his phones answers and no trunk carries a call to his
-/// number, so that no caller may be promised to him. Who is on a break or logged out is that first.
+/// What is meant by `unreachable`: he would be ready, but none of his phones answers and no trunk carries a call to his
+/// number, so that no caller may be promised to him. Whatever else he does he does: who talks is at work, though another
+/// call would not reach him.
 const UNREACHABLE: &str = "unreachable";
 const STATES: [&str; 7] = ["logged_out", "not_ready", "ready", "reserved", "busy", "wrap_up", UNREACHABLE];
 /// Reasons that the engine and the router give by themselves.
@@ -61,8 +62,7 @@ impl One {
     /// Which of [`STATES`].
     fn state(&self) -> usize {
         match self.mode {
-            AgentMode::LoggedOut | AgentMode::NotReady => self.mode as usize,
-            _ if self.unreachable => STATES.len() - 1,
+            AgentMode::Ready if self.unreachable => STATES.len() - 1,
             mode => mode as usize,
         }
     }

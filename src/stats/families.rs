@@ -44,10 +44,11 @@ macro_rules! families {
 }
 
 families! {
-    "Queues" "Each wait in a queue counts once: offered = answered + abandoned + diverted + lost + those who wait still. \
-              Those who wait again, since an agent's phone was lost or a number outside not reached, are apart (requeued)." {
+    "Queues" "Each wait in a queue counts once: offered = answered + abandoned + diverted + lost + those who still wait for the first time. \
+              Those who wait again, since an agent's phone was lost or a number outside not reached, are apart (requeued); \
+              of all these counts only tierline_queue_waiting and tierline_queue_longest_wait_seconds have them too." {
         QUEUE_WAITING gauge "tierline_queue_waiting" ["queue"]
-            "Callers who wait now, those included for whom a phone rings.";
+            "Callers who wait now, those included for whom a phone rings, and those who wait again.";
         QUEUE_LONGEST gauge "tierline_queue_longest_wait_seconds" ["queue"]
             "Time that the caller who has waited longest in the queue has waited there; 0 if nobody waits.";
         QUEUE_OFFERED counter "tierline_queue_offered_total" ["queue"] "Callers who began to wait.";
@@ -77,7 +78,7 @@ families! {
         QUEUE_HANDLE histogram (TALKS) "tierline_queue_handle_seconds" ["queue"]
             "Time from an agent's answer until he is free of the call: talk, hold and wrap-up.";
         QUEUE_AGENTS gauge "tierline_queue_agents" ["queue", "state"]
-            "Agents who serve the queue, by state now. Staffed are ready, reserved, busy and wrap_up; unreachable is who would be, but no phone of his answers and no trunk carries a call to his number.";
+            "Agents who serve the queue, by state now. Staffed are ready, reserved, busy and wrap_up; unreachable is who would be ready, but no phone of his answers and no trunk carries a call to his number.";
         QUEUE_TARGET gauge "tierline_queue_target_seconds" ["queue"] "Time T of the service level, as configured.";
         QUEUE_LEVEL gauge "tierline_queue_service_level_ratio" ["queue", "formula"]
             "Share of callers answered within the target time since the start, by the formula in the label; not there before the first wait that counts.";
@@ -252,8 +253,9 @@ families! {
             "Time that has passed on the events' clock since the first event that the records lack; 0 if they lack none.";
         KEEP_EVENTS counter "tierline_keep_events_removed_total" [] "Events removed from the log, because they are old.";
         KEEP_ROWS counter "tierline_keep_rows_removed_total" [] "Rows removed from the records, because they are old.";
-        KEEP_FAILURES counter "tierline_keep_failures_total" [] "Times that what is old could not be removed; it is tried again in an hour.";
-        KEEP_FAILING gauge "tierline_keep_failing" [] "1 if what is old could not be removed the last time.";
+        KEEP_TEXTS counter "tierline_keep_texts_erased_total" [] "Numbers, keys and notes erased while the server ran, because their time was over; what a start finds expired it erases first.";
+        KEEP_FAILURES counter "tierline_keep_failures_total" [] "Times that what is old could not be removed, or numbers, keys and notes not be erased; it is tried again in an hour.";
+        KEEP_FAILING gauge "tierline_keep_failing" [] "1 if what is old could not be removed or erased the last time.";
         CLOCK_JUMPS counter "tierline_clock_jumps_total" [] "Jumps of the system's clock by more than a second.";
         CLOCK_JUMPED gauge "tierline_clock_jumped_seconds" []
             "By how much the system's clock has jumped since the start, all jumps added. Events keep the time of the start.";

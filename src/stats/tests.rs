@@ -349,10 +349,13 @@ fn an_agent_whom_nothing_reaches_is_not_at_work() {
     check(&play, "ready");
     play.event(3, What::AgentReachable { agent, reachable: false });
     state(&mut play, AgentMode::Ready, AgentMode::Busy);
+    check(&play, "busy"); // nobody else reaches him, but he talks
+    state(&mut play, AgentMode::Busy, AgentMode::Ready);
     check(&play, "unreachable");
     let binding = Personal { kind: PersonalKind::Binding, handle: 9, text: None };
     play.event(4, What::PhoneRegistered { agent, binding });
     check(&play, "unreachable");
+    state(&mut play, AgentMode::Ready, AgentMode::Busy);
     play.event(4, What::AgentReachable { agent, reachable: true });
     check(&play, "busy");
     play.event(5, What::AgentReachable { agent: AgentId(2), reachable: false });
@@ -372,7 +375,7 @@ fn breaks_are_counted_by_the_reasons_that_are_known() {
     let lunch = crate::center::NotReadyReason { digit: None, productive: false };
     center.reasons.insert("lunch".into(), lunch);
     play.stats.configure(&center);
-    play.event(0, What::EngineStarted { node: 0, epoch: 1 });
+    play.event(0, What::EngineStarted { node: 0, epoch: 1, alive: None });
     let mut change = |ms, from, to, reason: &str| {
         _ = play.event(ms, What::AgentStateChanged { agent: AgentId(1), from, to, reason: reason.into() });
     };

@@ -35,6 +35,39 @@ fn a_registrar_that_wants_longer_registrations_gets_them() {
     wait_until("we are registered", GENEROUS, || is_registered(&server));
 }
 
+/// RFC 3665 §3.3: each of two proxies on the way wants a proof for its own realm, and the second INVITE's stays beside the
+/// third's.
+#[test]
+fn two_proxies_on_the_way_each_get_their_proof() {
+    let ground = Ground::new("carriers_407");
+    let at = place(&ground);
+    let server = Server::start(&ground, &wishes(&ground, &[carrier("carrier", at.0, ACCOUNT)]));
+    let asks = |realm: &str| {
+        let challenge = format!("Digest realm=\"{realm}\", nonce=\"n-{realm}\", algorithm=MD5, qop=\"auth\"");
+        format!("> 407\n  Proxy-Authenticate: {challenge}\n< ACK\n< INVITE\n  Proxy-Authorization: ")
+    };
+    let wants = format!(
+        "two proxies\n< INVITE\n{}realm=.edge.*n-edge\n{}realm=.edge\n> 200\n  sdp\n< ACK\n\
+         < BYE\n> 200\n",
+        asks("edge"),
+        asks("carrier")
+    );
+    let capture = ground.capture();
+    let mut proxies = start(&ground, &server, ("carrier", &flow(&wants), "carrier"), at);
+    let mut caller = Sipp { number: LINE, seconds: 3.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    assert_eq!(proxies.wait(GENEROUS), 0, "the proxies are not content");
+    let call = server.wait_ended(1, GENEROUS).remove(0);
+    assert_eq!(call["phase"], "Connected", "{call}");
+    let capture = capture.stop();
+    let invite =
+        capture.messages.iter().rfind(|message| message.from == server.sip && message.method() == Some("INVITE"));
+    let text = &invite.expect("an INVITE to the proxies").text;
+    let proofs = text.lines().filter(|line| line.starts_with("Proxy-Authorization: Digest"));
+    let realms: Vec<bool> = proofs.map(|line| line.contains("realm=\"edge\"")).collect();
+    assert_eq!(realms, [true, false], "{text}");
+}
+
 /// A registration over a connection that the carrier closes does not hold any more, and is made again over another one.
 #[test]
 fn a_registration_whose_connection_is_closed_is_made_again_and_does_not_hold_meanwhile() {

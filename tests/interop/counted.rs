@@ -231,6 +231,12 @@ fn lost_and_late_packets_and_who_is_not_heard_are_counted() {
     assert!((0.09..0.11).contains(&sum(&counted, ratio, "")), "{counted:?}");
     assert!((0.003..0.05).contains(&sum(&counted, jitter, "")), "{counted:?}");
     assert_eq!(sum(&counted, "tierline_media_one_way_total", ""), 0.0);
+    // The ladder of the call says the same.
+    let told = |words: [&str; 3]| {
+        let drawn = || Some(server.drawing()).filter(|drawn| words.iter().all(|word| drawn.contains(word)));
+        wait_for("the ladder says how he was heard", GENEROUS, drawn)
+    };
+    told(["heard 135 packets of PCMU", "10.0 % lost", "jitter "]);
 
     // One who says nothing, neither RTP nor RTCP, while he is played to.
     let before = server.metrics();
@@ -242,4 +248,5 @@ fn lost_and_late_packets_and_who_is_not_heard_are_counted() {
     wire.say(ack(&ok).replace("ACK", "BYE").replace("CSeq: 1", "CSeq: 2").replace("-ack", "-bye"));
     wire.until("200");
     server.wait_ended(2, GENEROUS);
+    told(["one-way audio: heard nothing", "sent ", "of PCMU"]);
 }

@@ -3,7 +3,7 @@
 use super::capture::{Capture, Leg};
 use super::harness::{GENEROUS, Ground, Program, SECOND, talk_for, wait_until};
 use super::heard::assert_talk;
-use super::peers::{Sipp, Softphone};
+use super::peers::{Sipp, Softphone, sipp_agent};
 use super::server::{DIRECT, Server, Wishes};
 use super::wire::options;
 use std::net::{SocketAddr, UdpSocket};
@@ -143,6 +143,28 @@ fn through_kamailio_both_sides_hear_each_other_and_may_hang_up() {
     caller.tell("hangup");
     assert_eq!(server.wait_ended(3, GENEROUS)[0]["cause"], "CallerHungUp");
     judge(&capture.stop(), &server, edge.at, 3);
+}
+
+/// The same with SIPp as agent's phone, which registers and is called through kamailio.
+#[test]
+fn an_agent_with_sipp_behind_kamailio_is_called_and_heard() {
+    let ground = Ground::new("edge_sipp");
+    let server = Server::start(&ground, &Wishes::agents(&["ada"]));
+    let edge = Edge::start(&ground, &server);
+    let capture = ground.capture();
+    let agent = Sipp { scenario: "agent_answers", says: AGENT, seconds: 30.0, to: Some(edge.at), ..Sipp::default() };
+    let _agent = sipp_agent(&ground, &server, "ada", agent);
+    let mut caller = Sipp { to: Some(edge.at), seconds: 4.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    assert_eq!(server.wait_ended(1, GENEROUS)[0]["cause"], "CallerHungUp");
+    let proxy = format!(";outbound=\"sip:{}\"", edge.at);
+    let caller = softphone(&server, "visitor", CALLER, &proxy).start(&ground);
+    caller.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
+    caller.program.says("Call established", GENEROUS);
+    talk_for(5 * SECOND);
+    caller.tell("hangup");
+    assert_eq!(server.wait_ended(2, GENEROUS)[0]["cause"], "CallerHungUp");
+    judge(&capture.stop(), &server, edge.at, 2);
 }
 
 fn is_talking(server: &Server) -> bool {

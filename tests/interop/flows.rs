@@ -248,7 +248,7 @@ const NAMED: &[&str] = &[
     // Methods.
     "INVITE ACK CANCEL BYE OPTIONS INFO UPDATE PRACK REFER REGISTER SUBSCRIBE NOTIFY MESSAGE PUBLISH DANCE",
     // Answers that we give; 503 and 404 are also in `running` and `rights`.
-    "200 400 401 403 404 405 406 414 415 416 420 422 423 481 482 483 486 488 491 500 501 505 513 603",
+    "200 400 401 403 404 405 406 414 415 416 420 422 423 469 481 482 483 486 488 491 500 501 505 513 603",
     // Answers that we get from agents' phones, beside those of `whoever_refuses_gets_his_ack`.
     "180 183 422 487 491",
     // Fields that change what happens.

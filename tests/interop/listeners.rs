@@ -80,6 +80,29 @@ fn each_listener_tells_its_own_address_for_audio() {
     drop(capture);
 }
 
+/// All addresses of either kind, on one port: each listener gets what is for it.
+#[test]
+fn listeners_of_ipv4_and_ipv6_may_share_a_port() {
+    let ground = Ground::new("listeners_both");
+    let port = ground.port();
+    let mut more = String::new();
+    for transport in ["udp", "tcp"] {
+        for (bind, told) in [("[::]", "[::1]"), ("0.0.0.0", "127.0.0.1")] {
+            let (bind, told) = (format!("{bind}:{port}"), format!("{told}:{port}"));
+            more += &format!("[[server.sip.listen]]\ntransport = \"{transport}\"\nbind = \"{bind}\"\n");
+            more += &format!("advertised = \"{told}\"\n");
+        }
+    }
+    let _server = Server::start(&ground, &with_sip(&more));
+    for (number, ip) in [(1, "127.0.0.1"), (3, "::1")] {
+        let at = SocketAddr::new(ip.parse().expect("an address"), port);
+        over_udp(at, &options(number, "UDP", &format!("sip:{at}")), "200");
+        let mut wire = Wire::to(at);
+        wire.say(options(number + 1, "TCP", &format!("sip:{at}")));
+        wire.until("200");
+    }
+}
+
 /// A caller whose SIP and audio are of IPv6, and an agent's phone of IPv4: each is told an address of its kind, and they hear
 /// each other.
 #[test]

@@ -185,7 +185,9 @@ fn reported(server: &Server) -> (Counted, f64) {
         abandoned: of("abandoned"),
         short: of("short"),
         given_back: of("diverted"),
-        ..Counted::default()
+        lost: of("lost"),
+        again: of("again"),
+        waiting: 0.0,
     };
     (counted, of("service_level_ratio"))
 }

@@ -168,7 +168,10 @@ fn one_tone_each(calls: u32) -> String {
 
 /// A SIPp that has registered as an agent and plays the scenario.
 pub fn sipp_agent(ground: &Ground, server: &Server, user: &str, sipp: Sipp) -> Program {
-    let at = register(ground, server, &[user]);
+    let at = ground.port();
+    let (place, ip, to) = (sipp.place, sipp.ip, sipp.to);
+    let there = Sipp { at: Some(at), place, ip, to, ..Sipp::default() };
+    assert_eq!(try_register_as(ground, server, &[user], 200, there), 0, "SIPp could not register");
     Sipp { name: user, from: user, at: Some(at), calls: 1000, ..sipp }.start(ground, server)
 }
 
@@ -200,6 +203,12 @@ pub fn try_register(ground: &Ground, server: &Server, users: &[&str], at: u16, s
 }
 
 fn try_register_over(ground: &Ground, server: &Server, (users, at): (&[&str], u16), status: u16, over: &str) -> i32 {
+    try_register_as(ground, server, users, status, Sipp { at: Some(at), over, ..Sipp::default() })
+}
+
+/// From the place and port of that SIPp.
+fn try_register_as(ground: &Ground, server: &Server, users: &[&str], status: u16, there: Sipp) -> i32 {
+    let at = there.at.unwrap_or_default();
     let mut csv = "SEQUENTIAL\n".to_owned();
     for user in users {
         let (name, said) = user.split_once(':').map_or_else(|| (*user, password(user)), |(u, p)| (u, p.to_owned()));
@@ -210,8 +219,7 @@ fn try_register_over(ground: &Ground, server: &Server, (users, at): (&[&str], u1
     let (name, file) = (format!("register-{at}"), file.to_string_lossy().into_owned());
     let calls = u32::try_from(users.len()).expect("a few users");
     let more = ["-inf", &file, "-r", "50"];
-    let (name, more, at) = (name.as_str(), &more[..], Some(at));
-    let sipp = Sipp { name, scenario: "register", at, status, calls, more, over, ..Sipp::default() };
+    let sipp = Sipp { name: &name, scenario: "register", status, calls, more: &more, ..there };
     sipp.start(ground, server).wait(30 * SECOND)
 }
 

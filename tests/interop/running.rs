@@ -64,6 +64,8 @@ fn mistakes_of_every_kind_are_told_by_one_start() {
     let text = std::fs::read_to_string(&server.config).expect("the configuration");
     let odd = text.replacen("flows = \"flows\"", "flows = \"odd\"", 1).replace("flow = \"support\"", "flow = \"odd\"");
     let odd = odd.replace("flow = \"direct\"", "flow = \"odd\"");
+    let odd =
+        format!("{odd}\n[trunk.odd]\nserver = \"127.0.0.1:9\"\nuser = \"odd\"\npassword_file = \"gone.password\"\n");
     let (config, data) = (ground.file("odd.toml"), server.data.to_string_lossy().into_owned());
     for wrong in [true, false] {
         let odd = if wrong { odd.replacen("calls = 80", "calls = 0", 1) } else { odd.clone() };
@@ -74,7 +76,8 @@ fn mistakes_of_every_kind_are_told_by_one_start() {
         let check = Command::new(TIERLINE).args(check).arg(&config).output().expect("tierline runs");
         assert_eq!(check.status.code(), Some(2));
         let (start, check) = (start.errors(), String::from_utf8_lossy(&check.stderr).into_owned());
-        let wanted = ["deep.wav cannot be used", "large.wav is too large", "hold-music.wav cannot be used"];
+        let wanted =
+            ["deep.wav cannot be used", "large.wav is too large", "hold-music.wav cannot be used", "gone.password"];
         for said in [&start, &check] {
             let missing: Vec<_> = wanted.iter().filter(|part| !said.contains(*part)).collect();
             assert!(missing.is_empty(), "not told: {missing:?}\n{said}");
@@ -208,6 +211,10 @@ fn a_drain_lets_calls_end_and_takes_no_new_ones() {
     assert_eq!(server.get("/healthz").0, 200);
     let refused = Sipp { name: "late", scenario: "caller_refused", status: 503, ..Sipp::default() };
     assert_eq!(refused.start(&ground, &server).wait(10 * SECOND), 0);
+    // Who looks by OPTIONS where to send calls is told the same (RFC 3261 §11.2).
+    let asks = over_udp();
+    says(&asks, server.sip, &wire::options(1, "UDP", &format!("sip:{}", server.sip)).replace("5999;", "5999;rport;"));
+    assert!(hears(&asks, "SIP/2.0").starts_with("SIP/2.0 503"), "OPTIONS");
     assert!(caller.is_running(), "the running call was cut");
     assert_eq!(caller.wait(20 * SECOND), 0, "the running call did not end well");
     assert_eq!(server.program.wait(10 * SECOND), 0, "the server did not stop after its last call");

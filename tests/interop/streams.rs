@@ -1,15 +1,16 @@
 //! SIP over TCP and TLS, and names: raw bytes that no phone would send, and phones over every transport.
 
 use super::audio;
-use super::harness::{Ground, SECOND, talk_for, wait_for, wait_until};
+use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_for, wait_until};
 use super::heard::{assert_talk, said_by};
+use super::listeners::authority;
 use super::peers::{Baresip, Sipp, Softphone};
 use super::server::{DIRECT, Server, Wishes};
 use super::wire::{Wire, ack, answer, invite, options};
 use super::zone::{Data, Zone};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection, StreamOwned};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -285,6 +286,44 @@ fn tls_with_the_certificate_for_trying_out() {
     assert!(plain.is_closed());
     let failed = "tierline_sip_tls_handshakes_failed_total{side=\"accepting\"}";
     wait_until("failed handshakes are counted", 5 * SECOND, || server.metrics()[failed] == 2.0);
+}
+
+/// RFC 3261 §12.1.1 and §26.2: a call to a SIPS URI is SIPS on both sides, and its BYE comes over TLS too: over the same
+/// connection, or over a new one to the Contact.
+#[test]
+fn a_call_by_sips_is_sips_to_its_end() {
+    for stays in [true, false] {
+        let ground = Ground::new(&format!("sips_{stays}"));
+        let (at, theirs) = (ground.address(), ground.address());
+        let own = authority(&ground.dir, "caller");
+        let sip = format!("{}\n[server.sip.tls]\ntrust = \"caller.pem\"\n", tls_listener(at));
+        let server = Server::start(&ground, &Wishes { silence: "2s", ..with_sip(&sip) });
+        let mut wire = tls(at, &ground.file("data/tls/ca.pem"), "127.0.0.1").expect("a handshake");
+        let contact = format!("sips:raw@{theirs}");
+        let text = invite(&format!("sips:{DIRECT}@{at}"), &contact, "").replace("/TCP", "/TLS");
+        wire.say(text.replace("<sip:raw@127.0.0.1>", "<sips:raw@127.0.0.1>"));
+        let ok = wire.until("200");
+        assert!(ok.contains("Contact: <sips:"), "{ok}");
+        wire.say(ack(&ok).replace("/TCP", "/TLS"));
+        let expect = format!("BYE {contact} SIP/2.0");
+        let bye = if stays {
+            let bye = wire.until("BYE");
+            wire.say(answer(&bye, "200 OK"));
+            bye
+        } else {
+            let listener = TcpListener::bind(theirs).expect("a port");
+            drop(wire);
+            let (stream, _) = listener.accept().expect("a connection");
+            stream.set_read_timeout(Some(GENEROUS)).expect("a time-out");
+            let connection = ServerConnection::new(own).expect("a server");
+            let mut wire = Wire::over(StreamOwned::new(connection, stream));
+            let bye = wire.until("BYE");
+            wire.say(answer(&bye, "200 OK"));
+            bye
+        };
+        assert!(bye.starts_with(&expect) && bye.contains("Via: SIP/2.0/TLS "), "{bye}");
+        server.wait_ended(1, GENEROUS);
+    }
 }
 
 #[test]

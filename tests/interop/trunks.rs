@@ -1,12 +1,13 @@
 //! Trunks: SIPp as carriers whose calls come and to whom calls go, heard on both sides.
 
-use super::harness::{Ground, SECOND, talk_for, wait_until};
+use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::heard::{HEARD, assert_no_gap, assert_talk, heard_by};
 use super::peers::{Baresip, Sipp, Softphone};
 use super::server::{DIRECT, Server, Wishes};
 use super::wire::{ack, invite};
+use super::zone::{Data, NAPTR, Zone};
 use std::fmt::Write as _;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// The line whose flow calls [`VENDOR`], as carriers write it.
 pub const LINE: &str = "+4930100";
@@ -398,4 +399,32 @@ fn a_carrier_that_wants_proof_of_a_bye_gets_it_after_a_kill_too() {
         let call = server.wait_ended(1, 10 * SECOND).remove(0);
         assert_eq!(call["cause"].as_str(), Some(if killed { "Restart" } else { "CallerHungUp" }), "{call}");
     }
+}
+
+/// Some routers leave NAPTR unanswered: the carrier is found by its SRV records all the same, is up, and carries a call. Its
+/// address of IPv6, which no listener reaches, is left out.
+#[test]
+fn a_carrier_is_found_where_questions_for_naptr_are_not_answered() {
+    let ground = Ground::new("trunks_mute");
+    let (dns, port) = (ground.address(), ground.port());
+    let more = "options = \"5s\"\n".to_owned();
+    let usual = wishes(&ground, &[Carrier { name: "carrier", port, more }]);
+    let named = usual.more.replace(&format!("server = \"127.0.0.1:{port}\""), "server = \"carrier.test\"");
+    let server = Server::start(&ground, &Wishes { more: named, sip: format!("name_servers = [\"{dns}\"]"), ..usual });
+    let _zone = Zone::serve(
+        dns,
+        vec![
+            ("carrier.test", Data::Silence(NAPTR)),
+            ("_sip._udp.carrier.test", Data::Srv(1, 7, port, "host.carrier.test")),
+            ("host.carrier.test", Data::Aaaa(Ipv6Addr::LOCALHOST)),
+            ("host.carrier.test", Data::A(Ipv4Addr::LOCALHOST)),
+        ],
+    );
+    let there = Sipp { name: "carrier", scenario: "agent_answers", at: Some(port), calls: 1000, ..Sipp::default() };
+    let _carrier = there.start(&ground, &server);
+    let up = "tierline_trunk_state{trunk=\"carrier\",state=\"up\"}";
+    wait_until("the carrier is up", GENEROUS, || server.metrics().get(up) == Some(&1.0));
+    let mut caller = Sipp { number: LINE, seconds: 6.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    assert_hung_up(&server);
 }

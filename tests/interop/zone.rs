@@ -1,15 +1,20 @@
 //! A name server of a test: a few records, answered over UDP (RFC 1035).
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub const NAPTR: u16 = 35;
+
 /// One record's data.
 #[derive(Clone)]
 pub enum Data {
     A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
+    /// Questions for this kind of record are left unanswered.
+    Silence(u16),
     /// Priority, weight, port, target.
     Srv(u16, u16, u16, &'static str),
     /// Order, preference, service, replacement; its flag is `s`.
@@ -20,8 +25,10 @@ impl Data {
     fn kind(&self) -> u16 {
         match self {
             Data::A(_) => 1,
+            Data::Aaaa(_) => 28,
+            Data::Silence(kind) => *kind,
             Data::Srv(..) => 33,
-            Data::Naptr(..) => 35,
+            Data::Naptr(..) => NAPTR,
         }
     }
 
@@ -29,6 +36,8 @@ impl Data {
         let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
         match self {
             Data::A(ip) => ip.octets().to_vec(),
+            Data::Aaaa(ip) => ip.octets().to_vec(),
+            Data::Silence(_) => Vec::new(),
             Data::Srv(priority, weight, port, target) => {
                 let numbers = [priority, weight, port].map(|n| n.to_be_bytes()).concat();
                 [numbers, name(target)].concat()
@@ -84,6 +93,9 @@ fn answer(question: &[u8], records: &[(&str, Data)]) -> Option<Vec<u8>> {
     let asked_name = asked[..asked.len() - 4].to_ascii_lowercase();
     let found: Vec<&Data> =
         records.iter().filter(|(n, d)| name(n) == asked_name && d.kind() == kind).map(|(_, d)| d).collect();
+    if found.iter().any(|data| matches!(data, Data::Silence(_))) {
+        return None;
+    }
     let known = records.iter().any(|(n, _)| name(n) == asked_name);
     // An answer with authority; a name that is not known is said to be none.
     let code = if known { 0 } else { 3 };

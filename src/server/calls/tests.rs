@@ -38,6 +38,11 @@ fn arrives(call: u64) -> What {
     }
 }
 
+fn rings(agent: u32) -> What {
+    let (work, reservation, leg) = (WorkId(1), crate::ids::ReservationId(1), LegId(9));
+    What::Delivered { work, reservation, agent: AgentId(agent), leg, why: String::new() }
+}
+
 /// Three calls: one served, one that failed, one that waits.
 fn three_calls(dir: &Dir) {
     let queue = QueueId::new("sales");
@@ -56,6 +61,7 @@ fn three_calls(dir: &Dir) {
     let rows = [
         (1, 0, arrives(1)),
         (1, 3, queued.clone()),
+        (1, 69, rings(1003)),
         (1, 70, talk),
         (2, 71, arrives(2)),
         (1, 75, gone(Cause::CallerHungUp)),
@@ -93,18 +99,18 @@ fn the_list_is_a_table_newest_first() {
         20,
         false,
         "
-CALL    ARRIVED                   LINE     OUTCOME                  WAITED  TALK  AGENT
-c0-1-3  2026-11-21T20:32:27.250Z  support  running                  …       -     -
-c0-1-2  2026-11-21T20:32:18.250Z  support  failed: no common codec  -       -     -
-c0-1-1  2026-11-21T20:31:07.250Z  support  served                   1:07    0:05  1003
+CALL    ARRIVED                   LINE     OUTCOME                  WAITED  TALK  HOLD  AGENT
+c0-1-3  2026-11-21T20:32:27.250Z  support  running                  …       -     -     -
+c0-1-2  2026-11-21T20:32:18.250Z  support  failed: no common codec  -       -     -     -
+c0-1-1  2026-11-21T20:31:07.250Z  support  served                   1:07    0:05  0:00  1003
 ",
     );
     check(
         1,
         true,
         "
-CALL    ARRIVED                   LINE     OUTCOME  WAITED  TALK  AGENT  CALLER
-c0-1-3  2026-11-21T20:32:27.250Z  support  running  …       -     -      +4930123456
+CALL    ARRIVED                   LINE     OUTCOME  WAITED  TALK  HOLD  AGENT  CALLER
+c0-1-3  2026-11-21T20:32:27.250Z  support  running  …       -     -     -      +4930123456
 ",
     );
 }
@@ -158,7 +164,7 @@ fn one_call_is_told_as_json() {
     let [masked, full] = [told(false), told(true)];
     assert_eq!((&masked["outcome"], &masked["waited_s"]), (&"Served".into(), &67.0.into()));
     let events: Vec<&str> = masked["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
-    assert_eq!(events, ["CallArrived", "Queued", "Established", "ConnectionCleared", "CallEnded"]);
+    assert_eq!(events, ["CallArrived", "Queued", "Delivered", "Established", "ConnectionCleared", "CallEnded"]);
     assert_eq!(masked["events"][0]["at"], "2026-11-21T20:31:07.250Z");
     assert!(!masked.to_string().contains("4930123456"));
     assert_eq!(full["events"][0]["caller"]["text"], "+4930123456");
@@ -203,9 +209,9 @@ fn a_break_is_seen_in_the_list() {
     };
     write(&dir, [code(1, "@not-ready"), code(2, "@ready")].concat());
     let expect = "
-CALL    ARRIVED                   LINE        OUTCOME            WAITED  TALK  AGENT
-c0-1-2  2026-11-21T20:31:09.250Z  agent 1001  asked for calls    -       -     -
-c0-1-1  2026-11-21T20:31:08.250Z  agent 1001  asked for a break  -       -     -
+CALL    ARRIVED                   LINE        OUTCOME            WAITED  TALK  HOLD  AGENT
+c0-1-2  2026-11-21T20:31:09.250Z  agent 1001  asked for calls    -       -     -     -
+c0-1-1  2026-11-21T20:31:08.250Z  agent 1001  asked for a break  -       -     -     -
 ";
     assert_eq!(listed(&dir, 20, false, false), expect[1..]);
     assert!(listed(&dir, 1, true, false).contains(r#""code":"Ready""#));
@@ -266,7 +272,14 @@ fn calls_are_found_by_what_they_were() {
 /// The next start may be a night later: nobody has talked until then, in the list as in the records.
 #[test]
 fn a_call_that_a_kill_has_cut_ended_with_the_last_that_the_log_knew() {
-    let dir = dir("cut");
+    // Of the second one the server is known to have been at work later than the log says.
+    for (name, alive, seconds) in [("cut", None, 60), ("alive", Some(Wall(EVENING + 95_500)), 90)] {
+        let dir = dir(name);
+        assert_cut(&dir, alive, seconds);
+    }
+}
+
+fn assert_cut(dir: &Dir, alive: Option<Wall>, seconds: i64) {
     let (queue, work, waited) = (QueueId::new("sales"), WorkId(1), Duration::from_secs(2));
     let queued = What::Queued {
         work,
@@ -279,25 +292,74 @@ fn a_call_that_a_kill_has_cut_ended_with_the_last_that_the_log_knew() {
     let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited, told: None };
     let (cause, phase, party) = (Cause::Restart, Phase::Connected, Party::Caller);
     let rows = vec![
-        (0, 0, What::EngineStarted { node: 0, epoch: 1 }),
+        (0, 0, What::EngineStarted { node: 0, epoch: 1, alive: None }),
         (1, 0, arrives(1)),
         (1, 3, queued),
+        (1, 4, rings(1003)),
         (1, 5, talk),
         (0, 65, What::Reconfigured),
-        (0, 40_000, What::EngineStarted { node: 0, epoch: 2 }),
+        (0, 40_000, What::EngineStarted { node: 0, epoch: 2, alive }),
         (1, 40_001, What::ConnectionCleared { leg: LegId(1), party, cause }),
         (1, 40_001, What::CallEnded { cause, phase }),
-        (0, 80_000, What::EngineStarted { node: 0, epoch: 3 }),
+        (0, 80_000, What::EngineStarted { node: 0, epoch: 3, alive: None }),
     ];
-    write(&dir, rows);
-    let list: serde_json::Value = serde_json::from_str(&listed(&dir, 20, true, false)).unwrap();
+    write(dir, rows);
+    let list: serde_json::Value = serde_json::from_str(&listed(dir, 20, true, false)).unwrap();
     let one: serde_json::Value = serde_json::from_str(&super::told(&dir.0, "c0-1-1", false).unwrap()).unwrap();
-    let ended = Wall(EVENING + 65_000);
+    let ended = Wall(EVENING + 5_000 + seconds * 1000 + alive.map_or(0, |_| 500));
     for told in [list, one] {
-        assert_eq!((&told["talked_s"], &told["ended"]), (&60.0.into(), &ended.to_string().into()));
+        assert_eq!(
+            (&told["talked_s"], &told["ended"]),
+            (&(seconds as f64 + alive.map_or(0.0, |_| 0.5)).into(), &ended.to_string().into())
+        );
     }
     crate::server::records::bring_up(&dir.0).unwrap();
     let conn = crate::server::records::reading(&dir.0).unwrap();
     let recorded: i64 = conn.query_row("SELECT ended FROM call", [], |row| row.get(0)).unwrap();
     assert_eq!(recorded, ended.0);
+}
+
+/// Ten minutes with an agent, four of them held: the list, the one call, and the tables of the records say the same.
+#[test]
+fn talk_is_without_what_was_held_as_in_the_records() {
+    let dir = dir("held");
+    let (queue, work, waited, leg) = (QueueId::new("sales"), WorkId(1), Duration::from_secs(2), LegId(9));
+    let queued = What::Queued {
+        work,
+        queue: queue.clone(),
+        priority: 0,
+        skills: Default::default(),
+        again: false,
+        served: Duration::ZERO,
+    };
+    let agent = AgentId(1003);
+    let talk = What::Established { work, queue, agent, leg, waited, told: None };
+    let gone = |leg, party| What::ConnectionCleared { leg, party, cause: Cause::CallerHungUp };
+    let rows = vec![
+        (1, 0, arrives(1)),
+        (1, 3, queued),
+        (1, 4, rings(1003)),
+        (1, 5, talk),
+        (1, 65, What::Held { leg }),
+        (1, 305, What::Retrieved { leg }),
+        (1, 605, gone(LegId(1), Party::Caller)),
+        (1, 605, gone(leg, Party::Agent(agent))),
+        (1, 605, What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected }),
+    ];
+    write(&dir, rows);
+    assert!(listed(&dir, 1, false, false).contains("  0:02    6:00  4:00  1003\n"));
+    crate::server::records::bring_up(&dir.0).unwrap();
+    let conn = crate::server::records::reading(&dir.0).unwrap();
+    let recorded = |sql: &str| {
+        conn.query_row(sql, [], |row| Ok([row.get::<_, f64>(0)?, row.get::<_, f64>(1)?])).unwrap().map(|ms| ms / 1000.0)
+    };
+    let of_call = recorded("SELECT talked_ms, held_ms FROM call");
+    let of_wait = recorded("SELECT talked_ms, held_ms FROM queue_interval");
+    assert_eq!((of_call, of_wait), ([360.0, 240.0], [360.0, 240.0]));
+    for told in [listed(&dir, 1, true, false), super::told(&dir.0, "c0-1-1", false).unwrap()] {
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!([&told["talked_s"], &told["held_s"]].map(|of| of.as_f64().unwrap()), of_call);
+        let segment = &told["segments"][0];
+        assert_eq!([&segment["talk_s"], &segment["held_s"]].map(|of| of.as_f64().unwrap()), of_wait);
+    }
 }

@@ -40,7 +40,9 @@ fn level(what: &What) -> Level {
 fn told(what: &What) -> Entry {
     let say = |subject, said| Entry::new(level(what), subject, said);
     match what {
-        What::EngineStarted { node, epoch } => say("engine", "has started").with("node", *node).with("start", *epoch),
+        What::EngineStarted { node, epoch, .. } => {
+            say("engine", "has started").with("node", *node).with("start", *epoch)
+        }
         What::DrainStarted => say("engine", "takes no new calls from here on"),
         What::Reconfigured => say("engine", "has other settings"),
         What::Repaired { what } => {
@@ -149,6 +151,12 @@ fn of_parties(what: &What, say: impl Fn(&'static str) -> Entry) -> Entry {
         What::ConnectionCleared { leg, cause, .. } => {
             say("loses a party").with("leg", *leg).with("cause", cause.text())
         }
+        What::LegHeard { leg, audio, .. } => say("was heard")
+            .with("leg", *leg)
+            .with("codec", Value::written(&audio.codec))
+            .with("packets_in", audio.packets_in)
+            .with("packets_out", audio.packets_out)
+            .with("lost", audio.lost),
         other => say("goes on").with("event", other.name()),
     }
 }

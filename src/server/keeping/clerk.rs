@@ -2,14 +2,14 @@
 
 use super::belief::Belief;
 use super::{Plan, Removed, pass};
-use crate::server::clock::{self, Clock};
+use crate::server::clock::{self, EventTime};
 use crate::server::defects::Kept;
 use crate::server::journal::Entry;
-use crate::server::store;
+use crate::server::store::{self, Erased};
 use crate::stats::Sample;
 use crate::stats::families as f;
-use crate::time::Wall;
-use anyhow::Result;
+use crate::time::{Instant, Wall};
+use anyhow::{Context, Error, Result, bail, ensure};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -18,8 +18,12 @@ use std::time::Duration;
 
 /// How often the clock is looked at …
 const LOOK: Duration = Duration::from_secs(10);
-/// … and what is old.
+/// … that the server is at work is written down …
+const ALIVE: Duration = Duration::from_secs(60);
+/// … and what is old is looked at.
 const EVERY: Duration = Duration::from_secs(3600);
+/// A reader may be in the way once: a report that takes its time. From so often on it is told.
+const HELD_UP: u32 = 2;
 /// The log's writer has the file for itself between two portions.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -28,6 +32,7 @@ const BREATH: Duration = Duration::from_millis(20);
 pub struct Counts {
     events: AtomicU64,
     rows: AtomicU64,
+    texts: AtomicU64,
     failures: AtomicU64,
     /// The last pass failed.
     failing: AtomicBool,
@@ -39,12 +44,13 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub fn samples(&self) -> [Sample; 7] {
+    pub fn samples(&self) -> [Sample; 8] {
         let count = |value: &AtomicU64| value.load(Relaxed);
         let seconds = |value: &AtomicI64| value.load(Relaxed) as f64 / 1000.0;
         [
             f::KEEP_EVENTS.count([], count(&self.events)),
             f::KEEP_ROWS.count([], count(&self.rows)),
+            f::KEEP_TEXTS.count([], count(&self.texts)),
             f::KEEP_FAILURES.count([], count(&self.failures)),
             f::KEEP_FAILING.flag([], self.failing.load(Relaxed)),
             f::CLOCK_JUMPS.count([], count(&self.jumps)),
@@ -61,19 +67,19 @@ pub struct Keeper {
     pub counts: Arc<Counts>,
 }
 
-/// Asks whoever writes the log to erase what has expired at that time.
-pub type Erase = Box<dyn Fn(Wall) -> Result<()> + Send>;
+/// Asks whoever writes the log to erase what has expired at that time; the answer says what became of it.
+pub type Erase = Box<dyn Fn(Wall) -> Result<Receiver<Result<Erased, String>>> + Send>;
 
 impl Keeper {
     /// # Errors
     /// The log cannot be read, or the system gives no thread.
-    pub fn start(plan: Plan, clock: Clock, erase: Erase) -> Result<Keeper> {
+    pub fn start(plan: Plan, time: EventTime, erase: Erase) -> Result<Keeper> {
         let counts = Arc::<Counts>::default();
         let (stop, stopped) = channel();
         let written = store::believed(&plan.data)?;
-        let belief = Belief::new(clock.now(), clock::wall(), written);
+        let belief = Belief::new(time.clock.now(), clock::wall(), written);
         let of_thread = Arc::clone(&counts);
-        let mut clerk = Clerk { plan, clock, belief, written, told: None, erase, counts: of_thread };
+        let mut clerk = Clerk { plan, time, belief, written, told: None, erase, held_up: 0, counts: of_thread };
         let thread = Kept::start("keeping", move || clerk.run(&stopped))?;
         Ok(Keeper { stop: Some(stop), thread: Some(thread), counts })
     }
@@ -88,35 +94,51 @@ impl Drop for Keeper {
 
 struct Clerk {
     plan: Plan,
-    clock: Clock,
+    time: EventTime,
     belief: Belief,
     /// The time that was believed, as it stands in the log: another one was written by `tierline keep`.
     written: Option<Wall>,
     /// The doubt that was told last.
     told: Option<i64>,
     erase: Erase,
+    /// How often one after the other a reader was in the way of emptying the write-ahead log.
+    held_up: u32,
     counts: Arc<Counts>,
 }
 
 impl Clerk {
     fn run(&mut self, stopped: &Receiver<()>) {
-        let mut due = self.clock.now();
+        let (mut due, mut minute) = (self.now(), self.now() + ALIVE);
         loop {
             self.look();
-            if self.clock.now() >= due {
-                due = self.clock.now() + EVERY;
+            if self.now() >= minute {
+                minute = self.now() + ALIVE;
+                self.says_alive();
+            }
+            if self.now() >= due {
+                due = self.now() + EVERY;
                 let kept = self.keep(stopped);
                 self.tell(kept);
             }
             if rests(stopped, LOOK) {
                 _ = self.write_down(); // a start believes a little less then
+                self.says_alive();
                 return;
             }
         }
     }
 
+    fn now(&self) -> Instant {
+        self.time.clock.now()
+    }
+
+    /// What nothing happens in is known to have gone on until the last of these. One that fails is made up for by the next.
+    fn says_alive(&self) {
+        _ = store::write_alive(&self.plan.data, self.time.now());
+    }
+
     fn look(&mut self) {
-        if let Some(jump) = self.belief.look(self.clock.now(), clock::wall()) {
+        if let Some(jump) = self.belief.look(self.now(), clock::wall()) {
             self.counts.jumps.fetch_add(1, Relaxed);
             self.counts.jumped.fetch_add(jump, Relaxed);
             let jumped = "the system's clock has jumped; calls go on, and events keep the time of the start";
@@ -127,7 +149,7 @@ impl Clerk {
             let written = store::believed(&self.plan.data).unwrap_or(self.written);
             if let Some(mark) = written.filter(|_| written != self.written) {
                 self.written = written;
-                self.belief.believe(self.clock.now(), mark);
+                self.belief.believe(self.now(), mark);
             }
         }
         self.doubt();
@@ -141,7 +163,7 @@ impl Clerk {
                 let doubted = "the system's clock is not believed: what is old is judged by the time that was believed \
                                last; set it right, or, if it is right, say so with `tierline keep --believe-clock`";
                 let entry = Entry::error("clock", doubted).with("seconds_ahead", ahead as f64 / 1000.0);
-                entry.with("believed", self.belief.mark(self.clock.now())).tell();
+                entry.with("believed", self.belief.mark(self.now())).tell();
             }
             (true, None) => Entry::info("clock", "the system's clock is believed again").tell(),
             _ => {}
@@ -151,9 +173,34 @@ impl Clerk {
 
     /// All that is old goes.
     fn keep(&mut self, stopped: &Receiver<()>) -> Result<()> {
-        let time = self.belief.time(self.clock.now());
+        let time = self.belief.time(self.now());
         self.write_down()?;
-        (self.erase)(time)?;
+        // One of them fails by itself.
+        let erased = self.erase(time, stopped);
+        self.remove(time, stopped).and(erased)
+    }
+
+    /// Numbers, keys and notes go by themselves: the law says when.
+    fn erase(&mut self, time: Wall, stopped: &Receiver<()>) -> Result<()> {
+        let answer = (self.erase)(time)?;
+        let erased = loop {
+            match answer.recv_timeout(BREATH) {
+                Ok(erased) => break erased.map_err(Error::msg).context("numbers, keys and notes cannot be erased")?,
+                Err(RecvTimeoutError::Timeout) if rests(stopped, Duration::ZERO) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the writer of the event log is gone"),
+            }
+        };
+        self.counts.texts.fetch_add(erased.texts, Relaxed);
+        self.held_up = if erased.emptied { 0 } else { self.held_up + 1 };
+        ensure!(
+            self.held_up < HELD_UP,
+            "copies of what was erased remain in `events.db-wal`: somebody has been reading the log each time for an hour"
+        );
+        Ok(())
+    }
+
+    fn remove(&mut self, time: Wall, stopped: &Receiver<()>) -> Result<()> {
         let mut before = Removed::default();
         let removed = pass(&self.plan, time, &mut |now| {
             self.counts.events.fetch_add(now.events - before.events, Relaxed);
@@ -169,7 +216,7 @@ impl Clerk {
     }
 
     fn write_down(&mut self) -> Result<()> {
-        let mark = self.belief.mark(self.clock.now());
+        let mark = self.belief.mark(self.now());
         store::write_believed(&self.plan.data, mark)?;
         self.written = Some(mark);
         Ok(())
@@ -188,4 +235,59 @@ impl Clerk {
 /// Waits; true if it is to stop.
 fn rests(stopped: &Receiver<()>, pause: Duration) -> bool {
     stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KeepSettings;
+    use crate::event::{Event, What};
+    use crate::server::store::{Keep, Store};
+    use std::sync::mpsc::sync_channel;
+
+    /// What erasing comes to, hour by hour, and what is told then: whether it fails, how often it has, what was erased.
+    #[test]
+    fn erasing_that_fails_is_told_as_removing_is() {
+        let data = std::env::temp_dir().join(format!("tierline-clerk-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&data);
+        let opened = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap();
+        let what = What::EngineStarted { node: 0, epoch: 1, alive: None };
+        opened.store.append(vec![Event { seq: 1, at: Wall(1000), call: None, what }]);
+        opened.store.close().unwrap();
+        let erased = |texts, emptied| Ok(Erased { texts, emptied });
+        let hours = [
+            (Err("the page is damaged".to_owned()), (true, 1, 0)),
+            (erased(3, true), (false, 1, 3)),
+            (erased(0, false), (false, 1, 3)),
+            (erased(2, false), (true, 2, 5)),
+            (erased(0, true), (false, 2, 5)),
+            (erased(0, false), (false, 2, 5)),
+        ];
+        let answers = std::sync::Mutex::new(hours.clone().map(|(answer, _)| answer).into_iter());
+        let erase = move |_| {
+            let (done, answer) = sync_channel(1);
+            _ = done.send(answers.lock().unwrap().next().expect("an hour"));
+            Ok(answer)
+        };
+        let plan = Plan { data: data.clone(), keep: KeepSettings::default(), ticketing: false };
+        let time = EventTime { clock: clock::Clock::start(), began: Wall(3_600_000) };
+        let written = store::believed(&plan.data).unwrap();
+        let belief = Belief::new(time.clock.now(), clock::wall(), written);
+        let (erase, counts) = (Box::new(erase), Arc::<Counts>::default());
+        let mut clerk = Clerk { plan, time, belief, written, told: None, erase, held_up: 0, counts };
+        let (_goes_on, stopped) = channel();
+        for (hour, (_, expect)) in hours.into_iter().enumerate() {
+            let kept = clerk.keep(&stopped);
+            clerk.tell(kept);
+            let counts = &clerk.counts;
+            let told = (counts.failing.load(Relaxed), counts.failures.load(Relaxed), counts.texts.load(Relaxed));
+            assert_eq!(told, expect, "hour {hour}");
+        }
+        // The log's last event is long past; the next start knows that the server was at work all the same.
+        assert_eq!(Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().alive, None);
+        clerk.says_alive();
+        let alive = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().alive.expect("it was at work");
+        assert!((3_600_000..3_660_000).contains(&alive.0), "{alive}");
+        std::fs::remove_dir_all(&data).unwrap();
+    }
 }

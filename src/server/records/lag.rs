@@ -1,9 +1,9 @@
-//! How far the records are behind the log: what a report that is made now lacks.
+//! How far the records are behind the log, and how far back they reach: what a report that is made now lacks.
 //!
 //! The server's follower keeps count for `/metrics` ([`Behind`]), so that a scrape waits for no disk, and is told also where
 //! the records cannot be written or read any more. Who looks from outside reads the two files ([`Extent`]).
 
-use super::{position, running};
+use super::{FROM, position, running};
 use crate::server::clock::EventTime;
 use crate::server::store::Reader;
 use crate::stats::Sample;
@@ -11,7 +11,7 @@ use crate::stats::families as f;
 use crate::time::Wall;
 use crate::written::counted;
 use anyhow::Result;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
@@ -65,12 +65,14 @@ impl Behind {
     }
 }
 
-/// Up to where the records go.
+/// From where and up to where the records go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The last event that they have, and when it was; 0 if they have none.
     pub seq: u64,
     pub until: Wall,
+    /// Rows of what ended before this are missing; none if nothing is.
+    pub from: Option<Wall>,
     /// How many events of the log they lack.
     pub lacks: u64,
     /// Calls that run, and when the first of them came: they have no rows yet.
@@ -87,7 +89,15 @@ impl Extent {
         let first = log.next(seq)?.map(|(first, _)| first);
         let lacks = first.map(|first| Ok::<u64, anyhow::Error>(log.last()? + 1 - first)).transpose()?.unwrap_or(0);
         let since = running.iter().map(|call| call.record.arrived).min();
-        Ok(Extent { seq, until, lacks, running: running.len(), since })
+        let from = records.query_row("SELECT value FROM meta WHERE key = ?1", [FROM], |row| row.get::<_, i64>(0));
+        let from = from.optional()?.filter(|from| *from != 0).map(Wall);
+        Ok(Extent { seq, until, from, lacks, running: running.len(), since })
+    }
+
+    /// What is missing of a time that begins at `asked`, in a sentence; none if nothing is.
+    pub fn begins(&self, asked: Wall, at: &dyn Fn(Wall) -> String) -> Option<String> {
+        let from = self.from.filter(|from| asked < *from)?;
+        Some(format!("incomplete before {}: what ended before that was removed, or is in a log that is gone", at(from)))
     }
 
     /// In a sentence; `at` writes times.

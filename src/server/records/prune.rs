@@ -63,6 +63,9 @@ impl Pruner {
             let mut delete = tx.prepare_cached(&format!("DELETE FROM {name} WHERE ({key}) IN ({old})"))?;
             removed += delete.execute(params![self.before.0, PORTION])? as u64;
         }
+        if removed > 0 {
+            super::complete_from(&tx, self.before)?;
+        }
         tx.commit()?;
         Ok((removed > 0).then_some(removed))
     }

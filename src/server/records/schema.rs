@@ -11,8 +11,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 /// What leads from each version to the next; never changed, only added to. A new file runs through all of them.
-pub(super) const MIGRATIONS: [&str; 5] =
-    [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql"), include_str!("5.sql")];
+pub(super) const MIGRATIONS: [&str; 6] = [
+    include_str!("1.sql"),
+    include_str!("2.sql"),
+    include_str!("3.sql"),
+    include_str!("4.sql"),
+    include_str!("5.sql"),
+    include_str!("6.sql"),
+];
 
 /// `PRAGMA application_id`: "TLrc".
 const OURS: i64 = 0x544c_7263;
@@ -24,10 +30,14 @@ pub fn file(dir: &Path) -> PathBuf {
 
 /// Opens them for writing; makes them, or brings them to this version, in one transaction.
 pub(super) fn open(dir: &Path) -> Result<Connection> {
-    let path = file(dir);
+    open_file(&file(dir))
+}
+
+/// The same in a file of another name.
+pub(super) fn open_file(path: &Path) -> Result<Connection> {
     let what = || format!("cannot open the records `{}`", path.display());
-    make_private(&path).with_context(what)?;
-    let mut conn = Connection::open(&path).with_context(what)?;
+    make_private(path).with_context(what)?;
+    let mut conn = Connection::open(path).with_context(what)?;
     conn.busy_timeout(Duration::from_secs(30))?;
     configure(&conn).with_context(what)?;
     migrate(&mut conn, MIGRATIONS.len()).with_context(what)?;

@@ -212,7 +212,8 @@ fn two_writers_take_turns() {
         other.take(&b).unwrap();
     }
     let shared = content(&dir.0);
-    one.begin_anew(&log).unwrap();
+    drop(one);
+    rebuild(&dir.0).unwrap();
     other.catch_up(&log, &mut |_, _| true).unwrap();
     same(&shared, &content(&dir.0));
 }

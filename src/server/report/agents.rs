@@ -32,21 +32,25 @@ const MODES: [AgentMode; 6] = [
     AgentMode::WrapUp,
 ];
 
-const COLUMNS: [Column; 14] = [
-    Column::time("signed in"),
-    Column::time("not ready"),
-    Column::time("ready"),
-    Column::time("rung"),
-    Column::time("busy"),
-    Column::time("wrap-up"),
-    Column::time("unreachable"),
-    Column::share("occupancy"),
-    Column::new("answered"),
-    Column::new("refused"),
-    Column::new("missed"),
-    Column::new("cancelled"),
-    Column::time("talk"),
-    Column::time("hold"),
+/// By agent.
+pub const COLUMNS: [Column; 14] = [
+    Column::time("signed in", "not ready, ready, rung, busy, wrap-up and unreachable together"),
+    Column::time("not ready", "on a break, or resting after a refusal"),
+    Column::time("ready", "could be given a call"),
+    Column::time("rung", "his phone rang for a caller"),
+    Column::time("busy", "in a call, or making one of his own"),
+    Column::time("wrap-up", "writing a call up"),
+    Column::time(
+        "unreachable",
+        "would have been ready, but no phone of his answered and no trunk could carry a call to his number",
+    ),
+    Column::share("occupancy", "rung, busy and wrap-up, of these and ready"),
+    Column::new("answered", "offers that he took, in the interval in which it began to ring"),
+    Column::new("refused", "offers that he declined"),
+    Column::new("missed", "offers that were not answered, or did not reach him"),
+    Column::new("cancelled", "offers that the caller, another agent or we ended"),
+    Column::time("talk", "with callers, without what was held; of calls that are over"),
+    Column::time("hold", "one had put the other on hold; of the same calls"),
 ];
 
 pub fn read(ground: &Ground<'_>) -> Result<Sheet> {

@@ -19,17 +19,18 @@ struct Line {
 const CODES: &str = "-";
 const OUTCOMES: [&str; 6] = ["Served", "Transferred", "Abandoned", "LeftFlow", "FlowEnded", "Failed"];
 
-const LINE: [Column; 10] = [
-    Column::new("arrived"),
-    Column::new("served"),
-    Column::new("transferred"),
-    Column::new("abandoned"),
-    Column::new("left flow"),
-    Column::new("flow ended"),
-    Column::new("failed"),
-    Column::time("mean length"),
-    Column::time("mean wait"),
-    Column::time("talk"),
+/// By line.
+pub const LINE: [Column; 10] = [
+    Column::new("arrived", "calls that came in this interval and are over"),
+    Column::new("served", "an agent talked with the caller last"),
+    Column::new("transferred", "somebody outside talked with the caller"),
+    Column::new("abandoned", "the caller hung up, or was gone, while he waited for an agent"),
+    Column::new("left flow", "the caller hung up, or was gone, in a flow"),
+    Column::new("flow ended", "the flow came to its end, or a command ended it"),
+    Column::new("failed", "something of ours, or between us, ended it"),
+    Column::time("mean length", "from arrival to the end, of all that arrived"),
+    Column::time("mean wait of all", "in queues, all waits together, of all that arrived, whether they waited or not"),
+    Column::time("talk", "with agents, all of these calls together, without what was held"),
 ];
 
 pub fn lines(ground: &Ground<'_>) -> Result<Sheet> {
@@ -74,22 +75,26 @@ struct Flow {
 }
 
 /// All who entered left it, last, in one of the ways from `to queue` to `failed`, or are in it still.
-const FLOW: [Column; 15] = [
-    Column::new("entered"),
-    Column::new("contained"),
-    Column::share("containment"),
-    Column::new("person asked"),
-    Column::new("to queue"),
-    Column::new("outside"),
-    Column::new("to flow"),
-    Column::new("ended"),
-    Column::new("hung up"),
-    Column::new("failed"),
-    Column::time("mean time"),
-    Column::new("look-ups"),
-    Column::new("not found"),
-    Column::new("look-ups failed"),
-    Column::time("mean look-up"),
+/// By flow.
+pub const FLOW: [Column; 15] = [
+    Column::new("entered", "callers who came into it, each once; not what is heard while waiting"),
+    Column::new(
+        "contained",
+        "of these: it came to its end, without a queue, an outside party or the wish for a person; who hung up is not among them",
+    ),
+    Column::share("containment", "contained, of the entered"),
+    Column::new("person asked", "of the entered: pressed the key that asks for a person"),
+    Column::new("to queue", "left it for a queue, or while waiting in one: for an agent, or given back"),
+    Column::new("outside", "left it for somebody outside"),
+    Column::new("to flow", "left it for another flow"),
+    Column::new("ended", "left it at its end"),
+    Column::new("hung up", "left it by hanging up"),
+    Column::new("failed", "left it by a failure"),
+    Column::time("mean time", "in it, without what came between, of the entered"),
+    Column::new("look-ups", "questions to the ticketing system"),
+    Column::new("not found", "of these: it knew nothing"),
+    Column::new("look-ups failed", "of these: it gave no answer"),
+    Column::time("mean look-up", "until the answer, or until none was waited for any more"),
 ];
 
 pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {

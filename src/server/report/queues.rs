@@ -16,25 +16,43 @@ struct Sums {
     again: u64,
     waited_ms: u64,
     longest_ms: u64,
+    /// With an agent, of those who wait again as well.
+    talks: u64,
     talked_ms: u64,
     held_ms: u64,
+    /// Of these talks, as far as it is over.
+    wrap_up_ms: u64,
 }
 
-const COLUMNS: [Column; 14] = [
-    Column::new("offered"),
-    Column::new("answered"),
-    Column::new("in target"),
-    Column::new("abandoned"),
-    Column::new("short"),
-    Column::new("diverted"),
-    Column::new("lost"),
-    Column::new("again"),
-    Column::share("service level"),
-    Column::time("mean wait"),
-    Column::time("longest wait"),
-    Column::time("mean talk"),
-    Column::time("mean hold"),
-    Column::time("talk"),
+/// By queue.
+pub const COLUMNS: [Column; 15] = [
+    Column::new(
+        "offered",
+        "callers who began to wait in this interval and whose wait is over; who waits again because an agent's phone was lost, or a number outside was not reached, is under `again` only",
+    ),
+    Column::new("answered", "A: an agent took the call"),
+    Column::new("in target", "A_T: of these within the queue's `target`, or `--target` seconds"),
+    Column::new("abandoned", "B: the caller hung up or was gone"),
+    Column::new("short", "B_s: of these sooner than the queue's `short_abandon`, or `--short` seconds"),
+    Column::new(
+        "diverted",
+        "the caller went on in the flow: the queue was full, nobody at work, the wait too long, or he chose so",
+    ),
+    Column::new("lost", "we ended it: a restart, a stop, a command"),
+    Column::new(
+        "again",
+        "callers who wait again because an agent's phone was lost, or a number outside was not reached",
+    ),
+    Column::share("service level", "by the formula that stands above the report"),
+    Column::time("mean wait", "of the answered"),
+    Column::time("longest wait", "of the offered, however the wait ended"),
+    Column::time(
+        "mean talk",
+        "of the talks that followed these waits, those of callers who waited again included; hold is not part of talk",
+    ),
+    Column::time("mean hold", "of the same talks"),
+    Column::time("mean handling", "of the same talks: talk, hold, and the agent's wrap-up as far as it is over"),
+    Column::time("talk", "of the same talks together"),
 ];
 
 /// What is in the queue's place where all of them are summed up.
@@ -54,8 +72,10 @@ impl Sums {
         self.again += other.again;
         self.waited_ms += other.waited_ms;
         self.longest_ms = self.longest_ms.max(other.longest_ms);
+        self.talks += other.talks;
         self.talked_ms += other.talked_ms;
         self.held_ms += other.held_ms;
+        self.wrap_up_ms += other.wrap_up_ms;
     }
 
     fn values(&self, formula: Formula) -> Vec<Value> {
@@ -71,17 +91,22 @@ impl Sums {
             Value::Count(self.again),
             Value::Share(formula.of(counts)),
             mean(self.waited_ms, counts.answered),
-            Value::Ms((counts.answered + counts.abandoned > 0).then_some(self.longest_ms)),
-            mean(self.talked_ms, counts.answered),
-            mean(self.held_ms, counts.answered),
+            Value::Ms((self.offered > 0).then_some(self.longest_ms)),
+            mean(self.talked_ms, self.talks),
+            mean(self.held_ms, self.talks),
+            mean(self.talked_ms + self.held_ms + self.wrap_up_ms, self.talks),
             Value::Ms(Some(self.talked_ms)),
         ]
     }
 }
 
 pub fn read(ground: &Ground<'_>, targets: &Targets) -> Result<Sheet> {
-    let sql = "SELECT began, queue, again, outcome, waited_ms, talked_ms, held_ms FROM queue_interval
-               WHERE began >= ?1 AND began < ?2 ORDER BY began";
+    // The condition is written as the partial index has it.
+    let sql = "SELECT began, queue, again, outcome, waited_ms, talked_ms, held_ms, agent IS NOT NULL,
+                      CASE WHEN agent IS NOT NULL THEN (
+                          SELECT sum(w.ended - w.began) FROM agent_interval w
+                          WHERE w.mode = 'WrapUp' AND w.call = q.call AND w.work = q.work) END
+               FROM queue_interval q WHERE began >= ?1 AND began < ?2 ORDER BY began";
     let mut cells = Cells::<Sums>::new(ground.spans);
     ground.each(sql, |at, row| {
         let queue = row.get_ref(1)?.as_str()?;
@@ -91,11 +116,14 @@ pub fn read(ground: &Ground<'_>, targets: &Targets) -> Result<Sheet> {
         let [waited, talked, held] = [4, 5, 6].map(|n| row.get::<_, i64>(n).map(i64::unsigned_abs));
         let (waited, talked, held) = (waited?, talked?, held?);
         (sums.talked_ms, sums.held_ms) = (sums.talked_ms + talked, sums.held_ms + held);
+        sums.talks += u64::from(row.get::<_, bool>(7)?);
+        sums.wrap_up_ms += row.get::<_, Option<i64>>(8)?.unwrap_or(0).unsigned_abs();
         if row.get(2)? {
             sums.again += 1;
             return Ok(());
         }
         sums.offered += 1;
+        sums.longest_ms = sums.longest_ms.max(waited);
         let Target { target_ms: target, short_ms: short } = targets.of(queue);
         let counts = &mut sums.counts;
         match row.get_ref(3)?.as_str()? {
@@ -103,13 +131,11 @@ pub fn read(ground: &Ground<'_>, targets: &Targets) -> Result<Sheet> {
                 counts.answered += 1;
                 counts.answered_in_time += u64::from(waited <= target);
                 sums.waited_ms += waited;
-                sums.longest_ms = sums.longest_ms.max(waited);
             }
             "abandoned" => {
                 counts.abandoned += 1;
                 counts.abandoned_in_time += u64::from(waited <= target);
                 counts.abandoned_short += u64::from(waited < short);
-                sums.longest_ms = sums.longest_ms.max(waited);
             }
             "diverted" => sums.diverted += 1,
             _ => sums.lost += 1,

@@ -13,25 +13,27 @@ pub enum Format {
     Json,
 }
 
-/// A column's name; of times and shares CSV and JSON add the unit.
+/// A column's name, and what it means; of times and shares CSV and JSON add the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: &'static str,
+    /// For docs/supervisors.md.
+    pub what: &'static str,
     unit: &'static str,
 }
 
 impl Column {
-    pub const fn new(name: &'static str) -> Column {
-        Column { name, unit: "" }
+    pub const fn new(name: &'static str, what: &'static str) -> Column {
+        Column { name, what, unit: "" }
     }
 
     /// Seconds.
-    pub const fn time(name: &'static str) -> Column {
-        Column { name, unit: "_s" }
+    pub const fn time(name: &'static str, what: &'static str) -> Column {
+        Column { name, what, unit: "_s" }
     }
 
-    pub const fn share(name: &'static str) -> Column {
-        Column { name, unit: "_ratio" }
+    pub const fn share(name: &'static str, what: &'static str) -> Column {
+        Column { name, what, unit: "_ratio" }
     }
 
     fn whole(self) -> String {
@@ -55,7 +57,8 @@ pub enum Value {
 pub struct Sheet {
     pub head: Vec<Column>,
     pub rows: Vec<Vec<Value>>,
-    /// What must be known to read it; above a table and in comments of CSV.
+    /// What must be known to read it; above a table, in comments of CSV, and in each object of JSON: of no rows in one that
+    /// has nothing else.
     pub notes: Vec<String>,
 }
 
@@ -104,6 +107,9 @@ impl Sheet {
 
     fn json(&self, at: &dyn Fn(Wall) -> String) -> String {
         let mut text = String::new();
+        if self.rows.is_empty() {
+            text = json!({ "notes": self.notes }).to_string() + "\n";
+        }
         for row in &self.rows {
             let fields = self.head.iter().zip(row).map(|(column, value)| (column.whole(), value.json(at)));
             let mut object: Map<String, serde_json::Value> = fields.collect();

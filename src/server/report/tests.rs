@@ -138,8 +138,8 @@ fn queues_are_counted_and_the_formula_is_named() {
 2026-03-29T00:00+01:00 to 2026-03-30T00:00+02:00 in Europe/Berlin
 service level A_T/(A+B-B_s) (without-short), T 20 s, short below 5 s, as asked for
 complete up to 2026-03-29T08:01:32+02:00, the end of the log
-FROM                    TO                      QUEUE  OFFERED  ANSWERED  IN TARGET  ABANDONED  SHORT  DIVERTED  LOST  AGAIN  SERVICE LEVEL  MEAN WAIT  LONGEST WAIT  MEAN TALK  MEAN HOLD  TALK
-2026-03-29T00:00+01:00  2026-03-30T00:00+02:00  sales        8         5          3          3      1         0     0      0         42.9 %       0:21          1:30       0:10       0:00  0:50
+FROM                    TO                      QUEUE  OFFERED  ANSWERED  IN TARGET  ABANDONED  SHORT  DIVERTED  LOST  AGAIN  SERVICE LEVEL  MEAN WAIT  LONGEST WAIT  MEAN TALK  MEAN HOLD  MEAN HANDLING  TALK
+2026-03-29T00:00+01:00  2026-03-30T00:00+02:00  sales        8         5          3          3      1         0     0      0         42.9 %       0:21          1:30       0:10       0:00           0:10  0:50
 ";
     assert_eq!(told, expect);
     for (formula, share) in [
@@ -159,6 +159,11 @@ FROM                    TO                      QUEUE  OFFERED  ANSWERED  IN TAR
     assert!(told.contains("83.3 %") && told.contains("T 60 s, short below 21 s"), "{told}");
     let nobody = report(&dir.0, &Asked { only: Some("general".to_owned()), ..whole.clone() }).unwrap();
     assert!(nobody.ends_with("nothing in this time\n"), "{nobody}");
+    // Also of nothing it is said up to when that is so.
+    let nobody = Asked { only: Some("general".to_owned()), format: Format::Json, ..whole.clone() };
+    let told: serde_json::Value = serde_json::from_str(&report(&dir.0, &nobody).unwrap()).unwrap();
+    assert_eq!(told.as_object().unwrap().len(), 1);
+    assert!(told["notes"].as_array().unwrap().iter().any(|note| note.as_str().unwrap().starts_with("complete up to")));
     // A queue that is not configured any more is one all the same; one that never was is a mistake.
     let config = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/tierline.toml");
     for (by, only, expect) in [
@@ -324,7 +329,7 @@ fn lines_and_flows_say_what_became_of_the_calls() {
     assert_eq!(
         row(By::Line)[..2],
         [
-            "from,to,line,arrived,served,transferred,abandoned,left_flow,flow_ended,failed,mean_length_s,mean_wait_s,talk_s",
+            "from,to,line,arrived,served,transferred,abandoned,left_flow,flow_ended,failed,mean_length_s,mean_wait_of_all_s,talk_s",
             "2026-10-25T00:00+02:00,2026-10-26T00:00+01:00,main,8,5,0,3,0,0,0,35.875,27.625,50.000"
         ]
     );
@@ -360,6 +365,61 @@ fn what_is_no_time_or_zone_is_told() {
     assert!(told.contains("more than 110000 intervals"), "{told}");
     assert_eq!(local("2026-03-29T02:30"), local("2026-03-29T03:00"), "left out by the clocks");
     assert_eq!(local("2026-10-25T02:30:05Z").0, 1_792_895_405_000);
+}
+
+/// The guide defines each column of each report, in the words that stand beside it in the code.
+#[test]
+fn the_guide_says_what_each_column_means() {
+    let guide = include_str!("../../../docs/supervisors.md");
+    for by in [By::Queue, By::Agent, By::Line, By::Flow] {
+        let told = reference(by);
+        assert!(guide.contains(&told), "docs/supervisors.md lacks\n{told}");
+        assert!(told.lines().all(|line| !line.ends_with("|  |")), "{told}");
+    }
+}
+
+/// A caller is answered, the agent's phone is lost after two minutes, and another one talks with him for eight, in the next
+/// hour: the mean is of two talks, and each hour has its own.
+#[test]
+fn talks_of_who_waits_again_count_as_talks() {
+    let mut log = Log::new("again");
+    let (agent, begin) = (AgentId(1001), local(SPRING).0 + 10 * 3_600_000);
+    let mut add = |s: i64, what: What| log.add(Wall(begin + s * 1000), Some(900), what);
+    let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
+    let (line, language) = (Some(LineId::new("main")), "en".to_owned());
+    add(0, What::CallArrived { leg: LegId(900), line, by_agent: None, trunk: None, private: false, language, caller });
+    for (n, from, to, again) in [(1, 3_400, 3_520, false), (2, 3_601, 4_081, true)] {
+        let (work, queue, leg) = (WorkId(900 + n), QueueId::new("sales"), LegId(900 + n));
+        add(
+            from,
+            What::Queued {
+                work,
+                queue: queue.clone(),
+                priority: 0,
+                skills: BTreeMap::new(),
+                again,
+                served: Duration::ZERO,
+            },
+        );
+        let reservation = ReservationId(900 + n);
+        add(from, What::Delivered { work, reservation, agent, leg, why: String::new() });
+        add(from, What::OfferEnded { work, reservation, agent, outcome: OfferOutcome::Accepted });
+        add(from, What::Established { work, queue, agent, leg, waited: Duration::ZERO, told: None });
+        add(to, What::ConnectionCleared { leg, party: Party::Agent(agent), cause: Cause::Silent });
+    }
+    add(4_081, What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected });
+    let dir = log.written();
+    let rows = |step| {
+        let told = report(&dir.0, &Asked { format: Format::Json, ..asked(By::Queue, step, SPRING, "2026-03-30") });
+        let row = |line: &str| {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let [answered, again] = ["answered", "again"].map(|name| row[name].as_u64().unwrap());
+            (answered, again, row["mean_talk_s"].as_f64().unwrap(), row["mean_handling_s"].as_f64().unwrap())
+        };
+        told.unwrap().lines().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(None), [(1, 1, 300.0, 300.0)]);
+    assert_eq!(rows(Some(Step::Hour)), [(1, 0, 120.0, 120.0), (0, 1, 480.0, 480.0)]);
 }
 
 mod worlds;

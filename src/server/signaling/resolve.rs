@@ -19,10 +19,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// For all look-ups of one name together.
-const LIMIT: Duration = Duration::from_secs(8);
-/// For one question to one name server; it is asked twice.
-const QUESTION: Duration = Duration::from_secs(2);
+/// For all look-ups of one name together: less than a call waits for a reaction (`engine::seeking`), so that it goes on to
+/// the next carrier because a name leads nowhere and not because this carrier was silent; less than a probe may take, too.
+const LIMIT: Duration = Duration::from_millis(3_500);
+/// For one question to one name server, which is repeated [`REPEATS`] times: datagrams get lost.
+const QUESTION: Duration = Duration::from_millis(600);
+const REPEATS: usize = 2;
+/// For NAPTR: there are routers that leave unanswered what they do not know, and the rest of the look-up does not need it.
+const POINTERS: Duration = Duration::from_secs(1);
 /// Answers that are kept.
 const CACHE: u64 = 2_048;
 /// Places of one name that are tried.
@@ -47,11 +51,20 @@ pub struct Pointer {
     pub replacement: String,
 }
 
-/// What a name server says; empty if nothing.
+/// Nobody has answered, or could: that says nothing of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered;
+
+/// What a name server says; empty if there is nothing of the kind.
+type Found<T> = Result<Vec<T>, Unanswered>;
+/// Where a name leads; none if there are no records that say it.
+type Places = Vec<(Transport, SocketAddr)>;
+
+/// A name server.
 pub trait Records {
-    fn pointers(&self, name: &str) -> impl Future<Output = Vec<Pointer>> + Send;
-    fn services(&self, name: &str) -> impl Future<Output = Vec<Service>> + Send;
-    fn addresses(&self, name: &str) -> impl Future<Output = Vec<IpAddr>> + Send;
+    fn pointers(&self, name: &str) -> impl Future<Output = Found<Pointer>> + Send;
+    fn services(&self, name: &str) -> impl Future<Output = Found<Service>> + Send;
+    fn addresses(&self, name: &str) -> impl Future<Output = Found<IpAddr>> + Send;
 }
 
 /// Looks names up.
@@ -68,8 +81,12 @@ impl<R: Records + Sync> Names<R> {
         Names { records, transports, chance: Mutex::new(chance) }
     }
 
-    /// The places that a URI with a name leads to, best first.
-    pub async fn find(&self, uri: &Uri) -> Vec<(Transport, SocketAddr)> {
+    /// The places that a URI with a name leads to, best first. A question without an answer is no reason to take the next
+    /// lower step: it would lead to another host, or in the clear to who asked for TLS.
+    ///
+    /// # Errors
+    /// A question that decides was not answered.
+    pub async fn find(&self, uri: &Uri) -> Result<Places, Unanswered> {
         let (name, secure) = (uri.host.to_string(), uri.scheme == Scheme::Sips);
         let asked = uri.transport().map(str::to_ascii_lowercase);
         let usual = if secure { Transport::Tls } else { Transport::Udp };
@@ -80,29 +97,40 @@ impl<R: Records + Sync> Names<R> {
             Some("udp") if !secure => Some(Transport::Udp),
             Some("tcp") => Some(Transport::Tcp),
             Some("tls") => Some(Transport::Tls),
-            Some(_) => return Vec::new(),
+            Some(_) => return Ok(Vec::new()),
         };
         let served = match (uri.port, transport) {
-            (Some(port), _) => Some(self.at(&name, port, transport.unwrap_or(usual)).await),
-            (None, Some(transport)) => self.served(&service_name(transport, secure, &name), transport).await,
-            (None, None) => self.chosen(&name, secure).await,
+            (Some(port), _) => Some(self.at(&name, port, transport.unwrap_or(usual)).await?),
+            (None, Some(transport)) => self.served(&service_name(transport, secure, &name), transport).await?,
+            (None, None) => self.chosen(&name, secure).await?,
         };
         let mut places = match served {
             Some(places) => places,
             // §4.2: the name's own address only if there are no SRV records at all.
             None => {
                 let transport = transport.unwrap_or(usual);
-                self.at(&name, transport.default_port(), transport).await
+                self.at(&name, transport.default_port(), transport).await?
             }
         };
         places.retain(|(transport, _)| self.transports.contains(transport));
         places.truncate(MOST);
-        places
+        Ok(places)
     }
 
-    /// §4.1: the peer's order of transports if it has one, else ours.
-    async fn chosen(&self, name: &str, secure: bool) -> Option<Vec<(Transport, SocketAddr)>> {
-        let mut pointers = self.records.pointers(name).await;
+    /// §4.1: the peer's order of transports if it has one, else ours. Ours is looked up beside the question for the peer's,
+    /// which not every name server answers.
+    async fn chosen(&self, name: &str, secure: bool) -> Result<Option<Places>, Unanswered> {
+        let order: &[Transport] =
+            if secure { &[Transport::Tls] } else { &[Transport::Udp, Transport::Tcp, Transport::Tls] };
+        let order = order.iter().filter(|transport| self.transports.contains(transport));
+        let order = order.map(|transport| (*transport, service_name(*transport, secure, name))).collect();
+        let (theirs, ours) = tokio::join!(self.pointed(name, secure), self.first_served(order));
+        if theirs.is_empty() { ours } else { self.first_served(theirs).await }
+    }
+
+    /// The services that the peer's NAPTR records name, in its order.
+    async fn pointed(&self, name: &str, secure: bool) -> Vec<(Transport, String)> {
+        let mut pointers = self.records.pointers(name).await.unwrap_or_default();
         pointers.sort_by_key(|pointer| (pointer.order, pointer.preference));
         let known = |pointer: Pointer| {
             let transport = match pointer.service.to_ascii_uppercase().as_str() {
@@ -114,38 +142,40 @@ impl<R: Records + Sync> Names<R> {
             let usable = pointer.flags.eq_ignore_ascii_case("s") && self.transports.contains(&transport);
             usable.then_some((transport, pointer.replacement))
         };
-        let mut ways: Vec<(Transport, String)> = pointers.into_iter().filter_map(known).collect();
-        if ways.is_empty() {
-            let ours: &[Transport] =
-                if secure { &[Transport::Tls] } else { &[Transport::Udp, Transport::Tcp, Transport::Tls] };
-            let ours = ours.iter().filter(|transport| self.transports.contains(transport));
-            ways = ours.map(|transport| (*transport, service_name(*transport, secure, name))).collect();
-        }
-        let mut places: Option<Vec<_>> = None;
+        pointers.into_iter().filter_map(known).collect()
+    }
+
+    /// The places of all these services, one service after the other.
+    async fn first_served(&self, ways: Vec<(Transport, String)>) -> Result<Option<Places>, Unanswered> {
+        let (mut places, mut unanswered): (Option<Places>, _) = (None, false);
         for (transport, service) in ways.into_iter().take(MOST) {
-            if let Some(found) = self.served(&service, transport).await {
-                places.get_or_insert_default().extend(found);
+            match self.served(&service, transport).await {
+                Ok(found) => found.into_iter().for_each(|found| places.get_or_insert_default().extend(found)),
+                Err(Unanswered) => unanswered = true,
             }
         }
-        places
+        if unanswered && places.is_none() { Err(Unanswered) } else { Ok(places) }
     }
 
     /// §4.2: the targets of a service; none if there are no records of it. One record whose target is `.` says that there is
     /// decidedly no such service (RFC 2782).
-    async fn served(&self, service: &str, transport: Transport) -> Option<Vec<(Transport, SocketAddr)>> {
-        let services = self.records.services(service).await;
+    async fn served(&self, service: &str, transport: Transport) -> Result<Option<Places>, Unanswered> {
+        let services = self.records.services(service).await?;
         if services.is_empty() {
-            return None;
+            return Ok(None);
         }
         let services = self.ordered(services);
-        let mut places = Vec::new();
+        let (mut places, mut unanswered) = (Vec::new(), false);
         for service in services.into_iter().filter(|service| !matches!(service.target.as_str(), "" | ".")) {
-            places.extend(self.at(&service.target, service.port, transport).await);
+            match self.at(&service.target, service.port, transport).await {
+                Ok(found) => places.extend(found),
+                Err(Unanswered) => unanswered = true, // another target may do
+            }
             if places.len() >= MOST {
                 break;
             }
         }
-        Some(places)
+        if unanswered && places.is_empty() { Err(Unanswered) } else { Ok(Some(places)) }
     }
 
     /// Separate from its caller: the lock is not held while anything is awaited.
@@ -154,9 +184,9 @@ impl<R: Records + Sync> Names<R> {
         in_order(services, |most| chance.below(most + 1))
     }
 
-    async fn at(&self, name: &str, port: u16, transport: Transport) -> Vec<(Transport, SocketAddr)> {
-        let addresses = self.records.addresses(name).await;
-        addresses.into_iter().map(|ip| (transport, SocketAddr::new(ip, port))).collect()
+    async fn at(&self, name: &str, port: u16, transport: Transport) -> Result<Places, Unanswered> {
+        let addresses = self.records.addresses(name).await?;
+        Ok(addresses.into_iter().map(|ip| (transport, SocketAddr::new(ip, port))).collect())
     }
 }
 
@@ -214,18 +244,22 @@ impl Dns {
             with(name_servers.iter().map(server).collect())
         };
         let options = builder.options_mut();
-        (options.timeout, options.attempts, options.cache_size) = (QUESTION, 2, CACHE);
+        // hickory's attempts are those after the first.
+        (options.timeout, options.attempts, options.cache_size) = (QUESTION, REPEATS, CACHE);
         Ok(Dns(builder.build()?))
     }
 
-    async fn ask<T>(&self, name: &str, kind: RecordType, read: impl Fn(&RData) -> Option<T>) -> Vec<T> {
-        let Ok(found) = self.0.lookup(name, kind).await else { return Vec::new() };
-        found.answers().iter().filter_map(|record| read(&record.data)).collect()
+    async fn ask<T>(&self, name: &str, kind: RecordType, read: impl Fn(&RData) -> Option<T>) -> Found<T> {
+        match self.0.lookup(name, kind).await {
+            Ok(found) => Ok(found.answers().iter().filter_map(|record| read(&record.data)).collect()),
+            Err(why) if why.is_no_records_found() || why.is_nx_domain() => Ok(Vec::new()),
+            Err(_) => Err(Unanswered),
+        }
     }
 }
 
 impl Records for Dns {
-    async fn pointers(&self, name: &str) -> Vec<Pointer> {
+    async fn pointers(&self, name: &str) -> Found<Pointer> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let read = |data: &RData| match data {
             RData::NAPTR(naptr) => Some(Pointer {
@@ -237,10 +271,11 @@ impl Records for Dns {
             }),
             _ => None,
         };
-        self.ask(&absolute(name), RecordType::NAPTR, read).await
+        let name = absolute(name);
+        tokio::time::timeout(POINTERS, self.ask(&name, RecordType::NAPTR, read)).await.unwrap_or(Err(Unanswered))
     }
 
-    async fn services(&self, name: &str) -> Vec<Service> {
+    async fn services(&self, name: &str) -> Found<Service> {
         let read = |data: &RData| match data {
             RData::SRV(srv) => {
                 let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
@@ -252,9 +287,9 @@ impl Records for Dns {
     }
 
     /// IPv6 first (RFC 6724); what no listener can reach is left out by the endpoint.
-    async fn addresses(&self, name: &str) -> Vec<IpAddr> {
+    async fn addresses(&self, name: &str) -> Found<IpAddr> {
         if let Ok(ip) = name.trim_end_matches('.').parse() {
-            return vec![ip];
+            return Ok(vec![ip]);
         }
         let six = self.ask(name, RecordType::AAAA, |data| match data {
             RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
@@ -265,7 +300,9 @@ impl Records for Dns {
             _ => None,
         });
         let (six, four) = tokio::join!(six, four);
-        [six, four].concat()
+        let unanswered = six.is_err() || four.is_err();
+        let found = [six.unwrap_or_default(), four.unwrap_or_default()].concat();
+        if unanswered && found.is_empty() { Err(Unanswered) } else { Ok(found) }
     }
 }
 
@@ -286,7 +323,8 @@ pub fn resolver(
             (Arc::clone(&names), streams.clone(), Arc::clone(&counters), inbox.clone());
         let mut answer = Answer { inbox, query, flows: Vec::new() };
         runtime.spawn(async move {
-            let found = tokio::time::timeout(LIMIT, names.find(&uri)).await.unwrap_or_default();
+            let found = tokio::time::timeout(LIMIT, names.find(&uri)).await.unwrap_or(Err(Unanswered));
+            let found = found.unwrap_or_default();
             if found.is_empty() {
                 counters.name_failed();
             }

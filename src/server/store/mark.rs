@@ -9,6 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const KEY: &str = "believed";
+/// Until when, by the events' clock, the server is known to have been at work.
+const ALIVE: &str = "alive";
 
 /// None in a log without events. In one from before this was written down it is the last event's time.
 pub(super) fn read(conn: &Connection) -> Result<Option<Wall>> {
@@ -18,6 +20,13 @@ pub(super) fn read(conn: &Connection) -> Result<Option<Wall>> {
         Some(ms) => Ok(Some(Wall(ms))),
         None => reader::time_of(conn, reader::last_seq(conn)?),
     }
+}
+
+/// Until when whoever wrote the log was at work at least; none if that was no later than its last event.
+pub(super) fn alive(conn: &Connection) -> Result<Option<Wall>> {
+    let written = conn.query_row("SELECT value FROM meta WHERE key = ?1", [ALIVE], |row| row.get(0)).optional()?;
+    let last = reader::time_of(conn, reader::last_seq(conn)?)?;
+    Ok(written.map(Wall).filter(|alive| last.is_some_and(|last| *alive > last)))
 }
 
 /// Writes it down if it is not yet: before an event of this start is written, whose time may be that of a wrong clock.
@@ -42,8 +51,20 @@ pub fn believed(dir: &Path) -> Result<Option<Wall>> {
 /// # Errors
 /// There is no log, or it cannot be written.
 pub fn write_believed(dir: &Path, mark: Wall) -> Result<()> {
+    put(dir, KEY, mark)
+}
+
+/// Writes down that the server is at work, by the events' clock.
+///
+/// # Errors
+/// There is no log, or it cannot be written.
+pub fn write_alive(dir: &Path, now: Wall) -> Result<()> {
+    put(dir, ALIVE, now)
+}
+
+fn put(dir: &Path, key: &str, mark: Wall) -> Result<()> {
     let conn = open(dir, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    conn.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (KEY, mark.0))?;
+    conn.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (key, mark.0))?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Erasing what is kept of one person.
 
-use super::{NoLog, reader, schema, writer};
+use super::expired::truncate_log;
+use super::{NoLog, reader, schema};
 use crate::event::{Event, PersonalKind, What};
 use crate::ids::CallId;
 use crate::log;
@@ -81,7 +82,7 @@ impl Person {
             erased.texts += erase_texts(&mut self.conn, &self.handles)?;
         }
         ensure!(
-            writer::truncate_log(&self.conn),
+            truncate_log(&self.conn),
             "all is erased, but somebody reads the log: copies remain in `{}-wal` until the next hour or stop",
             self.path.display()
         );

@@ -169,7 +169,7 @@ impl Reader {
         of_log(|| time_of(&self.conn, seq))
     }
 
-    /// The last start before the event `seq`, and when the event before that start was; none if the log does not know.
+    /// The last start before the event `seq`, and the last moment before it of which the log knows; none if the log does not know.
     pub fn start_before(&self, seq: u64) -> Result<Option<(u64, Wall)>> {
         of_log(|| {
             let sql = "SELECT seq, version, lines FROM event WHERE seq <= ?1 AND instr(lines, '\"EngineStarted\"') > 0
@@ -180,8 +180,9 @@ impl Reader {
             let mut events = Vec::new();
             lines.decode_into(&mut events)?;
             let starts = |event: &&Event| event.seq < seq && matches!(event.what, What::EngineStarted { .. });
-            let Some(start) = events.iter().rfind(starts).map(|start| start.seq) else { return Ok(None) };
-            Ok(time_of(&self.conn, start - 1)?.map(|last| (start, last)))
+            let Some(start) = events.iter().rfind(starts) else { return Ok(None) };
+            let What::EngineStarted { alive, .. } = start.what else { return Ok(None) };
+            Ok(time_of(&self.conn, start.seq - 1)?.map(|last| (start.seq, last.max(alive.unwrap_or(last)))))
         })
     }
 

@@ -1,15 +1,16 @@
 //! The thread that writes: collects events into groups, commits them, tries again when the disk refuses.
 
+use super::expired::{self, Erased, truncate_log};
 use super::group::Written;
-use super::{Keep, QUEUE_LIMIT, schema};
-use crate::event::{Event, PersonalKind};
+use super::{Keep, QUEUE_LIMIT};
+use crate::event::Event;
 use crate::server::journal::{Entry, Value};
 use crate::server::named::Named;
 use crate::server::pulse::{Spread, bounds};
 use crate::stats::families::LOG_COMMIT_TIME;
 use crate::time::Wall;
 use anyhow::{Result, bail};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -23,8 +24,6 @@ pub(super) const GROUP_TIME: Duration = Duration::from_millis(20);
 pub(super) const GROUP_ROWS: u64 = 256;
 /// When more wait, one transaction takes up to this many: a backlog is worked off with fewer commits.
 const GROUP_MAX: usize = 4096;
-/// Texts erased in one transaction, so that events do not wait long behind it.
-const ERASE_MAX: usize = 1000;
 /// So long it sleeps when nothing comes.
 const IDLE: Duration = Duration::from_secs(3600);
 /// A failed group is tried again after this, then after twice this, up to [`RETRY_MAX`].
@@ -79,11 +78,9 @@ impl Default for Shared {
 /// What is asked of the writer beside writing.
 pub(super) enum Order {
     /// Answer when `target` events are taken care of, or at once when that fails.
-    Flush {
-        target: u64,
-        done: SyncSender<Result<(), String>>,
-    },
-    EraseExpired(Wall),
+    Flush { target: u64, done: SyncSender<Result<(), String>> },
+    /// Erase what has expired; answer when that is done, or has failed.
+    EraseExpired(Wall, SyncSender<Result<Erased, String>>),
     /// Write what waits, then end.
     Stop,
     /// Run something on the writer's connection.
@@ -114,9 +111,16 @@ pub(super) struct Writer {
     taken: u64,
     flushes: Vec<(u64, SyncSender<Result<(), String>>)>,
     stopping: bool,
-    /// Texts that expired before this are to be erased, in portions.
-    erase_before: Option<Wall>,
+    erasing: Option<Erasing>,
     failure: Option<Failure>,
+}
+
+/// Texts are to be erased, in portions.
+struct Erasing {
+    /// Those that have expired then.
+    now: Wall,
+    texts: u64,
+    asked: Vec<SyncSender<Result<Erased, String>>>,
 }
 
 /// Writing fails at present.
@@ -140,7 +144,7 @@ impl Writer {
             taken: 0,
             flushes: Vec::new(),
             stopping: false,
-            erase_before: None,
+            erasing: None,
             failure: None,
         }
     }
@@ -171,7 +175,7 @@ impl Writer {
         if let Some(failure) = &self.failure {
             return self.park_until(u64::MAX, failure.retry_at);
         }
-        if self.stopping || self.erase_before.is_some() {
+        if self.stopping || self.erasing.is_some() {
             return;
         }
         self.park_until(self.taken + 1, Instant::now() + IDLE);
@@ -196,13 +200,17 @@ impl Writer {
         while let Some(order) = self.next_order() {
             match order {
                 Order::Flush { target, done } => self.flushes.push((target, done)),
-                Order::EraseExpired(now) => self.erase_before = Some(now),
+                Order::EraseExpired(now, done) => {
+                    let erasing = self.erasing.get_or_insert(Erasing { now, texts: 0, asked: Vec::new() });
+                    erasing.now = erasing.now.max(now);
+                    erasing.asked.push(done);
+                }
                 Order::Stop => self.stopping = true,
                 #[cfg(test)]
                 Order::With(run) => run(&self.conn),
             }
         }
-        self.stopping || !self.flushes.is_empty() || self.erase_before.is_some()
+        self.stopping || !self.flushes.is_empty() || self.erasing.is_some()
     }
 
     fn next_order(&mut self) -> Option<Order> {
@@ -289,12 +297,16 @@ impl Writer {
     /// It is cut also if nothing had expired: the texts of what has ended are erased as it ends, and a reader may
     /// have held up the time before. When there is nothing to cut it costs nothing.
     fn erase_some(&mut self) {
-        let Some(before) = self.erase_before else { return };
-        // What failed is asked for again in an hour; writing events says by itself what is wrong with the disk.
-        if erase_expired(&self.conn, self.keep, before) != Ok(ERASE_MAX) {
-            self.erase_before = None;
-            _ = truncate_log(&self.conn);
+        let Some(erasing) = &mut self.erasing else { return };
+        let erased = expired::portion(&self.conn, self.keep, erasing.now);
+        erasing.texts += erased.as_ref().copied().unwrap_or(0);
+        if erased == Ok(expired::PORTION) {
+            return;
         }
+        let Some(Erasing { texts, asked, .. }) = self.erasing.take() else { return };
+        let emptied = truncate_log(&self.conn);
+        let told = erased.map(|_| Erased { texts, emptied }).map_err(|why| why.to_string());
+        asked.iter().for_each(|asked| _ = asked.send(told.clone())); // whoever asked may have left
     }
 
     fn finish(self) -> Result<()> {
@@ -307,34 +319,4 @@ impl Writer {
             None => Ok(()),
         }
     }
-}
-
-/// Empties the write-ahead log file. A reader that takes longer than the connection's busy time (5 seconds) prevents
-/// it; then the next time does it. False if somebody did.
-pub(in crate::server) fn truncate_log(conn: &Connection) -> bool {
-    // The first column is 1 if somebody was in the way.
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) == Ok(0)
-}
-
-/// Erases one portion of the texts that have expired at `now`; returns how many.
-fn erase_expired(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<usize> {
-    // The condition on `kind` is written as the partial index has it, or it would not be used.
-    let sql = "UPDATE personal SET kind = ?4, text = zeroblob(length(CAST(text AS BLOB))) WHERE handle IN
-                   (SELECT handle FROM personal WHERE kind = ?1 AND kind <> 9 AND at <= ?2 ORDER BY at LIMIT ?3)";
-    let mut erase = conn.prepare_cached(sql)?;
-    let mut erased = 0;
-    for kind in [PersonalKind::Number, PersonalKind::Digit, PersonalKind::Text] {
-        let Some(time) = keep.time(kind) else { continue };
-        let arose = now.0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
-        let left = (ERASE_MAX - erased) as i64;
-        erased += erase.execute(params![schema::kind(kind), arose, left, schema::ERASED])?;
-    }
-    Ok(erased)
-}
-
-/// Erases all texts that have expired at `now`, also from the write-ahead log.
-pub(super) fn erase_all_expired(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<()> {
-    while erase_expired(conn, keep, now)? == ERASE_MAX {}
-    _ = truncate_log(conn);
-    Ok(())
 }

@@ -167,6 +167,54 @@ fn requests_within_a_dialog() {
     }
 }
 
+/// RFC 6086 §4.2.2 and RFC 3261 §8.2.3: what is not understood is said so, and a phone can go on to another way.
+#[test]
+fn info_is_confirmed_where_it_is_understood() {
+    let rows = [
+        ("", "", 200, None),
+        ("Content-Type: application/dtmf-relay\n", "Signal=5", 200, None),
+        ("Content-Type: Application/DTMF; x=y\n", "5", 200, None),
+        (
+            "Content-Type: audio/telephone-event\n",
+            "5",
+            415,
+            Some((Name::Accept, "application/dtmf-relay, application/dtmf")),
+        ),
+        ("Content-Type: text/plain\nContent-Disposition: render;handling=optional\n", "5", 200, None),
+        ("Info-Package: conference\nContent-Type: application/dtmf\n", "5", 469, Some((Name::from("Recv-Info"), ""))),
+    ];
+    for (fields, body, expect, field) in rows {
+        let mut raw = Raw::new(config(HERE));
+        let (_, tag) = establish(&mut raw, "");
+        let to = format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: 2 INFO\n{fields}");
+        let outputs = raw.send(&ask("INFO", "b", &to, body));
+        assert_eq!(statuses(&outputs), [expect], "{fields}");
+        let told = outputs.iter().any(|output| matches!(output, Output::Event(Event::Info { .. })));
+        assert_eq!(told, expect == 200, "{fields}");
+        let has = |(name, value): (Name, &str)| responses(&outputs)[0].headers.get(&name) == Some(value);
+        assert!(field.is_none_or(has), "{outputs:?}");
+    }
+}
+
+/// §16.6 and RFC 3263 §4.3: a proxy that tries the next number, or our next address, after a refusal brings the same
+/// Call-ID, tag and CSeq; while the first still rings, or once it is answered, that is a merged request (§8.2.2.2).
+#[test]
+fn who_was_refused_may_come_again_by_another_branch() {
+    for status in [486, 503, 603] {
+        let mut raw = Raw::new(config(HERE));
+        let outputs = raw.send(&ask("INVITE", "1", SDP, "v=0"));
+        let Some(Output::Event(Event::Invited { leg, .. })) = outputs.last() else { panic!("{outputs:?}") };
+        assert_eq!(statuses(&raw.send(&ask("INVITE", "2", SDP, "v=0"))), [100, 482], "it rings");
+        raw.input(Input::Command(Command::Refuse { leg: *leg, status, headers: Vec::new() }));
+        let again = raw.send(&ask("INVITE", "3", SDP, "v=0"));
+        assert_eq!(statuses(&again), [100], "{status}");
+        assert!(matches!(again.last(), Some(Output::Event(Event::Invited { .. }))), "{again:?}");
+    }
+    let mut raw = Raw::new(config(HERE));
+    establish(&mut raw, "");
+    assert_eq!(statuses(&raw.send(&ask("INVITE", "3", SDP, "v=0"))), [100, 482], "it is answered");
+}
+
 #[test]
 fn a_second_offer_before_the_first_is_answered_comes_too_early() {
     let mut raw = Raw::new(config(HERE));
@@ -324,7 +372,7 @@ fn strangers_cannot_answer_our_requests() {
 }
 
 #[test]
-fn a_full_endpoint_refuses_and_a_draining_one_too() {
+fn a_full_endpoint_refuses_and_options_tell_it() {
     let mut small = config(HERE);
     small.capacity.legs = 1;
     let mut raw = Raw::new(small);
@@ -332,12 +380,17 @@ fn a_full_endpoint_refuses_and_a_draining_one_too() {
     let other = |branch| ask("INVITE", branch, "", "").replace("Call-ID: c1", &format!("Call-ID: {branch}"));
     let outputs = raw.send(&other("2"));
     assert_eq!((statuses(&outputs), responses(&outputs)[1].headers.retry_after()), (vec![100, 503], Some(5)));
+    let options = |branch| other(branch).replace("INVITE", "OPTIONS");
+    let outputs = raw.send(&options("2o"));
+    assert_eq!((statuses(&outputs), responses(&outputs)[0].headers.retry_after()), (vec![503], Some(5)));
+    // RFC 3261 §11.2: the code that an INVITE would get.
     let mut raw = Raw::new(config(HERE));
-    raw.input(Input::Command(Command::Drain { on: true, retry_after: 30 }));
-    let outputs = raw.send(&other("3"));
-    assert_eq!((statuses(&outputs), responses(&outputs)[1].headers.retry_after()), (vec![100, 503], Some(30)));
-    raw.input(Input::Command(Command::Drain { on: false, retry_after: 0 }));
-    assert_eq!(statuses(&raw.send(&other("4"))), [100]);
+    assert_eq!(statuses(&raw.send(&options("3"))), [200]);
+    raw.input(Input::Command(Command::TakesNone { retry_after: Some(30) }));
+    let outputs = raw.send(&options("4"));
+    assert_eq!((statuses(&outputs), responses(&outputs)[0].headers.retry_after()), (vec![503], Some(30)));
+    raw.input(Input::Command(Command::TakesNone { retry_after: None }));
+    assert_eq!(statuses(&raw.send(&options("4o"))), [200]);
     let mut small = config(HERE);
     small.capacity.transactions = 1;
     let mut raw = Raw::new(small);
@@ -488,6 +541,46 @@ fn a_carrier_may_ask_for_proof_within_the_call() {
     assert_eq!((bye.method.clone(), bye.headers.cseq().unwrap().number), (Method::Bye, 5));
     let outputs = ask(&mut raw, &bye, 401, false);
     assert!(requests(&outputs)[0].headers.has(&Name::Authorization), "the BYE is proven as well");
+}
+
+/// RFC 3665 §3.3: each of two proxies wants a proof of its own realm, and both get theirs; so does the called side. Who
+/// refuses a proof is not given another.
+#[test]
+fn two_proxies_each_get_their_proof() {
+    let mut raw = Raw::new(config(HERE));
+    let ask = |raw: &mut Raw, request: &Request, status: u16, realms: &[&str]| {
+        let mut response = Response::to_request(request, status, Some("one"));
+        let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
+        for realm in realms {
+            let challenge = digest::Challenge::new(realm, "n1", digest::Algorithm::Md5);
+            response.headers.push(name.clone(), challenge.to_string());
+        }
+        raw.input(Input::Received { flow: Flow::udp(0, THERE.parse().unwrap()), bytes: response.to_bytes() })
+    };
+    let again = |outputs: &[Output]| requests(outputs).into_iter().find(is(Method::Invite)).expect("another try");
+    let realms = |request: &Request| {
+        let fields = request.headers.all(&Name::ProxyAuthorization);
+        let fields = fields.chain(request.headers.all(&Name::Authorization));
+        fields.map(|field| digest::Credentials::parse(field).unwrap().realm).collect::<Vec<_>>()
+    };
+    let first = call_bob(&mut raw);
+    let second = again(&ask(&mut raw, &first, 407, &["edge"]));
+    assert_eq!(realms(&second), ["edge"]);
+    let third = again(&ask(&mut raw, &second, 407, &["carrier"]));
+    assert_eq!(realms(&third), ["edge", "carrier"]);
+    let fourth = again(&ask(&mut raw, &third, 401, &["callee"]));
+    assert_eq!(realms(&fourth), ["edge", "carrier", "callee"]);
+    let acks = requests(&reply(&mut raw, &fourth, 200, "one"));
+    let ack = acks.into_iter().find(is(Method::Ack)).expect("an ACK");
+    assert_eq!(realms(&ack), realms(&fourth), "RFC 3261 §22.1");
+
+    let mut raw = Raw::new(config(HERE));
+    let first = call_bob(&mut raw);
+    let second = again(&ask(&mut raw, &first, 407, &["edge", "carrier"]));
+    let third = again(&ask(&mut raw, &second, 407, &["edge", "carrier"]));
+    assert_eq!(realms(&third), ["edge", "carrier"], "of a proxy that has gathered two challenges");
+    let refused = ask(&mut raw, &third, 407, &["edge", "carrier"]);
+    assert!(refused.iter().any(|o| matches!(o, Output::Event(Event::Failed { status: 407, .. }))), "{refused:?}");
 }
 
 fn call_bob(raw: &mut Raw) -> Request {

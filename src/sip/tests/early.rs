@@ -122,6 +122,21 @@ fn provisional_responses_wait_for_each_other() {
     assert_eq!(pair.take_ladder(), expect);
 }
 
+/// RFC 3262 §3: what is repeated until its PRACK comes is not replaced by what needs none.
+#[test]
+fn a_response_that_waits_for_its_prack_is_not_replaced() {
+    let mut raw = Raw::new(config(HERE));
+    let outputs = raw.send(&ask("INVITE", "1", &format!("Supported: 100rel\n{SDP}"), "v=0"));
+    let Some(Output::Event(Event::Invited { leg, .. })) = outputs.last() else { panic!("{outputs:?}") };
+    let leg = *leg;
+    let first = responses(&raw.input(Input::Command(ring(leg, Some("early"))))).remove(0);
+    assert!(first.headers.has(&Name::RSeq));
+    let other = raw.input(Input::Command(Command::Ring { leg, status: 180, body: None }));
+    assert!(other.is_empty(), "{other:?}");
+    let again = responses(&raw.run(600));
+    assert!(!again.is_empty() && again.iter().all(|response| response.to_bytes() == first.to_bytes()), "{again:?}");
+}
+
 #[test]
 fn the_early_response_may_bring_the_offer() {
     for accept in [true, false] {

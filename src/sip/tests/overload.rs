@@ -77,7 +77,7 @@ fn under_full_load_new_calls_go_first_and_running_calls_never() {
             assert_eq!(statuses(&raw.send(&nothing)), [481]);
         }
         // The call that runs: keys, an offer, and its end; and one that rings can be given up.
-        assert_eq!(statuses(&within(&mut raw, "INFO", 2, "Content-Type: text/plain\n", "5")), [200]);
+        assert_eq!(statuses(&within(&mut raw, "INFO", 2, "Content-Type: application/dtmf\n", "5")), [200]);
         let offered = within(&mut raw, "INVITE", 3, SDP, "v=1");
         assert!(offered.iter().any(|output| matches!(output, Output::Event(Event::Offered { .. }))), "{offered:?}");
         assert!(statuses(&within(&mut raw, "BYE", 4, "", "")).contains(&200));

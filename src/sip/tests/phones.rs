@@ -104,6 +104,23 @@ fn too_short_registrations_are_told_the_minimum() {
     assert_eq!(pair.take_events(0), [Event::Registered { name: String::new(), expires: 3600 }]);
 }
 
+/// A registrar that wants more each time is not asked again and again at once.
+#[test]
+fn a_minimum_that_rises_each_time_is_a_failure() {
+    let mut raw = Raw::new(config(HERE));
+    let mut outputs = raw.input(Input::Command(register(20)));
+    let mut asked = 0;
+    while let Some(request) = requests(&outputs).pop() {
+        asked += 1;
+        assert!(asked < 10, "it is asked again and again");
+        let mut response = Response::to_request(&request, 423, Some("t"));
+        response.headers.push(Name::MinExpires, (100 + asked).to_string());
+        outputs = raw.input(Input::Received { flow: Flow::udp(0, THERE.parse().unwrap()), bytes: response.to_bytes() });
+    }
+    let failed = Event::RegistrationFailed { name: String::new(), status: 423 };
+    assert_eq!((asked, outputs), (3, vec![Output::Event(failed)]));
+}
+
 pub(super) fn binding(user: String, contact: NameAddr, flow: Flow, call_id: String, expires: Instant) -> Binding {
     let (path, instance, reg_id, seed) = (Vec::new(), None, None, None);
     let bound = None;

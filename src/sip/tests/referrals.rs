@@ -49,7 +49,7 @@ fn what_cannot_be_replaced() {
     (0..300).for_each(|number| raw.endpoint.remember_ended(format!("t{number}")));
     assert_eq!(raw.endpoint.ended.len(), 256);
     let again = replacing(&mut raw, "r2", &field);
-    assert_eq!(outcome(&again), Err(482), "the same request on another way: {again:?}");
+    assert_eq!(outcome(&again), Err(481), "nothing is known of it any more: {again:?}");
     // Their call that rings here.
     let mut raw = Raw::new(config(HERE));
     let outputs = raw.send(&ask("INVITE", "1", SDP, "v=0"));

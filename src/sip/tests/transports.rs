@@ -90,6 +90,62 @@ fn a_large_request_goes_by_udp_where_nobody_takes_streams() {
     assert_eq!(text.matches("\r\nVia: ").count(), 1);
 }
 
+/// RFC 3261 §21.5.4: a server that is overloaded is not asked again over another transport; another one is.
+#[test]
+fn who_is_overloaded_is_not_asked_again_over_udp() {
+    let place = |transport, last: u8| Place { transport, remote: ([10, 0, 0, last], 5060).into(), connection: 0 };
+    let (first, second) = (place(Transport::Udp, 2), place(Transport::Udp, 3));
+    for (uri, expect) in
+        [("sip:b@10.0.0.2", vec!["TCP 10.0.0.2"]), ("sip:b@names.test", vec!["TCP 10.0.0.2", "UDP 10.0.0.3"])]
+    {
+        let mut endpoint = endpoint(ALL);
+        invite(&mut endpoint, uri, 1_300, None);
+        let (mut tried, mut failed) = (Vec::new(), None);
+        while let Some(output) = endpoint.poll() {
+            match output {
+                Output::Resolve { query, .. } => {
+                    endpoint.handle(at(1010), Input::Resolved { query, flows: vec![first, second] });
+                }
+                Output::Send { flow, bytes } if bytes.starts_with(b"INVITE") => {
+                    tried.push(format!("{} {}", flow.transport.as_str(), flow.remote.ip()));
+                    let request = requests(&[Output::Send { flow, bytes }]).remove(0);
+                    let mut response = Response::to_request(&request, 503, Some("t"));
+                    response.headers.push(header::Name::RetryAfter, "30");
+                    endpoint.handle(at(1020), Input::Received { flow, bytes: response.to_bytes() });
+                }
+                Output::Event(Event::Failed { status, retry_after, .. }) => failed = Some((status, retry_after)),
+                _ => {}
+            }
+        }
+        assert_eq!((tried, failed), (expect.into_iter().map(str::to_owned).collect(), Some((503, Some(30)))), "{uri}");
+    }
+}
+
+/// §13.3.1.4: a phone whose connection broke before our ACK came repeats its 200 over the next one, and gets it there.
+#[test]
+fn a_200_that_comes_again_over_another_connection_gets_its_ack_there() {
+    let mut endpoint = endpoint(ALL);
+    let lives = "OPTIONS sip:10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.2;branch=z9hG4bKo\r\nFrom: <sip:b@x>;tag=o\r\n\
+                 To: <sip:10.0.0.1>\r\nCall-ID: o\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+    endpoint.handle(at(900), Input::Received { flow: flow(5), bytes: lives.into() });
+    assert_eq!(sent(&mut endpoint).len(), 1);
+    invite(&mut endpoint, "sip:b@10.0.0.2:40000;transport=tcp", 10, Some(flow(5)));
+    let (went, text) = sent(&mut endpoint).remove(0);
+    let invite = requests(&[Output::Send { flow: went, bytes: text.into_bytes() }]).remove(0);
+    let mut response = Response::to_request(&invite, 200, Some("t"));
+    response.headers.push(header::Name::Contact, "<sip:b@10.0.0.2:40000;transport=tcp>");
+    let comes_over = |endpoint: &mut Endpoint, connection| {
+        let flow = Flow { connection, ..went };
+        endpoint.handle(at(1100), Input::Received { flow, bytes: response.to_bytes() });
+        sent(endpoint).into_iter().map(|(flow, text)| (flow.connection, text)).collect::<Vec<_>>()
+    };
+    let first = comes_over(&mut endpoint, 5);
+    assert!(matches!(&first[..], [(5, ack)] if ack.starts_with("ACK")), "{first:?}");
+    endpoint.handle(at(1200), Input::TransportFailed { flow: Flow { connection: 5, ..went } });
+    let again = comes_over(&mut endpoint, 6);
+    assert!(matches!(&again[..], [(6, ack)] if ack == &first[0].1), "{again:?}");
+}
+
 fn flow(connection: u64) -> Flow {
     Flow { listener: 1, transport: Transport::Tcp, remote: PHONE.parse().unwrap(), connection }
 }

@@ -174,7 +174,7 @@ impl Transactions {
 
     /// Takes a response; false if it belongs to nothing here (RFC 6026 §8.5: it is dropped).
     pub fn receive_response(&mut self, now: Instant, response: Response) -> bool {
-        let Some(key) = self.match_response(&response) else { return false };
+        let Some(key) = self.client_of(&response) else { return false };
         let client = self.clients.get_mut(&key).expect("a matched transaction");
         match (client.state, response.status) {
             (ClientState::Completed, 300..) if client.is_invite => {
@@ -194,11 +194,11 @@ impl Transactions {
 
     /// Whether it answers a request of ours.
     pub fn awaits(&self, response: &Response) -> bool {
-        self.match_response(response).is_some()
+        self.client_of(response).is_some()
     }
 
-    /// RFC 3261 §17.1.3.
-    fn match_response(&self, response: &Response) -> Option<ClientKey> {
+    /// The request that it answers (RFC 3261 §17.1.3).
+    pub fn client_of(&self, response: &Response) -> Option<ClientKey> {
         let via = response.headers.top_via().ok()?;
         let method = response.headers.cseq().ok()?.method;
         let key = key_in(via.branch()?)?;

@@ -235,12 +235,13 @@ impl Transactions {
             return false;
         }
         let (flow, bytes) = (server.flow, response.to_bytes());
-        // A careless client's second try with credentials carries the old CSeq: that is no merged request.
-        let is_challenge = matches!(response.status, 401 | 407);
+        // Who was refused may come again with the old CSeq, and that is no merged request: a careless client with
+        // credentials, or a proxy that tries the next number, or our next address, after this one (§16.6, RFC 3263 §4.3).
+        let is_refused = response.status >= 300;
         let freed = self.servers.change(key, |server| {
             server.last = bytes.clone();
             server.state = ServerState::Proceeding;
-            server.origin.take_if(|_| is_challenge)
+            server.origin.take_if(|_| is_refused)
         });
         self.out.push_back(Notice::Send { flow, bytes });
         if let Some(origin) = freed.flatten() {

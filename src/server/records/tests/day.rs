@@ -173,3 +173,55 @@ fn the_rows_of_a_day_are_what_was_written_by_hand() {
     let differ = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
     assert!(found == expected, "first at {differ:#?}, of\n{found}");
 }
+
+/// A table's columns in this file.
+fn columns(conn: &Connection, table: &str) -> Vec<String> {
+    let mut query = conn.prepare(&format!("SELECT name FROM pragma_table_info('{table}')")).unwrap();
+    query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// The day's rows as each of these versions wrote them become those of this one, as far as that version knew of them.
+#[test]
+fn rows_of_earlier_versions_become_what_a_fold_makes_now() {
+    let mut day = Day::default();
+    [first_call, second_call, last_calls].iter().for_each(|calls| calls(&mut day));
+    let (mut fold, mut rows) = (Fold::default(), Vec::new());
+    day.events.iter().for_each(|event| fold.apply(event, &mut rows));
+    let filled = |version: usize| {
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn, version).unwrap();
+        for row in &rows {
+            let (table, has) = (row.table(), columns(&conn, row.table().name));
+            let cells =
+                table.columns.iter().zip(row.cells()).filter(|(column, _)| has.iter().any(|name| name == column.name));
+            let (names, values): (Vec<&str>, Vec<Cell>) = cells.map(|(column, cell)| (column.name, cell)).unzip();
+            if !names.is_empty() {
+                let places = vec!["?"; names.len()].join(", ");
+                let sql = format!("INSERT INTO {}({}) VALUES ({places})", table.name, names.join(", "));
+                conn.execute(&sql, rusqlite::params_from_iter(values.iter())).unwrap();
+            }
+        }
+        conn
+    };
+    // What each version wrote otherwise, and what it did not write.
+    let (waits, told) = ("UPDATE queue_interval SET waited_ms = waited_ms + 5000 WHERE work = 2;", "told_ms = NULL");
+    let write_up = "UPDATE agent_interval SET call = NULL WHERE mode = 'WrapUp';";
+    let reached = "UPDATE agent_interval SET unreachable = 1 WHERE mode = 'Busy';";
+    for (version, otherwise, unknown) in [
+        (
+            3,
+            [waits, write_up].concat(),
+            format!("UPDATE queue_interval SET {told}; UPDATE agent_interval SET unreachable = 0;"),
+        ),
+        (4, write_up.to_owned(), "UPDATE agent_interval SET unreachable = 0;".to_owned()),
+        (5, [write_up, reached].concat(), String::new()),
+    ] {
+        let (mut old, new) = (filled(version), filled(schema::MIGRATIONS.len()));
+        old.execute_batch(&otherwise).unwrap();
+        new.execute_batch(&(unknown + "DELETE FROM transfer;")).unwrap();
+        schema::migrate(&mut old, schema::MIGRATIONS.len()).unwrap();
+        let (brought, expected) = (written(&old), written(&new));
+        let differ = brought.lines().zip(expected.lines()).find(|(brought, expected)| brought != expected);
+        assert!(brought == expected, "from version {version}: {differ:#?}");
+    }
+}

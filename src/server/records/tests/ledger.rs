@@ -77,6 +77,9 @@ fn the_sums_of_the_tables_are_those_of_the_simulators_ledger() {
             world.journal().chunks(1_000).for_each(|events| records.take(events).unwrap());
             let differ = differences(&seen, &told(&records.conn, world.wall()));
             assert!(differ.is_empty(), "seed {seed}:\n{}", differ[..differ.len().min(5)].join("\n"));
+            // Whoever talks is busy, whatever reaches him.
+            let talks = seen.agents.iter().filter(|(_, of)| of.talked_ms + of.held_ms > of.modes_ms[4]);
+            assert_eq!(talks.map(|(agent, of)| (*agent, *of)).collect::<Vec<_>>(), [], "seed {seed}");
             calls += seen.calls;
             held += seen.agents.values().map(|agent| agent.held_ms).sum::<u64>();
         }

@@ -62,8 +62,8 @@ fn a_pruned_log_leaves_the_records_and_a_restart_what_they_were() {
         shown < all && listed.contains(&format!("\n{} such calls in `tierline report` only", all - shown)),
         "{listed}"
     );
-    // What is missing cannot be made anew: the rows stay.
-    assert!(rebuild(&dir.0).unwrap_err().to_string().contains("would be lost"));
+    // What the log has is made again, and what is missing in it stays.
+    rebuild(&dir.0).unwrap();
     same(&before, &content(&dir.0));
     assert_eq!(pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap(), Removed::default(), "once is enough");
 }
@@ -96,6 +96,51 @@ fn old_records_go_and_those_of_later_calls_stay() {
         assert_eq!(count(&dir.0, &orphans), 0, "{}", table.name);
     }
     assert_eq!(count(&dir.0, &format!("agent_interval WHERE ended < {before}")), 0);
+    // Whoever asks for an earlier time is told that it is not whole.
+    assert_eq!(told_of(&dir, before - 1_000), [true, true, true]);
+    assert_eq!(told_of(&dir, before + 1_000), [false, true, false]);
+}
+
+/// Whether it is said of a time that begins then that rows of it are missing: by the records, their status, a report.
+fn told_of(dir: &Dir, from: i64) -> [bool; 3] {
+    use crate::server::report::{Asked, By, Format, Formula, report};
+    let conn = reading(&dir.0).unwrap();
+    let shown = |at: Wall| at.to_string();
+    let told = extent(&dir.0, &conn).unwrap().begins(Wall(from), &shown);
+    let asked = Asked {
+        by: By::Line,
+        step: None,
+        from: Some(Wall(from).to_string()[..19].to_owned() + "Z"),
+        to: Some("2100-01-01".to_owned()),
+        zone: "UTC".to_owned(),
+        only: None,
+        formula: Formula::default(),
+        target: None,
+        short: None,
+        config: None,
+        format: Format::Table,
+    };
+    let made = report(&dir.0, &asked).unwrap();
+    let known = |text: &str| text.contains("incomplete before");
+    [told.is_some_and(|told| known(&told)), known(&status(&dir.0).unwrap()), known(&made)]
+}
+
+/// The records' file is gone, and the log does not reach back as far as it did.
+#[test]
+fn records_of_a_log_whose_beginning_is_gone_say_from_when_they_are() {
+    let dir = three_days("late", 3);
+    let first = world()[0].at.0;
+    assert_eq!(told_of(&dir, first), [false; 3]);
+    assert!(pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap().events > 0);
+    assert_eq!(told_of(&dir, first), [false; 3], "the log is not what they are");
+    for name in ["records.db", "records.db-wal", "records.db-shm"] {
+        _ = fs::remove_file(dir.0.join(name));
+    }
+    bring_up(&dir.0).unwrap();
+    assert_eq!(told_of(&dir, first), [true; 3]);
+    let log = Reader::open(&dir.0).unwrap().unwrap();
+    let (_, at) = log.next(log.removed().unwrap()).unwrap().unwrap();
+    assert_eq!(extent(&dir.0, &reading(&dir.0).unwrap()).unwrap().from, Some(at));
 }
 
 #[test]
@@ -120,57 +165,53 @@ fn files_that_are_being_made_need_all_of_the_log_and_are_no_failure() {
     assert_eq!(pass(&plan, &mut |_| true).unwrap(), Removed::default());
 }
 
-/// Somebody begins to make the records anew after a pass has begun: nothing that they need again goes.
+/// Records are made anew while events go: whatever was read before it went is made again, and all else stays.
 #[test]
 fn records_that_are_made_anew_and_a_pass_never_come_between_each_other() {
     let dir = three_days("race", 3);
     let (before, plan) = (content(&dir.0), plan(&dir, Duration::from_secs(1), DAY * 1000));
     let log = Reader::open(&dir.0).unwrap().unwrap();
-    let mut records = Records::open(&dir.0).unwrap();
-    let old = log.at(log.last().unwrap()).unwrap().unwrap();
-    let mut pruner = crate::server::store::Pruner::open(&dir.0, old, old).unwrap();
-    // Nobody can begin while a portion goes.
-    records.conn.busy_timeout(Duration::ZERO).unwrap();
-    let removed = while_held(&dir.0, |seq| {
-        assert_eq!(seq, 3 * world().len() as u64);
-        let refused = records.begin_anew(&log).unwrap_err();
-        assert!(format!("{refused:#}").contains("locked"), "{refused:#}");
-        Ok(None::<u64>)
-    });
-    assert_eq!(removed.unwrap(), None);
-    // Once somebody has begun, all of the log is needed again.
-    records.begin_anew(&log).unwrap();
-    let portion = while_held(&dir.0, |seq| pruner.portion(seq + 1)).unwrap();
-    assert_eq!((portion, pass(&plan, &mut |_| true).unwrap()), (None, Removed::default()));
-    records.catch_up(&log, &mut |_, _| true).unwrap();
+    let begin = || anew::Anew::begin(&dir.0, &log).unwrap();
+    let read = |anew: &mut anew::Anew| anew.read(&dir.0, &log, &mut |_, _| {}).unwrap();
+    // Somebody is killed before he is done: nothing was emptied.
+    let mut one = begin();
+    assert!(read(&mut one));
     same(&before, &content(&dir.0));
-    // And after a portion has gone nobody begins.
-    assert!(while_held(&dir.0, |seq| pruner.portion(seq + 1)).unwrap().is_some_and(|removed| removed > 0));
-    assert!(records.begin_anew(&log).unwrap_err().to_string().contains("would be lost"));
+    // All has gone after it was read; then before another one has begun to read.
+    let mut late = begin();
+    assert!(pass(&plan, &mut |_| true).unwrap().events > 0);
+    one.put(&dir.0, &log).unwrap();
     same(&before, &content(&dir.0));
+    assert!(!read(&mut late), "it would have read less than there was when it began");
+    assert!(read(&mut begin()));
+    rebuild(&dir.0).unwrap();
+    same(&before, &content(&dir.0));
+    let left =
+        fs::read_dir(&dir.0).unwrap().filter(|file| file.as_ref().unwrap().path().to_string_lossy().contains("anew"));
+    drop(late);
+    assert_eq!(left.count(), 0);
 }
 
 /// The same with both at once, as often as it takes for each to be first.
 #[test]
 fn whoever_is_first_no_row_is_lost() {
-    let (mut anew, mut gone) = (0, 0);
+    let mut gone = 0;
     for _ in 0..12 {
         let dir = three_days("both", 3);
         let (before, plan) = (content(&dir.0), plan(&dir, Duration::from_secs(1), DAY * 1000));
         let both = std::sync::Barrier::new(2);
-        let rebuilt = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let rebuild = scope.spawn(|| {
                 both.wait();
-                rebuild(&dir.0)
+                rebuild(&dir.0).unwrap()
             });
             both.wait();
             gone += u64::from(pass(&plan, &mut |_| true).unwrap().events > 0);
             rebuild.join().unwrap()
         });
-        anew += u64::from(rebuilt.is_ok());
         same(&before, &content(&dir.0));
     }
-    assert!(anew + gone > 0, "neither was ever done");
+    assert!(gone > 0, "no event ever went");
 }
 
 /// What the first row of the log has is open still, and stays: the log begins with its first event, and has a hole.
@@ -179,7 +220,8 @@ fn a_log_of_which_something_is_gone_is_not_taken_for_whole() {
     let dir = Dir::new("hole");
     let opened = open(&dir.0);
     let (at, on) = (Wall(world()[0].at.0 - 1), true);
-    let first = [What::EngineStarted { node: 0, epoch: 1 }, What::BannerSwitched { banner: "storm".into(), on }];
+    let first =
+        [What::EngineStarted { node: 0, epoch: 1, alive: None }, What::BannerSwitched { banner: "storm".into(), on }];
     let first = first.into_iter().zip(1..).map(|(what, seq)| Event { seq, at, call: None, what });
     opened.store.append(first.collect());
     (0..3).flat_map(repeated).for_each(|event| opened.store.append(vec![Event { seq: event.seq + 2, ..event }]));
@@ -191,7 +233,7 @@ fn a_log_of_which_something_is_gone_is_not_taken_for_whole() {
     let before = content(&dir.0);
     assert!(pass(&plan(&dir, DAY, DAY * 1000), &mut |_| true).unwrap().events > 0);
     assert!(log.at(1).unwrap().is_some() && log.removed().unwrap() > 100);
-    assert!(rebuild(&dir.0).unwrap_err().to_string().contains("would be lost"));
+    rebuild(&dir.0).unwrap();
     same(&before, &content(&dir.0));
 }
 

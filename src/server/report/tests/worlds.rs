@@ -3,14 +3,14 @@
 use super::*;
 use crate::center::Center;
 use crate::sim::{Options, World};
-use crate::stats::{Kind, Stats, Value as Number};
+use crate::stats::{Kind, Sample, Stats, Value as Number};
 use std::collections::BTreeMap;
 
 /// Numbers by name and labels: counts, and milliseconds.
 type Sums = BTreeMap<String, i64>;
 
 /// What is compared, and how much of it there must be in all worlds together, for a comparison of nothing proves nothing.
-const COMPARED: [(&str, i64); 23] = [
+const COMPARED: [(&str, i64); 27] = [
     ("tierline_queue_offered_total", 100),
     ("tierline_queue_requeued_total", 1),
     ("tierline_queue_answered_total", 100),
@@ -22,6 +22,10 @@ const COMPARED: [(&str, i64); 23] = [
     ("tierline_queue_lost_total", 1),
     ("tierline_queue_wait_seconds_sum", 100_000),
     ("tierline_queue_talk_seconds_sum", 100_000),
+    ("tierline_queue_handle_seconds_sum", 100_000),
+    ("tierline_queue_wrap_up_seconds_sum", 10_000),
+    ("tierline_transfers_total", 5),
+    ("tierline_transfers_failed_total", 1),
     ("tierline_agents_state_seconds_total", 1_000_000),
     ("tierline_agent_state_seconds_total", 1_000_000),
     ("tierline_agent_answered_total", 100),
@@ -69,6 +73,34 @@ fn in_metrics(center: &Center, events: &[Event]) -> Sums {
     sums
 }
 
+/// Each call ends in the phase in which it was counted at the last moment before: `tierline_calls` and
+/// `tierline_calls_ended_total` mean the same. How often that was with an outside party.
+fn phases_agree(center: &Center, events: &[Event]) -> usize {
+    let (mut stats, mut outside) = (Stats::new(center), 0);
+    let mut before = BTreeMap::<CallId, (Wall, Option<Phase>)>::new();
+    let mut called = std::collections::BTreeSet::new();
+    for event in events {
+        if let Some(call) = event.call {
+            let known = before.entry(call).or_insert((event.at, None));
+            if known.0 != event.at {
+                *known = (event.at, stats.phase(call));
+            }
+            match &event.what {
+                What::OutsideCalled { .. } => _ = called.insert(call),
+                What::TransferFailed { .. } => _ = called.remove(&call),
+                What::CallEnded { phase, .. } => {
+                    let was = before[&call].1.unwrap_or(Phase::Arriving);
+                    assert_eq!(was, *phase, "{call} at {}", event.at);
+                    outside += usize::from(called.contains(&call));
+                }
+                _ => {}
+            }
+        }
+        stats.apply(event);
+    }
+    outside
+}
+
 /// `CallerHungUp` as the labels have it.
 fn snake(word: &str) -> String {
     let parts = word.chars().enumerate().map(|(n, c)| match c.is_uppercase() && n > 0 {
@@ -88,6 +120,7 @@ fn in_records(name: &str, center: &Center, events: &[Event]) -> Sums {
     let mut sums = Sums::new();
     of_queues(&conn, &mut sums);
     of_calls(&conn, &mut sums);
+    of_handling(&conn, &mut sums);
     of_flows(&conn, &mut sums);
     each(&conn, "SELECT mode, reason, ended - began, unreachable FROM agent_interval", |row| {
         state(&mut sums, center, (&text(row, 0), int(row, 3) == 1), &text(row, 1), int(row, 2));
@@ -98,6 +131,7 @@ fn in_records(name: &str, center: &Center, events: &[Event]) -> Sums {
         state(&mut sums, center, mode, &interval.reason, end.0 - interval.from.0);
     }
     by_reports(&mut sums, &dir.0, center, events);
+    columns_agree(&dir.0, center, events);
     sums.retain(|_, value| *value != 0);
     sums
 }
@@ -134,6 +168,27 @@ fn of_queues(conn: &Connection, sums: &mut Sums) {
         }
         if outcome != "lost" {
             add(sums, "tierline_queue_wait_seconds_sum", &[&queue, &outcome], int(row, 3));
+        }
+    });
+}
+
+/// Talk and writing up name the wait that was answered.
+fn of_handling(conn: &Connection, sums: &mut Sums) {
+    let sql = "SELECT q.queue, a.mode, a.ended - a.began FROM agent_interval a
+               JOIN queue_interval q ON q.call = a.call AND q.work = a.work WHERE a.mode IN ('Busy', 'WrapUp')";
+    each(conn, sql, |row| {
+        let (queue, ms) = (text(row, 0), int(row, 2));
+        add(sums, "tierline_queue_handle_seconds_sum", &[&queue], ms);
+        if text(row, 1) == "WrapUp" {
+            add(sums, "tierline_queue_wrap_up_seconds_sum", &[&queue], ms);
+        }
+    });
+    each(conn, "SELECT kind, result, reason, agent IS NOT NULL FROM transfer", |row| {
+        if int(row, 3) == 1 {
+            add(sums, "tierline_transfers_total", &[&text(row, 0)], 1);
+        }
+        if text(row, 1) == "failed" {
+            add(sums, "tierline_transfers_failed_total", &[&snake(&text(row, 2))], 1);
         }
     });
 }
@@ -213,7 +268,7 @@ fn by_reports(sums: &mut Sums, data: &Path, center: &Center, events: &[Event]) {
         let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
         for line in told.lines() {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
-            let name = row[["queue", "agent", "line", "flow"][by as usize]].as_str().unwrap();
+            let Some(name) = row[["queue", "agent", "line", "flow"][by as usize]].as_str() else { continue };
             if by == By::Agent {
                 of_agent(sums, name, &row);
                 continue;
@@ -257,12 +312,96 @@ fn by_reports(sums: &mut Sums, data: &Path, center: &Center, events: &[Event]) {
         ..asked(By::Queue, None, "", "")
     };
     let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
-    for row in told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+    let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    for row in rows.filter(|row| row["queue"].is_string()) {
         let count = |name: &str| row[name].as_i64().unwrap();
         let share = row["service_level_ratio"].as_f64().unwrap_or_default();
         let both = (share * (count("answered") + count("abandoned")) as f64).round() as i64;
         let queue = row["queue"].as_str().unwrap();
         add(sums, "tierline_queue_abandoned_within_target_total", &[queue], both - count("in_target"));
+    }
+}
+
+/// Of a family's samples whose first label is this, and the last one: their sum, and how many a histogram has of them.
+fn of(samples: &[Sample], name: &str, first: &str, last: &str) -> (f64, u64) {
+    let fits = |sample: &&Sample| {
+        let last = sample.labels.last().is_some_and(|label| last.is_empty() || label == last);
+        sample.family.name == format!("tierline_{name}") && sample.labels[0] == first && last
+    };
+    samples.iter().filter(fits).fold((0.0, 0), |(sum, count), sample| match &sample.value {
+        Number::Spread { sum: more, count: n, .. } => (sum + more, count + n),
+        Number::Number(n) => (sum + n, count),
+    })
+}
+
+/// As a report has it: to the millisecond, of sum and count.
+fn mean_of((sum, count): (f64, u64)) -> Option<f64> {
+    (count > 0).then(|| ((sum * 1000.0).round() / count as f64).floor() / 1000.0)
+}
+
+fn same(row: &serde_json::Value, expected: &[(&str, Option<f64>)]) {
+    for (column, expect) in expected {
+        let found = row[*column].as_f64();
+        let near = found.unwrap_or_default() - expect.unwrap_or_default();
+        assert!(found.is_some() == expect.is_some() && near.abs() < 0.0025, "{column}: {expect:?} in {row}");
+    }
+}
+
+/// Every other column of the reports, against the numbers: whole ones, and means as they come of sums and counts.
+fn columns_agree(data: &Path, center: &Center, events: &[Event]) {
+    let mut stats = Stats::new(center);
+    events.iter().for_each(|event| stats.apply(event));
+    let samples = stats.samples(events[events.len() - 1].at, true);
+    let rows = |by| {
+        let asked = Asked {
+            from: Some(events[0].at.to_string()[..10].to_owned()),
+            to: Some((events[events.len() - 1].at + Duration::from_secs(2 * 86_400)).to_string()[..10].to_owned()),
+            zone: "UTC".to_owned(),
+            format: Format::Json,
+            target: None,
+            short: None,
+            ..asked(by, None, "", "")
+        };
+        let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
+        let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.filter(|row| row["from"].is_string()).collect::<Vec<_>>()
+    };
+    let talks = [rows(By::Queue), rows(By::Agent), rows(By::Line)].map(|rows| {
+        let talk = rows.iter().map(|row| {
+            row_agrees(&samples, row);
+            row["talk_s"].as_f64().unwrap()
+        });
+        talk.sum::<f64>()
+    });
+    assert!((talks[0] - talks[1]).abs() < 0.01 && (talks[0] - talks[2]).abs() < 0.01, "{talks:?} s of talk");
+}
+
+fn row_agrees(samples: &[Sample], row: &serde_json::Value) {
+    let (s, whole) = (|column: &str| row[column].as_f64().unwrap(), |name, first| Some(of(samples, name, first, "").0));
+    if let Some(queue) = row["queue"].as_str() {
+        let of = |name: &str, last: &str| of(samples, &format!("queue_{name}"), queue, last);
+        let count = |name: &str| Some(of(&format!("{name}_total"), "").0);
+        let columns = [
+            ("answered", count("answered")),
+            ("abandoned", count("abandoned")),
+            ("diverted", count("diverted")),
+            ("lost", count("lost")),
+            ("again", count("requeued")),
+            ("mean_wait_s", mean_of(of("wait_seconds", "answered"))),
+            ("mean_handling_s", mean_of(of("handle_seconds", ""))),
+        ];
+        same(row, &columns);
+        let both = row["mean_talk_s"].as_f64().zip(row["mean_hold_s"].as_f64()).map(|(talk, hold)| talk + hold);
+        same(&serde_json::json!({ "both": both }), &[("both", mean_of(of("talk_seconds", "")))]);
+    } else if let Some(agent) = row["agent"].as_str() {
+        same(row, &[("answered", whole("agent_answered_total", agent))]);
+        assert_eq!(Some(s("refused") + s("missed")), whole("agent_offers_missed_total", agent), "{row}");
+        assert!(s("talk_s") + s("hold_s") <= s("busy_s") + 0.0005, "who talks is busy: {row}");
+    } else {
+        let line = row["line"].as_str().filter(|line| *line != "-").unwrap_or("(short code)");
+        let outcomes = ["served", "transferred", "abandoned", "left_flow", "flow_ended", "failed"].map(s);
+        assert_eq!(outcomes.iter().sum::<f64>(), s("arrived"), "{row}");
+        same(row, &[("arrived", whole("calls_arrived_total", line))]);
     }
 }
 
@@ -294,7 +433,7 @@ fn with_more(events: &[Event]) -> Vec<Event> {
 /// Random days, each of other people: whatever they do, everybody says the same of it.
 #[test]
 fn numbers_tables_and_reports_say_the_same_of_random_days() {
-    let mut all = Sums::new();
+    let (mut all, mut outside) = (Sums::new(), 0);
     for seed in 1..=8 {
         let swarm = Options { crashes: 0, record: true, ..Options::swarm(seed) };
         let mut world = World::new(swarm);
@@ -302,6 +441,7 @@ fn numbers_tables_and_reports_say_the_same_of_random_days() {
         world.run();
         let (_, configuration, _) = world.recording();
         let (center, events) = (&configuration.center, &with_more(world.journal()));
+        outside += phases_agree(center, world.journal());
         let (metrics, records) = (in_metrics(center, events), in_records(&format!("world-{seed}"), center, events));
         let names = metrics.keys().chain(records.keys()).filter(|name| metrics.get(*name) != records.get(*name));
         let differ: Vec<_> = names
@@ -310,6 +450,7 @@ fn numbers_tables_and_reports_say_the_same_of_random_days() {
         assert!(differ.is_empty(), "seed {seed}:\n{}", differ.join("\n"));
         metrics.into_iter().for_each(|(name, value)| *all.entry(name).or_default() += value);
     }
+    assert!(outside > 5, "{outside} calls ended with an outside party");
     let unreachable = all.get("tierline_agents_state_seconds_total{unreachable,none}");
     assert!(unreachable > Some(&10_000), "{unreachable:?} ms of nobody whom nothing reached");
     for (name, least) in COMPARED {

@@ -4,19 +4,21 @@ use super::*;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Lines `name TYPE data`; data as in a zone file, weights and priorities before the rest.
+/// Lines `name TYPE data`; data as in a zone file, weights and priorities before the rest. `?` stands for data of which a
+/// question gets no answer.
 struct Zone(&'static str);
 
 impl Zone {
-    fn of<'z>(&'z self, name: &str, kind: &str) -> impl Iterator<Item = Vec<&'z str>> {
-        let (name, kind) = (name.trim_end_matches('.').to_owned(), kind.to_owned());
+    fn of<T>(&self, name: &str, kind: &str, read: impl Fn(Vec<&str>) -> T) -> Found<T> {
+        let name = name.trim_end_matches('.');
         let words = self.0.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        words.filter(move |w| w.len() > 2 && w[0] == name && w[1] == kind).map(|w| w[2..].to_vec())
+        let of = words.filter(|w| w.len() > 2 && w[0] == name && w[1] == kind).map(|w| w[2..].to_vec());
+        of.map(|data| if data[0] == "?" { Err(Unanswered) } else { Ok(read(data)) }).collect()
     }
 }
 
 impl Records for Zone {
-    async fn pointers(&self, name: &str) -> Vec<Pointer> {
+    async fn pointers(&self, name: &str) -> Found<Pointer> {
         let pointer = |w: Vec<&str>| Pointer {
             order: w[0].parse().unwrap(),
             preference: w[1].parse().unwrap(),
@@ -24,22 +26,23 @@ impl Records for Zone {
             service: w[3].into(),
             replacement: w[4].into(),
         };
-        self.of(name, "NAPTR").map(pointer).collect()
+        self.of(name, "NAPTR", pointer)
     }
 
-    async fn services(&self, name: &str) -> Vec<Service> {
+    async fn services(&self, name: &str) -> Found<Service> {
         let service = |w: Vec<&str>| Service {
             priority: w[0].parse().unwrap(),
             weight: w[1].parse().unwrap(),
             port: w[2].parse().unwrap(),
             target: w[3].into(),
         };
-        self.of(name, "SRV").map(service).collect()
+        self.of(name, "SRV", service)
     }
 
-    async fn addresses(&self, name: &str) -> Vec<IpAddr> {
-        let kinds = ["AAAA", "A"].map(|kind| self.of(name, kind).map(|w| w[0].parse().unwrap()).collect::<Vec<_>>());
-        kinds.concat()
+    async fn addresses(&self, name: &str) -> Found<IpAddr> {
+        let kinds = ["AAAA", "A"].map(|kind| self.of(name, kind, |w| w[0].parse().unwrap()));
+        let found = kinds.iter().flatten().flatten().copied().collect::<Vec<_>>();
+        if found.is_empty() && kinds.iter().any(Result::is_err) { Err(Unanswered) } else { Ok(found) }
     }
 }
 
@@ -60,18 +63,35 @@ const ZONE: &str = "\
     none.test A 10.0.0.8
     _sip._tcp.dead.test SRV 1 0 5060 gone.test
     dead.test A 10.0.0.7
+    mute.test NAPTR ?
+    _sip._tcp.mute.test SRV 1 0 5080 a.test
+    mute.test A 10.0.0.6
+    safe.test NAPTR 1 1 s SIPS+D2T _sips._tcp.safe.test
+    _sips._tcp.safe.test SRV ?
+    _sip._udp.safe.test SRV 1 0 5060 a.test
+    safe.test A 10.0.0.5
+    lost.test A 10.0.0.4
+    _sip._tcp.lost.test SRV ?
+    half.test A 10.0.0.3
+    _sip._udp.half.test SRV ?
+    _sip._tcp.half.test SRV 1 0 5080 a.test
+    some.test A 10.0.0.3
+    some.test AAAA ?
+    _sip._udp.some.test SRV 1 0 5060 gone.test
+    _sip._udp.some.test SRV 2 0 5060 still.test
+    still.test A ?
     a.test A 10.0.0.1
     b.test A 10.0.0.2
     b.test AAAA 2001:db8::2";
 
-fn find(zone: &'static str, uri: &str) -> Vec<String> {
+fn find(zone: &'static str, uri: &str) -> Result<Vec<String>, Unanswered> {
     let transports = BTreeSet::from([Transport::Udp, Transport::Tcp, Transport::Tls]);
     let names = Names::new(Zone(zone), transports, Rng::from_number(1));
     let uri = Uri::parse(uri).unwrap();
     let found = pin!(names.find(&uri));
     // Nothing here waits.
     let Poll::Ready(found) = found.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
-    found.iter().map(|(transport, at)| format!("{} {at}", transport.as_str())).collect()
+    Ok(found?.iter().map(|(transport, at)| format!("{} {at}", transport.as_str())).collect())
 }
 
 #[test]
@@ -116,7 +136,29 @@ fn names_lead_where_rfc_3263_says() {
     for (uri, expect) in rows {
         // The row with a port at `all.test` needs an address of that name.
         let zone: &'static str = if uri.starts_with("sip:all.test:") { "all.test A 10.0.0.1" } else { ZONE };
-        assert_eq!(find(zone, uri), *expect, "{uri}");
+        assert_eq!(find(zone, uri).unwrap(), *expect, "{uri}");
+    }
+}
+
+/// What was not answered is not taken for what does not exist; what can be done without it is done.
+#[test]
+fn a_question_without_an_answer_leads_to_no_other_place() {
+    let rows: &[(&str, Result<&[&str], Unanswered>)] = &[
+        // Some name servers never answer NAPTR: our own order then.
+        ("sip:mute.test", Ok(&["TCP 10.0.0.1:5080"])),
+        // Not in the clear to who asks for TLS, nor to the host of the web.
+        ("sip:safe.test", Err(Unanswered)),
+        ("sip:lost.test;transport=tcp", Err(Unanswered)),
+        ("sip:lost.test", Err(Unanswered)),
+        ("sip:lost.test;transport=udp", Ok(&["UDP 10.0.0.4:5060"])),
+        ("sip:half.test", Ok(&["TCP 10.0.0.1:5080"])),
+        ("sip:some.test:5060", Ok(&["UDP 10.0.0.3:5060"])),
+        ("sip:some.test;transport=udp", Err(Unanswered)),
+        ("sip:still.test:5060", Err(Unanswered)),
+    ];
+    for (uri, expect) in rows {
+        let expect = expect.map(|places| places.iter().map(|at| (*at).to_owned()).collect::<Vec<_>>());
+        assert_eq!(find(ZONE, uri), expect, "{uri}");
     }
 }
 

@@ -47,14 +47,52 @@ fn a_truncation_that_a_reader_held_up_is_made_up_for() {
     slow.execute_batch("BEGIN; SELECT count(*) FROM event").unwrap();
     append(&store, &[cleared(3, 1)]);
     let hour = |n: i64| {
-        store.erase_expired(Wall(1000) + Keep::default().number + Duration::from_secs(3600) * n as u32).unwrap();
-        store.flush().unwrap();
-        dir.hold(DIALOG) || dir.hold(NUMBER)
+        let time = Wall(1000) + Keep::default().number + Duration::from_secs(3600) * n as u32;
+        let erased = store.erase_expired(time).unwrap().recv().unwrap().unwrap();
+        let held = dir.hold(DIALOG) || dir.hold(NUMBER);
+        assert_eq!(erased, Erased { texts: u64::from(n == 1), emptied: !held }, "whoever asked is told");
+        held
     };
     assert!(hour(1), "the reader held up nothing");
     assert!(hour(2), "the reader held up nothing");
     drop(slow);
     assert!(!hour(3), "nobody tried again");
+}
+
+/// A page of the texts is damaged, while events are written as ever: whoever asked is told, and the next time does it.
+#[test]
+fn whoever_asks_is_told_that_erasing_fails() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    append(&store, &[arrived(1, 1, None)]);
+    let run = |sql: &'static str| {
+        store.order(Order::With(Box::new(move |conn| conn.execute_batch(sql).unwrap()))).unwrap();
+    };
+    let time = Wall(1000) + Keep::default().number;
+    let erase = || store.erase_expired(time).unwrap().recv().unwrap();
+    run("CREATE TRIGGER damage BEFORE UPDATE ON personal BEGIN SELECT RAISE(ABORT, 'it is damaged'); END");
+    let why = erase().unwrap_err();
+    assert!(why.contains("it is damaged") && dir.hold(NUMBER), "{why}");
+    append(&store, &[confirmed(2, 1)]);
+    run("DROP TRIGGER damage");
+    assert_eq!(erase(), Ok(Erased { texts: 1, emptied: true }));
+    assert!(!dir.hold(NUMBER));
+}
+
+/// By whoever asks for it in place of the writer, beside it: `tierline keep`.
+#[test]
+fn texts_are_erased_beside_the_writer() {
+    let dir = Dir::new();
+    let Opened { store, .. } = open(&dir);
+    append(&store, &[arrived(1, 1, None), confirmed(2, 1)]);
+    let keep = Keep { number: Duration::from_secs(60), ..Keep::default() };
+    let none = Erased { texts: 0, emptied: true };
+    assert_eq!(erase_expired(&dir.0, keep, Wall(60_999)).unwrap(), none);
+    assert_eq!(erase_expired(&dir.0, keep, Wall(61_000)).unwrap(), Erased { texts: 1, ..none });
+    assert!(!dir.hold(NUMBER) && dir.hold(DIALOG), "what runs stays as it is");
+    append(&store, &[cleared(3, 1), ended(4, 1)]);
+    store.close().unwrap();
+    assert!(erase_expired(&dir.0.join("nowhere"), keep, Wall(0)).unwrap_err().is::<NoLog>());
 }
 
 /// The four digits after each `prefix` in the database.

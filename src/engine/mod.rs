@@ -348,8 +348,8 @@ impl Engine {
         if !std::mem::replace(&mut self.begun, true) {
             self.guarded(Engine::configure_trunks);
         }
-        self.guarded(Engine::tell_whether_open);
         self.settle();
+        self.guarded(Engine::tell_whether_open);
     }
 
     pub fn poll(&mut self) -> Option<Output> {

@@ -61,10 +61,12 @@ impl Endpoint {
     }
 
     /// OPTIONS get the code that an INVITE would get (§11.2): proxies and carriers ask by it where to send calls. A phone that
-    /// asks over the flow it has registered over only wants to know whether that is still there.
+    /// asks over the flow it has registered over only wants to know whether that is still there; not so a proxy over whose flow
+    /// phones have registered.
     pub(super) fn asked_for_options(&mut self, request: &Request, flow: Flow) -> Response {
         let later = self.takes_none.or(self.is_full().then_some(FULL_RETRY));
-        match later.filter(|_| self.registrar.over(flow).next().is_none()) {
+        let is_phone = self.registrar.over(flow).any(|binding| binding.path.is_empty());
+        match later.filter(|_| !is_phone) {
             Some(seconds) => self.come_later(request, seconds),
             None => self.capabilities(request),
         }

@@ -117,10 +117,10 @@ impl Endpoint {
     pub(super) fn acknowledge_over(&mut self, flow: Flow, response: &Response) {
         let may = flow.transport.is_reliable() && (200..300).contains(&response.status);
         let key = may.then(|| self.transactions.client_of(response)).flatten();
-        let acks = key.and_then(|key| self.acks.get(&key)).into_iter().flatten();
-        let is_dead = acks.map(|ack| !self.lives(ack.flow)).collect::<Vec<_>>();
-        let acks = key.and_then(|key| self.acks.get_mut(&key)).into_iter().flatten();
-        acks.zip(is_dead).filter(|(_, is_dead)| *is_dead).for_each(|(ack, _)| ack.flow = flow);
+        let tag = response.headers.to_tag().unwrap_or_default();
+        let Some(acks) = key.and_then(|key| self.acks.get(&key)) else { return };
+        let Some(place) = acks.iter().position(|ack| ack.remote_tag == tag && !self.lives(ack.flow)) else { return };
+        key.and_then(|key| self.acks.get_mut(&key)).into_iter().for_each(|acks| acks[place].flow = flow);
     }
 
     /// A 2xx to an INVITE of ours: the first makes the dialog, a repetition gets its ACK again, and one that

@@ -150,7 +150,9 @@ fn each_listener_challenges_in_its_own_way_and_counts() {
                 .replace("sip:raw@127.0.0.1", "sip:ada@127.0.0.1");
             let text = text.replace(&format!("To: <{uri}>"), "To: <sip:ada@127.0.0.1>");
             let fields = format!("Contact: <sip:ada@127.0.0.1:9;transport=tcp>\r\n{more}Content-Length");
-            wire.say(text.replace("Content-Length", &fields).replace(&format!("raw-{number}"), "digest"));
+            // Each listener's numbers begin anew, and may come before the first one's connection is known to be gone.
+            let call = format!("digest-{name}");
+            wire.say(text.replace("Content-Length", &fields).replace(&format!("raw-{number}"), &call));
             wire.until(status)
         };
         let challenge = asks("", "401");

@@ -172,7 +172,19 @@ pub fn sipp_agent(ground: &Ground, server: &Server, user: &str, sipp: Sipp) -> P
     let (place, ip, to) = (sipp.place, sipp.ip, sipp.to);
     let there = Sipp { at: Some(at), place, ip, to, ..Sipp::default() };
     assert_eq!(try_register_as(ground, server, &[user], 200, there), 0, "SIPp could not register");
-    Sipp { name: user, from: user, at: Some(at), calls: 1000, ..sipp }.start(ground, server)
+    let agent = Sipp { name: user, from: user, at: Some(at), calls: 1000, ..sipp }.start(ground, server);
+    if place.is_none() {
+        // Between its registration and this a call would find nobody.
+        wait_until("SIPp takes calls", GENEROUS, || is_bound(at));
+    }
+    agent
+}
+
+/// Whether somebody in this thread's network has this port of UDP.
+fn is_bound(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/thread-self/net/udp").expect("the table of sockets");
+    let local = format!(":{port:04X}");
+    table.lines().filter_map(|line| line.split_whitespace().nth(1)).any(|address| address.ends_with(&local))
 }
 
 /// The same over TCP, or over TLS by a tunnel at `called`: SIPp takes no calls over the connection that it has registered

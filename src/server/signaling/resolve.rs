@@ -11,11 +11,14 @@ use crate::ids::Rng;
 use crate::server::inbox::{Inbox, Message};
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::{self, Place, Transport};
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::{Query, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::{Hosts, TokioResolver};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +68,8 @@ pub trait Records {
     fn pointers(&self, name: &str) -> impl Future<Output = Found<Pointer>> + Send;
     fn services(&self, name: &str) -> impl Future<Output = Found<Service>> + Send;
     fn addresses(&self, name: &str) -> impl Future<Output = Found<IpAddr>> + Send;
+    /// Whether the name is one of this machine or network, of which no name server elsewhere need know services.
+    fn is_local(&self, name: &str) -> bool;
 }
 
 /// Looks names up.
@@ -82,7 +87,7 @@ impl<R: Records + Sync> Names<R> {
     }
 
     /// The places that a URI with a name leads to, best first. A question without an answer is no reason to take the next
-    /// lower step: it would lead to another host, or in the clear to who asked for TLS.
+    /// lower step: it would lead to another host, or in the clear to who asked for TLS. Local names have no services.
     ///
     /// # Errors
     /// A question that decides was not answered.
@@ -100,9 +105,13 @@ impl<R: Records + Sync> Names<R> {
             Some(_) => return Ok(Vec::new()),
         };
         let served = match (uri.port, transport) {
-            (Some(port), _) => Some(self.at(&name, port, transport.unwrap_or(usual)).await?),
-            (None, Some(transport)) => self.served(&service_name(transport, secure, &name), transport).await?,
-            (None, None) => self.chosen(&name, secure).await?,
+            (Some(port), _) => Ok(Some(self.at(&name, port, transport.unwrap_or(usual)).await?)),
+            (None, Some(transport)) => self.served(&service_name(transport, secure, &name), transport).await,
+            (None, None) => self.chosen(&name, secure).await,
+        };
+        let served = match served {
+            Err(Unanswered) if self.records.is_local(&name) => None,
+            other => other?,
         };
         let mut places = match served {
             Some(places) => places,
@@ -118,14 +127,24 @@ impl<R: Records + Sync> Names<R> {
     }
 
     /// §4.1: the peer's order of transports if it has one, else ours. Ours is looked up beside the question for the peer's,
-    /// which not every name server answers.
+    /// which not every name server answers; once that is answered nothing else is waited for.
     async fn chosen(&self, name: &str, secure: bool) -> Result<Option<Places>, Unanswered> {
         let order: &[Transport] =
             if secure { &[Transport::Tls] } else { &[Transport::Udp, Transport::Tcp, Transport::Tls] };
         let order = order.iter().filter(|transport| self.transports.contains(transport));
         let order = order.map(|transport| (*transport, service_name(*transport, secure, name))).collect();
-        let (theirs, ours) = tokio::join!(self.pointed(name, secure), self.first_served(order));
-        if theirs.is_empty() { ours } else { self.first_served(theirs).await }
+        let mut theirs = pin!(self.pointed(name, secure));
+        let mut ours = pin!(self.all_served(order));
+        let (theirs, ours_known) = tokio::select! {
+            biased;
+            theirs = &mut theirs => (theirs, None),
+            known = &mut ours => (theirs.await, Some(known)),
+        };
+        match ours_known {
+            _ if !theirs.is_empty() => self.all_served(theirs).await,
+            Some(known) => known,
+            None => ours.await,
+        }
     }
 
     /// The services that the peer's NAPTR records name, in its order.
@@ -145,13 +164,22 @@ impl<R: Records + Sync> Names<R> {
         pointers.into_iter().filter_map(known).collect()
     }
 
-    /// The places of all these services, one service after the other.
-    async fn first_served(&self, ways: Vec<(Transport, String)>) -> Result<Option<Places>, Unanswered> {
+    /// The places of all these services, in their order; a few are asked for at once.
+    async fn all_served(&self, ways: Vec<(Transport, String)>) -> Result<Option<Places>, Unanswered> {
         let (mut places, mut unanswered): (Option<Places>, _) = (None, false);
-        for (transport, service) in ways.into_iter().take(MOST) {
-            match self.served(&service, transport).await {
-                Ok(found) => found.into_iter().for_each(|found| places.get_or_insert_default().extend(found)),
-                Err(Unanswered) => unanswered = true,
+        for three in ways[..ways.len().min(MOST)].chunks(3) {
+            let ask = |place: usize| async move {
+                match three.get(place) {
+                    Some((transport, service)) => self.served(service, *transport).await,
+                    None => Ok(None),
+                }
+            };
+            let (first, second, third) = tokio::join!(ask(0), ask(1), ask(2));
+            for outcome in [first, second, third] {
+                match outcome {
+                    Ok(found) => found.into_iter().for_each(|found| places.get_or_insert_default().extend(found)),
+                    Err(Unanswered) => unanswered = true,
+                }
             }
         }
         if unanswered && places.is_none() { Err(Unanswered) } else { Ok(places) }
@@ -218,8 +246,11 @@ fn in_order(mut services: Vec<Service>, mut draw: impl FnMut(u64) -> u64) -> Vec
     ordered
 }
 
-/// The system's name servers, or those given.
-pub struct Dns(TokioResolver);
+/// The system's name servers, or those given, and what it knows of names itself (hosts(5)).
+pub struct Dns {
+    resolver: TokioResolver,
+    hosts: Hosts,
+}
 
 impl Dns {
     /// To be called within tokio's runtime.
@@ -246,13 +277,16 @@ impl Dns {
         let options = builder.options_mut();
         // hickory's attempts are those after the first.
         (options.timeout, options.attempts, options.cache_size) = (QUESTION, REPEATS, CACHE);
-        Ok(Dns(builder.build()?))
+        Ok(Dns { resolver: builder.build()?, hosts: Hosts::from_system().unwrap_or_default() })
     }
 
     async fn ask<T>(&self, name: &str, kind: RecordType, read: impl Fn(&RData) -> Option<T>) -> Found<T> {
-        match self.0.lookup(name, kind).await {
+        match self.resolver.lookup(name, kind).await {
             Ok(found) => Ok(found.answers().iter().filter_map(|record| read(&record.data)).collect()),
             Err(why) if why.is_no_records_found() || why.is_nx_domain() => Ok(Vec::new()),
+            // Who does not know this kind of question has no such records.
+            Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp | ResponseCode::FormErr))) => Ok(Vec::new()),
+            Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused))) => Ok(Vec::new()),
             Err(_) => Err(Unanswered),
         }
     }
@@ -303,6 +337,14 @@ impl Records for Dns {
         let unanswered = six.is_err() || four.is_err();
         let found = [six.unwrap_or_default(), four.unwrap_or_default()].concat();
         if unanswered && found.is_empty() { Err(Unanswered) } else { Ok(found) }
+    }
+
+    fn is_local(&self, name: &str) -> bool {
+        let stands_in_hosts = |kind| {
+            let query = Name::from_ascii(name).map(|name| Query::query(name, kind));
+            query.is_ok_and(|query| self.hosts.lookup_static_host(&query).is_some())
+        };
+        !name.trim_end_matches('.').contains('.') || [RecordType::A, RecordType::AAAA].into_iter().any(stands_in_hosts)
     }
 }
 

@@ -268,6 +268,19 @@ fn what_a_register_does() {
     }
 }
 
+/// RFC 3261 §11.2: while no calls are taken, OPTIONS of a proxy say so, also where phones have registered through it. A phone
+/// only asks whether its way is still there.
+#[test]
+fn a_proxy_is_told_that_no_calls_are_taken_and_a_phone_that_we_are_there() {
+    for (path, status) in [("", 200), ("Supported: path\nPath: <sip:10.0.0.9;lr>\n", 503)] {
+        let mut phone = Phone::new();
+        assert_eq!(statuses(&phone.proven("REGISTER", "1001", path, 1)), [200]);
+        phone.raw.input(Input::Command(Command::TakesNone { retry_after: Some(10) }));
+        let options = ask("OPTIONS", "o", "CSeq: 9 OPTIONS\n", "");
+        assert_eq!(statuses(&phone.raw.send(&options)), [status], "{path}");
+    }
+}
+
 #[test]
 fn a_late_register_changes_nothing() {
     let mut phone = Phone::new();

@@ -236,8 +236,9 @@ impl Transactions {
         }
         let (flow, bytes) = (server.flow, response.to_bytes());
         // Who was refused may come again with the old CSeq, and that is no merged request: a careless client with
-        // credentials, or a proxy that tries the next number, or our next address, after this one (§16.6, RFC 3263 §4.3).
-        let is_refused = response.status >= 300;
+        // credentials, or a proxy that tries the next number, or our next address, after this one (§16.6, RFC 3263 §4.3). One
+        // whose caller has given up may still have a branch on its way that nobody wants.
+        let is_refused = response.status >= 300 && response.status != 487;
         let freed = self.servers.change(key, |server| {
             server.last = bytes.clone();
             server.state = ServerState::Proceeding;

@@ -44,6 +44,10 @@ impl Records for Zone {
         let found = kinds.iter().flatten().flatten().copied().collect::<Vec<_>>();
         if found.is_empty() && kinds.iter().any(Result::is_err) { Err(Unanswered) } else { Ok(found) }
     }
+
+    fn is_local(&self, name: &str) -> bool {
+        name == "pbx"
+    }
 }
 
 const ZONE: &str = "\
@@ -80,6 +84,10 @@ const ZONE: &str = "\
     _sip._udp.some.test SRV 1 0 5060 gone.test
     _sip._udp.some.test SRV 2 0 5060 still.test
     still.test A ?
+    pbx A 10.0.0.2
+    _sip._udp.pbx SRV ?
+    _sip._tcp.pbx SRV ?
+    _sips._tcp.pbx SRV ?
     a.test A 10.0.0.1
     b.test A 10.0.0.2
     b.test AAAA 2001:db8::2";
@@ -155,6 +163,9 @@ fn a_question_without_an_answer_leads_to_no_other_place() {
         ("sip:some.test:5060", Ok(&["UDP 10.0.0.3:5060"])),
         ("sip:some.test;transport=udp", Err(Unanswered)),
         ("sip:still.test:5060", Err(Unanswered)),
+        // A name of this machine or network has no services.
+        ("sip:pbx", Ok(&["UDP 10.0.0.2:5060"])),
+        ("sip:pbx;transport=tcp", Ok(&["TCP 10.0.0.2:5060"])),
     ];
     for (uri, expect) in rows {
         let expect = expect.map(|places| places.iter().map(|at| (*at).to_owned()).collect::<Vec<_>>());

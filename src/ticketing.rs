@@ -294,8 +294,11 @@ impl Outbox {
             }
             What::OfferEnded { reservation, outcome, .. } if *outcome != OfferOutcome::Accepted => {
                 let dropped = case.drop_pop(*reservation, event.at);
-                self.numbers.pops_expired += dropped;
-                self.numbers.waiting -= dropped;
+                self.numbers.pops_expired += dropped.len() as u64;
+                self.numbers.waiting -= dropped.len() as u64;
+                // A start that reads of the offer again meets its end later: it must know by then.
+                let done = dropped.into_iter().map(|key| Output::Done { call, key, result: String::new() });
+                self.outputs.extend(done);
                 self.tidy_line(call);
                 Vec::new()
             }

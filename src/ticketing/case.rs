@@ -191,18 +191,19 @@ impl Case {
         })
     }
 
-    /// Takes the pop of an offer that is over out, if it waits; says how many that were. One that is under way is not
-    /// tried again.
-    pub fn drop_pop(&mut self, offer: ReservationId, now: Wall) -> u64 {
-        let (before, mut place) = (self.jobs.len(), 0);
+    /// Takes the pop of an offer that is over out, if it waits; returns its key. One that is under way is not tried again.
+    pub fn drop_pop(&mut self, offer: ReservationId, now: Wall) -> Vec<String> {
+        let (mut dropped, mut place) = (Vec::new(), 0);
         let busy = self.under_way;
         let under_way = self.jobs.front_mut().filter(|job| busy && job.offer == Some(offer));
         under_way.into_iter().for_each(|job| job.expires = Some(now));
         self.jobs.retain(|job| {
             place += 1;
-            job.offer != Some(offer) || busy && place == 1
+            let stays = job.offer != Some(offer) || busy && place == 1;
+            dropped.extend(job.request.key().filter(|_| !stays).map(str::to_owned));
+            stays
         });
-        (before - self.jobs.len()) as u64
+        dropped
     }
 
     /// Whether `FindCaller` is under way.

@@ -4,7 +4,7 @@
 //! since a request may be as old as the events in the log.
 //!
 //! **In order per call.** A call's requests form a line; the next is sent when the one before has been answered, has
-//! expired or was refused for ever. Calls do not wait for each other, but for [`Settings::parallel`].
+//! expired or was refused for ever, but for pops. Calls do not wait for each other, but for [`Settings::parallel`].
 //!
 //! **Once.** Each request that changes something has a key made of the log's own id and of ids in it. After a kill the same
 //! events make the same requests with the same keys; those that were answered are left out ([`Output::Done`] is written
@@ -17,7 +17,8 @@
 //! answered, is put aside (`aside`), so that one bad request keeps nobody else's from being told. What is noted of a call
 //! long after its end is told too (`late`).
 //!
-//! **A pop waits for nobody.** The search for who calls that hangs when a phone rings is gone past (`overtaken`).
+//! **A pop waits for nobody.** The search for who calls that hangs when a phone rings is gone past, and what
+//! nobody there has a method for (`overtaken`).
 //!
 //! **What is erased meanwhile** in the log is not said any more: that something was noted is, and not what (`erased`).
 
@@ -80,6 +81,9 @@ pub enum Input {
 pub enum Failure {
     /// Nobody there, too slow, or in trouble.
     Later,
+    /// The method is not there, be it that something else answers in the ticketing system's place: later, and no screen-pop
+    /// waits for it.
+    NoMethod,
     /// Refused for what it is.
     Never,
 }
@@ -229,7 +233,7 @@ impl Outbox {
     }
 
     pub fn numbers(&self) -> Numbers {
-        let oldest = self.cases.values().filter_map(|case| case.jobs.front()).map(|job| job.at).min();
+        let oldest = self.cases.values().flat_map(|case| &case.jobs).map(|job| job.at).min();
         let oldest = oldest.into_iter().chain(self.aside.oldest()).min();
         Numbers { oldest, aside: self.aside.waiting(), ..self.numbers }
     }
@@ -358,10 +362,14 @@ impl Outbox {
             return;
         }
         self.numbers.waiting += 1;
-        if case.jobs.is_empty() {
+        let (first, pops) = (case.jobs.is_empty(), job.offer.is_some());
+        if first {
             self.line.insert((job.not_before, call));
         }
         case.jobs.push_back(job);
+        if pops && !first {
+            self.tidy_line(call);
+        }
     }
 
     /// A case without requests stands in no line.
@@ -369,7 +377,7 @@ impl Outbox {
         let Some(case) = self.cases.get(&call) else { return };
         if !case.under_way {
             self.line.retain(|(_, of)| *of != call);
-            case.jobs.front().into_iter().for_each(|job| _ = self.line.insert((job.due(), call)));
+            case.due().into_iter().for_each(|at| _ = self.line.insert((at, call)));
         }
     }
 
@@ -378,6 +386,7 @@ impl Outbox {
             let Some((at, call)) = self.line.first().copied().filter(|(at, _)| *at <= now) else { return };
             self.line.remove(&(at, call));
             let case = self.cases.get_mut(&call).expect("who stands in the line has a case");
+            case.make_way(now);
             let expired = case.jobs.front().is_some_and(|job| job.expires.is_some_and(|at| at <= now));
             if expired {
                 self.finish(call, None);
@@ -411,28 +420,28 @@ impl Outbox {
                 self.numbers.refused += 1;
                 self.finish(call, Some(String::new()));
             }
-            Err(Failure::Later) => {
+            Err(why) => {
                 self.numbers.failed += 1;
-                self.failed(now, call);
+                self.failed(now, call, why);
             }
         }
     }
 
     /// The call's first request is tried again after a pause, unless it is too late or keeps others waiting.
-    fn failed(&mut self, now: Wall, call: CallId) {
+    fn failed(&mut self, now: Wall, call: CallId, why: Failure) {
         let heard = self.heard();
         let Some(job) = self.cases.get_mut(&call).and_then(|case| case.jobs.front_mut()) else { return };
         let pause = self.settings.retry.saturating_mul(1 << job.attempts.min(16));
         job.attempts += 1;
+        job.no_method = why == Failure::NoMethod;
         job.failed_at.get_or_insert(heard);
         job.not_before = now + pause.min(self.settings.retry_most);
-        let at = job.due();
         if job.expires.is_some_and(|expires| expires <= now) {
             self.finish(call, None);
         } else if self.blocks(call) {
             self.put_aside(now, call);
         } else {
-            self.line.insert((at, call));
+            self.cases.get(&call).and_then(Case::due).into_iter().for_each(|at| _ = self.line.insert((at, call)));
         }
     }
 
@@ -447,7 +456,7 @@ impl Outbox {
         if let Some(key) = job.request.key().map(str::to_owned) {
             self.outputs.push_back(Output::Done { call, key, result: result.unwrap_or_default() });
         }
-        case.jobs.front().into_iter().for_each(|next| _ = self.line.insert((next.not_before, call)));
+        case.due().into_iter().for_each(|at| _ = self.line.insert((at, call)));
         self.told_aside(call);
     }
 

@@ -15,6 +15,8 @@ mod kinds;
 mod moved;
 #[path = "engine/outside.rs"]
 mod outside;
+#[path = "engine/passed.rs"]
+mod passed;
 #[path = "engine/phones.rs"]
 mod phones;
 #[path = "engine/refreshed.rs"]

@@ -156,7 +156,7 @@ def queues():
                level_of_all(), "percentunit", colors=((None, RED), (0.7, YELLOW), (0.8, GREEN)), width=8, decimals=1),
     ]
     flow = [
-        rows("Queues", "Each queue now, and in the time chosen above. Who waited at its beginning + offered = answered + abandoned + given back + lost + who waits at its end, all of them for the first time; who waits again (his agent's phone was lost, a number was not reached) is apart, but for Waiting and Longest.",
+        rows("Queues", "Each queue now, and in the time chosen above. Who waited at its beginning + offered = answered + abandoned + given back + lost + who waits at its end, all of them for the first time; who waits again (his agent's phone was lost; the number or the agent that he was sent to did not take him) is apart, but for Waiting and Longest.",
              ("Waiting", f"sum by (queue) (tierline_queue_waiting{QUEUE})", "short"),
              ("Longest", f"max by (queue) (tierline_queue_longest_wait_seconds{QUEUE})", "s"),
              ("At work", f'sum by (queue) (tierline_queue_agents{{queue=~"$queue",{STAFFED}}})', "short"),

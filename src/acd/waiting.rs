@@ -24,7 +24,7 @@ impl Router {
         let (id, position) = (place.work, place.position);
         let queue = self.queues.get(&place.queue).expect("the queue has just admitted it");
         let mut work = Work::new(place, queue, now);
-        work.held = hold(now, &work, queue, &self.agents);
+        work.held = hold(now, &work.place, queue, &self.agents);
         age(now, &mut work, queue);
         let natural = queue.rank(&work);
         work.rank = position.map_or(natural, |position| queue.asked(natural, position));
@@ -52,18 +52,24 @@ impl Router {
         }
     }
 
-    /// A work that waits in this queue for the same agents already, or for some of them, gets its new place at once and keeps what rings.
+    /// A work that waits in this queue for the same agents already, or for some of them, gets its new place at once and keeps
+    /// what rings. For an agent whom it prefers now and did not before it waits from now on, unless somebody is rung.
     fn moved(&mut self, now: Instant, place: &Place) -> bool {
         let Some(work) = self.works.get(&place.work) else { return false };
         let old = &work.place;
-        let same = (&old.queue, &old.skills, &old.relax, old.preferred)
-            == (&place.queue, &place.skills, &place.relax, place.preferred);
+        let same = (&old.queue, &old.skills, &old.relax) == (&place.queue, &place.skills, &place.relax);
         // Whoever rings may go on if nobody more is left out.
         let same = same && place.excluded.is_subset(&old.excluded);
         if same {
+            let held = if old.preferred == place.preferred || !work.offers.is_empty() {
+                work.held
+            } else {
+                let queue = self.queues.get(&place.queue).expect("a waiting work has its queue");
+                hold(now, &Place { since: now, ..place.clone() }, queue, &self.agents)
+            };
             let place = Place { since: old.since, ..place.clone() };
             self.rework(now, place.work, |work, queue| {
-                (work.place, work.aged) = (place, 0);
+                (work.place, work.aged, work.held) = (place, 0, held);
                 age(now, work, queue);
                 let natural = queue.rank(work);
                 work.rank = work.place.position.map_or(natural, |position| queue.asked(natural, position));
@@ -227,8 +233,7 @@ fn age(now: Instant, work: &mut Work, queue: &Queue) -> bool {
 }
 
 /// The agent whom the work prefers, and until when it waits for him, if that makes sense.
-fn hold(now: Instant, work: &Work, queue: &Queue, agents: &BTreeMap<AgentId, Agent>) -> Option<(AgentId, Instant)> {
-    let place = &work.place;
+fn hold(now: Instant, place: &Place, queue: &Queue, agents: &BTreeMap<AgentId, Agent>) -> Option<(AgentId, Instant)> {
     let until = place.since + queue.settings.preferred_for;
     let agent = agents.get(&place.preferred?)?;
     let serves = queue.staff.contains(&agent.id) && lacking(&place.skills, &agent.skills).is_none();

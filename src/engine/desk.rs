@@ -30,7 +30,7 @@ const DESK_LOST: &str = "desktop lost";
 /// How long an outside number rings for a caller whom an agent has sent there.
 const OUTSIDE_RINGS: Duration = Duration::from_secs(60);
 
-/// What agents have noted of a call, as far as the engine needs it.
+/// What flows and agents have noted of a call, as far as the engine needs it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Noted {
     names: BTreeSet<String>,
@@ -160,17 +160,25 @@ impl Engine {
 
     fn attach(&mut self, agent: AgentId, call: Option<CallId>, data: BTreeMap<String, String>) -> Result<(), Refusal> {
         let id = self.known_to(agent, call)?;
-        let noted = &mut self.noted.entry(id).or_default().names;
-        let new = data.keys().filter(|name| !noted.contains(*name)).count();
-        if noted.len() + new > MAX_NAMES {
+        if !self.takes_names(id, data.keys()) {
             return Err(Refusal::Invalid("a call keeps up to 64 names"));
         }
-        noted.extend(data.keys().cloned());
         for (name, value) in data {
             let value = self.personal(PersonalKind::Text, value);
             self.emit(Some(id), What::DataAttached { agent, name, value });
         }
         Ok(())
+    }
+
+    /// Whether the call keeps these names beside those that flows and agents have given it; if so it does.
+    pub(super) fn takes_names<'n>(&mut self, id: CallId, names: impl Iterator<Item = &'n String> + Clone) -> bool {
+        let kept = &mut self.noted.entry(id).or_default().names;
+        let new = names.clone().filter(|name| !kept.contains(*name)).count();
+        let fits = kept.len() + new <= MAX_NAMES;
+        if fits {
+            kept.extend(names.cloned());
+        }
+        fits
     }
 
     fn dispatch(
@@ -205,7 +213,9 @@ impl Engine {
         let free = self.router.agent(other).is_some_and(acd::Agent::available);
         let Some(queue) = queue.filter(|_| free).cloned() else { return Err(Refusal::AgentNotAvailable) };
         let home = (!serves).then(|| from.clone());
-        let kept = Place { preferred: None, position: None, ..talk.place.clone() };
+        // What he needs is relaxed by what he has waited, and not by what he has talked.
+        let since = self.now.before(talk.waited);
+        let kept = Place { preferred: None, position: None, since, ..talk.place.clone() };
         let work = WorkId(self.ids.works.take());
         self.send_on(id, agent, Place { work, queue, only: Some(other), home, ..kept }, TransferTo::Agent(other));
         Ok(())
@@ -216,7 +226,7 @@ impl Engine {
         let id = self.talk_of(agent, call)?;
         let call = &self.calls[&id];
         let talk = call.conversation.as_ref().expect("who talks is in a conversation");
-        let queue = self.config.center.queues.get(&talk.place.queue);
+        let queue = self.config.center.queues.get(talk.place.home.as_ref().unwrap_or(&talk.place.queue));
         if !queue.is_some_and(|queue| queue.may_send_to(number)) {
             return Err(Refusal::NotAllowed);
         }

@@ -211,6 +211,8 @@ enum Deadline {
     RingsInVain(LegId),
     /// When to end the calls that still run although we drain.
     DrainOver,
+    /// When who has passed a caller on may get him back.
+    Spared(WorkId),
 }
 
 /// Calls, their legs, and the cores that serve them.
@@ -244,9 +246,9 @@ pub struct Engine {
     /// Agents who sit at a desktop.
     desks: BTreeSet<AgentId>,
     away: desk::Away,
-    /// Work that those who have passed it on are spared.
+    /// Work that those who have passed it on are spared, by its queue.
     #[serde(default)]
-    spared: BTreeSet<WorkId>,
+    spared: BTreeSet<(QueueId, WorkId)>,
     /// Agents' registered phones, by user and contact.
     #[serde(with = "pairs")]
     phones: BTreeMap<(String, String), Phone>,
@@ -441,6 +443,7 @@ impl Engine {
                 Deadline::NoReaction(leg) => engine.no_reaction(leg),
                 Deadline::RingsInVain(leg) => engine.rings_in_vain(leg),
                 Deadline::DrainOver => engine.end_all(crate::event::Cause::Stopped),
+                Deadline::Spared(work) => engine.spare_nobody(work),
             });
         }
     }
@@ -480,7 +483,7 @@ impl Engine {
         self.banners = banners::on(&config.center, &self.switched);
         self.config = config;
         self.configure_trunks();
-        self.spares_no_more();
+        self.spares_anew();
         self.emit(None, What::Reconfigured);
     }
 

@@ -51,7 +51,9 @@ impl Engine {
             O::State { agent, from, to, reason } => self.agent_changed(agent, &from, &to, reason),
             O::Reachable { agent, reachable } => {
                 self.emit(None, What::AgentReachable { agent, reachable });
-                self.spares_no_more();
+                if !reachable {
+                    self.stops_working(agent);
+                }
             }
             O::Expired { work } => self.diverted(work, DivertReason::MaxWait),
             O::Rejected { work, why: Rejection::Full } => self.diverted(work, DivertReason::Full),
@@ -69,7 +71,9 @@ impl Engine {
         let call = self.talking.get(&agent).copied();
         let from = if self.planted(super::Bug::MistellsState) { AgentMode::LoggedOut } else { mode(from) };
         self.emit(call, What::AgentStateChanged { agent, from, to: mode(to), reason });
-        self.spares_no_more();
+        if matches!(to, acd::AgentState::LoggedOut | acd::AgentState::NotReady(_)) {
+            self.stops_working(agent);
+        }
     }
 
     fn diverted(&mut self, work: WorkId, why: DivertReason) {

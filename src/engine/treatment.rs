@@ -1,9 +1,10 @@
 //! What a caller is led through and hears: the flow run, prompts and music.
 
 use super::{Deadline, Engine, LegState, Place};
+use crate::acd;
 use crate::command::{MAX_NAMES, MAX_VALUE};
 use crate::event::{Cause, NoChoice, PersonalKind, StepWay, What};
-use crate::ids::{CallId, FlowId, LegId, QueueId, WorkId};
+use crate::ids::{AgentId, CallId, FlowId, LegId, QueueId, WorkId};
 use crate::ivr;
 use crate::media::{self, SoundId, Source};
 use crate::sip;
@@ -18,7 +19,7 @@ const KEYING: Duration = Duration::from_secs(1);
 pub const SILENCE: &str = "@silence";
 /// Token of sounds that never end by themselves; flow runs count theirs from 1.
 pub(super) const ENDLESS: u64 = 0;
-/// As flows are promised when they are read.
+/// As `tierline check` says of a flow that attaches more.
 const _: () = assert!(ivr::load::MAX_ATTACHED == MAX_NAMES);
 /// What is kept of a secret key.
 const MASKED: char = '•';
@@ -69,8 +70,12 @@ impl Engine {
         self.run(call, ivr::Input::Timeout);
     }
 
-    /// Within what whoever follows the call is promised, as from desktops: a text of a look-up may be longer.
+    /// Within what whoever follows the call is promised, as from desktops: a text of a look-up may be longer, and flows that
+    /// lead to each other may attach more names, of which those are left out that come last.
     fn flow_attaches(&mut self, id: CallId, name: String, mut value: String) {
+        if !self.takes_names(id, [&name].into_iter()) {
+            return;
+        }
         value.truncate(value.floor_char_boundary(MAX_VALUE));
         let (flow, _) = self.whereabouts(id);
         let value = self.personal(PersonalKind::Text, value);
@@ -142,18 +147,34 @@ impl Engine {
     }
 
     /// The flow has the caller wait. Who waits there already keeps his place and what rings for him, unless other skills
-    /// are asked for; and what he has waited counts wherever he goes from one queue to another.
+    /// are asked for, and gets the points and the preferred agent of the step that names some; and what he has waited counts
+    /// wherever he goes from one queue to another.
     fn takes_place(&mut self, id: CallId, place: Place) {
         let before = self.calls.get(&id).and_then(|call| call.seeking.as_ref()).map(|seeking| &seeking.place);
         let stays = before.is_some_and(|before| {
             before.queue == place.queue && (place.skills.is_empty() || place.skills == before.skills)
         });
         if stays {
+            self.stands_otherwise(id, place.priority, place.preferred);
             return self.run(id, ivr::Input::Waits);
         }
         let arrived = before.map_or(self.now, |before| before.arrived);
         self.leave_queue(id);
         self.wait(id, Place { arrived, ..place }, false);
+    }
+
+    /// Who waits goes on doing so, with other points or for somebody else first. A step that says neither changes neither.
+    fn stands_otherwise(&mut self, id: CallId, priority: i32, preferred: Option<AgentId>) {
+        let Some(seeking) = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut()) else { return };
+        let place = &mut seeking.place;
+        let before = (place.priority, place.preferred);
+        place.priority = if priority == 0 { place.priority } else { priority };
+        place.preferred = preferred.or(place.preferred);
+        if (place.priority, place.preferred) != before {
+            (place.position, place.admitted) = (None, true);
+            let asked = place.asked();
+            self.router_do(acd::Input::Enqueue(asked));
+        }
     }
 
     /// The flow and the step that the caller is at.

@@ -11,6 +11,7 @@ pub mod example;
 mod folder;
 pub mod look_up;
 pub mod memory;
+mod proof;
 
 use super::clock::EventTime;
 use super::defects::Kept;
@@ -25,13 +26,14 @@ use crate::time::Wall;
 use anyhow::{Context, Result};
 use clerk::{Clerk, News};
 use memory::Memory;
+use proof::{Connector, Proof};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Status};
 
 /// The client as it runs.
 pub struct Ticketing {
@@ -194,6 +196,7 @@ pub struct Line {
     client: TicketingClient<Channel>,
     token: Option<MetadataValue<Ascii>>,
     timeout: Duration,
+    proof: Arc<Proof>,
 }
 
 impl Line {
@@ -202,8 +205,10 @@ impl Line {
     pub fn new(settings: &TicketingSettings) -> Result<Line> {
         let endpoint = endpoint(settings)?;
         let token = settings.token_file.as_deref().map(token).transpose()?;
-        let client = TicketingClient::new(endpoint.connect_lazy()).max_decoding_message_size(LONGEST_ANSWER);
-        Ok(Line { client, token, timeout: settings.timeout })
+        let proof = Arc::new(Proof::default());
+        let channel = endpoint.connect_with_connector_lazy(Connector::new(Arc::clone(&proof), settings.timeout));
+        let client = TicketingClient::new(channel).max_decoding_message_size(LONGEST_ANSWER);
+        Ok(Line { client, token, timeout: settings.timeout, proof })
     }
 
     fn request<T>(&self, message: T) -> tonic::Request<T> {
@@ -215,7 +220,7 @@ impl Line {
 
     async fn say(&self, request: Request) -> Result<Response, Failure> {
         let mut client = self.client.clone();
-        let finds = matches!(request, Request::Find(_));
+        let (finds, method) = (matches!(request, Request::Find(_)), request.method());
         let answer = async move {
             Ok(match request {
                 Request::Find(it) => Response::Found(client.find_caller(self.request(it)).await?.into_inner()),
@@ -224,10 +229,7 @@ impl Line {
                 Request::Follow(it) => client.follow_call(self.request(it)).await.map(|_| Response::Taken)?,
             })
         };
-        let said = match tokio::time::timeout(self.timeout, answer).await {
-            Ok(said) => said.map_err(|status: Status| failure(&status)),
-            Err(_) => Err(Failure::Later),
-        };
+        let said = self.hear(method, answer).await;
         if finds { said.or_else(|why| Ok(Response::NotFound(why))) } else { said }
     }
 
@@ -238,9 +240,18 @@ impl Line {
     pub async fn status(&self, ticket: String, number: String) -> Result<Option<proto::TicketStatusResponse>, Failure> {
         let request = self.request(proto::TicketStatusRequest { ticket, number });
         let mut client = self.client.clone();
-        match tokio::time::timeout(self.timeout, client.ticket_status(request)).await {
-            Ok(Ok(answer)) => Ok(Some(answer.into_inner()).filter(|answer| answer.found)),
-            Ok(Err(status)) => Err(failure(&status)),
+        let answer = self.hear("TicketStatus", client.ticket_status(request)).await?;
+        Ok(Some(answer.into_inner()).filter(|answer| answer.found))
+    }
+
+    async fn hear<T>(
+        &self,
+        method: &'static str,
+        answer: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Failure> {
+        let connection = self.proof.connection();
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(said) => self.proof.heard(connection, method, said),
             Err(_) => Err(Failure::Later),
         }
     }
@@ -270,16 +281,6 @@ pub async fn reach(settings: &TicketingSettings) -> Result<()> {
     Line::new(settings)?; // its token too
     endpoint(settings)?.connect().await?;
     Ok(())
-}
-
-/// The proto file says which codes mean "never".
-fn failure(status: &Status) -> Failure {
-    match status.code() {
-        Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition => Failure::Never,
-        // Unimplemented and OutOfRange are also what tonic makes of a proxy's 404, and of an answer that is too long or in
-        // another encoding.
-        _ => Failure::Later,
-    }
 }
 
 /// The token that is sent.
@@ -340,16 +341,6 @@ mod tests {
     use crate::server::clock::Clock;
     use crate::server::defects::contain;
     use crate::server::store::Keep;
-
-    /// Never is what only the ticketing system itself can mean, of a request that it has read.
-    #[test]
-    fn what_something_else_may_have_said_is_later() {
-        let never = [Code::InvalidArgument, Code::NotFound, Code::AlreadyExists, Code::FailedPrecondition];
-        for code in (0..=16).map(Code::from) {
-            let expect = if never.contains(&code) { Failure::Never } else { Failure::Later };
-            assert_eq!(failure(&Status::new(code, "")), expect, "{code:?}");
-        }
-    }
 
     /// What panics before there is a clerk ends nothing: the thread begins again, and until then it is told that somebody
     /// waits.

@@ -45,7 +45,7 @@ macro_rules! families {
 
 families! {
     "Queues" "Each wait in a queue counts once: offered = answered + abandoned + diverted + lost + those who still wait for the first time. \
-              Those who wait again, since an agent's phone was lost or a number outside not reached, are apart (requeued); \
+              Those who wait again, since an agent's phone was lost, or the number or the agent that they were sent to did not take them, are apart (requeued); \
               of all these counts only tierline_queue_waiting and tierline_queue_longest_wait_seconds have them too." {
         QUEUE_WAITING gauge "tierline_queue_waiting" ["queue"]
             "Callers who wait now, those included for whom a phone rings, and those who wait again.";
@@ -53,7 +53,7 @@ families! {
             "Time that the caller who has waited longest in the queue has waited there; 0 if nobody waits.";
         QUEUE_OFFERED counter "tierline_queue_offered_total" ["queue"] "Callers who began to wait.";
         QUEUE_REQUEUED counter "tierline_queue_requeued_total" ["queue"]
-            "Callers who wait again because the agent's phone was lost or a number outside was not reached. They are not offered again.";
+            "Callers who wait again because the agent's phone was lost, or the number or the agent that they were sent to did not take them. They are not offered again.";
         QUEUE_ANSWERED counter "tierline_queue_answered_total" ["queue"] "A: callers who got an agent.";
         QUEUE_ANSWERED_WITHIN counter "tierline_queue_answered_within_target_total" ["queue"]
             "A_T: callers who got an agent within the queue's target time.";
@@ -64,7 +64,7 @@ families! {
         QUEUE_ABANDONED_SHORT counter "tierline_queue_abandoned_short_total" ["queue"]
             "B_s: callers who left sooner than the queue's short_abandon.";
         QUEUE_DIVERTED counter "tierline_queue_diverted_total" ["queue", "reason"]
-            "Callers whom the queue gave back to the flow without an agent.";
+            "Callers whom the queue gave back to the flow without an agent, and those who only rang in it for the one agent they were sent to, who did not take them (reason not_taken): they wait again where they came from.";
         QUEUE_LOST counter "tierline_queue_lost_total" ["queue"]
             "Waits that ended with the call, and not by the caller: a stop, a command, a defect. Those that a kill or a restart ended are in the records only, for all counts begin at 0 with the start.";
         QUEUE_WAIT histogram (WAITS) "tierline_queue_wait_seconds" ["queue", "outcome"]

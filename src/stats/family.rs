@@ -129,8 +129,8 @@ Every number of `/metrics`, for Prometheus. This page is made from the table in 
 
 **Service level.** Many formulas have that name, so the formula is a label. For a queue's target time T (`target` of the
 queue): A answered, A_T answered within T, B abandoned, B_T abandoned within T, B_s short abandons (sooner than
-`short_abandon`). The usual one is `A_T/(A+B-B_s)`. A caller who waits again, because an agent's phone was lost or a number outside not reached, was answered
-before and counts once; a wait that ended by our doing is lost, not abandoned.
+`short_abandon`). The usual one is `A_T/(A+B-B_s)`. A caller who waits again, because an agent's phone was lost, or the number or the agent that he was sent to did not take him, was
+answered before and counts once; a wait that ended by our doing is lost, not abandoned.
 ";
 
 #[cfg(test)]

@@ -44,13 +44,15 @@ pub(super) struct Job {
     /// The screen-pop's.
     pub offer: Option<ReservationId>,
     pub attempts: u32,
+    /// Nobody there has the method.
+    pub no_method: bool,
     /// How many requests had been answered in all when it failed first.
     pub failed_at: Option<u64>,
 }
 
 impl Job {
     pub fn new(at: Wall, request: Request) -> Job {
-        Job { request, at, not_before: at, expires: None, offer: None, attempts: 0, failed_at: None }
+        Job { request, at, not_before: at, expires: None, offer: None, attempts: 0, no_method: false, failed_at: None }
     }
 
     /// When it is looked at next. What is too late by then is not waited for, neither by what comes behind it.

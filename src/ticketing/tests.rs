@@ -228,6 +228,54 @@ fn a_pop_does_not_wait_for_the_next_attempt() {
     scene.rings(1, 1001);
     assert_eq!(scene.later(999), "", "the next would be after two seconds");
     assert!(scene.later(1).starts_with("pop-r0-0-1"));
+    assert_eq!(scene.hears(Ok(Response::Taken)), "", "it has its pause");
+    // Who calls is still asked, for the next one.
+    assert_eq!(scene.later(1_000), "find +4930123");
+    assert_eq!(scene.hears(found()), "");
+    scene.rings(2, 1002);
+    assert_eq!(scene.says(), "pop-r0-0-2 to 1002 of Jo {} [\"7\"]");
+    // The next pop goes past it as well, whatever it waits for.
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    assert_eq!(scene.hears(Ok(Response::NotFound(Failure::Later))), "");
+    scene.rings(1, 1001);
+    scene.rings(2, 1002);
+    assert_eq!(scene.later(1_000), "pop-r0-0-1 to 1001 of  {} []");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "pop-r0-0-2 to 1002 of  {} []");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "find +4930123");
+    assert_eq!(scene.hears(Ok(Response::NotFound(Failure::Later))), "");
+    assert_eq!(scene.outbox.numbers().waiting, 1);
+    assert_eq!(scene.later(10_000), "");
+    assert_eq!(scene.outbox.numbers().waiting, 0, "its own time is over");
+}
+
+/// Whoever has no method for what goes on in a call has its pops all the same, and at once; a ticket that is being opened
+/// they wait for, since they show it.
+#[test]
+fn a_pop_goes_past_what_nobody_has_a_method_for_and_not_past_a_ticket() {
+    let mut scene = Scene::new();
+    scene.arrives(CALL);
+    scene.says();
+    scene.flow_attaches("topic", "vpn");
+    assert_eq!(scene.hears(found()), "follow-2 []");
+    scene.rings(1, 1001);
+    assert_eq!(scene.hears(Err(Failure::NoMethod)), "pop-r0-0-1 to 1001 of Jo {\"topic\": \"vpn\"} [\"7\"]");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "");
+    assert_eq!(scene.later(1_000), "follow-2 []");
+    assert_eq!(scene.hears(Err(Failure::NoMethod)), "");
+    // One that comes while it has its pause goes at once.
+    scene.rings(2, 1002);
+    assert_eq!(scene.says(), "pop-r0-0-2 to 1002 of Jo {\"topic\": \"vpn\"} [\"7\"]");
+    assert_eq!(scene.hears(Ok(Response::Taken)), "");
+    assert_eq!(scene.later(2_000), "follow-2 []");
+    scene.answered(2, 1002);
+    assert_eq!(scene.hears(Ok(Response::Taken)), "follow-8 []");
+    scene.event(CALL, What::Transferred { agent: AgentId(1002), to: TransferTo::Queue(QueueId::new("level-1")) });
+    scene.rings(3, 1003);
+    assert_eq!(scene.hears(Ok(Response::Taken)), "open-c0-0-1 {\"topic\": \"vpn\"}");
+    assert_eq!(scene.hears(Err(Failure::NoMethod)), "");
+    assert_eq!(scene.later(1_000), "open-c0-0-1 {\"topic\": \"vpn\"}");
 }
 
 /// A call that has come through a menu and waited: everything that is told of it when a phone rings and when its ticket is
@@ -357,7 +405,7 @@ fn a_pop_that_is_too_late_is_dropped_and_counted_and_the_rest_arrives() {
     scene.answered(2, 1002);
     assert_eq!(scene.later(1_000), "pop-r0-0-2 to 1002 of  {} []");
     assert_eq!(scene.hears(Err(Failure::Later)), "");
-    // Since it rings nobody asks any more who called; after twenty seconds the pop is stale; what remains is told.
+    // After ten seconds nobody asks any more who called, after twenty the pop is stale; what remains is told.
     assert_eq!(scene.later(20_000), "follow-8 []");
     assert_eq!(scene.outbox.numbers().pops_expired, 2);
     let pauses: Vec<String> = [1_000, 2_000, 4_000, 8_000, 8_000]

@@ -4,7 +4,7 @@ use super::{AGENT, Bench, OFFER, authorization, register};
 use std::time::Duration;
 use tierline::center::WrapUp;
 use tierline::command::{Actor, Ask, Command, Refusal, Verb};
-use tierline::engine::Input;
+use tierline::engine::{Configuration, Input};
 use tierline::event::{AgentMode, Cause, What};
 use tierline::ids::{AgentId, QueueId};
 use tierline::media;
@@ -17,6 +17,11 @@ const ADA: AgentId = AgentId(1001);
 pub fn bench(wrap_up: WrapUp) -> Bench {
     let mut configuration = place::configuration(1);
     configuration.center.queues.get_mut(&QueueId::new("support")).expect("a queue").wrap_up = wrap_up;
+    bench_of(configuration)
+}
+
+/// The same with all that this says.
+pub fn bench_of(configuration: Configuration) -> Bench {
     let mut bench = Bench::of(configuration);
     bench.datagram(&register(1, AGENT, ""));
     let proof = authorization(&bench);

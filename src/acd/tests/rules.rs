@@ -229,6 +229,19 @@ fn a_work_waits_for_the_agent_it_prefers() {
             "ring1 1>12; ring2 1>11; stop2 WorkGone; ring3 1>11",
         ),
         ("lacks the skill", first, "in 11; in 12; call 1 support french=9 pref=11; in 14", "ring1 1>14"),
+        (
+            "prefers him only later, and waits for him from then on",
+            first,
+            "in 11; in 12; occupy 11; occupy 12; call 1 support; @40; call 1 support pref=12; vacate 11; @60; vacate 12",
+            "@60; ring1 1>12",
+        ),
+        (
+            "and no longer",
+            first,
+            "in 11; in 12; occupy 11; occupy 12; call 1 support; @40; call 1 support pref=12; vacate 11; @69; @70",
+            "@70; ring1 1>11",
+        ),
+        ("rings on for whom it rings", first, "in 11; call 1 support; in 12; call 1 support pref=12", "ring1 1>11"),
         ("who passed it on does not get it back", first, "in 11; @1; in 12; call 1 support not=11", "@1; ring1 1>12"),
     ]);
 }

@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_KEYS: i64 = 32;
 const MAX_CASES: usize = 100;
 const MAX_SETTINGS: usize = 50;
-/// Names that one flow may attach to a call: whoever follows the call is promised that there are no more.
+/// Names that a call keeps: whoever follows the call is promised that there are no more.
 pub const MAX_ATTACHED: usize = 64;
 /// What a step does, by the key that says so.
 pub(super) const KINDS: [&str; 15] = [
@@ -189,9 +189,8 @@ impl<'p> Reader<'p> {
                 continue;
             }
             if !self.attached.contains(&value.label) && self.attached.len() == MAX_ATTACHED {
-                let many = format!("`{}` is one name too many: a flow attaches up to {MAX_ATTACHED}", value.label);
-                self.page.report(&value.key_place, many);
-                continue;
+                let many = format!("a call keeps up to {MAX_ATTACHED} names; `{}` may be one too many", value.label);
+                self.warnings.push(self.page.problem(&value.key_place, many));
             }
             self.attached.insert(value.label.clone());
             attach.extend(self.open_expression(&value).map(|of| (value.label.clone(), of)));

@@ -112,6 +112,14 @@ fn names(text: &str, number: &str) -> bool {
     text == number || crate::sip::uri::Uri::parse(text).is_ok_and(|uri| uri.user_decoded() == number)
 }
 
+/// Whether a line of the log names one of these, of whatever kind: flows' and agents' notes are numbers too.
+fn holds(line: &str, handles: &BTreeSet<u64>) -> bool {
+    line.split("\"handle\":").skip(1).any(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().is_ok_and(|handle| handles.contains(&handle))
+    })
+}
+
 /// Calls that began with one of these, and all that name one.
 fn calls_of(conn: &Connection, handles: &BTreeSet<u64>) -> Result<(BTreeSet<CallId>, BTreeSet<CallId>)> {
     let (mut begun, mut all, mut after) = (BTreeSet::new(), BTreeSet::new(), 0);
@@ -124,7 +132,7 @@ fn calls_of(conn: &Connection, handles: &BTreeSet<u64>) -> Result<(BTreeSet<Call
             any = true;
             after = row.get(0)?;
             let (version, lines): (u32, String) = (row.get(1)?, row.get(2)?);
-            for line in lines.split('\n').filter(|line| line.contains("CallArrived") || line.contains("\"Number\"")) {
+            for line in lines.split('\n').filter(|line| holds(line, handles)) {
                 let event: Event = log::decode(version, line).map_err(|why| anyhow::anyhow!("{why}"))?;
                 if event.what.personal().is_some_and(|personal| handles.contains(&personal.handle)) {
                     begun.extend(event.call.filter(|_| matches!(event.what, What::CallArrived { .. })));

@@ -48,7 +48,7 @@ async fn ask(line: Option<Line>, query: &str, mut with: BTreeMap<String, String>
         Some(line) if query == TICKET_STATUS => match line.status(parameter("ticket"), parameter("caller")).await {
             Ok(Some(answer)) => Found::Fields(fields(answer)),
             Ok(None) => Found::Nothing,
-            Err(Failure::Later) => Found::Failed,
+            Err(Failure::Later | Failure::NoMethod) => Found::Failed,
             Err(Failure::Never) => Found::Refused,
         },
         _ => Found::Refused,

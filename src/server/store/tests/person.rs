@@ -117,6 +117,23 @@ fn where_the_number_stands_in_another_s_call_only_it_is_erased() {
     }
 }
 
+/// What a flow or an agent has attached is no caller's number to the log, and the call that has it may run all the same: what
+/// is still to be told of it is told.
+#[test]
+fn a_number_that_was_only_attached_stays_while_that_call_runs() {
+    let number = "+49170555";
+    let (flow, name) = (FlowId::new("main"), "callback".to_owned());
+    let attached = What::FlowAttached { flow, name, value: personal(PersonalKind::Text, 100, number) };
+    for what in [attached, note(100, number), notes(100, number)] {
+        let dir = Dir::new();
+        let Opened { store, .. } = open(&dir);
+        append(&store, &[event(1, 1, caller_of(1, OTHER)), event(2, 1, what)]);
+        assert_eq!(erase_person(&dir.0, number).unwrap(), ErasedPerson { calls: 0, texts: 0, running: 1 });
+        append(&store, &[ended(3, 1)]);
+        assert_eq!(erase_person(&dir.0, number).unwrap(), ErasedPerson { calls: 0, texts: 1, running: 0 });
+    }
+}
+
 #[test]
 fn a_key_alone_is_nobody_s_number() {
     let dir = Dir::new();

@@ -28,7 +28,7 @@ struct Sums {
 pub const COLUMNS: [Column; 15] = [
     Column::new(
         "offered",
-        "callers who began to wait in this interval and whose wait is over; who waits again because an agent's phone was lost, or a number outside was not reached, is under `again` only",
+        "callers who began to wait in this interval and whose wait is over; who waits again because an agent's phone was lost, or a number outside or the one agent he was sent to was not reached, is under `again` only",
     ),
     Column::new("answered", "A: an agent took the call"),
     Column::new("in target", "A_T: of these within the queue's `target`, or `--target` seconds"),
@@ -41,7 +41,7 @@ pub const COLUMNS: [Column; 15] = [
     Column::new("lost", "we ended it: a restart, a stop, a command"),
     Column::new(
         "again",
-        "callers who wait again because an agent's phone was lost, or a number outside was not reached",
+        "callers who wait again because an agent's phone was lost, or a number outside or the one agent he was sent to was not reached",
     ),
     Column::share("service level", "by the formula that stands above the report"),
     Column::time("mean wait", "of the answered"),

@@ -136,7 +136,7 @@ pub const QUEUE_INTERVAL: Table = Table {
         int(
             "again",
             FLAG,
-            "back in the queue because the agent's phone was lost, or a number outside or the one agent he was sent to was not reached (then `transfer` has why): reports count the first wait only",
+            "back in the queue because the agent's phone was lost, a number outside was not reached (then `transfer` has why), or the one agent he was sent to did not take him: reports count the first wait only",
         ),
         int("began", AT, "the wait"),
         int("ended", AT, "the wait"),

@@ -93,7 +93,7 @@ impl Anew {
                 return Ok(true);
             }
             let mut rows = Vec::new();
-            if !self.take(&events, &mut rows) {
+            if !self.take(&events, &mut rows, log)? {
                 return Ok(false);
             }
             let tx = self.conn.transaction()?;
@@ -109,11 +109,11 @@ impl Anew {
         Ok(events)
     }
 
-    /// False if there is a gap.
-    fn take(&mut self, events: &[Event], rows: &mut Vec<Row>) -> bool {
+    /// False if something was removed before it was read. Another gap is of events that could never be written.
+    fn take(&mut self, events: &[Event], rows: &mut Vec<Row>, log: &Reader) -> Result<bool> {
         for event in events {
-            if event.seq != self.seq + 1 {
-                return false;
+            if event.seq != self.seq + 1 && log.removed()? > self.removed {
+                return Ok(false);
             }
             // All ended at once if a start comes first: at the last event before it.
             if let (true, Some(ended), What::EngineStarted { .. }) = (self.seq == self.removed, self.ended, &event.what)
@@ -123,7 +123,7 @@ impl Anew {
             self.fold.apply(event, rows);
             self.seq = event.seq;
         }
-        true
+        Ok(true)
     }
 
     /// The agents' intervals that were open after the last event that was removed, as far as the records know.
@@ -180,7 +180,7 @@ impl Anew {
             if events.is_empty() {
                 break;
             }
-            if !self.take(&events, &mut rows) {
+            if !self.take(&events, &mut rows, log)? {
                 bail!("something of the log was removed before it was read; the records are left as they are");
             }
             for row in &rows {

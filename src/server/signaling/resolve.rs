@@ -285,8 +285,7 @@ impl Dns {
             Ok(found) => Ok(found.answers().iter().filter_map(|record| read(&record.data)).collect()),
             Err(why) if why.is_no_records_found() || why.is_nx_domain() => Ok(Vec::new()),
             // Who does not know this kind of question has no such records.
-            Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp | ResponseCode::FormErr))) => Ok(Vec::new()),
-            Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused))) => Ok(Vec::new()),
+            Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::NotImp))) => Ok(Vec::new()),
             Err(_) => Err(Unanswered),
         }
     }

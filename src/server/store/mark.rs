@@ -29,6 +29,12 @@ pub(super) fn alive(conn: &Connection) -> Result<Option<Wall>> {
     Ok(written.map(Wall).filter(|alive| last.is_some_and(|last| *alive > last)))
 }
 
+/// It is of one start: the next has a clock of its own.
+pub(super) fn forget_alive(conn: &Connection) -> Result<()> {
+    conn.execute("DELETE FROM meta WHERE key = ?1", [ALIVE])?;
+    Ok(())
+}
+
 /// Writes it down if it is not yet: before an event of this start is written, whose time may be that of a wrong clock.
 pub(super) fn begin(conn: &Connection, mark: Wall) -> Result<()> {
     conn.execute("INSERT OR IGNORE INTO meta VALUES (?1, ?2)", (KEY, mark.0))?;

@@ -2,7 +2,7 @@
 //!
 //! A server that leaves a method out says UNIMPLEMENTED, and so do a wrong program, one that is still being set up, and a
 //! proxy whose way leads nowhere. What must arrive may be dropped for the first of these only: when another method was
-//! answered over the present connection, and this one never was.
+//! answered over the present connection, and this one never was, over an earlier one neither.
 
 use crate::ticketing::Failure;
 use hyper_connect::client::legacy::connect::HttpConnector;
@@ -18,8 +18,16 @@ use tonic::{Code, Status};
 #[derive(Debug, Default)]
 pub(super) struct Proof {
     connections: AtomicU64,
-    /// The methods that were answered over a connection.
-    answered: Mutex<(u64, BTreeSet<&'static str>)>,
+    answered: Mutex<Answered>,
+}
+
+#[derive(Debug, Default)]
+struct Answered {
+    connection: u64,
+    /// The methods that were answered over it.
+    here: BTreeSet<&'static str>,
+    /// Those that ever were: who took one once is not believed later to have left it out.
+    ever: BTreeSet<&'static str>,
 }
 
 /// Counts the connections that it makes.
@@ -40,13 +48,16 @@ impl Proof {
         let same = self.connection() == connection;
         let known = said.as_ref().map_or_else(|status| means_it(status.code()), |_| true);
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        if answered.0 != self.connection() {
-            *answered = (self.connection(), BTreeSet::new());
+        if answered.connection != self.connection() {
+            (answered.connection, answered.here) = (self.connection(), BTreeSet::new());
+        }
+        if known {
+            answered.ever.insert(method);
         }
         if same && known {
-            answered.1.insert(method);
+            answered.here.insert(method);
         }
-        let left_out = same && !answered.1.is_empty() && !answered.1.contains(method);
+        let left_out = same && !answered.here.is_empty() && !answered.ever.contains(method);
         said.map_err(|status| failure(status.code(), method, left_out))
     }
 }
@@ -143,5 +154,8 @@ mod tests {
         assert_eq!(missing(second), Err(Failure::Never));
         assert_eq!(proof.heard(second, "FollowCall", Ok(())), Ok(()));
         assert_eq!(missing(second), Err(Failure::NoMethod), "who took it takes it: something stands between");
+        let third = connect();
+        _ = proof.heard(third, "FindCaller", Ok(()));
+        assert_eq!(missing(third), Err(Failure::NoMethod), "also once it is started again and not all of it is there");
     }
 }

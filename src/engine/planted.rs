@@ -64,6 +64,8 @@ pub enum Bug {
     TurnsAway,
     /// Whose agent is lost begins to wait anew.
     LosesPlace,
+    /// Who is put on hold hears music and is still heard.
+    ForgetsLeave,
     /// Hold at the desktop leaves both talking.
     HoldsNothing,
     /// An outside party is not reached, and nobody says so.
@@ -97,7 +99,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 42] = [
+    pub const ALL: [Bug; 43] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -125,6 +127,7 @@ impl Bug {
         Bug::LosesWait,
         Bug::TurnsAway,
         Bug::LosesPlace,
+        Bug::ForgetsLeave,
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,
         Bug::TriesTrunkTwice,

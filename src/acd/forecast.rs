@@ -135,20 +135,6 @@ impl Expected {
     }
 }
 
-/// How often this thread has looked ahead: so that a test can see what no clock could prove.
-#[cfg(test)]
-pub mod work {
-    thread_local!(static RUNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
-
-    pub fn count() {
-        RUNS.set(RUNS.get() + 1);
-    }
-
-    pub fn runs() -> usize {
-        RUNS.get()
-    }
-}
-
 /// The part of a router that matters for one work.
 struct Scope<'a> {
     router: &'a Router,
@@ -258,5 +244,19 @@ impl<'a> Scope<'a> {
     fn draw(&self, queue: &QueueId, rng: &mut Rng) -> Duration {
         let times: Vec<Duration> = self.times(queue).collect();
         times[rng.below(times.len() as u64) as usize]
+    }
+}
+
+/// How often this thread has looked ahead: so that a test can see what no clock could prove.
+#[cfg(test)]
+pub mod work {
+    thread_local!(static RUNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    pub fn count() {
+        RUNS.set(RUNS.get() + 1);
+    }
+
+    pub fn runs() -> usize {
+        RUNS.get()
     }
 }

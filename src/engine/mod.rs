@@ -276,9 +276,6 @@ pub struct Engine {
     begun: bool,
 }
 
-/// Numbers of a kind that no single step uses up.
-const LEAST_LEFT: u32 = 100_000;
-
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ids {
     calls: IdCounter,
@@ -353,15 +350,6 @@ impl Engine {
         }
         self.settle();
         self.guarded(Engine::tell_whether_open);
-    }
-
-    /// Ends the process while numbers are left to end it well: the next start has numbers of its own, and all that the log
-    /// holds. A step that runs out of them would only end its call, and so would each one after it. (Four thousand million
-    /// of a kind last for the better part of a year at 25 calls a second.)
-    fn has_numbers(&self) {
-        let kinds = [&self.ids.calls, &self.ids.works, &self.ids.handles];
-        let left = kinds.into_iter().map(IdCounter::left).chain([self.sip.legs_left(), self.router.reservations_left()]);
-        assert!({ left }.all(|left| left > LEAST_LEFT), "the numbers of this start are used up: it has to be started anew");
     }
 
     pub fn poll(&mut self) -> Option<Output> {

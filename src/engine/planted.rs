@@ -156,8 +156,7 @@ impl Engine {
     /// What a planted bug breaks when an agent has answered.
     #[cfg(feature = "planted-bugs")]
     pub(super) fn break_at_answer(&mut self) {
-        // Not each time: between two panics there are calls that must go on.
-        let now = self.ids.seq.is_multiple_of(3);
+        let now = self.now_and_then();
         if self.planted(Bug::Corrupts) || self.planted(Bug::PanicsAndCorrupts) && now {
             self.router.corrupt();
         }
@@ -168,7 +167,14 @@ impl Engine {
     /// What a planted bug breaks when somebody comes in.
     #[cfg(feature = "planted-bugs")]
     pub(super) fn break_at_arrival(&self) {
-        assert!(!(self.planted(Bug::PanicsAtTheDoor) && self.ids.seq.is_multiple_of(3)), "planted");
+        assert!(!(self.planted(Bug::PanicsAtTheDoor) && self.now_and_then()), "planted");
+    }
+
+    /// Not each time: between two panics there are calls that must go on. However many events a call has, no call of a
+    /// kind always meets it: the numbers of events are stirred.
+    #[cfg(feature = "planted-bugs")]
+    fn now_and_then(&self) -> bool {
+        (self.ids.seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(3)
     }
 
     /// What a planted bug breaks when an agent has asked for something and half of it is done.

@@ -156,9 +156,8 @@ pub struct Asked {
 impl Asked {
     /// One proof for each challenge, in their order.
     pub fn answers(&self, login: Login<'_>) -> Vec<Credentials> {
-        let answer = |(challenge, nc): &(Challenge, u32)| {
-            challenge.answer(login, &self.method, &self.uri, *nc, &self.cnonce)
-        };
+        let answer =
+            |(challenge, nc): &(Challenge, u32)| challenge.answer(login, &self.method, &self.uri, *nc, &self.cnonce);
         self.challenges.iter().map(answer).collect()
     }
 }

@@ -88,9 +88,13 @@ fn an_engine_without_numbers_ends() {
         let step = || bench.after(20).tell(Input::Timeout);
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).is_ok()
     };
-    for counter in
-        ["/ids/calls/next", "/ids/works/next", "/ids/handles/next", "/sip/leg_ids/next", "/router/reservations/ids/next"]
-    {
+    for counter in [
+        "/ids/calls/next",
+        "/ids/works/next",
+        "/ids/handles/next",
+        "/sip/leg_ids/next",
+        "/router/reservations/ids/next",
+    ] {
         assert!(with(counter, u32::MAX / 2), "{counter}");
         assert!(!with(counter, u32::MAX - 3), "{counter}");
     }

@@ -570,7 +570,7 @@ fn two_proxies_each_get_their_proof() {
     assert_eq!(proofs(&second), ["", "edge 1"]);
     let third = again(&ask(&mut raw, &second, 407, &[proxy("carrier")]));
     assert_eq!(proofs(&third), ["", "edge 2, carrier 1"]);
-    let fourth = again(&ask(&mut raw, &third, 401, &[callee.clone()]));
+    let fourth = again(&ask(&mut raw, &third, 401, std::slice::from_ref(&callee)));
     assert_eq!(proofs(&fourth), ["callee 1", "edge 3, carrier 2"]);
     let acks = requests(&reply(&mut raw, &fourth, 200, "one"));
     let ack = acks.into_iter().find(is(Method::Ack)).expect("an ACK");

@@ -50,6 +50,7 @@ pub mod pulse;
 pub mod record;
 pub mod records;
 pub mod report;
+pub mod serving;
 pub mod signaling;
 mod signals;
 pub mod simulate;
@@ -73,6 +74,7 @@ use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
 use journal::{Entry, Value};
 use record::Recorder;
+use serving::Serving;
 use signaling::streams::Streams;
 use signals::Signals;
 use std::path::PathBuf;
@@ -242,6 +244,7 @@ impl Running {
         let cti = start_cti(loaded, cti, ground, &runtime)?;
         let followers = Followers { _ticketing: ticketing, _records: records, _keeper: keeper };
         banner::print(loaded, &accounts, store.epoch); // nothing refuses any more
+        Serving::new(&loaded.file, &loaded.server).note(&loaded.server.data);
         Entry::info("server", "is ready").with("data", loaded.server.data.as_path()).tell();
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })

@@ -44,6 +44,8 @@ pub struct Settings {
     pub server: Option<ServerName>,
     pub user: Option<String>,
     pub password: Option<String>,
+    /// Why there is no password, where one was looked for.
+    pub lacks: Option<String>,
     /// What the called party is shown; the user if none.
     pub caller: Option<String>,
     /// Number or SIP URI to call; without it the phone waits for calls.
@@ -158,8 +160,8 @@ impl Desk {
             (None, Some(_)) => self.ask(Ask::Register { registrar, expires: REGISTRATION }),
             (None, None) => match &self.settings.user {
                 Some(user) => {
-                    let lacks = format!("there is no password for {user}: give --password, or --data of a server here");
-                    return Err(Wrong(lacks).into());
+                    let why = self.settings.lacks.clone().unwrap_or_else(|| format!("there is no password for {user}"));
+                    return Err(Wrong(format!("{why}: give --password, or --data of a server here")).into());
                 }
                 None => {
                     return Err(Wrong("a phone that waits for calls must register: give --user".to_owned()).into());
@@ -350,7 +352,7 @@ impl Desk {
                 }
             }
             Event::Failed { status } => {
-                eprintln!("{}", failure(status, self.settings.user.is_some()));
+                eprintln!("{}", failure(status, &self.settings));
                 self.call_over(true);
             }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
@@ -425,10 +427,12 @@ impl Desk {
 }
 
 /// What a failed call means, for people.
-fn failure(status: u16, with_user: bool) -> String {
+fn failure(status: u16, settings: &Settings) -> String {
     let words = match status {
         401 | 403 | 407 => "the server does not believe that you are who you say: look at --user and --password",
-        404 if with_user => "nobody can be reached under this number; a short code may have no such digit behind it",
+        404 if settings.user.is_some() => {
+            "nobody can be reached under this number; a short code may have no such digit behind it"
+        }
         404 => "nobody can be reached under this number (short codes need --user)",
         408 => "the server does not answer",
         480 | 486 | 600 | 603 => "the other side does not take the call",
@@ -436,7 +440,8 @@ fn failure(status: u16, with_user: bool) -> String {
         503 => "the server takes no new calls at present",
         _ => return format!("the call failed with status {status}"),
     };
-    words.to_owned()
+    let lacks = settings.lacks.as_ref().filter(|_| matches!(status, 401 | 403 | 407));
+    lacks.map_or(words.to_owned(), |lacks| format!("{words}; {lacks}"))
 }
 
 /// One JSON line; times in milliseconds since the phone was started.

@@ -63,6 +63,11 @@ impl IdCounter {
         IdCounter { prefix: u64::from(node) << 54 | u64::from(epoch) << 32, next: 0 }
     }
 
+    /// How many are left of this start.
+    pub fn left(&self) -> u32 {
+        u32::MAX - self.next
+    }
+
     pub fn take(&mut self) -> u64 {
         self.next = self.next.checked_add(1).expect("four thousand million ids in one start");
         self.prefix | u64::from(self.next)

@@ -196,6 +196,7 @@ mod planted {
             (Bug::LeaksPort, NEVER, Check::Quiet),
             (Bug::ForgetsJoin, 1, Check::BridgesMatch),
             (Bug::ForgetsJoin, NEVER, Check::TalkersHear),
+            (Bug::ForgetsLeave, 1, Check::BridgesMatch),
             (Bug::Corrupts, 1, Check::RouterSound),
             (Bug::SkipsNumber, 1, Check::Gapless),
             (Bug::EndsTwice, 1, Check::CallEndsOnce),

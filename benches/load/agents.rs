@@ -76,7 +76,7 @@ impl Phones {
         let tag = format!(";tag=a{i}");
         let contact = format!("Contact: <sip:{}@{}>\r\n", user(agent), self.addresses[agent + 1]);
         self.send(agent + 1, &text.answer("180 Ringing", &tag, &contact, ""));
-        let sent = text.answer("200 OK", &tag, &contact, &text::sdp(self.media[1], "sendrecv", self.plan.mux));
+        let sent = text.answer("200 OK", &tag, &contact, &text::sdp(self.media[1], self.plan.direction, self.plan.mux));
         self.send(agent + 1, &sent);
         if let Some(freed) = self.agents[agent].freed.take() {
             self.tally.idle.push((at.saturating_sub(freed) / 1000) as u32);

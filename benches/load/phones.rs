@@ -26,7 +26,7 @@ const MILLISECOND: u64 = 1_000_000;
 /// How calls go.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Attribute of the callers' SDP.
+    /// Attribute of both sides' SDP.
     pub direction: &'static str,
     /// Who hangs up, and how long after the agent answered, on average; none: calls stay.
     pub hang_up: Option<(Side, Duration)>,

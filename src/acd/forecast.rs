@@ -12,7 +12,7 @@
 //! **Cost** O(runs · (agents + work) · log), bounded by [`MAX_AGENTS`] and [`MAX_WORK`]: about a millisecond.
 
 use super::queue::{Queue, Rank, Work};
-use super::{Output, Place, Router};
+use super::{Output, Place, Router, Skills};
 use crate::center::WrapUp;
 use crate::ids::{AgentId, QueueId, Rng, WorkId};
 use crate::time::Instant;
@@ -29,6 +29,11 @@ const MAX_WORK: usize = 100;
 pub const HORIZON: Duration = Duration::from_secs(4 * 3_600);
 /// More steps than this are a run that does not come to its end.
 const MAX_STEPS: usize = 2_000;
+
+/// So long a forecast is good for who comes next.
+const FRESH: Duration = Duration::from_secs(1);
+/// Different forecasts that are remembered for that time.
+const MOST_KNOWN: usize = 64;
 
 /// How long from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,12 +71,28 @@ impl Router {
         self.forecast_at(now, place, queue.rank(&Work::new(place.clone(), queue, now)))
     }
 
+    /// The middle of [`Self::forecast_for`], for many who ask in a row: who is turned away changes nothing for the next one
+    /// in the same place, so within a second he hears the same.
+    pub(super) fn expected_for(&mut self, now: Instant, place: &Place) -> Option<Duration> {
+        let queue = self.queues.get(&place.queue)?;
+        let before = queue.line.before(&queue.rank(&Work::new(place.clone(), queue, now)));
+        let found = queue.expected.found(now, before, place);
+        found.unwrap_or_else(|| {
+            let wait = self.forecast_for(now, place).map(|forecast| forecast.p50);
+            let queue = self.queues.get_mut(&place.queue).expect("the queue that has just been looked up");
+            queue.expected.note(now, before, place, wait);
+            wait
+        })
+    }
+
     fn forecast_at(&self, now: Instant, place: &Place, rank: Rank) -> Option<Forecast> {
         let queue = self.queues.get(&place.queue)?;
         if queue.staff.is_empty() || queue.times.is_empty() {
             return None;
         }
         let scope = (queue.times.len() >= FEW).then(|| Scope::new(self, queue, rank)).flatten();
+        #[cfg(test)]
+        work::count();
         let Some(scope) = scope else {
             let mean = queue.times.iter().sum::<Duration>() / queue.times.len() as u32;
             let before = queue.line.before(&rank) as u32;
@@ -84,6 +105,33 @@ impl Router {
             .collect();
         waits.sort();
         Some(Forecast { p50: waits[RUNS / 2 - 1], p90: waits[RUNS * 9 / 10 - 1], by: Method::Runs })
+    }
+}
+
+/// Forecasts of the last second for those who want to be let in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Expected {
+    since: Instant,
+    /// By how many stand before, points and what is needed.
+    known: Vec<(usize, i32, Skills, Option<Duration>)>,
+}
+
+impl Expected {
+    fn found(&self, now: Instant, before: usize, place: &Place) -> Option<Option<Duration>> {
+        let is_it = |(at, points, needs, _): &&(usize, i32, Skills, _)| {
+            (*at, *points) == (before, place.priority) && *needs == place.skills
+        };
+        let fresh = now.since(self.since) < FRESH;
+        self.known.iter().filter(|_| fresh).find(is_it).map(|(_, _, _, wait)| *wait)
+    }
+
+    fn note(&mut self, now: Instant, before: usize, place: &Place, wait: Option<Duration>) {
+        if now.since(self.since) >= FRESH {
+            *self = Expected { since: now, known: Vec::new() };
+        }
+        if self.known.len() < MOST_KNOWN {
+            self.known.push((before, place.priority, place.skills.clone(), wait));
+        }
     }
 }
 
@@ -196,5 +244,19 @@ impl<'a> Scope<'a> {
     fn draw(&self, queue: &QueueId, rng: &mut Rng) -> Duration {
         let times: Vec<Duration> = self.times(queue).collect();
         times[rng.below(times.len() as u64) as usize]
+    }
+}
+
+/// How often this thread has looked ahead: so that a test can see what no clock could prove.
+#[cfg(test)]
+pub mod work {
+    thread_local!(static RUNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    pub fn count() {
+        RUNS.set(RUNS.get() + 1);
+    }
+
+    pub fn runs() -> usize {
+        RUNS.get()
     }
 }

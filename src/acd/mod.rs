@@ -229,6 +229,11 @@ impl Router {
         Stats { waiting: self.works.len() as u64, reservations: self.reservations.len() as u64, ..self.counted }
     }
 
+    /// How many numbers for reservations are left.
+    pub fn reservations_left(&self) -> u32 {
+        self.reservations.numbers_left()
+    }
+
     /// Where the numbers of reservations stand: a router that takes this one's place goes on from there.
     pub fn reservation_ids(&self) -> IdCounter {
         self.reservations.ids()

@@ -46,6 +46,10 @@ impl Reservations {
         self.ids.clone()
     }
 
+    pub(super) fn numbers_left(&self) -> u32 {
+        self.ids.left()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }

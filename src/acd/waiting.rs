@@ -34,7 +34,7 @@ impl Router {
         self.attend(now, id);
     }
 
-    fn admits(&self, now: Instant, place: &Place) -> Result<(), Rejection> {
+    fn admits(&mut self, now: Instant, place: &Place) -> Result<(), Rejection> {
         let queue = self.queues.get(&place.queue).ok_or(Rejection::UnknownQueue)?;
         if queue.is_full() && !place.admitted {
             return Err(Rejection::Full);
@@ -46,8 +46,8 @@ impl Router {
             return Ok(());
         }
         let Some(longest) = queue.settings.max_expected_wait else { return Ok(()) };
-        match self.forecast_for(now, place) {
-            Some(forecast) if forecast.p50 > longest => Err(Rejection::LongWait),
+        match self.expected_for(now, place) {
+            Some(wait) if wait > longest => Err(Rejection::LongWait),
             _ => Ok(()),
         }
     }

@@ -274,6 +274,9 @@ impl Engine {
     pub(super) fn widen(&mut self, id: CallId) {
         let place = self.calls.get_mut(&id).and_then(|call| call.seeking.as_mut()).map(|seeking| &mut seeking.place);
         let Some(place) = place.filter(|place| place.only.is_some()) else { return };
+        if self.router.position(place.work).is_none() {
+            return; // He has waited his longest, which the router says next: to wait anew would be another's work.
+        }
         if place.home.is_some() {
             let place = place.clone();
             self.left_queue(id, DivertReason::NotTaken);

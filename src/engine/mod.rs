@@ -171,10 +171,7 @@ pub enum Output {
         /// Whose password it is: a trunk's name.
         held: String,
         user: String,
-        challenge: sip::digest::Challenge,
-        method: sip::header::Method,
-        uri: String,
-        cnonce: String,
+        asked: sip::digest::Asked,
     },
     /// Answer with `sip::Input::Resolved`.
     Resolve {
@@ -343,6 +340,7 @@ impl Engine {
     /// Takes one input. Time never runs backwards: an earlier `now` counts as the latest one.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
+        self.has_numbers();
         let timeout = matches!(input, Input::Timeout);
         if !self.guarded(|engine| engine.route(input)) && timeout {
             self.timed_out_badly();

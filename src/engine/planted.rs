@@ -64,6 +64,8 @@ pub enum Bug {
     TurnsAway,
     /// Whose agent is lost begins to wait anew.
     LosesPlace,
+    /// Who is put on hold hears music and is still heard.
+    ForgetsLeave,
     /// Hold at the desktop leaves both talking.
     HoldsNothing,
     /// An outside party is not reached, and nobody says so.
@@ -97,7 +99,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 42] = [
+    pub const ALL: [Bug; 43] = [
         Bug::ForgetsDequeue,
         Bug::ForgetsFinish,
         Bug::ForgetsBye,
@@ -125,6 +127,7 @@ impl Bug {
         Bug::LosesWait,
         Bug::TurnsAway,
         Bug::LosesPlace,
+        Bug::ForgetsLeave,
         Bug::HoldsNothing,
         Bug::ForgetsTransferEnd,
         Bug::TriesTrunkTwice,
@@ -153,8 +156,7 @@ impl Engine {
     /// What a planted bug breaks when an agent has answered.
     #[cfg(feature = "planted-bugs")]
     pub(super) fn break_at_answer(&mut self) {
-        // Not each time: between two panics there are calls that must go on.
-        let now = self.ids.seq.is_multiple_of(3);
+        let now = self.now_and_then();
         if self.planted(Bug::Corrupts) || self.planted(Bug::PanicsAndCorrupts) && now {
             self.router.corrupt();
         }
@@ -165,7 +167,14 @@ impl Engine {
     /// What a planted bug breaks when somebody comes in.
     #[cfg(feature = "planted-bugs")]
     pub(super) fn break_at_arrival(&self) {
-        assert!(!(self.planted(Bug::PanicsAtTheDoor) && self.ids.seq.is_multiple_of(3)), "planted");
+        assert!(!(self.planted(Bug::PanicsAtTheDoor) && self.now_and_then()), "planted");
+    }
+
+    /// Not each time: between two panics there are calls that must go on. However many events a call has, no call of a
+    /// kind always meets it: the numbers of events are stirred.
+    #[cfg(feature = "planted-bugs")]
+    fn now_and_then(&self) -> bool {
+        (self.ids.seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(3)
     }
 
     /// What a planted bug breaks when an agent has asked for something and half of it is done.

@@ -9,12 +9,28 @@ use super::heard::Owner;
 use crate::acd::{self, Doing};
 use crate::command::Refusal;
 use crate::event::{Cause, OfferOutcome, What};
-use crate::ids::{AgentId, CallId, Rng, WorkId};
+use crate::ids::{AgentId, CallId, IdCounter, Rng, WorkId};
 use crate::trunk::Way;
 use crate::{media, sip};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// Numbers of a kind that no single step uses up.
+const LEAST_LEFT: u32 = 100_000;
+
 impl Engine {
+    /// Ends the process while numbers are left to end it well: the next start has numbers of its own, and all that the log
+    /// holds. A step that runs out of them would only end its call, and so would each one after it. (Four thousand million
+    /// of a kind last for the better part of a year at 25 calls a second.)
+    pub(super) fn has_numbers(&self) {
+        let kinds = [&self.ids.calls, &self.ids.works, &self.ids.handles];
+        let left =
+            kinds.into_iter().map(IdCounter::left).chain([self.sip.legs_left(), self.router.reservations_left()]);
+        assert!(
+            { left }.all(|left| left > LEAST_LEFT),
+            "the numbers of this start are used up: it has to be started anew"
+        );
+    }
+
     /// Runs one step. A panic ends the call that the step was about. Whether it went well.
     pub(super) fn guarded(&mut self, step: impl FnOnce(&mut Engine)) -> bool {
         (self.current, self.arriving, self.asking) = (None, None, None);

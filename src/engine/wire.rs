@@ -10,8 +10,8 @@ impl Engine {
             sip::Output::Verify { query, credentials, method } => {
                 self.outputs.push_back(Output::Verify { query, credentials, method });
             }
-            sip::Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
-                self.outputs.push_back(Output::Prove { query, held, user, challenge, method, uri, cnonce });
+            sip::Output::Prove { query, held, user, asked } => {
+                self.outputs.push_back(Output::Prove { query, held, user, asked });
             }
             sip::Output::Resolve { query, uri } => self.outputs.push_back(Output::Resolve { query, uri }),
             sip::Output::Event(event) => self.sip_happened(event),

@@ -344,7 +344,7 @@ impl Phone {
             }
             // A phone holds its own password.
             sip::Output::Prove { query, .. } => {
-                self.sip.handle(self.now, sip::Input::Proven { query, credentials: None });
+                self.sip.handle(self.now, sip::Input::Proven { query, credentials: Vec::new() });
             }
             sip::Output::Event(event) => self.sip_happened(event),
         }

@@ -259,12 +259,11 @@ impl Driver {
                     let ok = self.outlets.accounts.verify(&credentials, &method);
                     self.door(Input::Sip(sip::Input::Verified { query, ok }));
                 }
-                Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
+                Output::Prove { query, held, user, asked } => {
                     self.log(std::mem::take(&mut events));
                     let password = self.outlets.accounts.of_trunk(&held);
-                    let answer =
-                        |password| challenge.answer(Login { user: &user, password }, &method, &uri, 1, &cnonce);
-                    let credentials = password.map(answer);
+                    let answers = |password| asked.answers(Login { user: &user, password });
+                    let credentials = password.map(answers).unwrap_or_default();
                     self.door(Input::Sip(sip::Input::Proven { query, credentials }));
                 }
                 Output::Resolve { query, uri } => (self.outlets.resolve)(query, uri),

@@ -7,6 +7,8 @@ use super::people::Plan;
 use crate::ids::{AgentId, CallId, LegId, PortId};
 use crate::ivr::Found;
 use crate::time::Instant;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
 /// What comes to pass at a time.
@@ -58,28 +60,35 @@ pub enum Due {
     RingingEnds { phone: u32, call: u32, epoch: u32 },
 }
 
-pub struct Entry {
-    pub at: Instant,
-    pub serial: u64,
-    pub due: Due,
+/// The heap holds numbers only: what is due is large, and would be moved with every change of the order.
+#[derive(Default)]
+pub struct Agenda {
+    order: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    /// By the place that the heap names.
+    due: Vec<Option<Due>>,
+    free: Vec<usize>,
+    serial: u64,
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        (self.at, self.serial) == (other.at, other.serial)
+impl Agenda {
+    pub fn plan(&mut self, at: Instant, due: Due) {
+        self.serial += 1;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.due.push(None);
+            self.due.len() - 1
+        });
+        self.due[place] = Some(due);
+        self.order.push(Reverse((at, self.serial, place)));
     }
-}
 
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+    /// When the next thing comes to pass.
+    pub fn next(&self) -> Option<Instant> {
+        self.order.peek().map(|Reverse((at, ..))| *at)
     }
-}
 
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        (self.at, self.serial).cmp(&(other.at, other.serial))
+    pub fn take(&mut self) -> Option<(Instant, Due)> {
+        let Reverse((at, _, place)) = self.order.pop()?;
+        self.free.push(place);
+        Some((at, self.due[place].take()?))
     }
 }

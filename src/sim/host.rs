@@ -149,10 +149,9 @@ impl World {
         match output {
             Output::Sip { flow, bytes } => self.sends(flow.remote, bytes),
             Output::Verify { query, credentials, method } => self.verify(query, &credentials, &method),
-            Output::Prove { query, held, user, challenge, method, uri, cnonce } => {
+            Output::Prove { query, held, user, asked } => {
                 let password = parties::password(&held);
-                let login = digest::Login { user: &user, password: &password };
-                let credentials = Some(challenge.answer(login, &method, &uri, 1, &cnonce));
+                let credentials = asked.answers(digest::Login { user: &user, password: &password });
                 self.engine_gets(Input::Sip(sip::Input::Proven { query, credentials }));
             }
             Output::Resolve { query, .. } => {

@@ -321,8 +321,8 @@ impl StandIn {
         }
     }
 
+    /// As in a plane, who is played to stays joined: the other one goes on hearing him.
     fn play(&mut self, end: End, source: Source, token: u64) {
-        self.leave(end);
         let Some(port) = self.ports.get_mut(&end) else { return };
         let length = match &source {
             Source::Once(sounds) => Some(sounds.iter().filter_map(|sound| self.sounds.get(sound)).sum::<Duration>()),

@@ -59,7 +59,7 @@ use crate::event::Event;
 use crate::ids::Rng;
 use crate::sip::{self, Flow};
 use crate::time::Instant;
-use agenda::{Due, Entry};
+use agenda::{Agenda, Due};
 use books::Books;
 use checks::Tally;
 use ladder::Trace;
@@ -69,8 +69,7 @@ use network::Network;
 use parties::Party;
 use people::{Person, Thought};
 use scan::Scan;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use summary::Summary;
@@ -91,8 +90,7 @@ pub fn run(options: Options) -> Report {
 pub struct World {
     options: Options,
     now: Instant,
-    agenda: BinaryHeap<Reverse<Entry>>,
-    serial: u64,
+    agenda: Agenda,
     rng: Rng,
     engine: Option<Engine>,
     configuration: Configuration,
@@ -147,8 +145,7 @@ impl World {
         let network = Network::new(options.conditions.clone(), rng.fork("network"));
         let mut world = World {
             now: Instant::ZERO,
-            agenda: BinaryHeap::new(),
-            serial: 0,
+            agenda: Agenda::default(),
             engine: None,
             epoch: 0,
             unsent: Vec::new(),
@@ -256,7 +253,7 @@ impl World {
         if self.quiet || self.tally.failure().is_some() {
             return false;
         }
-        let Some(Reverse(Entry { at, due, .. })) = self.agenda.pop() else { return false };
+        let Some((at, due)) = self.agenda.take() else { return false };
         assert!(at >= self.now, "the agenda is in order");
         self.steps = if at > self.now { 0 } else { self.steps + 1 };
         assert!(self.steps < STUCK, "time does not pass any more with seed {}: {due:?}", self.options.seed);
@@ -269,7 +266,7 @@ impl World {
 
     /// Runs until this time.
     pub fn run_until(&mut self, until: Instant) {
-        while self.agenda.peek().is_some_and(|Reverse(entry)| entry.at <= until) && self.step() {}
+        while self.agenda.next().is_some_and(|at| at <= until) && self.step() {}
     }
 
     /// Writes the engine down as JSON and goes on with what was read back.
@@ -301,8 +298,7 @@ impl World {
     }
 
     fn at(&mut self, at: Instant, due: Due) {
-        self.serial += 1;
-        self.agenda.push(Reverse(Entry { at, serial: self.serial, due }));
+        self.agenda.plan(at, due);
     }
 
     fn comes(&mut self, due: Due) {

@@ -16,7 +16,7 @@
 //! A command for a leg that is no more does nothing: its end and the command crossed.
 
 use super::dialog::DialogRecord;
-use super::digest::{Challenge, Credentials};
+use super::digest::{Asked, Credentials};
 use super::header::{Method, NameAddr};
 use super::invite::InviteRecord;
 use super::registrar::Binding;
@@ -117,10 +117,10 @@ pub enum Input {
         query: u64,
         ok: bool,
     },
-    /// The answer to [`Output::Prove`]; none if nothing is held under that name.
+    /// The answer to [`Output::Prove`], a proof for each challenge in their order; none if nothing is held under that name.
     Proven {
         query: u64,
-        credentials: Option<Credentials>,
+        credentials: Vec<Credentials>,
     },
     /// The answer to [`Output::Resolve`], best first; empty if there is none.
     Resolved {
@@ -145,15 +145,12 @@ pub enum Output {
         credentials: Credentials,
         method: Method,
     },
-    /// What answers this challenge for `user`, whose password is held under `held`?
+    /// What answers these challenges for `user`, whose password is held under `held`?
     Prove {
         query: u64,
         held: String,
         user: String,
-        challenge: Challenge,
-        method: Method,
-        uri: String,
-        cnonce: String,
+        asked: Asked,
     },
     /// Where is this (RFC 3263)? Asked only of host names.
     Resolve {

@@ -8,7 +8,7 @@
 
 use super::Endpoint;
 use super::api::{Flow, Output};
-use super::digest::{Challenge, Credentials};
+use super::digest::{Asked, Challenge, Credentials};
 use super::header::{Method, Name};
 use super::message::{Misbehavior, Request, Response};
 use super::registrar::Binding;
@@ -178,40 +178,66 @@ impl Endpoint {
     }
 }
 
-/// The challenge in `response`, if it is one that can be answered, and the field for the answer. Each proxy on the way has a
-/// realm of its own, and its challenge is answered beside what the others have been told (RFC 3261 §22.3).
-pub(super) fn challenge_in(request: &Request, response: &Response, attempt: u8) -> Option<(Challenge, Name)> {
-    let (asks, answers) = match response.status {
-        401 => (Name::WwwAuthenticate, Name::Authorization),
-        407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
-        _ => return None,
-    };
-    if attempt >= MAX_ATTEMPTS {
+/// Where somebody asks for a proof, and where it is given.
+const FIELDS: [(Name, Name); 2] =
+    [(Name::WwwAuthenticate, Name::Authorization), (Name::ProxyAuthenticate, Name::ProxyAuthorization)];
+
+/// The challenges in `response` that can be answered, each with the field for its answer: one for each realm, the first
+/// that we know. Both kinds may stand in one response, of several who were asked (RFC 3261 §16.7, §22.3).
+pub(super) fn challenges_in(request: &Request, response: &Response, attempt: u8) -> Vec<(Name, Challenge)> {
+    let mut found: Vec<(Name, Challenge)> = Vec::new();
+    if !matches!(response.status, 401 | 407) || attempt >= MAX_ATTEMPTS {
+        return found;
+    }
+    for (asks, answers) in FIELDS {
+        // RFC 3261 §22.2: no second try with credentials that were refused, unless only the nonce was old.
+        let is_refused = |challenge: &Challenge| {
+            !challenge.stale && proofs(request, &answers).any(|proof| proof.realm == challenge.realm)
+        };
+        for challenge in response.headers.all(&asks).filter_map(|value| Challenge::parse(value).ok()) {
+            let is_known = found.iter().any(|(field, known)| *field == answers && known.realm == challenge.realm);
+            if !is_known && !is_refused(&challenge) {
+                found.push((answers.clone(), challenge));
+            }
+        }
+    }
+    found
+}
+
+/// What the next try proves, and the field of each answer: `challenges`, and again what `request` has proved in other
+/// realms. A proxy that let it pass wants a count that it has not seen (RFC 7616 §3.4).
+pub(super) fn asked(request: &Request, challenges: Vec<(Name, Challenge)>, cnonce: String) -> (Vec<Name>, Asked) {
+    let mut all: Vec<(Name, (Challenge, u32))> = Vec::new();
+    for (_, field) in FIELDS {
+        let is_asked = |realm: &str| challenges.iter().any(|(at, asked)| *at == field && asked.realm == realm);
+        let once_more = proofs(request, &field).filter(|proof| !is_asked(&proof.realm));
+        all.extend(once_more.map(|proof| {
+            let count = proof.qop_auth.as_ref().map_or(1, |(count, _)| count.saturating_add(1));
+            (field.clone(), (Challenge::of(proof), count))
+        }));
+    }
+    all.extend(challenges.into_iter().map(|(field, challenge)| (field, (challenge, 1))));
+    let (fields, challenges) = all.into_iter().unzip();
+    let (method, uri) = (request.method.clone(), request.uri.text());
+    (fields, Asked { challenges, method, uri, cnonce })
+}
+
+/// What a request proves in a field.
+fn proofs<'a>(request: &'a Request, field: &'a Name) -> impl Iterator<Item = Credentials> + 'a {
+    request.headers.all(field).filter_map(|value| Credentials::parse(value).ok())
+}
+
+/// A second try with these proofs, each in its field, in place of all earlier ones; none if there are no proofs. The CSeq
+/// is one higher; the Via is left to the transaction.
+pub(super) fn answered(request: &Request, fields: &[Name], proofs: &[Credentials]) -> Option<Request> {
+    if proofs.is_empty() {
         return None;
     }
-    // RFC 3261 §22.2: no second try with credentials that were refused, unless only the nonce was old.
-    let is_refused = |challenge: &Challenge| {
-        !challenge.stale && request.headers.all(&answers).any(|value| is_for(value, &challenge.realm))
-    };
-    let challenges = response.headers.all(&asks).filter_map(|value| Challenge::parse(value).ok());
-    let challenge = { challenges }.find(|challenge| !is_refused(challenge))?;
-    Some((challenge, answers))
-}
-
-/// Whether a field holds credentials for this realm.
-fn is_for(value: &str, realm: &str) -> bool {
-    Credentials::parse(value).is_ok_and(|credentials| credentials.realm == realm)
-}
-
-/// A second try with credentials, in place of earlier ones for the same realm. The CSeq is one higher; the Via is left to
-/// the transaction.
-pub(super) fn answered(mut request: Request, answers: Name, credentials: &Credentials) -> Option<Request> {
+    let mut request = request.clone();
     request.headers.remove_top_via();
-    let others = request.headers.all(&answers).filter(|value| !is_for(value, &credentials.realm));
-    let others: Vec<String> = others.map(str::to_owned).collect();
-    request.headers.remove(&answers);
-    for value in others.into_iter().chain([credentials.to_string()]) {
-        request.headers.push(answers.clone(), value);
+    FIELDS.iter().for_each(|(_, field)| request.headers.remove(field));
+    for (field, proof) in fields.iter().zip(proofs) {
+        request.headers.push(field.clone(), proof.to_string());
     }
     let mut cseq = request.headers.cseq().ok()?;
     cseq.number += 1;

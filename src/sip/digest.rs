@@ -117,6 +117,12 @@ impl Challenge {
         })
     }
 
+    /// What was answered by `proof`, to be answered again.
+    pub fn of(proof: Credentials) -> Challenge {
+        let Credentials { realm, nonce, algorithm, opaque, qop_auth, .. } = proof;
+        Challenge { realm, nonce, algorithm, qop_auth: qop_auth.is_some(), opaque, stale: false }
+    }
+
     /// The credentials that answer this challenge; `nc` counts from 1 per nonce; `cnonce` is random text.
     pub fn answer(&self, login: Login<'_>, method: &Method, uri: &str, nc: u32, cnonce: &str) -> Credentials {
         let mut credentials = Credentials {
@@ -132,6 +138,27 @@ impl Challenge {
         let ha1 = ha1(self.algorithm, login.user, &self.realm, login.password);
         credentials.response = credentials.expected_response(&ha1, method);
         credentials
+    }
+}
+
+/// The challenges that one request answers together: each proxy on its way has a realm of its own (RFC 3261 §22.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Each with the count of its nonce, from 1.
+    pub challenges: Vec<(Challenge, u32)>,
+    pub method: Method,
+    /// The request URI.
+    pub uri: String,
+    /// Random text of ours.
+    pub cnonce: String,
+}
+
+impl Asked {
+    /// One proof for each challenge, in their order.
+    pub fn answers(&self, login: Login<'_>) -> Vec<Credentials> {
+        let answer =
+            |(challenge, nc): &(Challenge, u32)| challenge.answer(login, &self.method, &self.uri, *nc, &self.cnonce);
+        self.challenges.iter().map(answer).collect()
     }
 }
 

@@ -131,8 +131,8 @@ enum Query {
     Caller { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
     /// A REGISTER whose credentials are being verified.
     Phone { server: ServerKey, request: Box<Request>, flow: Flow, proof: Credentials },
-    /// A request that was challenged, and the field for the answer.
-    Proof { request: Box<Request>, response: Box<Response>, flow: Flow, errand: Errand, answers: Name },
+    /// A request that was challenged, and the fields for the answers.
+    Proof { request: Box<Request>, response: Box<Response>, flow: Flow, errand: Errand, fields: Vec<Name> },
     /// A request whose next hop is a name.
     Place { request: Box<Request>, errand: Errand, known: Option<Flow>, uri: Uri },
 }
@@ -230,6 +230,11 @@ impl Endpoint {
     /// A new leg's id, for [`Command::Invite`].
     pub fn next_leg(&mut self) -> LegId {
         LegId(self.leg_ids.take())
+    }
+
+    /// How many of them are left.
+    pub fn legs_left(&self) -> u32 {
+        self.leg_ids.left()
     }
 
     pub fn config(&self) -> &Config {

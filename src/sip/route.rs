@@ -275,35 +275,32 @@ impl Endpoint {
     fn ask_for_proof(&mut self, flow: Flow, errand: &Errand, request: &Request, outcome: &Outcome) -> bool {
         let Some(Account { user, secret: Secret::Held(held), .. }) = errand.account.as_deref() else { return false };
         let Outcome::Response(response) = outcome else { return false };
-        let Some((challenge, answers)) = super::auth::challenge_in(request, response, errand.attempt) else {
-            return false;
-        };
-        if !self.proves_in(held, errand.purpose, &challenge.realm) {
+        let mut challenges = super::auth::challenges_in(request, response, errand.attempt);
+        challenges.retain(|(_, challenge)| self.proves_in(held, errand.purpose, &challenge.realm));
+        if challenges.is_empty() {
             return false;
         }
         if let Purpose::Call(leg) = errand.purpose {
             self.calls_with(leg, None);
         }
+        let (fields, asked) = super::auth::asked(request, challenges, self.rng.hex(8));
         let (request, response) = (Box::new(request.clone()), Box::new(response.clone()));
-        let (method, uri) = (request.method.clone(), request.uri.text());
-        let query = self.next_query(Query::Proof { request, response, flow, errand: errand.clone(), answers });
-        let (held, user, cnonce) = (held.clone(), user.clone(), self.rng.hex(8));
-        self.out.push_back(Output::Prove { query, held, user, challenge, method, uri, cnonce });
+        let query = self.next_query(Query::Proof { request, response, flow, errand: errand.clone(), fields });
+        self.out.push_back(Output::Prove { query, held: held.clone(), user: user.clone(), asked });
         true
     }
 
     /// `Input::Proven`.
-    pub(super) fn proof_given(&mut self, now: Instant, query: u64, credentials: Option<Credentials>) {
+    pub(super) fn proof_given(&mut self, now: Instant, query: u64, credentials: Vec<Credentials>) {
         let Some(asked) = self.queries.remove(&query) else { return };
-        let Query::Proof { request, response, flow, mut errand, answers } = asked else {
+        let Query::Proof { request, response, flow, mut errand, fields } = asked else {
             self.queries.insert(query, asked);
             return;
         };
         if !self.is_wanted(errand.purpose, &request) {
             return;
         }
-        let second = credentials.and_then(|proof| super::auth::answered((*request).clone(), answers, &proof));
-        match second {
+        match super::auth::answered(&request, &fields, &credentials) {
             Some(second) => {
                 errand.attempt += 1;
                 self.try_again(now, flow, second, errand);
@@ -340,10 +337,12 @@ impl Endpoint {
                 let Account { user, secret: Secret::Password(password), .. } = errand.account.as_deref()? else {
                     return None;
                 };
-                let (challenge, answers) = super::auth::challenge_in(request, response, errand.attempt)?;
-                let (login, cnonce) = (Login { user, password }, self.rng.hex(8));
-                let proof = challenge.answer(login, &request.method, &request.uri.text(), 1, &cnonce);
-                super::auth::answered(request.clone(), answers, &proof)
+                let challenges = super::auth::challenges_in(request, response, errand.attempt);
+                if challenges.is_empty() {
+                    return None;
+                }
+                let (fields, asked) = super::auth::asked(request, challenges, self.rng.hex(8));
+                super::auth::answered(request, &fields, &asked.answers(Login { user, password }))
             }
             _ => None,
         }

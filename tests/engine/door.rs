@@ -2,6 +2,7 @@
 
 use super::{Bench, authorization, call, invite, register};
 use std::collections::BTreeSet;
+use tierline::engine::Input;
 use tierline::event::{AgentMode, What};
 use tierline::media;
 use tierline::sim::place;
@@ -72,4 +73,29 @@ fn who_makes_us_fail_before_he_is_a_call_gets_an_answer() {
     assert!(repaired > 0 && arrived > 0 && repaired + arrived == 12, "{repaired} panics, {arrived} calls");
     assert_eq!(refused.len(), repaired, "{:#?}", bench.sent);
     assert_eq!(bench.count(|what| matches!(what, What::AgentStateChanged { to: AgentMode::Busy, .. })), 0);
+}
+
+/// A start that has used up its numbers ends as a whole: inside a step it would end each call, and nobody would start it anew.
+#[test]
+fn an_engine_without_numbers_ends() {
+    let with = |counter: &str, next: u32| {
+        let mut bench = Bench::new();
+        let mut state = serde_json::to_value(&bench.engine).unwrap();
+        let place = state.pointer_mut(counter).unwrap_or_else(|| panic!("{counter} is no counter"));
+        assert!(place.is_number(), "{counter}: {place}");
+        *place = next.into();
+        bench.engine = serde_json::from_value(state).unwrap();
+        let step = || bench.after(20).tell(Input::Timeout);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).is_ok()
+    };
+    for counter in [
+        "/ids/calls/next",
+        "/ids/works/next",
+        "/ids/handles/next",
+        "/sip/leg_ids/next",
+        "/router/reservations/ids/next",
+    ] {
+        assert!(with(counter, u32::MAX / 2), "{counter}");
+        assert!(!with(counter, u32::MAX - 3), "{counter}");
+    }
 }

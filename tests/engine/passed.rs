@@ -80,16 +80,19 @@ fn what_was_talked_relaxes_nothing_where_a_transfer_is_not_taken() {
 
 /// The phone that was rung last answers.
 fn answers(bench: &mut Bench) {
+    let length = OFFER.len() + OFFER.lines().count();
+    responds(bench, "200 OK", &format!("Content-Type: application/sdp\nContent-Length: {length}\n\n{OFFER}"));
+}
+
+/// The phone that is to be rung gets its INVITE, and responds.
+fn responds(bench: &mut Bench, status: &str, rest: &str) {
     let port = *bench.opened.last().expect("a port for the agent");
     bench.after(2).tell(Input::Media(media::Event::Opened { port, local: "192.0.2.1:20004".parse().unwrap() }));
     let invite = bench.sent.iter().rfind(|sent| sent.starts_with("INVITE")).expect("an INVITE").clone();
     let fields = ["Via:", "From:", "Call-ID:", "CSeq:", "To:"];
     let copied = fields.map(|name| invite.lines().find(|line| line.starts_with(name)).expect("a field")).join("\n");
-    let length = OFFER.len() + OFFER.lines().count();
-    bench.after(20).datagram(&format!(
-        "SIP/2.0 200 OK\n{copied};tag=other\nContact: <{AGENT}>\nContent-Type: application/sdp\n\
-         Content-Length: {length}\n\n{OFFER}"
-    ));
+    let rest = if rest.is_empty() { "Content-Length: 0\n\n" } else { rest };
+    bench.after(20).datagram(&format!("SIP/2.0 {status}\n{copied};tag=other\nContact: <{AGENT}>\n{rest}"));
 }
 
 /// Whom the caller may be sent to outside is for the queue to say that he came from, whoever he was sent to meanwhile.
@@ -113,4 +116,24 @@ fn the_queue_that_a_caller_came_from_says_where_he_may_be_sent() {
         let refused = serve(&mut bench, BOB, Verb::ToNumber("+4930123456".to_owned()));
         assert_eq!(refused, Some(Err(expect)), "{allows} lets callers be sent there");
     }
+}
+
+/// Whoever waits no longer than the phone of the one agent rings whom he was sent to leaves nothing in the line.
+#[test]
+fn a_wait_that_ends_while_the_one_agents_phone_rings_ends_once() {
+    let mut configuration = place::configuration(2);
+    for queue in configuration.center.queues.values_mut() {
+        queue.max_wait = Duration::from_secs(10);
+        assert!(queue.ring_timeout > queue.max_wait);
+    }
+    let mut bench = two(configuration);
+    talk(&mut bench);
+    assert_eq!(serve(&mut bench, ADA, Verb::ToAgent(BOB)), Some(Ok(())));
+    let works = bench.count(|what| matches!(what, What::Queued { .. }));
+    responds(&mut bench, "180 Ringing", "");
+    for _ in 0..40 {
+        bench.after(500).tell(Input::Timeout);
+    }
+    assert_eq!(bench.count(|what| matches!(what, What::Queued { .. })), works, "{:#?}", bench.events);
+    assert_eq!(bench.engine.router().stats().waiting, 0, "{:#?}", bench.events);
 }

@@ -35,8 +35,8 @@ fn a_registrar_that_wants_longer_registrations_gets_them() {
     wait_until("we are registered", GENEROUS, || is_registered(&server));
 }
 
-/// RFC 3665 §3.3: each of two proxies on the way wants a proof for its own realm, and the second INVITE's stays beside the
-/// third's.
+/// RFC 3665 §3.3: each of two proxies on the way wants a proof for its own realm, and each with a count that it has not seen
+/// (RFC 7616 §3.4).
 #[test]
 fn two_proxies_on_the_way_each_get_their_proof() {
     let ground = Ground::new("carriers_407");
@@ -64,8 +64,8 @@ fn two_proxies_on_the_way_each_get_their_proof() {
         capture.messages.iter().rfind(|message| message.from == server.sip && message.method() == Some("INVITE"));
     let text = &invite.expect("an INVITE to the proxies").text;
     let proofs = text.lines().filter(|line| line.starts_with("Proxy-Authorization: Digest"));
-    let realms: Vec<bool> = proofs.map(|line| line.contains("realm=\"edge\"")).collect();
-    assert_eq!(realms, [true, false], "{text}");
+    let proofs: Vec<_> = proofs.map(|line| (line.contains("realm=\"edge\""), line.contains("nc=00000002"))).collect();
+    assert_eq!(proofs, [(true, true), (false, false)], "{text}");
 }
 
 /// A registration over a connection that the carrier closes does not hold any more, and is made again over another one.

@@ -6,7 +6,7 @@ use super::harness::{GENEROUS, Ground, SECOND, Tcpdump, talk_for, wait_for};
 use super::heard::{assert_gap, assert_tone, heard_by, said_by};
 use super::nets::{ELSEWHERE, HOME, Nat, OFFICE, OUTSIDE, PRIVATE, Place, Trouble, Wire};
 use super::pairs::Kind;
-use super::peers::{Codec, Sipp, Softphone, sipp_agent};
+use super::peers::{Baresip, Codec, Sipp, Softphone, sipp_agent};
 use super::server::{DIRECT, Server, Wishes};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -62,6 +62,14 @@ impl<'g> Behind<'g> {
     }
 }
 
+/// Somebody calls the line, talks and hangs up.
+fn talks_to_us(phone: &Baresip, server: &Server) {
+    phone.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
+    phone.program.says("Call established", GENEROUS);
+    talk_for(5 * SECOND);
+    phone.tell("hangup");
+}
+
 /// The calls to agents' phones among these.
 pub fn to_agents<'c>(legs: &'c [Leg], server: &Server) -> Vec<&'c Leg> {
     legs.iter().filter(|leg| leg.sides.is_some_and(|(by, _)| by == server.sip)).collect()
@@ -99,10 +107,7 @@ fn behind_a_nat_phones_are_reached_and_heard_and_nobody_else_is() {
     server.wait_ended(1, GENEROUS);
     // From behind the same NAT.
     let visitor = behind.phone("visitor", CALLER).start(&ground);
-    visitor.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
-    visitor.program.says("Call established", GENEROUS);
-    talk_for(5 * SECOND);
-    visitor.tell("hangup");
+    talks_to_us(&visitor, server);
     server.wait_ended(2, GENEROUS);
     // For longer than a door stays open, only our questions whether the phone is there pass through it.
     talk_for(DOOR + 8 * SECOND);
@@ -149,10 +154,7 @@ fn behind_a_nat_an_agent_with_sipp_is_called_and_heard() {
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
     server.wait_ended(1, GENEROUS);
     let visitor = behind.phone("visitor", CALLER).start(&ground);
-    visitor.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
-    visitor.program.says("Call established", GENEROUS);
-    talk_for(5 * SECOND);
-    visitor.tell("hangup");
+    talks_to_us(&visitor, server);
     let calls = server.wait_ended(2, GENEROUS);
     assert!(calls.iter().all(|call| call["phase"] == "Connected"), "{calls:?}");
     let (at_office, at_home) = (behind.at_office.stop(), behind.at_home.stop());
@@ -230,10 +232,7 @@ impl<'g> OverBadWire<'g> {
         let (at, place) = (server.sip, Some(&wire.home));
         let phone =
             Softphone { at, place, ip: HOME, hz: CALLER, codec: to_caller, ..Softphone::default() }.start(ground);
-        phone.tell(&format!("dial sip:{DIRECT}@{}", server.sip));
-        phone.program.says("Call established", GENEROUS);
-        talk_for(5 * SECOND);
-        phone.tell("hangup");
+        talks_to_us(&phone, &server);
         server.wait_ended(3, GENEROUS);
         drop(agent);
         OverBadWire { server, at_office: at_office.stop(), at_home: at_home.stop(), calls: 3 }

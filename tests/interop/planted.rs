@@ -6,7 +6,7 @@ use super::alerts::{HURRIED, ends, fires};
 use super::harness::{GENEROUS, Ground, SECOND, wait_until};
 use super::peers::{Sipp, phone_agent};
 use super::prometheus::Prometheus;
-use super::server::{SUPPORT, Server, Wishes, is_over};
+use super::server::{Server, Wishes, is_over};
 
 /// What is broken from now on.
 fn plant(ground: &Ground, lines: &str) {
@@ -33,9 +33,6 @@ fn an_engine_that_repairs_itself() {
         let name = format!("batch-{batch}");
         let many = Sipp { name: &name, scenario: "caller_waits", calls: 8, more: &["-r", "8"], ..Sipp::default() };
         many.start(&ground, &server).wait(60 * SECOND);
-        // Another kind of call, so that not each answer falls on an event of the kind that panics.
-        let menu = format!("menu-{batch}");
-        Sipp { name: &menu, number: SUPPORT, seconds: 0.3, ..Sipp::default() }.start(&ground, &server).wait(GENEROUS);
         let causes = causes();
         let first = causes.iter().position(|cause| cause == "\"Defect\"");
         if first.is_some_and(|first| causes[first..].iter().any(|cause| cause == "\"AgentHungUp\"")) {

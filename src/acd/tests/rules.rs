@@ -379,6 +379,13 @@ fn too_long_an_expected_wait_is_refused() {
     desk.told(false);
     desk.run("call 20 support; accept 13; call 21 support; call 22 support");
     assert_eq!(desk.told(false), "@1440; ring13 20>11; talk 20>11 after 0; rejected 22 LongWait");
+    // Who comes next into the same place hears the same: nothing is run forward for him within a second.
+    let before = forecast::work::runs();
+    desk.run("call 23 support; call 24 support; call 25 support french=5");
+    assert_eq!(desk.told(false), "@1440; rejected 23 LongWait; rejected 24 LongWait; rejected 25 LongWait");
+    assert_eq!(forecast::work::runs() - before, 1, "French is another question");
+    desk.run("@1442; call 26 support");
+    assert_eq!(forecast::work::runs() - before, 2);
 }
 
 /// A place may get worse; who tells it remembers the best (`ivr`, trap 4).

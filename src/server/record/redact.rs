@@ -14,9 +14,12 @@ pub fn redacted(input: &Input) -> Cow<'_, Input> {
             Some(bytes) => Cow::Owned(Input::Sip(sip::Input::Received { flow: *flow, bytes })),
             None => Cow::Borrowed(input),
         },
-        Input::Sip(sip::Input::Proven { query, credentials: Some(credentials) }) => {
-            let response = "0".repeat(credentials.response.len());
-            let credentials = Some(sip::digest::Credentials { response, ..credentials.clone() });
+        Input::Sip(sip::Input::Proven { query, credentials }) => {
+            let blank = |proof: &sip::digest::Credentials| {
+                let response = "0".repeat(proof.response.len());
+                sip::digest::Credentials { response, ..proof.clone() }
+            };
+            let credentials = credentials.iter().map(blank).collect();
             Cow::Owned(Input::Sip(sip::Input::Proven { query: *query, credentials }))
         }
         _ => Cow::Borrowed(input),

@@ -559,43 +559,46 @@ fn a_carrier_may_ask_for_proof_within_the_call() {
     assert!(requests(&outputs)[0].headers.has(&Name::Authorization), "the BYE is proven as well");
 }
 
-/// RFC 3665 §3.3: each of two proxies wants a proof of its own realm, and both get theirs; so does the called side. Who
-/// refuses a proof is not given another.
+/// RFC 3665 §3.3: each of two proxies wants a proof of its own realm, and both get theirs, with a count that they have not
+/// seen; so does the called side. Who refuses a proof is not given another.
 #[test]
 fn two_proxies_each_get_their_proof() {
     let mut raw = Raw::new(config(HERE));
-    let ask = |raw: &mut Raw, request: &Request, status: u16, realms: &[&str]| {
+    let ask = |raw: &mut Raw, request: &Request, status: u16, wants: &[(Name, &str)]| {
         let mut response = Response::to_request(request, status, Some("one"));
-        let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
-        for realm in realms {
+        for (name, realm) in wants {
             let challenge = digest::Challenge::new(realm, "n1", digest::Algorithm::Md5);
             response.headers.push(name.clone(), challenge.to_string());
         }
         raw.input(Input::Received { flow: Flow::udp(0, THERE.parse().unwrap()), bytes: response.to_bytes() })
     };
     let again = |outputs: &[Output]| requests(outputs).into_iter().find(is(Method::Invite)).expect("another try");
-    let realms = |request: &Request| {
-        let fields = request.headers.all(&Name::ProxyAuthorization);
-        let fields = fields.chain(request.headers.all(&Name::Authorization));
-        fields.map(|field| digest::Credentials::parse(field).unwrap().realm).collect::<Vec<_>>()
+    let proofs = |request: &Request| {
+        let fields = [Name::Authorization, Name::ProxyAuthorization].map(|name| {
+            let proofs = request.headers.all(&name).map(|field| digest::Credentials::parse(field).unwrap());
+            proofs.map(|proof| format!("{} {}", proof.realm, proof.qop_auth.unwrap().0)).collect::<Vec<_>>()
+        });
+        fields.map(|proofs| proofs.join(", "))
     };
+    let (proxy, callee) = (|realm| (Name::ProxyAuthenticate, realm), (Name::WwwAuthenticate, "callee"));
     let first = call_bob(&mut raw);
-    let second = again(&ask(&mut raw, &first, 407, &["edge"]));
-    assert_eq!(realms(&second), ["edge"]);
-    let third = again(&ask(&mut raw, &second, 407, &["carrier"]));
-    assert_eq!(realms(&third), ["edge", "carrier"]);
-    let fourth = again(&ask(&mut raw, &third, 401, &["callee"]));
-    assert_eq!(realms(&fourth), ["edge", "carrier", "callee"]);
+    let second = again(&ask(&mut raw, &first, 407, &[proxy("edge")]));
+    assert_eq!(proofs(&second), ["", "edge 1"]);
+    let third = again(&ask(&mut raw, &second, 407, &[proxy("carrier")]));
+    assert_eq!(proofs(&third), ["", "edge 2, carrier 1"]);
+    let fourth = again(&ask(&mut raw, &third, 401, std::slice::from_ref(&callee)));
+    assert_eq!(proofs(&fourth), ["callee 1", "edge 3, carrier 2"]);
     let acks = requests(&reply(&mut raw, &fourth, 200, "one"));
     let ack = acks.into_iter().find(is(Method::Ack)).expect("an ACK");
-    assert_eq!(realms(&ack), realms(&fourth), "RFC 3261 §22.1");
+    assert_eq!(proofs(&ack), proofs(&fourth), "RFC 3261 §22.1");
 
+    // What a proxy has gathered of several (§16.7) is answered at once.
     let mut raw = Raw::new(config(HERE));
+    let wants = [proxy("edge"), callee, proxy("carrier"), proxy("edge")];
     let first = call_bob(&mut raw);
-    let second = again(&ask(&mut raw, &first, 407, &["edge", "carrier"]));
-    let third = again(&ask(&mut raw, &second, 407, &["edge", "carrier"]));
-    assert_eq!(realms(&third), ["edge", "carrier"], "of a proxy that has gathered two challenges");
-    let refused = ask(&mut raw, &third, 407, &["edge", "carrier"]);
+    let second = again(&ask(&mut raw, &first, 407, &wants));
+    assert_eq!(proofs(&second), ["callee 1", "edge 1, carrier 1"]);
+    let refused = ask(&mut raw, &second, 407, &wants[..1]);
     assert!(refused.iter().any(|o| matches!(o, Output::Event(Event::Failed { status: 407, .. }))), "{refused:?}");
 }
 

@@ -103,10 +103,9 @@ impl Pair {
                     let ok = credentials.verify(&ha1, &method);
                     self.sides[side].handle(self.now, Input::Verified { query, ok });
                 }
-                Output::Prove { query, user, challenge, method, uri, cnonce, .. } => {
+                Output::Prove { query, user, asked, .. } => {
                     let password = format!("secret of {user}");
-                    let login = digest::Login { user: &user, password: &password };
-                    let credentials = Some(challenge.answer(login, &method, &uri, 1, &cnonce));
+                    let credentials = asked.answers(digest::Login { user: &user, password: &password });
                     self.sides[side].handle(self.now, Input::Proven { query, credentials });
                 }
                 Output::Resolve { query, .. } => {

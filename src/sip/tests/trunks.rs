@@ -272,7 +272,7 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
     assert_eq!((held.as_str(), user.as_str()), ("carrier", "pbx"));
     let login = digest::Login { user, password: "p" };
     let proof = challenge.answer(login, &Method::Bye, "sip:100@x", 1, "c");
-    let again = requests(&raw.input(Input::Proven { query: *query, credentials: Some(proof) })).remove(0);
+    let again = requests(&raw.input(Input::Proven { query: *query, credentials: vec![proof] })).remove(0);
     assert_eq!(again.method, Method::Bye);
     assert!(again.headers.has(&header::Name::Authorization));
     assert!(again.headers.cseq().unwrap().number > bye.headers.cseq().unwrap().number);
@@ -393,7 +393,7 @@ fn in_calls_that_a_trunk_brings_challenges_are_answered_too() {
         let Some(Output::Prove { query, held, user, .. }) = outputs.last() else { panic!("{outputs:?}") };
         assert_eq!((held.as_str(), user.as_str()), ("carrier", "pbx"));
         let proof = challenge.answer(digest::Login { user, password: "p" }, &Method::Bye, "sip:bob@x", 1, "c");
-        let again = requests(&raw.input(Input::Proven { query: *query, credentials: Some(proof) })).remove(0);
+        let again = requests(&raw.input(Input::Proven { query: *query, credentials: vec![proof] })).remove(0);
         assert!(again.method == Method::Bye && again.headers.has(&header::Name::ProxyAuthorization));
     }
 }
@@ -439,7 +439,7 @@ fn late_answers_of_the_shell_do_not_touch_the_next_attempt() {
         assert_eq!(calls(&raw.input(to("10.0.0.9"))), 1);
         let login = digest::Login { user: "pbx", password: "p" };
         let proof = challenge.answer(login, &Method::Invite, "sip:100@x", 1, "c");
-        let late = raw.input(Input::Proven { query, credentials: Some(proof).filter(|_| has) });
+        let late = raw.input(Input::Proven { query, credentials: has.then_some(proof).into_iter().collect() });
         assert_eq!(late, [], "the first is over");
         assert_eq!(raw.endpoint.stats().legs, 1, "the second goes on");
     }

@@ -4,6 +4,7 @@
 //! everything that happens. Keys typed on the terminal are pressed. Ctrl-C hangs up properly.
 
 mod address;
+mod failed;
 mod files;
 mod first_answer;
 mod sockets;
@@ -352,7 +353,7 @@ impl Desk {
                 }
             }
             Event::Failed { status } => {
-                eprintln!("{}", failure(status, &self.settings));
+                eprintln!("{}", failed::told(status, &self.settings));
                 self.call_over(true);
             }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
@@ -424,24 +425,6 @@ impl Desk {
             keys => self.ask(Ask::Press { digits: keys.to_owned() }),
         }
     }
-}
-
-/// What a failed call means, for people.
-fn failure(status: u16, settings: &Settings) -> String {
-    let words = match status {
-        401 | 403 | 407 => "the server does not believe that you are who you say: look at --user and --password",
-        404 if settings.user.is_some() => {
-            "nobody can be reached under this number; a short code may have no such digit behind it"
-        }
-        404 => "nobody can be reached under this number (short codes need --user)",
-        408 => "the server does not answer",
-        480 | 486 | 600 | 603 => "the other side does not take the call",
-        488 => "there is no common codec",
-        503 => "the server takes no new calls at present",
-        _ => return format!("the call failed with status {status}"),
-    };
-    let lacks = settings.lacks.as_ref().filter(|_| matches!(status, 401 | 403 | 407));
-    lacks.map_or(words.to_owned(), |lacks| format!("{words}; {lacks}"))
 }
 
 /// One JSON line; times in milliseconds since the phone was started.

@@ -7,6 +7,7 @@ mod address;
 mod files;
 mod first_answer;
 mod sockets;
+mod unreached;
 
 use super::chance;
 use crate::server::printing::say;
@@ -350,7 +351,7 @@ impl Desk {
                 }
             }
             Event::Failed { status } => {
-                eprintln!("{}", failure(status, self.settings.user.is_some()));
+                eprintln!("{}", failure(status, &self.settings));
                 self.call_over(true);
             }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
@@ -425,11 +426,10 @@ impl Desk {
 }
 
 /// What a failed call means, for people.
-fn failure(status: u16, with_user: bool) -> String {
+fn failure(status: u16, settings: &Settings) -> String {
     let words = match status {
         401 | 403 | 407 => "the server does not believe that you are who you say: look at --user and --password",
-        404 if with_user => "nobody can be reached under this number; a short code may have no such digit behind it",
-        404 => "nobody can be reached under this number (short codes need --user)",
+        404 => unreached::told(settings.dial.as_deref().unwrap_or_default(), settings.user.is_some()),
         408 => "the server does not answer",
         480 | 486 | 600 | 603 => "the other side does not take the call",
         488 => "there is no common codec",

@@ -7,8 +7,10 @@
 //! ([`What::LegHeard`]).
 
 mod audio;
+mod reason;
 
 pub use audio::Audio;
+pub use reason::{GivenReason, ReasonProtocol};
 
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, ReservationId, SkillId, TrunkId, WorkId};
 use crate::time::Wall;
@@ -150,6 +152,8 @@ pub enum What {
     LegConfirmed { leg: LegId, party: Party, dialog: Personal },
     /// The peer of a dialog is elsewhere now (another Contact, another flow); `dialog` is that of `LegConfirmed` anew.
     LegMoved { leg: LegId, party: Party, dialog: Personal },
+    /// The other side of a leg says why it does not take the call, or ends it (RFC 3326). What that means follows.
+    ReasonGiven { leg: LegId, party: Party, reason: GivenReason },
     /// One party is gone (CSTA ConnectionCleared). Exactly one for each leg.
     ConnectionCleared { leg: LegId, party: Party, cause: Cause },
     /// How a party's audio was. After its `ConnectionCleared`, and mostly after the call's end too: the plane tells it
@@ -528,6 +532,7 @@ impl What {
             What::LegInvited { .. } => "LegInvited",
             What::LegConfirmed { .. } => "LegConfirmed",
             What::LegMoved { .. } => "LegMoved",
+            What::ReasonGiven { .. } => "ReasonGiven",
             What::ConnectionCleared { .. } => "ConnectionCleared",
             What::LegHeard { .. } => "LegHeard",
             What::CallEnded { .. } => "CallEnded",

@@ -16,6 +16,9 @@ pub struct Trunk {
     pub peers: Vec<Peer>,
     /// Where calls go; none: the trunk brings calls only.
     pub server: Option<Server>,
+    /// The `bind` of the listener of ours that requests to `server` leave over; none: of those that reach it, the first.
+    #[serde(default)]
+    pub listener: Option<SocketAddr>,
     /// The user that challenges are answered as. Its password is known to the shell.
     pub user: Option<String>,
     /// The realm whose challenges are answered (RFC 3261 §22.1); none: those in which our registration or a call of ours was
@@ -134,6 +137,7 @@ impl Trunk {
             id,
             peers: Vec::new(),
             server: None,
+            listener: None,
             user: None,
             realm: None,
             accepts_digest: false,

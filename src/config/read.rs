@@ -64,17 +64,20 @@ pub fn read(page: &Page<'_>) -> Written {
     let told = page.told();
     let agents = reader.agents(root.section("agent"));
     let agents_known = page.told() == told && !root.misspells("agent");
-    let trunk::Trunks { trunks, passwords } = trunk::read(root.section("trunk"), &agents);
+    let carriers = trunk::read(root.section("trunk"), &agents);
+    let trunks = &carriers.trunks;
     for number in reader.called.iter().filter(|number| !trunks.values().any(|trunk| trunk.allows(&number.it))) {
         page.report(&number.place, format!("no trunk may call {}; `allowed` of a [trunk] says what may", number.it));
     }
-    trunk::check_transfers(page, &queues, &trunks);
+    trunk::check_transfers(page, &queues, trunks);
     let confirms = agents.values().any(|agent| agent.number.is_some() && agent.confirm);
     let (codes, code_texts) = reader.codes(root.section("codes"), confirms);
     let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
     let limits = limits::read(root.section("limits"));
     let (journal, keep) = (journal::read(root.section("journal")), keep::read(root.section("keep")));
     let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
+    trunk::check_listeners(page, &carriers, &server.sip.listeners);
+    let trunk::Trunks { trunks, passwords, .. } = carriers;
     server.trunk_passwords = passwords;
     (server.journal, server.keep) = (journal, keep);
     server.ticketing = cti::ticketing(&mut root);

@@ -16,6 +16,8 @@ const HEAD: &str = "\
 This page is made from `deploy/tierline.toml`, which explains each setting where it stands (`SETTINGS=rewrite cargo test
 --test docs` writes it anew). `tierline check` tells what is wrong with a file, all at once, with line and column.
 
+What is bounded and cannot be set is told with its reason in `docs/operators.md`, under `Where SIP is spoken`.
+
 Times are written like `20s`, `5m`, `1h30m`. Paths are relative to the file, except `data`. `NAME` and `NUMBER` are yours.
 ";
 

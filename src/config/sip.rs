@@ -1,11 +1,11 @@
 //! `[server.sip]`: where SIP is spoken, what connections may cost, which certificates count.
 
 use super::protocol::{self, Protocol};
-use super::values::{address, ip, local, public};
+use super::values::{address, addresses, ip, local, public};
 use crate::sip::Transport;
 use crate::sip::digest::Algorithm;
 use crate::written::{Place, Section, Value};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,29 +112,37 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
     let (bind, advertised) = (section.take("bind"), section.take("advertised"));
     let digest = digest(&mut section);
     let more = section.take("listen").map(|v| v.list("a list of tables [[server.sip.listen]]")).unwrap_or_default();
-    let mut listeners = Vec::new();
+    let (mut listeners, mut twins) = (Vec::new(), Vec::new());
     if bind.is_some() || advertised.is_some() || more.is_empty() {
         let place = bind.as_ref().map_or(section.place.clone(), |v| v.place.clone());
         let bind = bind.map_or(Some(local(5060)), |v| address(&v));
-        let told = advertised.and_then(|v| public(&v, address(&v), |a| a.ip()));
+        let told = told(advertised, bind);
         if let Some(bind) = bind {
             check(&section, &place, bind, told, has_passwords);
-            let both = [Transport::Udp, Transport::Tcp];
-            let (advertised, place) = (told.unwrap_or(bind), section.page.line_and_column(&place));
-            listeners.extend(both.map(|transport| SipListener {
-                transport,
-                bind,
-                advertised,
-                audio: None,
-                digest,
-                place,
-            }));
+            let place = section.page.line_and_column(&place);
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let listener =
+                    SipListener { transport, bind, advertised: told[0].unwrap_or(bind), audio: None, digest, place };
+                twins.extend(told[1].map(|four| twin(&listener, four)));
+                listeners.push(listener);
+            }
         }
     }
     for value in more.into_iter().take(MAX_LISTENERS) {
-        listeners.extend(listener(value, has_passwords));
+        let Some((listener, four)) = listener(value, has_passwords) else { continue };
+        twins.extend(four.map(|four| twin(&listener, four)));
+        listeners.push(listener);
     }
     twice(&section, &listeners);
+    let has_four = |twin: &SipListener| {
+        let same = |other: &SipListener| {
+            let kind = |listener: &SipListener| (listener.bind.port(), listener.transport.is_reliable());
+            other.bind.is_ipv4() && kind(other) == kind(twin)
+        };
+        listeners.iter().any(same)
+    };
+    twins.retain(|twin| !has_four(twin));
+    listeners.append(&mut twins); // behind all that are written, so that those keep their numbers
     let tls = tls(section.section("tls"));
     let connections = connections(section.section("connections"));
     let servers = "a list of addresses of name servers such as [\"192.0.2.53\"]";
@@ -145,22 +153,42 @@ pub fn read(mut section: Section<'_>, has_passwords: bool) -> SipSettings {
     SipSettings { listeners, tls, connections, name_servers, protocol }
 }
 
-fn listener(value: Value<'_>, has_passwords: bool) -> Option<SipListener> {
+/// What others are told of a listener, and of its twin of IPv4, if one at any address of IPv6 is to have it.
+fn told(value: Option<Value<'_>>, bind: Option<SocketAddr>) -> [Option<SocketAddr>; 2] {
+    let whole = value.clone();
+    let told = value.map(addresses).unwrap_or_default().into_iter();
+    let told: Vec<SocketAddr> = told.filter_map(|(at, value)| public(&value, Some(at), |at| at.ip())).collect();
+    let any_six = bind.is_some_and(|bind| bind.is_ipv6() && bind.ip().is_unspecified());
+    if let Some(value) = whole.filter(|_| told.len() > 1 && !any_six) {
+        value.wrong("one address; one of IPv4 and one of IPv6 where `bind` is [::]");
+    }
+    let of = |six: bool| told.iter().find(|at| at.is_ipv6() == six).copied();
+    [of(true).or(of(false)).filter(|_| any_six).or(told.first().copied()), of(false).filter(|_| any_six)]
+}
+
+/// The listener of IPv4 beside one at any address of IPv6: each socket has addresses of one kind.
+fn twin(six: &SipListener, advertised: SocketAddr) -> SipListener {
+    let bind = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), six.bind.port());
+    SipListener { bind, advertised, audio: six.audio.filter(IpAddr::is_ipv4), ..six.clone() }
+}
+
+/// With what others are told of its twin of IPv4, if it is to have one.
+fn listener(value: Value<'_>, has_passwords: bool) -> Option<(SipListener, Option<SocketAddr>)> {
     let mut table = value.section()?;
     let transport = table.require("transport", "\"udp\", \"tcp\" or \"tls\"").and_then(|v| transport(&v));
     let written = table.require("bind", "an IP address and a port such as \"192.0.2.7:5061\"");
     let place = written.as_ref().map_or(table.place.clone(), |v| v.place.clone());
     let bind = written.and_then(|v| address(&v));
-    let told = table.take("advertised").and_then(|v| public(&v, address(&v), |a| a.ip()));
+    let [told, four] = told(table.take("advertised"), bind);
     if let Some(bind) = bind {
-        check(&table, &place, bind, told, has_passwords);
+        check(&table, &place, bind, [told, four], has_passwords);
     }
     let audio = table.take("audio").and_then(|v| public(&v, ip(&v), |a| *a));
     let digest = digest(&mut table);
     let place = table.page.line_and_column(&place);
     table.finish();
     let (transport, bind) = (transport?, bind?);
-    Some(SipListener { transport, bind, advertised: told.unwrap_or(bind), audio, digest, place })
+    Some((SipListener { transport, bind, advertised: told.unwrap_or(bind), audio, digest, place }, four))
 }
 
 fn digest(section: &mut Section<'_>) -> Algorithm {
@@ -184,8 +212,8 @@ fn transport(value: &Value<'_>) -> Option<Transport> {
 }
 
 /// Whether phones can be told of a listener, and whether it may be open to strangers.
-fn check(section: &Section<'_>, place: &Place, bind: SocketAddr, told: Option<SocketAddr>, has_passwords: bool) {
-    if bind.ip().is_unspecified() && told.is_none() {
+fn check(section: &Section<'_>, place: &Place, bind: SocketAddr, told: [Option<SocketAddr>; 2], has_passwords: bool) {
+    if bind.ip().is_unspecified() && told[0].is_none() {
         section.page.report(place, format!("phones cannot be told to send to {bind}; write `advertised` as well"));
     }
     if !bind.ip().is_loopback() && !has_passwords {

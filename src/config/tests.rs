@@ -276,6 +276,32 @@ fn listeners_certificates_and_limits_of_connections() {
     check(bind, &format!("{bind}\nname_servers = [\"dns\"]"), &[("\"dns\"", "an IP address")]);
 }
 
+/// Those of IPv4 have a listener of their own, if they are told where to send to.
+#[test]
+fn a_listener_at_any_address_of_ipv6_has_a_twin_of_ipv4() {
+    let any = |advertised: &str, more: &str| {
+        let text = format!("bind = \"[::]:5060\"\nadvertised = {advertised}\n{more}[server.sip.tls]\n");
+        let text = DEMO
+            .replacen("bind = \"127.0.0.1:5060\"", &text, 1)
+            .replace("# password_file = \"passwords\"", "password_file = \"p\"");
+        let demo = Demo::new("any", &text);
+        demo.write("deploy/p", b"ada:12345678\nben:12345678\ncleo:12345678\ndan:12345678\n");
+        let listeners = demo.load().unwrap().server.sip.listeners.into_iter();
+        let shown = |l: SipListener| format!("{} {} {}", l.transport.as_str(), l.bind, l.advertised);
+        listeners.map(shown).filter(|listener| !listener.starts_with("TCP")).collect::<Vec<_>>()
+    };
+    let (four, six) = ("203.0.113.5:5060", "[2001:db8::5]:5060");
+    let at = |bind: &str, told: &str| format!("UDP {bind}:5060 {told}");
+    assert_eq!(any(&format!("\"{four}\""), ""), [at("[::]", four), at("0.0.0.0", four)]);
+    assert_eq!(any(&format!("\"{six}\""), ""), [at("[::]", six)]);
+    assert_eq!(any(&format!("[\"{four}\", \"{six}\"]"), ""), [at("[::]", six), at("0.0.0.0", four)]);
+    let own = "[[server.sip.listen]]\ntransport = \"udp\"\nbind = \"127.0.0.1:5060\"\n";
+    assert_eq!(any(&format!("\"{four}\""), own), [at("[::]", four), at("127.0.0.1", "127.0.0.1:5060")]);
+    let bind = "bind = \"127.0.0.1:5060\"";
+    let two = "bind = \"127.0.0.1:5060\"\nadvertised = [\"203.0.113.5:1\", \"[2001:db8::5]:1\"]";
+    check(bind, two, &[("[\"203", "one of IPv4 and one of IPv6 where `bind` is [::]")]);
+}
+
 #[test]
 fn trunks_are_read_and_their_mistakes_are_told() {
     let with = |table: &str| format!("[trunk.carrier]\n{table}\n[codes]");
@@ -311,6 +337,17 @@ fn trunks_are_read_and_their_mistakes_are_told() {
     check("server = \"x\"\noptions = \"2s\"", &[("\"2s\"", "\"0s\" for none, or \"5s\" to \"1h\"")]);
     check("server = \"x\"\nnumber = \"030123\"", &[("\"030123\"", "a number in the form of E.164")]);
     check("server = \"x\"\nallowed = [\"*\"]", &[("\"*\"", "with +, what numbers begin with")]);
+    let over = |server: &str, listener: &str| format!("server = \"{server}\"\nlistener = \"{listener}\"");
+    check(&over("sip.carrier.example", "127.0.0.1:5060"), &[]);
+    check(&over("127.0.0.9;transport=tcp", "127.0.0.1:5060"), &[]);
+    check(
+        &over("x", "127.0.0.1:5062"),
+        &[("\"127.0.0.1:5062\"", "where no SIP is spoken; allowed: a `bind` of [server.sip]")],
+    );
+    check(&over("x;transport=tls", "127.0.0.1:5060"), &[("\"127.0.0.1:5060\"", "is reached at x by TLS, and nothing")]);
+    check(&over("[::1]", "127.0.0.1:5060"), &[("\"127.0.0.1:5060\"", "is reached at [::1] by UDP, and nothing")]);
+    let only = "addresses = [\"192.0.2.7\"]\nlistener = \"127.0.0.1:5060\"";
+    check(only, &[("carrier]", "has `listener` and no `server`")]);
     check("server = \"x\"\nadresses = []", &[("adresses", "did you mean \"addresses\"?")]);
 }
 

@@ -1,10 +1,13 @@
 //! `[trunk.NAME]`: carriers, what they may bring and what may be called over them.
 
-use super::values::{list, named};
+use super::SipListener;
+use super::values::{address, list, named};
 use crate::center::{Agent, Form, Identity, NumberPlan, Peer, Queue, Server, Share, Srtp, Trunk, is_meant};
 use crate::ids::{AgentId, QueueId, TrunkId};
+use crate::sip;
 use crate::written::{Page, Place, Said, Section, Value};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +27,8 @@ pub struct Trunks {
     pub trunks: BTreeMap<TrunkId, Trunk>,
     /// Whose password is in which file, as written.
     pub passwords: BTreeMap<TrunkId, PathBuf>,
+    /// Where it is written which listener a trunk is reached over.
+    pub listeners: BTreeMap<TrunkId, Place>,
 }
 
 /// Reads all of them. `agents`: nobody else may have a user that proves a trunk.
@@ -31,7 +36,8 @@ pub fn read(section: Section<'_>, agents: &BTreeMap<AgentId, Agent>) -> Trunks {
     let (mut read, mut peers) = (Trunks::default(), BTreeMap::new());
     for (name, place, table) in named(section, "trunk") {
         let id = TrunkId::new(&name);
-        let (trunk, password) = trunk(&id, place, table, &mut peers, agents);
+        let (trunk, password, listener) = trunk(&id, place, table, &mut peers, agents);
+        read.listeners.extend(listener.map(|place| (id.clone(), place)));
         read.passwords.extend(password.map(|file| (id.clone(), file)));
         read.trunks.insert(id, trunk);
     }
@@ -46,11 +52,13 @@ fn trunk(
     mut table: Section<'_>,
     known: &mut Peers,
     agents: &BTreeMap<AgentId, Agent>,
-) -> (Trunk, Option<PathBuf>) {
+) -> (Trunk, Option<PathBuf>, Option<Place>) {
     let page = table.page;
     let allowed = "a list of addresses such as [\"192.0.2.7\", \"198.51.100.0/24\", \"203.0.113.5:5060\"]";
     let peers = list(table.take("addresses"), allowed, |value| peer(value, id, known));
     let server = table.take("server").and_then(|value| server(&value));
+    let listener = table.take("listener").and_then(|value| Some((address(&value)?, value.place)));
+    let (listener, leaves) = listener.unzip();
     let user = table.take("user").and_then(|value| user(&value));
     let realm = table.take("realm").and_then(|value| value.text(MAX_TEXT));
     let password = table.take("password_file").and_then(|value| value.text(MAX_TEXT)).map(PathBuf::from);
@@ -72,6 +80,7 @@ fn trunk(
         srtp,
         peers,
         server,
+        listener,
         user,
         realm,
         accepts_digest,
@@ -89,7 +98,7 @@ fn trunk(
     let own_user = agents.values().all(|agent| Some(&agent.user) != trunk.user.as_ref());
     contradictions(&trunk, password.is_some(), own_user)
         .for_each(|message| page.report(&place, format!("the trunk `{id}` {message}")));
-    (trunk, password)
+    (trunk, password, leaves)
 }
 
 /// What of a trunk does not fit together. `own_user`: no agent has its user.
@@ -108,6 +117,7 @@ fn contradictions(trunk: &Trunk, has_password: bool, own_user: bool) -> impl Ite
             "has `register`; that needs `server`, `user` and `password_file`",
         ),
         (unused, "has no `addresses` that calls come from and no `server` that they go to"),
+        (!has_server && trunk.listener.is_some(), "has `listener` and no `server` that is reached over it"),
         (!has_server && !trunk.allowed.is_empty(), "has `allowed` and no `server` that calls would go to"),
         (shows_keys, "has `srtp` and no `server` with \";transport=tls\": whoever is on the way could read the keys"),
     ];
@@ -217,6 +227,42 @@ fn numbers(table: &mut Section<'_>) -> NumberPlan {
         })
     });
     NumberPlan { country, national, international, short, bare, form: form.unwrap_or(Form::E164) }
+}
+
+/// Reports trunks that would be reached over a listener that there is not, or that does not reach them.
+pub fn check_listeners(page: &Page<'_>, read: &Trunks, listeners: &[SipListener]) {
+    for (id, place) in &read.listeners {
+        let trunk = &read.trunks[id];
+        let (Some(at), Some(server)) = (trunk.listener, &trunk.server) else { continue };
+        if !listeners.iter().any(|listener| listener.bind == at) {
+            let mut binds: Vec<String> = listeners.iter().map(|listener| listener.bind.to_string()).collect();
+            binds.dedup();
+            let message = format!(
+                "the trunk `{id}` has {at} as its `listener`, where no SIP is spoken; allowed: a `bind` of [server.sip] or \
+                 [[server.sip.listen]] ({})",
+                binds.join(", ")
+            );
+            page.report(place, message);
+            continue;
+        }
+        // A name may lead to any transport, and to addresses of any kind.
+        let ip = server.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let over = server.transport.as_deref().or(ip.map(|_| "udp"));
+        let mut near = listeners.iter().filter(|listener| sip::is_near(listener.bind, at));
+        let fits = |listener: &SipListener| {
+            over.is_none_or(|over| listener.transport.as_str().eq_ignore_ascii_case(over))
+                && ip.is_none_or(|ip| sip::reaches(listener.bind.ip(), ip))
+        };
+        if !near.any(fits) {
+            let (over, host) = (over.unwrap_or_default().to_ascii_uppercase(), &server.host);
+            let message = format!(
+                "the trunk `{id}` is reached at {host} by {over}, and nothing that is bound at {} reaches it so; name \
+                 another `listener`, or add one",
+                at.ip()
+            );
+            page.report(place, message);
+        }
+    }
 }
 
 /// Reports queues whose agents may send callers to numbers that no trunk may call.

@@ -57,21 +57,42 @@ pub fn ip(value: &Value<'_>) -> Option<IpAddr> {
 
 /// One IP address, or a list of one of IPv4 and one of IPv6.
 pub fn ips(value: Value<'_>) -> Vec<(IpAddr, Value<'_>)> {
-    let (whole, many) = (value.clone(), value.is_list());
     let allowed =
         "an IP address such as \"192.0.2.7\", or one of IPv4 and one of IPv6, such as [\"192.0.2.7\", \"2001:db8::7\"]";
+    of_each_kind(value, allowed, |entry| ip(entry).map(|ip| (ip, ip)))
+}
+
+/// The same with ports.
+pub fn addresses(value: Value<'_>) -> Vec<(SocketAddr, Value<'_>)> {
+    let allowed = "an IP address and a port such as \"192.0.2.7:5060\", or one of IPv4 and one of IPv6, such as \
+                   [\"192.0.2.7:5060\", \"[2001:db8::7]:5060\"]";
+    of_each_kind(value, allowed, |entry| address(entry).map(|address| (address, address.ip())))
+}
+
+fn of_each_kind<'p, T>(
+    value: Value<'p>,
+    allowed: &str,
+    read: impl Fn(&Value<'p>) -> Option<(T, IpAddr)>,
+) -> Vec<(T, Value<'p>)> {
+    let (whole, many) = (value.clone(), value.is_list());
     let entries = if many { value.list(allowed) } else { vec![value] };
     let count = entries.len();
-    let ips: Vec<_> = entries.into_iter().filter_map(|entry| Some((ip(&entry)?, entry))).collect();
-    let alike = ips.iter().skip(1).any(|(ip, _)| ip.is_ipv4() == ips[0].0.is_ipv4());
+    let mut kinds = Vec::new();
+    let mut known = Vec::new();
+    for entry in entries {
+        let Some((it, ip)) = read(&entry) else { continue };
+        kinds.push(ip.is_ipv4());
+        known.push((it, entry));
+    }
+    let alike = kinds.iter().skip(1).any(|four| *four == kinds[0]);
     if count > 2 || alike || count == 0 {
         whole.page.report(
             &whole.place,
             format!("`{}` has addresses of the same kind, or none; allowed: {allowed}", whole.label),
         );
-        return ips.into_iter().take(1).collect();
+        return known.into_iter().take(1).collect();
     }
-    ips
+    known
 }
 
 /// What others are told must be an address that they can send to.

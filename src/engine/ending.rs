@@ -6,7 +6,7 @@
 
 use super::{Call, Deadline, Engine, LegState};
 use crate::acd;
-use crate::event::{Cause, DivertReason, OfferOutcome, Party, Phase, What};
+use crate::event::{Cause, DivertReason, GivenReason, OfferOutcome, Party, Phase, What};
 use crate::ids::{CallId, LegId, WorkId};
 use crate::media;
 use crate::sip::{self, EndCause};
@@ -39,6 +39,15 @@ impl Engine {
     pub(super) fn phase(&self, call: &Call) -> Phase {
         let state = self.legs.get(&call.caller).map(|leg| &leg.state);
         call.phase(matches!(state, Some(LegState::Answered { .. } | LegState::Confirmed { .. })))
+    }
+
+    /// The other side says why it goes.
+    pub(super) fn gives_reason(&mut self, id: LegId, reason: Option<&sip::Reason>) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let (call, party) = (leg.call, leg.party);
+        if let Some(reason) = reason.and_then(|reason| GivenReason::read(&reason.protocol, reason.cause)) {
+            self.emit(Some(call), What::ReasonGiven { leg: id, party, reason });
+        }
     }
 
     /// The caller gave up before he was answered.

@@ -69,7 +69,13 @@ pub enum LegState {
     /// 200 sent; `offer` is ours, to be answered in the ACK.
     Answered { offer: Option<Vec<u8>> },
     /// INVITE sent with this offer.
-    Inviting { offer: Vec<u8>, reacted: bool },
+    Inviting {
+        offer: Vec<u8>,
+        reacted: bool,
+        /// Not only by a 100: the called party's side has heard of it.
+        #[serde(default)]
+        rings: bool,
+    },
     /// There is a dialog; `offer` is ours if one is under way.
     Confirmed { offer: Option<Vec<u8>> },
 }

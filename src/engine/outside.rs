@@ -163,8 +163,8 @@ impl Engine {
 
     /// The listener that calls over a trunk leave over, as far as that can be told.
     fn listener_of_trunk(&self, trunk: &TrunkId) -> Option<u16> {
-        let server = self.config.center.trunks.get(trunk)?.server.as_ref()?;
-        self.sip.listener_toward(&server_uri("", server))
+        let trunk = self.config.center.trunks.get(trunk)?;
+        self.sip.listener_toward(&server_uri("", trunk.server.as_ref()?), trunk.listener)
     }
 
     fn invite_over(&mut self, id: LegId, trunk: TrunkId) {
@@ -183,7 +183,7 @@ impl Engine {
         leg.manner.keys_over(settings.srtp, self.start.terms.protection);
         let number = leg.hunt.as_ref().map(|hunt| settings.numbers.write(&hunt.number)).unwrap_or_default();
         let offer = leg.offer(codec).expect("the port is open");
-        leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
+        leg.state = LegState::Inviting { offer: offer.clone(), reacted: false, rings: false };
         let uri = server_uri(&number, server);
         self.timers.set(Deadline::NoReaction(id), self.now + super::seeking::REACTION_TIME);
         let account = settings.user.filter(|_| !self.planted(super::Bug::ForgetsProof));
@@ -191,15 +191,18 @@ impl Engine {
         let account = account.map(|user| Account { user, secret: Secret::Held(held), realms: Vec::new() });
         let to = NameAddr::new(Uri { params: Default::default(), port: None, ..uri.clone() });
         let offer = Some(Body::sdp(offer));
-        self.sip_do(sip::Command::Invite { leg: id, uri, flow: None, from, to, offer, headers, account });
+        let listener = settings.listener;
+        self.sip_do(sip::Command::Invite { leg: id, uri, flow: None, from, to, offer, headers, account, listener });
     }
 
     /// The INVITE over a trunk failed; false if that says something of the called party.
     pub(super) fn tries_next_trunk(&mut self, id: LegId, status: u16, why: FailureCause, retry: Option<u32>) -> bool {
         let Some(leg) = self.legs.get(&id).filter(|leg| leg.hunt.is_some()) else { return false };
-        let reacted = matches!(leg.state, LegState::Inviting { reacted: true, .. });
+        let LegState::Inviting { reacted, rings, .. } = leg.state else { return false };
         let failure = match (why, status) {
             (FailureCause::Timeout, _) if reacted => return false,
+            // A proxy that has no answer of whom it rings says so by 408: another carrier would ring him once more.
+            (FailureCause::Status, 408) if rings => return false,
             (FailureCause::Timeout | FailureCause::Transport | FailureCause::Unresolved, _) => Failure::Unreachable,
             (FailureCause::Status, 503) => Failure::Overloaded { retry_after: retry },
             (FailureCause::Status, 401 | 403 | 407 | 408 | 500..=599) => Failure::Refused,
@@ -283,7 +286,7 @@ impl Engine {
     pub(super) fn outside_refused(&mut self, id: LegId, status: u16, why: FailureCause) {
         let (problem, cause) = match (why, status) {
             (FailureCause::Status, 486 | 600) => (TransferProblem::Busy, Cause::Declined),
-            (FailureCause::Timeout, _) | (_, 480) => (TransferProblem::NoAnswer, Cause::NoAnswer),
+            (FailureCause::Timeout, _) | (_, 408 | 480) => (TransferProblem::NoAnswer, Cause::NoAnswer),
             (FailureCause::Status, 406 | 415 | 488 | 606) => (TransferProblem::Refused, Cause::NoMedia),
             _ => (TransferProblem::Refused, Cause::Declined),
         };

@@ -160,7 +160,7 @@ impl Engine {
         leg.manner.secret = secret; // nor is this one told the keys that it has seen
         leg.manner.confidential = binding.flow.transport.is_confidential();
         let offer = leg.offer(codec).expect("the port is open");
-        leg.state = LegState::Inviting { offer: offer.clone(), reacted: false };
+        leg.state = LegState::Inviting { offer: offer.clone(), reacted: false, rings: false };
         self.timers.set(Deadline::NoReaction(id), self.now + REACTION_TIME);
         self.sip_do(sip::Command::Invite {
             leg: id,
@@ -171,6 +171,7 @@ impl Engine {
             offer: Some(Body::sdp(offer)),
             headers,
             account: None,
+            listener: None,
         });
     }
 
@@ -179,6 +180,14 @@ impl Engine {
         self.timers.cancel(&Deadline::NoReaction(id));
         if let Some(LegState::Inviting { reacted, .. }) = self.legs.get_mut(&id).map(|leg| &mut leg.state) {
             *reacted = true;
+        }
+    }
+
+    /// The called party's side has heard of the call.
+    pub(super) fn rings_at(&mut self, id: LegId) {
+        self.reacted(id);
+        if let Some(LegState::Inviting { rings, .. }) = self.legs.get_mut(&id).map(|leg| &mut leg.state) {
+            *rings = true;
         }
     }
 

@@ -97,10 +97,11 @@ impl Engine {
 
     fn probe(&mut self, trunk: TrunkId) {
         let Some(uri) = self.server_of(&trunk) else { return };
+        let listener = self.config.center.trunks.get(&trunk).and_then(|trunk| trunk.listener);
         self.ids.probes += 1;
         let id = self.ids.probes;
         self.probes.insert(id, trunk);
-        self.sip_do(sip::Command::Probe { id, uri });
+        self.sip_do(sip::Command::Probe { id, uri, listener });
     }
 
     /// A late answer is an answer too: looking up the name alone may take seconds. Only the latest probe's end without one
@@ -118,6 +119,7 @@ impl Engine {
 
     fn register_at(&mut self, trunk: &TrunkId) {
         let settings = &self.config.center.trunks[trunk];
+        let listener = settings.listener;
         let (Some(user), Some(expires)) = (settings.user.clone(), settings.register) else { return };
         let Some(registrar) = self.server_of(trunk).filter(|_| !self.planted(super::Bug::ForgetsToRegister)) else {
             return;
@@ -128,7 +130,7 @@ impl Engine {
         let name = trunk.to_string();
         let user = Account { user, secret: Secret::Held(name.clone()), realms: Vec::new() };
         let expires = u32::try_from(expires.as_secs()).unwrap_or(u32::MAX);
-        self.sip_do(sip::Command::Register { name, user, registrar, expires, persists: true });
+        self.sip_do(sip::Command::Register { name, user, registrar, expires, persists: true, listener });
     }
 
     pub(super) fn trunk_registered(&mut self, name: &str, holds: bool) {

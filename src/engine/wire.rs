@@ -27,17 +27,26 @@ impl Engine {
             }
             E::Calling { leg, invite } => self.calls_out(leg, &invite),
             E::Provisional { leg, body, .. } => {
-                self.reacted(leg);
+                self.rings_at(leg);
                 self.says_early(leg, body);
             }
             E::Established { leg, body, dialog } => self.established(leg, body, dialog),
             E::Moved { leg, dialog } => self.moved(leg, dialog),
-            E::Failed { leg, status, why, retry_after, .. } => self.failed(leg, status, why, retry_after),
-            E::Cancelled { leg, .. } => self.cancelled(leg),
+            E::Failed { leg, status, reason, why, retry_after } => {
+                self.gives_reason(leg, reason.as_ref());
+                self.failed(leg, status, why, retry_after);
+            }
+            E::Cancelled { leg, reason } => {
+                self.gives_reason(leg, reason.as_ref());
+                self.cancelled(leg);
+            }
             E::Offered { leg, body } => self.offered(leg, body),
             E::OfferAnswered { leg, body } => self.offer_answered(leg, body),
             E::Refreshed { leg, offer, answer } => self.refresh_answered(leg, &offer, &answer),
-            E::Ended { leg, why, .. } => self.ended(leg, why),
+            E::Ended { leg, reason, why } => {
+                self.gives_reason(leg, reason.as_ref());
+                self.ended(leg, why);
+            }
             E::Bound { user, binding } => self.bound(user, binding),
             E::Unbound { user, binding, .. } => self.unbound(user, binding),
             E::Alive { user, alive } => self.alive(user, alive),

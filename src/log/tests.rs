@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::event::{
-    AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, StepWay,
-    TransferProblem, TransferTo, TrunkMode, TrunkProblem,
+    AgentMode, Cause, DivertReason, NoChoice, OfferOutcome, Party, Personal, PersonalKind, Phase, ReasonProtocol,
+    StepWay, TransferProblem, TransferTo, TrunkMode, TrunkProblem,
 };
 use crate::ids::{QueueId, WorkId};
 use crate::time::Wall;
@@ -117,7 +117,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 /// The words that lines are made of, and the version since which each is written.
-const SINCE: [(u32, &str); 8] = [
+const SINCE: [(u32, &str); 9] = [
     (
         1,
         "What.EngineStarted What.DrainStarted What.Reconfigured What.CallArrived What.CallAnswered What.StepEntered \
@@ -155,6 +155,7 @@ const SINCE: [(u32, &str); 8] = [
     (7, "DivertReason.NotTaken"),
     // And `alive` of `EngineStarted`.
     (8, "What.LegHeard"),
+    (9, "What.ReasonGiven ReasonProtocol.Sip ReasonProtocol.Q850"),
 ];
 
 /// All words of an enumeration of the log: serde lists them when it meets one that is none of them.
@@ -184,6 +185,7 @@ fn a_new_word_raises_the_version() {
         words::<Phase>("Phase"),
         words::<Cause>("Cause"),
         words::<PersonalKind>("PersonalKind"),
+        words::<ReasonProtocol>("ReasonProtocol"),
     ];
     let written: BTreeSet<String> = written.into_iter().flatten().collect();
     let listed: BTreeSet<String> =

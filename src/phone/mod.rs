@@ -148,7 +148,14 @@ impl Phone {
             Ask::Register { registrar, expires } => {
                 if let Some(user) = self.settings.account.clone() {
                     let name = String::new();
-                    self.sip_do(sip::Command::Register { name, user, registrar, expires, persists: false });
+                    self.sip_do(sip::Command::Register {
+                        name,
+                        user,
+                        registrar,
+                        expires,
+                        persists: false,
+                        listener: None,
+                    });
                 }
             }
             Ask::Unregister => self.sip_do(sip::Command::Unregister { name: String::new() }),
@@ -323,6 +330,7 @@ impl Phone {
             offer: Some(Body::sdp(offer)),
             headers: required.map(|tag| ("Require".to_owned(), tag.to_owned())).into_iter().collect(),
             account: self.settings.account.clone(),
+            listener: None,
         });
     }
 

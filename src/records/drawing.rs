@@ -110,6 +110,10 @@ impl Drawing {
         if let Some(text) = remark(what) {
             self.ladder.note(time, US, &text);
         }
+        if let What::ReasonGiven { party, reason, .. } = what {
+            let at = self.column(*party);
+            self.ladder.note(time, at, &format!("says {reason}"));
+        }
         if let What::Established { .. } | What::OutsideJoined { .. } = what {
             self.ladder.note(time, US, BOTH);
         }

@@ -155,14 +155,13 @@ struct Ports {
 fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &mut Missing) -> Ports {
     let (mut udp, mut tcp) = (BTreeMap::new(), Vec::new());
     for (number, listener) in (0u16..).zip(&needs.listeners) {
-        let only_six = listening::only_six(needs, (listener.bind, listener.transport));
         if listener.transport == Transport::Udp {
-            let bound = signaling::Udp::bind(number, listener.bind, only_six);
+            let bound = signaling::Udp::bind(number, listener.bind);
             let bound = missing.unless_bound(file, listener.place, bound);
             udp.extend(bound.map(|bound| (u64::from(number), bound)));
         } else {
             let _within = runtime.enter();
-            let bound = listening::tcp(listener.bind, only_six);
+            let bound = listening::tcp(listener.bind);
             let what = listener.transport.as_str().to_ascii_lowercase();
             let bound = bound.with_context(|| format!("cannot listen on {what} {}", listener.bind));
             tcp.extend(missing.unless_bound(file, listener.place, bound).map(|bound| (number, bound)));

@@ -45,9 +45,8 @@ pub struct Udp {
 pub struct Dropped(Arc<UdpSocket>);
 
 impl Udp {
-    /// `only_six`: IPv4 has a listener of its own on this port.
-    pub fn bind(listener: u16, address: SocketAddr, only_six: bool) -> Result<Udp> {
-        let socket = listening::udp(address, only_six).with_context(|| format!("cannot listen on udp {address}"))?;
+    pub fn bind(listener: u16, address: SocketAddr) -> Result<Udp> {
+        let socket = listening::udp(address).with_context(|| format!("cannot listen on udp {address}"))?;
         let room = net::enlarge_buffers(&socket);
         if room < SMALL_BUFFER {
             const SMALL: &str = "the system's buffer for SIP over UDP is small; raise net.core.rmem_max to 4194304, or \
@@ -165,7 +164,7 @@ mod tests {
     #[test]
     fn word_of_who_is_not_there_is_read_also_where_datagrams_come_all_the_time() {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (peer, mut ours) = (UdpSocket::bind(address).unwrap(), Udp::bind(3, address, false).unwrap());
+        let (peer, mut ours) = (UdpSocket::bind(address).unwrap(), Udp::bind(3, address).unwrap());
         let (gone, local) =
             (UdpSocket::bind(address).unwrap().local_addr().unwrap(), ours.socket.local_addr().unwrap());
         let (mut room, mut lost, mut came) = (Datagrams::default(), Vec::new(), Vec::new());

@@ -368,6 +368,7 @@ impl World {
             What::TrunkFailed { trunk, why, .. } => format!("{trunk} does not carry it: {why:?}"),
             What::OutsideJoined { .. } => "joins caller and outside party".to_owned(),
             What::TransferFailed { why } => format!("transfer failed: {why:?}"),
+            What::ReasonGiven { party, reason, .. } => format!("{} says {reason}", in_short(*party)),
             What::LegHeard { party, audio, .. } => format!("{}: {audio}", in_short(*party)),
             What::DrainStarted => "drains".to_owned(),
             _ => return,

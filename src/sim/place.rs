@@ -128,6 +128,7 @@ pub fn trunk(name: &str, addresses: &[&str], calls: u32) -> Trunk {
         peers: peers.collect(),
         server: None,
         user: None,
+        listener: None,
         accepts_digest: false,
         register: None,
         realm: None,

@@ -172,8 +172,7 @@ impl Endpoint {
     fn register(&mut self, now: Instant, key: ServerKey, flow: Flow, request: &Request, proof: Credentials) {
         let user = proof.username;
         let (times, at_most) = (&self.config.registration, self.config.capacity.bindings_per_user);
-        let seed = if request.headers.lists(&Name::Supported, "gruu") { self.rng.hex(16) } else { String::new() };
-        let manner = Manner::of(request, flow.transport, seed, self.config.capacity.path);
+        let manner = Manner::of(request, flow.transport, || self.rng.hex(16), self.config.capacity.path);
         let done = match &manner {
             Ok(manner) => self.registrar.register(now, (&user, flow), (request, manner), times, at_most),
             Err(status) => Err(Refused { status: *status, min_expires: None }),

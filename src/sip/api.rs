@@ -245,6 +245,9 @@ pub enum Command {
         /// Further fields; a Max-Forwards here replaces the usual 70.
         headers: Vec<(String, String)>,
         account: Option<Account>,
+        /// The `bind` of the listener that it leaves over, with what else is bound to its address where another transport is
+        /// needed; none: of those that reach there, the first.
+        listener: Option<SocketAddr>,
     },
     /// Tells the caller something: `status` 101 … 199. It is repeated until it has arrived (RFC 3262) if the caller
     /// requires that, or supports it and `body` is there; then `body` is the answer (or offer), and that of `Answer`
@@ -279,12 +282,12 @@ pub enum Command {
     /// What becomes of the call that `Referred` asked for: `status` 100 … 699, a final one ends the matter.
     ReferProgress { leg: LegId, status: u16 },
     /// Registers at `registrar` and refreshes before expiry until `Unregister`. One registration of each `name`.
-    /// `expires` in seconds. `persists`: it is never given up, whatever the registrar says.
-    Register { name: String, user: Account, registrar: Uri, expires: u32, persists: bool },
+    /// `expires` in seconds. `persists`: it is never given up, whatever the registrar says. `listener` as with `Invite`.
+    Register { name: String, user: Account, registrar: Uri, expires: u32, persists: bool, listener: Option<SocketAddr> },
     /// `Registered { expires: 0 }` follows, or `RegistrationFailed`; nothing if there is no such registration.
     Unregister { name: String },
-    /// One OPTIONS outside of any call; `Probed` with `id` answers.
-    Probe { id: u64, uri: Uri },
+    /// One OPTIONS outside of any call; `Probed` with `id` answers. `listener` as with `Invite`.
+    Probe { id: u64, uri: Uri, listener: Option<SocketAddr> },
     /// After a restart: a confirmed dialog from its written form, so that `HangUp` can send BYE. The CSeq leaves a gap,
     /// since requests may have followed what was written down.
     Restore { leg: LegId, dialog: DialogRecord },

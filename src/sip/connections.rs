@@ -9,7 +9,7 @@ use super::Endpoint;
 use super::api::{Flow, Output, Transport};
 use super::dialog::DialogRecord;
 use super::message::{Message, Request};
-use super::route::Hop;
+use super::route::{Bound, Hop};
 use super::uri::Uri;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -78,23 +78,23 @@ impl Endpoint {
     }
 
     /// The stream for a request that is too large for the datagram it would be, if its URI leaves that open (§18.1.1).
-    pub(super) fn roomier(&self, uri: &Uri, flow: Flow, request: &Request) -> Option<Flow> {
+    pub(super) fn roomier(&self, uri: &Uri, flow: Flow, (request, bound): (&Request, Bound)) -> Option<Flow> {
         if flow.transport != Transport::Udp || uri.transport().is_some() {
             return None;
         }
-        let stream = self.flow_to(Transport::Tcp, flow.remote, None)?;
+        let stream = self.flow_to(Transport::Tcp, flow.remote, (Some(flow), bound))?;
         is_large(request).then_some(stream)
     }
 
     /// The flows to places that a name leads to, best first: a large request takes streams first (RFC 3263 §4.1).
-    pub(super) fn roomiest(&self, uri: &Uri, request: &Request, flows: Vec<Flow>) -> Vec<Flow> {
+    pub(super) fn roomiest(&self, uri: &Uri, (request, bound): (&Request, Bound), flows: Vec<Flow>) -> Vec<Flow> {
         if !is_large(request) || flows.first().is_none_or(|first| first.transport != Transport::Udp) {
             return flows;
         }
         let (streams, datagrams): (Vec<Flow>, Vec<Flow>) =
             flows.into_iter().partition(|flow| flow.transport.is_reliable());
         let made_up = datagrams.first().filter(|_| streams.is_empty());
-        let made_up = made_up.and_then(|flow| self.roomier(uri, *flow, request));
+        let made_up = made_up.and_then(|flow| self.roomier(uri, *flow, (request, bound)));
         streams.into_iter().chain(made_up).chain(datagrams).collect()
     }
 }

@@ -40,7 +40,12 @@ pub(super) struct Manner {
 
 impl Manner {
     /// The status that refuses it, if the phone wants what its way cannot give (§6).
-    pub fn of(request: &Request, over: Transport, seed: String, longest_path: usize) -> Result<Manner, u16> {
+    pub fn of(
+        request: &Request,
+        over: Transport,
+        seed: impl FnOnce() -> String,
+        longest_path: usize,
+    ) -> Result<Manner, u16> {
         let headers = &request.headers;
         let knows = |tag| headers.lists(&Name::Supported, tag) || headers.lists(&Name::Require, tag);
         let path: Vec<String> = headers.all(&Name::Path).map(str::to_owned).collect();
@@ -57,7 +62,9 @@ impl Manner {
         }
         // §4.4.2: over UDP a phone would keep its flow alive by STUN, which is not spoken here.
         let outbound = wants_outbound && (over.is_reliable() || has_edge);
-        Ok(Manner { path, outbound, gruu: knows("gruu"), seed })
+        let gruu = knows("gruu");
+        let seed = if gruu { seed() } else { String::new() };
+        Ok(Manner { path, outbound, gruu, seed })
     }
 }
 

@@ -64,9 +64,11 @@ impl Endpoint {
     }
 
     /// `Command::Probe`.
-    pub(super) fn probe(&mut self, now: Instant, id: u64, uri: Uri) {
-        let request = self.options(uri.clone(), self.config.listeners[0].advertised);
-        self.dispatch(now, request, Hop::Toward(uri, None), Errand::new(Purpose::Probe(id)));
+    pub(super) fn probe(&mut self, now: Instant, id: u64, uri: Uri, listener: Option<SocketAddr>) {
+        let from = self.listener_toward(&uri, listener).unwrap_or_default();
+        let request = self.options(uri.clone(), self.config.listeners[usize::from(from)].advertised);
+        let errand = Errand { listener, ..Errand::new(Purpose::Probe(id)) };
+        self.dispatch(now, request, Hop::Toward(uri, None), errand);
     }
 
     fn options(&mut self, uri: Uri, at: SocketAddr) -> Request {

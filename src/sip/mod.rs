@@ -61,6 +61,7 @@ pub use dialog::DialogRecord;
 pub use frame::Limits;
 pub use invite::InviteRecord;
 pub use registrar::Binding;
+pub use route::{is_near, reaches};
 pub use settings::{Capacity, Config, Guarding, Listener, RegistrationTimes, SessionTimes, Timing};
 pub use stats::{Bans, Stats};
 pub use transaction::{branch_in, branch_quoted};
@@ -358,8 +359,8 @@ impl Endpoint {
 
     fn command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Invite { leg, uri, flow, from, to, offer, headers, account } => {
-                self.call(now, leg, flow, account, Invitation { uri, from, to, offer, headers });
+            Command::Invite { leg, uri, flow, from, to, offer, headers, account, listener } => {
+                self.call(now, leg, (flow, listener), account, Invitation { uri, from, to, offer, headers });
             }
             Command::Ring { leg, status, body } => self.ring(now, leg, status, body),
             Command::Answer { leg, body } => self.answer(now, leg, body),
@@ -374,11 +375,11 @@ impl Endpoint {
             Command::AcceptOffer { leg, body } => self.accept_offer(now, leg, body),
             Command::RefuseOffer { leg, status } => self.refuse_offer(now, leg, status),
             Command::ReferProgress { leg, status } => self.refer_progress(now, leg, status),
-            Command::Register { name, user, registrar, expires, persists } => {
-                self.begin_registration(now, name, (user, persists), registrar, expires);
+            Command::Register { name, user, registrar, expires, persists, listener } => {
+                self.begin_registration(now, name, (user, persists), (registrar, listener), expires);
             }
             Command::Unregister { name } => self.end_registration(now, &name),
-            Command::Probe { id, uri } => self.probe(now, id, uri),
+            Command::Probe { id, uri, listener } => self.probe(now, id, uri, listener),
             Command::Restore { leg, mut dialog } => {
                 dialog.local_cseq = dialog.local_cseq.saturating_add(RESTORED_GAP);
                 dialog.flow = self.config.flow_now(dialog.flow, dialog.bound).unwrap_or(dialog.flow);

@@ -15,6 +15,7 @@ use super::{Deadline, Endpoint};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The first pause after a failure; it doubles up to [`MAX_PAUSE`].
@@ -33,6 +34,9 @@ pub(super) struct Registration {
     name: String,
     account: Account,
     registrar: Uri,
+    /// Over which listener it is reached, where that is set.
+    #[serde(default)]
+    listener: Option<SocketAddr>,
     /// Seconds asked for; 0 once we are leaving.
     expires: u32,
     persists: bool,
@@ -67,7 +71,9 @@ impl Registrations {
 
     /// The registration that a request over this flow comes through: its registrar's own connection, or address.
     pub fn over(&self, flow: Flow) -> Option<&str> {
-        let found = self.all.values().find(|registration| registration.is_over(flow));
+        let over = self.all.values().filter(|registration| registration.is_over(flow));
+        // Several may hold at one registrar, each over a listener of its own.
+        let found = over.min_by_key(|registration| registration.flow.map(|way| way.listener) != Some(flow.listener));
         found.map(|registration| registration.name.as_str())
     }
 }
@@ -79,7 +85,7 @@ impl Endpoint {
         now: Instant,
         name: String,
         (account, persists): (Account, bool),
-        registrar: Uri,
+        (registrar, listener): (Uri, Option<SocketAddr>),
         expires: u32,
     ) {
         let number = self.registrations.number(&name).unwrap_or(self.registrations.last + 1);
@@ -94,6 +100,7 @@ impl Endpoint {
             name,
             account,
             registrar,
+            listener,
             expires,
             persists,
             call_id,
@@ -130,6 +137,7 @@ impl Endpoint {
         let request = registration.request();
         let mut errand = Errand::new(Purpose::Register(number));
         errand.account = Some(Box::new(registration.account.clone()));
+        errand.listener = registration.listener;
         // Refreshed the way it was made: a connection stays the registrar's way to us.
         let hop = Hop::Toward(registration.registrar.clone(), registration.flow);
         self.dispatch(now, request, hop, errand);

@@ -11,9 +11,12 @@ use super::session::longer_session;
 use super::stats;
 use super::transaction::{ClientKey, Errand, Outcome, Purpose};
 use super::uri::{Scheme, Uri};
-use super::{Endpoint, Query};
+use super::{Endpoint, Listener, Query};
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
+
+/// The `bind` of the listener that something leaves over, where that is set.
+pub(super) type Bound = Option<SocketAddr>;
 
 /// Which way a request shall take.
 pub(super) enum Hop {
@@ -34,9 +37,9 @@ impl Endpoint {
             Hop::Toward(uri, known) => (uri, known),
         };
         let direct = uri.host.ip().is_some();
-        match self.locate(&uri, known).or(known.filter(|_| direct)) {
+        match self.located(&uri, (known, errand.listener)).or(known.filter(|_| direct)) {
             Some(flow) => {
-                let roomier = self.roomier(&uri, flow, &request);
+                let roomier = self.roomier(&uri, flow, (&request, errand.listener));
                 errand.spare.extend(roomier.map(|_| flow.into()));
                 self.launch(now, roomier.unwrap_or(flow), request, errand);
             }
@@ -84,10 +87,11 @@ impl Endpoint {
             return;
         }
         let flow = |place: Place| {
-            let flow = self.flow_to(place.transport, place.remote, known)?;
+            let flow = self.flow_to(place.transport, place.remote, (known, errand.listener))?;
             Some(if flow.connection == 0 { Flow { connection: place.connection, ..flow } } else { flow })
         };
-        let flows = self.roomiest(&uri, &request, places.into_iter().filter_map(flow).collect());
+        let flows = places.into_iter().filter_map(flow).collect();
+        let flows = self.roomiest(&uri, (&request, errand.listener), flows);
         errand.spare = flows.into_iter().rev().map(Into::into).collect();
         match errand.spare.pop().map(|spare| spare.flow).or(known) {
             Some(flow) => self.launch(now, flow, *request, errand),
@@ -148,6 +152,10 @@ impl Endpoint {
 
     /// The flow to a URI whose host is an address (RFC 3263 §4.2); `None` for names, and if no listener fits.
     pub(super) fn locate(&self, uri: &Uri, known: Option<Flow>) -> Option<Flow> {
+        self.located(uri, (known, None))
+    }
+
+    fn located(&self, uri: &Uri, way: (Option<Flow>, Bound)) -> Option<Flow> {
         let ip = uri.host.ip()?;
         let transport = match uri.transport().map(str::to_ascii_lowercase).as_deref() {
             _ if uri.scheme == Scheme::Sips => Transport::Tls,
@@ -159,20 +167,39 @@ impl Endpoint {
             Some(_) => return None,
         };
         let port = uri.port.unwrap_or(transport.default_port());
-        self.flow_to(transport, SocketAddr::new(ip, port), known)
+        self.flow_to(transport, SocketAddr::new(ip, port), way)
     }
 
-    /// The listener that a request to `uri` leaves over, as far as that can be told before a name is looked up.
-    pub fn listener_toward(&self, uri: &Uri) -> Option<u16> {
+    /// The listener that a request to `uri` leaves over, as far as that can be told before a name is looked up. `bound`: it
+    /// is to leave over the one that is bound there.
+    pub fn listener_toward(&self, uri: &Uri, bound: Option<SocketAddr>) -> Option<u16> {
         if uri.host.ip().is_some() {
-            return self.locate(uri, None).map(|flow| flow.listener);
+            return self.located(uri, (None, bound)).map(|flow| flow.listener);
         }
         let is_wanted = |name: &str| uri.transport().map_or(name == "UDP", |wanted| wanted.eq_ignore_ascii_case(name));
-        let fits = |listener: &super::Listener| is_wanted(listener.transport.as_str());
-        self.config.listeners.iter().position(fits).and_then(|index| u16::try_from(index).ok())
+        self.nearest(|listener| is_wanted(listener.transport.as_str()), bound, bound.is_some())
     }
 
-    pub(super) fn flow_to(&self, transport: Transport, remote: SocketAddr, known: Option<Flow>) -> Option<Flow> {
+    /// Of the listeners that fit, the one bound at `near`, else the first at its address, else the first of all.
+    /// `only`: none that is bound elsewhere.
+    fn nearest(&self, fits: impl Fn(&Listener) -> bool, near: Bound, only: bool) -> Option<u16> {
+        let distance = |listener: &Listener| match near {
+            Some(near) if listener.bind == near => 0,
+            Some(near) if is_near(listener.bind, near) => 1,
+            _ => 2,
+        };
+        let listeners = (0u16..).zip(&self.config.listeners).filter(|(_, listener)| fits(listener));
+        let reached = listeners.map(|(index, listener)| (distance(listener), index));
+        reached.filter(|(distance, _)| !only || *distance < 2).min().map(|(_, index)| index)
+    }
+
+    /// The flow to an address. `known`: one that leads there, or to somebody near; `bound`: the only place to leave from.
+    pub(super) fn flow_to(
+        &self,
+        transport: Transport,
+        remote: SocketAddr,
+        (known, bound): (Option<Flow>, Bound),
+    ) -> Option<Flow> {
         // A peer's own connection leads to him whatever port it comes from.
         let leads = |flow: &Flow| {
             let there = flow.remote == remote || (flow.connection != 0 && flow.remote.ip() == remote.ip());
@@ -181,15 +208,10 @@ impl Endpoint {
         if let Some(flow) = known.filter(leads) {
             return Some(flow);
         }
-        let fits = |index: usize| {
-            self.config
-                .listeners
-                .get(index)
-                .is_some_and(|listener| listener.transport == transport && reaches(listener.bind.ip(), remote.ip()))
-        };
-        let preferred = known.map(|flow| usize::from(flow.listener)).filter(|index| fits(*index));
-        let listener = preferred.or_else(|| (0..self.config.listeners.len()).find(|index| fits(*index)))?;
-        Some(Flow { listener: u16::try_from(listener).ok()?, transport, remote, connection: 0 })
+        let fits = |listener: &Listener| listener.transport == transport && reaches(listener.bind.ip(), remote.ip());
+        let near = bound.or_else(|| self.config.bound(known?));
+        let listener = self.nearest(fits, near, bound.is_some())?;
+        Some(Flow { listener, transport, remote, connection: 0 })
     }
 
     /// A request has come to its end: other ways are tried, challenges answered, then its sender is told.
@@ -409,7 +431,12 @@ fn may_go_elsewhere(outcome: &Outcome) -> bool {
     }
 }
 
+/// Whether two listeners are at one address. Any of IPv4 and any of IPv6 are one place with two kinds of addresses.
+pub fn is_near(bind: SocketAddr, other: SocketAddr) -> bool {
+    bind.ip() == other.ip() || (bind.ip().is_unspecified() && other.ip().is_unspecified())
+}
+
 /// Whether a socket bound to `bind` can send to `remote`: same family, and not from loopback to elsewhere.
-pub(super) fn reaches(bind: IpAddr, remote: IpAddr) -> bool {
+pub fn reaches(bind: IpAddr, remote: IpAddr) -> bool {
     bind.is_ipv4() == remote.is_ipv4() && (!bind.is_loopback() || remote.is_loopback())
 }

@@ -209,6 +209,9 @@ impl Config {
     /// The way that a flow of before a restart is now: listeners may stand in another order, or be gone. `bound` is where
     /// its listener was: a phone behind a NAT is reached from nowhere else.
     pub(super) fn flow_now(&self, flow: Flow, bound: Option<SocketAddr>) -> Option<Flow> {
+        // Listeners at [::] took IPv4 as well once.
+        let remote = SocketAddr::new(flow.remote.ip().to_canonical(), flow.remote.port());
+        let flow = Flow { remote, ..flow };
         let reaches = |listener: &&Listener| {
             listener.transport == flow.transport && route::reaches(listener.bind.ip(), flow.remote.ip())
         };

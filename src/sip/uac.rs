@@ -13,6 +13,7 @@ use super::uri::Uri;
 use super::{Ack, Endpoint, stats};
 use crate::ids::LegId;
 use crate::time::Instant;
+use std::net::SocketAddr;
 
 /// What somebody is called with, apart from who and how.
 pub(super) struct Invitation {
@@ -29,7 +30,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         leg: LegId,
-        mut flow: Option<Flow>,
+        (mut flow, listener): (Option<Flow>, Option<SocketAddr>),
         account: Option<Account>,
         mut invitation: Invitation,
     ) {
@@ -53,6 +54,7 @@ impl Endpoint {
         self.legs.insert(leg, Leg::Calling(Box::new(Calling::new(local_tag, None, local))));
         let mut errand = Errand::new(Purpose::Call(leg));
         errand.account = account.map(Box::new);
+        errand.listener = listener;
         errand.pinned = flow.is_some();
         errand.user = flow.and_then(|flow| self.user_at(&request.uri, flow));
         errand.spare = flow.map(|flow| self.lead_to(&mut request, flow)).unwrap_or_default();

@@ -254,6 +254,7 @@ impl Endpoint {
         };
         let tag = tag.unwrap_or_else(|| self.tag());
         self.respond(now, key, &Method::Cancel, Response::to_request(request, 200, Some(&tag)));
+        self.transactions.withdrawn(invite);
         let reason = reason_of(&request.headers);
         match self.serving.get(&invite).copied() {
             Some(Serving::Query(query)) => {

@@ -264,7 +264,7 @@ impl Trunks {
 
     fn changed(&mut self, now: Instant, trunk: TrunkId, was: Option<Trunk>) {
         let settings = &self.carriers[&trunk].settings;
-        let of = |trunk: &Trunk| (trunk.server.clone(), trunk.user.clone(), trunk.register);
+        let of = |trunk: &Trunk| (trunk.server.clone(), trunk.listener, trunk.user.clone(), trunk.register);
         let moved = was.as_ref().is_none_or(|was| of(was) != of(settings));
         let registered = was.as_ref().is_some_and(|was| was.register.is_some());
         match settings.register {

@@ -10,6 +10,7 @@ fn trunk(name: &str, order: u16, weight: u16) -> Trunk {
         peers: Vec::new(),
         server: Some(server),
         user: None,
+        listener: None,
         accepts_digest: false,
         register: None,
         realm: None,

@@ -91,6 +91,77 @@ fn a_registration_whose_connection_is_closed_is_made_again_and_does_not_hold_mea
     wait_until("we are registered again", GENEROUS, || is_registered(&server));
 }
 
+/// What begins toward a trunk that names its listener leaves over that one, although another reaches it as well, and names it
+/// in Via and Contact; so does what follows. The carrier takes nothing else.
+#[test]
+fn a_trunk_is_reached_over_the_listener_that_it_names() {
+    let ground = Ground::new("carriers_listener");
+    let (at, own) = (ground.address(), SocketAddr::from(([127, 0, 0, 2], ground.port())));
+    let more = format!("options = \"5s\"\n{ACCOUNT}register = \"10m\"\nlistener = \"{own}\"\n");
+    let usual = wishes(&ground, &[Carrier { name: "carrier", port: at.port(), more }]);
+    let sip = format!("[[server.sip.listen]]\ntransport = \"udp\"\nbind = \"{own}\"\n");
+    let server = Server::start(&ground, &Wishes { sip, ..usual });
+    let capture = ground.capture();
+    let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/scenarios/agent_answers.xml");
+    let usual = std::fs::read_to_string(usual).expect("a scenario");
+    let port = own.port();
+    let names = |header: &str| {
+        let at = format!("127[.]0[.]0[.]2:{port}");
+        format!("<ereg regexp=\"{at}\" search_in=\"hdr\" header=\"{header}:\" check_it=\"true\" assign_to=\"1\"/>")
+    };
+    let takes = |method: &str, more: &str, headers: [&str; 2]| {
+        let headers = headers.map(names).concat();
+        format!("<recv request=\"{method}\"{more}><action>{headers}</action></recv>")
+    };
+    let aside = " optional=\"true\" next=\"1\"";
+    let text = usual
+        .replace(
+            "<recv request=\"OPTIONS\" optional=\"true\" next=\"1\"/>",
+            &(takes("OPTIONS", aside, ["Via", "From"]) + &takes("REGISTER", aside, ["Via", "Contact"])),
+        )
+        .replace("<recv request=\"INVITE\"/>", &takes("INVITE", "", ["Via", "Contact"]))
+        .replace("</scenario>", "<Reference variables=\"1\"/></scenario>");
+    let takes_only = Sipp { name: "carrier", text: Some(&text), at: Some(at.port()), calls: 1000, ..Sipp::default() };
+    let _carrier = takes_only.start(&ground, &server);
+    wait_until("we are registered", GENEROUS, || is_registered(&server));
+    let up = "tierline_trunk_state{trunk=\"carrier\",state=\"up\"}";
+    wait_until("the carrier is up", GENEROUS, || server.metrics().get(up) == Some(&1.0));
+    let mut caller = Sipp { number: LINE, seconds: 5.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    let call = server.wait_ended(1, GENEROUS).remove(0);
+    assert_eq!(call["phase"], "Connected", "{call}");
+    let capture = capture.stop();
+    let requests = capture.messages.iter().filter(|message| message.to == at);
+    let requests: Vec<_> = requests.filter_map(|message| Some((message.method()?, message.from))).collect();
+    assert!(requests.iter().all(|(_, from)| *from == own), "{requests:?}");
+    for method in ["REGISTER", "OPTIONS", "INVITE", "ACK", "BYE"] {
+        assert!(requests.iter().any(|(sent, _)| *sent == method), "no {method}: {requests:?}");
+    }
+}
+
+/// RFC 3261 §16.7 step 6: a proxy whose timer has run out says 408 for whom it has rung. He is not rung by the next carrier; who
+/// was never reached is.
+#[test]
+fn who_rang_and_did_not_answer_is_not_rung_by_the_next_carrier() {
+    for (rings, calls) in [(true, 0.0), (false, 1.0)] {
+        let ground = Ground::new(&format!("carriers_408_{rings}"));
+        let (first, second) = (place(&ground), place(&ground));
+        let carriers = [carrier("first", first.0, ""), carrier("second", second.0, "")];
+        let server = Server::start(&ground, &wishes(&ground, &carriers));
+        let ringing = if rings { "> 180\n" } else { "" };
+        let gives_up = flow(&format!("a carrier\n< INVITE\n{ringing}wait 300\n> 408 INVITE\n< ACK\n"));
+        let mut gives_up = start(&ground, &server, ("first", &gives_up, "carrier"), first);
+        let answers = flow("another carrier\n< INVITE\n> 200\n  sdp\n< ACK\n< BYE\n> 200\n");
+        let _answers = start(&ground, &server, ("second", &answers, "carrier"), second);
+        let mut caller = Sipp { number: LINE, seconds: 5.0, ..Sipp::default() }.start(&ground, &server);
+        caller.wait(GENEROUS);
+        assert_eq!(gives_up.wait(GENEROUS), 0, "the first carrier is not content");
+        server.wait_ended(1, GENEROUS);
+        let name = "tierline_trunk_calls_total{trunk=\"second\",direction=\"out\"}";
+        assert_eq!(server.metrics().get(name).copied().unwrap_or_default(), calls, "it rang: {rings}");
+    }
+}
+
 /// Whoever proves to be the carrier is it, wherever he calls from; without proof he is asked again.
 #[test]
 fn a_carrier_that_proves_itself_is_known_from_anywhere() {

@@ -100,7 +100,17 @@ impl Life {
         let (flow, headers, account) = (None, Vec::new(), None);
         self.called.insert(leg, "offers".to_owned());
         let offer = Some(Body::sdp(answer()));
-        self.input(Input::Command(Command::Invite { leg, uri, flow, from, to, offer, headers, account }));
+        self.input(Input::Command(Command::Invite {
+            leg,
+            uri,
+            flow,
+            from,
+            to,
+            offer,
+            headers,
+            account,
+            listener: None,
+        }));
     }
 
     fn input(&mut self, input: Input) {
@@ -122,13 +132,17 @@ impl Life {
         match event {
             Event::Invited { leg, called, replaces, .. } => {
                 let named = called.user_decoded();
+                if named == "waits" {
+                    will(0, Command::Ring { leg, status: 180, body: None });
+                }
                 if matches!(named.as_str(), "rings" | "changes") {
                     will(0, Command::Ring { leg, status: 183, body: Some(body()) });
                 }
                 if named == "changes" {
                     will(1, Command::Reoffer { leg, body: body() });
                 }
-                will(if named == "changes" { 3 } else { 0 }, Command::Answer { leg, body: body() });
+                let thoughts = if matches!(named.as_str(), "changes" | "waits") { 3 } else { 0 };
+                will(thoughts, Command::Answer { leg, body: body() });
                 replaces.into_iter().for_each(|old| will(1, Command::HangUp { leg: old, reason: None }));
                 self.called.insert(leg, named);
             }

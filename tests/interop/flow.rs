@@ -87,6 +87,11 @@ impl Flow {
         self.steps.iter().any(|step| matches!(step, Step::Send { what, .. } if what.starts_with("BYE")))
     }
 
+    /// Whether whoever calls is answered.
+    pub fn answers(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Send { what, .. } if what.starts_with("200")))
+    }
+
     /// Every method, status and field that is sent or awaited.
     pub fn names(&self) -> Vec<String> {
         let first = |text: &str| text.split([' ', ':', '?']).next().unwrap_or("").to_owned();

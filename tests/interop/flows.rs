@@ -91,14 +91,14 @@ fn run_agents(ground: &Ground, flows: &[Flow]) {
 }
 
 /// Runs flows of a carrier's, one after the other, each with a caller of its own.
-fn run_carriers(ground: &Ground, flows: &[Flow]) {
+fn run_carriers<'g>(ground: &'g Ground, flows: &[Flow]) -> Server<'g> {
     let (carrier, caller) = (place(ground), place(ground));
     let more = "options = \"0s\"\n".to_owned();
     let server = Server::start(ground, &trunks::wishes(ground, &[Carrier { name: "carrier", port: carrier.0, more }]));
     let mut failed = Vec::new();
     for (number, flow) in flows.iter().enumerate() {
         let mut phone = start(ground, &server, (&format!("carrier-{number}"), flow, "carrier"), carrier);
-        let scenario = if flow.hangs_up() { "caller_waits" } else { "caller_hangs_up" };
+        let scenario = if flow.hangs_up() || !flow.answers() { "caller_waits" } else { "caller_hangs_up" };
         let (name, at, audio) = (format!("caller-{number}"), Some(caller.0), Some(caller.1));
         let sipp = Sipp { name: &name, scenario, number: LINE, seconds: flow.seconds, at, audio, ..Sipp::default() };
         let called = sipp.start(ground, &server).wait(LIMIT);
@@ -108,11 +108,21 @@ fn run_carriers(ground: &Ground, flows: &[Flow]) {
     }
     assert!(failed.is_empty(), "SIPp is not content with:\n{}", failed.join("\n"));
     server.wait_ended(flows.len(), 40 * SECOND);
+    server
 }
 
 #[test]
 fn what_carriers_do_is_answered() {
-    run_carriers(&Ground::new("flows_carriers"), &flows("carriers"));
+    let ground = Ground::new("flows_carriers");
+    let flows = flows("carriers");
+    let server = run_carriers(&ground, &flows);
+    // Who says why he hangs up is understood (RFC 3326); his own words are nobody's to keep.
+    let calls = server.wait_ended(flows.len(), GENEROUS);
+    let drawn: Vec<String> =
+        calls.iter().map(|call| server.tierline(&["calls", call["call"].as_str().expect("a call")])).collect();
+    let says = |text: &str| drawn.iter().filter(|drawn| drawn.contains(text)).count();
+    assert_eq!((says("says Q.850 16 (normal clearing)"), says("says Q.850 17 (busy)")), (1, 1), "{drawn:?}");
+    assert_eq!(says("Mrs Miller"), 0);
 }
 
 #[test]
@@ -128,7 +138,9 @@ fn what_callers_do_in_a_call_is_answered() {
     let server = Server::start(&ground, &wishes(&["ada"]));
     let flows = flows("calls");
     run_callers(&ground, &server, &flows);
-    server.wait_ended(flows.len(), 10 * SECOND);
+    let calls = server.wait_ended(flows.len(), 10 * SECOND);
+    let drawn = calls.iter().map(|call| server.tierline(&["calls", call["call"].as_str().expect("a call")]));
+    assert_eq!(drawn.filter(|drawn| drawn.contains("says Q.850 16 (normal clearing)")).count(), 1);
 }
 
 /// A leg that should be sending and sends nothing ends after the time that is set; who holds need not send (RFC 3264 §8.4).

@@ -143,6 +143,10 @@ fn a_cracker_of_passwords_is_banned_and_a_working_phone_goes_on() {
     other.asks();
     assert_eq!(other.answer().status, 200);
     assert_eq!(counted(&server, "tierline_sip_banned{of=\"address\"}"), 1.0);
+    // But for whom the passwords were guessed of: he gets in from nowhere new, not even with the right one.
+    assert_eq!(Phone::at("127.0.0.2", &server).sign_in(), 401, "a guesser only has to change his address");
+    let of_users = ["tierline_sip_bans_total{of=\"user\"}", "tierline_sip_banned{of=\"user\"}"];
+    assert_eq!(of_users.map(|name| counted(&server, name)), [1.0, 1.0]);
 }
 
 #[test]

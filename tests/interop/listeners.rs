@@ -1,11 +1,13 @@
 //! Several listeners: what each advertises, IPv6 on real sockets, old TLS refused, and whom we trust when we connect.
 
 use super::capture::Capture;
+use super::guarding::Phone;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_for, wait_until};
 use super::heard::assert_talk;
 use super::peers::{Baresip, Sipp};
 use super::server::{DIRECT, Server, Wishes, password};
 use super::streams::{silent_call, tls_listener, with_sip};
+use super::trunks::{self, Carrier};
 use super::wire::{Wire, answer, invite, options};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -101,6 +103,36 @@ fn listeners_of_ipv4_and_ipv6_may_share_a_port() {
         wire.say(options(number + 1, "TCP", &format!("sip:{at}")));
         wire.until("200");
     }
+}
+
+/// A listener at `[::]` alone: whoever is of IPv4 is known by his address of IPv4, and is reached.
+#[test]
+fn a_listener_at_any_address_of_ipv6_serves_ipv4_too() {
+    let ground = Ground::new("listeners_any");
+    let port = ground.port();
+    let carrier = Carrier { name: "carrier", port, more: "options = \"5s\"\n".to_owned() };
+    let guard = "[server.sip.guard]\ntrusted = [\"127.0.0.0/8\"]\nfree = 0\nlimit = 3\n".to_owned();
+    let server = Server::start(&ground, &Wishes { six: true, sip: guard, ..trunks::wishes(&ground, &[carrier]) });
+    let answers = Sipp { name: "carrier", scenario: "agent_answers", at: Some(port), calls: 1000, ..Sipp::default() };
+    let _carrier = answers.start(&ground, &server);
+    let up = "tierline_trunk_state{trunk=\"carrier\",state=\"up\"}";
+    wait_until("the carrier is up", GENEROUS, || server.metrics().get(up) == Some(&1.0));
+    // A trusted network: nobody in it is banned, however often he mistypes.
+    let mut phone = Phone::at("127.0.0.1", &server);
+    (0..6).for_each(|_| assert_eq!(phone.guesses(), 401));
+    assert_eq!(server.metrics().get("tierline_sip_bans_total{of=\"address\"}").copied().unwrap_or_default(), 0.0);
+    let six = SocketAddr::new("::1".parse().expect("an address"), server.sip.port());
+    for (number, at) in [(1, server.sip), (3, six)] {
+        let ok = over_udp(at, &options(number, "UDP", &format!("sip:{at}")), "200");
+        assert!(!ok.contains("::ffff"), "{ok}");
+        let mut wire = Wire::to(at);
+        wire.say(options(number + 1, "TCP", &format!("sip:{at}")));
+        wire.until("200");
+    }
+    let mut caller = Sipp { number: trunks::LINE, seconds: 6.0, ..Sipp::default() }.start(&ground, &server);
+    assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
+    let call = server.wait_ended(1, GENEROUS).remove(0);
+    assert_eq!((call["cause"].as_str(), call["phase"].as_str()), (Some("CallerHungUp"), Some("Connected")), "{call}");
 }
 
 /// A caller whose SIP and audio are of IPv6, and an agent's phone of IPv4: each is told an address of its kind, and they hear

@@ -29,6 +29,8 @@ pub struct Wishes {
     pub drain: &'static str,
     /// Where it serves SIP and audio.
     pub ip: Ipv4Addr,
+    /// It listens at any address of IPv6, and tells others its own of IPv4.
+    pub six: bool,
     /// Further lines of `[server.sip]` and tables below it.
     pub sip: String,
     /// Further tables at the end of the configuration.
@@ -60,6 +62,7 @@ impl Wishes {
             queue: "",
             drain: "1m",
             ip: Ipv4Addr::LOCALHOST,
+            six: false,
             sip: String::new(),
             more: String::new(),
             agent_lines: Vec::new(),
@@ -211,10 +214,14 @@ fn write_center(ground: &Ground, wishes: &Wishes, sip: SocketAddr, http: SocketA
         std::fs::write(flows.join(format!("{name}.toml")), text).expect("a flow");
     }
     let (first, last) = ground.audio_ports();
+    let bind = match wishes.six {
+        true => format!("[::]:{}\"\nadvertised = \"{sip}", sip.port()),
+        false => sip.to_string(),
+    };
     let mut text = format!(
         "version = 1\n[center]\nname = \"Test\"\n[line.support]\nnumbers = [\"{SUPPORT}\"]\nflow = \"support\"\n\
          [line.direct]\nnumbers = [\"{DIRECT}\"]\nflow = \"direct\"\n[limits]\nsilence = \"{}\"\ndrain = \"{}\"\n\
-         calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{sip}\"\n\
+         calls = 80\n[server]\nflows = \"flows\"\npassword_file = \"passwords\"\n[server.sip]\nbind = \"{bind}\"\n\
          {}\n[server.http]\nbind = \"{http}\"\n{}[server.media]\nports = [{first}, {last}]\n{}\n",
         wishes.silence, wishes.drain, wishes.sip, wishes.http, wishes.media
     );

@@ -428,3 +428,78 @@ fn a_carrier_is_found_where_questions_for_naptr_are_not_answered() {
     assert_eq!(caller.wait(GENEROUS), 0, "SIPp is not content");
     assert_hung_up(&server);
 }
+
+/// A name that has an address of IPv6 only is asked for it, and of two servers of one priority the heavier one is tried first
+/// (RFC 2782): by the bytes of a name server.
+#[test]
+fn a_carrier_is_found_at_ipv6_and_by_weight() {
+    let ground = Ground::new("trunks_weight");
+    let (dns, port, six) = (ground.address(), ground.port(), ground.port());
+    let (light, heavy) = (ground.port(), ground.port());
+    let carrier = |name, port, options: &str| Carrier { name, port, more: format!("options = \"{options}\"\n") };
+    let usual = wishes(&ground, &[carrier("weighed", port, "0s"), carrier("six", six, "5s")]);
+    let more = usual.more.replace(&format!("server = \"127.0.0.1:{port}\""), "server = \"weighed.test;transport=udp\"");
+    let more =
+        more.replace(&format!("server = \"127.0.0.1:{six}\""), &format!("server = \"six.test:{six};transport=udp\""));
+    let ours = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), ground.port());
+    let listen = format!("[[server.sip.listen]]\ntransport = \"udp\"\nbind = \"{ours}\"\n");
+    let server =
+        Server::start(&ground, &Wishes { more, sip: format!("name_servers = [\"{dns}\"]\n{listen}"), ..usual });
+    let _zone = Zone::serve(
+        dns,
+        vec![
+            ("six.test", Data::Aaaa(Ipv6Addr::LOCALHOST)),
+            ("_sip._udp.weighed.test", Data::Srv(1, 1, light, "light.test")),
+            ("_sip._udp.weighed.test", Data::Srv(1, 65_535, heavy, "heavy.test")),
+            ("light.test", Data::A(Ipv4Addr::LOCALHOST)),
+            ("heavy.test", Data::A(Ipv4Addr::LOCALHOST)),
+        ],
+    );
+    let own = &["-i", "::1", "-mi", "::1"];
+    let there = Sipp { scenario: "agent_answers", calls: 1000, ..Sipp::default() };
+    let _six = Sipp { name: "six", at: Some(six), to: Some(ours), more: own, ..there }.start(&ground, &server);
+    let up = "tierline_trunk_state{trunk=\"six\",state=\"up\"}";
+    wait_until("the carrier at IPv6 is up", GENEROUS, || server.metrics().get(up) == Some(&1.0));
+    let capture = ground.capture();
+    let there = Sipp { scenario: "agent_answers", calls: 1000, ..Sipp::default() };
+    let _both = [("light", light), ("heavy", heavy)]
+        .map(|(name, port)| Sipp { name, at: Some(port), ..there }.start(&ground, &server));
+    let callers = Sipp { number: LINE, seconds: 3.0, calls: 8, more: &["-r", "4"], ..Sipp::default() };
+    assert_eq!(callers.start(&ground, &server).wait(GENEROUS), 0, "SIPp is not content");
+    server.wait_ended(8, GENEROUS);
+    let capture = capture.stop();
+    let invites = capture.messages.iter().filter(|message| message.method() == Some("INVITE"));
+    let tried: Vec<u16> = invites.map(|message| message.to.port()).collect();
+    let times = |port: u16| tried.iter().filter(|tried| **tried == port).count();
+    // That the light one is drawn in eight calls happens once in 8,192 times.
+    assert!(times(heavy) >= 8 && times(light) == 0, "light {light}, heavy {heavy}: {tried:?}");
+}
+
+/// RFC 3325 §6: P-Asserted-Identity is believed of who is trusted. An agent sees of a stranger what From says, and of a carrier's
+/// caller whom the carrier vouches for.
+#[test]
+fn a_stranger_s_asserted_identity_is_not_believed() {
+    let ground = Ground::new("trunks_asserted");
+    let port = ground.port();
+    let more = "options = \"0s\"\n".to_owned();
+    let server = Server::start(&ground, &wishes(&ground, &[Carrier { name: "carrier", port, more }]));
+    let agent = Baresip::start(&ground, &server, "ada", 1000.0, true);
+    agent.wait_registered();
+    let capture = ground.capture();
+    let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/scenarios/caller_hangs_up.xml");
+    let usual = std::fs::read_to_string(usual).expect("a scenario");
+    let text = usual.replacen("Max-Forwards", "P-Asserted-Identity: <sip:+49305550001@carrier.test>\nMax-Forwards", 1);
+    for (number, (name, at)) in (1..).zip([("stranger", None), ("carrier", Some(port))]) {
+        let caller = Sipp { name, text: Some(&text), at, seconds: 2.0, ..Sipp::default() };
+        assert_eq!(caller.start(&ground, &server).wait(GENEROUS), 0, "SIPp is not content");
+        server.wait_ended(number, GENEROUS);
+    }
+    let capture = capture.stop();
+    let rung: Vec<String> = capture
+        .legs()
+        .into_iter()
+        .filter(|leg| leg.sides.is_some_and(|(from, _)| from == server.sip))
+        .map(|leg| leg.from)
+        .collect();
+    assert_eq!(rung, ["guest", "+49305550001"]);
+}

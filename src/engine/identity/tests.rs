@@ -10,6 +10,7 @@ fn trunk() -> Trunk {
         peers: Vec::new(),
         server: None,
         user: Some("account".into()),
+        listener: None,
         accepts_digest: false,
         register: None,
         realm: None,

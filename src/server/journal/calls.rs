@@ -148,6 +148,9 @@ fn of_parties(what: &What, say: impl Fn(&'static str) -> Entry) -> Entry {
         What::LegConfirmed { leg, party, .. } => {
             say("has a party").with("leg", *leg).with("party", Value::word(*party))
         }
+        What::ReasonGiven { leg, reason, .. } => {
+            say("is given a reason").with("leg", *leg).with("reason", Value::written(&reason.to_string()))
+        }
         What::ConnectionCleared { leg, cause, .. } => {
             say("loses a party").with("leg", *leg).with("cause", cause.text())
         }

@@ -210,8 +210,22 @@ fn who_was_refused_may_come_again_by_another_branch() {
         assert_eq!(statuses(&again), [100], "{status}");
         assert!(matches!(again.last(), Some(Output::Event(Event::Invited { .. }))), "{again:?}");
     }
+    // So may who took his first branch back (a proxy whose timer has run out, RFC 3261 §16.8), before its ACK and after it.
+    for acknowledged in [false, true] {
+        let mut raw = Raw::new(config(HERE));
+        raw.send(&ask("INVITE", "1", SDP, "v=0"));
+        assert_eq!(statuses(&raw.send(&ask("CANCEL", "1", "", ""))), [200, 487]);
+        if acknowledged {
+            raw.send(&ask("ACK", "1", "", ""));
+        }
+        let again = raw.send(&ask("INVITE", "2", SDP, "v=0"));
+        assert_eq!(statuses(&again), [100], "{acknowledged}");
+        assert!(matches!(again.last(), Some(Output::Event(Event::Invited { .. }))), "{again:?}");
+        assert_eq!(statuses(&raw.send(&ask("INVITE", "3", SDP, "v=0"))), [100, 482], "that one rings");
+    }
     let mut raw = Raw::new(config(HERE));
     establish(&mut raw, "");
+    assert_eq!(statuses(&raw.send(&ask("CANCEL", "1", "", ""))), [200], "too late");
     assert_eq!(statuses(&raw.send(&ask("INVITE", "3", SDP, "v=0"))), [100, 482], "it is answered");
 }
 
@@ -328,6 +342,7 @@ pub(super) fn calling(raw: &mut Raw) -> (LegId, Request) {
         offer: Some(Body::sdp("v=0")),
         headers: vec![],
         account: None,
+        listener: None,
     };
     let outputs = raw.input(Input::Command(command));
     (leg, requests(&outputs).remove(0))
@@ -513,6 +528,7 @@ fn a_carrier_may_ask_for_proof_within_the_call() {
         offer: Some(Body::sdp("v=0")),
         headers: vec![("X-Bad".into(), "a\r\nVia: b".into()), ("X-Good".into(), "g".into())],
         account: Some(account("100")),
+        listener: None,
     };
     let invite = requests(&raw.input(Input::Command(command))).remove(0);
     assert!(invite.headers.has(&Name::from("X-Good")) && !invite.headers.has(&Name::from("X-Bad")));
@@ -597,6 +613,7 @@ fn call_bob(raw: &mut Raw) -> Request {
         offer: Some(Body::sdp("v=0")),
         headers: vec![],
         account: Some(account("100")),
+        listener: None,
     };
     requests(&raw.input(Input::Command(command))).remove(0)
 }

@@ -255,7 +255,8 @@ fn the_offer_may_come_with_the_answer() {
     let leg = pair.sides[0].next_leg();
     let (from, to) = (address("<sip:ada@10.0.0.1>"), address("<sip:100@10.0.0.2>"));
     let uri = Uri::parse(&format!("sip:100@{THERE}")).unwrap();
-    let invite = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None };
+    let invite =
+        Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None, listener: None };
     pair.tell(0, invite);
     let called = pair.invited();
     pair.tell(1, Command::Answer { leg: called, body: Body::sdp("offer") });
@@ -317,7 +318,8 @@ fn names_are_resolved_and_tried_in_order() {
     let leg = pair.sides[0].next_leg();
     let (from, to) = (address("<sip:ada@10.0.0.1>"), address("<sip:100@example.com>"));
     let uri = Uri::parse("sip:100@example.com").unwrap();
-    let invite = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None };
+    let invite =
+        Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None, listener: None };
     pair.loss = Box::new(|_, line| line == "INVITE");
     pair.tell(0, invite.clone());
     pair.input(0, Input::TransportFailed { flow: Flow::udp(0, dead) });

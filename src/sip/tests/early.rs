@@ -24,6 +24,7 @@ fn invite(pair: &mut Pair, headers: &[(&str, &str)], delayed: bool) -> LegId {
         offer: (!delayed).then(|| Body::sdp("offer")),
         headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         account: None,
+        listener: None,
     };
     pair.tell(0, command);
     leg

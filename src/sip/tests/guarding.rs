@@ -257,6 +257,7 @@ fn our_own_registration_is_heard_although_its_address_is_banned() {
             registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(),
             expires: 600,
             persists: true,
+            listener: None,
         },
     );
     pair.run(100);

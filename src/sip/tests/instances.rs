@@ -39,7 +39,8 @@ fn call(phone: &mut Phone, uri: &str, over: Option<Flow>) -> (Vec<(Flow, Request
     let leg = phone.raw.endpoint.next_leg();
     let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:1001@10.0.0.1>"));
     let (uri, flow) = (Uri::parse(uri).unwrap(), over);
-    let invite = Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None };
+    let invite =
+        Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None, listener: None };
     let outputs = phone.raw.input(Input::Command(invite));
     (invites(&outputs), outputs)
 }
@@ -359,6 +360,7 @@ fn a_phone_that_is_called_may_answer_by_its_gruu() {
         offer: None,
         headers: vec![],
         account: None,
+        listener: None,
     };
     let invite = requests(&raw.input(Input::Command(call))).remove(0);
     let mut answer = Response::to_request(&invite, 200, Some("t"));
@@ -404,6 +406,22 @@ fn a_phone_that_closes_its_connection_is_not_looked_for_where_it_cannot_be() {
 fn names(answer: &Response) -> [String; 2] {
     let contact = answer.headers.contact().unwrap().unwrap();
     ["pub-gruu", "temp-gruu"].map(|name| header::unquote(contact.params.text(name).unwrap()).unwrap())
+}
+
+/// A temporary name can be made by nobody else, whichever field asks for it (RFC 5627 §5.2).
+#[test]
+fn temporary_names_are_each_phone_s_own() {
+    for field in ["Supported", "Require"] {
+        let ask = format!("{field}: gruu\nContact: <sip:1001@192.168.1.2;transport=tcp>;{INSTANCE}\n");
+        let mut phone = phone();
+        register(&mut phone, &ask);
+        // Another phone of the same user, whose CSeq is the same.
+        (phone.call_id, phone.cseq) = ("other", phone.cseq - 1);
+        let answer = register(&mut phone, &ask.replace("192.168.1.2", "192.168.1.3").replace(URN, "urn:uuid:0"));
+        let header::Contacts::List(contacts) = answer.headers.contacts().unwrap() else { panic!("{answer:?}") };
+        let [first, second] = &contacts[..] else { panic!("{contacts:?}") };
+        assert_ne!(first.params.text("temp-gruu"), second.params.text("temp-gruu"), "{field}");
+    }
 }
 
 #[test]

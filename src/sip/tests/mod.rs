@@ -177,6 +177,7 @@ impl Pair {
             offer: Some(Body::sdp("offer")),
             headers: vec![("X-Test".into(), "7".into())],
             account: None,
+            listener: None,
         };
         self.tell(0, command);
         leg

@@ -86,7 +86,17 @@ impl Scene {
         let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:1001@10.0.0.1>"));
         let (uri, flow) = (Uri::parse(self.contact).unwrap(), Some(flow(1)));
         let offer = Some(Body::sdp("offer"));
-        let call = Command::Invite { leg: self.leg, uri, flow, from, to, offer, headers: vec![], account: None };
+        let call = Command::Invite {
+            leg: self.leg,
+            uri,
+            flow,
+            from,
+            to,
+            offer,
+            headers: vec![],
+            account: None,
+            listener: None,
+        };
         let outputs = self.phone.raw.input(Input::Command(call));
         let record = |output: &Output| match output {
             Output::Event(Event::Calling { invite, .. }) => Some(invite.clone()),
@@ -236,8 +246,17 @@ fn nothing_is_owed_to_who_was_told() {
     let mut scene = Scene::new(HIDDEN);
     let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:1001@10.0.0.1>"));
     let (uri, way) = (Uri::parse(HIDDEN).unwrap(), Some(flow(1)));
-    let call =
-        Command::Invite { leg: scene.leg, uri, flow: way, from, to, offer: None, headers: vec![], account: None };
+    let call = Command::Invite {
+        leg: scene.leg,
+        uri,
+        flow: way,
+        from,
+        to,
+        offer: None,
+        headers: vec![],
+        account: None,
+        listener: None,
+    };
     scene.phone.raw.input(Input::Command(call));
     scene.breaks(1);
     assert_eq!(scene.registers("1001", 6), Vec::<String>::new());

@@ -18,6 +18,7 @@ fn register(expires: u32) -> Command {
         registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(),
         expires,
         persists: false,
+        listener: None,
     }
 }
 
@@ -81,7 +82,17 @@ fn wrong_passwords_and_unknown_users_look_alike() {
         let mut pair = Pair::with(config(HERE), center());
         let wrong = Account::new(user, "wrong");
         let registrar = Uri::parse(&format!("sip:{THERE}")).unwrap();
-        pair.tell(0, Command::Register { name: String::new(), user: wrong, registrar, expires: 600, persists: false });
+        pair.tell(
+            0,
+            Command::Register {
+                name: String::new(),
+                user: wrong,
+                registrar,
+                expires: 600,
+                persists: false,
+                listener: None,
+            },
+        );
         pair.run(100);
         assert_eq!(pair.take_events(0), [Event::RegistrationFailed { name: String::new(), status: 401 }], "{user}");
         assert_eq!(pair.take_events(1), []);
@@ -144,7 +155,7 @@ pub(super) fn binding(user: String, contact: NameAddr, flow: Flow, call_id: Stri
 /// A phone made of raw REGISTERs, to send what ours never would.
 pub(super) struct Phone {
     pub raw: Raw,
-    cseq: u32,
+    pub cseq: u32,
     count: u32,
     nonce: String,
     pub call_id: &'static str,
@@ -299,7 +310,7 @@ fn a_late_register_changes_nothing() {
             }
             other => panic!("{other:?}"),
         };
-    let manner = instance::Manner::of(&request, Transport::Udp, String::new(), 8).unwrap();
+    let manner = instance::Manner::of(&request, Transport::Udp, String::new, 8).unwrap();
     let (user, times) = (("1001", Flow::udp(0, THERE.parse().unwrap())), RegistrationTimes::default());
     let late = phone.raw.endpoint.registrar.register(phone.raw.now, user, (&request, &manner), &times, 8);
     assert_eq!(late.unwrap_err().status, 500);
@@ -441,6 +452,7 @@ fn a_stranger_can_be_asked_to_prove_himself() {
         offer: Some(Body::sdp("offer")),
         headers: vec![],
         account: Some(account("1001")),
+        listener: None,
     };
     pair.tell(0, command);
     let called = pair.invited();
@@ -508,7 +520,8 @@ fn a_phone_that_could_not_be_reached_is_asked_until_it_answers() {
     raw.input(Input::Command(Command::RestoreBinding { binding }));
     let (from, to, leg) = (address("<sip:100@10.0.0.1>"), address("<sip:phone@10.0.0.1>"), raw.endpoint.next_leg());
     let (uri, flow) = (contact.uri, Some(flow));
-    let call = Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None };
+    let call =
+        Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None, listener: None };
     let outputs = raw.input(Input::Command(call));
     let turned = |alive| Output::Event(Event::Alive { user: "1001".to_owned(), alive });
     let failed = raw.input(unsent(&outputs));
@@ -534,7 +547,10 @@ fn a_call_to_a_silent_phone_marks_it() {
     let (from, to) = (address("<sip:100@10.0.0.2>"), address("<sip:1001@10.0.0.2>"));
     let (uri, flow) = (binding.contact.uri, Some(binding.flow));
     pair.take_events(1);
-    pair.tell(1, Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None });
+    pair.tell(
+        1,
+        Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None, listener: None },
+    );
     pair.run(3_400);
     assert_eq!(pair.take_events(1), []);
     pair.run(200);
@@ -580,7 +596,8 @@ fn a_silent_phone_says_nothing_of_its_neighbours() {
         let uri = raw.endpoint.bindings(user).next().unwrap().contact.uri.clone();
         let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:phone@10.0.0.1>"));
         let (leg, flow) = (raw.endpoint.next_leg(), Some(flow));
-        let invite = Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None };
+        let invite =
+            Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None, listener: None };
         requests(&raw.input(Input::Command(invite))).remove(0)
     };
     call(&mut raw, "1001");
@@ -667,6 +684,7 @@ fn a_phone_is_called_over_the_transport_that_its_contact_names() {
             offer: Some(Body::sdp("offer")),
             headers: vec![],
             account: None,
+            listener: None,
         };
         let mut outputs = phone.raw.input(Input::Command(command));
         let mut ways = Vec::new();
@@ -705,6 +723,7 @@ fn a_bound_phone_is_called_over_its_flow_and_may_ask_for_proof() {
         offer: Some(Body::sdp("offer")),
         headers: vec![],
         account: Some(Account::new("0", "secret of 0")),
+        listener: None,
     };
     pair.tell(1, command);
     pair.run(20);

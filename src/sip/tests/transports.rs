@@ -36,6 +36,7 @@ fn invite(endpoint: &mut Endpoint, uri: &str, bytes: usize, flow: Option<Flow>) 
         offer: Some(Body::sdp("x".repeat(bytes))),
         headers: Vec::new(),
         account: None,
+        listener: None,
     };
     endpoint.handle(at(1000), Input::Command(command));
 }
@@ -338,7 +339,17 @@ fn what_cannot_be_sent_says_nothing_of_others_that_go_there() {
         let leg = raw.endpoint.next_leg();
         let (uri, from, to) =
             (Uri::parse("sip:b@10.0.0.2").unwrap(), address("<sip:a@10.0.0.1>"), address("<sip:b@x>"));
-        let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None };
+        let call = Command::Invite {
+            leg,
+            uri,
+            flow: None,
+            from,
+            to,
+            offer: None,
+            headers: vec![],
+            account: None,
+            listener: None,
+        };
         (leg, raw.input(Input::Command(call)))
     };
     let ((first, rings), (second, other)) = (call(), call());

@@ -11,6 +11,7 @@ fn register(name: &str) -> Command {
         registrar: Uri::parse(&format!("sip:{THERE}")).unwrap(),
         expires: 600,
         persists: true,
+        listener: None,
     }
 }
 
@@ -29,6 +30,7 @@ fn invite(from: &str) -> Command {
         offer: Some(Body::sdp("offer")),
         headers: Vec::new(),
         account: Some(Account { user: "pbx".to_owned(), secret: Secret::Held("pbx".to_owned()), realms: Vec::new() }),
+        listener: None,
     }
 }
 
@@ -119,7 +121,8 @@ fn registrations_that_are_cut_together_are_not_made_again_all_at_the_same_time()
     raw.over = Some(over);
     for number in 0..40 {
         let Command::Register { user, registrar, expires, persists, .. } = register_over_tcp() else { unreachable!() };
-        let begin = Command::Register { name: format!("t{number}"), user, registrar, expires, persists };
+        let begin =
+            Command::Register { name: format!("t{number}"), user, registrar, expires, persists, listener: None };
         let request = requests(&raw.input(Input::Command(begin))).pop().expect("a REGISTER");
         let mut ok = Response::to_request(&request, 200, Some("t"));
         ok.headers.push(header::Name::Expires, "600");
@@ -161,7 +164,7 @@ fn a_registrar_says_when_to_come_again_and_for_how_long_it_is_content() {
 fn register_over_tcp() -> Command {
     let Command::Register { name, user, expires, persists, .. } = register("a") else { panic!() };
     let registrar = Uri::parse(&format!("sip:{THERE};transport=tcp")).unwrap();
-    Command::Register { name, user, registrar, expires, persists }
+    Command::Register { name, user, registrar, expires, persists, listener: None }
 }
 
 #[test]
@@ -244,7 +247,7 @@ fn a_bye_that_is_challenged_after_a_restart_is_answered() {
         let mut pair = Pair::with(config(HERE), config(THERE));
         let Command::Invite { leg, uri, flow, from, to, offer, headers, .. } = invite("<sip:a@b>") else { panic!() };
         let account = Some(account);
-        pair.tell(0, Command::Invite { leg, uri, flow, from, to, offer, headers, account });
+        pair.tell(0, Command::Invite { leg, uri, flow, from, to, offer, headers, account, listener: None });
         let called = pair.invited();
         pair.tell(1, Command::Answer { leg: called, body: Body::sdp("answer") });
         pair.run(100);
@@ -284,7 +287,8 @@ fn call_of_carrier(raw: &mut Raw) -> Request {
     let leg = raw.endpoint.next_leg();
     let (uri, from, to) = (Uri::parse("sip:1@10.0.0.2").unwrap(), address("<sip:a@b>"), address("<sip:1@c>"));
     let account = Some(held());
-    let call = Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account };
+    let call =
+        Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account, listener: None };
     requests(&raw.input(Input::Command(call))).remove(0)
 }
 
@@ -401,7 +405,7 @@ fn late_answers_of_the_shell_do_not_touch_the_next_attempt() {
     let to = |host: &str| match invite("<sip:a@b>") {
         Command::Invite { leg, flow, from, to, offer, headers, account, .. } => {
             let uri = Uri::parse(&format!("sip:100@{host}")).unwrap();
-            Input::Command(Command::Invite { leg, uri, flow, from, to, offer, headers, account })
+            Input::Command(Command::Invite { leg, uri, flow, from, to, offer, headers, account, listener: None })
         }
         other => panic!("{other:?}"),
     };
@@ -469,11 +473,11 @@ fn the_late_end_of_an_attempt_does_not_end_the_call_that_followed() {
 fn a_probe_is_answered_by_any_answer_and_by_none() {
     let mut pair = Pair::with(config(HERE), config(THERE));
     let uri = Uri::parse(&format!("sip:{THERE}")).unwrap();
-    pair.tell(0, Command::Probe { id: 1, uri: uri.clone() });
+    pair.tell(0, Command::Probe { id: 1, uri: uri.clone(), listener: None });
     pair.run(100);
     assert_eq!(pair.take_events(0), [Event::Probed { id: 1, answered: true }]);
     pair.loss = Box::new(|_, _| true);
-    pair.tell(0, Command::Probe { id: 2, uri });
+    pair.tell(0, Command::Probe { id: 2, uri, listener: None });
     pair.run(33_000);
     assert_eq!(pair.take_events(0), [Event::Probed { id: 2, answered: false }]);
     pair.assert_quiet();

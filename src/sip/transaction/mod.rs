@@ -22,6 +22,7 @@ use client::Client;
 use serde::{Deserialize, Serialize};
 use server::Servers;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// RFC 3261 §8.1.1.7: branches that identify a transaction begin with this.
@@ -97,11 +98,23 @@ pub(super) struct Errand {
     /// Whose phone it is for, where it ends a call: see [`super::owed`].
     #[serde(default)]
     pub user: Option<String>,
+    /// The `bind` of the listener that it leaves over, where that is set: see `Command::Invite`.
+    #[serde(default)]
+    pub listener: Option<SocketAddr>,
 }
 
 impl Errand {
     pub fn new(purpose: Purpose) -> Errand {
-        Errand { purpose, attempt: 0, spare: Vec::new(), pinned: false, account: None, reason: None, user: None }
+        Errand {
+            purpose,
+            attempt: 0,
+            spare: Vec::new(),
+            pinned: false,
+            account: None,
+            reason: None,
+            user: None,
+            listener: None,
+        }
     }
 }
 

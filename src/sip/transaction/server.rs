@@ -228,6 +228,17 @@ impl Transactions {
         self.by_wire.get(&wire_key(cancel, via, &Method::Invite)).copied()
     }
 
+    /// The INVITE's caller has taken this branch of it back, unless it was answered: what comes by another one afterwards is
+    /// meant, as where a proxy tries our next number after one that has not answered.
+    pub fn withdrawn(&mut self, key: ServerKey) {
+        let withdrawn = |server: &mut Server| {
+            server.origin.take_if(|_| matches!(server.state, ServerState::Trying | ServerState::Proceeding))
+        };
+        if let Some(origin) = self.servers.change(key, withdrawn).flatten() {
+            self.by_origin.remove(&origin);
+        }
+    }
+
     /// Sends a response; false if a final one was sent before, or the transaction is no more.
     pub fn respond(&mut self, now: Instant, key: ServerKey, response: &Response) -> bool {
         let Some(server) = self.servers.of(key) else { return false };
@@ -237,7 +248,7 @@ impl Transactions {
         let (flow, bytes) = (server.flow, response.to_bytes());
         // Who was refused may come again with the old CSeq, and that is no merged request: a careless client with
         // credentials, or a proxy that tries the next number, or our next address, after this one (§16.6, RFC 3263 §4.3). One
-        // whose caller has given up may still have a branch on its way that nobody wants.
+        // whose caller hung up (BYE) may still have a branch on its way that nobody wants; who cancels one says which.
         let is_refused = response.status >= 300 && response.status != 487;
         let freed = self.servers.change(key, |server| {
             server.last = bytes.clone();

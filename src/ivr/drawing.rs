@@ -217,9 +217,9 @@ hang_up = "Bye."
         let expect = "\
 who: branch of 1
 ├─ [case 1: caller starts \"+49\"] note: sets owner, notes owner
-│  └─ people: queue general, priority 5, first for agent owner
-│     └─ [full, timeout, refused] bye: “Bye.”, hangs up
-└─ [otherwise] ↩ people
+│  └─ ↩ people
+└─ [otherwise] people: queue general, priority 5, first for agent owner
+   └─ [full, timeout, refused] bye: “Bye.”, hangs up
 ";
         assert_eq!(tree(&flow), expect);
     }

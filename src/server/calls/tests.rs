@@ -264,7 +264,7 @@ fn calls_are_found_by_what_they_were() {
     let why = list(&dir.0, &Show { last: 20, filter: empty, ..Show::default() }).unwrap_err();
     assert!(crate::server::wrong::exit_code(&why) == 2 && why.to_string().contains("is empty"), "{why}");
     let one = list(&dir.0, &Show { last: 1, filter: Filter { line: time("support"), ..none() }, ..Show::default() });
-    assert_eq!(one.unwrap().lines().count(), 2, "the newest of three");
+    assert_eq!(one.unwrap().lines().count(), 3, "a head, the newest of three, and that nobody serves");
     let nobody =
         list(&dir.0, &Show { last: 9, filter: Filter { cause: Some(Cause::Defect), ..none() }, ..Show::default() });
     assert_eq!(nobody.unwrap(), NONE_SUCH);

@@ -44,7 +44,7 @@ const WAITING: usize = 1000;
 /// How long agents become free and get their next calls.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 /// Seconds that a simulated day may take before the bench gives up.
-const DAY_LIMIT: f64 = 90.0;
+const DAY_LIMIT: f64 = 180.0;
 /// Nanoseconds between two echoes.
 const PING: u64 = 10_000_000;
 

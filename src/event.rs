@@ -484,6 +484,13 @@ macro_rules! personal_of {
 }
 
 impl What {
+    /// For tests: somebody begins to wait.
+    #[cfg(test)]
+    pub(crate) fn queued(work: WorkId, queue: &QueueId, again: bool) -> What {
+        let queue = queue.clone();
+        What::Queued { work, queue, priority: 0, skills: BTreeMap::new(), again, served: Duration::ZERO }
+    }
+
     /// The personal data that travels with this event.
     pub fn personal(&self) -> Option<&Personal> {
         personal_of!(self)

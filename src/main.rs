@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tierline::server::accounts::Kind;
 use tierline::server::printing::{self, print, say};
+use tierline::server::serving::Serving;
 use tierline::server::{self, Outcome};
 
 /// SIP is many small texts: with this allocator and thin LTO a simulated day takes 51 s in place of 66 s.
@@ -74,6 +75,7 @@ enum What {
     Healthy {
         /// Where it serves HTTP.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        #[arg(value_parser = values::address)]
         http: std::net::SocketAddr,
         /// Ask whether it takes new calls, not only whether it lives.
         #[arg(long)]
@@ -163,7 +165,7 @@ enum What {
 enum PersonWhat {
     /// Erase a caller's number from the log, and what was keyed and noted in the calls. Events and counts stay.
     ///
-    /// May be run while the server runs. Calls that still run are left as they are, and told.
+    /// May be run while the server runs. Calls that still run are left as they are, and told: exit code 1, erase again.
     Erase {
         /// As the caller's side gave it, such as +4930123456.
         number: String,
@@ -186,6 +188,11 @@ struct Where {
 impl Where {
     fn data(&self) -> anyhow::Result<PathBuf> {
         server::wrong::data_dir(self.config.as_deref(), self.data.as_deref())
+    }
+
+    /// The server that is meant, if it runs on this machine.
+    fn serving(&self) -> anyhow::Result<Option<Serving>> {
+        Ok(Serving::of(&self.data()?))
     }
 
     fn secrets(&self, kind: Kind) -> anyhow::Result<PathBuf> {
@@ -236,8 +243,9 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         What::Person { what: PersonWhat::Erase { number, place } } => {
-            print(format_args!("{}", server::person::erase(&place.data()?, &number)?));
-            Ok(ExitCode::SUCCESS)
+            let (told, whole) = server::person::erase(&place.data()?, &number)?;
+            print(format_args!("{told}"));
+            Ok(well(whole))
         }
         What::Keep { believe_clock, config, data } => {
             print(format_args!("{}", server::keeping::now(config.as_deref(), data, believe_clock)?));

@@ -6,7 +6,8 @@
 //! **In order per call.** A call's requests form a line; the next is sent when the one before has been answered, has
 //! expired or was refused for ever, but for pops. Calls do not wait for each other, but for [`Settings::parallel`].
 //!
-//! **Once.** Each request that changes something has a key made of the log's own id and of ids in it. After a kill the same
+//! **Once.** Each request that changes something has a key made of the log's own id, of ids in it and of when it happened:
+//! a log that was put back from a copy gives the ids that it has lost again, to others. After a kill the same
 //! events make the same requests with the same keys; those that were answered are left out ([`Output::Done`] is written
 //! down), and the one that was under way comes again: the ticketing system knows it by its key. What was done of a call is
 //! remembered until a restart reads nothing of that call any more ([`Output::Forget`]).
@@ -165,7 +166,7 @@ impl Outbox {
     /// `log`: the log's own id. `left`: what was written down. Events must come from [`Outbox::low`] of the run before.
     pub fn new(settings: Settings, log: u64, left: Left) -> Outbox {
         let Left { done, aside, low } = left;
-        let told = done.keys().filter_map(|key| key.split_once("-follow-")?.1.parse::<u64>().ok());
+        let told = done.keys().filter_map(|key| key.split_once("-follow-")?.1.split('-').next()?.parse::<u64>().ok());
         let told_before = told.max().unwrap_or(0);
         Outbox {
             settings,
@@ -251,7 +252,7 @@ impl Outbox {
 
     fn take(&mut self, view: &mut View, event: &Event) {
         if let (Some(call), What::CallArrived { line: Some(_), .. }) = (event.call, &event.what) {
-            self.cases.insert(call, Case::new(event.seq));
+            self.cases.insert(call, Case::new(event));
         }
         // What ends a call is told of it as it was.
         let ended = matches!(event.what, What::CallEnded { .. }).then(|| event.call).flatten();
@@ -280,9 +281,11 @@ impl Outbox {
     /// What is to be told because of `event`.
     fn requests(&mut self, call: CallId, event: &Event) -> Vec<Job> {
         let case = self.cases.get_mut(&call).expect("the case that has just been looked up");
-        let log = self.log.clone();
-        let follow =
-            |what| vec![Job::new(event.at, Request::follow(format!("{log}-follow-{}", event.seq), call, event, what))];
+        let (log, at) = (self.log.clone(), event.at.0);
+        let follow = |what| {
+            let key = format!("{log}-follow-{}-{at}", event.seq);
+            vec![Job::new(event.at, Request::follow(key, call, event, what))]
+        };
         use proto::follow_call_request::What as Follow;
         match &event.what {
             What::CallArrived { .. } => {
@@ -291,7 +294,7 @@ impl Outbox {
             }
             What::Delivered { reservation, agent, .. } => {
                 let mut pop = case.pop(call, event, *reservation, *agent);
-                pop.key = format!("{log}-pop-{reservation}");
+                pop.key = format!("{log}-pop-{reservation}-{at}");
                 let job = Job::new(event.at, Request::Pop(pop));
                 self.hurries(call, event.at);
                 vec![Job { expires: Some(event.at + self.settings.pop_expires), offer: Some(*reservation), ..job }]
@@ -349,12 +352,14 @@ impl Outbox {
         if std::mem::replace(&mut case.opened, true) || case.has_ticket() {
             return Vec::new();
         }
-        vec![Job::new(event.at, case.open(format!("{}-open-{call}", self.log), call, agent))]
+        let key = format!("{}-open-{call}-{}", self.log, case.arrived.0);
+        vec![Job::new(event.at, case.open(key, call, agent))]
     }
 
     fn add(&mut self, call: CallId, job: Job) {
         let case = self.cases.get_mut(&call).expect("jobs are made for cases");
-        if let Some(result) = job.request.key().and_then(|key| self.done.remove(key)) {
+        let mut done = |key: &str| self.done.remove(key).or_else(|| self.done.remove(timeless(key)?));
+        if let Some(result) = job.request.key().and_then(&mut done) {
             case.learned(&job.request, &result);
             return;
         }
@@ -479,6 +484,11 @@ impl Outbox {
             self.forget_aside(call);
         }
     }
+}
+
+/// The key without its time, as an earlier version wrote it down.
+fn timeless(key: &str) -> Option<&str> {
+    Some(key.rsplit_once('-')?.0)
 }
 
 /// What a log is called in keys.

@@ -17,7 +17,7 @@ const TIERLINE: &str = env!("CARGO_BIN_EXE_tierline");
 /// What stands before a command that people type in a checkout, and after an installation.
 const PREFIXES: [&str; 2] = ["cargo run --release -- ", "tierline "];
 /// Programs of others that guides use.
-const OTHERS: [&str; 3] = ["mkdir", "cp", "sqlite3"];
+const OTHERS: [&str; 4] = ["mkdir", "cp", "sqlite3", "test"];
 /// The command that runs this test.
 const SELF: &str = "make test";
 

@@ -6,10 +6,12 @@ mod alone;
 
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tierline::event::{Event, What};
 use tierline::server::store::Store;
 use tierline::time::Wall;
@@ -190,6 +192,30 @@ fn a_ticketing_system_that_is_away_is_told() {
     let place = Place::new("ticketing");
     place.write("# [ticketing]", "[ticketing]\naddress = \"http://127.0.0.1:50052\"\n# ");
     expect(&mut place.doctor(), "ticketing", "warning", "http://127.0.0.1:50052 does not answer");
+    // Something else listens there.
+    let other = TcpListener::bind("127.0.0.1:50052").expect("a port");
+    expect(&mut place.doctor(), "ticketing", "warning", "http://127.0.0.1:50052 does not answer");
+    drop(other);
+    // It is there, and wants another token than ours; then ours.
+    let token = |name: &str, text: &str| {
+        fs::write(place.0.join(name), text).expect("a token");
+        fs::set_permissions(place.0.join(name), fs::Permissions::from_mode(0o600)).expect("its owner's");
+    };
+    token("theirs", "open sesame\n");
+    token("deploy/ours", "please\n");
+    place.write("address = \"http://127.0.0.1:50052\"", "address = \"http://127.0.0.1:50052\"\ntoken_file = \"ours\"");
+    let mut system = Command::new(env!("CARGO_BIN_EXE_tierline"));
+    system.args(["ticketing", "--listen", "127.0.0.1:50052", "--data", "tickets", "--token-file", "theirs"]);
+    let mut system = system.current_dir(&place.0).stdout(Stdio::piped()).spawn().expect("tierline runs");
+    let mut line = String::new();
+    let out = system.stdout.take().expect("its output");
+    BufReader::new(out).read_line(&mut line).expect("it says that it serves");
+    expect(&mut place.doctor(), "ticketing", "warning", "Unauthenticated");
+    token("deploy/ours", "open sesame\n");
+    let (findings, _) = said(&mut place.doctor());
+    let well = findings.iter().any(|finding| finding["check"] == "ticketing" && finding["health"] == "ok");
+    system.kill().and_then(|()| system.wait()).expect("it ends");
+    assert!(well, "{findings:#?}");
 }
 
 #[test]

@@ -60,8 +60,10 @@ const ROWS: &[(&str, i32, &str)] = &[
     // Done.
     ("records schema", 0, "call"),
     ("flow draw support", 0, "support"),
+    ("simulate --seed 7 --agents 5 --hours 0.05 --calls-per-hour 20", 0, "note: nothing came up that"),
     // The world: it may be otherwise the next time.
     ("healthy --http 127.0.0.1:1", 1, "127.0.0.1:1"),
+    ("healthy --http http://localhost:1/", 1, "127.0.0.1:1"),
     ("agent --token x --server http://127.0.0.1:1 --do quit", 1, "nobody answers"),
     ("banner on outage --token x --server http://127.0.0.1:1", 1, "nobody answers"),
     // The configuration.

@@ -36,6 +36,8 @@ mod carriers;
 mod codecs;
 #[path = "interop/connections.rs"]
 mod connections;
+#[path = "interop/copied.rs"]
+mod copied;
 #[path = "interop/counted.rs"]
 mod counted;
 #[path = "interop/crowd.rs"]

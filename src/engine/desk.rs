@@ -230,8 +230,10 @@ impl Engine {
         if !queue.is_some_and(|queue| queue.may_send_to(number)) {
             return Err(Refusal::NotAllowed);
         }
-        // Agents and callers of this queue are not excluded from each other: who comes back may come to the same one.
-        let back = Place { only: None, arrived: self.now.before(talk.waited), ..talk.place.clone() };
+        // Agents and callers of this queue are not excluded from each other: who comes back may come to the same one. What
+        // was talked relaxes nothing here either, and whom he prefers he has been waited for.
+        let since = self.now.before(talk.waited);
+        let back = Place { only: None, preferred: None, arrived: since, since, ..talk.place.clone() };
         let hunt = self.hunt(number, call.origin.hops).ok_or(Refusal::NoRoute)?;
         let told = self.personal(PersonalKind::Number, number.to_owned());
         self.let_go(id, agent, TransferTo::Number(told));

@@ -10,9 +10,10 @@ use tierline::server::wrong::{OrWrong, Wrong};
 /// Where to ask over gRPC, and as whom.
 #[derive(clap::Args)]
 pub struct Grpc {
-    /// Where the server listens for gRPC.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
-    server: String,
+    /// Where the server listens for gRPC. Default: where the one on this machine does whose data directory it is, or
+    /// http://127.0.0.1:50051.
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
     /// The token. Default: looked up where a server on this machine has its tokens.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
@@ -22,6 +23,9 @@ pub struct Grpc {
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
 }
+
+/// Where the demo listens.
+const DEMO: &str = "http://127.0.0.1:50051";
 
 #[derive(clap::Args)]
 pub struct BannerArgs {
@@ -59,6 +63,10 @@ pub struct AgentArgs {
 
 fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Settings> {
     let Grpc { server, token, place, trust } = grpc;
+    let server = match server {
+        Some(server) => server,
+        None => place.serving()?.and_then(|serving| serving.grpc).unwrap_or_else(|| DEMO.to_owned()),
+    };
     let token = match (token, user) {
         (Some(token), _) => token,
         (None, None) => return Err(Wrong("say who: --user NAME, or --token TOKEN".to_owned()).into()),

@@ -12,9 +12,10 @@ use tierline::server::wrong::OrWrong;
 
 #[derive(clap::Args)]
 pub struct PhoneArgs {
-    /// Where the server listens for SIP: an address or a host name, with or without a port (default 5060).
-    #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:5060")]
-    server: ServerName,
+    /// Where the server listens for SIP: an address or a host name, with or without a port (default 5060). Default: where
+    /// the one on this machine does whose data directory it is, or 127.0.0.1:5060.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    server: Option<ServerName>,
     /// Register (or call) as this user. Who calls a line may be anybody: with a number such as +4930123456 the call comes
     /// from that number.
     #[arg(long)]
@@ -55,24 +56,47 @@ pub struct PhoneArgs {
     silence: Option<Duration>,
 }
 
-/// From the server's file, if there is one.
-fn password_of(user: &str, place: &Where) -> anyhow::Result<Option<String>> {
+/// From the server's file, or why there is none: whoever calls with a number of his own needs none.
+fn password_of(user: &str, place: &Where) -> anyhow::Result<Result<String, String>> {
     let file = place.secrets(Kind::Passwords)?;
-    match file.exists() {
-        true => Ok(server::accounts::read(&file, Kind::Passwords).or_wrong()?.remove(user)),
-        false => Ok(None),
+    let shown = file.display();
+    match file.try_exists() {
+        Ok(true) => {
+            let found = server::accounts::read(&file, Kind::Passwords).or_wrong()?.remove(user);
+            Ok(found.ok_or_else(|| format!("{shown} has no password of `{user}`")))
+        }
+        Ok(false) => {
+            Ok(Err(format!("there is no {shown} here (the server may have been started in another directory)")))
+        }
+        Err(why) => Ok(Err(format!("cannot look for {shown}: {why}"))),
     }
 }
 
+/// Where to call. A configuration that cannot be read is none of the business of who names no server by it.
+fn called(server: Option<ServerName>, place: &Where) -> anyhow::Result<ServerName> {
+    let found = match (server, place.serving()) {
+        (Some(server), _) => return Ok(server),
+        (None, Ok(serving)) => serving.and_then(|serving| serving.sip).map(|sip| sip.to_string()),
+        (None, Err(why)) if place.config.is_some() => return Err(why),
+        (None, Err(_)) => None,
+    };
+    let name = found.unwrap_or_else(|| "127.0.0.1:5060".to_owned());
+    Ok(name.parse().expect("an address with a port is a server's name"))
+}
+
 pub fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {
-    let password = match (&args.user, args.password) {
-        (Some(user), None) => password_of(user, &args.place)?,
-        (_, password) => password,
+    let (password, lacks) = match (&args.user, args.password) {
+        (Some(user), None) => match password_of(user, &args.place)? {
+            Ok(password) => (Some(password), None),
+            Err(why) => (None, Some(why)),
+        },
+        (_, password) => (password, None),
     };
     let settings = server::phone::Settings {
-        server: Some(args.server),
+        server: Some(called(args.server, &args.place)?),
         user: args.user,
         password,
+        lacks,
         caller: args.caller,
         dial: args.dial,
         answer_after: args.answer,
@@ -98,6 +122,6 @@ mod tests {
         let What::Phone(args) = Args::parse_from(line.split(' ')).what else { panic!("`phone` is a command") };
         assert_eq!((args.answer, args.press.as_deref()), (Some(Duration::from_secs(1)), Some(",*1#A")));
         assert_eq!((args.hang_up, args.calls), (Some(Duration::from_millis(500)), Some(3)));
-        assert_eq!(args.server.to_string(), "[::1]:5060");
+        assert_eq!(args.server.expect("a server").to_string(), "[::1]:5060");
     }
 }

@@ -21,7 +21,8 @@ pub struct SimulateArgs {
     /// Calls in an hour (1 to 1,000,000). Default: what keeps the agents busy for about 87 % of their time.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = calls_per_hour)]
     calls_per_hour: Option<f64>,
-    /// How often the engine is killed, at random times (0 to 10,000).
+    /// How often the engine is killed, at random times (0 to 10,000); unless 0, some commands of desktops are followed by
+    /// three kills more.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = crashes)]
     crashes: u64,
     /// Fold the log into records, and compare their sums with what was seen. Needs `--crashes 0`.

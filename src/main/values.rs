@@ -14,6 +14,14 @@ fn whole(text: &str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, Stri
     number.ok_or_else(|| format!("allowed: a whole number from {} to {} {unit}", range.start(), range.end()))
 }
 
+/// Where a server has its pages, on this machine or another: also as the URL that is printed at a start.
+pub fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let bare = bare.strip_prefix("localhost:").map_or(bare.to_owned(), |port| format!("127.0.0.1:{port}"));
+    bare.parse()
+        .map_err(|_| "allowed: an address with a port, such as 127.0.0.1:8080 or http://127.0.0.1:8080".to_owned())
+}
+
 pub fn seconds(text: &str) -> Result<Duration, String> {
     number(text, 0.0..=86_400.0, "seconds").map(Duration::from_secs_f64)
 }

@@ -240,7 +240,11 @@ pub const TRANSFER: Table = Table {
         text("kind", WORD, "queue, agent, number"),
         maybe(text("to_queue", NAME, "the queue")),
         maybe(int("to_agent", "agent", "the agent")),
-        text("result", WORD, "done (waits there, or talks with the outside party), failed, ended (the call, before)"),
+        text(
+            "result",
+            WORD,
+            "done (waits in the queue, or talks with the agent or the outside party), not_taken (by the agent: waits where he came from), failed, ended (the call, before)",
+        ),
         maybe(text("reason", WORD, "of a failure: Busy, NoAnswer, Refused, NoTrunk")),
     ],
 };

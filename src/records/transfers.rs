@@ -1,6 +1,6 @@
 //! Callers who are sent on: by agents, to a queue, another agent or a number; by flows, to a number.
 
-use crate::event::{Event, TransferProblem, TransferTo, What};
+use crate::event::{Event, OfferOutcome, TransferProblem, TransferTo, What};
 use crate::ids::{AgentId, QueueId};
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,10 @@ pub enum To {
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Became {
-    /// The caller waits there, or talks with the outside party.
+    /// The caller waits in the queue, or talks with the agent or the outside party.
     Done,
+    /// The agent did not take him: he waits where he came from.
+    NotTaken,
     Failed(TransferProblem),
     /// The call ended before.
     Ended,
@@ -50,7 +52,17 @@ impl Transfers {
                 self.0.push(Transfer { at, by: Some(*agent), to, result: None });
             }
             What::OutsideCalled { .. } => self.of_flow(at),
-            What::Queued { again: false, .. } | What::OutsideJoined { .. } => self.became(Became::Done),
+            // Who was sent to an agent is rung through a queue: that he waits there is not all.
+            What::Queued { again: false, .. } if self.rings().is_none() => self.became(Became::Done),
+            What::OutsideJoined { .. } => self.became(Became::Done),
+            What::Established { agent, .. } => {
+                let taken = self.rings() == Some(*agent);
+                self.rang(if taken { Became::Done } else { Became::NotTaken });
+            }
+            What::OfferEnded { agent, outcome, .. } if self.rings() == Some(*agent) && misses(*outcome) => {
+                self.rang(Became::NotTaken);
+            }
+            What::Diverted { .. } => self.rang(Became::NotTaken),
             What::TransferFailed { why } => {
                 self.of_flow(at); // nobody was called where no trunk may
                 self.became(Became::Failed(*why));
@@ -71,10 +83,32 @@ impl Transfers {
         }
     }
 
+    /// The agent whom he was sent to, and who has neither taken him nor not.
+    fn rings(&self) -> Option<AgentId> {
+        match self.0.last() {
+            Some(Transfer { to: To::Agent(agent), result: None, .. }) => Some(*agent),
+            _ => None,
+        }
+    }
+
+    fn rang(&mut self, result: Became) {
+        if self.rings().is_some() {
+            self.became(result);
+        }
+    }
+
     fn became(&mut self, result: Became) {
         if let Some(last) = self.0.last_mut() {
             last.result = last.result.or(Some(result));
         }
+    }
+}
+
+/// Whether he whose phone rang did not take the call, so that others may. Where the caller has left, the call's end says so.
+fn misses(outcome: OfferOutcome) -> bool {
+    match outcome {
+        OfferOutcome::Declined | OfferOutcome::NoAnswer | OfferOutcome::Unreachable | OfferOutcome::Withdrawn => true,
+        OfferOutcome::Accepted | OfferOutcome::CallerLeft | OfferOutcome::Failed => false,
     }
 }
 
@@ -88,6 +122,7 @@ impl Transfer {
         };
         match self.result {
             Some(Became::Done) => (kind, "done", None),
+            Some(Became::NotTaken) => (kind, "not_taken", None),
             Some(Became::Failed(why)) => (kind, "failed", Some(format!("{why:?}"))),
             Some(Became::Ended) | None => (kind, "ended", None),
         }

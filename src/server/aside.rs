@@ -70,6 +70,27 @@ pub fn put(file: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
+/// Removes all of this database that was put aside.
+///
+/// # Errors
+/// Something cannot be removed.
+pub fn remove(file: &Path) -> Result<()> {
+    for number in 1..=MOST {
+        for end in FILES {
+            let mut name = OsString::from(file);
+            name.push(format!(".aside-{number}{end}"));
+            let place = PathBuf::from(name);
+            match std::fs::remove_file(&place) {
+                Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(why).with_context(|| format!("cannot remove `{}`", place.display()));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,9 +69,10 @@ pub fn examine(config: Option<&Path>, data: Option<PathBuf>) -> anyhow::Result<V
         Ok(loaded) => loaded,
         Err(refused) => return Ok(of_refused(&refused)),
     };
-    if let Some(data) = data {
-        loaded.server.data = data;
-    }
+    loaded.server.data = match data {
+        Some(data) => data,
+        None => super::wrong::meant(config, loaded.server.data.clone())?,
+    };
     let findings = of_loaded(&loaded, runtime.handle());
     runtime.shutdown_background();
     Ok(findings)

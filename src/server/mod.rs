@@ -50,6 +50,7 @@ pub mod pulse;
 pub mod record;
 pub mod records;
 pub mod report;
+pub mod serving;
 pub mod signaling;
 mod signals;
 pub mod simulate;
@@ -73,6 +74,7 @@ use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
 use journal::{Entry, Value};
 use record::Recorder;
+use serving::Serving;
 use signaling::streams::Streams;
 use signals::Signals;
 use std::path::PathBuf;
@@ -240,10 +242,10 @@ impl Running {
             left,
         };
         let cti = start_cti(loaded, cti, ground, &runtime)?;
-        let followers = Followers { _ticketing: ticketing, _records: records, _keeper: keeper };
-        banner::print(loaded, &accounts, store.epoch); // nothing refuses any more
+        tell_where(loaded, &accounts, store.epoch); // nothing refuses any more
         Entry::info("server", "is ready").with("data", loaded.server.data.as_path()).tell();
         let (store, drained, drain_limit) = (store_writer, Some(when_drained), loaded.center.limits.drain);
+        let followers = Followers { _ticketing: ticketing, _records: records, _keeper: keeper };
         Ok(Running { inbox, drained, engine, engine_ended, planes, store, http, cti, followers, streams, drain_limit })
     }
 
@@ -311,6 +313,12 @@ fn start_engine(driver: Driver) -> Result<(std::thread::JoinHandle<Result<()>>, 
         driver.run()
     })?;
     Ok((engine, engine_ended))
+}
+
+/// People, and commands on this machine, learn where it serves.
+fn tell_where(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
+    Serving::new(&loaded.file, &loaded.server).note(&loaded.server.data);
+    banner::print(loaded, accounts, epoch);
 }
 
 /// Desktops' door, if there is one.

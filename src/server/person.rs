@@ -14,12 +14,12 @@ use std::path::Path;
 const UNKNOWN: &str = "nothing is kept of this number: is it written as the caller's side gave it? `tierline calls --numbers` \
                        shows the numbers that are kept";
 
-/// Erases, and says what was erased.
+/// Erases, and says what was erased, and whether that is all: calls that run are left.
 ///
 /// # Errors
 /// There is no log, it cannot be written, or somebody reads it for so long that copies remain. Or nothing is kept of the
 /// number: it may be mistyped.
-pub fn erase(data: &Path, number: &str) -> Result<String> {
+pub fn erase(data: &Path, number: &str) -> Result<(String, bool)> {
     if number.trim().is_empty() {
         return Err(Wrong("say which number".to_owned()).into());
     }
@@ -36,8 +36,10 @@ pub fn erase(data: &Path, number: &str) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "erased {} texts of {} calls", erased.texts, erased.calls)?;
     if erased.running > 0 {
-        writeln!(text, "{} calls of this person still run; erase again when they have ended", erased.running)?;
+        let (calls, have) = if erased.running == 1 { ("call", "it has") } else { ("calls", "they have") };
+        let still = if erased.running == 1 { "still runs" } else { "still run" };
+        writeln!(text, "{} {calls} of this person {still}; erase again when {have} ended", erased.running)?;
     }
     writeln!(text, "not touched: the ticketing system, recordings of inputs (`serve --record`), backups")?;
-    Ok(text)
+    Ok((text, erased.running == 0))
 }

@@ -4,10 +4,10 @@
 //! everything that happens. Keys typed on the terminal are pressed. Ctrl-C hangs up properly.
 
 mod address;
+mod failed;
 mod files;
 mod first_answer;
 mod sockets;
-mod unreached;
 
 use super::chance;
 use crate::server::printing::say;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub server: Option<ServerName>,
     pub user: Option<String>,
     pub password: Option<String>,
+    /// Why there is no password, where one was looked for.
+    pub lacks: Option<String>,
     /// What the called party is shown; the user if none.
     pub caller: Option<String>,
     /// Number or SIP URI to call; without it the phone waits for calls.
@@ -159,8 +161,8 @@ impl Desk {
             (None, Some(_)) => self.ask(Ask::Register { registrar, expires: REGISTRATION }),
             (None, None) => match &self.settings.user {
                 Some(user) => {
-                    let lacks = format!("there is no password for {user}: give --password, or --data of a server here");
-                    return Err(Wrong(lacks).into());
+                    let why = self.settings.lacks.clone().unwrap_or_else(|| format!("there is no password for {user}"));
+                    return Err(Wrong(format!("{why}: give --password, or --data of a server here")).into());
                 }
                 None => {
                     return Err(Wrong("a phone that waits for calls must register: give --user".to_owned()).into());
@@ -351,7 +353,7 @@ impl Desk {
                 }
             }
             Event::Failed { status } => {
-                eprintln!("{}", failure(status, &self.settings));
+                eprintln!("{}", failed::told(status, &self.settings));
                 self.call_over(true);
             }
             Event::Ended { answered, .. } => self.call_over(!answered && self.settings.dial.is_some()),
@@ -423,20 +425,6 @@ impl Desk {
             keys => self.ask(Ask::Press { digits: keys.to_owned() }),
         }
     }
-}
-
-/// What a failed call means, for people.
-fn failure(status: u16, settings: &Settings) -> String {
-    let words = match status {
-        401 | 403 | 407 => "the server does not believe that you are who you say: look at --user and --password",
-        404 => unreached::told(settings.dial.as_deref().unwrap_or_default(), settings.user.is_some()),
-        408 => "the server does not answer",
-        480 | 486 | 600 | 603 => "the other side does not take the call",
-        488 => "there is no common codec",
-        503 => "the server takes no new calls at present",
-        _ => return format!("the call failed with status {status}"),
-    };
-    words.to_owned()
 }
 
 /// One JSON line; times in milliseconds since the phone was started.

@@ -52,6 +52,9 @@ const STAMP: &str = "stamp";
 /// In `meta`: rows of what ended before this are not here any more, or never were: they were old, or the log they were to be
 /// made of began later. 0 or not there: all rows are.
 const FROM: &str = "from";
+/// In `meta`: events of the log that could never be written, and the times of their first and last neighbours; a rebuild finds
+/// no others.
+const LOST: [&str; 3] = ["lost", "lost_from", "lost_to"];
 /// In `meta`: how often all that was written was made safe.
 const SAFE: &str = "safe";
 
@@ -64,6 +67,8 @@ pub struct Records {
     fold: Fold,
     /// The last event that is folded.
     seq: u64,
+    /// The last event that was removed from the log because it was old, as far as that is known.
+    removed: u64,
     /// The fold is ahead of the file: a transaction failed.
     torn: bool,
     /// The time that events have, where a server makes them.
@@ -77,7 +82,7 @@ impl Records {
     /// The file cannot be written, is none of ours, or a newer Tierline wrote it.
     pub fn open(dir: &Path) -> Result<Records> {
         let conn = schema::open(dir)?;
-        let mut records = Records { conn, fold: Fold::default(), seq: 0, torn: true, time: None };
+        let mut records = Records { conn, fold: Fold::default(), seq: 0, removed: 0, torn: true, time: None };
         records.look()?;
         Ok(records)
     }
@@ -148,7 +153,10 @@ impl Records {
                 // Another process may have begun anew.
                 true if position(&self.conn, "event")? as u64 == self.seq => return Ok(()),
                 true => self.look()?,
-                false => self.take(&events)?,
+                false => {
+                    self.removed = log.removed()?;
+                    self.take(&events)?;
+                }
             }
             if !goes_on(self.seq, log.last()?) {
                 return Ok(());
@@ -174,14 +182,11 @@ impl Records {
         }
         self.torn = true;
         let mut rows = Vec::new();
+        let last_at = self.fold.last();
         events.iter().for_each(|event| self.fold.apply(event, &mut rows));
         insert(&tx, &rows)?;
         write_state(&tx, &self.fold, events)?;
-        // What lies before a gap was removed from the log.
-        let before = [self.seq].into_iter().chain(events.iter().map(|event| event.seq));
-        if let Some((_, first)) = before.zip(events).filter(|(before, event)| event.seq > before + 1).last() {
-            complete_from(&tx, first.at)?;
-        }
+        note_gaps(&tx, (self.seq, last_at), self.removed, events)?;
         let last = events.last().map_or(self.seq, |event| event.seq);
         let mut moved = tx.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
         moved.execute(params!["event", last as i64])?;
@@ -218,6 +223,31 @@ fn position(conn: &Connection, key: &str) -> Result<i64> {
 fn complete_from(conn: &Connection, at: Wall) -> rusqlite::Result<()> {
     let sql = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = max(value, ?2)";
     conn.prepare_cached(sql)?.execute(params![FROM, at.0])?;
+    Ok(())
+}
+
+/// What lies before a gap was removed from the log, if that is so; if not, what lies in it was never written. `before`: the
+/// event before the first.
+fn note_gaps(tx: &Connection, mut before: (u64, Wall), removed: u64, events: &[Event]) -> rusqlite::Result<()> {
+    for event in events {
+        let (seq, at) = std::mem::replace(&mut before, (event.seq, event.at));
+        if event.seq > seq + 1 {
+            match removed > seq {
+                true => complete_from(tx, event.at)?,
+                false => lost(tx, event.seq - seq - 1, (at, event.at))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Events between two others, of these times, were never written.
+fn lost(tx: &Connection, count: u64, (from, to): (Wall, Wall)) -> rusqlite::Result<()> {
+    let [sum, least, most] = ["value + ?2", "min(value, ?2)", "max(value, ?2)"];
+    for (key, value, becomes) in [(LOST[0], count as i64, sum), (LOST[1], from.0, least), (LOST[2], to.0, most)] {
+        let sql = format!("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = {becomes}");
+        tx.prepare_cached(&sql)?.execute(params![key, value])?;
+    }
     Ok(())
 }
 
@@ -420,8 +450,9 @@ pub fn status(data: &Path) -> Result<String> {
     };
     let extent = extent(data, &conn)?;
     let shown = |wall: Wall| wall.to_string();
-    let begins = extent.begins(Wall(i64::MIN), &shown).map(|told| told + "\n").unwrap_or_default();
-    let mut told = format!("records of {} events; the log has {last}\n{begins}{}\n", extent.seq, extent.told(&shown));
+    let always = (Wall(i64::MIN), Wall(i64::MAX));
+    let lacking: String = extent.lacking(always, &shown).into_iter().map(|told| told + "\n").collect();
+    let mut told = format!("records of {} events; the log has {last}\n{lacking}{}\n", extent.seq, extent.told(&shown));
     for table in crate::records::schema::TABLES {
         let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))?;
         told += &format!("{:<16}{count:>12}\n", table.name);

@@ -141,7 +141,7 @@ fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Re
         By::Flow => others::flows(&ground)?,
     };
     sheet.notes.insert(0, notes(asked, &zone, (from, to)));
-    sheet.notes.extend(extent.begins(from, &|wall| exactly(&zone, wall)));
+    sheet.notes.extend(extent.lacking((from, to), &|wall| exactly(&zone, wall)));
     sheet.notes.push(extent.told(&|wall| exactly(&zone, wall)));
     Ok(sheet.written(asked.format, &|wall| shown(&zone, wall)))
 }
@@ -149,6 +149,9 @@ fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Re
 fn notes(asked: &Asked, zone: &Zone, (from, to): (Wall, Wall)) -> String {
     format!("{} to {} in {}", shown(zone, from), shown(zone, to), asked.zone)
 }
+
+/// How far it is is looked at after so many rows.
+const LOOK: u64 = if cfg!(test) { 1 } else { 65_536 };
 
 /// What a report is read from, and for which time.
 struct Ground<'a> {
@@ -168,7 +171,7 @@ impl Ground<'_> {
             let at = Wall(row.get(0)?);
             take(at, row)?;
             count += 1;
-            if count.is_multiple_of(65_536) {
+            if count.is_multiple_of(LOOK) {
                 let seconds = |to: Wall| (to.0 - from.0).unsigned_abs() / 1000;
                 progress.shows(seconds(at.max(from)), seconds(to));
             }
@@ -186,11 +189,19 @@ impl Ground<'_> {
 struct Cells<S> {
     by: Vec<BTreeMap<String, S>>,
     near: usize,
+    count: usize,
+    most: usize,
+    /// In the place of those that would be too many.
+    beyond: S,
 }
+
+/// Rows of one report: each takes most of a kilobyte until all is written, perhaps beside the calls.
+pub const MOST_ROWS: usize = 3_000_000;
 
 impl<S: Default> Cells<S> {
     fn new(spans: &Spans) -> Cells<S> {
-        Cells { by: (0..spans.len()).map(|_| BTreeMap::new()).collect(), near: 0 }
+        let by = (0..spans.len()).map(|_| BTreeMap::new()).collect();
+        Cells { by, near: 0, count: 0, most: MOST_ROWS, beyond: S::default() }
     }
 
     /// The sums of `name` at this time.
@@ -202,21 +213,41 @@ impl<S: Default> Cells<S> {
     fn of(&mut self, span: usize, name: &str) -> &mut S {
         let by = &mut self.by[span];
         if !by.contains_key(name) {
+            self.count += 1;
+            if self.count > self.most {
+                return &mut self.beyond;
+            }
             by.insert(name.to_owned(), S::default());
         }
         by.get_mut(name).expect("it has just been put there")
     }
 
-    fn into_sheet(self, spans: &Spans, head: Vec<Column>, values: impl Fn(S) -> Vec<Value>) -> Sheet {
-        let mut rows = Vec::new();
+    /// # Errors
+    /// There are too many of them.
+    fn bounded(&self) -> Result<()> {
+        if self.count > self.most {
+            let rows = format!("there would be more than {} rows", self.most);
+            return Err(Wrong(format!("{rows}; name a shorter time, longer intervals, or one with `--only`")).into());
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// There are too many of them.
+    fn into_sheet(self, spans: &Spans, head: Vec<Column>, values: impl Fn(S) -> Vec<Value>) -> Result<Sheet> {
+        self.bounded()?;
+        let mut rows = Vec::with_capacity(self.count);
+        let mut progress = Progress::new("report: intervals");
         for (n, by) in self.by.into_iter().enumerate() {
+            progress.shows(n as u64, spans.len() as u64);
             for (name, sums) in by {
                 let (begin, end) = spans.span(n);
                 let place = [Value::At(begin), Value::At(end), Value::Text(name)];
                 rows.push(place.into_iter().chain(values(sums)).collect());
             }
         }
-        Sheet { head, rows, notes: Vec::new() }
+        progress.end();
+        Ok(Sheet { head, rows, notes: Vec::new() })
     }
 }
 

@@ -175,7 +175,6 @@ impl Store {
         let (believed, alive) = (mark::read(&conn)?, mark::alive(&conn)?);
         let now = judge(believed);
         mark::begin(&conn, believed.unwrap_or(now))?;
-        mark::forget_alive(&conn)?;
         expired::all(&conn, keep, now).context("cannot erase expired personal data")?;
         let files = schema::files(dir)?;
         let written = Written::read(&conn, start.next_seq - 1, &start.recovered, keep)?;

@@ -23,7 +23,7 @@ use crate::stats::Sample;
 use crate::stats::families as f;
 use crate::ticketing::{Failure, Numbers, Outbox, Request, Response, Settings};
 use crate::time::Wall;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clerk::{Clerk, News};
 use memory::Memory;
 use proof::{Connector, Proof};
@@ -162,7 +162,7 @@ impl Start {
         numbers.lock().unwrap_or_else(PoisonError::into_inner).oldest.get_or_insert(time.now());
         #[cfg(test)]
         assert!(!std::mem::take(&mut self.planted), "planted");
-        let (memory, left) = Memory::of(data, *log, self.next, &|| clerk::told_again(reader, time.now()))?;
+        let (memory, left) = Memory::of(data, reader, self.next, &|| clerk::told_again(reader, time.now()))?;
         Ok((memory, Outbox::new(*settings, *log, left)))
     }
 
@@ -273,14 +273,21 @@ fn endpoint(settings: &TicketingSettings) -> Result<Endpoint> {
     Ok(endpoint.tls_config(tls)?)
 }
 
-/// Whether the ticketing system is there and takes a connection; nothing is asked of it.
+/// Whether the ticketing system answers, and takes our token: it is asked for the status of no ticket, which changes nothing.
+/// Whatever else takes a connection there does not answer that.
 ///
 /// # Errors
 /// Why it is not.
 pub async fn reach(settings: &TicketingSettings) -> Result<()> {
-    Line::new(settings)?; // its token too
-    endpoint(settings)?.connect().await?;
-    Ok(())
+    let line = Line::new(settings)?;
+    endpoint(settings)?.connect().await?; // which says best why there is none
+    let mut client = line.client.clone();
+    let asked = client.ticket_status(line.request(proto::TicketStatusRequest::default()));
+    match tokio::time::timeout(line.timeout, asked).await {
+        Err(_) => bail!("it takes a connection, and says nothing in {:?}", line.timeout),
+        Ok(Err(status)) if !proof::answers(status.code()) => bail!("{:?}: {}", status.code(), status.message()),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// The token that is sent.

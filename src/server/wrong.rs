@@ -8,7 +8,8 @@
 
 use super::accounts::{self, Kind};
 use super::cti::tokens;
-use super::store::NoLog;
+use super::serving::Serving;
+use super::store::{self, NoLog};
 use crate::config::{self, Loaded};
 use anyhow::Result;
 use std::fmt;
@@ -87,8 +88,35 @@ pub fn loaded(config: Option<&Path>) -> Result<Loaded> {
 pub fn data_dir(config: Option<&Path>, data: Option<&Path>) -> Result<PathBuf> {
     match data {
         Some(data) => Ok(data.to_owned()),
-        None => Ok(loaded(config)?.server.data),
+        None => meant(config, configured(config)?),
     }
+}
+
+/// Where the data is by the configuration. A mistake that was written into the file of a running server keeps nobody from
+/// asking that server.
+fn configured(config: Option<&Path>) -> Result<PathBuf> {
+    match config::load(config) {
+        Ok(loaded) => Ok(loaded.server.data),
+        Err(refused) if store::in_use(&refused.needs.data).is_some() => Ok(refused.needs.data),
+        Err(refused) => Err(Wrong(refused.problems.to_string()).into()),
+    }
+}
+
+/// Whoever names a configuration means the server that runs with it: `data` may be another one's, started elsewhere or with
+/// `--data`.
+pub fn meant(config: Option<&Path>, data: PathBuf) -> Result<PathBuf> {
+    let Some((config, serving)) = config.zip(Serving::of(&data)) else { return Ok(data) };
+    if serving.config == config.canonicalize().ok() {
+        return Ok(data);
+    }
+    let with = serving.config.map_or("the demo inside the program".to_owned(), |with| format!("`{}`", with.display()));
+    Err(Wrong(format!(
+        "`{}` is the data directory of a server that runs with {with}, not with `{}`: name the directory that is meant with \
+         --data",
+        data.display(),
+        config.display()
+    ))
+    .into())
 }
 
 /// The file of secrets of a command: of the directory that is named, or the one that the configuration says.
@@ -103,12 +131,12 @@ pub fn secrets_file(config: Option<&Path>, data: Option<&Path>, kind: Kind) -> R
     if let Some(data) = data {
         return Ok(made_up(data));
     }
-    let server = loaded(config)?.server;
-    let own = match kind {
-        Kind::Passwords => server.password_file,
-        Kind::Tokens => server.cti.and_then(|cti| cti.token_file),
-    };
-    Ok(own.unwrap_or_else(|| made_up(&server.data)))
+    let data = data_dir(config, None)?;
+    let own = config::load(config).ok().and_then(|loaded| match kind {
+        Kind::Passwords => loaded.server.password_file,
+        Kind::Tokens => loaded.server.cti.and_then(|cti| cti.token_file),
+    });
+    Ok(own.unwrap_or_else(|| made_up(&data)))
 }
 
 #[cfg(test)]

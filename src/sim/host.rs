@@ -1,7 +1,7 @@
 //! The machine that the engine runs on: starts it, kills it, carries its outputs to their places, keeps its log.
 
 use super::agenda::Due;
-use super::ledger::{Ledger, Sums};
+use super::ledger::{self, Ledger, Sums};
 use super::media::Owner;
 use super::promises::{HANG_UP_WITHIN, HEAR_WITHIN};
 use super::{ENGINE, Options, World, books, ladder, parties, people, place};
@@ -58,6 +58,7 @@ impl World {
         let lost = books::COMMIT.mul_f64(rng.unit()).as_nanos() as u64;
         self.commit(Instant(self.now.0.saturating_sub(lost)));
         self.books.die();
+        self.ledger.iter_mut().for_each(ledger::Both::killed);
         self.planes.vanish(self.now, Owner::Engine);
         self.note_left_ringing();
         self.desktops_crash();
@@ -104,6 +105,7 @@ impl World {
         outputs.into_iter().for_each(|output| self.engine_said(output));
         self.tell_unsent();
         self.see(|now, engine, ledger| ledger.look(now, engine, changed));
+        self.remember_seen();
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.options.scan_every) {
             self.look_at_everything();
@@ -118,22 +120,29 @@ impl World {
     /// Lets the ledger see the engine, if one is kept.
     fn see(&mut self, look: impl FnOnce(Wall, &Engine, &mut Ledger)) {
         let now = self.wall();
-        if let (Some(engine), Some((ledger, _))) = (&self.engine, &mut self.ledger) {
-            look(now, engine, ledger);
+        if let (Some(engine), Some(ledger)) = (&self.engine, &mut self.ledger) {
+            look(now, engine, &mut ledger.seen);
         }
     }
 
-    /// Keeps a ledger of what is seen, and records of what the log says, from here on. For runs without kills.
+    fn remember_seen(&mut self) {
+        let all_safe = self.books.deadline().is_none();
+        let kills = self.options.crashes > 0; // else it is not worth its time
+        self.ledger.iter_mut().filter(|_| kills).for_each(|ledger| ledger.looked(self.now, all_safe));
+    }
+
+    /// Keeps a ledger of what is seen, and records of what the log says, from here on.
     pub fn keep_ledger(&mut self) {
         self.ledger = Some(Default::default());
         // Who is reached on a number has been ready since the engine began.
         self.see(|now, engine, ledger| ledger.look(now, engine, true));
+        self.remember_seen();
     }
 
     /// What was seen, and what the records say, if a ledger was kept.
     pub fn ledger(&self) -> Option<(Sums, Sums)> {
         let now = self.wall();
-        self.ledger.as_ref().map(|(seen, recorded)| (seen.sums(now), recorded.sums(now)))
+        self.ledger.as_ref().map(|ledger| (ledger.seen.sums(now), ledger.recorded.sums(now)))
     }
 
     pub(super) fn look_at_everything(&mut self) {
@@ -265,9 +274,10 @@ impl World {
         self.books.commit(until, &mut self.tally, |event| {
             read.extend(looked_at.then(|| event.clone()));
             summary.fold(event);
-            ledger.iter_mut().for_each(|(_, recorded)| recorded.add(event));
+            ledger.iter_mut().for_each(|ledger| ledger.recorded.add(event));
             journal.iter_mut().for_each(|journal| journal.push(event.clone()));
         });
+        ledger.iter_mut().for_each(|ledger| ledger.are_safe(until));
         read.iter().for_each(|event| self.asking_reads(event));
         self.desktops_read(read);
         self.asking_committed();

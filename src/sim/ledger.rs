@@ -5,7 +5,9 @@
 //! a port that is opened for an agent is an offer, joined it is a talk, alone again it is held, closed it is over.
 //! So a fold that loses an interval, or an engine that tells one wrongly, has other sums.
 //!
-//! For runs without kills: what a killed engine did in its last milliseconds is not in its log, but was seen.
+//! **Kills.** What a killed engine did in its last milliseconds is not in its log, but was seen: [`Both`] keeps what was seen
+//! until what is safe by now, and goes back to that. All that was open ends with the last thing that is safe, of which the
+//! log is asked for the time and for nothing else, and from then on nobody is at work.
 
 use crate::acd::AgentState;
 use crate::engine::Engine;
@@ -13,8 +15,8 @@ use crate::event::{AgentMode, Party};
 use crate::ids::{AgentId, CallId, PortId, QueueId, WorkId};
 use crate::media::Command;
 use crate::records::{Fold, Interval, PartKind, Row, Wait};
-use crate::time::Wall;
-use std::collections::BTreeMap;
+use crate::time::{Instant, Wall};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 
 /// Counts and milliseconds.
@@ -193,6 +195,22 @@ impl Ledger {
         }
     }
 
+    /// The engine is killed, and had said nothing more since: whoever waited, rang or talked does so no more.
+    fn cut(&mut self, at: Wall) {
+        for (_, (queue, _, since)) in std::mem::take(&mut self.waiting) {
+            let sums = self.sums.queues.entry(queue).or_default();
+            (sums.waited_ms, sums.ended) = (sums.waited_ms + between(since, at), sums.ended + 1);
+        }
+        let ports: Vec<PortId> = self.ports.keys().copied().collect();
+        ports.into_iter().for_each(|port| self.turn(at, port, Audio::Alone, None));
+        self.ports.clear();
+        for (id, (mode, since)) in &mut self.agents {
+            self.sums.agents.entry(*id).or_default().modes_ms[*mode] += between(*since, at);
+            (*mode, *since) = (AgentMode::LoggedOut as usize, at.max(*since));
+        }
+        self.counted = Default::default(); // another router
+    }
+
     /// What was seen, the present states up to now.
     pub fn sums(&self, now: Wall) -> Sums {
         let mut sums = self.sums.clone();
@@ -262,6 +280,40 @@ impl Recorded {
             agent.modes_ms[place_of(&open)] += between(open.from, open.to);
         }
         sums
+    }
+}
+
+/// What is seen and what is recorded, over kills.
+#[derive(Clone, Debug, Default)]
+pub struct Both {
+    pub seen: Ledger,
+    pub recorded: Recorded,
+    /// As it was after what is safe by now …
+    safe: Ledger,
+    /// … and after each look since.
+    young: VecDeque<(Instant, Ledger)>,
+}
+
+impl Both {
+    /// After each look, in a run with kills. `all_safe`: nothing waits to be made safe.
+    pub fn looked(&mut self, now: Instant, all_safe: bool) {
+        self.young.push_back((now, self.seen.clone()));
+        if all_safe {
+            self.are_safe(now);
+        }
+    }
+
+    /// What was made at or before `until` is safe.
+    pub fn are_safe(&mut self, until: Instant) {
+        while let Some((_, seen)) = self.young.pop_front_if(|(at, _)| *at <= until) {
+            self.safe = seen;
+        }
+    }
+
+    pub fn killed(&mut self) {
+        self.young.clear();
+        self.safe.cut(self.recorded.fold.last());
+        self.seen = self.safe.clone();
     }
 }
 

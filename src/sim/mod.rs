@@ -63,7 +63,7 @@ use agenda::{Agenda, Due};
 use books::Books;
 use checks::Tally;
 use ladder::Trace;
-use ledger::{Ledger, Recorded};
+use ledger::Both;
 use media::{Owner, StandIn};
 use network::Network;
 use parties::Party;
@@ -120,7 +120,7 @@ pub struct World {
     /// What is safe in the log, if it is kept.
     journal: Option<Vec<Event>>,
     /// What was seen, and the records of the same, if they are compared.
-    ledger: Option<(Ledger, Recorded)>,
+    ledger: Option<Both>,
     trace: Option<Trace>,
     script: script::Running,
     carriers: carriers::Carriers,

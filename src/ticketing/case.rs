@@ -63,6 +63,7 @@ impl Job {
 
 #[derive(Clone, Debug)]
 pub(super) struct Case {
+    pub arrived: Wall,
     pub first_seq: u64,
     pub last_seq: u64,
     pub row: CallRow,
@@ -114,10 +115,12 @@ impl Request {
 }
 
 impl Case {
-    pub fn new(first_seq: u64) -> Case {
+    /// `event`: the call's arrival.
+    pub fn new(event: &Event) -> Case {
         Case {
-            first_seq,
-            last_seq: first_seq,
+            arrived: event.at,
+            first_seq: event.seq,
+            last_seq: event.seq,
             row: CallRow::default(),
             jobs: VecDeque::new(),
             under_way: false,

@@ -1,6 +1,7 @@
 //! Scenes: what happens in the log and at the ticketing system, and what is said.
 
 mod aside;
+mod wound_back;
 
 use super::*;
 use crate::event::{Cause, Party, Personal, PersonalKind, Phase, TransferTo};
@@ -126,9 +127,10 @@ impl Scene {
     }
 }
 
-/// A key without its log, which all have.
+/// A key without its log and its time, which all have.
 fn bare(key: &str) -> &str {
-    key.strip_prefix("0000000000000007-").expect("the log's own id")
+    let key = key.strip_prefix("0000000000000007-").expect("the log's own id");
+    key.rsplit_once('-').expect("a time").0
 }
 
 fn short(request: &Request) -> String {
@@ -315,7 +317,7 @@ fn a_pop_and_a_ticket_say_all_that_is_known() {
     let data: BTreeMap<String, String> = data.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let pop = said.iter().find_map(|request| if let Request::Pop(it) = request { Some(it) } else { None });
     let expect = proto::ScreenPopRequest {
-        key: "0000000000000007-pop-r0-0-1".into(),
+        key: "0000000000000007-pop-r0-0-1-3000".into(),
         agent: 1001,
         call: "c0-0-1".into(),
         offer: "r0-0-1".into(),
@@ -332,7 +334,7 @@ fn a_pop_and_a_ticket_say_all_that_is_known() {
     assert_eq!(pop, Some(&expect));
     let open = said.iter().find_map(|request| if let Request::Open(it) = request { Some(it) } else { None });
     let expect = proto::OpenTicketRequest {
-        key: "0000000000000007-open-c0-0-1".into(),
+        key: "0000000000000007-open-c0-0-1-0".into(),
         call: "c0-0-1".into(),
         number: "+4930123".into(),
         line: "support".into(),

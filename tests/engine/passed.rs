@@ -12,6 +12,7 @@ use tierline::event::What;
 use tierline::ids::{AgentId, QueueId};
 use tierline::media;
 use tierline::sim::place;
+use tierline::sip::{self, Flow};
 
 const ADA: AgentId = AgentId(1001);
 const BOB: AgentId = AgentId(1002);
@@ -75,6 +76,30 @@ fn what_was_talked_relaxes_nothing_where_a_transfer_is_not_taken() {
     assert_eq!(serve(&mut bench, ADA, Verb::ToAgent(BOB)), Some(Ok(())));
     let place = waits_at(&bench);
     assert_eq!(place.only, Some(BOB));
+    assert!(before.since(place.since) < Duration::from_secs(1), "{place:?} at {before:?}");
+}
+
+/// The same where a number is busy, and he comes back.
+#[test]
+fn what_was_talked_relaxes_nothing_where_nobody_is_reached_outside() {
+    const CARRIER: &str = "192.0.2.21:5060";
+    let mut configuration = place::configuration(2);
+    place::add_vendor(&mut configuration, &[("first".to_owned(), CARRIER.parse().expect("an address"))]);
+    configuration.center.queues.values_mut().for_each(|queue| queue.transfers = vec!["+49".to_owned()]);
+    let mut bench = two(configuration);
+    talk(&mut bench);
+    passes(&mut bench, 20);
+    let before = bench.now;
+    assert_eq!(serve(&mut bench, ADA, Verb::ToNumber(place::VENDOR.to_owned())), Some(Ok(())));
+    let port = *bench.opened.last().expect("a port for who is called");
+    bench.after(2).tell(Input::Media(media::Event::Opened { port, local: "192.0.2.1:20004".parse().unwrap() }));
+    let invite = bench.sent.iter().rfind(|sent| sent.starts_with("INVITE")).expect("an INVITE").clone();
+    let fields = ["Via:", "From:", "Call-ID:", "CSeq:", "To:"];
+    let copied = fields.map(|name| invite.lines().find(|line| line.starts_with(name)).expect("a field")).join("\r\n");
+    let bytes = format!("SIP/2.0 486 Busy Here\r\n{copied};tag=c\r\nContent-Length: 0\r\n\r\n").into_bytes();
+    let flow = Flow::udp(0, CARRIER.parse().expect("an address"));
+    bench.after(20).tell(Input::Sip(sip::Input::Received { flow, bytes }));
+    let place = waits_at(&bench);
     assert!(before.since(place.since) < Duration::from_secs(1), "{place:?} at {before:?}");
 }
 

@@ -93,7 +93,13 @@ fn every_suite_of_keys_is_taken() {
     let (at, wishes) = over_tls(&ground, "required");
     let server = Server::start(&ground, &wishes);
     let (long, short) = ("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYg==");
-    let suites = [("AES_CM_128_HMAC_SHA1_80", long), ("AES_CM_128_HMAC_SHA1_32", long), ("AEAD_AES_128_GCM", short)];
+    let longest = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVpBQkNERUZHSElKS0xNTk9QUVI=";
+    let suites = [
+        ("AES_CM_128_HMAC_SHA1_80", long),
+        ("AES_CM_128_HMAC_SHA1_32", long),
+        ("AEAD_AES_128_GCM", short),
+        ("AEAD_AES_256_GCM", longest),
+    ];
     for (suite, key) in suites {
         let mut wire = tls(at, &ground.file("data/tls/ca.pem"), "127.0.0.1").expect("a handshake");
         let text = invite(&format!("sip:{DIRECT}@{at}"), &format!("sip:raw@{at};transport=tls"), "");

@@ -330,8 +330,9 @@ fn sdp(words: &str) -> String {
     let directions = ["sendrecv", "sendonly", "recvonly", "inactive"].into_iter().filter(|word| has(word));
     let direction: String = directions.map(|word| format!("a={word}\n")).collect();
     let mux = if has("mux") { "a=rtcp-mux\n" } else { "" };
+    let (noise, its_map) = if has("noise") { (" 13", "a=rtpmap:13 CN/8000\n") } else { ("", "") };
     format!(
-        "v=0\no=sipp 53655765 2353687637 IN IP4 [local_ip]\ns=-\nc=IN IP4 {at}\nt=0 0\nm=audio {port} RTP/AVP {number} 101\n\
-         a=rtpmap:{number} {codec}/8000\na=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n{mux}{direction}a=ptime:20\n"
+        "v=0\no=sipp 53655765 2353687637 IN IP4 [local_ip]\ns=-\nc=IN IP4 {at}\nt=0 0\nm=audio {port} RTP/AVP {number}{noise} 101\n\
+         a=rtpmap:{number} {codec}/8000\n{its_map}a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n{mux}{direction}a=ptime:20\n"
     )
 }

@@ -97,14 +97,17 @@ fn the_states_of_every_agent_tile_over_kills() {
     assert!(kills > 20, "{kills} kills");
 }
 
-/// A small week: the records' sums are what the simulator saw, to the call and to the millisecond. The week of 500 agents
+/// A small week, with kills and without: the records' sums are what the simulator saw, of killed engines as far as it is safe,
+/// to the call and to the millisecond. The week of 500 agents
 /// is `tierline simulate --agents 500 --hours 168 --crashes 0 --records`.
 #[test]
 fn the_sums_of_the_records_are_those_of_the_simulators_ledger() {
-    let (mut calls, mut held, mut diverted) = (0, 0, 0);
+    let (mut calls, mut held, mut diverted, mut cut) = (0, 0, 0, 0);
     for seed in 1..=7 {
         let busy = Options { crashes: 0, port_failures: 0.0, ..Options::swarm(seed) };
-        for options in [busy, Options { crashes: 0, scan_every: 50, ..Options::day(seed, 12, 0.4) }] {
+        let killed = Options { crashes: 3, ..busy.clone() };
+        for options in [busy, killed, Options { crashes: 0, scan_every: 50, ..Options::day(seed, 12, 0.4) }] {
+            let kills = options.crashes > 0;
             let mut world = World::new(options);
             world.keep_ledger();
             world.run();
@@ -112,13 +115,16 @@ fn the_sums_of_the_records_are_those_of_the_simulators_ledger() {
             assert!(report.failure.is_none(), "{report}");
             let (seen, recorded) = world.ledger().expect("it was kept");
             let differ = differences(&seen, &recorded);
-            assert!(differ.is_empty(), "seed {seed}:\n{}", differ[..differ.len().min(5)].join("\n"));
+            let few = differ[..differ.len().min(5)].join("\n");
+            assert!(differ.is_empty(), "seed {seed}, kills: {kills}:\n{few}");
             calls += seen.calls;
             held += seen.agents.values().map(|agent| agent.held_ms).sum::<u64>();
+            cut += u64::from(kills) * seen.queues.values().map(|queue| queue.ended).sum::<u64>();
             diverted += seen.queues.values().map(|queue| queue.diverted).sum::<u64>();
         }
     }
     assert!(calls > 1_000 && held > 60_000 && diverted > 0, "{calls} calls, {held} ms held, {diverted} diverted");
+    assert!(cut > 20, "{cut} waits ended where engines were killed");
 }
 
 /// The ledger is no copy of the fold: it sees what a wrong log does not say.

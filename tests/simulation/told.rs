@@ -303,7 +303,8 @@ impl<'e> Shell<'e> {
             return Err(Failure::Later);
         }
         if let Some(key) = request.key() {
-            let key = key.strip_prefix(&format!("{}-", log_name(LOG))).expect("the log's own id").to_owned();
+            let key = key.strip_prefix(&format!("{}-", log_name(LOG))).expect("the log's own id");
+            let key = key.rsplit_once('-').expect("its time").0.to_owned();
             match self.known.insert(key.clone()) {
                 true => self.taken.push(key.clone()),
                 // Asked again: only what nobody has heard the answer of may be.

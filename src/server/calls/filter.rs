@@ -81,9 +81,6 @@ impl Filter {
         let time =
             |text: &Option<String>| text.as_deref().map(|text| crate::server::report::time(&zone, text)).transpose();
         let asked = time(&self.from)?;
-        if let Some(told) = asked.and_then(|from| extent.begins(from, &|wall| wall.to_string())) {
-            Entry::warn("calls", "the list is as complete as the records").with("records", Told::written(&told)).tell();
-        }
         let to = time(&self.to)?;
         if let (Some(from), Some(to)) = (asked, to)
             && from >= to
@@ -92,6 +89,10 @@ impl Filter {
             return Err(Wrong(empty).into());
         }
         let times = (asked.unwrap_or(Wall(i64::MIN)), to.unwrap_or(Wall(i64::MAX)));
+        let lacking = asked.map(|_| extent.lacking(times, &|wall| wall.to_string()));
+        for told in lacking.iter().flatten() {
+            Entry::warn("calls", "the list is as complete as the records").with("records", Told::written(told)).tell();
+        }
         let (sql, values) = self.query(times, most);
         let mut query = conn.prepare(&sql)?;
         let ended = query.query_map(rusqlite::params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -47,14 +47,7 @@ fn rings(agent: u32) -> What {
 fn three_calls(dir: &Dir) {
     let queue = QueueId::new("sales");
     let work = WorkId(1);
-    let queued = What::Queued {
-        work,
-        queue: queue.clone(),
-        priority: 0,
-        skills: Default::default(),
-        again: false,
-        served: Duration::ZERO,
-    };
+    let queued = What::queued(work, &queue, false);
     let waited = Duration::from_secs(67);
     let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited, told: None };
     let gone = |cause| What::ConnectionCleared { leg: LegId(1), party: Party::Caller, cause };
@@ -287,14 +280,7 @@ fn a_call_that_a_kill_has_cut_ended_with_the_last_that_the_log_knew() {
 
 fn assert_cut(dir: &Dir, alive: Option<Wall>, seconds: i64) {
     let (queue, work, waited) = (QueueId::new("sales"), WorkId(1), Duration::from_secs(2));
-    let queued = What::Queued {
-        work,
-        queue: queue.clone(),
-        priority: 0,
-        skills: Default::default(),
-        again: false,
-        served: Duration::ZERO,
-    };
+    let queued = What::queued(work, &queue, false);
     let talk = What::Established { work, queue, agent: AgentId(1003), leg: LegId(9), waited, told: None };
     let (cause, phase, party) = (Cause::Restart, Phase::Connected, Party::Caller);
     let rows = vec![
@@ -330,14 +316,7 @@ fn assert_cut(dir: &Dir, alive: Option<Wall>, seconds: i64) {
 fn talk_is_without_what_was_held_as_in_the_records() {
     let dir = dir("held");
     let (queue, work, waited, leg) = (QueueId::new("sales"), WorkId(1), Duration::from_secs(2), LegId(9));
-    let queued = What::Queued {
-        work,
-        queue: queue.clone(),
-        priority: 0,
-        skills: Default::default(),
-        again: false,
-        served: Duration::ZERO,
-    };
+    let queued = What::queued(work, &queue, false);
     let agent = AgentId(1003);
     let talk = What::Established { work, queue, agent, leg, waited, told: None };
     let gone = |leg, party| What::ConnectionCleared { leg, party, cause: Cause::CallerHungUp };

@@ -163,3 +163,75 @@ fn of_parties(what: &What, say: impl Fn(&'static str) -> Entry) -> Entry {
         other => say("goes on").with("event", other.name()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{AgentMode, Cause, Phase};
+    use crate::ids::{AgentId, FlowId, LegId, QueueId, ReservationId, TrunkId, WorkId};
+
+    /// The words that the operators' guide has for events, where it says what each level is for.
+    #[test]
+    fn the_guide_says_which_events_are_told_at_which_level() {
+        use crate::event::Personal;
+        let (agent, leg, work, queue) = (AgentId(1), LegId(1), WorkId(1), QueueId::new("sales"));
+        let (trunk, flow, step) = (TrunkId::new("carrier"), FlowId::new("main"), "menu".to_owned());
+        let text = |kind| Personal { kind, handle: 1, text: None };
+        let number = text(crate::event::PersonalKind::Number);
+        let (digit, binding) = (text(crate::event::PersonalKind::Digit), text(crate::event::PersonalKind::Binding));
+        let trunk_is = |to| What::TrunkStateChanged { trunk: trunk.clone(), from: TrunkMode::Unknown, to };
+        let registered = |holds| What::TrunkRegistered { trunk: trunk.clone(), holds };
+        let (cause, phase, to) = (Cause::CallerHungUp, Phase::Queued, TransferTo::Queue(queue.clone()));
+        let waited = std::time::Duration::ZERO;
+        let arrives = What::CallArrived {
+            leg,
+            line: None,
+            by_agent: None,
+            trunk: None,
+            private: false,
+            language: "en".to_owned(),
+            caller: number,
+        };
+        let rows = [
+            (Level::Error, "an inner error was repaired", What::Repaired { what: "x".to_owned() }),
+            (Level::Warn, "a trunk that does not answer", trunk_is(TrunkMode::Down)),
+            (Level::Warn, "or has lost its registration", registered(false)),
+            (Level::Info, "start", What::EngineStarted { node: 0, epoch: 1, alive: None }),
+            (Level::Info, "drain", What::DrainStarted),
+            (Level::Info, "other settings", What::Reconfigured),
+            (Level::Info, "each call's arrival", arrives),
+            (Level::Info, "and end", What::CallEnded { cause, phase }),
+            (Level::Info, "phones that come", What::PhoneRegistered { agent, binding }),
+            (Level::Info, "stop to answer", What::PhoneReachable { agent, reachable: false }),
+            (Level::Info, "agents whom nothing reaches", What::AgentReachable { agent, reachable: false }),
+            (Level::Info, "desktops", What::DeskEntered { agent }),
+            (Level::Info, "trunks", trunk_is(TrunkMode::Up)),
+            (Level::Info, "trunks", registered(true)),
+            (Level::Info, "announcements", What::BannerSwitched { banner: "storm".to_owned(), on: true }),
+            (Level::Debug, "steps in its flow", What::StepEntered { flow: flow.clone(), step: step.clone() }),
+            (Level::Debug, "its keys", What::DigitKeyed { flow, step, digit }),
+            (Level::Debug, "waits", What::queued(work, &queue, false)),
+            (
+                Level::Debug,
+                "phones that ring",
+                What::Delivered { work, reservation: ReservationId(1), agent, leg, why: String::new() },
+            ),
+            (Level::Debug, "who talks", What::Established { work, queue, agent, leg, waited, told: None }),
+            (Level::Debug, "holds", What::Held { leg }),
+            (Level::Debug, "is sent on", What::Transferred { agent, to }),
+            (
+                Level::Debug,
+                "agents' states",
+                What::AgentStateChanged { agent, from: AgentMode::Ready, to: AgentMode::Busy, reason: String::new() },
+            ),
+        ];
+        let guide = include_str!("../../../docs/operators.md");
+        for (at, words, what) in rows {
+            let name = format!("{at:?}").to_lowercase();
+            let row =
+                guide.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).expect("a row of the guide");
+            assert!(row.contains(words), "the guide's row of {name} has no `{words}`: {row}");
+            assert_eq!(level(&what), at, "{words}");
+        }
+    }
+}

@@ -201,7 +201,7 @@ impl Anew {
         let all = self.removed == 0;
         tx.execute("DELETE FROM state WHERE ?1 OR key LIKE 'agent %'", [all])?;
         if all {
-            tx.execute("DELETE FROM meta WHERE key = ?1", [FROM])?;
+            tx.execute("DELETE FROM meta WHERE key = ?1", [FROM])?; // what was never written is missing still
         }
         super::write_open(tx, self.fold.calls(), self.fold.agents(Wall(i64::MIN)))
     }

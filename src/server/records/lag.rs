@@ -3,7 +3,7 @@
 //! The server's follower keeps count for `/metrics` ([`Behind`]), so that a scrape waits for no disk, and is told also where
 //! the records cannot be written or read any more. Who looks from outside reads the two files ([`Extent`]).
 
-use super::{FROM, position, running};
+use super::{FROM, LOST, position, running};
 use crate::server::clock::EventTime;
 use crate::server::store::Reader;
 use crate::stats::Sample;
@@ -73,6 +73,8 @@ pub struct Extent {
     pub until: Wall,
     /// Rows of what ended before this are missing; none if nothing is.
     pub from: Option<Wall>,
+    /// How many events could never be written to the log, and between which times.
+    pub lost: Option<(u64, (Wall, Wall))>,
     /// How many events of the log they lack.
     pub lacks: u64,
     /// Calls that run, and when the first of them came: they have no rows yet.
@@ -89,15 +91,26 @@ impl Extent {
         let first = log.next(seq)?.map(|(first, _)| first);
         let lacks = first.map(|first| Ok::<u64, anyhow::Error>(log.last()? + 1 - first)).transpose()?.unwrap_or(0);
         let since = running.iter().map(|call| call.record.arrived).min();
-        let from = records.query_row("SELECT value FROM meta WHERE key = ?1", [FROM], |row| row.get::<_, i64>(0));
-        let from = from.optional()?.filter(|from| *from != 0).map(Wall);
-        Ok(Extent { seq, until, from, lacks, running: running.len(), since })
+        let known = |key: &str| {
+            let value = records.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, i64>(0));
+            value.optional()
+        };
+        let from = known(FROM)?.filter(|from| *from != 0).map(Wall);
+        let [count, begin, end] = LOST.map(known);
+        let lost = count?.zip(begin?.map(Wall).zip(end?.map(Wall))).map(|(count, time)| (count as u64, time));
+        Ok(Extent { seq, until, from, lost, lacks, running: running.len(), since })
     }
 
-    /// What is missing of a time that begins at `asked`, in a sentence; none if nothing is.
-    pub fn begins(&self, asked: Wall, at: &dyn Fn(Wall) -> String) -> Option<String> {
-        let from = self.from.filter(|from| asked < *from)?;
-        Some(format!("incomplete before {}: what ended before that was removed, or is in a log that is gone", at(from)))
+    /// What is missing of a time, a sentence each.
+    pub fn lacking(&self, (from, to): (Wall, Wall), at: &dyn Fn(Wall) -> String) -> Vec<String> {
+        let begins = self.from.filter(|begins| from < *begins).map(|begins| {
+            format!("incomplete before {}: what ended before that was removed, or is in a log that is gone", at(begins))
+        });
+        let lost = self.lost.filter(|(_, (first, last))| from <= *last && *first < to).map(|(count, (first, last))| {
+            let events = counted_of(count, "event");
+            format!("incomplete between {} and {}: {events} could not be written to the log", at(first), at(last))
+        });
+        begins.into_iter().chain(lost).collect()
     }
 
     /// In a sentence; `at` writes times.

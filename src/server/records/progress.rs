@@ -21,6 +21,10 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(what: &'static str) -> Progress {
+        #[cfg(test)]
+        if let Some(out) = seen::looked_at() {
+            return Progress::to(Box::new(out), false, what, Instant::now() - PATIENCE);
+        }
         let terminal = std::io::stderr().is_terminal();
         Progress::to(Box::new(std::io::stderr()), terminal, what, Instant::now())
     }
@@ -63,13 +67,15 @@ impl Progress {
     }
 }
 
+/// For tests: what is shown on this thread, as if each thing took longer than one waits for it.
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(in crate::server) mod seen {
+    use std::cell::RefCell;
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Shown(Arc<Mutex<Vec<u8>>>);
+    pub struct Shown(pub Arc<Mutex<Vec<u8>>>);
 
     impl Write for Shown {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -81,6 +87,28 @@ mod tests {
             Ok(())
         }
     }
+
+    thread_local!(static LOOKS: RefCell<Option<Shown>> = const { RefCell::new(None) });
+
+    pub fn looked_at() -> Option<Shown> {
+        LOOKS.with_borrow(Option::clone)
+    }
+
+    /// What is shown while it runs.
+    pub fn while_it_runs(run: impl FnOnce()) -> String {
+        let out = Shown::default();
+        LOOKS.set(Some(out.clone()));
+        run();
+        LOOKS.set(None);
+        let bytes = out.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seen::Shown;
+    use super::*;
 
     /// What is shown by somebody who does a tenth each 100 ms, or each second.
     fn shown(terminal: bool, tenth: Duration) -> String {

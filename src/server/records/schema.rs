@@ -11,13 +11,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 /// What leads from each version to the next; never changed, only added to. A new file runs through all of them.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("1.sql"),
     include_str!("2.sql"),
     include_str!("3.sql"),
     include_str!("4.sql"),
     include_str!("5.sql"),
     include_str!("6.sql"),
+    include_str!("7.sql"),
 ];
 
 /// `PRAGMA application_id`: "TLrc".

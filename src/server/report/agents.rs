@@ -56,9 +56,10 @@ pub const COLUMNS: [Column; 14] = [
 pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
     let mut cells = Cells::<Sums>::new(ground.spans);
     states(ground, &mut cells)?;
+    cells.bounded()?; // before all talks are read
     offers(ground, &mut cells)?;
     talks(ground, &mut cells)?;
-    Ok(cells.into_sheet(ground.spans, head("agent", &COLUMNS), |sums| {
+    cells.into_sheet(ground.spans, head("agent", &COLUMNS), |sums| {
         let [_, not_ready, ready, rung, busy, wrap_up] = sums.modes_ms;
         let (unreachable, work) = (sums.unreachable_ms, rung + busy + wrap_up);
         let signed_in = not_ready + ready + work + unreachable;
@@ -67,7 +68,7 @@ pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
         let counts = [sums.answered, sums.refused, sums.missed, sums.cancelled].map(Value::Count);
         let talk = [sums.talked_ms, sums.held_ms].map(|ms| Value::Ms(Some(ms)));
         times.into_iter().chain([Value::Share(occupancy)]).chain(counts).chain(talk).collect()
-    }))
+    })
 }
 
 fn states(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
@@ -75,7 +76,9 @@ fn states(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
     let (from, to) = (spans.span(0).0, spans.span(spans.len() - 1).1);
     let mut add = |agent: i64, (mode, unreachable): (&str, bool), (began, ended): (Wall, Wall)| {
         let name = agent.to_string();
-        let Some(mode) = mode_of(mode).filter(|_| ground.wants(&name)) else { return };
+        // Who is not there has no row: nights would be most of them.
+        let there = mode_of(mode).filter(|mode| MODES[*mode] != AgentMode::LoggedOut);
+        let Some(mode) = there.filter(|_| ground.wants(&name)) else { return };
         spans.share((began, ended), |n, ms| {
             let sums = cells.of(n, &name);
             *if unreachable { &mut sums.unreachable_ms } else { &mut sums.modes_ms[mode] } += ms;

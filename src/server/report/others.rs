@@ -49,11 +49,11 @@ pub fn lines(ground: &Ground<'_>) -> Result<Sheet> {
         }
         Ok(())
     })?;
-    Ok(cells.into_sheet(ground.spans, head("line", &LINE), |sums| {
+    cells.into_sheet(ground.spans, head("line", &LINE), |sums| {
         let counts = [sums.arrived].into_iter().chain(sums.outcomes).map(Value::Count);
         let means = [sums.length_ms, sums.waited_ms].map(|ms| mean(ms, sums.arrived));
         counts.chain(means).chain([Value::Ms(Some(sums.talked_ms))]).collect()
-    }))
+    })
 }
 
 #[derive(Default)]
@@ -137,7 +137,7 @@ pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {
         }
         Ok(())
     })?;
-    Ok(cells.into_sheet(ground.spans, head("flow", &FLOW), |sums| {
+    cells.into_sheet(ground.spans, head("flow", &FLOW), |sums| {
         let containment = (sums.entered > 0).then(|| sums.contained as f64 / sums.entered as f64);
         vec![
             Value::Count(sums.entered),
@@ -156,5 +156,5 @@ pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {
             Value::Count(sums.asked_in_vain),
             mean(sums.took_ms, sums.asked),
         ]
-    }))
+    })
 }

@@ -146,7 +146,7 @@ pub fn read(ground: &Ground<'_>, targets: &Targets) -> Result<Sheet> {
     let queues: BTreeSet<String> = cells.by.iter().flat_map(|by| by.keys().cloned()).collect();
     let mut all = Sums::default();
     cells.by.iter().flat_map(|by| by.values()).for_each(|sums| all.add(sums));
-    let mut sheet = cells.into_sheet(ground.spans, head("queue", &COLUMNS), |sums| sums.values(formula));
+    let mut sheet = cells.into_sheet(ground.spans, head("queue", &COLUMNS), |sums| sums.values(formula))?;
     // Programs sum up by themselves, and would count everybody twice.
     if queues.len() > 1 && ground.asked.format == Format::Table {
         let (from, to) = (ground.spans.span(0).0, ground.spans.span(ground.spans.len() - 1).1);

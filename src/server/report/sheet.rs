@@ -1,7 +1,11 @@
 //! A report's numbers, written as a table for people, as CSV, or as lines of JSON.
 
+use crate::server::records::progress::Progress;
 use crate::time::Wall;
 use serde_json::{Map, json};
+
+const WIDTHS: &str = "report: rows measured";
+const WRITTEN: &str = "report: rows written";
 
 /// How it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,12 +77,21 @@ impl Sheet {
     }
 
     fn table(&self, at: &dyn Fn(Wall) -> String) -> String {
-        let mut lines = vec![self.head.iter().map(|column| column.name.to_uppercase()).collect::<Vec<_>>()];
-        lines.extend(self.rows.iter().map(|row| row.iter().map(|value| value.shown(at)).collect()));
-        let width = |n: usize| lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let head: Vec<String> = self.head.iter().map(|column| column.name.to_uppercase()).collect();
+        let mut widths: Vec<usize> = head.iter().map(|name| name.chars().count()).collect();
+        // Written twice, for less than keeping all of it at once.
+        let shown = |row: &[Value]| row.iter().map(|value| value.shown(at)).collect::<Vec<_>>();
+        let mut progress = Progress::new(WIDTHS);
+        for (done, row) in (0..).zip(&self.rows) {
+            progress.shows(done, self.rows.len() as u64);
+            let cells = shown(row);
+            widths.iter_mut().zip(&cells).for_each(|(width, cell)| *width = cell.chars().count().max(*width));
+        }
+        progress.end();
         let mut text: String = self.notes.iter().map(|note| format!("{note}\n")).collect();
-        for line in &lines {
+        let mut progress = Progress::new(WRITTEN);
+        for (done, line) in (0..).zip([head].into_iter().chain(self.rows.iter().map(|row| shown(row)))) {
+            progress.shows(done, self.rows.len() as u64);
             let cells = line.iter().zip(&widths).enumerate();
             // Names to the left, numbers to the right.
             let cells = cells.map(|(n, (cell, width))| match n {
@@ -88,6 +101,7 @@ impl Sheet {
             text += cells.collect::<Vec<_>>().join("  ").trim_end();
             text.push('\n');
         }
+        progress.end();
         if self.rows.is_empty() {
             text += "nothing in this time\n";
         }
@@ -98,10 +112,13 @@ impl Sheet {
         let mut text: String = self.notes.iter().map(|note| format!("# {note}\r\n")).collect();
         let head = self.head.iter().map(|column| column.whole()).collect::<Vec<_>>();
         text += &(head.join(",") + "\r\n");
-        for row in &self.rows {
+        let mut progress = Progress::new(WRITTEN);
+        for (done, row) in (0..).zip(&self.rows) {
+            progress.shows(done, self.rows.len() as u64);
             let fields = row.iter().map(|value| quoted(&value.plain(at)));
             text += &(fields.collect::<Vec<_>>().join(",") + "\r\n");
         }
+        progress.end();
         text
     }
 
@@ -110,12 +127,15 @@ impl Sheet {
         if self.rows.is_empty() {
             text = json!({ "notes": self.notes }).to_string() + "\n";
         }
-        for row in &self.rows {
+        let mut progress = Progress::new(WRITTEN);
+        for (done, row) in (0..).zip(&self.rows) {
+            progress.shows(done, self.rows.len() as u64);
             let fields = self.head.iter().zip(row).map(|(column, value)| (column.whole(), value.json(at)));
             let mut object: Map<String, serde_json::Value> = fields.collect();
             object.insert("notes".to_owned(), self.notes.clone().into());
             text += &(serde_json::Value::from(object).to_string() + "\n");
         }
+        progress.end();
         text
     }
 }

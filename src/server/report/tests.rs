@@ -63,14 +63,7 @@ impl Log {
         self.add(at, Some(n), What::StepEntered { flow: flow.clone(), step: step.clone() });
         self.add(at + s(2), Some(n), What::StepDecided { flow, step, way: StepWay::Failed });
         let at = at + s(2);
-        let queued = What::Queued {
-            work,
-            queue: queue.clone(),
-            priority: 0,
-            skills: Default::default(),
-            again: false,
-            served: Duration::ZERO,
-        };
+        let queued = What::queued(work, &queue, false);
         self.add(at, Some(n), queued);
         let (reservation, rung) = (ReservationId(n), LegId(1_000 + n));
         self.add(at, Some(n), What::Delivered { work, reservation, agent, leg: rung, why: String::new() });
@@ -289,6 +282,47 @@ fn agents_have_their_share_of_each_interval() {
     assert_eq!([0, 1, 2, 3, 4, 5].map(sum), [25.0 * 3600.0, 4.5 * 3600.0, 20.5 * 3600.0, 1.0, 1.0, 10.0]);
 }
 
+/// What takes long says how far it is, each part of it: reading, counting, writing.
+#[test]
+fn a_report_shows_how_far_it_is() {
+    use crate::server::records::progress::seen;
+    let mut log = Log::new("progress");
+    log.state(local(SPRING), AgentMode::LoggedOut, AgentMode::Ready);
+    log.call(local(SPRING), 7, true);
+    let dir = log.written();
+    for (by, read) in [(By::Queue, "report: seconds of the time"), (By::Agent, "report: talks of agents")] {
+        for format in [Format::Table, Format::Csv, Format::Json] {
+            let asked = Asked { format, ..asked(by, Some(Step::Day), SPRING, "2026-03-31") };
+            let shown = seen::while_it_runs(|| assert!(report(&dir.0, &asked).unwrap().len() > 100));
+            for part in [read, "report: intervals 0 of 2 (0 %)", "report: rows written 0 of 1 (0 %)"] {
+                assert!(shown.contains(part), "{by:?}, {format:?}: no `{part}` in {shown}");
+            }
+        }
+    }
+}
+
+/// A report that would need all memory is refused, and takes none of it before.
+#[test]
+fn a_report_of_too_many_rows_is_refused() {
+    let zone = config::time_zone(BERLIN).unwrap();
+    let spans = Spans::new(&zone, (local(SPRING), local("2026-03-30")), Some(Step::Quarter)).unwrap();
+    let cells = |most: usize| {
+        let mut cells = Cells::<u64> { most, ..Cells::new(&spans) };
+        for (span, name) in (0..spans.len()).flat_map(|span| ["ada", "ben"].map(|name| (span, name))) {
+            *cells.of(span, name) += 1;
+        }
+        let kept: usize = cells.by.iter().map(BTreeMap::len).sum();
+        (kept, cells.into_sheet(&spans, Vec::new(), |n| vec![Value::Count(n)]))
+    };
+    // A day of 23 hours.
+    let (kept, sheet) = cells(184);
+    assert_eq!((kept, sheet.unwrap().rows.len()), (184, 184));
+    let (kept, refused) = cells(183);
+    let refused = refused.unwrap_err();
+    assert!(kept == 183 && refused.is::<Wrong>(), "{kept} kept, {refused}");
+    assert!(refused.to_string().contains("more than 183 rows; name a shorter time"), "{refused}");
+}
+
 /// He begins to wait before the hour, is rung in the next one, and talks into the one after it.
 #[test]
 fn talk_is_shared_out_among_the_hours_in_which_it_was() {
@@ -390,17 +424,7 @@ fn talks_of_who_waits_again_count_as_talks() {
     add(0, What::CallArrived { leg: LegId(900), line, by_agent: None, trunk: None, private: false, language, caller });
     for (n, from, to, again) in [(1, 3_400, 3_520, false), (2, 3_601, 4_081, true)] {
         let (work, queue, leg) = (WorkId(900 + n), QueueId::new("sales"), LegId(900 + n));
-        add(
-            from,
-            What::Queued {
-                work,
-                queue: queue.clone(),
-                priority: 0,
-                skills: BTreeMap::new(),
-                again,
-                served: Duration::ZERO,
-            },
-        );
+        add(from, What::queued(work, &queue, again));
         let reservation = ReservationId(900 + n);
         add(from, What::Delivered { work, reservation, agent, leg, why: String::new() });
         add(from, What::OfferEnded { work, reservation, agent, outcome: OfferOutcome::Accepted });

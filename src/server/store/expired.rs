@@ -1,12 +1,11 @@
 //! Texts whose time is over are erased, in portions: by who writes the log, when asked, or beside it (`tierline keep`).
 
-use super::{Keep, NoLog, schema};
+use super::{Keep, schema};
 use crate::event::PersonalKind;
 use crate::time::Wall;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rusqlite::{Connection, params};
 use std::path::Path;
-use std::time::Duration;
 
 /// Texts erased in one transaction, so that events do not wait long behind it.
 pub(super) const PORTION: u64 = 1000;
@@ -52,15 +51,7 @@ pub(super) fn all(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Result<
 /// # Errors
 /// There is no log, or it cannot be written; what was erased before stays so.
 pub fn erase_expired(dir: &Path, keep: Keep, now: Wall) -> Result<Erased> {
-    let path = schema::file(dir);
-    if !path.try_exists()? {
-        return Err(NoLog::in_dir(dir).into());
-    }
-    let conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
-    conn.pragma_update(None, "secure_delete", true)?;
-    conn.busy_timeout(Duration::from_secs(10))?;
-    schema::check_version(&conn)?;
-    Ok(all(&conn, keep, now)?)
+    Ok(all(&schema::open_to_erase(dir)?, keep, now)?)
 }
 
 /// Empties the write-ahead log file. A reader that takes longer than the connection's busy time (5 seconds) prevents

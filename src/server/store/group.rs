@@ -9,7 +9,7 @@
 //! changes after the commit only, so that a group that failed can be written again.
 
 use super::slots::{self, SlotTable, Slots};
-use super::{Keep, schema};
+use super::{Keep, mark, schema};
 use crate::event::{Event, Personal};
 use crate::ids::CallId;
 use crate::log::{self, OpenChange, OpenKey};
@@ -27,6 +27,8 @@ pub(super) struct Written {
     open: BTreeMap<OpenKey, Opened>,
     slots: Slots,
     keep: Keep,
+    /// This start has written something.
+    begun: bool,
 }
 
 /// A row of the table `open`.
@@ -51,7 +53,7 @@ impl Written {
             }
         }
         let used = open.values().flat_map(|opened| opened.slots.iter().copied()).collect();
-        Ok(Written { last_seq, open, slots: Slots::read(conn, &used)?, keep })
+        Ok(Written { last_seq, open, slots: Slots::read(conn, &used)?, keep, begun: false })
     }
 
     /// Writes `batch` in one transaction; returns how many events were left out because their number is taken.
@@ -77,7 +79,11 @@ impl Written {
         group.row.write(&mut tables)?;
         let opened = self.change_open(&group.changes, &mut tables)?;
         drop(tables);
+        if !self.begun {
+            mark::forget_alive(&tx)?;
+        }
         tx.commit()?;
+        self.begun = true;
         for (key, opened) in opened {
             match opened {
                 Some(opened) => _ = self.open.insert(key, opened),

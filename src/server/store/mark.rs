@@ -29,8 +29,9 @@ pub(super) fn alive(conn: &Connection) -> Result<Option<Wall>> {
     Ok(written.map(Wall).filter(|alive| last.is_some_and(|last| *alive > last)))
 }
 
-/// It is of one start: the next has a clock of its own.
-pub(super) fn forget_alive(conn: &Connection) -> Result<()> {
+/// It is of one start: the next has a clock of its own, and takes it away with the first that it writes. A start that comes to
+/// nothing leaves it to the one after.
+pub(super) fn forget_alive(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute("DELETE FROM meta WHERE key = ?1", [ALIVE])?;
     Ok(())
 }

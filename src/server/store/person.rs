@@ -1,15 +1,14 @@
 //! Erasing what is kept of one person.
 
 use super::expired::truncate_log;
-use super::{NoLog, reader, schema};
+use super::{reader, schema};
 use crate::event::{Event, PersonalKind, What};
 use crate::ids::CallId;
 use crate::log;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What was erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,20 +39,13 @@ impl Person {
     /// # Errors
     /// There is no log, or it cannot be read.
     pub fn find(dir: &Path, number: &str) -> Result<Person> {
-        let path = schema::file(dir);
-        if !path.try_exists()? {
-            return Err(NoLog::in_dir(dir).into());
-        }
-        let conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
-        conn.pragma_update(None, "secure_delete", true)?;
-        conn.busy_timeout(Duration::from_secs(10))?;
-        schema::check_version(&conn)?;
+        let conn = schema::open_to_erase(dir)?;
         let handles = handles_of(&conn, number)?;
         let open: BTreeSet<CallId> = reader::open_events(&conn)?.iter().filter_map(log::opens_call).collect();
         let (begun, all) = calls_of(&conn, &handles)?;
         let calls = begun.difference(&open).copied().collect();
         let running: BTreeSet<_> = all.intersection(&open).collect();
-        Ok(Person { conn, path, handles, calls, running: running.len() as u64 })
+        Ok(Person { conn, path: schema::file(dir), handles, calls, running: running.len() as u64 })
     }
 
     /// Whether anything is kept of this number.

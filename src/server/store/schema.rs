@@ -1,6 +1,6 @@
 //! The files of the event log: the lock, the tables, and what a start reads from them.
 
-use super::reader;
+use super::{NoLog, reader};
 use crate::event::{Event, PersonalKind};
 use crate::server::chance;
 use crate::server::named::Named;
@@ -135,6 +135,22 @@ pub(super) fn open_for_writing(dir: &Path, node: u16) -> Result<(Connection, Sta
     };
     tx.commit()?;
     Ok((conn, start))
+}
+
+/// The log in `dir` for who erases something in it, also beside who writes it.
+///
+/// # Errors
+/// There is no log, it cannot be opened, or it is none of ours.
+pub(super) fn open_to_erase(dir: &Path) -> Result<Connection> {
+    let path = file(dir);
+    if !path.try_exists()? {
+        return Err(NoLog::in_dir(dir).into());
+    }
+    let conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    conn.pragma_update(None, "secure_delete", true)?;
+    conn.busy_timeout(std::time::Duration::from_secs(10))?;
+    check_version(&conn)?;
+    Ok(conn)
 }
 
 /// A database's file that only its owner may read; SQLite gives its -wal and -shm files the same mode.

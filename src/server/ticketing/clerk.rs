@@ -49,6 +49,8 @@ pub(super) struct Clerk {
     data: PathBuf,
     /// The last event that was read.
     at: u64,
+    /// Its number and time, once one was.
+    stamp: Option<(u64, Wall)>,
     /// How often an outbox has begun.
     round: u64,
     /// The present one is not to be trusted.
@@ -151,6 +153,7 @@ impl Clerk {
             reader,
             data,
             at,
+            stamp: None,
             round: 0,
             broken: false,
             defects,
@@ -255,7 +258,7 @@ impl Clerk {
                 return Ok(());
             }
             for event in events {
-                self.at = event.seq;
+                (self.at, self.stamp) = (event.seq, Some((event.seq, event.at)));
                 if !self.defects.contains(&event.seq) {
                     self.take(Input::Event(Box::new(event)));
                 }
@@ -289,7 +292,7 @@ impl Clerk {
 
     fn standing(&self) -> Result<Standing> {
         let first = if self.duties.forget() { self.reader.first_call()? } else { None };
-        Ok(Standing { low: self.outbox.low(), needed: self.outbox.needed(), first })
+        Ok(Standing { low: self.outbox.low(), needed: self.outbox.needed(), read: self.stamp, first })
     }
 
     fn take_outputs(&mut self) {
@@ -362,7 +365,7 @@ mod tests {
         let data = Folder::new("full");
         let mut memory = Memory::open(&data, 7, 1).unwrap();
         let (call, since) = (CallId(2), Wall(5));
-        let (mut duties, at) = (Duties::default(), Standing { low: 4, needed: 3, first: None });
+        let (mut duties, at) = (Duties::default(), Standing { low: 4, needed: 3, ..Standing::default() });
         duties.notes.push(Output::Aside { call, first_seq: 3, since, what: "OpenTicket" });
         duties.again.push_back(call);
         memory.conn.pragma_update(None, "query_only", true).unwrap();
@@ -452,7 +455,7 @@ mod tests {
         let answers = news.clone();
         let send: Send = Box::new(move |round, call, request| {
             _ = answers.send(News::Answered(round, call, Ok(Response::Taken)));
-            _ = said.send(request.key().map(|key| key[17..].to_owned()));
+            _ = said.send(request.key().map(|key| key[17..].rsplit_once('-').unwrap().0.to_owned()));
         });
         let mut clerk = clerk(&data, 900_000, send);
         clerk.planted =

@@ -5,7 +5,7 @@
 use crate::ids::CallId;
 use crate::server::aside;
 use crate::server::journal::Entry;
-use crate::server::store;
+use crate::server::store::{self, Reader};
 use crate::ticketing::{Left, Output, log_name};
 use crate::time::Wall;
 use anyhow::{Context, Result, ensure};
@@ -26,11 +26,17 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS erased(call INTEGER PRIMARY KEY);
 ";
 
+const FORGET: &str = "
+    BEGIN IMMEDIATE; DELETE FROM done; DELETE FROM ticket; DELETE FROM aside; DELETE FROM erased; DELETE FROM meta; COMMIT;
+";
+
 /// What survives a kill.
 pub(super) struct Memory {
     pub(super) conn: Connection,
     /// Where a start begins to read.
     pub(super) low: u64,
+    /// The last event that was read: whether this is of the log is seen by it.
+    read: Option<(u64, Wall)>,
 }
 
 /// Where the outbox stands in the log.
@@ -40,6 +46,8 @@ pub(super) struct Standing {
     pub low: u64,
     /// What the log must keep.
     pub needed: u64,
+    /// The last event that was read; none: not yet.
+    pub read: Option<(u64, Wall)>,
     /// The first call that is in the log; none: not looked up.
     pub first: Option<CallId>,
 }
@@ -60,26 +68,42 @@ impl Memory {
         match meta("log")? {
             Some(known) if known == log => {}
             // What is known is of a log that was begun anew since.
-            Some(_) => conn.execute_batch(
-                "DELETE FROM done; DELETE FROM ticket; DELETE FROM aside; DELETE FROM erased; DELETE FROM meta",
-            )?,
+            Some(_) => conn.execute_batch(FORGET)?,
             // Keys did not name their log before there was an id.
             None => _ = conn.execute("UPDATE done SET key = ?1 || '-' || key", [log_name(log)])?,
         }
         let now = params![log as i64, next as i64];
         conn.execute("INSERT OR IGNORE INTO meta VALUES ('log', ?1), ('low', ?2)", now)?;
         let low = meta("low")?.unwrap_or(next).min(next).max(1);
-        Ok(Memory { conn, low })
+        let read = meta("read")?.zip(meta("read_at")?).map(|(seq, at)| (seq, Wall(at as i64)));
+        Ok(Memory { conn, low, read })
     }
 
-    /// The same, but a file that is damaged is put aside, and what is said begins with the event `again`: the ticketing system
-    /// knows by their keys what it was told before.
-    pub(super) fn of(data: &Path, log: u64, next: u64, again: &dyn Fn() -> Result<u64>) -> Result<(Memory, Left)> {
+    /// Whether all of this was of the log as it is: one that was put back from a copy has another event of that number, or
+    /// none. What was removed from the log can be of no other.
+    fn fits(&self, log: &Reader) -> Result<bool> {
+        let Some((seq, at)) = self.read else { return Ok(true) };
+        Ok(seq <= log.removed()? || log.at(seq)? == Some(at))
+    }
+
+    /// The same, but a file that is damaged is put aside, what is of another state of the log is forgotten, and what is said
+    /// begins with the event `again` then: the ticketing system knows by their keys what it was told before.
+    pub(super) fn of(data: &Path, log: &Reader, next: u64, again: &dyn Fn() -> Result<u64>) -> Result<(Memory, Left)> {
         let whole = |memory: Memory| memory.left().map(|left| (memory, left));
-        match Memory::open(data, log, next).and_then(whole) {
-            Err(why) if aside::is_useless(&why) => Memory::anew(data, log, again()?, &why).and_then(whole),
-            opened => opened,
+        let id = log.log_id()?;
+        let (memory, left) = match Memory::open(data, id, next).and_then(whole) {
+            Err(why) if aside::is_useless(&why) => return Memory::anew(data, id, again()?, &why).and_then(whole),
+            opened => opened?,
+        };
+        if memory.fits(log)? {
+            return Ok((memory, left));
         }
+        let again = again()?;
+        let told = "the log was put back from a copy; the ticketing system is told again what it may know";
+        Entry::warn("ticketing", told).with("from_event", again).tell();
+        memory.conn.execute_batch(FORGET)?;
+        drop(memory);
+        Memory::open(data, id, again).and_then(whole)
     }
 
     pub(super) fn anew(data: &Path, log: u64, again: u64, why: &anyhow::Error) -> Result<Memory> {
@@ -121,7 +145,8 @@ impl Memory {
     pub(super) fn standing(&self) -> Result<Standing> {
         let sql = "SELECT value FROM meta WHERE key = 'needed'";
         let needed: Option<i64> = self.conn.query_row(sql, [], |row| row.get(0)).optional()?;
-        Ok(Standing { low: self.low, needed: needed.map_or(self.low, |needed| needed as u64), first: None })
+        let needed = needed.map_or(self.low, |needed| needed as u64);
+        Ok(Standing { low: self.low, needed, ..Standing::default() })
     }
 
     /// Calls whose texts `tierline person erase` has taken out of the log since somebody looked.
@@ -163,27 +188,38 @@ impl Memory {
                 Output::Send { .. } | Output::Reread { .. } => {}
             }
         }
-        let Standing { low, needed, first } = standing;
+        let Standing { low, needed, first, read } = standing;
         if let Some(first) = first {
             // Calls get their numbers one after the other; of one that is not in the log nothing is noted any more.
             tx.prepare_cached("DELETE FROM ticket WHERE call < ?1")?.execute([first.0 as i64])?;
         }
         let now = params![low as i64, needed as i64];
         tx.execute("INSERT OR REPLACE INTO meta VALUES ('low', ?1), ('needed', ?2)", now)?;
+        // A start begins to read before what it has read already.
+        let read = read.max(self.read);
+        if let Some((seq, at)) = read {
+            let sql = "INSERT OR REPLACE INTO meta VALUES ('read', ?1), ('read_at', ?2)";
+            tx.prepare_cached(sql)?.execute(params![seq as i64, at.0])?;
+        }
         tx.commit()?;
-        self.low = low;
+        (self.low, self.read) = (low, read);
         Ok(())
     }
 }
 
-/// Forgets which tickets these calls have, and leaves word that their texts are erased, also while a server runs: it holds
+/// Forgets which tickets these calls have, removes what was put aside, in which they may be, and leaves word that their texts are erased, also while a server runs: it holds
 /// what it still has to tell.
 ///
 /// # Errors
 /// The file cannot be written, or its write-ahead log cannot be emptied because somebody reads it.
 pub fn erase(data: &Path, calls: &BTreeSet<CallId>) -> Result<()> {
+    if calls.is_empty() {
+        return Ok(());
+    }
     let path = data.join(FILE);
-    if calls.is_empty() || !path.try_exists()? {
+    // Of one that was damaged nobody can say which of its numbers are whose.
+    aside::remove(&path)?;
+    if !path.try_exists()? {
         return Ok(()); // nobody was ever told
     }
     let mut conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
@@ -208,7 +244,7 @@ mod tests {
     use super::*;
 
     fn at(low: u64, needed: u64) -> Standing {
-        Standing { low, needed, first: None }
+        Standing { low, needed, ..Standing::default() }
     }
 
     fn done(memory: &Memory) -> Vec<String> {
@@ -233,6 +269,44 @@ mod tests {
         let other = Memory::open(&data, 8, 3).unwrap();
         assert_eq!((other.low, done(&other)), (3, Vec::new()));
         assert!(other.left().unwrap().aside.is_empty());
+    }
+
+    /// The log is put back from a copy, and goes on: what was written down is of what was lost, and is forgotten, so that no
+    /// call of the same name is taken for one that was put aside. As long as the log is the one, or more of it, it is known.
+    #[test]
+    fn what_was_done_is_forgotten_where_the_log_is_put_back() {
+        use super::super::clerk::examples::arrives;
+        use crate::server::store::{Keep, Reader, Store};
+        let data = Folder::new("put-back");
+        let goes_on = |numbers: std::ops::RangeInclusive<u64>, at: i64| {
+            let store = Store::open_with(&data, 0, Keep::default(), Wall(0)).unwrap().store;
+            numbers.for_each(|seq| store.append(vec![crate::event::Event { at: Wall(at), ..arrives(seq) }]));
+            store.close().unwrap();
+        };
+        let known = || {
+            let log = Reader::of(&data).unwrap();
+            let (memory, left) = Memory::of(&data, &log, 99, &|| Ok(2)).unwrap();
+            (memory.low, left.done.len(), left.aside.len())
+        };
+        goes_on(1..=3, 5_000);
+        let log = Reader::of(&data).unwrap().log_id().unwrap();
+        std::fs::copy(data.join("events.db"), data.join("copy.db")).unwrap();
+        goes_on(4..=6, 6_000);
+        let mut memory = Memory::open(&data, log, 1).unwrap();
+        let note =
+            Output::Done { call: CallId(5), key: format!("{}-open-5-6000", log_name(log)), result: "1001".into() };
+        let aside = Output::Aside { call: CallId(6), first_seq: 6, since: Wall(5), what: "OpenTicket" };
+        let read = |seq, at| Standing { low: 4, needed: 4, read: Some((seq, Wall(at))), first: None };
+        memory.write(&[note.clone(), aside], read(5, 6_000)).unwrap();
+        // A start reads again what it has read: what was read before is not unlearned.
+        memory.write(&[note], read(3, 5_000)).unwrap();
+        drop(memory);
+        assert_eq!(known(), (4, 1, 1));
+        goes_on(7..=7, 7_000);
+        assert_eq!(known(), (4, 1, 1), "it is the same log");
+        std::fs::copy(data.join("copy.db"), data.join("events.db")).unwrap();
+        goes_on(4..=7, 8_000);
+        assert_eq!(known(), (2, 0, 0));
     }
 
     /// A call that is forgotten keeps its ticket's number, for what is noted of it later; nothing else.
@@ -276,6 +350,8 @@ mod tests {
             files.into_iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
         };
         assert!(holds("gone-4711") && holds("gone-4712"), "the check would find them");
+        // Damaged once: who could say whose numbers are in it?
+        std::fs::write(data.join("ticketing.db.aside-2"), "gone-4711").unwrap();
         erase(&data, &[one, two].into()).unwrap();
         assert!(!holds("gone-4711") && !holds("gone-4712") && holds("kept-4713"));
         assert_eq!((memory.done_of(one).unwrap().len(), memory.done_of(two).unwrap().len()), (0, 1));

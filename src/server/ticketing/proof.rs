@@ -67,6 +67,11 @@ fn means_it(code: Code) -> bool {
     matches!(code, Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition)
 }
 
+/// Whether who says this to a question that changes nothing is a ticketing system; it may have no use for the question.
+pub(super) fn answers(code: Code) -> bool {
+    means_it(code) || matches!(code, Code::Ok | Code::Unimplemented | Code::OutOfRange)
+}
+
 /// The proto file says which codes mean "never".
 fn failure(code: Code, method: &str, left_out: bool) -> Failure {
     match code {

@@ -140,6 +140,54 @@ fn last_calls(day: &mut Day) {
     day.leaves(96_000, 40, Party::Caller, Cause::Commanded).ends(96_000, Cause::Commanded, Phase::Queued);
 }
 
+/// One is sent to an agent who declines, and another talks with him; she sends him to one who serves another queue and does
+/// not answer, and he talks with the one who takes what is sent to him. Another hangs up while the agent's phone rings.
+fn sent_on_calls(day: &mut Day) {
+    let sends = |day: &mut Day, ms: i64, (by, leg): (u32, u64), to: u32| {
+        day.at(ms, What::Transferred { agent: AgentId(by), to: TransferTo::Agent(AgentId(to)) });
+        day.leaves(ms, leg, Party::Agent(AgentId(by)), Cause::Transferred);
+    };
+    let takes = |day: &mut Day, ms: i64, ring: (u64, u32, u64)| {
+        day.rings(ms, ring).rang(ms + 1_000, ring, OfferOutcome::Accepted).talks(ms + 1_000, ring, "sales", None);
+    };
+    day.call(100_000, 5, None).queued(101_000, 6, "sales", false);
+    takes(day, 101_000, (6, 8, 51));
+    sends(day, 103_000, (8, 51), 7);
+    day.queued(103_000, 7, "sales", false).rings(103_000, (7, 7, 52)).rang(104_000, (7, 7, 52), OfferOutcome::Declined);
+    takes(day, 104_000, (7, 9, 53));
+    sends(day, 106_000, (9, 53), 7);
+    day.queued(106_000, 8, "support", false).rings(106_000, (8, 7, 54)).rang(
+        108_000,
+        (8, 7, 54),
+        OfferOutcome::NoAnswer,
+    );
+    let (work, queue) = (WorkId(8), QueueId::new("support"));
+    day.at(108_000, What::Diverted { work, queue, why: DivertReason::NotTaken }).queued(108_000, 9, "sales", true);
+    takes(day, 108_000, (9, 9, 55));
+    sends(day, 110_000, (9, 55), 8);
+    day.queued(110_000, 10, "sales", false);
+    takes(day, 110_000, (10, 8, 56));
+    day.leaves(112_000, 50, Party::Caller, Cause::CallerHungUp).leaves(
+        112_000,
+        56,
+        Party::Agent(AgentId(8)),
+        Cause::CallerHungUp,
+    );
+    day.ends(112_000, Cause::CallerHungUp, Phase::Connected);
+    day.call(120_000, 6, None).queued(121_000, 11, "sales", false);
+    takes(day, 121_000, (11, 8, 61));
+    sends(day, 123_000, (8, 61), 7);
+    day.queued(123_000, 12, "sales", false).rings(123_000, (12, 7, 62)).leaves(
+        124_000,
+        60,
+        Party::Caller,
+        Cause::CallerHungUp,
+    );
+    day.rang(124_000, (12, 7, 62), OfferOutcome::CallerLeft).ends(124_000, Cause::CallerHungUp, Phase::Alerting);
+}
+
+const CALLS: [fn(&mut Day); 4] = [first_call, second_call, last_calls, sent_on_calls];
+
 /// The rows as text, a table after the other; times in milliseconds.
 fn written(conn: &Connection) -> String {
     let mut text = String::new();
@@ -164,7 +212,7 @@ fn written(conn: &Connection) -> String {
 #[test]
 fn the_rows_of_a_day_are_what_was_written_by_hand() {
     let mut day = Day::default();
-    [first_call, second_call, last_calls].iter().for_each(|calls| calls(&mut day));
+    CALLS.iter().for_each(|calls| calls(&mut day));
     let dir = Dir::new("day");
     fs::create_dir_all(&dir.0).unwrap();
     let mut records = Records::open(&dir.0).unwrap();
@@ -184,7 +232,7 @@ fn columns(conn: &Connection, table: &str) -> Vec<String> {
 #[test]
 fn rows_of_earlier_versions_become_what_a_fold_makes_now() {
     let mut day = Day::default();
-    [first_call, second_call, last_calls].iter().for_each(|calls| calls(&mut day));
+    CALLS.iter().for_each(|calls| calls(&mut day));
     let (mut fold, mut rows) = (Fold::default(), Vec::new());
     day.events.iter().for_each(|event| fold.apply(event, &mut rows));
     let filled = |version: usize| {
@@ -215,10 +263,12 @@ fn rows_of_earlier_versions_become_what_a_fold_makes_now() {
         ),
         (4, write_up.to_owned(), "UPDATE agent_interval SET unreachable = 0;".to_owned()),
         (5, [write_up, reached].concat(), String::new()),
+        (6, "UPDATE transfer SET result = 'done' WHERE kind = 'agent';".to_owned(), String::new()),
     ] {
         let (mut old, new) = (filled(version), filled(schema::MIGRATIONS.len()));
         old.execute_batch(&otherwise).unwrap();
-        new.execute_batch(&(unknown + "DELETE FROM transfer;")).unwrap();
+        let transfers = if version < 6 { "DELETE FROM transfer;" } else { "" };
+        new.execute_batch(&(unknown + transfers)).unwrap();
         schema::migrate(&mut old, schema::MIGRATIONS.len()).unwrap();
         let (brought, expected) = (written(&old), written(&new));
         let differ = brought.lines().zip(expected.lines()).find(|(brought, expected)| brought != expected);

@@ -65,7 +65,8 @@ fn the_sums_of_the_tables_are_those_of_the_simulators_ledger() {
     let (mut calls, mut held) = (0, 0);
     for seed in 1..=4 {
         let busy = Options { crashes: 0, port_failures: 0.0, ..Options::swarm(seed) };
-        for options in [busy, Options { crashes: 0, scan_every: 50, ..Options::day(seed, 12, 0.4) }] {
+        let killed = Options { crashes: 3, ..busy.clone() };
+        for options in [busy, killed, Options { crashes: 0, scan_every: 50, ..Options::day(seed, 12, 0.4) }] {
             let mut world = World::new(options);
             world.keep_journal();
             world.keep_ledger();

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::center::Center;
+use crate::event::TransferTo;
+use crate::sim::people::Habits;
 use crate::sim::{Options, World};
 use crate::stats::{Kind, Sample, Stats, Value as Number};
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ const COMPARED: [(&str, i64); 27] = [
     ("tierline_queue_abandoned_within_target_total", 3),
     ("tierline_queue_abandoned_short_total", 2),
     ("tierline_queue_diverted_total", 2),
-    ("tierline_queue_lost_total", 1),
+    ("tierline_queue_lost_total", 3),
     ("tierline_queue_wait_seconds_sum", 100_000),
     ("tierline_queue_talk_seconds_sum", 100_000),
     ("tierline_queue_handle_seconds_sum", 100_000),
@@ -71,6 +73,72 @@ fn in_metrics(center: &Center, events: &[Event]) -> Sums {
     }
     sums.retain(|_, value| *value != 0);
     sums
+}
+
+/// Those whom agents sent on, by where to and what became of it, from the events alone: read backwards, so that what
+/// comes next is known.
+fn transfers(events: &[Event]) -> Sums {
+    let (mut sums, mut next) = (Sums::new(), BTreeMap::<CallId, Vec<&What>>::new());
+    for event in events.iter().rev() {
+        let Some(call) = event.call else { continue };
+        let after = next.entry(call).or_default();
+        let mut became = |kind: &str, result: Option<&str>| {
+            result.into_iter().for_each(|result| add(&mut sums, "transfers", &[kind, result], 1));
+        };
+        let comes = || after.iter().rev();
+        match &event.what {
+            What::Transferred { to: TransferTo::Queue(_), .. } => {
+                let waits = comes().any(|what| matches!(what, What::Queued { again: false, .. }));
+                became("queue", Some(if waits { "done" } else { "ended" }));
+            }
+            What::Transferred { to: TransferTo::Agent(to), .. } => {
+                let found = comes().find_map(|what| match what {
+                    What::Established { agent, .. } if agent == to => Some("done"),
+                    What::OfferEnded { outcome: OfferOutcome::Accepted | OfferOutcome::CallerLeft, .. } => None,
+                    What::OfferEnded { agent, outcome, .. } if agent == to && *outcome != OfferOutcome::Failed => {
+                        Some("not_taken")
+                    }
+                    What::Established { .. } | What::Diverted { .. } => Some("not_taken"),
+                    What::CallEnded { .. } => Some("ended"),
+                    _ => None,
+                });
+                became("agent", found);
+            }
+            What::Transferred { to: TransferTo::Number(_), .. } => became("number", Some(outside(comes()))),
+            _ => {}
+        }
+        after.push(&event.what);
+    }
+    sums
+}
+
+/// What became of a call to a number outside, of which this comes.
+fn outside<'a>(mut comes: impl Iterator<Item = &'a &'a What>) -> &'static str {
+    let found = comes.find_map(|what| match what {
+        What::OutsideJoined { .. } => Some("done"),
+        What::TransferFailed { .. } => Some("failed"),
+        _ => None,
+    });
+    found.unwrap_or("ended")
+}
+
+/// Of waits, of agents' parts of calls, and of the reports by agent and by queue, what was held is the same; milliseconds.
+fn holds_agree(conn: &Connection, data: &Path, center: &Center, events: &[Event]) -> i64 {
+    let sum = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).unwrap().unwrap_or(0);
+    let waits = sum("SELECT sum(held_ms) FROM queue_interval");
+    let parts = sum("SELECT sum(ended - began) FROM segment WHERE party = 'agent' AND kind = 'held'");
+    assert_eq!(waits, parts);
+    let ms = |row: &serde_json::Value, column: &str| (row[column].as_f64().unwrap_or_default() * 1000.0).round() as i64;
+    let agents = whole(data, By::Agent, center, events);
+    assert_eq!(agents.iter().map(|row| ms(row, "hold_s")).sum::<i64>(), waits);
+    for row in whole(data, By::Queue, center, events) {
+        let sql = format!(
+            "SELECT sum(held_ms) / max(1, sum(agent IS NOT NULL)) FROM queue_interval WHERE queue = '{}'",
+            row["queue"].as_str().unwrap()
+        );
+        assert_eq!(ms(&row, "mean_hold_s"), sum(&sql), "{row}");
+    }
+    waits
 }
 
 /// Each call ends in the phase in which it was counted at the last moment before: `tierline_calls` and
@@ -132,6 +200,10 @@ fn in_records(name: &str, center: &Center, events: &[Event]) -> Sums {
     }
     by_reports(&mut sums, &dir.0, center, events);
     columns_agree(&dir.0, center, events);
+    each(&conn, "SELECT kind, result FROM transfer WHERE agent IS NOT NULL", |row| {
+        add(&mut sums, "transfers", &[&text(row, 0), &text(row, 1)], 1);
+    });
+    add(&mut sums, "held", &[], holds_agree(&conn, &dir.0, center, events));
     sums.retain(|_, value| *value != 0);
     sums
 }
@@ -352,21 +424,7 @@ fn columns_agree(data: &Path, center: &Center, events: &[Event]) {
     let mut stats = Stats::new(center);
     events.iter().for_each(|event| stats.apply(event));
     let samples = stats.samples(events[events.len() - 1].at, true);
-    let rows = |by| {
-        let asked = Asked {
-            from: Some(events[0].at.to_string()[..10].to_owned()),
-            to: Some((events[events.len() - 1].at + Duration::from_secs(2 * 86_400)).to_string()[..10].to_owned()),
-            zone: "UTC".to_owned(),
-            format: Format::Json,
-            target: None,
-            short: None,
-            ..asked(by, None, "", "")
-        };
-        let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
-        let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        rows.filter(|row| row["from"].is_string()).collect::<Vec<_>>()
-    };
-    let talks = [rows(By::Queue), rows(By::Agent), rows(By::Line)].map(|rows| {
+    let talks = [By::Queue, By::Agent, By::Line].map(|by| whole(data, by, center, events)).map(|rows| {
         let talk = rows.iter().map(|row| {
             row_agrees(&samples, row);
             row["talk_s"].as_f64().unwrap()
@@ -374,6 +432,22 @@ fn columns_agree(data: &Path, center: &Center, events: &[Event]) {
         talk.sum::<f64>()
     });
     assert!((talks[0] - talks[1]).abs() < 0.01 && (talks[0] - talks[2]).abs() < 0.01, "{talks:?} s of talk");
+}
+
+/// The rows of a report of all of it.
+fn whole(data: &Path, by: By, center: &Center, events: &[Event]) -> Vec<serde_json::Value> {
+    let asked = Asked {
+        from: Some(events[0].at.to_string()[..10].to_owned()),
+        to: Some((events[events.len() - 1].at + Duration::from_secs(2 * 86_400)).to_string()[..10].to_owned()),
+        zone: "UTC".to_owned(),
+        format: Format::Json,
+        target: None,
+        short: None,
+        ..asked(by, None, "", "")
+    };
+    let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
+    let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.filter(|row| row["from"].is_string()).collect()
 }
 
 fn row_agrees(samples: &[Sample], row: &serde_json::Value) {
@@ -433,22 +507,33 @@ fn with_more(events: &[Event]) -> Vec<Event> {
 /// Random days, each of other people: whatever they do, everybody says the same of it.
 #[test]
 fn numbers_tables_and_reports_say_the_same_of_random_days() {
-    let (mut all, mut outside) = (Sums::new(), 0);
+    let (mut all, mut outside, mut held) = (Sums::new(), 0, 0);
     for seed in 1..=8 {
-        let swarm = Options { crashes: 0, record: true, ..Options::swarm(seed) };
+        let swarm = Options::swarm(seed);
+        // In every second one much is sent on.
+        let habits = if seed % 2 == 0 { Habits { desk: 0.7, ..swarm.habits.clone() } } else { swarm.habits.clone() };
+        let swarm = Options { crashes: 0, record: true, habits, ..swarm };
         let mut world = World::new(swarm);
         world.keep_journal();
         world.run();
         let (_, configuration, _) = world.recording();
         let (center, events) = (&configuration.center, &with_more(world.journal()));
         outside += phases_agree(center, world.journal());
-        let (metrics, records) = (in_metrics(center, events), in_records(&format!("world-{seed}"), center, events));
+        let (mut metrics, mut records) =
+            (in_metrics(center, events), in_records(&format!("world-{seed}"), center, events));
+        metrics.extend(transfers(events));
+        held += records.remove("held{}").unwrap_or_default();
         let names = metrics.keys().chain(records.keys()).filter(|name| metrics.get(*name) != records.get(*name));
         let differ: Vec<_> = names
             .map(|name| format!("{name}: metrics {:?}, records {:?}", metrics.get(name), records.get(name)))
             .collect();
         assert!(differ.is_empty(), "seed {seed}:\n{}", differ.join("\n"));
         metrics.into_iter().for_each(|(name, value)| *all.entry(name).or_default() += value);
+    }
+    assert!(held > 10_000, "{held} ms held");
+    for sent in ["queue,done", "agent,done", "agent,not_taken", "number,"] {
+        let times = all.keys().any(|name| name.starts_with(&format!("transfers{{{sent}")));
+        assert!(times, "nobody was sent on: {sent}, of {:?}", all.range("transfers".to_owned()..));
     }
     assert!(outside > 5, "{outside} calls ended with an outside party");
     let unreachable = all.get("tierline_agents_state_seconds_total{unreachable,none}");

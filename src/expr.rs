@@ -18,6 +18,7 @@
 //! mistakes are found when a caller meets them, not when the file is read.
 
 mod parse;
+mod shown;
 
 pub use parse::{MAX_DEPTH, MAX_LENGTH, Mistake};
 

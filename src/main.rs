@@ -67,6 +67,9 @@ enum What {
         /// Data directory that would be served from. Default: as configured.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// Do not try whether its ports are free: for a file that is another machine's, or beside another server.
+        #[arg(long)]
+        no_ports: bool,
     },
     /// Ask a server on this machine whether it is well; exit code 1 if not. For containers and probes.
     Healthy {
@@ -220,7 +223,9 @@ fn well(well: bool) -> ExitCode {
 fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
-        What::Check { config, data } => Ok(code(server::check(config.as_deref(), data.as_deref())?)),
+        What::Check { config, data, no_ports } => {
+            Ok(code(server::check(config.as_deref(), data.as_deref(), !no_ports)?))
+        }
         What::Healthy { http, ready } => {
             say!("{}", server::healthy::ask(http, ready)?);
             Ok(ExitCode::SUCCESS)

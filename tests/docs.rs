@@ -36,6 +36,12 @@ fn commands(page: &str) -> Vec<String> {
     commands
 }
 
+/// As a shell takes them: what stands in quotes is one word.
+fn words_of(line: &str) -> Vec<&str> {
+    let parts = line.split('"').enumerate();
+    parts.flat_map(|(n, part)| if n % 2 == 1 { vec![part] } else { part.split_whitespace().collect() }).collect()
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.running.clear(); // they write there
@@ -97,7 +103,7 @@ impl Place {
         }
         let words = PREFIXES.iter().find_map(|prefix| command.strip_prefix(prefix));
         let words = words.unwrap_or_else(|| panic!("`{command}` is none of ours: the test cannot run it"));
-        let words: Vec<&str> = words.split_whitespace().collect();
+        let words: Vec<&str> = words_of(words);
         match words.as_slice() {
             ["serve"] if self.running.is_empty() => self.start(&words, "Try, in a second"),
             ["serve"] => {} // it is running

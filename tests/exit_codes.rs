@@ -28,6 +28,13 @@ impl Place {
         let taken_toml = demo.replace(http, &format!("bind = \"127.0.0.1:{port}\""));
         let taken_toml = taken_toml.replace("\"../", &flows).replace(":5060\"", &format!(":{sip}\""));
         std::fs::write(dir.join("taken.toml"), taken_toml).unwrap();
+        // What was emptied is somebody's mistake: new secrets would lock everybody out without a word.
+        std::fs::create_dir(dir.join("emptied")).unwrap();
+        for (secrets, left) in [("passwords", "# The passwords of phones\n"), ("tokens", "")] {
+            let file = dir.join("emptied").join(secrets);
+            std::fs::write(&file, left).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
         std::fs::write(dir.join("open"), "ada:secret\n").unwrap();
         std::fs::create_dir(dir.join("junk")).unwrap();
         std::fs::write(dir.join("junk/events.db"), "junk ".repeat(1_000)).unwrap();
@@ -76,6 +83,9 @@ const ROWS: &[(&str, i32, &str)] = &[
     ("person erase +4930 --config wrong.toml", 2, "wrong.toml:1"),
     ("phone --user ada --config wrong.toml", 2, "wrong.toml:1"),
     ("agent --user ada --config wrong.toml", 2, "wrong.toml:1"),
+    ("check --data emptied --no-ports", 2, "emptied/passwords: nobody has a line here"),
+    ("check --data emptied --no-ports", 2, "emptied/tokens: nobody has a line here"),
+    ("serve --config taken.toml --data emptied", 2, "emptied/passwords: nobody has a line here"),
     // No log where it was named.
     ("calls --data empty", 2, "there is no event log in `empty`"),
     ("calls --data nowhere", 2, "there is no directory `nowhere`"),
@@ -87,11 +97,18 @@ const ROWS: &[(&str, i32, &str)] = &[
     // What was asked.
     ("calls --last many", 2, "allowed"),
     ("calls c0-x --data empty", 2, "c0-x"),
+    ("calls c0-1-1 --queue general --data empty", 2, "c0-1-1 is one call"),
     ("agent --token x --server 127.0.0.1:1 --do quit", 1, "nobody answers at http://127.0.0.1:1"),
     ("agent --token x --server :// --do quit", 2, "allowed: HOST:PORT"),
     ("flow draw nothing", 2, "there is no flow `nothing`"),
     ("flow try support --line nothing", 2, "there is no line `nothing`"),
     ("flow try support --at noon", 2, "`noon` is no time"),
+    ("flow try desk --language fr", 2, "nothing is said in the language `fr`; allowed: de, en"),
+    ("flow try desk --language de", 0, "desk"),
+    ("flow try desk --found stat=open", 2, "no look-up has the field `stat`; allowed: "),
+    ("flow try desk --found state=open", 0, "desk"),
+    ("flow try support --found state=open", 2, "allowed: nothing is looked up"),
+    ("check --no-ports --config taken.toml --data there", 0, "note: ports are not tried"),
     ("simulate --records --crashes 1", 2, "--crashes 0"),
     ("agent", 2, "--user NAME"),
     ("agent --user ada --data empty", 2, "cannot read tokens"),

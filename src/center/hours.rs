@@ -132,11 +132,11 @@ impl Span {
         self.to <= self.from && minute < self.to
     }
 
-    /// `08:00-17:30`; the end may be 24:00.
+    /// `08:00-17:30`; the end may be 24:00, or the beginning: round the clock.
     pub fn read(text: &str) -> Option<Span> {
         let (from, to) = text.split_once('-')?;
         let (from, to) = (time(from)?, time(to)?);
-        (from < MINUTES_OF_DAY && from != to).then_some(Span { from, to })
+        (from < MINUTES_OF_DAY).then_some(Span { from, to })
     }
 }
 
@@ -260,7 +260,14 @@ mod tests {
     #[test]
     fn days_and_spans_are_read_or_refused() {
         assert_eq!(Span::read("08:00-24:00"), Some(Span { from: 480, to: 1440 }));
-        for wrong in ["", "8:00-9:00", "08:00", "24:00-01:00", "08:00-08:00", "08:60-09:00", "08:00-24:01", "é-ö"] {
+        // An end that is not later is on the next day.
+        for around in ["00:00-24:00", "00:00-00:00", "08:00-08:00"] {
+            let span = Span::read(around).unwrap();
+            let (from, to) = (span.from, span.to.min(MINUTES_OF_DAY - 1));
+            let is_open = |minute| span.today(minute) || span.since_yesterday(minute);
+            assert!([0, 1, from, to, to.saturating_sub(1), MINUTES_OF_DAY - 1].into_iter().all(is_open), "{around}");
+        }
+        for wrong in ["", "8:00-9:00", "08:00", "24:00-01:00", "08:60-09:00", "08:00-24:01", "é-ö"] {
             assert_eq!(Span::read(wrong), None, "{wrong}");
         }
         let exists = |year, month, day| Day { year, month, day }.exists();

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const A_DAY: &str = "a day (mon, tue, wed, thu, fri, sat, sun) or days such as mon-fri";
-const SPANS: &str = "hours such as \"08:00-17:30\", a list of up to 10 of them, or \"closed\"";
+const SPANS: &str =
+    "hours such as \"08:00-17:30\" or round the clock \"00:00-24:00\", a list of up to 10 of them, or \"closed\"";
 const MAX_SPANS: usize = 10;
 const MAX_DAYS: usize = 1_000;
 /// Changes of time zones are listed up to this year; after it the last one stays.

@@ -41,6 +41,7 @@ pub use reference::reference;
 pub use sip::{ConnectionSettings, SipListener, SipSettings, TlsSettings};
 use sounds::Recordings;
 use source::Source;
+pub use source::is_built_in;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

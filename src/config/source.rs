@@ -208,6 +208,14 @@ embedded! {
     "ivr-flows/sounds/welcome.wav",
 }
 
+/// What stands before the name of a file that is part of the program.
+const BUILT_IN: &str = "(built in) ";
+
+/// Whether a file that problems call so is part of the program, and nobody can write in it.
+pub fn is_built_in(shown: &str) -> bool {
+    shown.starts_with(BUILT_IN)
+}
+
 /// A set of files, some of which name others by relative paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -220,7 +228,7 @@ impl Source {
     pub fn shown(self, path: &Path) -> String {
         match self {
             Source::Disk => folded(path).display().to_string(),
-            Source::Embedded => format!("(built in) {}", folded(path).display()),
+            Source::Embedded => format!("{BUILT_IN}{}", folded(path).display()),
         }
     }
 

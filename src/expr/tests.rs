@@ -51,6 +51,23 @@ fn what_is_written_has_its_value() {
 }
 
 #[test]
+fn what_is_shown_reads_as_the_same() {
+    let check = |text: &str, shown: &str| {
+        let expr = Expr::read(text, &names()).unwrap();
+        assert_eq!((expr.to_string().as_str(), Expr::read(shown, &names())), (shown, Ok(expr)), "{text}");
+    };
+    check("tries>=3 and (vip or not vip)", "tries >= 3 and (vip or not vip)");
+    check("(tries > 3 and vip) or hours.desk", "tries > 3 and vip or hours.desk");
+    check("vip and (vip and vip)", "vip and (vip and vip)");
+    check("vip or (vip or vip)", "vip or (vip or vip)");
+    check("not (tries == 3)", "not (tries == 3)");
+    check("not not vip", "not (not vip)");
+    check("ticket.status not in ['op\"en', 'shut']", "ticket.status not in ['op\"en', \"shut\"]");
+    check("caller starts '+49' or length(caller) == -8", "caller starts \"+49\" or length(caller) == -8");
+    check("(tries == 3) == (time < 8:30)", "(tries == 3) == (time < 08:30)");
+}
+
+#[test]
 fn mistakes_are_told_with_their_place() {
     let check = |text: &str, at: usize, part: &str| {
         let mistake = Expr::read(text, &names()).expect_err(text);

@@ -1,6 +1,7 @@
 //! A flow as a picture: a tree for a terminal, and a chart in the language of Mermaid for pages.
 
-use super::flow::{Flow, Prompt, Step};
+use super::flow::{Flow, Prompt, QueueStep, Step};
+use crate::expr::Expr;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -20,8 +21,12 @@ fn told(flow: &Flow, step: &Step) -> String {
         Step::Hours(step) => format!("hours {}", step.calendar),
         Step::Branch(step) => format!("branch of {}", step.cases.len()),
         Step::Set(step) => {
-            let names = step.values.iter().chain(&step.attach).map(|(name, _)| name.as_str());
-            format!("notes {}", names.collect::<Vec<_>>().join(", "))
+            let named = |verb, of: &[(String, Expr)]| {
+                let names: Vec<&str> = of.iter().map(|(name, _)| name.as_str()).collect();
+                (!of.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
+            };
+            let both = [named("sets", &step.values), named("notes", &step.attach)];
+            both.into_iter().flatten().collect::<Vec<_>>().join(", ")
         }
         Step::Language { language, .. } => format!("speaks {language}"),
         Step::Lookup(step) => format!("looks up {}", step.query),
@@ -29,11 +34,20 @@ fn told(flow: &Flow, step: &Step) -> String {
         Step::Banner(step) => format!("while {} is on: {}", step.banner, said(&step.prompts)),
         Step::Leave { .. } => "leaves the queue".to_owned(),
         Step::Flow(flow) => format!("flow {flow}"),
-        Step::Queue(step) => format!("queue {}", step.queue),
+        Step::Queue(step) => queue(step),
         Step::Transfer(step) => format!("transfer to {}", step.number),
         Step::HangUp(step) if step.prompts.is_empty() => "hangs up".to_owned(),
         Step::HangUp(step) => format!("{}, hangs up", said(&step.prompts)),
     }
+}
+
+/// As a walk through the flow says it.
+fn queue(step: &QueueStep) -> String {
+    let skills: Vec<String> = step.skills.iter().map(|(skill, level)| format!("{skill} {level}")).collect();
+    let wanted = if skills.is_empty() { String::new() } else { format!(" for {}", skills.join(", ")) };
+    let points = if step.priority == 0 { String::new() } else { format!(", priority {}", step.priority) };
+    let first = step.preferred.as_ref().map(|agent| format!(", first for agent {agent}")).unwrap_or_default();
+    format!("queue {}{wanted}{points}{first}", step.queue)
 }
 
 /// The texts of prompts in the flow's language, with values as their names.
@@ -47,9 +61,21 @@ fn words(flow: &Flow, prompts: &[Prompt]) -> String {
 }
 
 fn shown(text: &str) -> String {
+    format!("“{}”", cut(text))
+}
+
+fn cut(text: &str) -> String {
     let cut: String = text.chars().take(MAX_SHOWN).collect();
     let more = if text.chars().count() > MAX_SHOWN { "…" } else { "" };
-    format!("“{cut}{more}”")
+    cut + more
+}
+
+/// Every way out of a step: when it is taken, of a branch with its conditions, and where it leads.
+fn labelled(step: &Step) -> Vec<(String, &str)> {
+    let Step::Branch(branch) = step else { return step.ways() };
+    let conditions = branch.cases.iter().map(|(when, _)| Some(cut(&when.to_string()))).chain([None]);
+    let ways = step.ways().into_iter().zip(conditions);
+    ways.map(|((label, to), when)| (when.map_or(label.clone(), |when| format!("{label}: {when}")), to)).collect()
 }
 
 /// Ways that lead to the same step, drawn as one: `full, timeout`.
@@ -57,7 +83,7 @@ fn ways<'f>(flow: &'f Flow, step: &'f Step) -> Vec<(String, &'f str)> {
     let asks = matches!(step, Step::Menu(_));
     let person = flow.person.as_ref().filter(|_| asks).map(|(key, to)| (format!("key {key}: a person"), to.as_str()));
     let mut ways: Vec<(String, &str)> = Vec::new();
-    for (label, to) in step.ways().into_iter().chain(person) {
+    for (label, to) in labelled(step).into_iter().chain(person) {
         match ways.iter_mut().find(|(_, other)| *other == to) {
             Some((labels, _)) => *labels = format!("{labels}, {label}"),
             None => ways.push((label, to)),
@@ -163,6 +189,39 @@ hello: “Hello.”
    └─ [otherwise] bye: “Bye.”, hangs up
 ";
         assert_eq!(tree(&flow()), expect);
+    }
+
+    #[test]
+    fn a_drawing_shows_conditions_and_what_a_queue_is_asked_for() {
+        let text = r#"version = 1
+start = "who"
+[variables]
+owner = ""
+[step.who]
+branch = [{ when = 'caller starts "+49"', go = "note" }]
+otherwise = "people"
+[step.note]
+set = { owner = '"1001"' }
+attach = { owner = "owner" }
+next = "people"
+[step.people]
+queue = "general"
+priority = 5
+preferred = "owner"
+otherwise = "bye"
+[step.bye]
+hang_up = "Bye."
+"#;
+        let around = Surroundings::with_queues(&["general"]);
+        let flow = load(FlowId::new("f"), "f.toml", text, &around).unwrap().flow;
+        let expect = "\
+who: branch of 1
+├─ [case 1: caller starts \"+49\"] note: sets owner, notes owner
+│  └─ ↩ people
+└─ [otherwise] people: queue general, priority 5, first for agent owner
+   └─ [full, timeout, refused] bye: “Bye.”, hangs up
+";
+        assert_eq!(tree(&flow), expect);
     }
 
     #[test]

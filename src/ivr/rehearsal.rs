@@ -19,7 +19,7 @@ const MAX_ROUNDS: u32 = 2;
 pub struct World {
     pub wall: Wall,
     pub facts: Facts,
-    /// Pressed one by one, each when something listens; a comma lets the time pass.
+    /// Pressed one by one, each when what is said has been heard and a key is waited for; a comma lets the time pass.
     pub keys: String,
     /// What each look-up finds.
     pub found: Option<Found>,
@@ -81,13 +81,11 @@ impl Rehearsal<'_> {
     fn next(&mut self) -> Option<Input> {
         let listens = self.run.listens(self.flows);
         match self.run.phase.clone() {
-            Phase::Playing { token } => match self.keys.front().copied().filter(|key| listens && *key != ',') {
-                Some(_) => self.press(),
-                None => {
-                    self.now = Instant(self.now.0 + 1); // what is heard takes its time
-                    Some(Input::PlayFinished { token })
-                }
-            },
+            // Who tries a flow wants to read what is said: nobody presses before it is over.
+            Phase::Playing { token } => {
+                self.now = Instant(self.now.0 + 1); // what is heard takes its time
+                Some(Input::PlayFinished { token })
+            }
             Phase::Listening { until } => match self.keys.front() {
                 Some(',') | None => {
                     self.keys.pop_front();
@@ -274,6 +272,8 @@ hang_up = "Bye."
             "   an agent answers",
         ];
         check(text, world(",1", None), &answered);
+        let at_once = [&answered[..2], &answered[5..]].concat();
+        check(text, world("1", None), &at_once);
         let late =
             [&answered[..17], &["   has waited too long", "f.bye", "   hears: Bye.", "   the call ends"]].concat();
         check(text, world(",1", Some(QueueResult::TimedOut)), &late);

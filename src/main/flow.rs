@@ -30,7 +30,7 @@ pub struct TryArgs {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Keys, each pressed when something listens: 0-9, *, #, A-D; a comma lets the time pass.
+    /// Keys, each pressed once what is said has been heard and a key is waited for: 0-9, *, #, A-D; a comma lets the time pass.
     #[arg(long, value_name = "KEYS", allow_hyphen_values = true, value_parser = keys, default_value = ",")]
     keys: String,
     /// The line that is called. Default: the first that leads to the flow.

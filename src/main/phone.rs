@@ -16,7 +16,8 @@ pub struct PhoneArgs {
     /// the one on this machine does whose data directory it is, or 127.0.0.1:5060.
     #[arg(long, value_name = "HOST[:PORT]")]
     server: Option<ServerName>,
-    /// Register (or call) as this user.
+    /// Register (or call) as this user. Who calls a line may be anybody: with a number such as +4930123456 the call comes
+    /// from that number.
     #[arg(long)]
     user: Option<String>,
     /// The user's password. Default: looked up in the data directory of a server on this machine.
@@ -24,7 +25,8 @@ pub struct PhoneArgs {
     password: Option<String>,
     #[command(flatten)]
     place: Where,
-    /// The name that the called party is shown.
+    /// The name that the called party's phone shows beside the number; desktops, flows and the log know the number only
+    /// (--user).
     #[arg(long, value_name = "NAME")]
     caller: Option<String>,
     /// Call this number or SIP URI, and end when the call ends. Without it the phone waits for calls.

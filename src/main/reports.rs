@@ -5,6 +5,7 @@ use super::values::{by, calls_listed, seconds};
 use clap::Subcommand;
 use std::time::Duration;
 use tierline::server;
+use tierline::server::wrong::Wrong;
 
 #[derive(clap::Args)]
 pub struct CallsArgs {
@@ -133,12 +134,17 @@ pub fn report(args: ReportArgs) -> anyhow::Result<String> {
 
 pub fn calls(args: CallsArgs) -> anyhow::Result<String> {
     let CallsArgs { call, place, last, json, numbers, only } = args;
-    let data = place.data()?;
+    let (data, filter) = (place.data()?, filter(only));
     match call {
+        Some(call) if !filter.is_none() => {
+            let what =
+                format!("{call} is one call; what says which calls are listed (--from, --queue …) is for the list");
+            Err(Wrong(what).into())
+        }
         Some(call) if json => server::calls::told(&data, &call, numbers),
         Some(call) => server::calls::ladder(&data, &call, numbers),
         None => {
-            let (last, filter, config) = (last as usize, filter(only), place.config);
+            let (last, config) = (last as usize, place.config);
             server::calls::list(&data, &server::calls::Show { last, json, numbers, filter, config })
         }
     }

@@ -85,13 +85,27 @@ fn own_file(center: &Center, file: &Path) -> Result<BTreeMap<String, String>> {
     completed(file, center.agents.values().map(|agent| &agent.user), Kind::Passwords)
 }
 
+/// The made-up secrets that a file has; none if there is no file yet.
+///
+/// # Errors
+/// It cannot be read, others may read it, or it has been emptied: new secrets would lock out everybody who has the old ones.
+pub fn made_before(file: &Path, kind: Kind) -> Result<BTreeMap<String, String>> {
+    if !file.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let known = read(file, kind)?;
+    let hint = format!("put back its lines `{}`, or remove the file to have new {} made", kind.line(), kind.name());
+    ensure!(!known.is_empty(), "{}: nobody has a line here; {hint}", file.display());
+    Ok(known)
+}
+
 /// Reads a file of made-up secrets and completes it for those who have none yet.
 pub fn completed<'n>(
     file: &Path,
     names: impl Iterator<Item = &'n String>,
     kind: Kind,
 ) -> Result<BTreeMap<String, String>> {
-    let mut passwords = if file.exists() { read(file, kind)? } else { BTreeMap::new() };
+    let mut passwords = made_before(file, kind)?;
     let known = passwords.len();
     for name in names {
         if let Entry::Vacant(place) = passwords.entry(name.clone()) {
@@ -200,7 +214,7 @@ fn write(file: &Path, what: &str, passwords: &BTreeMap<String, String>) -> Resul
     let unfinished = file.with_extension("new");
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     out.set_permissions(Permissions::from_mode(0o600))?; // one that was left behind may have another mode
-    writeln!(out, "# The {what}, made at first start. Yours to change.")?;
+    writeln!(out, "# The {what}, made at first start. Yours to change; read at each start.")?;
     for (user, password) in passwords {
         writeln!(out, "{user}:{password}")?;
     }

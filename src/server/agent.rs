@@ -1,11 +1,13 @@
 //! `tierline agent`: a desktop on the command line. What happens is printed; what is typed is asked.
 //!
 //! Lines are asked one after the other: each waits for the answer of the one before. `wait NAME` waits until an event of
-//! that name has come since the last `wait`, the agent's own or nobody's, so that a file of lines is a script. A stream
+//! that name has come since the last `wait`, the agent's own or nobody's, so that a file of lines is a script. The first
+//! line is asked when the snapshot has come: what is shown stands in the order in which it was so. A stream
 //! that is cut goes on at its cursor. What is typed while the server is away is asked once it is back: by its key it is done
 //! once, also where the answer was lost.
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
+mod own;
 mod way;
 
 use super::chance;
@@ -13,6 +15,7 @@ use super::printing;
 use crate::proto::{self, command::Ask, item, outcome};
 use crate::server::printing::say;
 use anyhow::{Context, Result, bail};
+use own::Own;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -70,6 +73,10 @@ const EVENTS: [&str; 20] = [
     "agent_reachable",
 ];
 
+/// How long the first snapshot is waited for before the first line is asked all the same.
+const FIRST: Duration = Duration::from_secs(5);
+/// How long an agent's new state may take to come after the answer to what he asked for.
+const STATE: Duration = Duration::from_secs(1);
 /// The pause before a stream that was cut is opened again.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -84,11 +91,12 @@ pub fn run(settings: Settings) -> Result<bool> {
         let (items, mut seen) = mpsc::channel(64);
         let watching = tokio::spawn(watch(desk.clone(), items));
         let typed = settings.asks.is_empty();
-        let mut session = Session { desk, json: settings.json, typed, seen: VecDeque::new(), me: None, refused: false };
+        let mut session = Session::new(desk, settings.json, typed);
         let mut lines = Lines::new(settings.asks);
         if typed && !settings.json {
             say!("{HELP}");
         }
+        session.begin(&mut seen).await?;
         loop {
             let ended = tokio::select! {
                 line = lines.next() => match line? {
@@ -121,9 +129,8 @@ pub fn once(settings: &Settings, line: &str) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let desk = connect(settings).await?;
-        let (seen, json) = (VecDeque::new(), settings.json);
-        let mut session = Session { desk, json, typed: false, seen, me: None, refused: false };
-        session.ask(line, ask).await?;
+        let mut session = Session::new(desk, settings.json, false);
+        session.ask(line, ask, None).await?;
         Ok(!session.refused)
     })
 }
@@ -157,12 +164,54 @@ struct Session {
     seen: VecDeque<String>,
     /// The agent who asks, 0 if it is none; unknown before the first snapshot.
     me: Option<u64>,
+    /// All items of the first snapshot have come.
+    begun: bool,
+    own: Own,
     refused: bool,
 }
 
+type Items = mpsc::Receiver<Result<proto::Item>>;
+
 impl Session {
+    fn new(desk: Desk, json: bool, typed: bool) -> Session {
+        Session {
+            desk,
+            json,
+            typed,
+            seen: VecDeque::new(),
+            me: None,
+            begun: false,
+            own: Own::default(),
+            refused: false,
+        }
+    }
+
+    /// Shows the first snapshot; lines are asked without it where it does not come.
+    async fn begin(&mut self, items: &mut Items) -> Result<()> {
+        let until = tokio::time::Instant::now() + FIRST;
+        while !self.begun {
+            match tokio::time::timeout_at(until, items.recv()).await {
+                Ok(Some(item)) => self.show(&item?),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Why no call can come to who is ready now. His state is told by the stream, which may be behind the answer.
+    async fn lacking(&mut self, items: &mut Items) -> Result<Option<&'static str>> {
+        let until = tokio::time::Instant::now() + STATE;
+        while self.own.lacks().is_some() {
+            match tokio::time::timeout_at(until, items.recv()).await {
+                Ok(Some(item)) => self.show(&item?),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(self.own.lacks())
+    }
+
     /// Carries a line out; true if it was the last.
-    async fn line(&mut self, line: &str, items: &mut mpsc::Receiver<Result<proto::Item>>) -> Result<bool> {
+    async fn line(&mut self, line: &str, items: &mut Items) -> Result<bool> {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("" | "#", _) => {}
             ("quit", _) => return Ok(true),
@@ -180,7 +229,7 @@ impl Session {
                 self.seen.drain(..=last);
             }
             (verb, rest) => match asked(verb, rest) {
-                Some(ask) => self.ask(line, ask).await?,
+                Some(ask) => self.ask(line, ask, Some(items)).await?,
                 None => {
                     self.refused = true;
                     eprintln!("`{line}` is not understood; `help` says what is");
@@ -190,7 +239,8 @@ impl Session {
         Ok(false)
     }
 
-    async fn ask(&mut self, line: &str, ask: Ask) -> Result<()> {
+    async fn ask(&mut self, line: &str, ask: Ask, items: Option<&mut Items>) -> Result<()> {
+        let is_ready = matches!(ask, Ask::Ready(_));
         let key = chance::bytes::<12>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let command = proto::Command { key, agent: 0, ask: Some(ask) };
         let outcome = self.done(command).await.map_err(|status| refused(&status))?;
@@ -203,11 +253,25 @@ impl Session {
                     false => say!("  refused: {}", refused.text),
                 }
             }
-            Some(outcome::Result::Done(_)) if self.json => say!("{}", json!({ "asked": line, "done": true })),
-            Some(outcome::Result::Done(_)) => say!("  done"),
+            Some(outcome::Result::Done(_)) => {
+                let lacks = match items.filter(|_| is_ready) {
+                    Some(items) => self.lacking(items).await?,
+                    None => None,
+                };
+                self.show_done(line, lacks);
+            }
             None => bail!("the server's answer is empty"),
         }
         Ok(())
+    }
+
+    fn show_done(&self, line: &str, lacks: Option<&str>) {
+        match (self.json, lacks) {
+            (true, Some(lacks)) => say!("{}", json!({ "asked": line, "done": true, "note": lacks })),
+            (true, None) => say!("{}", json!({ "asked": line, "done": true })),
+            (false, Some(lacks)) => say!("  done; but {lacks}"),
+            (false, None) => say!("  done"),
+        }
     }
 
     /// Asks until there is an answer, where somebody sits there; else once.
@@ -241,7 +305,9 @@ impl Session {
         if name == "snapshot" {
             self.me = told["agent"].as_u64().or(Some(0));
         }
+        self.begun |= name == "snapshot" && told["more"] != true;
         let me = self.me.unwrap_or(0);
+        self.own.hear(me, &told);
         if !concerns(me, &told) {
             return;
         }

@@ -10,7 +10,7 @@ use crate::event::{Cause, Event, What};
 use crate::ids::{AgentId, CallId};
 use crate::records::{CallRecord, Offer, Outcome, Parts, Segment, Wait, ladder_of, parts_of, record_of, time_of};
 use crate::server::journal::Entry;
-use crate::server::store::Reader;
+use crate::server::store::{self, Reader};
 use crate::server::wrong::{OrWrong, Wrong};
 use crate::written::counted;
 use anyhow::Result;
@@ -60,8 +60,22 @@ pub fn list(data: &Path, show: &Show) -> Result<String> {
         false if found.is_empty() && show.last > 0 && show.filter.is_none() => Ok(NONE_YET.to_string()),
         false if calls.is_empty() => Ok(NONE_SUCH.to_string()),
         false if found.is_empty() => Ok(in_reports(gone)),
-        false => Ok(table(&found, show.numbers) + &if gone > 0 { in_reports(gone) } else { String::new() }),
+        false => {
+            let open = found.iter().any(|found| found.record.ended.is_none());
+            let cut = open && store::in_use(data).is_none();
+            let others = [(cut, nobody_serves(data)), (gone > 0, in_reports(gone))];
+            let others = others.into_iter().filter(|(is_so, _)| *is_so).map(|(_, line)| line);
+            Ok(table(&found, show.numbers, cut) + &others.collect::<String>())
+        }
     }
+}
+
+/// What is said of calls without an end where nothing runs that could end them.
+fn nobody_serves(data: &Path) -> String {
+    format!(
+        "No server runs from {}: what is `cut` had no end when the last one did; the next start ends it\n",
+        data.display()
+    )
 }
 
 /// What is said of calls whose events were removed because they are old.
@@ -180,11 +194,11 @@ fn events(reader: &Reader, call: CallId, texts: bool) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Columns as wide as their widest entry.
-fn table(calls: &[Found], numbers: bool) -> String {
+/// Columns as wide as their widest entry. `cut`: nobody serves, so none of them runs.
+fn table(calls: &[Found], numbers: bool, cut: bool) -> String {
     let head = ["CALL", "ARRIVED", "LINE", "OUTCOME", "WAITED", "TALK", "HOLD", "AGENT", "CALLER"];
     let mut rows = vec![head.map(String::from)];
-    rows.extend(calls.iter().map(row));
+    rows.extend(calls.iter().map(|call| row(call, cut)));
     let shown = if numbers { 9 } else { 8 };
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..shown).map(width).collect();
@@ -195,7 +209,7 @@ fn table(calls: &[Found], numbers: bool) -> String {
     rows.iter().map(line).collect()
 }
 
-fn row(found: &Found) -> [String; 9] {
+fn row(found: &Found, cut: bool) -> [String; 9] {
     let record = &found.record;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_string());
     let reached = match (&record.line, record.by_agent) {
@@ -203,7 +217,11 @@ fn row(found: &Found) -> [String; 9] {
         (None, Some(agent)) => format!("agent {agent}"),
         (None, None) => "-".to_string(),
     };
-    let goes_on = |unfinished: bool, time: Duration| if unfinished { "…".to_string() } else { clock(time) };
+    let goes_on = |unfinished: bool, time: Duration| match unfinished {
+        true if cut => "?".to_string(),
+        true => "…".to_string(),
+        false => clock(time),
+    };
     let last = record.segments.last();
     let waited = last.map(|s| goes_on(s.wait == Wait::Waiting, record.waited()));
     let talks = |s: &Segment| s.talk_from.is_some() && s.talk.is_none();
@@ -214,7 +232,7 @@ fn row(found: &Found) -> [String; 9] {
         record.call.to_string(),
         record.arrived.to_string(),
         reached,
-        outcome(record, found.code),
+        outcome(record, found.code, cut),
         or_dash(waited),
         or_dash(talk),
         or_dash(hold),
@@ -224,11 +242,12 @@ fn row(found: &Found) -> [String; 9] {
 }
 
 /// The outcome; with the cause where the outcome alone leaves one guessing, and of a short code what it asked for.
-fn outcome(record: &CallRecord, code: Option<Code>) -> String {
+fn outcome(record: &CallRecord, code: Option<Code>, cut: bool) -> String {
     match (record.outcome(), record.cause, code) {
         (Outcome::Failed, Some(cause), _) => format!("failed: {}", cause.text()),
         (_, _, Some(Code::Ready)) => "asked for calls".to_string(),
         (_, _, Some(Code::NotReady)) => "asked for a break".to_string(),
+        (Outcome::Running, ..) if cut => "cut".to_string(),
         (outcome, ..) => outcome.text().to_string(),
     }
 }

@@ -14,17 +14,18 @@ pub fn all_wrong(refused: &config::Refused, data: &Path, lacking: Vec<String>) -
     std::iter::once(refused.problems.to_string()).chain(unheard).chain(lacking).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads what `serve` would read, tries the ports that it would listen on, and says what is wrong; how a start would end.
+/// Reads what `serve` would read, tries the ports that it would listen on if `ports` says so, and says what is wrong; how a
+/// start would end.
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
+pub fn check(config: Option<&Path>, data: Option<&Path>, ports: bool) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let loaded = match config::load(config) {
         Ok(loaded) => loaded,
         Err(refused) => {
             let data = data.unwrap_or(&refused.needs.data);
-            let lacking = lacking_but_for_own(&refused.file, &refused.needs, data, runtime.handle()).lines;
+            let lacking = lacking(&refused.file, &refused.needs, (data, ports), runtime.handle()).lines;
             eprintln!("{}", all_wrong(&refused, data, lacking));
             return Ok(Outcome::Refused);
         }
@@ -33,8 +34,8 @@ pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
     let data = data.unwrap_or(&loaded.server.data);
     let mut missing = Missing::default();
     missing.wrong(opening::unheard(&loaded.sounds, data));
-    missing.join(lacking_but_for_own(&loaded.file, &loaded.needs(), data, runtime.handle()));
-    opening::secrets(&loaded, &mut missing);
+    missing.join(lacking(&loaded.file, &loaded.needs(), (data, ports), runtime.handle()));
+    opening::secrets(&loaded, data, &mut missing);
     missing.unless_now(store::usable(data, loaded.server.node));
     if let Err(why) = missing.none() {
         eprintln!("{why:#}");
@@ -44,10 +45,19 @@ pub fn check(config: Option<&Path>, data: Option<&Path>) -> Result<Outcome> {
     Ok(Outcome::Stopped)
 }
 
-/// The ports of a server that runs from this directory are taken by right.
-fn lacking_but_for_own(file: &str, needs: &config::Needs, data: &Path, runtime: &tokio::runtime::Handle) -> Missing {
-    let Some(by) = store::in_use(data) else { return opening::lacking(file, needs, runtime) };
-    say!("note: process {by} serves from {}; ports were not tried", data.display());
+/// What a start lacks; without ports where nobody asked for them, and where a server that runs from this directory has them
+/// by right.
+fn lacking(
+    file: &str,
+    needs: &config::Needs,
+    (data, ports): (&Path, bool),
+    runtime: &tokio::runtime::Handle,
+) -> Missing {
+    match store::in_use(data) {
+        _ if !ports => say!("note: ports are not tried"),
+        Some(by) => say!("note: process {by} serves from {}; ports were not tried", data.display()),
+        None => return opening::lacking(file, needs, runtime),
+    }
     let files = config::Needs { listeners: Vec::new(), http: None, media: None, grpc: None, ..needs.clone() };
     opening::lacking(file, &files, runtime)
 }

@@ -4,12 +4,13 @@ use super::clock::wall as clock_shows;
 use super::wrong::{OrWrong, Wrong, loaded};
 use crate::center::Center;
 use crate::config::Loaded;
+use crate::expr::Type;
 use crate::ids::{FlowId, LineId};
 pub use crate::ivr::Found;
 use crate::ivr::rehearsal::{World, rehearse};
-use crate::ivr::{Facts, Flow, drawing};
+use crate::ivr::{Facts, Flow, Step, drawing};
 use anyhow::{Context, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,7 +53,8 @@ pub fn draw(config: Option<&Path>, flow: &str, mermaid: bool) -> Result<String> 
 /// What a caller would hear, line by line.
 ///
 /// # Errors
-/// The configuration is wrong, or has no such flow, line or announcement; the time cannot be read.
+/// The configuration is wrong, or has no such flow, line, announcement or language; no look-up has such a field; the time
+/// cannot be read.
 pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String> {
     let loaded = loaded(config)?;
     let flow = found(&loaded, flow)?;
@@ -63,6 +65,13 @@ pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String
     if let Some(unknown) = trial.banners.iter().find(|name| !center.banners.contains_key(*name)) {
         let known = listed(center.banners.keys().map(String::as_str));
         return Err(Wrong(format!("there is no announcement `{unknown}`; allowed: {known}")).into());
+    }
+    let led = led_through(&loaded, flow);
+    if let Some(unknown) = &trial.language {
+        language_known(&led, language, unknown)?;
+    }
+    if let Some(Found::Fields(fields)) = &trial.found {
+        fields_known(&led, fields)?;
     }
     let on = center.banners.iter().filter(|(_, banner)| banner.on).map(|(name, _)| name.clone());
     let facts = Facts {
@@ -77,6 +86,53 @@ pub fn try_out(config: Option<&Path>, flow: &str, trial: Trial) -> Result<String
     let world = World { wall, facts, keys: trial.keys, found: trial.found, banners, queue: None };
     let lines = rehearse(&flows, center, flow, world);
     Ok(lines.into_iter().map(|line| line + "\n").collect())
+}
+
+/// The flow and those that it leads to.
+fn led_through<'l>(loaded: &'l Loaded, flow: &'l Flow) -> Vec<&'l Flow> {
+    let mut led = vec![flow];
+    let mut looked_at = 0;
+    while let Some(flow) = led.get(looked_at).copied() {
+        looked_at += 1;
+        for step in flow.steps.values() {
+            let Step::Flow(to) = step else { continue };
+            led.extend(loaded.flows.get(to).filter(|to| led.iter().all(|known| known.id != to.id)));
+        }
+    }
+    led
+}
+
+/// A language is one that something is said in, or the line's.
+fn language_known(led: &[&Flow], of_line: &str, language: &str) -> Result<()> {
+    let texts = led.iter().flat_map(|flow| &flow.texts).map(|text| text.language.as_str());
+    let known: BTreeSet<&str> = texts.chain([of_line]).collect();
+    if known.contains(language) {
+        return Ok(());
+    }
+    let known = listed(known.into_iter());
+    Err(Wrong(format!("nothing is said in the language `{language}`; allowed: {known}")).into())
+}
+
+/// Fields are those of some look-up, and numbers where it reads numbers: of others the flow would hear nothing.
+fn fields_known(led: &[&Flow], given: &BTreeMap<String, String>) -> Result<()> {
+    let steps = led.iter().flat_map(|flow| flow.steps.values());
+    let lookups = steps.filter_map(|step| if let Step::Lookup(step) = step { Some(step) } else { None });
+    let known: BTreeMap<&str, Type> =
+        lookups.flat_map(|step| &step.fields).map(|(name, kind)| (name.as_str(), *kind)).collect();
+    for (name, value) in given {
+        let allowed = || match known.is_empty() {
+            true => "nothing is looked up, or no field of it is read".to_owned(),
+            false => listed(known.keys().copied()),
+        };
+        match known.get(name.as_str()) {
+            None => return Err(Wrong(format!("no look-up has the field `{name}`; allowed: {}", allowed())).into()),
+            Some(Type::Number) if value.trim().parse::<i64>().is_err() => {
+                return Err(Wrong(format!("`{name}` is \"{value}\"; allowed: a whole number")).into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn found<'l>(loaded: &'l Loaded, name: &str) -> Result<&'l Flow> {

@@ -1,12 +1,13 @@
 //! What a start needs of the machine: ports, the data directory, passwords, sounds. All of it or nothing: what cannot
 //! be had is told at once, and the rest is closed again.
 
+use super::accounts::Kind;
 use super::keeping::{self, belief::Belief};
 use super::signaling::listening;
 use super::signaling::tls::Tls;
 use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
 use super::{accounts, clock, cti, signaling, speech, store, ticketing};
-use crate::config::{Loaded, Needs, ServerSettings, Sound};
+use crate::config::{self, Loaded, Needs, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
@@ -45,7 +46,7 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     let Ports { udp, tcp, http, grpc } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
     tls_files(&loaded.file, &loaded.needs(), &mut missing);
     missing.wrong(unheard(&loaded.sounds, &server.data));
-    secrets(loaded, &mut missing);
+    secrets(loaded, &server.data, &mut missing);
     if !missing.lines.is_empty() {
         missing.held(&server.data);
         return Err(missing.none().expect_err("something is missing"));
@@ -83,15 +84,21 @@ fn remove_made(data: &Path) {
     _ = std::fs::remove_dir(data); // what else is there is somebody's
 }
 
-/// Files of secrets that the configuration names. Those that are made up come later.
-pub fn secrets(loaded: &Loaded, missing: &mut Missing) {
+/// Files of secrets that the configuration names, and those that an earlier start has made up in `data`. What is still to be
+/// made up comes later.
+pub fn secrets(loaded: &Loaded, data: &Path, missing: &mut Missing) {
     let (server, center) = (&loaded.server, &loaded.center);
     match server.password_file.as_deref() {
-        Some(file) => _ = missing.unless(accounts::load(center, (Some(file), &server.trunk_passwords), &server.data)),
-        None => _ = missing.unless(accounts::of_trunks(center, &server.trunk_passwords)),
+        Some(file) => _ = missing.unless(accounts::load(center, (Some(file), &server.trunk_passwords), data)),
+        None => {
+            missing.unless(accounts::of_trunks(center, &server.trunk_passwords));
+            missing.unless(accounts::made_before(&accounts::default_file(data), Kind::Passwords));
+        }
     }
-    if let Some(cti) = server.cti.as_ref().filter(|cti| cti.token_file.is_some()) {
-        missing.unless(cti::secrets(cti, center, &server.data));
+    match &server.cti {
+        Some(cti) if cti.token_file.is_some() => _ = missing.unless(cti::secrets(cti, center, data)),
+        Some(_) => _ = missing.unless(accounts::made_before(&cti::tokens::default_file(data), Kind::Tokens)),
+        None => {}
     }
     if let Some(file) = server.ticketing.as_ref().and_then(|ticketing| ticketing.token_file.as_deref()) {
         missing.unless(ticketing::token(file));
@@ -205,8 +212,14 @@ impl Missing {
 
     /// The same for an address to listen on. One that is taken is wrong as it is written: somebody must choose.
     fn unless_bound<T>(&mut self, file: &str, place: (usize, usize), had: Result<T>) -> Option<T> {
-        let hint = "write another address in `bind`, or stop what listens there";
-        had.map_err(|why| self.add(at(file, place, format!("{why:#}; {hint}")), false)).ok()
+        let told = |why: anyhow::Error| match config::is_built_in(file) {
+            // There is no such file to write in.
+            true => {
+                format!("the built-in demo {why:#}; stop what listens there, or name a configuration with --config")
+            }
+            false => at(file, place, format!("{why:#}; write another address in `bind`, or stop what listens there")),
+        };
+        had.map_err(|why| self.add(told(why), false)).ok()
     }
 
     /// Somebody serves from this directory: that passes.

@@ -7,6 +7,7 @@ use crate::records::{CallRecord, OpenCall};
 use crate::server::journal::{Entry, Value as Told};
 use crate::server::known::{self, Kind};
 use crate::server::records;
+use crate::server::wrong::Wrong;
 use crate::time::Wall;
 use anyhow::Result;
 use rusqlite::types::Value;
@@ -66,7 +67,7 @@ impl Filter {
     /// The calls that are so, newest first, `most` at most.
     ///
     /// # Errors
-    /// There is no log, a time or a zone is none, or the records cannot be read.
+    /// There is no log, a time or a zone is none, the time is empty, or the records cannot be read.
     pub fn find(&self, data: &Path, most: usize) -> Result<Vec<CallId>> {
         records::bring_up(data)?;
         let conn = records::reading(data)?;
@@ -80,7 +81,14 @@ impl Filter {
         let time =
             |text: &Option<String>| text.as_deref().map(|text| crate::server::report::time(&zone, text)).transpose();
         let asked = time(&self.from)?;
-        let times = (asked.unwrap_or(Wall(i64::MIN)), time(&self.to)?.unwrap_or(Wall(i64::MAX)));
+        let to = time(&self.to)?;
+        if let (Some(from), Some(to)) = (asked, to)
+            && from >= to
+        {
+            let empty = format!("the time from {from} to {to} is empty; `--to` is not included and must be later");
+            return Err(Wrong(empty).into());
+        }
+        let times = (asked.unwrap_or(Wall(i64::MIN)), to.unwrap_or(Wall(i64::MAX)));
         let lacking = asked.map(|_| extent.lacking(times, &|wall| wall.to_string()));
         for told in lacking.iter().flatten() {
             Entry::warn("calls", "the list is as complete as the records").with("records", Told::written(told)).tell();

@@ -88,6 +88,9 @@ fn the_list_is_a_table_newest_first() {
     assert_eq!(listed(&dir, 20, true, false), "");
     three_calls(&dir);
     let check = |last, numbers, expect: &str| assert_eq!(listed(&dir, last, false, numbers), expect[1..]);
+    let cut = listed(&dir, 1, false, false);
+    assert!(cut.contains("support  cut      ?") && cut.contains("No server runs from "), "nobody serves: {cut}");
+    let _serves = Store::open_with(&dir.0, 0, Keep::default(), Wall(0)).unwrap();
     check(
         20,
         false,
@@ -250,8 +253,11 @@ fn calls_are_found_by_what_they_were() {
         assert_eq!(crate::server::wrong::exit_code(&why), 2);
         assert!(why.to_string().contains(expect), "{why}");
     }
+    let empty = Filter { from: Some("2026-11-22".into()), to: Some("2026-11-21".into()), ..none() };
+    let why = list(&dir.0, &Show { last: 20, filter: empty, ..Show::default() }).unwrap_err();
+    assert!(crate::server::wrong::exit_code(&why) == 2 && why.to_string().contains("is empty"), "{why}");
     let one = list(&dir.0, &Show { last: 1, filter: Filter { line: time("support"), ..none() }, ..Show::default() });
-    assert_eq!(one.unwrap().lines().count(), 2, "the newest of three");
+    assert_eq!(one.unwrap().lines().count(), 3, "a head, the newest of three, and that nobody serves");
     let nobody =
         list(&dir.0, &Show { last: 9, filter: Filter { cause: Some(Cause::Defect), ..none() }, ..Show::default() });
     assert_eq!(nobody.unwrap(), NONE_SUCH);

@@ -30,9 +30,9 @@ pub const HORIZON: Duration = Duration::from_secs(4 * 3_600);
 /// More steps than this are a run that does not come to its end.
 const MAX_STEPS: usize = 2_000;
 
-/// So long a forecast is good for who comes next.
+/// So long a refusal is good for who comes next.
 const FRESH: Duration = Duration::from_secs(1);
-/// Different forecasts that are remembered for that time.
+/// Different refusals that are remembered for that time.
 const MOST_KNOWN: usize = 64;
 
 /// How long from now.
@@ -71,18 +71,18 @@ impl Router {
         self.forecast_at(now, place, queue.rank(&Work::new(place.clone(), queue, now)))
     }
 
-    /// The middle of [`Self::forecast_for`], for many who ask in a row: who is turned away changes nothing for the next one
-    /// in the same place, so within a second he hears the same.
-    pub(super) fn expected_for(&mut self, now: Instant, place: &Place) -> Option<Duration> {
-        let queue = self.queues.get(&place.queue)?;
+    /// Whether work that may come would wait longer than `longest`. For many who come in a row: who is turned away changes
+    /// nothing for the next one in the same place, so within a second he is turned away too, unless somebody is free.
+    pub(super) fn waits_longer(&mut self, now: Instant, place: &Place, longest: Duration) -> bool {
+        let Some(queue) = self.queues.get(&place.queue) else { return false };
         let before = queue.line.before(&queue.rank(&Work::new(place.clone(), queue, now)));
-        let found = queue.expected.found(now, before, place);
-        found.unwrap_or_else(|| {
-            let wait = self.forecast_for(now, place).map(|forecast| forecast.p50);
-            let queue = self.queues.get_mut(&place.queue).expect("the queue that has just been looked up");
-            queue.expected.note(now, before, place, wait);
-            wait
-        })
+        if queue.ready.is_empty() && queue.refused.is_known(now, before, place) {
+            return true;
+        }
+        let waits = self.forecast_for(now, place).is_some_and(|forecast| forecast.p50 > longest);
+        let queue = self.queues.get_mut(&place.queue).filter(|_| waits);
+        queue.into_iter().for_each(|queue| queue.refused.note(now, before, place));
+        waits
     }
 
     fn forecast_at(&self, now: Instant, place: &Place, rank: Rank) -> Option<Forecast> {
@@ -108,29 +108,28 @@ impl Router {
     }
 }
 
-/// Forecasts of the last second for those who want to be let in.
+/// Who was turned away within the last second.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Expected {
+pub(super) struct Refused {
     since: Instant,
     /// By how many stand before, points and what is needed.
-    known: Vec<(usize, i32, Skills, Option<Duration>)>,
+    known: Vec<(usize, i32, Skills)>,
 }
 
-impl Expected {
-    fn found(&self, now: Instant, before: usize, place: &Place) -> Option<Option<Duration>> {
-        let is_it = |(at, points, needs, _): &&(usize, i32, Skills, _)| {
+impl Refused {
+    fn is_known(&self, now: Instant, before: usize, place: &Place) -> bool {
+        let is_it = |(at, points, needs): &(usize, i32, Skills)| {
             (*at, *points) == (before, place.priority) && *needs == place.skills
         };
-        let fresh = now.since(self.since) < FRESH;
-        self.known.iter().filter(|_| fresh).find(is_it).map(|(_, _, _, wait)| *wait)
+        now.since(self.since) < FRESH && self.known.iter().any(is_it)
     }
 
-    fn note(&mut self, now: Instant, before: usize, place: &Place, wait: Option<Duration>) {
+    fn note(&mut self, now: Instant, before: usize, place: &Place) {
         if now.since(self.since) >= FRESH {
-            *self = Expected { since: now, known: Vec::new() };
+            *self = Refused { since: now, known: Vec::new() };
         }
         if self.known.len() < MOST_KNOWN {
-            self.known.push((before, place.priority, place.skills.clone(), wait));
+            self.known.push((before, place.priority, place.skills.clone()));
         }
     }
 }

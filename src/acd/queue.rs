@@ -10,7 +10,7 @@
 //! [`KEPT_CLASSES`]: finding its agents anew costs a pass over the queue's ready agents.
 
 use super::agent::Agent;
-use super::forecast::Expected;
+use super::forecast::Refused;
 use super::line::Line;
 use super::{Merit, Place, QueueView, Skills, place};
 use crate::center::{self, Relaxation, RingPlan};
@@ -205,9 +205,9 @@ pub(super) struct Queue {
     pub(super) times: VecDeque<Duration>,
     /// Where drawing lots has come to.
     pub(super) drawn: i64,
-    /// What was found out about those who want to be let in.
+    /// Those who would have waited too long.
     #[serde(default)]
-    pub(super) expected: Expected,
+    pub(super) refused: Refused,
 }
 
 /// The first skill of `required` that `skills` lacks.
@@ -230,7 +230,7 @@ impl Queue {
             uses: 0,
             times: VecDeque::new(),
             drawn: 0,
-            expected: Expected::default(),
+            refused: Refused::default(),
         }
     }
 

@@ -46,9 +46,9 @@ impl Router {
             return Ok(());
         }
         let Some(longest) = queue.settings.max_expected_wait else { return Ok(()) };
-        match self.expected_for(now, place) {
-            Some(wait) if wait > longest => Err(Rejection::LongWait),
-            _ => Ok(()),
+        match self.waits_longer(now, place, longest) {
+            true => Err(Rejection::LongWait),
+            false => Ok(()),
         }
     }
 

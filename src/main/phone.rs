@@ -8,7 +8,7 @@ use std::time::Duration;
 use tierline::server;
 use tierline::server::accounts::Kind;
 use tierline::server::phone::ServerName;
-use tierline::server::wrong::OrWrong;
+use tierline::server::wrong::{OrWrong, Wrong};
 
 #[derive(clap::Args)]
 pub struct PhoneArgs {
@@ -81,7 +81,7 @@ fn called(server: Option<ServerName>, place: &Where) -> anyhow::Result<ServerNam
         (None, Err(_)) => None,
     };
     let name = found.unwrap_or_else(|| "127.0.0.1:5060".to_owned());
-    Ok(name.parse().expect("an address with a port is a server's name"))
+    name.parse().map_err(|why| Wrong(format!("the server is at {name}, which cannot be called: {why}")).into())
 }
 
 pub fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {

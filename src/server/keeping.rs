@@ -17,7 +17,7 @@ mod clerk;
 
 pub use clerk::{Counts, Keeper};
 
-use super::wrong::loaded;
+use super::wrong::{loaded, meant};
 use super::{clock, records, store};
 use crate::config::KeepSettings;
 use crate::time::{Instant, Wall};
@@ -115,7 +115,11 @@ fn written(file: &Path, key: &str) -> Result<Option<u64>> {
 /// As [`pass`]; or the clock is doubted, and then nothing is removed.
 pub fn now(config: Option<&Path>, data: Option<PathBuf>, believe: bool) -> Result<String> {
     let server = loaded(config)?.server;
-    let plan = Plan { data: data.unwrap_or(server.data), keep: server.keep, ticketing: server.ticketing.is_some() };
+    let data = match data {
+        Some(data) => data,
+        None => meant(config, server.data)?,
+    };
+    let plan = Plan { data, keep: server.keep, ticketing: server.ticketing.is_some() };
     store::Reader::of(&plan.data)?;
     let Some(mark) = store::believed(&plan.data)? else {
         return Ok(format!("there is nothing in the log in {}\n", plan.data.display()));

@@ -18,8 +18,9 @@ const FILE: &str = "serving.json";
 /// What a server has noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serving {
-    /// The configuration file, from the root; none for the demo inside the program.
-    pub config: Option<PathBuf>,
+    /// The configuration file, from the root, as it was named and where it really is, for a link may move; empty for the
+    /// demo inside the program.
+    pub config: Vec<PathBuf>,
     /// Where phones reach it over UDP, if they can.
     pub sip: Option<SocketAddr>,
     /// Where desktops do, as a URL.
@@ -28,13 +29,15 @@ pub struct Serving {
 
 impl Serving {
     pub fn new(file: &str, server: &ServerSettings) -> Serving {
-        let udp = server.sip.listeners.iter().find(|listener| listener.transport == Transport::Udp);
+        let mut udp = server.sip.listeners.iter().filter(|listener| listener.transport == Transport::Udp);
+        // Audio may be of IPv4 alone where SIP is of both.
+        let udp = udp.clone().find(|listener| listener.bind.is_ipv4()).or_else(|| udp.next());
         let url = |cti: &crate::config::CtiSettings| {
             let scheme = if cti.tls.is_some() { "https" } else { "http" };
             format!("{scheme}://{}", from_here(cti.bind))
         };
         Serving {
-            config: Path::new(file).canonicalize().ok(),
+            config: names(Path::new(file)),
             sip: udp.map(|listener| from_here(listener.bind)),
             grpc: server.cti.as_ref().map(url),
         }
@@ -54,11 +57,22 @@ impl Serving {
         Ok(fs::rename(new, path)?)
     }
 
+    /// Whether the server runs with this file.
+    pub fn is_with(&self, file: &Path) -> bool {
+        names(file).iter().any(|name| self.config.contains(name))
+    }
+
     /// What the server has noted that serves from this directory now; none if none does, or if it has noted nothing.
     pub fn of(data: &Path) -> Option<Serving> {
         store::in_use(data)?;
         serde_json::from_slice(&fs::read(data.join(FILE)).ok()?).ok()
     }
+}
+
+/// What a file is called, if it is there.
+fn names(file: &Path) -> Vec<PathBuf> {
+    let real = file.canonicalize().ok();
+    real.into_iter().flat_map(|real| std::path::absolute(file).ok().into_iter().chain([real])).collect()
 }
 
 /// An address that is bound, as it is reached from this machine.

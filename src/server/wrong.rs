@@ -106,10 +106,11 @@ fn configured(config: Option<&Path>) -> Result<PathBuf> {
 /// `--data`.
 pub fn meant(config: Option<&Path>, data: PathBuf) -> Result<PathBuf> {
     let Some((config, serving)) = config.zip(Serving::of(&data)) else { return Ok(data) };
-    if serving.config == config.canonicalize().ok() {
+    if serving.is_with(config) {
         return Ok(data);
     }
-    let with = serving.config.map_or("the demo inside the program".to_owned(), |with| format!("`{}`", with.display()));
+    let with = serving.config.first();
+    let with = with.map_or("the demo inside the program".to_owned(), |with| format!("`{}`", with.display()));
     Err(Wrong(format!(
         "`{}` is the data directory of a server that runs with {with}, not with `{}`: name the directory that is meant with \
          --data",

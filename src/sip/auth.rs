@@ -196,7 +196,7 @@ pub(super) fn challenges_in(request: &Request, response: &Response, attempt: u8)
         };
         for challenge in response.headers.all(&asks).filter_map(|value| Challenge::parse(value).ok()) {
             let is_known = found.iter().any(|(field, known)| *field == answers && known.realm == challenge.realm);
-            if !is_known && !is_refused(&challenge) {
+            if !is_known && found.len() < MAX_REALMS && !is_refused(&challenge) {
                 found.push((answers.clone(), challenge));
             }
         }
@@ -244,6 +244,9 @@ pub(super) fn answered(request: &Request, fields: &[Name], proofs: &[Credentials
     request.headers.set(Name::CSeq, cseq.text());
     Some(request)
 }
+
+/// Realms answered at once, at most.
+const MAX_REALMS: usize = 8;
 
 /// Challenges answered for one request: of the called side and of three proxies, or fewer and some once stale.
 const MAX_ATTEMPTS: u8 = 4;

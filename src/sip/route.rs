@@ -185,12 +185,14 @@ impl Endpoint {
     fn nearest(&self, fits: impl Fn(&Listener) -> bool, near: Bound, only: bool) -> Option<u16> {
         let distance = |listener: &Listener| match near {
             Some(near) if listener.bind == near => 0,
-            Some(near) if is_near(listener.bind, near) => 1,
-            _ => 2,
+            // The other kind's listener beside one for any address has the same port.
+            Some(near) if is_near(listener.bind, near) && listener.bind.port() == near.port() => 1,
+            Some(near) if is_near(listener.bind, near) => 2,
+            _ => 3,
         };
         let listeners = (0u16..).zip(&self.config.listeners).filter(|(_, listener)| fits(listener));
         let reached = listeners.map(|(index, listener)| (distance(listener), index));
-        reached.filter(|(distance, _)| !only || *distance < 2).min().map(|(_, index)| index)
+        reached.filter(|(distance, _)| !only || *distance < 3).min().map(|(_, index)| index)
     }
 
     /// The flow to an address. `known`: one that leads there, or to somebody near; `bound`: the only place to leave from.

@@ -464,6 +464,10 @@ fn a_carrier_is_found_at_ipv6_and_by_weight() {
     let there = Sipp { scenario: "agent_answers", calls: 1000, ..Sipp::default() };
     let _both = [("light", light), ("heavy", heavy)]
         .map(|(name, port)| Sipp { name, at: Some(port), ..there }.start(&ground, &server));
+    for port in [light, heavy] {
+        let is_taken = || UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        wait_until("the carrier is there", GENEROUS, is_taken);
+    }
     let callers = Sipp { number: LINE, seconds: 3.0, calls: 8, more: &["-r", "4"], ..Sipp::default() };
     assert_eq!(callers.start(&ground, &server).wait(GENEROUS), 0, "SIPp is not content");
     server.wait_ended(8, GENEROUS);

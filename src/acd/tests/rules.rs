@@ -388,6 +388,20 @@ fn too_long_an_expected_wait_is_refused() {
     assert_eq!(forecast::work::runs() - before, 2);
 }
 
+/// A refusal that is remembered holds as long as nobody is free.
+#[test]
+fn nobody_is_refused_while_somebody_is_free() {
+    let mut desk = experienced();
+    let mut center = center();
+    support(&mut center).wrap_up = WrapUp::None;
+    support(&mut center).max_expected_wait = Some(Duration::from_secs(50));
+    desk.handle(Input::Configure(center));
+    desk.told(false);
+    desk.run("call 20 support; accept 13; call 21 support; in 12; call 22 support");
+    let told = desk.told(false);
+    assert!(told.contains("rejected 21 LongWait") && told.contains("22>12"), "{told}");
+}
+
 /// A place may get worse; who tells it remembers the best (`ivr`, trap 4).
 #[test]
 fn a_place_grows_when_work_of_more_points_comes() {

@@ -174,7 +174,7 @@ fn keep_erases_and_removes_what_is_old() {
     let center = fs::read_to_string(place.dir.join("center.toml")).expect("the configuration");
     let keeps = |place: &Place, settings: &str| {
         fs::write(place.dir.join("keep.toml"), format!("{center}[keep]\n{settings}")).expect("a configuration");
-        let kept = place.run(&["keep", "--config", "keep.toml"]);
+        let kept = place.run(&["keep", "--config", "keep.toml", "--data", "data"]);
         assert!(kept.status.success(), "{kept:?}");
         let said = String::from_utf8_lossy(&kept.stdout).into_owned();
         let numbers = said.split_whitespace().filter_map(|word| word.parse().ok());
@@ -187,6 +187,9 @@ fn keep_erases_and_removes_what_is_old() {
     assert!(!knows_the_number(&place) && place.calls().len() == 1, "the call is there still");
     // Another call, of today, by a server that keeps all for longer.
     let server = place.serve();
+    let kept = place.run(&["keep", "--config", "keep.toml"]);
+    let why = String::from_utf8_lossy(&kept.stderr).into_owned();
+    assert!(kept.status.code() == Some(2) && why.contains("--data"), "its data may be another server's: {kept:?}");
     called(&mut place, 2);
     let [events, rows, erased] = keeps(&place, &format!("{texts}events = \"1d\"\nrecords = \"1d\"\n"));
     assert!(events > 0 && rows > 0 && erased == 0, "{events} events, {rows} rows, {erased} numbers");

@@ -22,7 +22,8 @@ fn hears_ringing(habits: &Habits, rng: &mut Rng) -> Vec<Act> {
         return vec![Act::Later(between(rng, 0.0, 3.0), Thought::Refuse(status))];
     }
     match rng.below(100) {
-        0..8 => Vec::new(), // does not hear it
+        // Does not hear it; should it ring for ever, since who called was killed before that was in the log, he sees it at last.
+        0..8 => vec![Act::Later(Duration::from_secs(300), Thought::Refuse(480))],
         8..10 => vec![Act::Later(between(rng, 0.0, 5.0), Thought::Vanish)],
         10..15 => vec![Act::Later(between(rng, 16.0, 20.0), Thought::Answer)],
         _ => vec![Act::Later(between(rng, 0.3, 6.0), Thought::Answer)],

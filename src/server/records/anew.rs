@@ -17,8 +17,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often it is tried anew where events are removed faster than they are read.
-const TRIES: usize = 3;
+/// How often it is tried anew where events are removed faster than they are read. Each try begins behind what has gone, and
+/// a pass that removes comes to its end: on a busy machine it may be ahead some times in a row.
+const TRIES: usize = 20;
 
 /// Rows made again, in a file of their own.
 pub(super) struct Anew {

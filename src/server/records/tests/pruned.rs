@@ -195,7 +195,7 @@ fn records_that_are_made_anew_and_a_pass_never_come_between_each_other() {
 /// The same with both at once, as often as it takes for each to be first.
 #[test]
 fn whoever_is_first_no_row_is_lost() {
-    let (mut gone, mut made) = (0, 0);
+    let mut gone = 0;
     for _ in 0..12 {
         let dir = three_days("both", 3);
         let (before, plan) = (content(&dir.0), plan(&dir, Duration::from_secs(1), DAY * 1000));
@@ -203,19 +203,15 @@ fn whoever_is_first_no_row_is_lost() {
         std::thread::scope(|scope| {
             let rebuild = scope.spawn(|| {
                 both.wait();
-                rebuild(&dir.0).map_err(|why| why.to_string())
+                rebuild(&dir.0).unwrap()
             });
             both.wait();
             gone += u64::from(pass(&plan, &mut |_| true).unwrap().events > 0);
-            // Whoever is overtaken each time he begins gives up, and has changed nothing.
-            match rebuild.join().unwrap() {
-                Ok(_) => made += 1,
-                Err(why) => assert!(why.contains("faster than they are read"), "{why}"),
-            }
+            rebuild.join().unwrap()
         });
         same(&before, &content(&dir.0));
     }
-    assert!(gone > 0 && made > 0, "{gone} times events went, {made} times records were made");
+    assert!(gone > 0, "no event ever went");
 }
 
 /// What the first row of the log has is open still, and stays: the log begins with its first event, and has a hole.

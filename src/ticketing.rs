@@ -257,7 +257,7 @@ impl Outbox {
         // What ends a call is told of it as it was.
         let ended = matches!(event.what, What::CallEnded { .. }).then(|| event.call).flatten();
         let last = ended.and_then(|call| view.calls.get(&call).cloned());
-        view.apply(event);
+        view.learn(event);
         let Some(call) = event.call else { return };
         let running = view.calls.contains_key(&call);
         let Some(case) = self.cases.get_mut(&call) else {

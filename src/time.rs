@@ -6,7 +6,8 @@
 //! variants are documented "When to …".
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 /// Monotonic time: nanoseconds since an origin that the shell (or the simulator) chose at start.
@@ -82,32 +83,37 @@ pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 #[serde(from = "Vec<(K, Instant)>", into = "Vec<(K, Instant)>")]
 #[serde(bound(serialize = "K: Ord + Clone + Serialize", deserialize = "K: Ord + Clone + Deserialize<'de>"))]
 pub struct Timers<K: Ord + Clone> {
-    order: BTreeSet<(Instant, u64, K)>,
+    /// The earliest on top. What was moved or forgotten stays behind, but never on top.
+    order: BinaryHeap<Reverse<(Instant, u64, K)>>,
     by_key: BTreeMap<K, (Instant, u64)>,
     serial: u64,
 }
 
+/// So many deadlines that count no more may stay behind, or as many as those that count.
+const LEFT_BEHIND: usize = 64;
+
 impl<K: Ord + Clone> Default for Timers<K> {
     fn default() -> Self {
-        Timers { order: BTreeSet::new(), by_key: BTreeMap::new(), serial: 0 }
+        Timers { order: BinaryHeap::new(), by_key: BTreeMap::new(), serial: 0 }
     }
 }
 
 impl<K: Ord + Clone> Timers<K> {
     /// Sets `key` to fire at `at`, replacing an earlier deadline of the same key.
     pub fn set(&mut self, key: K, at: Instant) {
-        self.cancel(&key);
         self.serial += 1;
-        self.by_key.insert(key.clone(), (at, self.serial));
-        self.order.insert((at, self.serial, key));
+        let before = self.by_key.insert(key.clone(), (at, self.serial));
+        self.order.push(Reverse((at, self.serial, key)));
+        if let Some((_, serial)) = before {
+            self.leave_behind(serial);
+        }
     }
 
     /// Forgets `key`; returns whether it was set.
     pub fn cancel(&mut self, key: &K) -> bool {
-        match self.by_key.remove_entry(key) {
-            Some((key, (at, serial))) => self.order.remove(&(at, serial, key)),
-            None => false,
-        }
+        let before = self.by_key.remove(key);
+        before.into_iter().for_each(|(_, serial)| self.leave_behind(serial));
+        before.is_some()
     }
 
     pub fn is_set(&self, key: &K) -> bool {
@@ -123,14 +129,15 @@ impl<K: Ord + Clone> Timers<K> {
         if self.deadline()? > now {
             return None;
         }
-        let (_, _, key) = self.order.pop_first()?;
+        let Reverse((_, _, key)) = self.order.pop()?;
         self.by_key.remove(&key);
+        self.uncover();
         Some(key)
     }
 
     /// The earliest deadline.
     pub fn deadline(&self) -> Option<Instant> {
-        self.order.first().map(|(at, _, _)| *at)
+        self.order.peek().map(|Reverse((at, _, _))| *at)
     }
 
     pub fn len(&self) -> usize {
@@ -144,6 +151,26 @@ impl<K: Ord + Clone> Timers<K> {
     pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.by_key.keys()
     }
+
+    /// The deadline of this serial counts no more.
+    fn leave_behind(&mut self, serial: u64) {
+        if self.order.peek().is_some_and(|Reverse((_, top, _))| *top == serial) {
+            self.uncover();
+        }
+        if self.order.len() > 2 * self.by_key.len() + LEFT_BEHIND {
+            let by_key = &self.by_key;
+            self.order.retain(|Reverse((_, serial, key))| by_key.get(key).is_some_and(|(_, last)| last == serial));
+        }
+    }
+
+    /// Takes what counts no more from the top.
+    fn uncover(&mut self) {
+        while let Some(Reverse((_, serial, key))) = self.order.peek()
+            && self.by_key.get(key).is_none_or(|(_, last)| last != serial)
+        {
+            self.order.pop();
+        }
+    }
 }
 
 impl<K: Ord + Clone> From<Vec<(K, Instant)>> for Timers<K> {
@@ -156,7 +183,9 @@ impl<K: Ord + Clone> From<Vec<(K, Instant)>> for Timers<K> {
 
 impl<K: Ord + Clone> From<Timers<K>> for Vec<(K, Instant)> {
     fn from(timers: Timers<K>) -> Self {
-        timers.order.into_iter().map(|(at, _, key)| (key, at)).collect()
+        let mut entries: Vec<_> = timers.by_key.into_iter().map(|(key, (at, serial))| (at, serial, key)).collect();
+        entries.sort_unstable();
+        entries.into_iter().map(|(at, _, key)| (key, at)).collect()
     }
 }
 
@@ -199,6 +228,35 @@ mod tests {
         let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(Instant(30))).collect();
         assert_eq!(fired, ["b", "a", "d"]);
         assert!(timers.is_empty() && timers.deadline().is_none());
+    }
+
+    /// Against a list that is looked through, over thousands of settings, moves and cancellations.
+    #[test]
+    fn timers_are_a_sorted_list_and_keep_little_that_counts_no_more() {
+        let (mut timers, mut list, mut state) = (Timers::default(), Vec::<(Instant, u64)>::new(), 3_u64);
+        let mut below = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        for now in 0..20_000 {
+            let key = below(40);
+            list.retain(|(_, other)| *other != key);
+            match below(4) {
+                0 => _ = timers.cancel(&key),
+                _ => {
+                    let at = Instant(now + below(3_000));
+                    timers.set(key, at);
+                    list.push((at, key));
+                }
+            }
+            list.sort_by_key(|(at, _)| *at);
+            let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(Instant(now))).collect();
+            let expect: Vec<_> = list.iter().take_while(|(at, _)| *at <= Instant(now)).map(|(_, key)| *key).collect();
+            list.drain(..expect.len());
+            assert_eq!(due, expect);
+            assert_eq!((timers.deadline(), timers.len()), (list.first().map(|(at, _)| *at), list.len()));
+            assert!(timers.order.len() <= 2 * timers.len() + LEFT_BEHIND + 1, "{} stay", timers.order.len());
+        }
     }
 
     #[test]

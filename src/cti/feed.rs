@@ -4,13 +4,14 @@
 //! either way.
 
 use super::{Audience, Cursor, View, Viewer};
-use crate::event::{Event, What};
+use crate::event::Event;
 use crate::ids::CallId;
 use crate::proto::{self, Item, item};
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 /// After so many events that a reader may not see he gets their cursor alone, so that he does not begin far back.
-pub const UNSEEN: u32 = 4_096;
+pub const UNSEEN: u64 = 4_096;
 
 /// How far the log has been told.
 #[derive(Clone, Debug)]
@@ -29,36 +30,48 @@ impl Feed {
     }
 
     /// Takes the next event. `earlier` reads all events of a call, with their texts: one whose beginning was not seen is
-    /// told to the fold first.
+    /// told to the fold first. It is told if anybody of whom it concerns is `there`.
     ///
     /// # Errors
     /// The call cannot be read.
-    pub fn take<E>(&mut self, event: &Event, earlier: impl FnOnce(CallId) -> Result<Vec<Event>, E>) -> Result<Told, E> {
+    pub fn take<I: IntoIterator<Item: Borrow<Event>>, E>(
+        &mut self,
+        event: &Event,
+        earlier: impl FnOnce(CallId) -> Result<I, E>,
+        there: impl FnOnce(&Audience) -> bool,
+    ) -> Result<Told, E> {
         if let Some(call) = self.lacks(event) {
-            let events = earlier(call)?;
-            events.iter().filter(|earlier| earlier.seq < event.seq).for_each(|earlier| _ = self.view.apply(earlier));
+            for earlier in earlier(call)? {
+                let earlier = earlier.borrow();
+                if earlier.seq < event.seq {
+                    self.view.learn(earlier);
+                }
+            }
         }
         self.at = Cursor { seq: event.seq, at: event.at };
-        // What ends a call is told of the call as it was.
-        let ends = matches!(event.what, What::CallEnded { .. });
-        let before = if ends { super::event(event, &self.view) } else { None };
         let audience = self.view.apply(event);
-        Ok(before.or_else(|| super::event(event, &self.view)).map(|told| (audience, told)))
+        let told = if there(&audience) { super::event(event, &self.view) } else { None };
+        self.view.leave(event);
+        Ok(told.map(|told| (audience, told)))
     }
 }
 
 /// The event for those who do not see the caller; none if it says nothing of one.
 pub fn impersonal(event: &proto::Event) -> Option<proto::Event> {
-    let Some(proto::event::What::Queued(queued)) = &event.what else { return None };
-    let queued = proto::Queued { call: None, ..queued.clone() };
-    Some(proto::Event { what: Some(proto::event::What::Queued(queued)), ..event.clone() })
+    let Some(proto::event::What::Queued(proto::Queued { queue, priority, skills, again, call: _ })) = &event.what else {
+        return None;
+    };
+    let (priority, again) = (*priority, *again);
+    let queued = proto::Queued { queue: queue.clone(), priority, skills: skills.clone(), again, call: None };
+    Some(proto::Event { at_ms: event.at_ms, call: event.call.clone(), what: Some(proto::event::What::Queued(queued)) })
 }
 
 /// What one reader sees.
 #[derive(Clone, Debug)]
 pub struct Sight {
     pub viewer: Arc<Viewer>,
-    unseen: u32,
+    /// The last event that he was told of by its cursor at least; 0: none yet.
+    told: u64,
     /// A planted bug: some events reach nobody.
     #[cfg(feature = "planted-bugs")]
     pub skips: bool,
@@ -68,29 +81,32 @@ impl Sight {
     pub fn new(viewer: Arc<Viewer>) -> Sight {
         Sight {
             viewer,
-            unseen: 0,
+            told: 0,
             #[cfg(feature = "planted-bugs")]
             skips: false,
         }
     }
 
     /// What he gets for the event at this cursor: the event, nothing, or the cursor alone after much that is not for him.
+    /// Of what does not concern him he need not be asked each time.
     pub fn item(&mut self, told: &Told, at: Cursor) -> Option<Item> {
         #[cfg(feature = "planted-bugs")]
         if self.skips && at.seq.is_multiple_of(7) {
             return None;
         }
         let seen = told.as_ref().filter(|(audience, _)| self.viewer.sees(audience));
-        self.unseen = if seen.is_some() { 0 } else { self.unseen + 1 };
+        if self.told == 0 {
+            self.told = at.seq.saturating_sub(1);
+        }
         let shown = |(audience, event): &(Audience, proto::Event)| match self.viewer.sees_person(audience) {
             true => event.clone(),
             false => impersonal(event).unwrap_or_else(|| event.clone()),
         };
         let what = seen.map(|told| item::What::Event(shown(told)));
-        if what.is_none() && self.unseen < UNSEEN {
+        if what.is_none() && at.seq - self.told < UNSEEN {
             return None;
         }
-        self.unseen = 0;
+        self.told = at.seq;
         Some(Item { cursor: at.to_bytes(), what })
     }
 }
@@ -98,7 +114,7 @@ impl Sight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Cause, DivertReason, OfferOutcome, Party, Personal, PersonalKind, Phase, TransferTo};
+    use crate::event::{Cause, DivertReason, OfferOutcome, Party, Personal, PersonalKind, Phase, TransferTo, What};
     use crate::ids::{AgentId, FlowId, LegId, QueueId, ReservationId, WorkId};
     use crate::proto::{CallView, event::What as Shown};
     use crate::time::Wall;
@@ -107,6 +123,12 @@ mod tests {
     use std::time::Duration;
 
     const AGENT: AgentId = AgentId(1);
+
+    /// The next event of a log that begins with this day.
+    fn next(feed: &mut Feed, event: &Event) -> Told {
+        let told = feed.take(event, |_| Ok::<[Event; 0], Infallible>([]), |_| true);
+        told.unwrap_or_else(|never| match never {})
+    }
 
     fn text(text: &str) -> Personal {
         Personal { kind: PersonalKind::Number, handle: 1, text: Some(text.into()) }
@@ -204,7 +226,7 @@ mod tests {
         let (mut sight, mut board, mut waited) = (Sight::new(Arc::new(lead.clone())), BTreeMap::new(), 0);
         for (seq, what) in (1..).zip(day()) {
             let event = Event { seq, at: Wall(1_000 + seq as i64), call: Some(CallId(1)), what };
-            let told = feed.take(&event, |_| Ok::<_, Infallible>(Vec::new())).unwrap_or_else(|never| match never {});
+            let told = next(&mut feed, &event);
             if let Some(Item { what: Some(item::What::Event(shown)), .. }) = sight.item(&told, feed.at) {
                 fold(&mut board, shown);
             }
@@ -225,7 +247,7 @@ mod tests {
         let mut callers = [Vec::new(), Vec::new()];
         for (seq, what) in (1..).zip(day()) {
             let event = Event { seq, at: Wall(1_000), call: Some(CallId(1)), what };
-            let told = feed.take(&event, |_| Ok::<_, Infallible>(Vec::new())).unwrap_or_else(|never| match never {});
+            let told = next(&mut feed, &event);
             for (viewer, seen) in viewers.iter().zip(&mut callers) {
                 let item = Sight::new(Arc::new(viewer.clone())).item(&told, feed.at);
                 if let Some(Item { what: Some(item::What::Event(shown)), .. }) = item

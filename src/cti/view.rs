@@ -17,7 +17,7 @@ pub const MAX_STEPS: usize = 32;
 /// Keys that are kept of one call.
 pub const MAX_KEYS: usize = 64;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     pub agents: BTreeMap<AgentId, AgentRow>,
     pub calls: BTreeMap<CallId, CallRow>,
@@ -26,7 +26,7 @@ pub struct View {
     pub switched: BTreeMap<String, bool>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentRow {
     pub mode: AgentMode,
     pub reason: String,
@@ -36,7 +36,7 @@ pub struct AgentRow {
 }
 
 /// A call that runs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallRow {
     pub line: Option<LineId>,
     pub caller: Option<Arc<str>>,
@@ -64,8 +64,8 @@ pub struct CallRow {
 /// Whom one event concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audience {
-    /// They see all of it, and so do their leads.
-    pub agents: BTreeSet<AgentId>,
+    /// They see all of it, and so do their leads; each once, and few.
+    pub agents: Vec<AgentId>,
     /// Their leads see it.
     pub queue: Option<QueueId>,
     /// The queue's agents see it too: it says who waits, and nothing of the person.
@@ -79,6 +79,14 @@ pub enum Viewer {
     Agent { agent: AgentId, queues: BTreeSet<QueueId> },
     Lead { queues: BTreeSet<QueueId>, agents: BTreeSet<AgentId> },
     Operator,
+}
+
+impl Audience {
+    fn adds(&mut self, agent: AgentId) {
+        if !self.agents.contains(&agent) {
+            self.agents.push(agent);
+        }
+    }
 }
 
 impl Viewer {
@@ -101,7 +109,9 @@ impl Viewer {
         audience.everybody
             || match self {
                 Viewer::Operator => true,
-                Viewer::Lead { queues, agents } => queue(queues) || !agents.is_disjoint(&audience.agents),
+                Viewer::Lead { queues, agents } => {
+                    queue(queues) || audience.agents.iter().any(|agent| agents.contains(agent))
+                }
                 Viewer::Agent { agent, queues } => {
                     audience.agents.contains(agent) || audience.queue_agents && queue(queues)
                 }
@@ -144,15 +154,23 @@ impl View {
         alone || event.call.is_none_or(|call| self.calls.contains_key(&call))
     }
 
-    /// Takes the next event; says whom it concerns.
-    pub fn apply(&mut self, event: &Event) -> Audience {
-        let before = event.call.and_then(|call| self.calls.get(&call)).map(CallRow::parties).unwrap_or_default();
-        let waited_in = event.call.and_then(|call| self.calls.get(&call)).and_then(CallRow::waits_in);
+    /// Takes the next event, of which nobody is told.
+    pub fn learn(&mut self, event: &Event) {
         self.change(event);
-        let row = event.call.and_then(|call| self.calls.get(&call));
-        let mut audience = Audience { agents: before, ..Audience::default() };
-        audience.agents.extend(row.map(CallRow::parties).unwrap_or_default());
-        audience.queue = row.and_then(|row| row.queue.clone());
+        self.leave(event);
+    }
+
+    /// Takes the next event; says whom it concerns. A call that it ends is still there, to be told of, until [`View::leave`].
+    pub fn apply(&mut self, event: &Event) -> Audience {
+        let before = event.call.and_then(|call| self.calls.get(&call));
+        let mut audience = Audience { agents: before.map(CallRow::parties).unwrap_or_default(), ..Audience::default() };
+        let ends = matches!(event.what, What::CallEnded { .. });
+        let waited_in = before.filter(|_| ends).and_then(CallRow::waits_in);
+        self.change(event);
+        if let Some(row) = event.call.and_then(|call| self.calls.get(&call)) {
+            row.talks_or_rings().for_each(|agent| audience.adds(agent));
+            audience.queue.clone_from(&row.queue);
+        }
         match &event.what {
             What::EngineStarted { .. } | What::BannerSwitched { .. } => audience.everybody = true,
             What::AgentStateChanged { agent, .. }
@@ -160,18 +178,24 @@ impl View {
             | What::DataAttached { agent, .. }
             | What::Disposed { agent, .. }
             | What::Transferred { agent, .. }
-            | What::OfferEnded { agent, .. } => _ = audience.agents.insert(*agent),
+            | What::OfferEnded { agent, .. } => audience.adds(*agent),
             What::Queued { queue, .. } | What::Established { queue, .. } | What::Diverted { queue, .. } => {
                 (audience.queue, audience.queue_agents) = (Some(queue.clone()), true);
             }
             What::CallEnded { .. } => {
                 audience.queue_agents = waited_in.is_some();
                 audience.queue = waited_in.or(audience.queue);
-                event.call.into_iter().for_each(|call| _ = self.calls.remove(&call));
             }
             _ => {}
         }
         audience
+    }
+
+    /// Forgets the call that the event has ended.
+    pub fn leave(&mut self, event: &Event) {
+        if let (What::CallEnded { .. }, Some(call)) = (&event.what, event.call) {
+            self.calls.remove(&call);
+        }
     }
 
     fn change(&mut self, event: &Event) {
@@ -208,9 +232,15 @@ impl View {
 }
 
 impl CallRow {
-    /// Agents whose call it is at present.
-    pub fn parties(&self) -> BTreeSet<AgentId> {
-        self.talking.into_iter().chain(self.ringing.values().copied()).collect()
+    fn talks_or_rings(&self) -> impl Iterator<Item = AgentId> + '_ {
+        self.talking.into_iter().chain(self.ringing.values().copied())
+    }
+
+    /// Agents whose call it is at present, each once.
+    pub fn parties(&self) -> Vec<AgentId> {
+        let mut audience = Audience::default();
+        self.talks_or_rings().for_each(|agent| audience.adds(agent));
+        audience.agents
     }
 
     fn waits_in(&self) -> Option<QueueId> {
@@ -393,6 +423,7 @@ mod tests {
         for (seq, (what, expect)) in (1..).zip(rows) {
             let event = Event { seq, at: Wall(0), call: Some(CALL), what };
             let audience = view.apply(&event);
+            view.leave(&event);
             let seen: Vec<_> = viewers().iter().filter(|(_, v)| v.sees(&audience)).map(|(name, _)| *name).collect();
             assert_eq!(seen.join(" "), expect, "{:?}", event.what);
         }

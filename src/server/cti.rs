@@ -21,7 +21,7 @@ mod watching;
 pub use asking::Replies;
 
 use super::inbox::Inbox;
-use super::store::Store;
+use super::store::{Reader, Store};
 use crate::center::Center;
 use crate::config::CtiSettings;
 use crate::event::{Event, Mark, What};
@@ -123,7 +123,8 @@ pub fn serve(
 ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
     let (committed, watched) = watch::channel(ground.before);
     ground.store.on_commit(Box::new(move |seq| _ = committed.send(seq)));
-    let hub = hub::Hub::start(&ground.data, (ground.before, &ground.left), watched.clone(), settings.waiting as usize)?;
+    let log = hub::Log { reader: Reader::of(&ground.data)?, recent: ground.store.recent() };
+    let hub = hub::Hub::start(log, (ground.before, &ground.left), watched.clone(), settings.waiting as usize)?;
     let presence = presence::Presence::start(settings.desk_lost, ground.inbox.clone(), ground.left.desks);
     let limits = watching::Limits::new(settings);
     let (inbox, replies, presence_of_door) = (ground.inbox, ground.replies, Arc::clone(&presence));

@@ -63,6 +63,16 @@ pub fn room(dir: &Path) -> Option<(u64, u64)> {
     (said == 0).then(|| (on.f_bavail as u64 * on.f_frsize as u64, on.f_blocks as u64 * on.f_frsize as u64))
 }
 
+/// From now on memory comes in small pages, also where the allocator or the system would take huge ones: of these a few used
+/// kilobytes hold two megabytes, and a server with a thousand waiting callers had twice the memory for it. Where the system
+/// cannot, nothing changes.
+pub fn takes_small_pages() {
+    const ON: libc::c_ulong = 1;
+    const UNUSED: libc::c_ulong = 0;
+    // SAFETY: a plain system call, which reads no memory of ours.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, ON, UNUSED, UNUSED, UNUSED) };
+}
+
 fn size_of_log(data: &Path) -> u64 {
     let size = |file: &str| std::fs::metadata(data.join(file)).map_or(0, |meta| meta.len());
     size("events.db") + size("events.db-wal")
@@ -72,6 +82,14 @@ fn size_of_log(data: &Path) -> u64 {
 mod tests {
     use super::*;
     use crate::stats::Value;
+
+    #[test]
+    fn no_page_is_huge() {
+        takes_small_pages();
+        // SAFETY: a plain system call.
+        let disabled = unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) };
+        assert_eq!(disabled, 1);
+    }
 
     #[test]
     fn the_system_tells_all_of_it() {

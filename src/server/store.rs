@@ -36,6 +36,7 @@ mod mark;
 mod person;
 mod prune;
 mod reader;
+mod recent;
 mod schema;
 mod slots;
 mod writer;
@@ -47,6 +48,7 @@ pub use mark::{believed, write_alive, write_believed};
 pub use person::{ErasedPerson, Person};
 pub use prune::Pruner;
 pub use reader::{NoLog, OfLog, Reader};
+pub use recent::Recent;
 pub use schema::{in_use, is_in_use, make_private};
 pub use writer::OnCommit;
 
@@ -243,6 +245,11 @@ impl Store {
     pub fn on_commit(&self, told: OnCommit) {
         let mut listeners = self.shared.on_commit.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.push(told);
+    }
+
+    /// What was committed last, for who follows the log.
+    pub fn recent(&self) -> Recent {
+        self.shared.recent.clone()
     }
 
     pub fn numbers(&self) -> Numbers {

@@ -225,7 +225,7 @@ impl World {
             return;
         }
         let (habits, rng) = (self.options.habits.clone(), self.rng.fork(&format!("line {line}")));
-        self.parties.entry(line).or_insert_with(|| Party::new(Person::outsider(habits, rng)));
+        self.parties.entry(line).or_insert_with(|| Box::new(Party::new(Person::outsider(habits, rng))));
         self.boot(line, true);
     }
 

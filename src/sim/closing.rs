@@ -20,7 +20,7 @@ impl World {
         let key = self.next_phone;
         self.next_phone += 1;
         let person = Person::caller(self.options.habits.clone(), self.rng.fork(&format!("caller {key}")));
-        self.parties.insert(key, Party::new(person));
+        self.parties.insert(key, Box::new(Party::new(person)));
         self.remembers(key, (0, Thought::Begin));
         let mean = Duration::from_secs_f64(3_600.0 / self.options.calls_per_hour().max(0.001));
         let next = people::exponential(&mut self.rng, mean);

@@ -14,6 +14,7 @@
 //! would be told millions of things, one as the other.
 //! What is asked at desktops is in [`super::asking`].
 
+mod lookers;
 mod programs;
 
 use super::agenda::Due;
@@ -21,11 +22,12 @@ use super::leases::Present;
 use super::shelf::Shelf;
 use super::{Check, World, people, place};
 use crate::command::{Actor, Ask};
-use crate::cti::{self, Cursor, Feed, Sight, View, Viewer, impersonal, snapshot};
+use crate::cti::{self, Cursor, Feed, Sight, Told, View, Viewer, impersonal, snapshot};
 use crate::engine::{Bug, Engine};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, LeadId, Rng};
 use crate::proto::Item;
+use lookers::Lookers;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -39,6 +41,8 @@ const FEW: u32 = 50;
 const LOOK: Duration = Duration::from_secs(60);
 /// The time until the next look, for each [`FEW`] of the agents.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(180);
+/// Who is told nothing is asked after so many events whether he is to get a cursor.
+const CURSORS: u64 = 512;
 /// Items that wait for one who does not read.
 const WAITING: usize = 4;
 /// The time between two turns of one who catches up.
@@ -132,6 +136,8 @@ struct Program {
     reads: bool,
     /// The cursor of the last item, kept with what was done about it.
     kept: Option<Cursor>,
+    /// The server's ends of its streams; of one that was cut it may not know yet.
+    served: Vec<u32>,
     /// What concerns its agent and it was not told yet.
     owed: VecDeque<(u64, Arc<crate::proto::Event>)>,
 }
@@ -152,9 +158,11 @@ struct Stream {
 /// All desktops and what serves them.
 pub(super) struct Desktops {
     programs: BTreeMap<Looker, Program>,
+    lookers: Lookers,
     streams: BTreeMap<u32, Stream>,
     last: u32,
-    feed: Feed,
+    /// The server's own, until it has come to be the same as the truth.
+    feed: Option<Feed>,
     /// The fold of one who has looked since the log began.
     truth: Feed,
     shelf: Shelf,
@@ -172,9 +180,10 @@ impl Default for Desktops {
     fn default() -> Desktops {
         Desktops {
             programs: BTreeMap::new(),
+            lookers: Lookers::default(),
             streams: BTreeMap::new(),
             last: 0,
-            feed: nothing(),
+            feed: None,
             truth: nothing(),
             shelf: Shelf::default(),
             present: Present::default(),
@@ -213,8 +222,9 @@ impl World {
             self.after(begins, Due::Desktop(of, begin));
             let trouble = begins + people::exponential(&mut rng, self.options.desktop_trouble);
             self.after(trouble, Due::Desktop(of, AtDesktop::Trouble));
-            let (viewer, owed) = (Arc::new(viewer), VecDeque::new());
-            let program = Program { rng, viewer, looks, stream: None, reads: true, kept: None, owed };
+            self.desktops.lookers.add(of, &viewer);
+            let (viewer, served, owed) = (Arc::new(viewer), Vec::new(), VecDeque::new());
+            let program = Program { rng, viewer, looks, stream: None, reads: true, kept: None, served, owed };
             self.desktops.programs.insert(of, program);
         }
     }
@@ -268,6 +278,7 @@ impl World {
         self.desktops.last += 1;
         let stream = self.desktops.last;
         program.stream = Some(stream);
+        program.served.push(stream);
         let wire = Some(Duration::from_millis(1 + program.rng.below(60)));
         let (kept, sight) = (program.kept, Sight::new(Arc::clone(&program.viewer)));
         #[cfg(feature = "planted-bugs")]
@@ -295,15 +306,16 @@ impl World {
         let Desktops { programs, streams, feed, truth, .. } = &mut self.desktops;
         let (Some(program), Some(served)) = (programs.get_mut(&of), streams.get_mut(&stream)) else { return };
         let center = &self.configuration.center;
-        let (told, true_) =
-            (snapshot(&feed.view, &program.viewer, center), snapshot(&truth.view, &program.viewer, center));
+        let true_ = snapshot(&truth.view, &program.viewer, center);
+        let told = feed.as_ref().map_or_else(|| true_.clone(), |feed| snapshot(&feed.view, &program.viewer, center));
+        let at = truth.at;
         // Until the start of this engine is in the log nothing is known of what runs.
-        let begun = feed.at.seq >= self.started.0.next_seq;
+        let begun = at.seq >= self.started.0.next_seq;
         self.tally.must(Check::ToldOnce, !begun || told == true_, || {
             format!("{of:?} begins with {told:?}, and should with {true_:?}")
         });
-        program.owed.retain(|(seq, _)| *seq > feed.at.seq);
-        served.waits.extend(cti::in_parts(told, feed.at.to_bytes()));
+        program.owed.retain(|(seq, _)| *seq > at.seq);
+        served.waits.extend(cti::in_parts(told, at.to_bytes()));
         self.hands_over(stream);
     }
 
@@ -326,17 +338,18 @@ impl World {
 
     /// One turn of who resumes: a portion of the log, or the step into the live stream.
     fn catches_up(&mut self, stream: u32) {
-        let Desktops { streams, feed, shelf, seen, .. } = &mut self.desktops;
+        let Desktops { streams, truth, shelf, seen, .. } = &mut self.desktops;
         let Some(served) = streams.get_mut(&stream) else { return };
         let Some(behind) = &mut served.behind else { return };
-        if behind.at.seq >= feed.at.seq {
+        if behind.at.seq >= truth.at.seq {
             served.behind = None;
             return;
         }
         // Who does not take what was read gets no more.
         if served.waits.is_empty() {
             for event in shelf.after(behind.at.seq).take(PORTION) {
-                let told = behind.take(event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
+                let viewer = Arc::clone(&served.sight.viewer);
+                let Ok(told) = behind.take(event, |call| shelf.of_call(call), |audience| viewer.sees(audience));
                 let item = served.sight.item(&told, behind.at);
                 seen.caught_up += u64::from(item.is_some());
                 served.waits.extend(item);
@@ -371,9 +384,10 @@ impl World {
 
     /// The server's end is gone.
     fn stream_ended(&mut self, stream: u32) {
-        if let Some(agent) = self.desktops.streams.remove(&stream).and_then(|served| served.of.agent()) {
-            self.stream_closed(agent);
-        }
+        let Some(of) = self.desktops.streams.remove(&stream).map(|served| served.of) else { return };
+        let program = self.desktops.programs.get_mut(&of);
+        program.into_iter().for_each(|program| program.served.retain(|served| *served != stream));
+        of.agent().into_iter().for_each(|agent| self.stream_closed(agent));
     }
 
     // What the server does.
@@ -384,6 +398,7 @@ impl World {
             let Some(program) = self.desktops.programs.get_mut(&served.of) else { continue };
             let seen = Duration::from_millis(program.rng.below(1_000));
             program.reads = true;
+            program.served.clear();
             self.after(seen, Due::Desktop(served.of, AtDesktop::Ended { stream }));
         }
     }
@@ -399,42 +414,64 @@ impl World {
             }
         }
         let desks = view.desks.clone();
-        self.desktops.feed = Feed { view, at: self.desktops.truth.at };
+        self.desktops.feed = Some(Feed { view, at: self.desktops.truth.at });
         self.leases_start(desks);
     }
 
     /// What is on disk reaches those who look.
     pub(super) fn desktops_read(&mut self, events: Vec<Event>) {
         for event in events {
-            let Desktops { programs, streams, feed, truth, shelf, seen, .. } = &mut self.desktops;
+            let Desktops { programs, lookers, feed, truth, shelf, .. } = &mut self.desktops;
             shelf.keep(&event);
-            let owed = truth.take(&event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
-            let told = feed.take(&event, |call| shelf.of_call(call)).unwrap_or_else(|never| match never {});
-            let at = feed.at;
+            let Ok(owed) = truth.take(&event, |call| shelf.of_call(call), |_| true);
+            let told = match feed {
+                Some(feed) => {
+                    let Ok(told) = feed.take(&event, |call| shelf.of_call(call), |_| true);
+                    told
+                }
+                None => owed.clone(),
+            };
             if let Some((audience, event)) = owed {
                 let less = impersonal(&event).map(Arc::new);
-                let event = Arc::new(event);
-                for program in programs.values_mut().filter(|program| program.looks && program.viewer.sees(&audience)) {
-                    let less = less.as_ref().filter(|_| !program.viewer.sees_person(&audience));
-                    program.owed.push_back((at.seq, Arc::clone(less.unwrap_or(&event))));
+                let (seq, event) = (truth.at.seq, Arc::new(event));
+                for of in lookers.of(&audience) {
+                    let Some(program) = programs.get_mut(&of) else { continue };
+                    if program.looks && program.viewer.sees(&audience) {
+                        let less = less.as_ref().filter(|_| !program.viewer.sees_person(&audience));
+                        program.owed.push_back((seq, Arc::clone(less.unwrap_or(&event))));
+                    }
                 }
             }
-            let mut due = Vec::new();
-            for (stream, served) in streams.iter_mut().filter(|(_, served)| served.behind.is_none() && !served.cut) {
-                let Some(item) = served.sight.item(&told, at) else { continue };
-                if served.waits.len() < WAITING {
-                    served.waits.push_back(item);
-                    due.push(*stream);
-                } else {
-                    served.cut = true;
-                    seen.too_slow += 1;
-                }
-            }
-            due.into_iter().for_each(|stream| self.hands_over(stream));
+            self.desktops_hear(&told);
         }
-        let Desktops { programs, feed, shelf, .. } = &mut self.desktops;
-        let now = feed.at.seq;
-        shelf.forget(programs.values().map(|it| it.kept.map_or(now, |at| at.seq)).min().unwrap_or(now));
+        let Desktops { programs, feed, truth, shelf, .. } = &mut self.desktops;
+        feed.take_if(|feed| feed.view == truth.view);
+        let now = truth.at.seq;
+        shelf.forget(|| programs.values().map(|it| it.kept.map_or(now, |at| at.seq)).min().unwrap_or(now));
+    }
+
+    /// The last event reaches who looks live. Now and then it is told to all: who sees none of them gets their cursors.
+    fn desktops_hear(&mut self, told: &Told) {
+        let Desktops { programs, lookers, streams, truth, seen, .. } = &mut self.desktops;
+        let mut ends: Vec<u32> = if truth.at.seq.is_multiple_of(CURSORS) {
+            streams.keys().copied().collect()
+        } else {
+            let lookers = told.iter().flat_map(|(audience, _)| lookers.of(audience));
+            lookers.filter_map(|of| programs.get(&of)).flat_map(|program| program.served.iter().copied()).collect()
+        };
+        ends.sort_unstable();
+        ends.retain(|stream| {
+            let live = |served: &&mut Stream| served.behind.is_none() && !served.cut;
+            let Some(served) = streams.get_mut(stream).filter(live) else { return false };
+            let Some(item) = served.sight.item(told, truth.at) else { return false };
+            let takes = served.waits.len() < WAITING;
+            match takes {
+                true => served.waits.push_back(item),
+                false => (served.cut, seen.too_slow) = (true, seen.too_slow + 1),
+            }
+            takes
+        });
+        ends.into_iter().for_each(|stream| self.hands_over(stream));
     }
 
     /// Who was not told everything yet.

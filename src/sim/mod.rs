@@ -106,7 +106,8 @@ pub struct World {
     planes: StandIn,
     planes_wake: Option<Instant>,
     network: Network,
-    parties: BTreeMap<u32, Party>,
+    /// Each is large, and they come and go.
+    parties: BTreeMap<u32, Box<Party>>,
     next_phone: u32,
     books: Books,
     tally: Tally,
@@ -230,7 +231,7 @@ impl World {
         self.open_desktops();
         for key in (0..self.options.agents).filter(|key| !self.carriers.phoneless.contains(key)).collect::<Vec<_>>() {
             let person = Person::agent(self.options.habits.clone(), self.rng.fork(&format!("agent {key}")));
-            self.parties.insert(key, Party::new(person));
+            self.parties.insert(key, Box::new(Party::new(person)));
             let after = Duration::from_millis(rng.below(30_000));
             self.after(after, Due::Remember(key, (0, Thought::Begin)));
         }

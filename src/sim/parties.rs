@@ -315,7 +315,7 @@ impl World {
 
     fn perhaps_gone(&mut self, key: u32) {
         let done = |party: &Party| party.retired && party.phone.as_ref().is_none_or(|phone| phone.pending().is_none());
-        if self.parties.get(&key).is_some_and(done) {
+        if self.parties.get(&key).is_some_and(|party| done(party)) {
             self.planes.vanish(self.now, Owner::Phone(key));
             self.parties.remove(&key);
         }

@@ -43,17 +43,18 @@ impl Shelf {
         self.events.range(self.events.partition_point(|event| event.seq <= seq)..)
     }
 
-    pub fn of_call(&self, call: CallId) -> Result<Vec<Event>, Infallible> {
+    pub fn of_call(&self, call: CallId) -> Result<impl Iterator<Item = &Event>, Infallible> {
         let numbers = self.calls.get(&call).map_or(&[][..], |of| &of.events);
         let one = |number: &u64| self.events.get(self.events.partition_point(|event| event.seq < *number));
-        Ok(numbers.iter().filter_map(one).cloned().collect())
+        Ok(numbers.iter().filter_map(one))
     }
 
-    /// Nobody goes back further than behind this event.
-    pub fn forget(&mut self, oldest: u64) {
+    /// Nobody goes back further than behind the event that `oldest` names.
+    pub fn forget(&mut self, oldest: impl FnOnce() -> u64) {
         if self.events.len() < self.many.max(MANY) {
             return;
         }
+        let oldest = oldest();
         self.calls.retain(|_, of| !of.ended || of.events.last().is_some_and(|last| *last > oldest));
         let first = self.calls.values().filter_map(|of| of.events.first().copied()).min();
         let needed = first.unwrap_or(u64::MAX).min(oldest + 1);

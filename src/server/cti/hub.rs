@@ -3,7 +3,7 @@
 
 use super::super::defects::{Kept, contain};
 use super::super::journal::Entry;
-use super::super::store::Reader;
+use super::super::store::{Reader, Recent};
 use super::Left;
 use crate::cti::{Cursor, Feed, Sight, Told, View};
 use crate::event::Event;
@@ -11,7 +11,6 @@ use crate::ids::CallId;
 use crate::proto::Item;
 use anyhow::Result;
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -29,6 +28,12 @@ pub struct Subscriber {
     pub items: mpsc::Sender<Item>,
     /// Set when he was too slow.
     pub cut: Arc<AtomicBool>,
+}
+
+/// What is read: the last events from memory, and all others from the disk.
+pub struct Log {
+    pub reader: Reader,
+    pub recent: Recent,
 }
 
 /// Where the readers stand.
@@ -49,20 +54,19 @@ impl Hub {
     /// # Errors
     /// The log cannot be read.
     pub fn start(
-        data: &Path,
+        log: Log,
         (before, left): (u64, &Left),
         committed: watch::Receiver<u64>,
         waiting: usize,
     ) -> Result<Arc<Hub>> {
-        let reader = Reader::of(data)?;
-        let at = reader.at(before)?.unwrap_or_default();
+        let at = log.reader.at(before)?.unwrap_or_default();
         let view = View { desks: left.desks.clone(), switched: left.switched.clone(), ..View::default() };
         let feed = Feed { view, at: Cursor { seq: before, at } };
         let state = State { feed, subscribers: Vec::new() };
         let hub = Arc::new(Hub { state: Mutex::new(state), waiting, committed });
         let of_thread = Arc::downgrade(&hub);
         let runtime = tokio::runtime::Handle::current();
-        Kept::start("cti-events", move || follow(&of_thread, &reader, &runtime))?;
+        Kept::start("cti-events", move || follow(&of_thread, &log, &runtime))?;
         Ok(hub)
     }
 
@@ -70,15 +74,18 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_all(&self, reader: &Reader) -> Result<()> {
+    fn take_all(&self, log: &Log) -> Result<()> {
         loop {
             let after = self.lock().feed.at.seq;
-            let events = reader.after(after, PORTION)?;
+            let events = match log.recent.behind(after) {
+                Some(events) => events,
+                None => Arc::new(log.reader.after(after, PORTION)?),
+            };
             if events.is_empty() {
                 return Ok(());
             }
-            for event in &events {
-                self.step(event, || self.take(event, |call| whole(reader, call)))?;
+            for event in events.iter().filter(|event| event.seq > after) {
+                self.step(event, || self.take(event, |call| whole(&log.reader, call)))?;
             }
         }
     }
@@ -99,21 +106,18 @@ impl Hub {
         let lacks = self.lock().feed.lacks(event); // nobody else changes it
         let earlier = lacks.map(read).transpose()?.unwrap_or_default();
         let State { feed, subscribers } = &mut *self.lock();
-        let told = feed.take(event, |_| Ok::<_, Infallible>(earlier));
-        let told = match told {
-            Ok(told) => told,
-            Err(never) => match never {},
-        };
+        let anybody = !subscribers.is_empty();
+        let Ok(told) = feed.take(event, |_| Ok::<_, Infallible>(earlier), |_| anybody);
         subscribers.retain_mut(|subscriber| subscriber.take(&told, feed.at));
         Ok(())
     }
 }
 
 /// The thread: all that is there, and whatever is committed then, as long as the hub is there.
-fn follow(hub: &Weak<Hub>, reader: &Reader, runtime: &tokio::runtime::Handle) {
+fn follow(hub: &Weak<Hub>, log: &Log, runtime: &tokio::runtime::Handle) {
     let mut committed = hub.upgrade().map(|hub| hub.committed.clone());
     while let (Some(hub), Some(committed)) = (hub.upgrade(), &mut committed) {
-        if let Err(why) = hub.take_all(reader) {
+        if let Err(why) = hub.take_all(log) {
             Entry::error("desktops", "desktops hear nothing").with("why", &why).tell();
             let again = runtime.block_on(tokio::time::timeout(AGAIN, std::future::pending::<()>()));
             drop(again);
@@ -187,5 +191,49 @@ mod tests {
         })
         .unwrap();
         assert_eq!((read, free, hub.lock().feed.at.seq), (1, true, 7));
+    }
+
+    /// The same for who is close behind and for who is not: what is read from memory is what is on the disk, with its texts.
+    #[test]
+    fn events_from_memory_are_those_of_the_log() {
+        use crate::event::{Personal, PersonalKind};
+        use crate::ids::{FlowId, LegId};
+        let data = std::env::temp_dir().join(format!("tierline-hub-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&data);
+        let opened = super::super::super::store::Store::open(&data, 1).unwrap();
+        let text = |kind, handle, text: &str| Personal { kind, handle, text: Some(text.into()) };
+        let arrived = What::CallArrived {
+            leg: LegId(1),
+            line: None,
+            by_agent: None,
+            trunk: None,
+            private: false,
+            language: "en".to_owned(),
+            caller: text(PersonalKind::Number, 1, "sip:+4930123@example.org"),
+        };
+        let key = |n| What::DigitKeyed {
+            flow: FlowId::new("main"),
+            step: "menu".to_owned(),
+            digit: text(PersonalKind::Digit, n, "7"),
+        };
+        let what = [arrived].into_iter().chain((2..600).map(key));
+        let event = |(seq, what)| Event { seq, at: Wall(5), call: Some(CallId(1)), what };
+        for event in (opened.next_seq..).zip(what).map(event) {
+            opened.store.append(vec![event]);
+        }
+        opened.store.flush().unwrap();
+        let told = |recent: Recent| {
+            let feed = Feed { view: View::default(), at: Cursor { seq: opened.next_seq - 1, at: Wall(0) } };
+            let (hub, (items, mut stream)) = (Hub::of(feed, 1_000), mpsc::channel(1_000));
+            let (sight, cut) = (Sight::new(Arc::new(crate::cti::Viewer::Operator)), Arc::default());
+            hub.lock().subscribers.push(Subscriber { sight, items, cut });
+            hub.take_all(&Log { reader: Reader::of(&data).unwrap(), recent }).unwrap();
+            drop(hub);
+            std::iter::from_fn(|| stream.blocking_recv()).collect::<Vec<_>>()
+        };
+        let (close, far) = (told(opened.store.recent()), told(Recent::default()));
+        assert_eq!((close.len(), close == far), (599, true));
+        drop(opened.store);
+        std::fs::remove_dir_all(&data).unwrap();
     }
 }

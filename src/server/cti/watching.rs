@@ -246,8 +246,10 @@ impl CatchingUp {
         };
         let reader = Reader::of(&self.data)?;
         for event in reader.after(self.feed.at.seq, PORTION)?.iter().filter(|event| event.seq <= until) {
-            let told = self.feed.take(event, |call| hub::whole(&reader, call))?;
-            self.left.extend(self.subscriber.sight.item(&told, self.feed.at));
+            let sight = &mut self.subscriber.sight;
+            let viewer = Arc::clone(&sight.viewer);
+            let told = self.feed.take(event, |call| hub::whole(&reader, call), |audience| viewer.sees(audience))?;
+            self.left.extend(sight.item(&told, self.feed.at));
         }
         Ok(Turn::Reads(self))
     }
@@ -303,7 +305,7 @@ mod tests {
             let what =
                 What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
             let event = Event { seq: 6 + n, at: crate::time::Wall(2), call: Some(CallId(n)), what };
-            _ = feed.take(&event, |_| Ok::<_, Status>(Vec::new())).unwrap();
+            _ = feed.take(&event, |_| Ok::<[Event; 0], Status>([]), |_| true).unwrap();
         }
         runtime().block_on(async {
             let watching = watching(Hub::of(feed, 16));
@@ -363,7 +365,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (_committed, watched) = tokio::sync::watch::channel(last);
-            let hub = Hub::start(&data, (last, &super::super::Left::default()), watched, 16).unwrap();
+            let log = hub::Log { reader: Reader::of(&data).unwrap(), recent: opened.store.recent() };
+            let hub = Hub::start(log, (last, &super::super::Left::default()), watched, 16).unwrap();
             let turns = Arc::new(Semaphore::new(CATCHING_UP));
             let resumes = || {
                 let (items, stream) = mpsc::channel(hub.waiting);

@@ -2,7 +2,7 @@
 
 use super::expired::{self, Erased, truncate_log};
 use super::group::Written;
-use super::{Keep, QUEUE_LIMIT};
+use super::{Keep, QUEUE_LIMIT, Recent};
 use crate::event::Event;
 use crate::server::journal::{Entry, Value};
 use crate::server::named::Named;
@@ -48,6 +48,7 @@ pub(super) struct Shared {
     pub lost: AtomicU64,
     /// The last attempt to write failed.
     pub failing: AtomicBool,
+    pub recent: Recent,
     pub on_commit: Mutex<Vec<OnCommit>>,
 }
 
@@ -70,6 +71,7 @@ impl Default for Shared {
             failures: zero(),
             lost: zero(),
             failing: AtomicBool::new(false),
+            recent: Recent::default(),
             on_commit: Mutex::default(),
         }
     }
@@ -140,7 +142,7 @@ impl Writer {
             shared,
             written: log.written,
             keep: log.keep,
-            batch: Vec::with_capacity(GROUP_MAX),
+            batch: Vec::new(),
             taken: 0,
             flushes: Vec::new(),
             stopping: false,
@@ -252,15 +254,19 @@ impl Writer {
             let taken = "events have numbers that the log has already; they are lost, which is a defect";
             Entry::error("log", taken).with("events", lost).tell();
         }
-        let last = self.batch.last().map_or(0, |event| event.seq);
+        let group = std::mem::take(&mut self.batch);
+        let (count, last) = (group.len() as u64, group.last().map_or(0, |event| event.seq));
         self.shared.failing.store(false, Relaxed);
         self.shared.commits.fetch_add(1, Relaxed);
         self.shared.lost.fetch_add(lost, Relaxed);
+        // A number that was taken already is another event's in the log.
+        if lost == 0 {
+            self.shared.recent.committed(group);
+        }
         // After the counts: who sees the number sees them, too.
         self.shared.committed_seq.fetch_max(last, SeqCst);
         self.shared.on_commit.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|told| told(last));
-        self.shared.done.fetch_add(self.batch.len() as u64, SeqCst);
-        self.batch.clear();
+        self.shared.done.fetch_add(count, SeqCst);
     }
 
     fn failed(&mut self, why: &str) {

@@ -13,6 +13,8 @@ mod alone;
 mod audio;
 #[path = "interop/capture.rs"]
 mod capture;
+#[path = "interop/center.rs"]
+mod center;
 #[path = "place/clock.rs"]
 mod clock;
 #[path = "interop/harness.rs"]

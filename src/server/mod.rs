@@ -45,6 +45,7 @@ pub mod opening;
 mod pace;
 pub mod person;
 pub mod phone;
+pub mod place;
 mod planted;
 pub mod printing;
 pub mod process;
@@ -122,8 +123,8 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     let mut loaded = match config::load(options.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(refused) => {
-            let data = options.data.as_deref().unwrap_or(&refused.needs.data);
-            let taken = store::in_use(data).map(|by| store::is_in_use(data, &by));
+            let data = options.data.as_deref().or(refused.needs.data.as_deref());
+            let taken = data.and_then(|data| Some(store::is_in_use(data, &store::in_use(data)?)));
             let lacking = opening::lacking(&refused.file, &refused.needs, runtime.handle()).lines;
             eprintln!("{}", check::all_wrong(&refused, data, [lacking, taken.into_iter().collect()].concat()));
             return Ok(Outcome::Refused);

@@ -6,6 +6,7 @@ use super::journal::Entry;
 use super::store;
 use crate::config::{self, Loaded, Refused};
 use crate::sip::Transport;
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -63,6 +64,20 @@ impl Serving {
         Ok(fs::rename(new, path)?)
     }
 
+    /// By who takes the directory's lock, before anybody can be told who has it now: nobody is led to where an earlier
+    /// start has served.
+    ///
+    /// # Errors
+    /// What that one has noted cannot be removed.
+    pub fn forget(data: &Path) -> anyhow::Result<()> {
+        match fs::remove_file(data.join(FILE)) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                Err(why).with_context(|| format!("cannot remove `{}`", data.join(FILE).display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the server runs with this file.
     pub fn is_with(&self, file: &Path) -> bool {
         names(file).iter().any(|name| self.config.contains(name))
@@ -112,7 +127,7 @@ fn from_here(bind: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::wrong;
+    use crate::server::place::Place;
 
     /// Whoever names a configuration means the server that runs with it: another one's callers are told nothing.
     #[test]
@@ -134,7 +149,8 @@ mod tests {
         assert!(demo.contains(&place), "the demo says where its data is");
         let (one, other) = (file("one.toml", &demo), file("other.toml", &demo));
         let broken = file("broken.toml", &demo.replace("ring_timeout = \"20s\"", "ring_timeout = \"20\""));
-        let of = |config: &PathBuf| wrong::data_dir(Some(config), None).map_err(|why| why.to_string());
+        let find = |config: &PathBuf, data: Option<&Path>| Place::find(Some(config), data).map(|place| place.data);
+        let of = |config: &PathBuf| find(config, None).map_err(|why| why.to_string());
         assert_eq!(of(&other), Ok(data.clone()), "nobody serves");
         assert!(of(&broken).is_err_and(|why| why.contains("ring_timeout")));
 
@@ -147,11 +163,18 @@ mod tests {
         assert_eq!(serving.sip, Some("127.0.0.1:5060".parse().unwrap()));
         assert_eq!(of(&one), Ok(data.clone()));
         assert!(of(&other).is_err_and(|why| why.contains("one.toml") && why.contains("--data")));
-        assert_eq!(wrong::data_dir(Some(&other), Some(&data)).unwrap(), data, "both were named");
+        assert_eq!(find(&other, Some(&data)).unwrap(), data, "both were named");
         // A mistake that is written into the file of a running server keeps nobody from asking it.
         fs::copy(&broken, &one).unwrap();
         assert_eq!(of(&one), Ok(data.clone()));
         drop(store);
         assert_eq!(Serving::of(&data), None);
+        // A start that has not noted anything yet is not where the one before it was.
+        let store = store::Store::open(&data, 1).unwrap();
+        assert_eq!(Serving::of(&data), None);
+        serving.note(&data);
+        assert_eq!(Serving::of(&data), Some(serving));
+        drop(store);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

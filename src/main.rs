@@ -21,9 +21,8 @@ use reports::{CallsArgs, RecordsWhat, ReportArgs};
 use simulate::SimulateArgs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tierline::server::accounts::Kind;
+use tierline::server::place::Place;
 use tierline::server::printing::{self, print, say};
-use tierline::server::serving::Serving;
 use tierline::server::{self, Outcome};
 
 /// SIP is many small texts: with this allocator and thin LTO a simulated day takes 51 s in place of 66 s.
@@ -186,17 +185,12 @@ struct Where {
 }
 
 impl Where {
+    fn find(&self) -> anyhow::Result<Place> {
+        Place::find(self.config.as_deref(), self.data.as_deref())
+    }
+
     fn data(&self) -> anyhow::Result<PathBuf> {
-        server::wrong::data_dir(self.config.as_deref(), self.data.as_deref())
-    }
-
-    /// The server that is meant, if it runs on this machine.
-    fn serving(&self) -> anyhow::Result<Option<Serving>> {
-        Ok(Serving::of(&self.data()?))
-    }
-
-    fn secrets(&self, kind: Kind) -> anyhow::Result<PathBuf> {
-        server::wrong::secrets_file(self.config.as_deref(), self.data.as_deref(), kind)
+        Ok(self.find()?.data)
     }
 }
 
@@ -291,7 +285,7 @@ mod tests {
         check("tierline phone --answer -1", "allowed: 0 to 86400 seconds");
         check("tierline phone --hang-up NaN", "allowed: 0 to 86400 seconds");
         check("tierline phone --silence soon", "allowed: 0 to 86400 seconds");
-        check("tierline phone --press 12x", "there is no key `X`; allowed: 1 to 1000 of 0-9, *, #, A-D");
+        check("tierline phone --press 12x", "there is no key `x`; allowed: 1 to 1000 of 0-9, *, #, A-D");
         check("tierline phone --press -5", "there is no key `-`");
         check("tierline phone --press=", "allowed: 1 to 1000 of");
         check("tierline phone --calls -2", "allowed: a whole number from 1 to 1000000 calls");

@@ -23,8 +23,9 @@ fn an_agent_without_a_phone_is_told_after_what_is_there() {
     };
     let told = asks(&place, &[]);
     let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].starts_with("* snapshot ") && lines[1] == "  done", "{told}");
-    assert_eq!(lines[2..], ["  done; but no phone of yours is registered: no call can come yet"], "{told}");
+    assert!(lines[0].ends_with(" you are ada (1001): logged out (no phone is registered)"), "{told}");
+    assert!(lines[1].ends_with(" queues: general (nobody waits)"), "{told}");
+    assert_eq!(lines[2..], ["  done", "  done; but no phone of yours is registered: no call can come yet"], "{told}");
     let told = asks(&place, &["--json"]);
     assert!(told.lines().next().is_some_and(|line| line.contains("\"snapshot\"")), "{told}");
     assert!(told.contains("\"note\":\"no phone of yours is registered"), "{told}");
@@ -33,4 +34,17 @@ fn an_agent_without_a_phone_is_told_after_what_is_there() {
     let told = asks(&place, &["--do", "logout", "--do", "login", "--do", "ready"]);
     assert_eq!(told.matches("  done").count(), 5, "{told}");
     assert!(!told.contains("no phone of yours"), "what he is comes after the answer: {told}");
+    // What does not come is waited for no longer than was said, and then it is told.
+    let waits = |json: &[&str]| {
+        let output = place.run(&[&["agent", "--user", "ada", "--do", "wait call_ended 1"], json].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let told = waits(&[]);
+    assert!(told.ends_with("  waits for call_ended\n  refused: call_ended has not come in 1 s\n"), "{told}");
+    assert!(waits(&["--json"]).contains("\"refused\":\"NOT_COME\""));
+    // Where pages are served nobody speaks gRPC.
+    let output = place.run(&["agent", "--user", "ada", "--server", "127.0.0.1:8080", "--do", "ready"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && told.contains("speaks no gRPC"), "{output:?}");
 }

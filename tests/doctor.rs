@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use tierline::event::{Event, What};
 use tierline::server::store::Store;
 use tierline::time::Wall;
@@ -49,6 +49,16 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A program that ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
     }
 }
 
@@ -206,15 +216,14 @@ fn a_ticketing_system_that_is_away_is_told() {
     place.write("address = \"http://127.0.0.1:50052\"", "address = \"http://127.0.0.1:50052\"\ntoken_file = \"ours\"");
     let mut system = Command::new(env!("CARGO_BIN_EXE_tierline"));
     system.args(["ticketing", "--listen", "127.0.0.1:50052", "--data", "tickets", "--token-file", "theirs"]);
-    let mut system = system.current_dir(&place.0).stdout(Stdio::piped()).spawn().expect("tierline runs");
+    let mut system = Running(system.current_dir(&place.0).stdout(Stdio::piped()).spawn().expect("tierline runs"));
     let mut line = String::new();
-    let out = system.stdout.take().expect("its output");
+    let out = system.0.stdout.take().expect("its output");
     BufReader::new(out).read_line(&mut line).expect("it says that it serves");
     expect(&mut place.doctor(), "ticketing", "warning", "Unauthenticated");
     token("deploy/ours", "open sesame\n");
     let (findings, _) = said(&mut place.doctor());
     let well = findings.iter().any(|finding| finding["check"] == "ticketing" && finding["health"] == "ok");
-    system.kill().and_then(|()| system.wait()).expect("it ends");
     assert!(well, "{findings:#?}");
 }
 

@@ -27,7 +27,7 @@ impl Place {
         let sip = 10_000 + std::process::id() % 9_000; // below those of audio; nobody calls here
         let taken_toml = demo.replace(http, &format!("bind = \"127.0.0.1:{port}\""));
         let taken_toml = taken_toml.replace("\"../", &flows).replace(":5060\"", &format!(":{sip}\""));
-        std::fs::write(dir.join("taken.toml"), taken_toml).unwrap();
+        std::fs::write(dir.join("taken.toml"), &taken_toml).unwrap();
         // What was emptied is somebody's mistake: new secrets would lock everybody out without a word.
         std::fs::create_dir(dir.join("emptied")).unwrap();
         for (secrets, left) in [("passwords", "# The passwords of phones\n"), ("tokens", "")] {
@@ -36,6 +36,17 @@ impl Place {
             std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         }
         std::fs::write(dir.join("open"), "ada:secret\n").unwrap();
+        // A flow that is no TOML, beside a port that is taken, tokens that are none and secrets that were emptied.
+        std::fs::create_dir(dir.join("flows")).unwrap();
+        for flow in ["support", "desk"] {
+            std::fs::write(dir.join("flows").join(flow).with_extension("toml"), "version = \n").unwrap();
+        }
+        std::fs::write(dir.join("tokens"), "ada\n").unwrap();
+        std::fs::set_permissions(dir.join("tokens"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let many = taken_toml.replace(&format!("{flows}ivr-flows\""), "\"flows\"");
+        let many = many.replace("[server.cti]", "[server.cti]\ntoken_file = \"tokens\"");
+        assert!(many.contains("\"flows\"") && many.contains("\"tokens\""), "{many}");
+        std::fs::write(dir.join("many.toml"), many).unwrap();
         std::fs::create_dir(dir.join("junk")).unwrap();
         std::fs::write(dir.join("junk/events.db"), "junk ".repeat(1_000)).unwrap();
         Place { dir, port, _taken: taken }
@@ -86,6 +97,15 @@ const ROWS: &[(&str, i32, &str)] = &[
     ("check --data emptied --no-ports", 2, "emptied/passwords: nobody has a line here"),
     ("check --data emptied --no-ports", 2, "emptied/tokens: nobody has a line here"),
     ("serve --config taken.toml --data emptied", 2, "emptied/passwords: nobody has a line here"),
+    // All at once.
+    ("check --config many.toml --data emptied", 2, "flows/support.toml:1:11: this is no TOML"),
+    ("check --config many.toml --data emptied", 2, "flows/desk.toml:1:11: this is no TOML"),
+    ("check --config many.toml --data emptied", 2, "cannot listen on http 127.0.0.1:"),
+    ("check --config many.toml --data emptied", 2, "tokens:1:1: a line must be `name:token`"),
+    ("check --config many.toml --data emptied", 2, "emptied/passwords: nobody has a line here"),
+    ("check --config many.toml --data junk", 2, "not a database"),
+    ("serve --config many.toml --data emptied", 2, "tokens:1:1: a line must be `name:token`"),
+    ("serve --config many.toml --data emptied", 2, "emptied/passwords: nobody has a line here"),
     // No log where it was named.
     ("calls --data empty", 2, "there is no event log in `empty`"),
     ("calls --data nowhere", 2, "there is no directory `nowhere`"),
@@ -101,6 +121,9 @@ const ROWS: &[(&str, i32, &str)] = &[
     ("agent --token x --server 127.0.0.1:1 --do quit", 1, "nobody answers at http://127.0.0.1:1"),
     ("agent --token x --server :// --do quit", 2, "allowed: HOST:PORT"),
     ("flow draw nothing", 2, "there is no flow `nothing`"),
+    ("flow try support --keys !1", 0, "presses 1 before the end"),
+    ("flow try support --keys 1!", 2, "a key must stand behind each !"),
+    ("flow try support --keys x", 2, "there is no key `x`"),
     ("flow try support --line nothing", 2, "there is no line `nothing`"),
     ("flow try support --at noon", 2, "`noon` is no time"),
     ("flow try desk --language fr", 2, "nothing is said in the language `fr`; allowed: de, en"),
@@ -111,10 +134,22 @@ const ROWS: &[(&str, i32, &str)] = &[
     ("check --no-ports --config taken.toml --data there", 0, "note: ports are not tried"),
     ("simulate --records --crashes 1", 2, "--crashes 0"),
     ("agent", 2, "--user NAME"),
+    ("agent --token x --server 127.0.0.1:1 --do redy", 2, "did you mean \"ready\"?"),
+    ("agent --token x --server https://127.0.0.1:1 --do quit", 2, "--trust"),
+    ("agent --token x --server https://127.0.0.1:1 --do quit --trust nothing", 2, "cannot read nothing"),
     ("agent --user ada --data empty", 2, "cannot read tokens"),
     ("phone", 2, "--user"),
     ("phone --user ada --data empty", 2, "--password"),
     ("replay nothing", 2, "cannot read the recording nothing"),
+    ("replay wrong.toml", 2, "wrong.toml"),
+    ("ticketing --listen 127.0.0.1:PORT", 2, "cannot listen on 127.0.0.1:"),
+    ("ticketing --listen 127.0.0.1:0 --data open", 2, "open"),
+    ("ticketing --listen 0.0.0.0:0", 2, "--token-file"),
+    ("ticketing --listen 127.0.0.1:0 --token-file nothing", 2, "cannot read nothing"),
+    ("phone --dial 100 --play nothing.wav", 2, "nothing.wav"),
+    ("phone --dial 100 --play wrong.toml", 2, "wrong.toml"),
+    ("phone --dial 100 --record nowhere/heard.wav", 2, "nowhere/heard.wav"),
+    ("serve --config taken.toml --data open", 2, "`open`"),
 ];
 
 #[test]

@@ -13,6 +13,8 @@ mod alone;
 mod audio;
 #[path = "interop/capture.rs"]
 mod capture;
+#[path = "interop/center.rs"]
+mod center;
 #[path = "place/clock.rs"]
 mod clock;
 #[path = "interop/harness.rs"]
@@ -91,6 +93,8 @@ mod pairs;
 mod planted;
 #[path = "interop/recording.rs"]
 mod recording;
+#[path = "interop/reporting.rs"]
+mod reporting;
 #[path = "interop/rights.rs"]
 mod rights;
 #[path = "interop/running.rs"]

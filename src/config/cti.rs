@@ -1,11 +1,12 @@
 //! `[server.cti]`: where desktops connect over gRPC, and who may beside agents; `[ticketing]`: the ticketing system.
 
-use super::values::{address, list, local, name};
+use super::Kept;
+use super::values::{address, kept, list, local, name};
 use crate::ids::{LeadId, QueueId};
 use crate::written::Section;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How desktops connect.
@@ -59,12 +60,13 @@ pub fn read(
     section: &mut Section<'_>,
     queues: &BTreeSet<QueueId>,
     leads: &mut BTreeMap<LeadId, BTreeSet<QueueId>>,
-) -> Option<CtiSettings> {
+) -> Option<(CtiSettings, Kept)> {
     let mut table = section.take("cti")?.section()?;
     let written = table.take("bind");
     let at = written.as_ref().map_or(table.place.clone(), |v| v.place.clone());
     let bind = written.and_then(|v| address(&v)).unwrap_or(local(50_051));
-    let token_file = table.take("token_file").and_then(|v| v.text(1000)).map(PathBuf::from);
+    let tokens = kept(table.take("token_file"));
+    let token_file = tokens.file().map(Path::to_owned);
     let mut file = |key| table.take(key).and_then(|v| v.text(1000)).map(PathBuf::from);
     let (certificate, key) = (file("certificate"), file("key"));
     let page = table.page;
@@ -113,7 +115,7 @@ pub fn read(
         desk_lost: table.duration("desk_lost", second..=3600 * second, 10 * second),
     };
     table.finish();
-    Some(settings)
+    Some((settings, tokens))
 }
 
 /// Reads `[ticketing]`, if it is written.

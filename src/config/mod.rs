@@ -8,6 +8,7 @@ mod audio;
 mod calendar;
 mod circles;
 mod cti;
+mod gathering;
 mod journal;
 mod keep;
 mod limits;
@@ -25,21 +26,19 @@ mod values;
 
 use crate::center::Center;
 use crate::ids::{FlowId, TrunkId};
-use crate::ivr::load::{self, Surroundings};
 use crate::ivr::{Flow, PromptText};
 use crate::media::{Terms, TonesHeard};
+use crate::written::Page;
 pub use crate::written::Problem;
-use crate::written::{Page, did_you_mean};
 pub use calendar::time_zone;
 pub use cti::{CtiSettings, TicketingSettings};
+use gathering::Gathering;
 pub use journal::{Form, JournalSettings, Level};
 pub use keep::KeepSettings;
 pub use passwords::passwords;
 pub use protocol::Protocol;
-use read::Written;
 pub use reference::reference;
 pub use sip::{ConnectionSettings, SipListener, SipSettings, TlsSettings};
-use sounds::Recordings;
 use source::Source;
 pub use source::is_built_in;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +66,7 @@ pub struct Loaded {
 /// Ports and files that a start needs, as far as could be read which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    pub node: Option<u16>,
     pub listeners: Vec<SipListener>,
     /// With line and column of `bind`.
     pub http: Option<(SocketAddr, (usize, usize))>,
@@ -75,12 +75,56 @@ pub struct Needs {
     /// The same of desktops, if any may connect.
     pub grpc: Option<(SocketAddr, (usize, usize))>,
     pub tls: TlsSettings,
-    pub password_file: Option<PathBuf>,
-    pub data: PathBuf,
+    pub password_file: Kept,
+    pub data: Option<PathBuf>,
     /// Those that are known.
     pub sounds: Vec<Sound>,
-    /// Files of passwords and tokens that a refused configuration names.
-    pub secrets: Vec<PathBuf>,
+    pub secrets: Secrets,
+}
+
+/// Where secrets are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// A mistake hides it.
+    #[default]
+    Unknown,
+    /// In the data directory, made up by the server.
+    MadeUp,
+    In(PathBuf),
+}
+
+impl Kept {
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Kept::In(file) => Some(file),
+            Kept::Unknown | Kept::MadeUp => None,
+        }
+    }
+
+    fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Kept::In(file) => Some(file),
+            Kept::Unknown | Kept::MadeUp => None,
+        }
+    }
+}
+
+impl From<Option<PathBuf>> for Kept {
+    /// Of settings without a mistake.
+    fn from(file: Option<PathBuf>) -> Kept {
+        file.map_or(Kept::MadeUp, Kept::In)
+    }
+}
+
+/// Files of secrets beside that of the phones' passwords.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// Of trunks, each the password.
+    pub trunks: Vec<PathBuf>,
+    /// Of desktops.
+    pub tokens: Kept,
+    /// What the ticketing system is shown.
+    pub ticketing: Option<PathBuf>,
 }
 
 /// Why a configuration cannot be served. What it needs is known nevertheless, so that a taken port is told in the same
@@ -95,11 +139,36 @@ pub struct Refused {
 
 impl Loaded {
     pub fn needs(&self) -> Needs {
-        let ServerSettings { sip, http, http_place, cti, media, password_file, data, .. } = self.server.clone();
-        let (media, grpc) = (Some(media), cti.map(|cti| (cti.bind, cti.place)));
-        let (listeners, http, tls) = (sip.listeners, Some((http, http_place)), sip.tls);
-        let (sounds, secrets) = (self.sounds.clone(), Vec::new()); // they are read with what they are for
-        Needs { listeners, http, grpc, media, tls, password_file, data, sounds, secrets }
+        let ServerSettings {
+            node,
+            sip,
+            http,
+            http_place,
+            cti,
+            ticketing,
+            media,
+            password_file,
+            data,
+            trunk_passwords,
+            ..
+        } = self.server.clone();
+        let secrets = Secrets {
+            trunks: trunk_passwords.into_values().collect(),
+            tokens: cti.as_ref().and_then(|cti| cti.token_file.clone()).into(),
+            ticketing: ticketing.and_then(|ticketing| ticketing.token_file),
+        };
+        Needs {
+            node: Some(node),
+            listeners: sip.listeners,
+            http: Some((http, http_place)),
+            media: Some(media),
+            grpc: cti.map(|cti| (cti.bind, cti.place)),
+            tls: sip.tls,
+            password_file: password_file.into(),
+            data: Some(data),
+            sounds: self.sounds.clone(),
+            secrets,
+        }
     }
 }
 
@@ -234,11 +303,13 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     let text = source.text(file).map_err(|problem| refused(vec![problem], Needs::default()))?;
     let page = Page::new(&shown, &text);
     let written = read::read(&page);
-    if page.is_broken() {
-        return Err(refused(page.into_problems(), Needs::default())); // which other files it names is a guess
-    }
     let base = file.parent().unwrap_or(Path::new(""));
     let mut gathering = Gathering::new(source, base.join(&written.flows_dir.it));
+    if page.is_broken() {
+        // What it says of ports and passwords is a guess.
+        gathering.beside_broken(&written);
+        return Err(refused([page.into_problems(), gathering.problems].concat(), Needs::default()));
+    }
     let flows = match source.has_folder(&gathering.flows_dir) {
         true => gathering.all(&page, &written),
         false => {
@@ -250,7 +321,8 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     let (mut server, mut needs) = (written.server, written.needs);
     let tls = server.sip.tls.paths().chain(needs.tls.paths());
     tls.chain(server.password_file.as_mut())
-        .chain(needs.password_file.as_mut())
+        .chain(needs.password_file.file_mut())
+        .chain(needs.secrets.tokens.file_mut())
         .chain(server.trunk_passwords.values_mut())
         .for_each(|file| *file = base.join(&*file));
     let cti = server.cti.iter_mut().flat_map(|cti| {
@@ -272,146 +344,14 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     problems.retain(|problem| told.insert(problem.clone()));
     let sounds: Vec<Sound> = gathering.sounds.into_values().map(|(sound, _)| sound).collect();
     if !problems.is_empty() {
-        let cti = server.cti.iter().flat_map(|cti| &cti.token_file);
-        let tokens = cti.chain(server.ticketing.iter().flat_map(|ticketing| &ticketing.token_file));
-        let secrets = server.trunk_passwords.values().chain(tokens).cloned().collect();
-        return Err(refused(problems, Needs { sounds, secrets, ..needs }));
+        needs.secrets.trunks = server.trunk_passwords.into_values().collect();
+        needs.secrets.ticketing = server.ticketing.and_then(|ticketing| ticketing.token_file);
+        return Err(refused(problems, Needs { sounds, ..needs }));
     }
     let warnings = [written.warnings, gathering.warnings].concat();
     let files = gathering.source.stems(&gathering.flows_dir, "toml").into_iter();
     let unread = files.filter(|name| !flows.contains_key(&FlowId::new(name))).collect();
     Ok(Loaded { file: shown, center: written.center, flows, unread, server, sounds, warnings })
-}
-
-/// Brings together what the configuration names: flows, and the sounds heard in them and in queues.
-struct Gathering {
-    source: Source,
-    flows_dir: PathBuf,
-    recordings: Recordings,
-    /// By name, with what is said; music says nothing.
-    sounds: BTreeMap<String, (Sound, Option<PromptText>)>,
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
-}
-
-impl Gathering {
-    fn new(source: Source, flows_dir: PathBuf) -> Gathering {
-        let mut problems = Vec::new();
-        let recordings = Recordings::read(source, flows_dir.join("sounds"), &mut problems);
-        Gathering { source, flows_dir, recordings, sounds: BTreeMap::new(), problems, warnings: Vec::new() }
-    }
-
-    /// All that lies in the directory of flows.
-    fn all(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
-        let flows = self.flows(page, written);
-        self.code_texts(page, written);
-        self.music(page, written);
-        flows
-    }
-
-    fn flows(&mut self, page: &Page<'_>, written: &Written) -> BTreeMap<FlowId, Flow> {
-        let center = &written.center;
-        let around = Surroundings { queues_known: written.queues_known, ..Surroundings::of(center) };
-        let mut flows = BTreeMap::new();
-        let mut wanted: Vec<(FlowId, Problem)> = Vec::new();
-        wanted.extend(written.flows.iter().map(|(id, place)| (id.clone(), page.problem(place, String::new()))));
-        let mut seen: BTreeSet<FlowId> = written.flows.keys().cloned().collect();
-        let mut leads: BTreeMap<(FlowId, FlowId), Problem> = BTreeMap::new();
-        while let Some((id, named)) = wanted.pop() {
-            let path = self.flows_dir.join(format!("{id}.toml"));
-            if !self.source.has(&path) {
-                let others = self.source.stems(&self.flows_dir, "toml");
-                let near = did_you_mean(id.as_str(), others.iter().map(String::as_str));
-                let message = format!("there is no flow `{id}`: {} is no file{near}", self.source.shown(&path));
-                self.problems.push(Problem { message, ..named });
-                continue;
-            }
-            let shown = self.source.shown(&path);
-            let text = self.source.text(&path).map_err(|problem| vec![problem]);
-            match text.and_then(|text| load::load(id.clone(), &shown, &text, &around)) {
-                Ok(read) => {
-                    self.prompts(&shown, &read);
-                    let at = |(line, column): (usize, usize)| Problem {
-                        file: shown.clone(),
-                        line,
-                        column,
-                        message: String::new(),
-                    };
-                    read.music.iter().for_each(|(name, spot)| self.one_music(name, at(*spot)));
-                    leads.extend(read.flows.iter().map(|(other, spot)| ((id.clone(), other.clone()), at(*spot))));
-                    let others = read.flows.iter().filter(|(other, _)| seen.insert((*other).clone()));
-                    wanted.extend(others.map(|(other, spot)| (other.clone(), at(*spot))));
-                    self.warnings.extend(staffing::of_flow(&shown, &read, center));
-                    self.warnings.extend(read.warnings);
-                    flows.insert(id, read.flow);
-                }
-                Err(problems) => self.problems.extend(problems),
-            }
-        }
-        for circles::Circle { from, to, message } in circles::circles(&flows) {
-            let place = leads.get(&(from, to)).cloned();
-            self.problems.extend(place.map(|place| Problem { message, ..place }));
-        }
-        flows
-    }
-
-    fn prompts(&mut self, file: &str, read: &load::Read) {
-        for prompt in read.flow.prompts() {
-            let (line, column) = read.places[&prompt.name];
-            self.prompt(prompt, Problem { file: file.into(), line, column, message: String::new() });
-        }
-        for (name, (line, column)) in &read.named {
-            let silent = self.sounds.get(name).is_some_and(|(sound, _)| sound.recording.is_none());
-            if silent {
-                let message = format!("its text is spoken, for nobody has recorded {}", self.recordings.lacks(name));
-                self.warnings.push(Problem { file: file.into(), line: *line, column: *column, message });
-            }
-        }
-    }
-
-    /// Adds a text. `at` is a problem without a message yet: where it is written.
-    fn prompt(&mut self, prompt: &PromptText, at: Problem) {
-        let place = format!("{}:{}:{}", at.file, at.line, at.column);
-        match self.sounds.get(&prompt.name) {
-            Some((_, Some(other))) if other == prompt => {}
-            Some((sound, _)) => {
-                let message = format!(
-                    "the sound `{}` is something else at {}; give this one another name",
-                    prompt.name, sound.place
-                );
-                self.problems.push(Problem { message, ..at });
-            }
-            None => {
-                let sound = self.recordings.prompt(prompt, &place);
-                self.sounds.insert(prompt.name.clone(), (sound, Some(prompt.clone())));
-            }
-        }
-    }
-
-    fn code_texts(&mut self, page: &Page<'_>, written: &Written) {
-        for (name, said) in &written.code_texts {
-            let language = written.center.language.clone();
-            let prompt = PromptText { name: (*name).into(), text: said.it.clone(), language };
-            self.prompt(&prompt, page.problem(&said.place, String::new()));
-        }
-    }
-
-    fn music(&mut self, page: &Page<'_>, written: &Written) {
-        for (name, place) in &written.music {
-            self.one_music(name, page.problem(place, String::new()));
-        }
-    }
-
-    /// Adds music. `at` is a problem without a message yet: where it is named.
-    fn one_music(&mut self, name: &str, at: Problem) {
-        match self.recordings.music(name, &format!("{}:{}:{}", at.file, at.line, at.column)) {
-            Some(sound) => drop(self.sounds.entry(name.to_owned()).or_insert((sound, None))),
-            None => {
-                let message = format!("nobody has recorded the music: {}", self.recordings.lacks(name));
-                self.problems.push(Problem { message, ..at });
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
-use super::values::{address, domain, list, local, name, named, ports, time_zone, user};
+use super::values::{address, domain, kept, list, local, name, named, ports, time_zone, user};
 use super::{
-    HttpLimits, MediaSettings, Needs, Problem, ServerSettings, SipListener, Spoken, audio, calendar, cti, journal,
-    keep, limits, routing, sip, staffing, trunk,
+    HttpLimits, Kept, MediaSettings, Needs, Problem, Secrets, ServerSettings, SipListener, Spoken, audio, calendar,
+    cti, journal, keep, limits, routing, sip, staffing, trunk,
 };
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, Relaxation, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
 use crate::written::{Page, Place, Said, Section, Value, counted, language};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -339,12 +339,12 @@ impl<'p> Reader<'p> {
     }
 
     fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, Needs, Said<String>) {
-        let node = section.whole("node", 0..=1023, 0) as u16;
-        let data = section.take("data").and_then(|v| v.text(1000)).unwrap_or("data".into());
+        let node = section.take("node").map_or(Some(0), |v| v.whole(0..=1023)).map(|node| node as u16);
+        let data = section.take("data").map_or(Some("data".into()), |v| v.text(1000)).map(PathBuf::from);
         let flows_dir = section.take("flows").and_then(|v| Some(Said { it: v.text(1000)?, place: v.place }));
         let flows_dir = flows_dir.unwrap_or(Said { it: "../ivr-flows".into(), place: section.place.clone() });
-        let password_file = section.take("password_file").and_then(|v| v.text(1000));
-        let sip = sip::read(section.section("sip"), password_file.is_some());
+        let password_file = kept(section.take("password_file"));
+        let sip = sip::read(section.section("sip"), password_file.file().is_some());
         let mut http_section = section.section("http");
         let written = http_section.take("bind");
         let http_place = written.as_ref().map_or((0, 0), |v| v.page.line_and_column(&v.place));
@@ -359,8 +359,9 @@ impl<'p> Reader<'p> {
         let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
         let media = self.media(section.section("media"), &sip.listeners, limits);
         section.finish();
-        let (data, password_file) = (PathBuf::from(data), password_file.map(PathBuf::from));
+        let (cti, tokens) = cti.map_or((None, Kept::MadeUp), |(cti, tokens)| (Some(cti), tokens));
         let needs = Needs {
+            node,
             listeners: sip.listeners.clone(),
             http: http.map(|http| (http, http_place)),
             media: Some(media.clone()),
@@ -369,12 +370,13 @@ impl<'p> Reader<'p> {
             password_file: password_file.clone(),
             data: data.clone(),
             sounds: Vec::new(),
-            secrets: Vec::new(),
+            secrets: Secrets { tokens, ..Secrets::default() },
         };
         let (http, ticketing) = (http.unwrap_or(local(8080)), None);
+        let (data, password_file) = (data.unwrap_or_default(), password_file.file().map(Path::to_owned));
         let (trunk_passwords, journal, keep) = (BTreeMap::new(), Default::default(), Default::default());
         let server = ServerSettings {
-            node,
+            node: node.unwrap_or_default(),
             sip,
             http,
             http_place,

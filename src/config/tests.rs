@@ -746,6 +746,53 @@ fn mistakes_of_all_files_are_told_at_once() {
     assert!(told.len() == parts.len() && told.iter().zip(parts).all(|(told, part)| told.contains(part)), "{told:#?}");
 }
 
+/// One that is no TOML hides no other: neither those that only it leads to, nor what is wrong with the configuration, nor a
+/// sound that a flow with another mistake names.
+#[test]
+fn a_flow_that_is_no_toml_hides_no_other_mistake() {
+    let demo = Demo::new("broken-flows", &DEMO.replace("calls = 2000", "calls = 0"));
+    demo.write("ivr-flows/support.toml", b"version = 1\nstart = \"a\"\n[step.a]\nflow = \"third\"\n[step.b\n");
+    demo.write("ivr-flows/desk.toml", b"version = 1\nstart = a\n");
+    demo.write("ivr-flows/third.toml", b"version = 1\nstart = \"a\"\n[step.a]\nflow = \"fourth\"\n[step.a]\n");
+    let fourth = "version = 1\nstart = \"a\"\n[step.a]\nmusic = \"nobodys\"\nfor = 3\nnext = \"a\"\n";
+    demo.write("ivr-flows/fourth.toml", fourth.as_bytes());
+    demo.write("ivr-flows/sounds/texts.toml", b"version = 1\n[recording\n");
+    let told: Vec<String> = demo.told();
+    let expect = [
+        ("deploy/tierline.toml:", "`calls` is 0"),
+        ("ivr-flows/sounds/texts.toml:2:", "this is no TOML"),
+        ("ivr-flows/support.toml:5:", "this is no TOML"),
+        ("ivr-flows/third.toml:5:", "`a` is written twice"),
+        ("ivr-flows/fourth.toml:4:9: ", "nobody has recorded the music"),
+        ("ivr-flows/fourth.toml:5:7: ", "`for` is 3"),
+        ("ivr-flows/desk.toml:2:", "this is no TOML"),
+    ];
+    for (place, part) in expect {
+        let is_told = told.iter().filter(|told| told.starts_with(place) && told.contains(part)).count();
+        assert_eq!(is_told, 1, "{place} {part}: {told:#?}");
+    }
+    assert_eq!(told.len(), expect.len(), "{told:#?}");
+}
+
+/// What it says of itself is a guess; a flow's mistakes are its own. What a flow names may well be configured.
+#[test]
+fn a_configuration_that_is_no_toml_hides_no_mistake_of_flows() {
+    let demo = Demo::new("broken", &DEMO.replace("[center]", "[center"));
+    assert_eq!(demo.told().len(), 1, "{:#?}", demo.told());
+    let desk = fs::read_to_string(demo.0.join("ivr-flows/desk.toml")).unwrap();
+    demo.write("ivr-flows/desk.toml", desk.replacen("hours = \"", "hours = \"un", 1).as_bytes());
+    assert_eq!(demo.told().len(), 1, "a calendar of that name may be configured: {:#?}", demo.told());
+    demo.write("ivr-flows/support.toml", b"version = 1\nstart = \"x\"\n[step.y]\nhang_up = 1\n");
+    demo.write("ivr-flows/desk.toml", b"version = 1\nstart = a\n");
+    let told = demo.told();
+    let parts = ["deploy/tierline.toml:6:8: ", "ivr-flows/desk.toml:2:", "no step `x`", "`hang_up` is 1"];
+    assert_eq!(told.len(), parts.len(), "{told:#?}");
+    assert!(parts.iter().all(|part| told.iter().any(|told| told.contains(part))), "{told:#?}");
+    // Where no line can be made out, each flow that is there is looked at.
+    demo.write(source::DEMO, b"version = \n");
+    assert_eq!(demo.told().len(), parts.len(), "{:#?}", demo.told());
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_a_problem() {
     let told = load(Some(Path::new("/nowhere/tierline.toml"))).unwrap_err().problems.to_string();

@@ -1,5 +1,6 @@
 //! What one value may be: names, numbers of ports, addresses, time zones.
 
+use super::Kept;
 use crate::written::{A_NAME, Place, Section, Value, is_name};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -20,6 +21,11 @@ pub fn named<'p>(section: Section<'p>, what: &str) -> Vec<(String, Place, Sectio
 pub fn list<T>(value: Option<Value<'_>>, allowed: &str, read: impl FnMut(&Value<'_>) -> Option<T>) -> Vec<T> {
     let entries = value.map(|value| value.list(allowed)).unwrap_or_default();
     entries.iter().filter_map(read).collect()
+}
+
+/// Where secrets are: in the file that is written, or made up.
+pub fn kept(value: Option<Value<'_>>) -> Kept {
+    value.map_or(Kept::MadeUp, |value| value.text(1000).map_or(Kept::Unknown, |file| Kept::In(file.into())))
 }
 
 pub fn name(value: &Value<'_>, what: &str) -> Option<String> {

@@ -258,12 +258,13 @@ impl Reader<'_> {
                 return Err(wrong(at, format!("{} is looked for in this list; allowed: {allowed}", term.kind())));
             }
             list.push(value);
+            if self.skip("]") {
+                return Ok(Expr::In(Box::new(term), list));
+            }
             if !self.skip(",") {
-                break;
+                return Err(self.unexpected("`,` before another value, or ]"));
             }
         }
-        self.expect("]")?;
-        Ok(Expr::In(Box::new(term), list))
     }
 
     fn term(&mut self) -> Result<Expr, Mistake> {

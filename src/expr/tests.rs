@@ -88,6 +88,7 @@ fn mistakes_are_told_with_their_place() {
     check("tries in [1, 'x']", 13, "a number is looked for in this list");
     check("tries in [vip]", 10, "a list holds values");
     check("tries in []", 10, "here is `]`");
+    check("caller in ['a' 'b']", 15, "here is a text; allowed: `,` before another value, or ]");
     check("tries in 3", 9, "here is 3; allowed: [");
     check("tries not 3", 10, "allowed: in");
     check("'open", 0, "lacks its end");

@@ -119,7 +119,7 @@ mod ways;
 
 use super::flow::{Flow, HangUpStep, PromptText, Step};
 use crate::center::{Center, Trunk};
-use crate::expr::Names;
+use crate::expr::{Names, Type};
 use crate::ids::{FlowId, QueueId, SkillId, TrunkId};
 use crate::written::{A_NAME, Page, Place, Problem, Said, Section, Value, is_name, language};
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,6 +153,8 @@ pub struct Surroundings {
     pub banners: BTreeSet<String>,
     /// What outside numbers may be called.
     pub trunks: BTreeMap<TrunkId, Trunk>,
+    /// False if nobody knows which calendars, announcements and trunks there are: then any may be named.
+    pub center_known: bool,
 }
 
 impl Surroundings {
@@ -164,6 +166,7 @@ impl Surroundings {
             hours: center.hours.keys().cloned().collect(),
             banners: center.banners.keys().cloned().collect(),
             trunks: center.trunks.clone(),
+            center_known: true,
         }
     }
 
@@ -176,6 +179,7 @@ impl Surroundings {
             hours: BTreeSet::new(),
             banners: BTreeSet::new(),
             trunks: BTreeMap::new(),
+            center_known: true,
         }
     }
 }
@@ -204,12 +208,34 @@ pub struct Asked {
     pub skills: BTreeMap<SkillId, u8>,
 }
 
+/// A flow that was read, right or wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Of a flow with mistakes only what it names is of use: sounds, music and other flows.
+    pub read: Read,
+    pub problems: Vec<Problem>,
+    /// It is no TOML: of what it names some is not there, and some may have been meant otherwise.
+    pub is_broken: bool,
+}
+
 /// Reads the flow `id` from `text`; `file` is how problems call it.
+///
+/// # Errors
+/// All that is wrong with it.
 pub fn load(id: FlowId, file: &str, text: &str, around: &Surroundings) -> Result<Read, Vec<Problem>> {
+    let Looked { read, problems, .. } = look(id, file, text, around);
+    if problems.is_empty() { Ok(read) } else { Err(problems) }
+}
+
+/// As [`load`], with what can be said of a flow that has mistakes, too.
+pub fn look(id: FlowId, file: &str, text: &str, around: &Surroundings) -> Looked {
     let page = Page::new(file, text);
     let mut root = page.root();
     check_version(&mut root);
     let mut reader = Reader::new(&page, around);
+    if !around.center_known {
+        reader.names.extend(names::of_the_center(text).map(|name| (name.to_owned(), Type::Flag)));
+    }
     reader.read_head(&mut root);
     let start = root.require("start", "the name of the first step").and_then(|v| name(&v, A_STEP));
     let person = root.take("person").and_then(|value| reader.person(value));
@@ -220,9 +246,12 @@ pub fn load(id: FlowId, file: &str, text: &str, around: &Surroundings) -> Result
     let steps = reader.steps(written);
     reader.check_ways(&steps, start.as_ref());
     reader.check_circles();
-    let Some(start) = start.filter(|_| page.is_clean()) else { return Err(page.into_problems()) };
-    reader.check_care(&steps, &start.it, person.as_ref().map(|(_, step)| step.as_str()));
-    Ok(reader.read(id, start.it, steps, person))
+    let start = start.map(|start| start.it).unwrap_or_default();
+    if page.is_clean() {
+        reader.check_care(&steps, &start, person.as_ref().map(|(_, step)| step.as_str()));
+    }
+    let read = reader.read(id, start, steps, person);
+    Looked { read, is_broken: page.is_broken(), problems: page.into_problems() }
 }
 
 /// Takes `version` and compares it with the one that is read here.
@@ -302,7 +331,7 @@ impl<'p> Reader<'p> {
         key.zip(step)
     }
 
-    /// All that was read, once nothing is wrong with it.
+    /// All that was read.
     fn read(
         self,
         id: FlowId,

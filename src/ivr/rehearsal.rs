@@ -13,13 +13,16 @@ use std::time::Duration;
 const MAX_INPUTS: usize = 1_000;
 /// Rounds of a treatment before somebody answers.
 const MAX_ROUNDS: u32 = 2;
+/// Stands before a key that is pressed while something is said.
+const EARLY: char = '!';
 
 /// What the world does while a flow is rehearsed.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub wall: Wall,
     pub facts: Facts,
-    /// Pressed one by one, each when what is said has been heard and a key is waited for; a comma lets the time pass.
+    /// Pressed one by one, each when what is said has been heard and a key is waited for; a comma lets the time pass, and
+    /// what has `!` before it is pressed while something is said.
     pub keys: String,
     /// What each look-up finds.
     pub found: Option<Found>,
@@ -81,6 +84,7 @@ impl Rehearsal<'_> {
     fn next(&mut self) -> Option<Input> {
         let listens = self.run.listens(self.flows);
         match self.run.phase.clone() {
+            Phase::Playing { .. } if self.keys.front() == Some(&EARLY) => self.press(" before the end"),
             // Who tries a flow wants to read what is said: nobody presses before it is over.
             Phase::Playing { token } => {
                 self.now = Instant(self.now.0 + 1); // what is heard takes its time
@@ -91,10 +95,10 @@ impl Rehearsal<'_> {
                     self.keys.pop_front();
                     self.passes(until, "no key is pressed")
                 }
-                Some(_) => self.press(),
+                Some(_) => self.press(""),
             },
             Phase::Music { until } => match self.keys.front() {
-                Some(key) if listens && *key != ',' => self.press(),
+                Some(key) if listens && *key != ',' => self.press(""),
                 _ if self.run.is_treated() && self.rounds >= MAX_ROUNDS => self.queue_ends(),
                 _ => {
                     self.rounds += 1;
@@ -125,9 +129,10 @@ impl Rehearsal<'_> {
         }
     }
 
-    fn press(&mut self) -> Option<Input> {
+    fn press(&mut self, when: &str) -> Option<Input> {
+        self.keys.pop_front_if(|key| *key == EARLY);
         let key = self.keys.pop_front()?;
-        self.lines.push(format!("   presses {key}"));
+        self.lines.push(format!("   presses {key}{when}"));
         Some(Input::Digit(key))
     }
 
@@ -274,6 +279,8 @@ hang_up = "Bye."
         check(text, world(",1", None), &answered);
         let at_once = [&answered[..2], &answered[5..]].concat();
         check(text, world("1", None), &at_once);
+        let early = [&answered[..2], &["   presses 1 before the end"], &answered[6..]].concat();
+        check(text, world("!1", None), &early);
         let late =
             [&answered[..17], &["   has waited too long", "f.bye", "   hears: Bye.", "   the call ends"]].concat();
         check(text, world(",1", Some(QueueResult::TimedOut)), &late);

@@ -1,6 +1,6 @@
 //! What asks over gRPC: `tierline agent` and `tierline banner`.
 
-use super::{Where, well};
+use super::{Place, Where, well};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tierline::server;
@@ -63,14 +63,15 @@ pub struct AgentArgs {
 
 fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Settings> {
     let Grpc { server, token, place, trust } = grpc;
-    let server = match server {
-        Some(server) => server,
-        None => place.serving()?.and_then(|serving| serving.grpc).unwrap_or_else(|| DEMO.to_owned()),
+    let place = match (&server, &token) {
+        (Some(_), Some(_)) => None,
+        _ => Some(place.find()?),
     };
-    let token = match (token, user) {
-        (Some(token), _) => token,
-        (None, None) => return Err(Wrong("say who: --user NAME, or --token TOKEN".to_owned()).into()),
-        (None, Some(user)) => {
+    let noted = || place.as_ref().and_then(Place::serving).and_then(|serving| serving.grpc);
+    let server = server.or_else(noted).unwrap_or_else(|| DEMO.to_owned());
+    let token = match (token, user, &place) {
+        (Some(token), ..) => token,
+        (None, Some(user), Some(place)) => {
             let file = place.secrets(Kind::Tokens)?;
             let lacks = |what: &str| Wrong(format!("{} has {what} of `{user}`; say it by --token", file.display()));
             let token = server::accounts::read(&file, Kind::Tokens).or_wrong()?.get(user).cloned();
@@ -80,6 +81,7 @@ fn grpc(grpc: Grpc, user: Option<&str>) -> anyhow::Result<server::agent::Setting
             }
             token
         }
+        (None, ..) => return Err(Wrong("say who: --user NAME, or --token TOKEN".to_owned()).into()),
     };
     Ok(server::agent::Settings { server, token, trust, asks: Vec::new(), json: false })
 }

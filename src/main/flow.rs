@@ -1,6 +1,6 @@
 //! `tierline flow`.
 
-use super::values::keys;
+use super::values::tried_keys;
 use clap::Subcommand;
 use std::path::PathBuf;
 use tierline::server;
@@ -30,8 +30,9 @@ pub struct TryArgs {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Keys, each pressed once what is said has been heard and a key is waited for: 0-9, *, #, A-D; a comma lets the time pass.
-    #[arg(long, value_name = "KEYS", allow_hyphen_values = true, value_parser = keys, default_value = ",")]
+    /// Keys, each pressed once what is said has been heard and a key is waited for: 0-9, *, #, A-D; a comma lets the time
+    /// pass. With ! before it a key is pressed while something is said.
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true, value_parser = tried_keys, default_value = ",")]
     keys: String,
     /// The line that is called. Default: the first that leads to the flow.
     #[arg(long, value_name = "NAME")]

@@ -1,7 +1,7 @@
 //! `tierline phone`.
 
 use super::values::{calls, keys, seconds};
-use super::{Where, well};
+use super::{Place, Where, well};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub struct PhoneArgs {
 }
 
 /// From the server's file, or why there is none: whoever calls with a number of his own needs none.
-fn password_of(user: &str, place: &Where) -> anyhow::Result<Result<String, String>> {
+fn password_of(user: &str, place: &Place) -> anyhow::Result<Result<String, String>> {
     let file = place.secrets(Kind::Passwords)?;
     let shown = file.display();
     match file.try_exists() {
@@ -73,27 +73,29 @@ fn password_of(user: &str, place: &Where) -> anyhow::Result<Result<String, Strin
 }
 
 /// Where to call. A configuration that cannot be read is none of the business of who names no server by it.
-fn called(server: Option<ServerName>, place: &Where) -> anyhow::Result<ServerName> {
-    let found = match (server, place.serving()) {
-        (Some(server), _) => return Ok(server),
-        (None, Ok(serving)) => serving.and_then(|serving| serving.sip).map(|sip| sip.to_string()),
-        (None, Err(why)) if place.config.is_some() => return Err(why),
-        (None, Err(_)) => None,
+fn called(is_named: bool, place: anyhow::Result<Place>) -> anyhow::Result<ServerName> {
+    let found = match place {
+        Ok(place) => place.serving().and_then(|serving| serving.sip).map(|sip| sip.to_string()),
+        Err(why) if is_named => return Err(why),
+        Err(_) => None,
     };
     let name = found.unwrap_or_else(|| "127.0.0.1:5060".to_owned());
     name.parse().map_err(|why| Wrong(format!("the server is at {name}, which cannot be called: {why}")).into())
 }
 
 pub fn phone(args: PhoneArgs) -> anyhow::Result<ExitCode> {
+    let (mut place, is_named) = (args.place.find(), args.place.config.is_some());
     let (password, lacks) = match (&args.user, args.password) {
-        (Some(user), None) => match password_of(user, &args.place)? {
-            Ok(password) => (Some(password), None),
-            Err(why) => (None, Some(why)),
-        },
+        (Some(user), None) => {
+            let found = place?;
+            let password = password_of(user, &found)?;
+            place = Ok(found);
+            (password.as_ref().ok().cloned(), password.err())
+        }
         (_, password) => (password, None),
     };
     let settings = server::phone::Settings {
-        server: Some(called(args.server, &args.place)?),
+        server: Some(args.server.map_or_else(|| called(is_named, place), Ok)?),
         user: args.user,
         password,
         lacks,

@@ -63,11 +63,22 @@ pub fn by(text: &str) -> Result<server::report::By, String> {
 
 /// Keys of a telephone; small letters mean the same.
 pub fn keys(text: &str) -> Result<String, String> {
-    let allowed = "allowed: 1 to 1000 of 0-9, *, #, A-D, and a comma, which lets time pass";
-    let keys = text.to_ascii_uppercase();
-    match keys.chars().find(|key| !matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | ',')) {
-        Some(other) => Err(format!("there is no key `{}`; {allowed}", other.escape_debug())),
-        None if (1..=1000).contains(&keys.len()) => Ok(keys),
-        None => Err(allowed.to_owned()),
+    keys_and(text, &[','], "a comma, which lets time pass")
+}
+
+/// The same for who tries a flow without a call.
+pub fn tried_keys(text: &str) -> Result<String, String> {
+    let others = "a comma, which lets time pass, or ! before a key that is pressed while something is said";
+    let follows = text.split('!').skip(1).all(|rest| rest.starts_with(|key| key != ','));
+    if follows { keys_and(text, &[',', '!'], others) } else { Err("a key must stand behind each !".to_owned()) }
+}
+
+fn keys_and(text: &str, others: &[char], what: &str) -> Result<String, String> {
+    let allowed = format!("allowed: 1 to 1000 of 0-9, *, #, A-D, and {what}");
+    let is_key = |key: char| matches!(key, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d') || others.contains(&key);
+    match text.chars().find(|key| !is_key(*key)) {
+        Some(wrong) => Err(format!("there is no key `{}`; {allowed}", wrong.escape_debug())),
+        None if (1..=1000).contains(&text.len()) => Ok(text.to_ascii_uppercase()),
+        None => Err(allowed),
     }
 }

@@ -9,9 +9,12 @@ use anyhow::Result;
 use std::path::Path;
 
 /// What is wrong with a configuration, and what else a start with it would lack.
-pub fn all_wrong(refused: &config::Refused, data: &Path, lacking: Vec<String>) -> String {
-    let unheard = opening::unheard(&refused.needs.sounds, data);
-    std::iter::once(refused.problems.to_string()).chain(unheard).chain(lacking).collect::<Vec<_>>().join("\n")
+pub fn all_wrong(refused: &config::Refused, data: Option<&Path>, lacking: Vec<String>) -> String {
+    // What was spoken once lies with the data.
+    let unheard = data.and_then(|data| opening::unheard(&refused.needs.sounds, data));
+    let secrets = opening::secrets_of_refused(&refused.needs, data).lines;
+    let lines = std::iter::once(refused.problems.to_string()).chain(unheard).chain(secrets).chain(lacking);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Reads what `serve` would read, tries the ports that it would listen on if `ports` says so, and says what is wrong; how a
@@ -24,17 +27,19 @@ pub fn check(config: Option<&Path>, data: Option<&Path>, ports: bool) -> Result<
     let loaded = match config::load(config) {
         Ok(loaded) => loaded,
         Err(refused) => {
-            let data = data.unwrap_or(&refused.needs.data);
-            let lacking = lacking(&refused.file, &refused.needs, (data, ports), runtime.handle()).lines;
-            eprintln!("{}", all_wrong(&refused, data, lacking));
+            let data = data.or(refused.needs.data.as_deref());
+            let mut missing = lacking(&refused.file, &refused.needs, (data, ports), runtime.handle());
+            missing.unless_now(data.zip(refused.needs.node).map_or(Ok(()), |(data, node)| store::usable(data, node)));
+            eprintln!("{}", all_wrong(&refused, data, missing.lines));
             return Ok(Outcome::Refused);
         }
     };
     loaded.warnings.iter().for_each(|warning| say!("warning: {warning}"));
+    loaded.unread.iter().for_each(|flow| say!("note: no line and no flow leads to `{flow}`: it is not read"));
     let data = data.unwrap_or(&loaded.server.data);
     let mut missing = Missing::default();
     missing.wrong(opening::unheard(&loaded.sounds, data));
-    missing.join(lacking(&loaded.file, &loaded.needs(), (data, ports), runtime.handle()));
+    missing.join(lacking(&loaded.file, &loaded.needs(), (Some(data), ports), runtime.handle()));
     opening::secrets(&loaded, data, &mut missing);
     missing.unless_now(store::usable(data, loaded.server.node));
     if let Err(why) = missing.none() {
@@ -50,12 +55,12 @@ pub fn check(config: Option<&Path>, data: Option<&Path>, ports: bool) -> Result<
 fn lacking(
     file: &str,
     needs: &config::Needs,
-    (data, ports): (&Path, bool),
+    (data, ports): (Option<&Path>, bool),
     runtime: &tokio::runtime::Handle,
 ) -> Missing {
-    match store::in_use(data) {
+    match data.and_then(|data| Some((data, store::in_use(data)?))) {
         _ if !ports => say!("note: ports are not tried"),
-        Some(by) => say!("note: process {by} serves from {}; ports were not tried", data.display()),
+        Some((data, by)) => say!("note: process {by} serves from {}; ports were not tried", data.display()),
         None => return opening::lacking(file, needs, runtime),
     }
     let files = config::Needs { listeners: Vec::new(), http: None, media: None, grpc: None, ..needs.clone() };

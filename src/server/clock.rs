@@ -50,3 +50,13 @@ pub fn wall() -> Wall {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Wall(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
+
+/// What the clocks of this machine showed then (`TZ`, or the system's zone); `at` in milliseconds since 1970.
+pub fn local(at: i64) -> String {
+    let seconds: libc::time_t = at.div_euclid(1000);
+    // SAFETY: all zeros is a value of this plain struct, whose pointer to a name nobody follows.
+    let mut clock: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: reads a number and writes into a struct that both live through the call.
+    unsafe { libc::localtime_r(&raw const seconds, &raw mut clock) };
+    format!("{:02}:{:02}:{:02}", clock.tm_hour, clock.tm_min, clock.tm_sec)
+}

@@ -103,8 +103,15 @@ pub struct Secrets {
 /// One of them cannot be had.
 pub fn secrets(settings: &CtiSettings, center: &Center, data: &Path) -> Result<Secrets> {
     let tokens = Tokens::load(settings, center, data)?;
-    let tls = settings.tls.as_ref().map(|(certificate, key)| identity(certificate, key)).transpose()?;
-    Ok(Secrets { tokens, tls })
+    Ok(Secrets { tokens, tls: certificate(settings)? })
+}
+
+/// What a desktop is shown, if that is encrypted.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn certificate(settings: &CtiSettings) -> Result<Option<tonic::transport::Identity>> {
+    settings.tls.as_ref().map(|(certificate, key)| identity(certificate, key)).transpose()
 }
 
 fn identity(certificate: &Path, key: &Path) -> Result<tonic::transport::Identity> {

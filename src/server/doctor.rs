@@ -71,7 +71,7 @@ pub fn examine(config: Option<&Path>, data: Option<PathBuf>) -> anyhow::Result<V
     };
     loaded.server.data = match data {
         Some(data) => data,
-        None => super::wrong::meant(config, loaded.server.data.clone())?,
+        None => super::place::meant(config, loaded.server.data.clone())?,
     };
     let findings = of_loaded(&loaded, runtime.handle());
     runtime.shutdown_background();

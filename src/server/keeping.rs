@@ -17,7 +17,8 @@ mod clerk;
 
 pub use clerk::{Counts, Keeper};
 
-use super::wrong::{loaded, meant};
+use super::place::meant;
+use super::wrong::loaded;
 use super::{clock, records, store};
 use crate::config::KeepSettings;
 use crate::time::{Instant, Wall};

@@ -20,6 +20,7 @@ pub mod accounts;
 pub mod agent;
 mod aside;
 mod banner;
+mod basis;
 pub mod calls;
 mod chance;
 mod check;
@@ -34,6 +35,7 @@ pub mod inbox;
 pub mod journal;
 pub mod keeping;
 mod known;
+mod local;
 pub mod media;
 pub mod metrics;
 mod named;
@@ -43,6 +45,7 @@ pub mod opening;
 mod pace;
 pub mod person;
 pub mod phone;
+pub mod place;
 mod planted;
 pub mod printing;
 pub mod process;
@@ -121,8 +124,8 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     let mut loaded = match config::load(options.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(refused) => {
-            let data = options.data.as_deref().unwrap_or(&refused.needs.data);
-            let taken = store::in_use(data).map(|by| store::is_in_use(data, &by));
+            let data = options.data.as_deref().or(refused.needs.data.as_deref());
+            let taken = data.and_then(|data| Some(store::is_in_use(data, &store::in_use(data)?)));
             let lacking = opening::lacking(&refused.file, &refused.needs, runtime.handle()).lines;
             eprintln!("{}", check::all_wrong(&refused, data, [lacking, taken.into_iter().collect()].concat()));
             return Ok(Outcome::Refused);
@@ -318,7 +321,7 @@ fn start_engine(driver: Driver) -> Result<(std::thread::JoinHandle<Result<()>>, 
 
 /// People, and commands on this machine, learn where it serves.
 fn tell_where(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
-    Serving::new(&loaded.file, &loaded.server).note(&loaded.server.data);
+    Serving::new(loaded).note(&loaded.server.data);
     banner::print(loaded, accounts, epoch);
 }
 

@@ -7,7 +7,7 @@ use super::signaling::listening;
 use super::signaling::tls::Tls;
 use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
 use super::{accounts, clock, cti, signaling, speech, store, ticketing};
-use crate::config::{self, Loaded, Needs, ServerSettings, Sound};
+use crate::config::{self, Kept, Loaded, Needs, Secrets, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
 use crate::media;
 use crate::sip::Transport;
@@ -47,6 +47,7 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
     tls_files(&loaded.file, &loaded.needs(), &mut missing);
     missing.wrong(unheard(&loaded.sounds, &server.data));
     secrets(loaded, &server.data, &mut missing);
+    missing.unless_now(store::usable(&server.data, server.node));
     if !missing.lines.is_empty() {
         missing.held(&server.data);
         return Err(missing.none().expect_err("something is missing"));
@@ -95,14 +96,34 @@ pub fn secrets(loaded: &Loaded, data: &Path, missing: &mut Missing) {
             missing.unless(accounts::made_before(&accounts::default_file(data), Kind::Passwords));
         }
     }
-    match &server.cti {
-        Some(cti) if cti.token_file.is_some() => _ = missing.unless(cti::secrets(cti, center, data)),
-        Some(_) => _ = missing.unless(accounts::made_before(&cti::tokens::default_file(data), Kind::Tokens)),
-        None => {}
+    if let Some(cti) = &server.cti {
+        match &cti.token_file {
+            Some(_) => _ = missing.unless(cti::tokens::Tokens::load(cti, center, data)),
+            None => _ = missing.unless(accounts::made_before(&cti::tokens::default_file(data), Kind::Tokens)),
+        }
+        missing.unless(cti::certificate(cti));
     }
     if let Some(file) = server.ticketing.as_ref().and_then(|ticketing| ticketing.token_file.as_deref()) {
         missing.unless(ticketing::token(file));
     }
+}
+
+/// The same of a configuration that is refused, as far as it says which files they are: nobody can say whose secrets must be
+/// in them.
+pub fn secrets_of_refused(needs: &Needs, data: Option<&Path>) -> Missing {
+    let mut missing = Missing::default();
+    let Secrets { trunks, tokens, ticketing: shown } = &needs.secrets;
+    trunks.iter().for_each(|file| _ = missing.unless(accounts::trunk_password(file)));
+    tokens.file().iter().for_each(|file| _ = missing.unless(accounts::read(file, Kind::Tokens)));
+    shown.iter().for_each(|file| _ = missing.unless(ticketing::token(file)));
+    let Some(data) = data else { return missing };
+    if needs.password_file == Kept::MadeUp {
+        missing.unless(accounts::made_before(&accounts::default_file(data), Kind::Passwords));
+    }
+    if needs.grpc.is_some() && *tokens == Kept::MadeUp {
+        missing.unless(accounts::made_before(&cti::tokens::default_file(data), Kind::Tokens));
+    }
+    missing
 }
 
 fn open_store(server: &ServerSettings) -> Result<store::Opened> {
@@ -123,9 +144,8 @@ pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> M
     let mut missing = Missing::default();
     ports(file, needs, runtime, &mut missing);
     // One that cannot be read has been told with the configuration.
-    let passwords = needs.password_file.as_deref().filter(|file| std::fs::File::open(file).is_ok());
+    let passwords = needs.password_file.file().filter(|file| std::fs::File::open(file).is_ok());
     passwords.into_iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
-    needs.secrets.iter().for_each(|file| _ = missing.unless(accounts::check_mode(file)));
     tls_files(file, needs, &mut missing);
     missing
 }

@@ -250,6 +250,8 @@ impl Desk {
             self.deeds.failed = true;
             self.leave();
             self.deeds.leave_at = Some(self.clock.now()); // nobody is there to say farewell to
+        } else {
+            eprintln!("it is asked again until it is there");
         }
     }
 
@@ -422,6 +424,15 @@ impl Desk {
             }
             "h" => self.hang_up(),
             "q" => self.leave(),
+            keys if !keys
+                .bytes()
+                .all(|key| matches!(key.to_ascii_uppercase(), b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D' | b',')) =>
+            {
+                eprintln!(
+                    "`{line}` is not understood; allowed: a answers, d declines, h hangs up, q ends, and keys are pressed"
+                );
+            }
+            _ if !self.phone.is_busy() => eprintln!("there is no call to press keys in"),
             keys => self.ask(Ask::Press { digits: keys.to_owned() }),
         }
     }

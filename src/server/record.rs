@@ -91,9 +91,10 @@ fn keep_earlier(path: &Path) -> Result<()> {
 pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
     let file = File::open(path).with_context(|| format!("cannot read the recording {}", path.display())).or_wrong()?;
     let mut lines = BufReader::new(file).lines();
-    let head = lines.next().with_context(|| format!("{} is empty", path.display()))??;
+    let head = lines.next().with_context(|| format!("{} is empty", path.display())).or_wrong()??;
     let (start, config): (Start, Configuration) = serde_json::from_str(&head)
-        .with_context(|| format!("{}:1: this is no start of a recording", path.display()))?;
+        .with_context(|| format!("{}:1: this is no start of a recording", path.display()))
+        .or_wrong()?;
     let log = data.map(Reader::of).transpose()?;
     let mut engine = Engine::new(start, config);
     let mut heard = Heard { log, ..Heard::default() };
@@ -107,7 +108,7 @@ pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
                 cut = true;
                 break;
             }
-            Err(why) => return Err(why).with_context(|| format!("line {} is no input", number + 2)),
+            Err(why) => return Err(why).with_context(|| format!("line {} is no input", number + 2)).or_wrong(),
         };
         engine.handle(now, input);
         heard.take(&mut engine)?;

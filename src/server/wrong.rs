@@ -6,15 +6,12 @@
 //! | 1 | understood, and could not be done or did not come out well: trying again may help |
 //! | 2 | what was asked or configured is wrong: trying again as it is cannot help |
 
-use super::accounts::{self, Kind};
-use super::cti::tokens;
-use super::serving::Serving;
-use super::store::{self, NoLog};
+use super::store::NoLog;
 use crate::config::{self, Loaded};
 use anyhow::Result;
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What was asked or configured is wrong, in words.
 #[derive(Debug)]
@@ -33,11 +30,22 @@ pub trait OrWrong<T> {
     /// # Errors
     /// The same, as [`Wrong`].
     fn or_wrong(self) -> Result<T>;
+
+    /// # Errors
+    /// The same: as [`Wrong`], unless the system says that it passes.
+    fn or_wrong_unless_passing(self) -> Result<T>;
 }
 
 impl<T, E: Into<anyhow::Error>> OrWrong<T> for Result<T, E> {
     fn or_wrong(self) -> Result<T> {
         self.map_err(|why| Wrong(format!("{:#}", why.into())).into())
+    }
+
+    fn or_wrong_unless_passing(self) -> Result<T> {
+        self.map_err(Into::into).map_err(|why| match is_passing(&why) {
+            true => why,
+            false => Wrong(format!("{why:#}")).into(),
+        })
     }
 }
 
@@ -79,65 +87,6 @@ pub fn is_denied(why: &anyhow::Error) -> bool {
 /// It is [`Wrong`].
 pub fn loaded(config: Option<&Path>) -> Result<Loaded> {
     config::load(config).map_err(|refused| Wrong(refused.problems.to_string()).into())
-}
-
-/// The data directory of a command: the one that is named, or the configured one.
-///
-/// # Errors
-/// None is named, and the configuration is [`Wrong`].
-pub fn data_dir(config: Option<&Path>, data: Option<&Path>) -> Result<PathBuf> {
-    match data {
-        Some(data) => Ok(data.to_owned()),
-        None => meant(config, configured(config)?),
-    }
-}
-
-/// Where the data is by the configuration. A mistake that was written into the file of a running server keeps nobody from
-/// asking that server.
-fn configured(config: Option<&Path>) -> Result<PathBuf> {
-    match config::load(config) {
-        Ok(loaded) => Ok(loaded.server.data),
-        Err(refused) if store::in_use(&refused.needs.data).is_some() => Ok(refused.needs.data),
-        Err(refused) => Err(Wrong(refused.problems.to_string()).into()),
-    }
-}
-
-/// Whoever names a configuration means the server that runs with it: `data` may be another one's, started elsewhere or with
-/// `--data`.
-pub fn meant(config: Option<&Path>, data: PathBuf) -> Result<PathBuf> {
-    let Some((config, serving)) = config.zip(Serving::of(&data)) else { return Ok(data) };
-    if serving.is_with(config) {
-        return Ok(data);
-    }
-    let with = serving.config.first();
-    let with = with.map_or("the demo inside the program".to_owned(), |with| format!("`{}`", with.display()));
-    Err(Wrong(format!(
-        "`{}` is the data directory of a server that runs with {with}, not with `{}`: name the directory that is meant with \
-         --data",
-        data.display(),
-        config.display()
-    ))
-    .into())
-}
-
-/// The file of secrets of a command: of the directory that is named, or the one that the configuration says.
-///
-/// # Errors
-/// As [`data_dir`].
-pub fn secrets_file(config: Option<&Path>, data: Option<&Path>, kind: Kind) -> Result<PathBuf> {
-    let made_up = |data: &Path| match kind {
-        Kind::Passwords => accounts::default_file(data),
-        Kind::Tokens => tokens::default_file(data),
-    };
-    if let Some(data) = data {
-        return Ok(made_up(data));
-    }
-    let data = data_dir(config, None)?;
-    let own = config::load(config).ok().and_then(|loaded| match kind {
-        Kind::Passwords => loaded.server.password_file,
-        Kind::Tokens => loaded.server.cti.and_then(|cti| cti.token_file),
-    });
-    Ok(own.unwrap_or_else(|| made_up(&data)))
 }
 
 #[cfg(test)]

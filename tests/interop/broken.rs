@@ -1,15 +1,13 @@
 //! The two databases beside the log are damaged or held by somebody, while the server runs and when it starts: calls go on,
 //! whoever runs it is told, and when it is over both have all that happened, each thing once.
 
-use super::harness::{GENEROUS, Ground, SECOND, wait_until};
-use super::peers::{Sipp, phone_agent};
-use super::server::{Server, TIERLINE, Wishes};
+use super::center::Center;
+use super::harness::{GENEROUS, Ground, wait_until};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
 
 const FILES: [&str; 2] = ["records.db", "ticketing.db"];
 
@@ -21,61 +19,38 @@ fn overwrite(file: &Path, bytes: &[u8]) {
 }
 
 /// The call of each ticket that there is.
-fn tickets(ground: &Ground) -> Vec<String> {
-    let conn = Connection::open(ground.file("tickets").join("tickets.db")).expect("the ticketing system's file");
+fn tickets(center: &Center<'_>) -> Vec<String> {
+    let conn = center.tickets();
     let mut query = conn.prepare("SELECT call FROM ticket").expect("a statement");
     query.query_map([], |row| row.get(0)).expect("tickets").map(|call| call.expect("a call")).collect()
 }
 
-struct Center<'g> {
-    ground: &'g Ground,
-    server: Server<'g>,
-    calls: usize,
+/// Both have all calls, each once.
+fn all_there(center: &Center<'_>) {
+    let listed = || center.server.tierline(&["calls", "--json", "--queue", "general", "--last", "100"]);
+    wait_until("the records have all", 2 * GENEROUS, || {
+        center.server.metrics()["tierline_records_lag_events"] == 0.0 && listed().lines().count() == center.placed
+    });
+    assert!(listed().lines().all(|line| line.contains("\"Served\"")), "{}", listed());
+    wait_until("the ticketing system has all", 2 * GENEROUS, || tickets(center).len() >= center.placed);
+    let tickets = tickets(center);
+    let each: BTreeSet<&String> = tickets.iter().collect();
+    assert_eq!((tickets.len(), each.len()), (center.placed, center.placed), "{tickets:?}");
 }
 
-impl Center<'_> {
-    /// One more, talked.
-    fn call(&mut self) {
-        self.calls += 1;
-        let name = format!("call-{}", self.calls);
-        let call = Sipp { name: &name, seconds: 2.0, ..Sipp::default() };
-        assert_eq!(call.start(self.ground, &self.server).wait(40 * SECOND), 0, "a call did not go on");
-    }
-
-    /// Both have all calls, each once.
-    fn all_there(&self) {
-        let listed = || self.server.tierline(&["calls", "--json", "--queue", "general", "--last", "100"]);
-        wait_until("the records have all", 2 * GENEROUS, || {
-            self.server.metrics()["tierline_records_lag_events"] == 0.0 && listed().lines().count() == self.calls
-        });
-        assert!(listed().lines().all(|line| line.contains("\"Served\"")), "{}", listed());
-        wait_until("the ticketing system has all", 2 * GENEROUS, || tickets(self.ground).len() >= self.calls);
-        let tickets = tickets(self.ground);
-        let each: BTreeSet<&String> = tickets.iter().collect();
-        assert_eq!((tickets.len(), each.len()), (self.calls, self.calls), "{tickets:?}");
-    }
-
-    fn is_told(&self, times: usize, what: &str) {
-        let said = self.server.program.errors();
-        let told = said.lines().filter(|line| line.contains(what)).count();
-        assert_eq!(told, times, "`{what}`: {said}");
-    }
+fn is_told(center: &Center<'_>, times: usize, what: &str) {
+    let said = center.server.program.errors();
+    let told = said.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(told, times, "`{what}`: {said}");
 }
 
 #[test]
 fn calls_go_on_beside_broken_databases_and_nothing_is_lost() {
     let ground = Ground::new("broken");
-    let at = ground.address();
-    let more = format!("[ticketing]\naddress = \"http://{at}\"\nretry = \"200ms\"\nretry_most = \"1s\"\n");
-    let mut system = Command::new(TIERLINE);
-    let system = system.args(["ticketing", "--listen", &at.to_string(), "--data", "tickets"]);
-    let _system = ground.run("ticketing", system);
-    let server = Server::start(&ground, &Wishes { more, ..Wishes::agents(&["ada"]) });
-    let _agent = phone_agent(&ground, &server, "ada", 1000.0, &["--answer", "0"]);
-    let mut center = Center { ground: &ground, server, calls: 0 };
+    let mut center = Center::open(&ground);
     let place = |file: &str| ground.file("data").join(file);
-    center.call();
-    center.all_there();
+    center.call(2.0);
+    all_there(&center);
     // At a start: no database at all, or half of one.
     for halved in [false, true] {
         center.server.program.kill();
@@ -89,28 +64,27 @@ fn calls_go_on_beside_broken_databases_and_nothing_is_lost() {
             overwrite(&place(file), &damage);
         }
         center.server.start_again();
-        center.call();
-        center.all_there();
-        center.is_told(1, "the records cannot be used; they are put aside");
-        center.is_told(1, "ticketing.db cannot be used; it is put aside");
+        center.call(2.0);
+        all_there(&center);
+        is_told(&center, 1, "the records cannot be used; they are put aside");
+        is_told(&center, 1, "ticketing.db cannot be used; it is put aside");
     }
     // While it runs: it may notice at its next look at that page, or only when it starts again.
     for file in FILES {
         overwrite(&place(file), &vec![b'x'; 40_000]);
         overwrite(&place(&format!("{file}-wal")), b"");
     }
-    center.call();
-    center.all_there();
-    center.server.program.kill();
-    center.server.start_again();
-    center.call();
-    center.all_there();
+    center.call(2.0);
+    all_there(&center);
+    center.starts_again();
+    center.call(2.0);
+    all_there(&center);
     // Somebody else has both, at a start and for a call.
     center.server.program.kill();
     let held = FILES.map(|file| Connection::open(place(file)).expect("a database"));
     held.iter().for_each(|held| held.execute_batch("BEGIN EXCLUSIVE").expect("held"));
     center.server.start_again();
-    center.call();
+    center.call(2.0);
     wait_until("somebody is told", 2 * GENEROUS, || {
         let said = center.server.program.errors();
         said.contains("the records fall behind") && said.contains("ticketing.db cannot be opened; calls go on")
@@ -118,5 +92,5 @@ fn calls_go_on_beside_broken_databases_and_nothing_is_lost() {
     assert!(center.server.metrics()["tierline_records_lag_seconds"] > 0.0);
     assert!(center.server.metrics()["tierline_ticketing_lag_seconds"] > 0.0);
     held.iter().for_each(|held| held.execute_batch("ROLLBACK").expect("given back"));
-    center.all_there();
+    all_there(&center);
 }

@@ -207,7 +207,7 @@ fn every_line_of_the_command_line_does_what_it_says() {
     let rest = ["transfer agent 1002", "logout", "dispose sent-on to Ben", "quit"];
     let mut ada = agent("ada-types", "ada", &[&script[..], &rest[..]].concat());
     ada.says("dispatch QUEUE", GENEROUS);
-    ada.says("to=READY", GENEROUS);
+    ada.says("you are ready", GENEROUS);
     // She is ready when he calls, and Ben's phone is there when she sends him on, be it before his desktop.
     let _watch = office.watch("operator", 1);
     let mut caller = phone(&ground, &office.server, "caller", &["--dial", DIRECT]);

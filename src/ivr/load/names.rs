@@ -8,6 +8,12 @@ use crate::written::{Section, Value};
 /// Characters of a variable's first text.
 const MAX_TEXT: usize = 2_000;
 
+/// Names of calendars and announcements that a flow writes in its expressions.
+pub(super) fn of_the_center(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.')));
+    words.filter(|word| word.starts_with("hours.") || word.starts_with("banner."))
+}
+
 impl<'p> Reader<'p> {
     /// `[variables]`: names with their first values.
     pub(super) fn read_variables(&mut self, section: Section<'p>) {

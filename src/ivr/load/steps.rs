@@ -8,7 +8,7 @@ use crate::ivr::flow::{
     SetStep, Step, is_key,
 };
 use crate::written::{Said, Section, Value, did_you_mean};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -141,7 +141,7 @@ impl<'p> Reader<'p> {
     }
 
     fn hours(&mut self, section: &mut Section<'p>) -> Option<HoursStep> {
-        let calendar = section.take("hours").and_then(|v| known(&v, "a calendar", self.around.hours.iter()));
+        let calendar = section.take("hours").and_then(|v| self.known(&v, "a calendar", &self.around.hours));
         let open = self.way(section, "open", false);
         let closed = self.way(section, "closed", false);
         let holiday = if section.has("holiday") { self.way(section, "holiday", false) } else { closed.clone() };
@@ -243,7 +243,7 @@ impl<'p> Reader<'p> {
     }
 
     fn banner(&mut self, section: &mut Section<'p>) -> Option<BannerStep> {
-        let banner = section.take("banner").and_then(|v| known(&v, "an announcement", self.around.banners.iter()));
+        let banner = section.take("banner").and_then(|v| self.known(&v, "an announcement", &self.around.banners));
         if !section.has("say") {
             section.require("say", "what is said while it is on");
         }
@@ -311,6 +311,16 @@ impl<'p> Reader<'p> {
         let allowed: Vec<&str> = known.clone().take(20).collect();
         value.one_of(&format!("a queue of the configuration ({})", allowed.join(", ")), known).map(QueueId::new)
     }
+
+    /// One of the center's calendars or announcements, as far as it is known which there are.
+    fn known(&self, value: &Value<'p>, what: &str, names: &BTreeSet<String>) -> Option<String> {
+        if let (false, Some(name)) = (self.around.center_known, value.text_as_written()) {
+            return Some(name.to_owned());
+        }
+        let names = names.iter().map(String::as_str);
+        let some: Vec<&str> = names.clone().take(20).collect();
+        value.one_of(&format!("{what} of the configuration ({})", some.join(", ")), names).map(str::to_owned)
+    }
 }
 
 /// The entries of a table whose keys are names that people give; too many are told.
@@ -321,13 +331,6 @@ fn entries<'p>(value: Option<Value<'p>>) -> Vec<Value<'p>> {
         whole.wrong(&format!("up to {MAX_SETTINGS} entries"));
     }
     entries.into_iter().take(MAX_SETTINGS).collect()
-}
-
-/// One of the configuration's names.
-fn known<'k>(value: &Value<'_>, what: &str, names: impl Iterator<Item = &'k String> + Clone) -> Option<String> {
-    let names = names.map(String::as_str);
-    let some: Vec<&str> = names.clone().take(20).collect();
-    value.one_of(&format!("{what} of the configuration ({})", some.join(", ")), names).map(str::to_owned)
 }
 
 /// What an answer's field is.

@@ -22,7 +22,7 @@ impl<'p> Reader<'p> {
             let digits = s.strip_prefix('+').unwrap_or(s);
             ((2..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then(|| s.to_owned())
         })?;
-        if !self.around.trunks.values().any(|trunk| trunk.allows(&number)) {
+        if self.around.center_known && !self.around.trunks.values().any(|trunk| trunk.allows(&number)) {
             let message =
                 format!("no trunk may call {number}; `allowed` of a [trunk] in the configuration says what may");
             self.page.report(&value.place, message);

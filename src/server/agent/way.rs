@@ -3,7 +3,7 @@
 
 use super::{AGAIN, Settings};
 use crate::proto::{self, desk_client::DeskClient};
-use crate::server::wrong::Wrong;
+use crate::server::wrong::{OrWrong, Wrong};
 use anyhow::{Context, Result};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,6 +23,8 @@ impl tonic::service::Interceptor for Bearer {
     }
 }
 
+const HINT: &str = "it must be where the server listens for gRPC, `[server.cti]` of its configuration";
+
 pub(super) async fn connect(settings: &Settings) -> Result<Desk> {
     let server = url(&settings.server);
     let wrong =
@@ -30,14 +32,18 @@ pub(super) async fn connect(settings: &Settings) -> Result<Desk> {
     let endpoint = Endpoint::from_shared(server.clone()).map_err(wrong)?;
     let mut endpoint = endpoint.connect_timeout(Duration::from_secs(5));
     if server.starts_with("https://") {
-        let file = settings.trust.as_ref().context("say with --trust which roots the server's certificate has")?;
-        let roots = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        endpoint = endpoint.tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(roots)))?;
+        let lacks = || Wrong("say with --trust which roots the server's certificate has".to_owned());
+        let file = settings.trust.as_ref().ok_or_else(lacks)?;
+        let roots = std::fs::read(file).with_context(|| format!("cannot read {}", file.display())).or_wrong()?;
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(roots));
+        endpoint = endpoint.tls_config(tls).with_context(|| format!("{} holds no roots", file.display())).or_wrong()?;
     }
     let channel = endpoint.connect().await;
-    let hint = "it must be where the server listens for gRPC, `[server.cti]` of its configuration";
-    let channel = channel.with_context(|| format!("nobody answers at {server}; {hint}"))?;
-    let token = format!("Bearer {}", settings.token).parse().context("this can be no token")?;
+    let channel = channel.map_err(|why| {
+        let why = anyhow::Error::from(why); // each layer below says the same once more
+        anyhow::anyhow!("nobody answers at {server}; {HINT}: {}", why.root_cause())
+    })?;
+    let token = format!("Bearer {}", settings.token).parse().context("this can be no token").or_wrong()?;
     Ok(DeskClient::with_interceptor(channel, Bearer(token)))
 }
 
@@ -52,6 +58,13 @@ pub(super) fn refused(status: &tonic::Status) -> anyhow::Error {
                    (--config), where its tokens are, or give one with --token";
     match status.code() {
         tonic::Code::Unauthenticated => Wrong(unknown.to_owned()).into(),
+        // As somebody else answers who listens there: HTTP of another kind, or none at all.
+        _ if status.message().starts_with("grpc-status header missing") => {
+            Wrong(format!("what answers there speaks no gRPC; {HINT}")).into()
+        }
+        _ if status.message() == "transport error" => {
+            anyhow::anyhow!("the server does not answer, or what does speaks no gRPC; {HINT}")
+        }
         _ => anyhow::anyhow!("{}", status.message()),
     }
 }

@@ -40,7 +40,7 @@ pub fn default_file(data: &Path) -> PathBuf {
 
 impl Tokens {
     /// # Errors
-    /// The file can be read by others, or somebody in it is unknown or has no usable token.
+    /// The file can be read by others, or it is told of each in it who is unknown or has no usable token.
     pub fn load(settings: &CtiSettings, center: &Center, data: &Path) -> Result<Tokens> {
         let made_up = settings.token_file.is_none();
         let file = settings.token_file.clone().unwrap_or_else(|| default_file(data));
@@ -49,20 +49,22 @@ impl Tokens {
             true => accounts::completed(&file, known.keys(), Kind::Tokens)?,
             false => accounts::read(&file, Kind::Tokens)?,
         };
-        let mut owners = Vec::new();
+        let (mut owners, mut wrong) = (Vec::new(), Vec::new());
         for (name, token) in &written {
-            match known.get(name) {
-                Some(actor) => {
-                    let owner = Owner { name: name.as_str().into(), actor: actor.clone() };
-                    owners.push((digest_of(name, token)?, owner));
+            match (known.get(name), digest_of(name, token)) {
+                (Some(actor), Ok(digest)) => {
+                    owners.push((digest, Owner { name: name.as_str().into(), actor: actor.clone() }));
                 }
-                None if made_up => {} // somebody whom the configuration had before
-                None => bail!("{}: `{name}` is no agent's user, lead or operator", file.display()),
+                (Some(_), Err(why)) => wrong.push(why.to_string()),
+                (None, _) if made_up => {} // somebody whom the configuration had before
+                (None, _) => wrong.push(format!("`{name}` is no agent's user, lead or operator")),
             }
         }
         owners.sort_by_key(|(digest, _)| *digest);
-        let twice = owners.windows(2).any(|pair| pair[0].0 == pair[1].0);
-        ensure!(!twice, "{}: two have the same token", file.display());
+        let twice = owners.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        wrong.extend(twice.map(|pair| format!("`{}` and `{}` have the same token", pair[0].1.name, pair[1].1.name)));
+        let wrong: Vec<String> = wrong.iter().map(|why| format!("{}: {why}", file.display())).collect();
+        ensure!(wrong.is_empty(), wrong.join("\n"));
         Ok(Tokens { owners, file, made_up })
     }
 

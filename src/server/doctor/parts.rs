@@ -4,7 +4,7 @@ use super::Finding;
 use super::certificate::Certificate;
 use crate::config::Loaded;
 use crate::server::store::{self, Examined};
-use crate::server::{accounts, clock, healthy, opening, speech, ticketing};
+use crate::server::{clock, healthy, opening, speech, ticketing};
 use crate::sip::Transport;
 use crate::time::Wall;
 use std::path::Path;
@@ -23,13 +23,9 @@ pub fn ports(loaded: &Loaded, runtime: &Handle) -> Vec<Finding> {
             ),
         }];
     }
-    let mut lacking = opening::lacking(&loaded.file, &loaded.needs(), runtime).lines;
-    if let Some(cti) = &loaded.server.cti {
-        let bound = std::net::TcpListener::bind(cti.bind);
-        lacking.extend(bound.err().map(|why| format!("cannot listen on grpc {}: {why}", cti.bind)));
-    }
-    let trunks = loaded.server.trunk_passwords.values().filter_map(|file| accounts::trunk_password(file).err());
-    lacking.extend(trunks.map(|why| format!("{why:#}")));
+    let mut missing = opening::lacking(&loaded.file, &loaded.needs(), runtime);
+    opening::secrets(loaded, &loaded.server.data, &mut missing);
+    let lacking: Vec<&str> = missing.lines.iter().flat_map(|line| line.lines()).collect();
     if lacking.is_empty() {
         return vec![Finding::ok("start", "all ports are free, and all files that a start needs can be read")];
     }

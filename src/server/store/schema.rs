@@ -4,6 +4,7 @@ use super::{NoLog, reader};
 use crate::event::{Event, PersonalKind};
 use crate::server::chance;
 use crate::server::named::Named;
+use crate::server::serving::Serving;
 use crate::server::wrong::Wrong;
 use anyhow::{Context, Result, bail, ensure};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -83,6 +84,8 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
         let _ = file.read_to_string(&mut pid); // only for the sentence
         bail!(is_in_use(dir, pid.trim()));
     }
+    // What whoever had the lock before has said of itself is over.
+    Serving::forget(dir)?;
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())?;

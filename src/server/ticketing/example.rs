@@ -6,7 +6,7 @@ use crate::proto::ticketing_server::{Ticketing, TicketingServer};
 use crate::proto::{self, follow_call_request::What as Follow};
 use crate::server::printing::say;
 use crate::server::store::make_private;
-use crate::server::wrong::Wrong;
+use crate::server::wrong::{OrWrong, Wrong};
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -48,12 +48,16 @@ pub fn serve(listen: SocketAddr, data: &Path, token_file: Option<&Path>) -> Resu
         return Err(Wrong(why).into());
     }
     let door = Door(
-        token_file.map(|file| Ok::<_, anyhow::Error>(digest(super::token(file)?.as_encoded_bytes()))).transpose()?,
+        token_file
+            .map(|file| super::token(file).map(|token| digest(token.as_encoded_bytes())).or_wrong())
+            .transpose()?,
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"));
+        // Somebody must choose another one, or stop what listens there.
+        let listener = listener.or_wrong()?;
         let example = Example::open(data)?;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         say!("tickets are kept in {}; Tierline finds them at http://{listen}", data.join("tickets.db").display());
         let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
         let reflection = tonic_reflection::server::Builder::configure()
@@ -95,7 +99,7 @@ struct Example(Arc<Mutex<Connection>>);
 impl Example {
     fn open(data: &Path) -> Result<Example> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
-        made.with_context(|| format!("cannot make {}", data.display()))?;
+        made.with_context(|| format!("cannot make {}", data.display())).or_wrong_unless_passing()?;
         let file = data.join("tickets.db");
         make_private(&file).with_context(|| format!("cannot make {}", file.display()))?;
         let conn = Connection::open(file)?;

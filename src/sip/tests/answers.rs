@@ -333,17 +333,7 @@ fn a_phone_that_has_moved_to_another_network_is_followed() {
 /// An INVITE of ours, ready to be answered by raw responses.
 pub(super) fn calling(raw: &mut Raw) -> (LegId, Request) {
     let leg = raw.endpoint.next_leg();
-    let command = Command::Invite {
-        leg,
-        uri: Uri::parse(&format!("sip:bob@{THERE}")).unwrap(),
-        flow: None,
-        from: address("<sip:100@10.0.0.1>"),
-        to: address("<sip:bob@10.0.0.2>"),
-        offer: Some(Body::sdp("v=0")),
-        headers: vec![],
-        account: None,
-        listener: None,
-    };
+    let command = offering(invite_of(leg, &format!("sip:bob@{THERE}"), None), Body::sdp("v=0"));
     let outputs = raw.input(Input::Command(command));
     (leg, requests(&outputs).remove(0))
 }

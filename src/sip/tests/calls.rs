@@ -253,11 +253,7 @@ fn an_offer_into_a_dead_dialog_ends_the_leg() {
 fn the_offer_may_come_with_the_answer() {
     let mut pair = Pair::new();
     let leg = pair.sides[0].next_leg();
-    let (from, to) = (address("<sip:ada@10.0.0.1>"), address("<sip:100@10.0.0.2>"));
-    let uri = Uri::parse(&format!("sip:100@{THERE}")).unwrap();
-    let invite =
-        Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None, listener: None };
-    pair.tell(0, invite);
+    pair.tell(0, invite_of(leg, &format!("sip:100@{THERE}"), None));
     let called = pair.invited();
     pair.tell(1, Command::Answer { leg: called, body: Body::sdp("offer") });
     pair.run(100);
@@ -316,10 +312,7 @@ fn names_are_resolved_and_tried_in_order() {
     let there = THERE.parse().unwrap();
     pair.names = vec![place(Transport::Udp, dead), place(Transport::Tcp, dead), place(Transport::Udp, there)];
     let leg = pair.sides[0].next_leg();
-    let (from, to) = (address("<sip:ada@10.0.0.1>"), address("<sip:100@example.com>"));
-    let uri = Uri::parse("sip:100@example.com").unwrap();
-    let invite =
-        Command::Invite { leg, uri, flow: None, from, to, offer: None, headers: vec![], account: None, listener: None };
+    let invite = invite_of(leg, "sip:100@example.com", None);
     pair.loss = Box::new(|_, line| line == "INVITE");
     pair.tell(0, invite.clone());
     pair.input(0, Input::TransportFailed { flow: Flow::udp(0, dead) });

@@ -218,6 +218,29 @@ impl Pair {
     }
 }
 
+/// A call to this URI, over this flow if there is one, without an offer and anything else that is special.
+pub(super) fn invite_of(leg: LegId, uri: &str, flow: Option<Flow>) -> Command {
+    Command::Invite {
+        leg,
+        uri: Uri::parse(uri).unwrap(),
+        flow,
+        from: address("<sip:100@10.0.0.1>"),
+        to: address(&format!("<{uri}>")),
+        offer: None,
+        headers: Vec::new(),
+        account: None,
+        listener: None,
+    }
+}
+
+/// The same call with an offer.
+pub(super) fn offering(mut invite: Command, with: Body) -> Command {
+    if let Command::Invite { offer, .. } = &mut invite {
+        *offer = Some(with);
+    }
+    invite
+}
+
 /// `INVITE`, or `200 INVITE`.
 pub(super) fn title(bytes: &[u8]) -> String {
     match Message::parse(bytes, &Limits::default()).expect("an endpoint sends what can be read") {

@@ -83,20 +83,7 @@ impl Scene {
     }
 
     fn rings(&mut self) {
-        let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:1001@10.0.0.1>"));
-        let (uri, flow) = (Uri::parse(self.contact).unwrap(), Some(flow(1)));
-        let offer = Some(Body::sdp("offer"));
-        let call = Command::Invite {
-            leg: self.leg,
-            uri,
-            flow,
-            from,
-            to,
-            offer,
-            headers: vec![],
-            account: None,
-            listener: None,
-        };
+        let call = offering(invite_of(self.leg, self.contact, Some(flow(1))), Body::sdp("offer"));
         let outputs = self.phone.raw.input(Input::Command(call));
         let record = |output: &Output| match output {
             Output::Event(Event::Calling { invite, .. }) => Some(invite.clone()),
@@ -244,20 +231,7 @@ fn nothing_is_owed_to_who_was_told() {
     assert_eq!(scene.registers("1001", 6), Vec::<String>::new());
     // An INVITE that was never heard rings nowhere.
     let mut scene = Scene::new(HIDDEN);
-    let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:1001@10.0.0.1>"));
-    let (uri, way) = (Uri::parse(HIDDEN).unwrap(), Some(flow(1)));
-    let call = Command::Invite {
-        leg: scene.leg,
-        uri,
-        flow: way,
-        from,
-        to,
-        offer: None,
-        headers: vec![],
-        account: None,
-        listener: None,
-    };
-    scene.phone.raw.input(Input::Command(call));
+    scene.phone.raw.input(Input::Command(invite_of(scene.leg, HIDDEN, Some(flow(1)))));
     scene.breaks(1);
     assert_eq!(scene.registers("1001", 6), Vec::<String>::new());
 }

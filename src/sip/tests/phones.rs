@@ -518,10 +518,7 @@ fn a_phone_that_could_not_be_reached_is_asked_until_it_answers() {
     let (flow, contact) = (Flow::udp(0, raw.from), address("<sip:1001@10.0.0.2:5060>"));
     let binding = binding("1001".to_owned(), contact.clone(), flow, "c1".to_owned(), at(3_600_000));
     raw.input(Input::Command(Command::RestoreBinding { binding }));
-    let (from, to, leg) = (address("<sip:100@10.0.0.1>"), address("<sip:phone@10.0.0.1>"), raw.endpoint.next_leg());
-    let (uri, flow) = (contact.uri, Some(flow));
-    let call =
-        Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None, listener: None };
+    let call = invite_of(raw.endpoint.next_leg(), &contact.uri.to_string(), Some(flow));
     let outputs = raw.input(Input::Command(call));
     let turned = |alive| Output::Event(Event::Alive { user: "1001".to_owned(), alive });
     let failed = raw.input(unsent(&outputs));
@@ -534,7 +531,7 @@ fn a_phone_that_could_not_be_reached_is_asked_until_it_answers() {
     }
     let asked = requests(&raw.run(31_000)).remove(0);
     let bytes = Response::to_request(&asked, 200, Some("t")).to_bytes();
-    assert!(raw.input(Input::Received { flow: flow.unwrap(), bytes }).contains(&turned(true)));
+    assert!(raw.input(Input::Received { flow, bytes }).contains(&turned(true)));
     assert_eq!(requests(&raw.run(100_000)), [], "who answers is asked no more");
 }
 
@@ -544,13 +541,8 @@ fn a_call_to_a_silent_phone_marks_it() {
     pair.loss = Box::new(|_, _| true);
     let binding = pair.sides[1].bindings("1001").next().unwrap().clone();
     let leg = pair.sides[1].next_leg();
-    let (from, to) = (address("<sip:100@10.0.0.2>"), address("<sip:1001@10.0.0.2>"));
-    let (uri, flow) = (binding.contact.uri, Some(binding.flow));
     pair.take_events(1);
-    pair.tell(
-        1,
-        Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None, listener: None },
-    );
+    pair.tell(1, invite_of(leg, &binding.contact.uri.to_string(), Some(binding.flow)));
     pair.run(3_400);
     assert_eq!(pair.take_events(1), []);
     pair.run(200);
@@ -593,11 +585,8 @@ fn a_silent_phone_says_nothing_of_its_neighbours() {
     }
     let alive = |raw: &Raw| ["1001", "1002"].map(|user| raw.endpoint.bindings(user).next().unwrap().alive);
     let call = |raw: &mut Raw, user: &str| {
-        let uri = raw.endpoint.bindings(user).next().unwrap().contact.uri.clone();
-        let (from, to) = (address("<sip:100@10.0.0.1>"), address("<sip:phone@10.0.0.1>"));
-        let (leg, flow) = (raw.endpoint.next_leg(), Some(flow));
-        let invite =
-            Command::Invite { leg, uri, flow, from, to, offer: None, headers: vec![], account: None, listener: None };
+        let uri = raw.endpoint.bindings(user).next().unwrap().contact.uri.to_string();
+        let invite = invite_of(raw.endpoint.next_leg(), &uri, Some(flow));
         requests(&raw.input(Input::Command(invite))).remove(0)
     };
     call(&mut raw, "1001");
@@ -675,17 +664,8 @@ fn a_phone_is_called_over_the_transport_that_its_contact_names() {
         let fields = format!("Contact: <{contact}>{params}\n{fields}");
         assert_eq!(statuses(&phone.proven("REGISTER", "1001", &fields, 1)), [200], "{contact} {fields}");
         let binding = phone.raw.endpoint.bindings("1001").next().unwrap().clone();
-        let command = Command::Invite {
-            leg: LegId(7),
-            uri: binding.contact.uri.clone(),
-            flow: Some(binding.flow),
-            from: address("<sip:0@10.0.0.1>"),
-            to: address("<sip:1001@10.0.0.1>"),
-            offer: Some(Body::sdp("offer")),
-            headers: vec![],
-            account: None,
-            listener: None,
-        };
+        let command = invite_of(LegId(7), &binding.contact.uri.to_string(), Some(binding.flow));
+        let command = offering(command, Body::sdp("offer"));
         let mut outputs = phone.raw.input(Input::Command(command));
         let mut ways = Vec::new();
         while let Some(flow) = outputs.iter().find_map(|output| match output {

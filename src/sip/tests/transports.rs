@@ -27,17 +27,7 @@ fn sent(endpoint: &mut Endpoint) -> Vec<(Flow, String)> {
 
 fn invite(endpoint: &mut Endpoint, uri: &str, bytes: usize, flow: Option<Flow>) {
     let leg = endpoint.next_leg();
-    let command = Command::Invite {
-        leg,
-        uri: Uri::parse(uri).unwrap(),
-        flow,
-        from: address("<sip:ada@10.0.0.1>"),
-        to: address(&format!("<{uri}>")),
-        offer: Some(Body::sdp("x".repeat(bytes))),
-        headers: Vec::new(),
-        account: None,
-        listener: None,
-    };
+    let command = offering(invite_of(leg, uri, flow), Body::sdp("x".repeat(bytes)));
     endpoint.handle(at(1000), Input::Command(command));
 }
 
@@ -71,9 +61,9 @@ fn uris_and_sizes_choose_the_transport() {
         assert_eq!(format!("{name} {}", flow.remote), *expect, "{uri} {bytes}");
         assert!(field(&text, "Via").starts_with(&format!("SIP/2.0/{name} 10.0.0.1:")), "{text}");
         let contact = match flow.transport {
-            Transport::Udp => "<sip:ada@10.0.0.1:5060>".to_owned(),
-            _ if uri.starts_with("sips") => "<sips:ada@10.0.0.1:5061>".to_owned(),
-            other => format!("<sip:ada@10.0.0.1:{};transport={}>", other.default_port(), name.to_lowercase()),
+            Transport::Udp => "<sip:100@10.0.0.1:5060>".to_owned(),
+            _ if uri.starts_with("sips") => "<sips:100@10.0.0.1:5061>".to_owned(),
+            other => format!("<sip:100@10.0.0.1:{};transport={}>", other.default_port(), name.to_lowercase()),
         };
         assert_eq!(field(&text, "Contact"), contact, "{uri} {bytes}");
     }
@@ -87,7 +77,7 @@ fn a_large_request_goes_by_udp_where_nobody_takes_streams() {
     endpoint.handle(at(1010), Input::TransportFailed { flow });
     let (flow, text) = sent(&mut endpoint).remove(0);
     assert_eq!(flow, Flow::udp(0, "10.0.0.2:5060".parse().unwrap()));
-    assert_eq!(field(&text, "Contact"), "<sip:ada@10.0.0.1:5060>", "the Contact is the other way's");
+    assert_eq!(field(&text, "Contact"), "<sip:100@10.0.0.1:5060>", "the Contact is the other way's");
     assert_eq!(text.matches("\r\nVia: ").count(), 1);
 }
 
@@ -337,20 +327,7 @@ fn what_cannot_be_sent_says_nothing_of_others_that_go_there() {
     let mut raw = Raw::new(config(HERE));
     let mut call = || {
         let leg = raw.endpoint.next_leg();
-        let (uri, from, to) =
-            (Uri::parse("sip:b@10.0.0.2").unwrap(), address("<sip:a@10.0.0.1>"), address("<sip:b@x>"));
-        let call = Command::Invite {
-            leg,
-            uri,
-            flow: None,
-            from,
-            to,
-            offer: None,
-            headers: vec![],
-            account: None,
-            listener: None,
-        };
-        (leg, raw.input(Input::Command(call)))
+        (leg, raw.input(Input::Command(invite_of(leg, "sip:b@10.0.0.2", None))))
     };
     let ((first, rings), (second, other)) = (call(), call());
     let invite = requests(&rings).remove(0);

@@ -58,7 +58,8 @@ impl Feed {
 
 /// The event for those who do not see the caller; none if it says nothing of one.
 pub fn impersonal(event: &proto::Event) -> Option<proto::Event> {
-    let Some(proto::event::What::Queued(proto::Queued { queue, priority, skills, again, call: _ })) = &event.what else {
+    let Some(proto::event::What::Queued(proto::Queued { queue, priority, skills, again, call: _ })) = &event.what
+    else {
         return None;
     };
     let (priority, again) = (*priority, *again);

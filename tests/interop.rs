@@ -93,6 +93,8 @@ mod pairs;
 mod planted;
 #[path = "interop/recording.rs"]
 mod recording;
+#[path = "interop/reporting.rs"]
+mod reporting;
 #[path = "interop/rights.rs"]
 mod rights;
 #[path = "interop/running.rs"]

@@ -22,6 +22,9 @@ pub struct CallsArgs {
     /// Show callers' numbers and keyed digits (personal data).
     #[arg(long)]
     numbers: bool,
+    /// Time zone whose clocks show when calls came; --from and --to are times of them. Default: the center's.
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
     #[command(flatten)]
     only: OnlyArgs,
 }
@@ -51,9 +54,6 @@ pub struct OnlyArgs {
     /// Arrived before this.
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Time zone whose clocks show these times. Default: UTC.
-    #[arg(long, value_name = "ZONE")]
-    zone: Option<String>,
     /// Came to this line.
     #[arg(long, value_name = "NAME")]
     line: Option<String>,
@@ -88,9 +88,9 @@ pub struct ReportArgs {
     /// End, not included. Default: now.
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Time zone whose hours, days and weeks are meant.
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    zone: String,
+    /// Time zone whose hours, days and weeks are meant. Default: the center's.
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
     /// Only the queue, agent, line or flow of this name.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
@@ -116,11 +116,11 @@ pub struct ReportArgs {
 }
 
 fn filter(only: OnlyArgs) -> server::calls::filter::Filter {
-    let OnlyArgs { from, to, zone, line, queue, agent, cause, min_wait: least_wait, trunk } = only;
-    server::calls::filter::Filter { from, to, zone, line, queue, agent, cause, least_wait, trunk }
+    let OnlyArgs { from, to, line, queue, agent, cause, min_wait: least_wait, trunk } = only;
+    server::calls::filter::Filter { from, to, line, queue, agent, cause, least_wait, trunk }
 }
 
-pub fn report(args: ReportArgs) -> anyhow::Result<String> {
+pub fn report(args: ReportArgs) -> anyhow::Result<server::report::Report> {
     use server::report::{Asked, Format};
     let format = match (args.csv, args.json) {
         (true, _) => Format::Csv,
@@ -133,10 +133,10 @@ pub fn report(args: ReportArgs) -> anyhow::Result<String> {
 }
 
 pub fn calls(args: CallsArgs) -> anyhow::Result<String> {
-    let CallsArgs { call, place, last, json, numbers, only } = args;
+    let CallsArgs { call, place, last, json, numbers, zone, only } = args;
     let (data, filter) = (place.data()?, filter(only));
     match call {
-        Some(call) if !filter.is_none() => {
+        Some(call) if !filter.is_none() || zone.is_some() => {
             let what =
                 format!("{call} is one call; what says which calls are listed (--from, --queue …) is for the list");
             Err(Wrong(what).into())
@@ -145,7 +145,7 @@ pub fn calls(args: CallsArgs) -> anyhow::Result<String> {
         Some(call) => server::calls::ladder(&data, &call, numbers),
         None => {
             let (last, config) = (last as usize, place.config);
-            server::calls::list(&data, &server::calls::Show { last, json, numbers, filter, config })
+            server::calls::list(&data, &server::calls::Show { last, json, numbers, filter, zone, config })
         }
     }
 }

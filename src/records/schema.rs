@@ -262,9 +262,22 @@ pub const DISPOSITION: Table = Table {
     ],
 };
 
+pub const GAP: Table = Table {
+    name: "gap",
+    what: "Events that could not be written to the log, because the disk was full or too slow: what happened then may be \
+           missing in all tables. Of more than 1,000 gaps the oldest are put together. A rebuild leaves them as they are.",
+    key: "event",
+    columns: &[
+        int("event", ID, "the last event before it; 0: what an earlier version knew of all gaps together"),
+        int("count", "events", "how many are missing"),
+        int("began", AT, "the last event before it"),
+        int("ended", AT, "the first event after it"),
+    ],
+};
+
 /// All tables that hold records.
-pub const TABLES: [&Table; 9] =
-    [&CALL, &SEGMENT, &OFFER, &QUEUE_INTERVAL, &AGENT_INTERVAL, &FLOW_PATH, &LOOK_UP, &TRANSFER, &DISPOSITION];
+pub const TABLES: [&Table; 10] =
+    [&CALL, &SEGMENT, &OFFER, &QUEUE_INTERVAL, &AGENT_INTERVAL, &FLOW_PATH, &LOOK_UP, &TRANSFER, &DISPOSITION, &GAP];
 
 const HEAD: &str = "\
 # The records

@@ -109,6 +109,11 @@ impl Spans {
         (self.bounds[n], self.bounds[n + 1])
     }
 
+    /// Beginning and end of all of it.
+    pub fn whole(&self) -> (Wall, Wall) {
+        (self.bounds[0], self.bounds[self.len()])
+    }
+
     /// Which one `at` belongs to. `near` is where to look first.
     pub fn find(&self, at: Wall, near: usize) -> Option<usize> {
         let holds = |n: usize| n < self.len() && self.bounds[n] <= at && at < self.bounds[n + 1];

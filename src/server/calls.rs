@@ -9,7 +9,9 @@ pub mod filter;
 use crate::event::{Cause, Event, What};
 use crate::ids::{AgentId, CallId};
 use crate::records::{CallRecord, Offer, Outcome, Parts, Segment, Wait, ladder_of, parts_of, record_of, time_of};
+use crate::server::basis::Basis;
 use crate::server::journal::Entry;
+use crate::server::local::{Local, UTC};
 use crate::server::store::{self, Reader};
 use crate::server::wrong::{OrWrong, Wrong};
 use crate::written::counted;
@@ -29,7 +31,10 @@ pub struct Show {
     pub numbers: bool,
     /// Only these.
     pub filter: filter::Filter,
-    /// Where the names that a filter may have are configured. None: where `tierline serve` looks.
+    /// The time zone whose clocks show when calls came, and when the filter means. None: the center's.
+    pub zone: Option<String>,
+    /// Where that, and the names that a filter may have, are configured. None: where the server that runs has it from, or
+    /// where `tierline serve` looks.
     pub config: Option<PathBuf>,
 }
 
@@ -43,11 +48,15 @@ const NONE_YET: &str = "No calls yet. Start `tierline serve` and dial a line.\n"
 /// nobody's.
 pub fn list(data: &Path, show: &Show) -> Result<String> {
     let reader = Reader::of(data)?;
+    let basis = Basis::new(data, show.config.as_deref());
+    // Programs are told times in UTC.
+    let needs_none = (show.json && show.filter.is_none()).then_some(UTC);
+    let local = basis.local(show.zone.as_deref().or(needs_none))?;
     let calls = match show.filter.is_none() {
         true => reader.recent_calls(show.last)?,
         false => {
-            show.filter.names_known(data, show.config.as_deref())?;
-            show.filter.find(data, show.last)?
+            show.filter.names_known(data, &basis)?;
+            show.filter.find(data, &local, show.last)?
         }
     };
     let found = reader.as_one(|| records_of(&reader, &calls, show.numbers))?;
@@ -65,7 +74,7 @@ pub fn list(data: &Path, show: &Show) -> Result<String> {
             let cut = open && store::in_use(data).is_none();
             let others = [(cut, nobody_serves(data)), (gone > 0, in_reports(gone))];
             let others = others.into_iter().filter(|(is_so, _)| *is_so).map(|(_, line)| line);
-            Ok(table(&found, show.numbers, cut) + &others.collect::<String>())
+            Ok(table(&found, &local, show.numbers, cut) + &others.collect::<String>())
         }
     }
 }
@@ -195,10 +204,14 @@ fn events(reader: &Reader, call: CallId, texts: bool) -> Result<Vec<Event>> {
 }
 
 /// Columns as wide as their widest entry. `cut`: nobody serves, so none of them runs.
-fn table(calls: &[Found], numbers: bool, cut: bool) -> String {
-    let head = ["CALL", "ARRIVED", "LINE", "OUTCOME", "WAITED", "TALK", "HOLD", "AGENT", "CALLER"];
+fn table(calls: &[Found], local: &Local, numbers: bool, cut: bool) -> String {
+    let arrived = match &*local.name {
+        UTC => "ARRIVED".to_owned(),
+        zone => format!("ARRIVED ({zone})"),
+    };
+    let head = ["CALL", &arrived, "LINE", "OUTCOME", "WAITED", "TALK", "HOLD", "AGENT", "CALLER"];
     let mut rows = vec![head.map(String::from)];
-    rows.extend(calls.iter().map(|call| row(call, cut)));
+    rows.extend(calls.iter().map(|call| row(call, local, cut)));
     let shown = if numbers { 9 } else { 8 };
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..shown).map(width).collect();
@@ -209,7 +222,7 @@ fn table(calls: &[Found], numbers: bool, cut: bool) -> String {
     rows.iter().map(line).collect()
 }
 
-fn row(found: &Found, cut: bool) -> [String; 9] {
+fn row(found: &Found, local: &Local, cut: bool) -> [String; 9] {
     let record = &found.record;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_string());
     let reached = match (&record.line, record.by_agent) {
@@ -230,7 +243,7 @@ fn row(found: &Found, cut: bool) -> [String; 9] {
     let agent = record.segments.iter().rev().find_map(|s| s.agent);
     [
         record.call.to_string(),
-        record.arrived.to_string(),
+        local.to_the_ms(record.arrived),
         reached,
         outcome(record, found.code, cut),
         or_dash(waited),

@@ -1,16 +1,16 @@
 //! Names that reports and lists are asked for: one that neither the configuration nor the records know is a mistake,
 //! and not "no calls". What was in the configuration once is known from the records.
 
+use super::basis::{Basis, Found};
 use super::journal::{Entry, Value};
 use super::records;
-use super::wrong::{Wrong, loaded};
+use super::wrong::Wrong;
 use crate::ids::TrunkId;
 use crate::records::OpenCall;
 use crate::written::did_you_mean;
 use anyhow::Result;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +25,16 @@ pub enum Kind {
 /// So many names are told at most of those that there are.
 const TOLD: usize = 20;
 
-/// Of the log in `data`. A configuration that nobody named and that is of another log says nothing of this one: what only
-/// the configuration could know is not refused then.
+/// What only the configuration could know is not refused where that is of another log, or has mistakes.
 ///
 /// # Errors
 /// There is no such name ([`Wrong`]; it says which there are), the configuration that was named is [`Wrong`], or the records
 /// cannot be read.
-pub fn check(conn: &Connection, data: &Path, config: Option<&Path>, kind: Kind, name: &str) -> Result<()> {
-    let loaded = match (loaded(config), config) {
-        (Ok(loaded), None) => Some(loaded).filter(|loaded| is_same(&loaded.server.data, data)),
-        (Ok(loaded), Some(_)) => Some(loaded),
-        (Err(_), None) => None,
-        (Err(why), Some(_)) => return Err(why),
+pub fn check(conn: &Connection, basis: &Basis<'_>, kind: Kind, name: &str) -> Result<()> {
+    let loaded = match basis.found() {
+        Found::Own(loaded) => Some(loaded),
+        Found::Nothing(why) if basis.is_named() => return Err(Wrong(why.clone()).into()),
+        Found::Others(_) | Found::Noted(_) | Found::Nothing(_) => None,
     };
     let mut known: BTreeSet<String> = loaded.iter().flat_map(|loaded| kind.configured(loaded)).collect();
     if known.contains(name) {
@@ -47,8 +45,13 @@ pub fn check(conn: &Connection, data: &Path, config: Option<&Path>, kind: Kind, 
         return Ok(());
     }
     let Some(loaded) = loaded else {
-        let unknown = "the records have nothing under this name, and whether it is configured is not known: name the \
-                       configuration with --config";
+        let unknown = match basis.found() {
+            Found::Noted(_) => "the records have nothing under this name, and whether it is configured is not known",
+            _ => {
+                "the records have nothing under this name, and whether it is configured is not known: name the \
+                 configuration with --config"
+            }
+        };
         Entry::warn("records", unknown).with(kind.word(), Value::written(name)).tell();
         return Ok(());
     };
@@ -58,14 +61,8 @@ pub fn check(conn: &Connection, data: &Path, config: Option<&Path>, kind: Kind, 
         true => "there is none at all".to_owned(),
         false => format!("allowed: {}{more}", first.cloned().collect::<Vec<_>>().join(", ")),
     };
-    let (word, file) = (kind.word(), loaded.file);
+    let (word, file) = (kind.word(), &loaded.file);
     Err(Wrong(format!("there is no {word} `{name}` in {file} or in the records; {there_are}{near}")).into())
-}
-
-/// Whether both are one directory, however they are written.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    real(one) == real(other)
 }
 
 impl Kind {
@@ -131,7 +128,9 @@ impl Kind {
 mod tests {
     use super::*;
     use crate::server::store::{Keep, Store};
+    use crate::server::wrong::loaded;
     use crate::time::Wall;
+    use std::path::Path;
 
     /// A day without calls: only a configuration of this log can say that there is no such queue.
     #[test]
@@ -144,7 +143,7 @@ mod tests {
         let demo = &Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/tierline.toml");
         let own = dir.join("own.toml");
         let said = |config: Option<&Path>, of: &Path, name: &str| {
-            check(&conn, of, config, Kind::Queue, name).map_err(|why| {
+            check(&conn, &Basis::new(of, config), Kind::Queue, name).map_err(|why| {
                 assert!(super::super::wrong::is_wrong(&why), "{why:#}");
                 why.to_string()
             })

@@ -20,6 +20,7 @@ pub mod accounts;
 pub mod agent;
 mod aside;
 mod banner;
+mod basis;
 pub mod calls;
 mod chance;
 mod check;
@@ -34,6 +35,7 @@ pub mod inbox;
 pub mod journal;
 pub mod keeping;
 mod known;
+mod local;
 pub mod media;
 pub mod metrics;
 mod named;
@@ -318,7 +320,7 @@ fn start_engine(driver: Driver) -> Result<(std::thread::JoinHandle<Result<()>>, 
 
 /// People, and commands on this machine, learn where it serves.
 fn tell_where(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
-    Serving::new(&loaded.file, &loaded.server).note(&loaded.server.data);
+    Serving::new(loaded).note(&loaded.server.data);
     banner::print(loaded, accounts, epoch);
 }
 

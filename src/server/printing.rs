@@ -3,7 +3,7 @@
 
 use anyhow::{Result, anyhow};
 use std::fmt::Arguments;
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,7 +21,8 @@ pub fn print(text: Arguments<'_>) {
     if nobody_reads() {
         return;
     }
-    let mut out = std::io::stdout().lock();
+    // Line by line would be a call of the system for each; a report has millions.
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     if let Err(why) = out.write_fmt(text).and_then(|()| out.flush()) {
         LEFT.store(true, Relaxed);
         let failed = (why.kind() != ErrorKind::BrokenPipe).then(|| why.to_string());

@@ -17,6 +17,7 @@
 
 mod anew;
 pub mod follow;
+mod gap;
 mod hold;
 mod lag;
 pub mod progress;
@@ -24,6 +25,7 @@ mod prune;
 mod schema;
 
 pub use follow::Follower;
+pub use gap::Gap;
 pub use hold::while_held;
 pub use lag::{Behind, Extent};
 pub use prune::Pruner;
@@ -52,9 +54,6 @@ const STAMP: &str = "stamp";
 /// In `meta`: rows of what ended before this are not here any more, or never were: they were old, or the log they were to be
 /// made of began later. 0 or not there: all rows are.
 const FROM: &str = "from";
-/// In `meta`: events of the log that could never be written, and the times of their first and last neighbours; a rebuild finds
-/// no others.
-const LOST: [&str; 3] = ["lost", "lost_from", "lost_to"];
 /// In `meta`: how often all that was written was made safe.
 const SAFE: &str = "safe";
 
@@ -234,19 +233,9 @@ fn note_gaps(tx: &Connection, mut before: (u64, Wall), removed: u64, events: &[E
         if event.seq > seq + 1 {
             match removed > seq {
                 true => complete_from(tx, event.at)?,
-                false => lost(tx, event.seq - seq - 1, (at, event.at))?,
+                false => gap::note(tx, seq, &Gap { count: event.seq - seq - 1, began: at, ended: event.at })?,
             }
         }
-    }
-    Ok(())
-}
-
-/// Events between two others, of these times, were never written.
-fn lost(tx: &Connection, count: u64, (from, to): (Wall, Wall)) -> rusqlite::Result<()> {
-    let [sum, least, most] = ["value + ?2", "min(value, ?2)", "max(value, ?2)"];
-    for (key, value, becomes) in [(LOST[0], count as i64, sum), (LOST[1], from.0, least), (LOST[2], to.0, most)] {
-        let sql = format!("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = {becomes}");
-        tx.prepare_cached(&sql)?.execute(params![key, value])?;
     }
     Ok(())
 }

@@ -6,29 +6,35 @@
 //! Everything is counted anew from the rows, in one pass over an index that has all that is needed; all that one report
 //! says is of one moment, and it says up to when that is complete.
 //!
+//! **Memory.** One interval's sums are at hand, or one agent's; what is done lies in [`rows`], a few bytes a number, until
+//! all is read, and is then written row by row: whoever reads slowly keeps no transaction of the records open.
+//!
 //! Left out: numbers over several nodes.
 
 mod agents;
 mod others;
 mod queues;
+pub mod rows;
 pub mod sheet;
 mod targets;
 
+use super::basis::Basis;
 use super::known::{self, Kind};
+use super::local::Local;
 use super::records;
 use super::records::progress::Progress;
 use super::wrong::{OrWrong, Wrong};
-use crate::center::hours::Zone;
-use crate::config;
 pub use crate::records::service_level::Formula;
 pub use crate::records::spans::Step;
 use crate::records::spans::{MOST, Spans};
 use crate::time::Wall;
 use anyhow::{Context, Result};
+use rows::Rows;
 use rusqlite::{Connection, Row};
 pub use sheet::Format;
 use sheet::{Column, Sheet, Value};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use targets::Targets;
@@ -63,8 +69,8 @@ pub struct Asked {
     pub from: Option<String>,
     /// Not included. None: now.
     pub to: Option<String>,
-    /// An IANA time zone.
-    pub zone: String,
+    /// An IANA time zone. None: the center's.
+    pub zone: Option<String>,
     /// Only the queue, agent, line or flow of this name.
     pub only: Option<String>,
     pub formula: Formula,
@@ -106,30 +112,46 @@ pub fn formula(name: &str) -> Result<Formula, String> {
     Formula::named(name).ok_or_else(|| format!("allowed: {}", names()))
 }
 
+/// A report, not yet written.
+pub struct Report {
+    sheet: Sheet,
+    local: Local,
+    format: Format,
+}
+
+impl fmt::Display for Report {
+    /// As it was asked for. Nothing is held while whoever reads it takes his time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sheet.write(f, self.format, &|wall| self.local.shown(wall))
+    }
+}
+
 /// Makes a report.
 ///
 /// # Errors
-/// There is no log in `data`, a time or a zone is none, there would be too many intervals, or the name is nobody's.
-pub fn report(data: &Path, asked: &Asked) -> Result<String> {
+/// There is no log in `data`, a time or a zone is none, there would be too many intervals or rows, or the name is nobody's.
+pub fn report(data: &Path, asked: &Asked) -> Result<Report> {
+    let basis = Basis::new(data, asked.config.as_deref());
     if let Some(name) = &asked.only {
         records::bring_up(data)?;
-        known::check(&records::reading(data)?, data, asked.config.as_deref(), asked.by.kind(), name)?;
+        known::check(&records::reading(data)?, &basis, asked.by.kind(), name)?;
     }
-    made(data, asked, &|| Targets::read(asked))
+    made(data, asked, &basis, &|| Targets::read(asked, &basis))
 }
 
 /// The queues' targets are asked for by what needs them.
-fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Result<String> {
+fn made(data: &Path, asked: &Asked, basis: &Basis<'_>, targets: &dyn Fn() -> Result<Targets>) -> Result<Report> {
     records::bring_up(data)?;
+    let local = basis.local(asked.zone.as_deref())?;
     let conn = records::reading(data)?;
     let _of_one_moment = conn.unchecked_transaction()?;
     let extent = records::extent(data, &conn)?;
-    let zone = zone(&asked.zone)?;
-    let (from, to) = range(&zone, asked, super::clock::wall())?;
-    let spans = Spans::new(&zone, (from, to), asked.step)
+    let (from, to) = range(&local, asked, super::clock::wall())?;
+    let spans = Spans::new(&local.zone, (from, to), asked.step)
         .with_context(|| format!("there would be more than {MOST} intervals; name a shorter time or longer intervals"));
     let spans = spans.or_wrong()?;
     if spans.is_empty() {
+        let (from, to) = (local.shown(from), local.shown(to));
         let empty = format!("the time from {from} to {to} is empty; `--to` is not included and must be later");
         return Err(Wrong(empty).into());
     }
@@ -140,14 +162,10 @@ fn made(data: &Path, asked: &Asked, targets: &dyn Fn() -> Result<Targets>) -> Re
         By::Line => others::lines(&ground)?,
         By::Flow => others::flows(&ground)?,
     };
-    sheet.notes.insert(0, notes(asked, &zone, (from, to)));
-    sheet.notes.extend(extent.lacking((from, to), &|wall| exactly(&zone, wall)));
-    sheet.notes.push(extent.told(&|wall| exactly(&zone, wall)));
-    Ok(sheet.written(asked.format, &|wall| shown(&zone, wall)))
-}
-
-fn notes(asked: &Asked, zone: &Zone, (from, to): (Wall, Wall)) -> String {
-    format!("{} to {} in {}", shown(zone, from), shown(zone, to), asked.zone)
+    sheet.notes.insert(0, format!("{} to {} in {}", local.shown(from), local.shown(to), local.name));
+    sheet.notes.extend(extent.lacking((from, to), &|wall| local.exactly(wall)));
+    sheet.notes.push(extent.told(&|wall| local.exactly(wall)));
+    Ok(Report { sheet, local, format: asked.format })
 }
 
 /// How far it is is looked at after so many rows.
@@ -163,7 +181,7 @@ struct Ground<'a> {
 impl Ground<'_> {
     /// All rows that began within the time; `sql` begins with that time and takes its bounds.
     fn each(&self, sql: &str, mut take: impl FnMut(Wall, &Row<'_>) -> Result<()>) -> Result<()> {
-        let (from, to) = (self.spans.span(0).0, self.spans.span(self.spans.len() - 1).1);
+        let (from, to) = self.spans.whole();
         let mut query = self.conn.prepare(sql)?;
         let mut rows = query.query([from.0, to.0])?;
         let (mut progress, mut count) = (Progress::new("report: seconds of the time"), 0_u64);
@@ -183,140 +201,68 @@ impl Ground<'_> {
     fn wants(&self, name: &str) -> bool {
         self.asked.only.as_deref().is_none_or(|only| only == name)
     }
+
+    fn sheet(&self, by: &'static str, columns: &'static [Column], rows: Rows) -> Sheet {
+        Sheet { by, columns, spans: self.spans.clone(), rows, total: None, notes: Vec::new() }
+    }
 }
 
-/// Sums for each interval and name.
-struct Cells<S> {
-    by: Vec<BTreeMap<String, S>>,
-    near: usize,
-    count: usize,
-    most: usize,
-    /// In the place of those that would be too many.
-    beyond: S,
+/// Sums of each name in one interval after the other: rows are read in order of time.
+struct Cells<'a, S, V> {
+    spans: &'a Spans,
+    /// The interval that is read …
+    now: usize,
+    /// … and the sums in it.
+    by: BTreeMap<String, S>,
+    rows: Rows,
+    values: V,
 }
 
-/// Rows of one report: each takes most of a kilobyte until all is written, perhaps beside the calls.
-pub const MOST_ROWS: usize = 3_000_000;
-
-impl<S: Default> Cells<S> {
-    fn new(spans: &Spans) -> Cells<S> {
-        let by = (0..spans.len()).map(|_| BTreeMap::new()).collect();
-        Cells { by, near: 0, count: 0, most: MOST_ROWS, beyond: S::default() }
+impl<'a, S: Default, V: FnMut(&S) -> Vec<Value>> Cells<'a, S, V> {
+    /// `values` makes a row's numbers of the sums; it is asked for each row, once.
+    fn new(spans: &'a Spans, columns: &'static [Column], values: V) -> Self {
+        Cells { spans, now: 0, by: BTreeMap::new(), rows: Rows::new(columns), values }
     }
 
-    /// The sums of `name` at this time.
-    fn at(&mut self, spans: &Spans, at: Wall, name: &str) -> Option<&mut S> {
-        self.near = spans.find(at, self.near)?;
-        Some(self.of(self.near, name))
-    }
-
-    fn of(&mut self, span: usize, name: &str) -> &mut S {
-        let by = &mut self.by[span];
-        if !by.contains_key(name) {
-            self.count += 1;
-            if self.count > self.most {
-                return &mut self.beyond;
-            }
-            by.insert(name.to_owned(), S::default());
-        }
-        by.get_mut(name).expect("it has just been put there")
-    }
-
+    /// The sums of `name` at this time; none outside of all intervals.
+    ///
     /// # Errors
-    /// There are too many of them.
-    fn bounded(&self) -> Result<()> {
-        if self.count > self.most {
-            let rows = format!("there would be more than {} rows", self.most);
-            return Err(Wrong(format!("{rows}; name a shorter time, longer intervals, or one with `--only`")).into());
+    /// There are too many rows.
+    fn at(&mut self, at: Wall, name: &str) -> Result<Option<&mut S>> {
+        let Some(now) = self.spans.find(at, self.now) else { return Ok(None) };
+        if now != self.now {
+            self.close()?;
+            self.now = now;
+        }
+        if !self.by.contains_key(name) {
+            self.by.insert(name.to_owned(), S::default());
+        }
+        Ok(self.by.get_mut(name))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        for (name, sums) in std::mem::take(&mut self.by) {
+            self.rows.add(self.now, &name, &(self.values)(&sums))?;
         }
         Ok(())
     }
 
     /// # Errors
-    /// There are too many of them.
-    fn into_sheet(self, spans: &Spans, head: Vec<Column>, values: impl Fn(S) -> Vec<Value>) -> Result<Sheet> {
-        self.bounded()?;
-        let mut rows = Vec::with_capacity(self.count);
-        let mut progress = Progress::new("report: intervals");
-        for (n, by) in self.by.into_iter().enumerate() {
-            progress.shows(n as u64, spans.len() as u64);
-            for (name, sums) in by {
-                let (begin, end) = spans.span(n);
-                let place = [Value::At(begin), Value::At(end), Value::Text(name)];
-                rows.push(place.into_iter().chain(values(sums)).collect());
-            }
-        }
-        progress.end();
-        Ok(Sheet { head, rows, notes: Vec::new() })
+    /// There are too many rows.
+    fn into_rows(mut self) -> Result<Rows> {
+        self.close()?;
+        Ok(self.rows)
     }
-}
-
-/// The columns that every report begins with.
-fn head(by: &'static str, rest: &[Column]) -> Vec<Column> {
-    ["from", "to", by].map(|name| Column::new(name, "")).into_iter().chain(rest.iter().copied()).collect()
 }
 
 fn mean(ms: u64, count: u64) -> Value {
     Value::Ms(ms.checked_div(count))
 }
 
-fn range(zone: &Zone, asked: &Asked, now: Wall) -> Result<(Wall, Wall)> {
-    let today = zone.local(now).date.to_string();
-    let from = time(zone, asked.from.as_deref().unwrap_or(&today))?;
-    let to = asked.to.as_deref().map_or(Ok(now), |to| time(zone, to))?;
+fn range(local: &Local, asked: &Asked, now: Wall) -> Result<(Wall, Wall)> {
+    let from = local.time(asked.from.as_deref().unwrap_or(&local.day(now)))?;
+    let to = asked.to.as_deref().map_or(Ok(now), |to| local.time(to))?;
     Ok((from, to))
-}
-
-/// The time zone of this name.
-pub(super) fn zone(name: &str) -> Result<Zone> {
-    config::time_zone(name)
-        .with_context(|| {
-            format!("there is no time zone `{name}`; allowed: a name of the IANA database such as Europe/Berlin or UTC")
-        })
-        .or_wrong()
-}
-
-/// `2026-03-29`, `2026-03-29T08:30`, or with a blank in place of the T; with a Z at its end it is UTC.
-pub(super) fn time(zone: &Zone, text: &str) -> Result<Wall> {
-    let wrong = || format!("`{text}` is no time; allowed: a day such as 2026-03-29, or 2026-03-29T08:30");
-    let (utc, local) = (text.ends_with('Z'), text.trim_end_matches('Z'));
-    let (day, clock) = local.split_once(['T', ' ']).unwrap_or((local, "00:00"));
-    let number = |part: Option<&str>, digits: usize| {
-        part.filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?.parse::<i64>().ok()
-    };
-    let (mut day, mut clock) = (day.split('-'), clock.split(':'));
-    let mut read = || {
-        let (year, month, date) = (number(day.next(), 4)?, number(day.next(), 2)?, number(day.next(), 2)?);
-        let (hour, minute) = (number(clock.next(), 2)?, number(clock.next(), 2)?);
-        let second = clock.next().map_or(Some(0), |second| number(Some(second), 2))?;
-        let exists =
-            crate::center::hours::Day { year: Some(year as i32), month: month as u8, day: date as u8 }.exists();
-        let whole = day.next().is_none() && clock.next().is_none() && hour < 24 && minute < 60 && second < 60;
-        let days = crate::time::days_from_civil(year, month, date);
-        (exists && whole).then_some(days * 86_400 + hour * 3_600 + minute * 60 + second)
-    };
-    match read() {
-        Some(local) if utc => Ok(Wall(local * 1000)),
-        Some(local) => Ok(Wall(zone.utc(local) * 1000)),
-        None => Err(Wrong(wrong()).into()),
-    }
-}
-
-/// As clocks there show it, with the offset from UTC: `2026-03-29T03:00+02:00`.
-fn shown(zone: &Zone, wall: Wall) -> String {
-    with(zone, wall, "")
-}
-
-/// The same with seconds.
-fn exactly(zone: &Zone, wall: Wall) -> String {
-    with(zone, wall, &format!(":{:02}", wall.0.div_euclid(1000).rem_euclid(60)))
-}
-
-fn with(zone: &Zone, wall: Wall, seconds: &str) -> String {
-    let (local, offset) = (zone.local(wall), zone.offset(wall.0.div_euclid(1000)) / 60);
-    let sign = if offset < 0 { '-' } else { '+' };
-    let (hour, minute, offset) = (local.minute / 60, local.minute % 60, offset.abs());
-    format!("{}T{hour:02}:{minute:02}{seconds}{sign}{:02}:{:02}", local.date, offset / 60, offset % 60)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Where a server serves, for commands on the same machine: noted in its data directory, so that `--data` or `--config`
 //! leads to the server that is meant, and not to whoever listens where a demo would.
 
+use super::basis::Noted;
 use super::journal::Entry;
 use super::store;
-use crate::config::ServerSettings;
+use crate::config::{self, Loaded, Refused};
 use crate::sip::Transport;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -26,10 +27,14 @@ pub struct Serving {
     pub sip: Option<SocketAddr>,
     /// Where desktops do, as a URL.
     pub grpc: Option<String>,
+    /// What reports need to know of the center; an older Tierline did not note it.
+    #[serde(default)]
+    pub center: Option<Noted>,
 }
 
 impl Serving {
-    pub fn new(file: &str, server: &ServerSettings) -> Serving {
+    pub fn new(loaded: &Loaded) -> Serving {
+        let server = &loaded.server;
         let mut udp = server.sip.listeners.iter().filter(|listener| listener.transport == Transport::Udp);
         // Audio may be of IPv4 alone where SIP is of both.
         let udp = udp.clone().find(|listener| listener.bind.is_ipv4()).or_else(|| udp.next());
@@ -38,9 +43,10 @@ impl Serving {
             format!("{scheme}://{}", from_here(cti.bind))
         };
         Serving {
-            config: names(Path::new(file)),
+            config: names(Path::new(&loaded.file)),
             sip: udp.map(|listener| from_here(listener.bind)),
             grpc: server.cti.as_ref().map(url),
+            center: Some(Noted::of(&loaded.center)),
         }
     }
 
@@ -77,6 +83,18 @@ impl Serving {
         names(file).iter().any(|name| self.config.contains(name))
     }
 
+    /// The configuration that the server runs with, as it stands there now.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn loaded(&self) -> Result<Loaded, Box<Refused>> {
+        match self.config.first() {
+            None => config::load_embedded(),
+            // As people here call it.
+            Some(file) => config::load(Some(near(file))),
+        }
+    }
+
     /// What the server has noted that serves from this directory now; none if none does, or if it has noted nothing.
     pub fn of(data: &Path) -> Option<Serving> {
         store::in_use(data)?;
@@ -88,6 +106,12 @@ impl Serving {
 fn names(file: &Path) -> Vec<PathBuf> {
     let real = file.canonicalize().ok();
     real.into_iter().flat_map(|real| std::path::absolute(file).ok().into_iter().chain([real])).collect()
+}
+
+/// Without what leads to the working directory.
+fn near(file: &Path) -> &Path {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| file.strip_prefix(here).ok()).unwrap_or(file)
 }
 
 /// An address that is bound, as it is reached from this machine.
@@ -132,7 +156,7 @@ mod tests {
 
         let store = store::Store::open(&data, 1).unwrap();
         let loaded = crate::config::load(Some(&one)).unwrap();
-        let serving = Serving::new(&loaded.file, &loaded.server);
+        let serving = Serving::new(&loaded);
         serving.note(&data);
         assert_eq!(Serving::of(&data), Some(serving.clone()));
         assert_eq!(serving.grpc.as_deref(), Some("http://127.0.0.1:50051"));

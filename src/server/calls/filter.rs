@@ -4,8 +4,10 @@
 pub use crate::event::Cause;
 use crate::ids::CallId;
 use crate::records::{CallRecord, OpenCall};
+use crate::server::basis::Basis;
 use crate::server::journal::{Entry, Value as Told};
 use crate::server::known::{self, Kind};
+use crate::server::local::Local;
 use crate::server::records;
 use crate::server::wrong::Wrong;
 use crate::time::Wall;
@@ -17,12 +19,10 @@ use std::time::Duration;
 /// What a call must be to be listed; what is none may be anything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// Arrived at or after this, as clocks in `zone` show it …
+    /// Arrived at or after this, as clocks show it …
     pub from: Option<String>,
     /// … and before this.
     pub to: Option<String>,
-    /// An IANA time zone; none: UTC.
-    pub zone: Option<String>,
     pub line: Option<String>,
     /// It has waited there.
     pub queue: Option<String>,
@@ -54,42 +54,41 @@ impl Filter {
 
     /// # Errors
     /// A name is known neither to the configuration nor to the records, or these cannot be read.
-    pub fn names_known(&self, data: &Path, config: Option<&Path>) -> Result<()> {
+    pub fn names_known(&self, data: &Path, basis: &Basis<'_>) -> Result<()> {
         records::bring_up(data)?;
         let conn = records::reading(data)?;
         let agent = self.agent.map(|agent| agent.to_string());
         let names =
             [(Kind::Line, &self.line), (Kind::Queue, &self.queue), (Kind::Agent, &agent), (Kind::Trunk, &self.trunk)];
         let asked = names.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?)));
-        asked.into_iter().try_for_each(|(kind, name)| known::check(&conn, data, config, kind, name))
+        asked.into_iter().try_for_each(|(kind, name)| known::check(&conn, basis, kind, name))
     }
 
-    /// The calls that are so, newest first, `most` at most.
+    /// The calls that are so, newest first, `most` at most; times are those of the clocks that `local` is of.
     ///
     /// # Errors
     /// There is no log, a time or a zone is none, the time is empty, or the records cannot be read.
-    pub fn find(&self, data: &Path, most: usize) -> Result<Vec<CallId>> {
+    pub fn find(&self, data: &Path, local: &Local, most: usize) -> Result<Vec<CallId>> {
         records::bring_up(data)?;
         let conn = records::reading(data)?;
         let _of_one_moment = conn.unchecked_transaction()?;
         let (now, extent) = (records::now(&conn)?, records::extent(data, &conn)?);
         if extent.lacks > 0 {
-            let told = extent.told(&|wall| wall.to_string());
+            let told = extent.told(&|wall| local.exactly(wall));
             Entry::warn("calls", "the list is as complete as the records").with("records", Told::written(&told)).tell();
         }
-        let zone = crate::server::report::zone(self.zone.as_deref().unwrap_or("UTC"))?;
-        let time =
-            |text: &Option<String>| text.as_deref().map(|text| crate::server::report::time(&zone, text)).transpose();
+        let time = |text: &Option<String>| text.as_deref().map(|text| local.time(text)).transpose();
         let asked = time(&self.from)?;
         let to = time(&self.to)?;
         if let (Some(from), Some(to)) = (asked, to)
             && from >= to
         {
+            let (from, to) = (local.shown(from), local.shown(to));
             let empty = format!("the time from {from} to {to} is empty; `--to` is not included and must be later");
             return Err(Wrong(empty).into());
         }
         let times = (asked.unwrap_or(Wall(i64::MIN)), to.unwrap_or(Wall(i64::MAX)));
-        let lacking = asked.map(|_| extent.lacking(times, &|wall| wall.to_string()));
+        let lacking = asked.map(|_| extent.lacking(times, &|wall| local.exactly(wall)));
         for told in lacking.iter().flatten() {
             Entry::warn("calls", "the list is as complete as the records").with("records", Told::written(told)).tell();
         }

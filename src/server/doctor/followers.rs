@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn records_that_follow_come_up_or_stand_still() {
-        let at = |seq| Some(Extent { seq, until: Wall(0), from: None, lost: None, lacks: 0, running: 0, since: None });
+        let at =
+            |seq| Some(Extent { seq, until: Wall(0), from: None, gaps: Vec::new(), lacks: 0, running: 0, since: None });
         for (first, last, serves, health, part) in [
             (at(9), at(9), true, Well, "9 of 9 events"),
             (at(7), at(12), true, Well, "9 of 9 events"),

@@ -8,7 +8,7 @@
 use super::{FROM, PORTION, file, insert, position, present, schema};
 use crate::event::{AgentMode, Event, What};
 use crate::ids::{AgentId, CallId, WorkId};
-use crate::records::schema::{TABLES, Table};
+use crate::records::schema::{GAP, TABLES, Table};
 use crate::records::{Fold, Interval, Row};
 use crate::server::store::Reader;
 use crate::time::Wall;
@@ -172,7 +172,8 @@ impl Anew {
         // Nobody folds, and nobody removes events, from here on.
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let until = position(&tx, "event")? as u64;
-        for table in TABLES {
+        // What was never written is missing still, and the log may not reach back to where it was.
+        for table in TABLES.into_iter().filter(|table| table.name != GAP.name) {
             replace(&tx, table, self.removed)?;
         }
         loop {
@@ -202,7 +203,7 @@ impl Anew {
         let all = self.removed == 0;
         tx.execute("DELETE FROM state WHERE ?1 OR key LIKE 'agent %'", [all])?;
         if all {
-            tx.execute("DELETE FROM meta WHERE key = ?1", [FROM])?; // what was never written is missing still
+            tx.execute("DELETE FROM meta WHERE key = ?1", [FROM])?;
         }
         super::write_open(tx, self.fold.calls(), self.fold.agents(Wall(i64::MIN)))
     }

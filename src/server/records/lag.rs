@@ -3,7 +3,8 @@
 //! The server's follower keeps count for `/metrics` ([`Behind`]), so that a scrape waits for no disk, and is told also where
 //! the records cannot be written or read any more. Who looks from outside reads the two files ([`Extent`]).
 
-use super::{FROM, LOST, position, running};
+use super::gap::{self, Gap};
+use super::{FROM, position, running};
 use crate::server::clock::EventTime;
 use crate::server::store::Reader;
 use crate::stats::Sample;
@@ -65,16 +66,19 @@ impl Behind {
     }
 }
 
+/// So many gaps are told one by one: each row of a report in JSON has what is told.
+const EACH: usize = 3;
+
 /// From where and up to where the records go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The last event that they have, and when it was; 0 if they have none.
     pub seq: u64,
     pub until: Wall,
     /// Rows of what ended before this are missing; none if nothing is.
     pub from: Option<Wall>,
-    /// How many events could never be written to the log, and between which times.
-    pub lost: Option<(u64, (Wall, Wall))>,
+    /// Events that could never be written to the log, from the oldest on.
+    pub gaps: Vec<Gap>,
     /// How many events of the log they lack.
     pub lacks: u64,
     /// Calls that run, and when the first of them came: they have no rows yet.
@@ -91,14 +95,9 @@ impl Extent {
         let first = log.next(seq)?.map(|(first, _)| first);
         let lacks = first.map(|first| Ok::<u64, anyhow::Error>(log.last()? + 1 - first)).transpose()?.unwrap_or(0);
         let since = running.iter().map(|call| call.record.arrived).min();
-        let known = |key: &str| {
-            let value = records.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, i64>(0));
-            value.optional()
-        };
-        let from = known(FROM)?.filter(|from| *from != 0).map(Wall);
-        let [count, begin, end] = LOST.map(known);
-        let lost = count?.zip(begin?.map(Wall).zip(end?.map(Wall))).map(|(count, time)| (count as u64, time));
-        Ok(Extent { seq, until, from, lost, lacks, running: running.len(), since })
+        let from = records.query_row("SELECT value FROM meta WHERE key = ?1", [FROM], |row| row.get::<_, i64>(0));
+        let from = from.optional()?.filter(|from| *from != 0).map(Wall);
+        Ok(Extent { seq, until, from, gaps: gap::all(records)?, lacks, running: running.len(), since })
     }
 
     /// What is missing of a time, a sentence each.
@@ -106,11 +105,18 @@ impl Extent {
         let begins = self.from.filter(|begins| from < *begins).map(|begins| {
             format!("incomplete before {}: what ended before that was removed, or is in a log that is gone", at(begins))
         });
-        let lost = self.lost.filter(|(_, (first, last))| from <= *last && *first < to).map(|(count, (first, last))| {
-            let events = counted_of(count, "event");
-            format!("incomplete between {} and {}: {events} could not be written to the log", at(first), at(last))
-        });
-        begins.into_iter().chain(lost).collect()
+        let touch = |gap: &&Gap| from <= gap.ended && gap.began < to;
+        let gaps: Vec<&Gap> = self.gaps.iter().filter(touch).collect();
+        let each = gaps.iter().map(|gap| missing(gap, "", at));
+        let gaps: Vec<String> = match gaps[..] {
+            [first, .., last] if gaps.len() > EACH => {
+                let count = gaps.iter().map(|gap| gap.count).sum();
+                let all = Gap { count, began: first.began, ended: last.ended };
+                vec![missing(&all, &format!(", {} times", gaps.len()), at)]
+            }
+            _ => each.collect(),
+        };
+        begins.into_iter().chain(gaps).collect()
     }
 
     /// In a sentence; `at` writes times.
@@ -131,6 +137,11 @@ impl Extent {
         }
         told
     }
+}
+
+fn missing(gap: &Gap, times: &str, at: &dyn Fn(Wall) -> String) -> String {
+    let (events, began, ended) = (counted_of(gap.count, "event"), at(gap.began), at(gap.ended));
+    format!("incomplete between {began} and {ended}{times}: {events} could not be written to the log")
 }
 
 fn counted_of(n: u64, what: &str) -> String {

@@ -29,6 +29,15 @@ impl Progress {
         Progress::to(Box::new(std::io::stderr()), terminal, what, Instant::now())
     }
 
+    /// Of what is printed meanwhile: whoever sees it come needs nothing else, and it would stand in between.
+    pub fn of_what_is_printed(what: &'static str) -> Progress {
+        let progress = Progress::new(what);
+        match std::io::stdout().is_terminal() {
+            true => Progress { out: Box::new(std::io::sink()), terminal: false, ..progress },
+            false => progress,
+        }
+    }
+
     fn to(out: Box<dyn Write>, terminal: bool, what: &'static str, now: Instant) -> Progress {
         Progress { what, out, terminal, next: now + PATIENCE, told: false }
     }

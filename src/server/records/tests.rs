@@ -3,6 +3,7 @@
 mod behind;
 mod day;
 mod foreign;
+mod gaps;
 mod ledger;
 mod pruned;
 

@@ -1,13 +1,17 @@
 //! By agent: how long in each state, and what became of the calls that were offered.
 
+use super::Ground;
+use super::rows::Rows;
 use super::sheet::{Column, Sheet, Value};
-use super::{Cells, Ground, head};
 use crate::event::AgentMode;
+use crate::records::Interval;
+use crate::records::spans::Spans;
 use crate::server::records;
 use crate::server::records::progress::Progress;
 use crate::time::Wall;
 use anyhow::Result;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, Row, Statement};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 struct Sums {
@@ -53,65 +57,157 @@ pub const COLUMNS: [Column; 14] = [
     Column::time("hold", "one had put the other on hold; of the same calls"),
 ];
 
+/// One agent after the other: their rows overlap the intervals, and what is read of one needs little memory.
 pub fn read(ground: &Ground<'_>) -> Result<Sheet> {
-    let mut cells = Cells::<Sums>::new(ground.spans);
-    states(ground, &mut cells)?;
-    cells.bounded()?; // before all talks are read
-    offers(ground, &mut cells)?;
-    talks(ground, &mut cells)?;
-    cells.into_sheet(ground.spans, head("agent", &COLUMNS), |sums| {
-        let [_, not_ready, ready, rung, busy, wrap_up] = sums.modes_ms;
-        let (unreachable, work) = (sums.unreachable_ms, rung + busy + wrap_up);
+    let ((open, last), mut rows) = (records::present(ground.conn)?, Rows::new(&COLUMNS));
+    let open: BTreeMap<i64, Interval> = open.into_iter().map(|open| (open.agent.0.into(), open)).collect();
+    let mut agents: BTreeSet<i64> = open.keys().copied().collect();
+    for of in ["agent_interval WHERE TRUE", "offer WHERE TRUE", OF_TALKS] {
+        all_in(ground.conn, of, &mut agents)?;
+    }
+    let mut statements = Statements::new(ground)?;
+    let mut progress = Progress::new("report: agents");
+    for (done, agent) in (0..).zip(&agents) {
+        progress.shows(done, agents.len() as u64);
+        let name = agent.to_string();
+        if !ground.wants(&name) {
+            continue;
+        }
+        let mut by = BTreeMap::<usize, Sums>::new();
+        statements.states(*agent, open.get(agent).map(|open| (open, last)), &mut by)?;
+        statements.offers(*agent, &mut by)?;
+        statements.talks(*agent, &mut by)?;
+        by.into_iter().try_for_each(|(n, sums)| rows.add(n, &name, &sums.values()))?;
+    }
+    progress.end();
+    Ok(ground.sheet("agent", &COLUMNS, rows))
+}
+
+impl Sums {
+    fn values(&self) -> Vec<Value> {
+        let [_, not_ready, ready, rung, busy, wrap_up] = self.modes_ms;
+        let (unreachable, work) = (self.unreachable_ms, rung + busy + wrap_up);
         let signed_in = not_ready + ready + work + unreachable;
         let occupancy = (work + ready > 0).then(|| work as f64 / (work + ready) as f64);
         let times = [signed_in, not_ready, ready, rung, busy, wrap_up, unreachable].map(|ms| Value::Ms(Some(ms)));
-        let counts = [sums.answered, sums.refused, sums.missed, sums.cancelled].map(Value::Count);
-        let talk = [sums.talked_ms, sums.held_ms].map(|ms| Value::Ms(Some(ms)));
+        let counts = [self.answered, self.refused, self.missed, self.cancelled].map(Value::Count);
+        let talk = [self.talked_ms, self.held_ms].map(|ms| Value::Ms(Some(ms)));
         times.into_iter().chain([Value::Share(occupancy)]).chain(counts).chain(talk).collect()
-    })
+    }
 }
 
-fn states(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
-    let spans = ground.spans;
-    let (from, to) = (spans.span(0).0, spans.span(spans.len() - 1).1);
-    let mut add = |agent: i64, (mode, unreachable): (&str, bool), (began, ended): (Wall, Wall)| {
-        let name = agent.to_string();
-        // Who is not there has no row: nights would be most of them.
-        let there = mode_of(mode).filter(|mode| MODES[*mode] != AgentMode::LoggedOut);
-        let Some(mode) = there.filter(|_| ground.wants(&name)) else { return };
-        spans.share((began, ended), |n, ms| {
-            let sums = cells.of(n, &name);
-            *if unreachable { &mut sums.unreachable_ms } else { &mut sums.modes_ms[mode] } += ms;
-        });
-    };
-    let sql = "SELECT ended, began, agent, mode, unreachable FROM agent_interval
-               WHERE ended > ?1 AND ended <= ?2 ORDER BY ended";
-    ground.each(sql, |ended, row| {
-        add(row.get(2)?, (row.get_ref(3)?.as_str()?, row.get(4)?), (Wall(row.get(1)?), ended));
-        Ok(())
-    })?;
-    // Those that go on over the end: one of each agent at most.
-    let mut next = ground.conn.prepare("SELECT min(agent) FROM agent_interval WHERE agent > ?1")?;
-    let mut over = ground.conn.prepare(
-        "SELECT mode, began, ended, unreachable FROM agent_interval
-         WHERE agent = ?1 AND began < ?2 ORDER BY event DESC LIMIT 1",
-    )?;
-    let mut agent = -1_i64;
-    while let Some(found) = next.query_row([agent], |row| row.get::<_, Option<i64>>(0))? {
-        agent = found;
-        let last = over.query_row([agent, to.0], |row| {
-            Ok(((row.get::<_, String>(0)?, row.get(3)?), (Wall(row.get(1)?), Wall(row.get(2)?))))
-        });
-        if let Some(((mode, unreachable), time)) = last.optional()?.filter(|(_, (_, ended))| *ended > to) {
-            add(agent, (&mode, unreachable), time);
-        }
-    }
-    let (open, last) = records::present(ground.conn)?;
-    for interval in open.into_iter().filter(|open| open.from < to && last > from) {
-        let mode = format!("{:?}", interval.mode);
-        add(interval.agent.0.into(), (&mode, interval.unreachable()), (interval.from, last));
+/// As the partial index has it.
+const OF_TALKS: &str = "segment WHERE party = 'agent' AND kind IN ('talking', 'held')";
+
+/// The agents in a table that has an index by them.
+fn all_in(conn: &Connection, of: &str, agents: &mut BTreeSet<i64>) -> Result<()> {
+    let mut next = conn.prepare(&format!("SELECT min(agent) FROM {of} AND agent > ?1"))?;
+    let mut after = -1;
+    while let Some(agent) = next.query_row([after], |row| row.get::<_, Option<i64>>(0))? {
+        after = agent;
+        agents.insert(agent);
     }
     Ok(())
+}
+
+/// What is asked for each agent.
+struct Statements<'a> {
+    spans: &'a Spans,
+    states: During<'a>,
+    talks: During<'a>,
+    offers: Statement<'a>,
+}
+
+/// Rows of one agent that follow each other without overlap: the one that was under way when the time began, and those that
+/// began within it.
+struct During<'a> {
+    first: Statement<'a>,
+    within: Statement<'a>,
+}
+
+impl<'a> During<'a> {
+    fn new(conn: &'a Connection, columns: &str, of: &str) -> Result<During<'a>> {
+        let first = conn.prepare(&format!("SELECT max(began) FROM {of} AND agent = ?1 AND began < ?2"))?;
+        let within = format!("SELECT began, ended, {columns} FROM {of} AND agent = ?1 AND began >= ?2 AND began < ?3");
+        Ok(During { first, within: conn.prepare(&within)? })
+    }
+
+    fn each(
+        &mut self,
+        agent: i64,
+        (from, to): (Wall, Wall),
+        mut take: impl FnMut((Wall, Wall), &Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let first = self.first.query_row([agent, from.0], |row| row.get::<_, Option<i64>>(0))?;
+        let mut rows = self.within.query([agent, first.unwrap_or(from.0), to.0])?;
+        while let Some(row) = rows.next()? {
+            take((Wall(row.get(0)?), Wall(row.get(1)?)), row)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Statements<'a> {
+    fn new(ground: &Ground<'a>) -> Result<Statements<'a>> {
+        let offers = "SELECT began, result FROM offer WHERE agent = ?1 AND began >= ?2 AND began < ?3";
+        Ok(Statements {
+            spans: ground.spans,
+            states: During::new(ground.conn, "mode, unreachable", "agent_interval WHERE TRUE")?,
+            talks: During::new(ground.conn, "kind", OF_TALKS)?,
+            offers: ground.conn.prepare(offers)?,
+        })
+    }
+
+    /// `open`: the present state, and until when that is known.
+    fn states(&mut self, agent: i64, open: Option<(&Interval, Wall)>, by: &mut BTreeMap<usize, Sums>) -> Result<()> {
+        let spans = self.spans;
+        let mut add = |(mode, unreachable): (&str, bool), time: (Wall, Wall)| {
+            // Who is not there has no row: nights would be most of them.
+            let there = mode_of(mode).filter(|mode| MODES[*mode] != AgentMode::LoggedOut);
+            let Some(mode) = there else { return };
+            spans.share(time, |n, ms| {
+                let sums = by.entry(n).or_default();
+                *if unreachable { &mut sums.unreachable_ms } else { &mut sums.modes_ms[mode] } += ms;
+            });
+        };
+        self.states.each(agent, spans.whole(), |time, row| {
+            add((row.get_ref(2)?.as_str()?, row.get(3)?), time);
+            Ok(())
+        })?;
+        if let Some((open, last)) = open {
+            add((&format!("{:?}", open.mode), open.unreachable()), (open.from, last));
+        }
+        Ok(())
+    }
+
+    fn offers(&mut self, agent: i64, by: &mut BTreeMap<usize, Sums>) -> Result<()> {
+        let (from, to) = self.spans.whole();
+        let (mut rows, mut near) = (self.offers.query([agent, from.0, to.0])?, 0);
+        while let Some(row) = rows.next()? {
+            let Some(n) = self.spans.find(Wall(row.get(0)?), near) else { continue };
+            near = n;
+            let sums = by.entry(n).or_default();
+            match row.get_ref(1)?.as_str()? {
+                "answered" => sums.answered += 1,
+                "refused" => sums.refused += 1,
+                "missed" => sums.missed += 1,
+                _ => sums.cancelled += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn talks(&mut self, agent: i64, by: &mut BTreeMap<usize, Sums>) -> Result<()> {
+        let spans = self.spans;
+        self.talks.each(agent, spans.whole(), |time, row| {
+            let held = row.get_ref(2)?.as_str()? == "held";
+            spans.share(time, |n, ms| {
+                let sums = by.entry(n).or_default();
+                *if held { &mut sums.held_ms } else { &mut sums.talked_ms } += ms;
+            });
+            Ok(())
+        })
+    }
 }
 
 fn mode_of(word: &str) -> Option<usize> {
@@ -123,56 +219,4 @@ fn mode_of(word: &str) -> Option<usize> {
         AgentMode::Busy => word == "Busy",
         AgentMode::WrapUp => word == "WrapUp",
     })
-}
-
-fn offers(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
-    let sql = "SELECT began, agent, result FROM offer WHERE began >= ?1 AND began < ?2 ORDER BY began";
-    ground.each(sql, |at, row| {
-        let agent = row.get::<_, i64>(1)?.to_string();
-        let Some(sums) = ground.wants(&agent).then(|| cells.at(ground.spans, at, &agent)).flatten() else {
-            return Ok(());
-        };
-        match row.get_ref(2)?.as_str()? {
-            "answered" => sums.answered += 1,
-            "refused" => sums.refused += 1,
-            "missed" => sums.missed += 1,
-            _ => sums.cancelled += 1,
-        }
-        Ok(())
-    })
-}
-
-/// One agent after the other; the one that was under way when the time began, and those that began within it.
-fn talks(ground: &Ground<'_>, cells: &mut Cells<Sums>) -> Result<()> {
-    let (from, to) = (ground.spans.span(0).0, ground.spans.span(ground.spans.len() - 1).1);
-    // The condition is written as the partial index has it.
-    const OF_AGENTS: &str = "segment WHERE party = 'agent' AND kind IN ('talking', 'held')";
-    let mut next = ground.conn.prepare(&format!("SELECT min(agent) FROM {OF_AGENTS} AND agent > ?1"))?;
-    let first = format!("SELECT max(began) FROM {OF_AGENTS} AND agent = ?1 AND began < ?2");
-    let within = format!("SELECT began, ended, kind FROM {OF_AGENTS} AND agent = ?1 AND began >= ?2 AND began < ?3");
-    let (mut first, mut within) = (ground.conn.prepare(&first)?, ground.conn.prepare(&within)?);
-    let (mut agents, mut after) = (Vec::<i64>::new(), -1_i64);
-    while let Some(agent) = next.query_row([after], |row| row.get::<_, Option<i64>>(0))? {
-        after = agent;
-        agents.push(agent);
-    }
-    let mut progress = Progress::new("report: talks of agents");
-    for (done, agent) in (0..).zip(&agents) {
-        progress.shows(done, agents.len() as u64);
-        let name = agent.to_string();
-        if !ground.wants(&name) {
-            continue;
-        }
-        let since = first.query_row([*agent, from.0], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(from.0);
-        let mut rows = within.query([*agent, since, to.0])?;
-        while let Some(row) = rows.next()? {
-            let (talk, held) = ((Wall(row.get(0)?), Wall(row.get(1)?)), row.get_ref(2)?.as_str()? == "held");
-            ground.spans.share(talk, |n, ms| {
-                let sums = cells.of(n, &name);
-                *if held { &mut sums.held_ms } else { &mut sums.talked_ms } += ms;
-            });
-        }
-    }
-    progress.end();
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! By line: what became of the calls. By flow: what became of the callers in it, and of its look-ups.
 
 use super::sheet::{Column, Sheet, Value};
-use super::{Cells, Ground, head, mean};
+use super::{Cells, Ground, mean};
 use crate::records::IS_ENTRY;
 use anyhow::Result;
 
@@ -36,10 +36,17 @@ pub const LINE: [Column; 10] = [
 pub fn lines(ground: &Ground<'_>) -> Result<Sheet> {
     let sql = "SELECT arrived, line, outcome, ended, waited_ms, talked_ms FROM call
                WHERE arrived >= ?1 AND arrived < ?2 ORDER BY arrived";
-    let mut cells = Cells::<Line>::new(ground.spans);
+    let mut cells = Cells::new(ground.spans, &LINE, |sums: &Line| {
+        let counts = [sums.arrived].into_iter().chain(sums.outcomes).map(Value::Count);
+        let means = [sums.length_ms, sums.waited_ms].map(|ms| mean(ms, sums.arrived));
+        counts.chain(means).chain([Value::Ms(Some(sums.talked_ms))]).collect()
+    });
     ground.each(sql, |at, row| {
         let line = row.get_ref(1)?.as_str_or_null()?.unwrap_or(CODES);
-        if let Some(sums) = ground.wants(line).then(|| cells.at(ground.spans, at, line)).flatten() {
+        if !ground.wants(line) {
+            return Ok(());
+        }
+        if let Some(sums) = cells.at(at, line)? {
             let outcome = row.get_ref(2)?.as_str()?;
             sums.arrived += 1;
             OUTCOMES.iter().position(|o| *o == outcome).into_iter().for_each(|n| sums.outcomes[n] += 1);
@@ -49,11 +56,7 @@ pub fn lines(ground: &Ground<'_>) -> Result<Sheet> {
         }
         Ok(())
     })?;
-    cells.into_sheet(ground.spans, head("line", &LINE), |sums| {
-        let counts = [sums.arrived].into_iter().chain(sums.outcomes).map(Value::Count);
-        let means = [sums.length_ms, sums.waited_ms].map(|ms| mean(ms, sums.arrived));
-        counts.chain(means).chain([Value::Ms(Some(sums.talked_ms))]).collect()
-    })
+    Ok(ground.sheet("line", &LINE, cells.into_rows()?))
 }
 
 #[derive(Default)]
@@ -98,63 +101,76 @@ pub const FLOW: [Column; 15] = [
 ];
 
 pub fn flows(ground: &Ground<'_>) -> Result<Sheet> {
-    let mut cells = Cells::<Flow>::new(ground.spans);
+    // Ways through flows, and look-ups: those have no `exit`.
     let sql = format!(
-        "SELECT began, flow, contained, person, exit, spent_ms FROM flow_path
-         WHERE began >= ?1 AND began < ?2 AND {IS_ENTRY} ORDER BY began"
+        "SELECT began, flow, exit, contained, person, spent_ms, NULL FROM flow_path
+         WHERE began >= ?1 AND began < ?2 AND {IS_ENTRY}
+         UNION ALL SELECT asked, flow, NULL, NULL, NULL, took_ms, result FROM look_up
+         WHERE asked >= ?1 AND asked < ?2 ORDER BY 1"
     );
+    let mut cells = Cells::new(ground.spans, &FLOW, Flow::values);
     ground.each(&sql, |at, row| {
         let flow = row.get_ref(1)?.as_str()?;
-        if let Some(sums) = ground.wants(flow).then(|| cells.at(ground.spans, at, flow)).flatten() {
-            sums.entered += 1;
-            sums.contained += u64::from(row.get::<_, bool>(2)?);
-            sums.person += u64::from(row.get::<_, bool>(3)?);
-            match row.get_ref(4)?.as_str()? {
-                // Who was answered, or led on, left it while he waited.
-                "queue" | "answered" | "diverted" => sums.queue += 1,
-                "outside" => sums.outside += 1,
-                "flow" => sums.onward += 1,
-                "ended" => sums.ended += 1,
-                "hung_up" => sums.hung_up += 1,
-                "failed" => sums.failed += 1,
-                _ => {}
-            }
-            sums.spent_ms += row.get::<_, i64>(5)?.unsigned_abs();
+        if !ground.wants(flow) {
+            return Ok(());
+        }
+        let Some(sums) = cells.at(at, flow)? else { return Ok(()) };
+        let ms = row.get::<_, i64>(5)?.unsigned_abs();
+        match row.get_ref(2)?.as_str_or_null()? {
+            Some(exit) => sums.left(exit, [row.get(3)?, row.get(4)?], ms),
+            None => sums.looked_up(row.get_ref(6)?.as_str()?, ms),
         }
         Ok(())
     })?;
-    let sql = "SELECT asked, flow, result, took_ms FROM look_up WHERE asked >= ?1 AND asked < ?2 ORDER BY asked";
-    ground.each(sql, |at, row| {
-        let flow = row.get_ref(1)?.as_str()?;
-        if let Some(sums) = ground.wants(flow).then(|| cells.at(ground.spans, at, flow)).flatten() {
-            sums.asked += 1;
-            match row.get_ref(2)?.as_str()? {
-                "not_found" => sums.not_found += 1,
-                "failed" => sums.asked_in_vain += 1,
-                _ => {}
-            }
-            sums.took_ms += row.get::<_, i64>(3)?.unsigned_abs();
+    Ok(ground.sheet("flow", &FLOW, cells.into_rows()?))
+}
+
+impl Flow {
+    fn left(&mut self, exit: &str, [contained, person]: [bool; 2], spent_ms: u64) {
+        self.entered += 1;
+        self.contained += u64::from(contained);
+        self.person += u64::from(person);
+        match exit {
+            // Who was answered, or led on, left it while he waited.
+            "queue" | "answered" | "diverted" => self.queue += 1,
+            "outside" => self.outside += 1,
+            "flow" => self.onward += 1,
+            "ended" => self.ended += 1,
+            "hung_up" => self.hung_up += 1,
+            "failed" => self.failed += 1,
+            _ => {}
         }
-        Ok(())
-    })?;
-    cells.into_sheet(ground.spans, head("flow", &FLOW), |sums| {
-        let containment = (sums.entered > 0).then(|| sums.contained as f64 / sums.entered as f64);
+        self.spent_ms += spent_ms;
+    }
+
+    fn looked_up(&mut self, result: &str, took_ms: u64) {
+        self.asked += 1;
+        match result {
+            "not_found" => self.not_found += 1,
+            "failed" => self.asked_in_vain += 1,
+            _ => {}
+        }
+        self.took_ms += took_ms;
+    }
+
+    fn values(&self) -> Vec<Value> {
+        let containment = (self.entered > 0).then(|| self.contained as f64 / self.entered as f64);
         vec![
-            Value::Count(sums.entered),
-            Value::Count(sums.contained),
+            Value::Count(self.entered),
+            Value::Count(self.contained),
             Value::Share(containment),
-            Value::Count(sums.person),
-            Value::Count(sums.queue),
-            Value::Count(sums.outside),
-            Value::Count(sums.onward),
-            Value::Count(sums.ended),
-            Value::Count(sums.hung_up),
-            Value::Count(sums.failed),
-            mean(sums.spent_ms, sums.entered),
-            Value::Count(sums.asked),
-            Value::Count(sums.not_found),
-            Value::Count(sums.asked_in_vain),
-            mean(sums.took_ms, sums.asked),
+            Value::Count(self.person),
+            Value::Count(self.queue),
+            Value::Count(self.outside),
+            Value::Count(self.onward),
+            Value::Count(self.ended),
+            Value::Count(self.hung_up),
+            Value::Count(self.failed),
+            mean(self.spent_ms, self.entered),
+            Value::Count(self.asked),
+            Value::Count(self.not_found),
+            Value::Count(self.asked_in_vain),
+            mean(self.took_ms, self.asked),
         ]
-    })
+    }
 }

@@ -1,9 +1,10 @@
 //! By queue: who came, who was answered, who gave up, and how long all that took.
 
 use super::sheet::{Column, Sheet, Value};
-use super::targets::{Target, Targets};
-use super::{Cells, Format, Formula, Ground, head, mean};
+use super::targets::Targets;
+use super::{Cells, Format, Formula, Ground, mean};
 use crate::records::service_level::Counts;
+use crate::server::basis::Target;
 use anyhow::Result;
 use std::collections::BTreeSet;
 
@@ -55,9 +56,6 @@ pub const COLUMNS: [Column; 15] = [
     Column::time("talk", "of the same talks together"),
 ];
 
-/// What is in the queue's place where all of them are summed up.
-const ALL: &str = "(all)";
-
 impl Sums {
     fn add(&mut self, other: &Sums) {
         let (to, from) = (&mut self.counts, other.counts);
@@ -107,12 +105,17 @@ pub fn read(ground: &Ground<'_>, targets: &Targets) -> Result<Sheet> {
                           SELECT sum(w.ended - w.began) FROM agent_interval w
                           WHERE w.mode = 'WrapUp' AND w.call = q.call AND w.work = q.work) END
                FROM queue_interval q WHERE began >= ?1 AND began < ?2 ORDER BY began";
-    let mut cells = Cells::<Sums>::new(ground.spans);
+    let (formula, mut all) = (ground.asked.formula, Sums::default());
+    let mut cells = Cells::new(ground.spans, &COLUMNS, |sums: &Sums| {
+        all.add(sums);
+        sums.values(formula)
+    });
     ground.each(sql, |at, row| {
         let queue = row.get_ref(1)?.as_str()?;
-        let Some(sums) = ground.wants(queue).then(|| cells.at(ground.spans, at, queue)).flatten() else {
+        if !ground.wants(queue) {
             return Ok(());
-        };
+        }
+        let Some(sums) = cells.at(at, queue)? else { return Ok(()) };
         let [waited, talked, held] = [4, 5, 6].map(|n| row.get::<_, i64>(n).map(i64::unsigned_abs));
         let (waited, talked, held) = (waited?, talked?, held?);
         (sums.talked_ms, sums.held_ms) = (sums.talked_ms + talked, sums.held_ms + held);
@@ -142,16 +145,11 @@ pub fn read(ground: &Ground<'_>, targets: &Targets) -> Result<Sheet> {
         }
         Ok(())
     })?;
-    let formula = ground.asked.formula;
-    let queues: BTreeSet<String> = cells.by.iter().flat_map(|by| by.keys().cloned()).collect();
-    let mut all = Sums::default();
-    cells.by.iter().flat_map(|by| by.values()).for_each(|sums| all.add(sums));
-    let mut sheet = cells.into_sheet(ground.spans, head("queue", &COLUMNS), |sums| sums.values(formula))?;
+    let mut sheet = ground.sheet("queue", &COLUMNS, cells.into_rows()?);
+    let queues: BTreeSet<String> = sheet.rows.names().map(str::to_owned).collect();
     // Programs sum up by themselves, and would count everybody twice.
     if queues.len() > 1 && ground.asked.format == Format::Table {
-        let (from, to) = (ground.spans.span(0).0, ground.spans.span(ground.spans.len() - 1).1);
-        let place = [Value::At(from), Value::At(to), Value::Text(ALL.to_owned())];
-        sheet.rows.push(place.into_iter().chain(all.values(formula)).collect());
+        sheet.total = Some(all.values(formula));
     }
     sheet.notes.push(format!("service level {} ({}), {}", formula.text(), formula.name(), targets.told(&queues)));
     Ok(sheet)

@@ -4,18 +4,11 @@
 use super::Asked;
 use crate::center::Queue;
 use crate::ids::QueueId;
-use crate::server::wrong::loaded;
+use crate::server::basis::{Basis, Target};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
-
-/// Of one queue, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
-    pub target_ms: u64,
-    pub short_ms: u64,
-}
 
 /// Of all queues.
 #[derive(Clone, Debug)]
@@ -36,25 +29,26 @@ impl Targets {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn read(asked: &Asked) -> Result<Targets> {
+    pub fn read(asked: &Asked, basis: &Basis<'_>) -> Result<Targets> {
         if asked.target.is_some() && asked.short.is_some() {
-            return Ok(Targets::new(&BTreeMap::new(), "", asked));
+            return Ok(Targets::new(BTreeMap::new(), "", asked));
         }
-        let loaded = loaded(asked.config.as_deref()).context(
+        let (queues, file) = basis.queues().context(
             "the queues' targets are in the configuration; name it with --config, or give --target and --short",
         )?;
-        Ok(Targets::new(&loaded.center.queues, &loaded.file, asked))
+        Ok(Targets::new(queues, &file, asked))
     }
 
     /// `file`: where the queues are from.
-    pub fn new(queues: &BTreeMap<QueueId, Queue>, file: &str, asked: &Asked) -> Targets {
+    pub fn new(queues: BTreeMap<String, Target>, file: &str, asked: &Asked) -> Targets {
         let asked = [asked.target, asked.short];
-        let of = |queue: &Queue| Target {
-            target_ms: ms(asked[0].unwrap_or(queue.target)),
-            short_ms: ms(asked[1].unwrap_or(queue.short_abandon)),
+        let of = |own: Target| Target {
+            target_ms: asked[0].map_or(own.target_ms, ms),
+            short_ms: asked[1].map_or(own.short_ms, ms),
         };
-        let configured = queues.iter().map(|(id, queue)| (id.to_string(), of(queue))).collect();
-        Targets { configured, usual: of(&Queue::named(QueueId::new("usual"))), asked, file: file.to_owned() }
+        let configured = queues.into_iter().map(|(queue, own)| (queue, of(own))).collect();
+        let usual = of(Target::of(&Queue::named(QueueId::new("usual"))));
+        Targets { configured, usual, asked, file: file.to_owned() }
     }
 
     pub fn of(&self, queue: &str) -> Target {

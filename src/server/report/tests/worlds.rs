@@ -331,13 +331,13 @@ fn by_reports(sums: &mut Sums, data: &Path, center: &Center, events: &[Event]) {
         let asked = Asked {
             from: from.clone(),
             to: to.clone(),
-            zone: "UTC".to_owned(),
+            zone: Some("UTC".to_owned()),
             format: Format::Json,
             target: None,
             short: None,
             ..asked(by, step, "", "")
         };
-        let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
+        let told = made(data, &asked, &|| targets(&center.queues, &asked)).unwrap();
         for line in told.lines() {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
             let Some(name) = row[["queue", "agent", "line", "flow"][by as usize]].as_str() else { continue };
@@ -376,14 +376,14 @@ fn by_reports(sums: &mut Sums, data: &Path, center: &Center, events: &[Event]) {
     let asked = Asked {
         from,
         to,
-        zone: "UTC".to_owned(),
+        zone: Some("UTC".to_owned()),
         format: Format::Json,
         formula: Formula::OfferedInTime,
         target: None,
         short: None,
         ..asked(By::Queue, None, "", "")
     };
-    let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
+    let told = made(data, &asked, &|| targets(&center.queues, &asked)).unwrap();
     let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     for row in rows.filter(|row| row["queue"].is_string()) {
         let count = |name: &str| row[name].as_i64().unwrap();
@@ -439,13 +439,13 @@ fn whole(data: &Path, by: By, center: &Center, events: &[Event]) -> Vec<serde_js
     let asked = Asked {
         from: Some(events[0].at.to_string()[..10].to_owned()),
         to: Some((events[events.len() - 1].at + Duration::from_secs(2 * 86_400)).to_string()[..10].to_owned()),
-        zone: "UTC".to_owned(),
+        zone: Some("UTC".to_owned()),
         format: Format::Json,
         target: None,
         short: None,
         ..asked(by, None, "", "")
     };
-    let told = made(data, &asked, &|| Ok(Targets::new(&center.queues, "center", &asked))).unwrap();
+    let told = made(data, &asked, &|| targets(&center.queues, &asked)).unwrap();
     let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     rows.filter(|row| row["from"].is_string()).collect()
 }

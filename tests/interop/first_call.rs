@@ -45,7 +45,7 @@ fn the_first_call_works_with_three_terminals() {
     std::fs::write(ground.file("demo.toml"), demo(&ground, sip, http)).expect("a configuration");
     let tierline = || Command::new(TIERLINE);
     let server = ground.run("terminal-1", tierline().args(["serve", "--config", "demo.toml"]));
-    wait_until("the server is ready", 20 * SECOND, || get(http, "/readyz").is_some_and(|(status, _)| status == 200));
+    wait_until("the server is ready", GENEROUS, || get(http, "/readyz").is_some_and(|(status, _)| status == 200));
     server.says("Try, in a second", 20 * SECOND);
     let said = server.output();
     let passwords = std::fs::read_to_string(ground.file("data/passwords")).expect("passwords made at first start");

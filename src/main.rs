@@ -216,7 +216,10 @@ fn well(well: bool) -> ExitCode {
 
 fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
-        What::Serve { config, data, record } => Ok(code(server::serve(&server::Options { config, data, record })?)),
+        What::Serve { config, data, record } => {
+            server::process::takes_small_pages();
+            Ok(code(server::serve(&server::Options { config, data, record })?))
+        }
         What::Check { config, data, no_ports } => {
             Ok(code(server::check(config.as_deref(), data.as_deref(), !no_ports)?))
         }

@@ -119,7 +119,6 @@ impl Outcome {
 
 /// Loads, starts, serves, drains, stops.
 pub fn serve(options: &Options) -> Result<Outcome> {
-    process::takes_small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut loaded = match config::load(options.config.as_deref()) {
         Ok(loaded) => loaded,

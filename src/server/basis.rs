@@ -114,14 +114,17 @@ impl<'a> Basis<'a> {
     /// The clocks of `zone`; without one the center's, and those of UTC where it is not known which center's log this is.
     ///
     /// # Errors
-    /// There is no such time zone ([`Wrong`]).
+    /// There is no such time zone, or the file that was named has mistakes and no server has noted its zone ([`Wrong`]).
     pub fn local(&self, zone: Option<&str>) -> Result<Local> {
-        let center_s = || match self.found() {
+        if let Some(zone) = zone {
+            return Local::of(zone);
+        }
+        Local::of(match self.found() {
             Found::Own(loaded) => &loaded.center.time_zone,
             Found::Noted(noted) => &noted.time_zone,
+            Found::Nothing(why) if self.is_named() => return Err(Wrong(why.clone()).into()),
             Found::Others(_) | Found::Nothing(_) => UTC,
-        };
-        Local::of(zone.unwrap_or_else(center_s))
+        })
     }
 
     /// The queues' own targets, and where they are from.
@@ -188,7 +191,7 @@ mod tests {
         }
         // An older one noted less, and of a file that it does not run with it knows nothing.
         fs::write(&other, "[center\n").unwrap();
-        assert_eq!(zone(Some(&other)), "UTC");
+        assert!(Basis::new(&data, Some(&other)).local(None).is_err(), "who names a file means it");
         assert!(whence(Some(&other)).unwrap_err().to_string().contains("other.toml"));
         let noted = fs::read_to_string(data.join("serving.json")).unwrap();
         let mut older: serde_json::Value = serde_json::from_str(&noted).unwrap();

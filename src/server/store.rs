@@ -247,9 +247,9 @@ impl Store {
         listeners.push(told);
     }
 
-    /// What was committed last, for who follows the log.
+    /// What is committed from now on, for the one who follows the log closely.
     pub fn recent(&self) -> Recent {
-        self.shared.recent.clone()
+        self.shared.recent.begin()
     }
 
     pub fn numbers(&self) -> Numbers {

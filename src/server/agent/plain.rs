@@ -258,7 +258,10 @@ fn state(state: AgentState, reason: &str) -> String {
 fn told_reason(reason: &str) -> String {
     match reason {
         "" | "short code" => String::new(),
-        "Penalized" => " (calls were not answered)".to_owned(),
+        "no answer" => " (a call was not answered)".to_owned(),
+        "declined" => " (a call was declined)".to_owned(),
+        "busy" => " (the phone was busy)".to_owned(),
+        "unreachable" => " (the phone could not be reached)".to_owned(),
         reason if reason.starts_with(|first: char| first.is_ascii_uppercase()) => String::new(),
         reason => format!(" ({reason})"),
     }
@@ -401,7 +404,8 @@ mod tests {
             (changed(1001, AgentState::Ready, "Asked"), "you are ready"),
             (changed(1001, AgentState::NotReady, "lunch"), "you are on a break (lunch)"),
             (changed(1001, AgentState::NotReady, "short code"), "you are on a break"),
-            (changed(1001, AgentState::NotReady, "Penalized"), "you are on a break (calls were not answered)"),
+            (changed(1001, AgentState::NotReady, "no answer"), "you are on a break (a call was not answered)"),
+            (changed(1001, AgentState::NotReady, "busy"), "you are on a break (the phone was busy)"),
             (changed(1002, AgentState::Busy, "Answered"), "Ben (1002) is in a talk"),
             (changed(1003, AgentState::LoggedOut, "SignedOut"), "agent 1003 is logged out (no phone is registered)"),
             (ended(1001, OfferOutcome::NoAnswer), "your phone rings no more: not answered in time"),

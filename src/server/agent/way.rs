@@ -59,7 +59,8 @@ pub(super) fn refused(status: &tonic::Status) -> anyhow::Error {
     match status.code() {
         tonic::Code::Unauthenticated => Wrong(unknown.to_owned()).into(),
         // As somebody else answers who listens there: HTTP of another kind, or none at all.
-        _ if status.message().starts_with("grpc-status header missing") => {
+        // (A proxy before a server that is gone for a moment says 502 or 503, which is told as being away.)
+        code if code != tonic::Code::Unavailable && status.message().starts_with("grpc-status header missing") => {
             Wrong(format!("what answers there speaks no gRPC; {HINT}")).into()
         }
         _ if status.message() == "transport error" => {

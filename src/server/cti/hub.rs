@@ -87,6 +87,7 @@ impl Hub {
             for event in events.iter().filter(|event| event.seq > after) {
                 self.step(event, || self.take(event, |call| whole(&log.reader, call)))?;
             }
+            log.recent.read(events.last().map_or(after, |event| event.seq));
         }
     }
 
@@ -201,6 +202,7 @@ mod tests {
         let data = std::env::temp_dir().join(format!("tierline-hub-{}", std::process::id()));
         _ = std::fs::remove_dir_all(&data);
         let opened = super::super::super::store::Store::open(&data, 1).unwrap();
+        let (recent, first) = (opened.store.recent(), opened.next_seq);
         let text = |kind, handle, text: &str| Personal { kind, handle, text: Some(text.into()) };
         let arrived = What::CallArrived {
             leg: LegId(1),
@@ -223,7 +225,7 @@ mod tests {
         }
         opened.store.flush().unwrap();
         let told = |recent: Recent| {
-            let feed = Feed { view: View::default(), at: Cursor { seq: opened.next_seq - 1, at: Wall(0) } };
+            let feed = Feed { view: View::default(), at: Cursor { seq: first - 1, at: Wall(0) } };
             let (hub, (items, mut stream)) = (Hub::of(feed, 1_000), mpsc::channel(1_000));
             let (sight, cut) = (Sight::new(Arc::new(crate::cti::Viewer::Operator)), Arc::default());
             hub.lock().subscribers.push(Subscriber { sight, items, cut });
@@ -231,8 +233,11 @@ mod tests {
             drop(hub);
             std::iter::from_fn(|| stream.blocking_recv()).collect::<Vec<_>>()
         };
-        let (close, far) = (told(opened.store.recent()), told(Recent::default()));
+        let far = told(Recent::default());
+        assert!(recent.behind(first - 1).is_some(), "it waits in memory");
+        let close = told(recent.clone());
         assert_eq!((close.len(), close == far), (599, true));
+        assert!(recent.behind(first + 597).is_none(), "what has been read is not in memory any more");
         drop(opened.store);
         std::fs::remove_dir_all(&data).unwrap();
     }

@@ -1,20 +1,44 @@
-//! The last events that were committed, in memory: who follows the log closely need not read and decode them again.
+//! Events that were committed a moment ago, in memory: who follows the log closely need not read and decode them again.
+//!
+//! They are here until they have been read, which is milliseconds, and nowhere where nobody reads them: what is erased from
+//! the log later is not in here any more.
 
-use crate::event::Event;
+use crate::event::{Event, PersonalKind};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// So many events are kept, and the last group in any case: one or two megabytes. A follower is a group or two behind.
+/// So many events wait for a reader who is behind, and the last group in any case: some megabytes. He reads the log then.
 const KEPT: usize = 4_096;
 
-/// Groups as they were committed, with the texts that events had.
+/// Groups as they were committed, with the texts that [`super::Reader::after`] finds; for one reader.
 #[derive(Clone, Debug, Default)]
-pub struct Recent(Arc<Mutex<VecDeque<Arc<Vec<Event>>>>>);
+pub struct Recent(Arc<Mutex<Groups>>);
+
+#[derive(Debug, Default)]
+struct Groups {
+    /// There is a reader.
+    read: bool,
+    groups: VecDeque<Arc<Vec<Event>>>,
+}
 
 impl Recent {
-    /// Takes a group that is in the log, as it is there.
-    pub(super) fn committed(&self, group: Vec<Event>) {
-        let mut groups = self.groups();
+    /// From now on what is committed waits to be read.
+    pub(super) fn begin(&self) -> Recent {
+        self.groups().read = true;
+        self.clone()
+    }
+
+    /// Takes a group that is in the log, as it is read there: who knows a running dialog can end it.
+    pub(super) fn committed(&self, mut group: Vec<Event>) {
+        let Groups { read, groups } = &mut *self.groups();
+        if !*read {
+            return;
+        }
+        for personal in group.iter_mut().filter_map(|event| event.what.personal_mut()) {
+            if matches!(personal.kind, PersonalKind::Dialog | PersonalKind::Binding) {
+                personal.text = None;
+            }
+        }
         groups.push_back(Arc::new(group));
         let mut kept: usize = groups.iter().map(|group| group.len()).sum();
         while kept > KEPT && groups.len() > 1 {
@@ -28,10 +52,18 @@ impl Recent {
             let (first, last) = (group.first().map(|event| event.seq), group.last().map(|event| event.seq));
             first.is_some_and(|first| first <= seq + 1) && last.is_some_and(|last| last > seq)
         };
-        self.groups().iter().rfind(has).cloned()
+        self.groups().groups.iter().rfind(has).cloned()
     }
 
-    fn groups(&self) -> MutexGuard<'_, VecDeque<Arc<Vec<Event>>>> {
+    /// Forgets what has been read, up to this event.
+    pub fn read(&self, seq: u64) {
+        let groups = &mut self.groups().groups;
+        while groups.front().is_some_and(|group| group.last().is_none_or(|last| last.seq <= seq)) {
+            groups.pop_front();
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Groups> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,7 +86,9 @@ mod tests {
     #[test]
     fn who_is_close_behind_reads_no_log() {
         let recent = Recent::default();
-        assert_eq!(next(&recent, 0), None, "nothing is committed");
+        recent.committed(group(1..5));
+        assert_eq!(next(&recent, 0), None, "nobody reads");
+        let recent = recent.begin();
         recent.committed(group(5..8));
         recent.committed(group(8..10));
         // What was dropped for want of room is in no group; the log says where it goes on.
@@ -62,15 +96,19 @@ mod tests {
         let nexts: Vec<_> = [3, 4, 5, 7, 8, 9, 10, 18, 19, 20, 21, 22].map(|seq| next(&recent, seq)).into();
         let expect = [None, Some(5), Some(6), Some(8), Some(9), None, None, None, Some(20), Some(21), None, None];
         assert_eq!(nexts, expect);
+        recent.read(8);
+        assert_eq!([6, 7, 8, 19].map(|seq| next(&recent, seq)), [None, Some(8), Some(9), Some(20)]);
+        recent.read(21);
+        assert!(recent.groups().groups.is_empty(), "what has been read is nowhere");
     }
 
     #[test]
     fn what_is_kept_has_an_end() {
-        let (recent, each) = (Recent::default(), KEPT as u64 / 2);
+        let (recent, each) = (Recent::default().begin(), KEPT as u64 / 2);
         (0..4).for_each(|n| recent.committed(group(n * each + 1..(n + 1) * each + 1)));
-        assert_eq!(recent.groups().len(), 2);
+        assert_eq!(recent.groups().groups.len(), 2);
         recent.committed(group(4 * each + 1..9 * each + 1));
-        let kept = recent.groups().len();
+        let kept = recent.groups().groups.len();
         assert_eq!((kept, next(&recent, 4 * each)), (1, Some(4 * each + 1)), "the last, however large");
     }
 }

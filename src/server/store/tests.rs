@@ -251,7 +251,9 @@ fn stopping_with_a_full_disk_ends_and_says_what_is_lost() {
 fn a_number_that_is_taken_costs_one_event_not_the_log() {
     let dir = Dir::new();
     let Opened { store, .. } = open(&dir);
+    let recent = store.recent();
     append(&store, &[arrived(1, 1, None), arrived(1, 2, None), arrived(2, 3, None)]);
+    assert!(recent.behind(0).is_none(), "what is not in the log is told to nobody");
     assert_eq!((store.numbers().lost, store.numbers().committed_seq, store.healthy()), (1, 2, true));
     let reader = Reader::open(&dir.0).unwrap().unwrap();
     assert_eq!(reader.recent_calls(9).unwrap(), [CallId(3), CallId(1)]);

@@ -280,9 +280,9 @@ impl Running {
 
     /// Returns when everything is drained or nobody wants to wait for that.
     async fn asked_to_stop(&mut self) -> Result<()> {
-        let signals = Signals::new();
+        let mut signals = Signals::new()?;
         tokio::select! {
-            asked = signals.asks_to_stop(false) => asked?,
+            () = signals.asks_to_stop(false) => {}
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         let stopping = Entry::info("server", "stops: no new calls; running ones may go on (again Ctrl-C: stop now)");
@@ -293,7 +293,7 @@ impl Running {
         let limit = self.drain_limit + Duration::from_secs(2);
         tokio::select! {
             _ = tokio::task::spawn_blocking(move || drained.map(|drained| drained.recv_timeout(limit))) => {}
-            again = signals.asks_to_stop(true) => again?,
+            () = signals.asks_to_stop(true) => {}
             _ = &mut self.engine_ended => bail!(ENDED),
         }
         Ok(())

@@ -8,40 +8,71 @@
 use super::journal::Entry;
 use anyhow::Result;
 use std::io::IsTerminal;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const KEPT: &str = "SIGHUP: certificates for SIP, if there are any, are read again; nothing else is";
 
-/// Signals from here on.
+/// Signals from here on: one that comes while another is being looked at is not lost.
 pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
     /// Somebody started the server at a terminal.
     attended: bool,
 }
 
 impl Signals {
-    pub fn new() -> Signals {
-        Signals { attended: std::io::stdin().is_terminal() }
+    /// On a thread of the runtime.
+    ///
+    /// # Errors
+    /// The system takes no handlers.
+    pub fn new() -> Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            attended: std::io::stdin().is_terminal(),
+        })
     }
 
     /// Returns when one asks to stop; `again`, while it stops already. A terminal that goes may say so twice, and asks for
     /// no hurry.
-    ///
-    /// # Errors
-    /// The system takes no handlers.
-    pub async fn asks_to_stop(&self, again: bool) -> Result<()> {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut hangup = signal(SignalKind::hangup())?;
+    pub async fn asks_to_stop(&mut self, again: bool) {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => {}
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {}
             }
             match self.attended && !std::io::stdin().is_terminal() {
                 true if again => {}
-                true => return Ok(()),
+                true => return,
                 false => Entry::info("server", KEPT).tell(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Who sends both at once wants it to stop now; one of them alone lets it drain.
+    #[test]
+    fn a_second_signal_is_heard_while_the_first_is_looked_at() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut signals = Signals::new().unwrap();
+            for signal in [libc::SIGINT, libc::SIGTERM] {
+                // SAFETY: a signal to this process, which has a handler for it.
+                assert_eq!(unsafe { libc::raise(signal) }, 0);
+            }
+            signals.asks_to_stop(false).await;
+            let again = tokio::time::timeout(Duration::from_secs(20), signals.asks_to_stop(true)).await;
+            assert!(again.is_ok(), "the second signal was lost");
+            let third = tokio::time::timeout(Duration::ZERO, signals.asks_to_stop(true)).await;
+            assert!(third.is_err(), "and each counts once");
+        });
     }
 }

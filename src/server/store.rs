@@ -17,6 +17,9 @@
 //! twice the limit events are dropped and counted in [`Numbers::lost`]; a start then ends what they would
 //! have closed.
 //!
+//! **Who follows the log closely** (desktops do) takes what was committed a moment ago from memory ([`Recent`]), and reads the
+//! disk for all else; what it has read is not in memory any more.
+//!
 //! **When the file is gone**, removed or replaced by somebody, what is written to the one that is open would be lost: it
 //! counts as failing, and goes on when the file is back in its place.
 //!

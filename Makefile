@@ -32,7 +32,7 @@ bench: ## speed and memory against a bare kernel loop, one table; then the route
 	cargo bench --bench acd
 	cargo bench --bench records
 
-week: ## a simulated week of 500 agents in the records, against what the simulator saw itself; 22 minutes of one core
+week: ## a simulated week of 500 agents in the records, against what the simulator saw itself; forty minutes of one core
 	cargo run --release -- simulate --seed 7 --agents 500 --hours 168 --crashes 0 --records
 
 quality: tools ## how good speech still is over a clean and a bad wire: PESQ in a table, which it installs by pip

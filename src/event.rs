@@ -463,6 +463,13 @@ pub enum PersonalKind {
     Binding,
 }
 
+impl PersonalKind {
+    /// Whether it is for a restart only, and told to nobody: whoever knows a running dialog can end it.
+    pub fn is_for_restart(self) -> bool {
+        matches!(self, PersonalKind::Dialog | PersonalKind::Binding)
+    }
+}
+
 /// Which events carry personal data, and as what: one list for those who read it and those who put it back.
 macro_rules! personal_of {
     ($what:expr) => {

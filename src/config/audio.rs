@@ -1,18 +1,74 @@
-//! `[server.media]`: what descriptions offer and take, and how keys are heard.
+//! `[server.media]`: where audio is spoken, what descriptions offer and take, and how keys are heard.
 
-use super::values::{ips, list, local};
-use super::{Problem, SipListener, Spoken};
+use super::values::{ips, list, local, ports};
+use super::{MediaSettings, Problem, SipListener, Spoken};
+use crate::center::Limits;
 use crate::media::{Codec, Protection, Terms, TonesHeard};
 use crate::sip::Transport;
-use crate::written::{Section, Value};
+use crate::written::{Section, Value, counted};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Ports of one leg: RTP and, above it, RTCP.
+const PORTS_PER_LEG: u32 = 2;
 const CODECS: &str = "a list of \"PCMU\", \"PCMA\" and \"G722\", the best first";
 const SRTP: &str = "\"off\", \"optional\" or \"required\"";
 const TONES: &str = "\"off\", \"auto\" or \"always\"";
 
+/// Reads `[server.media]`; what is harmless but not what it seems joins the `warnings`.
+pub fn settings(
+    mut section: Section<'_>,
+    listeners: &[SipListener],
+    limits: &Limits,
+    warnings: &mut Vec<Problem>,
+) -> MediaSettings {
+    let page = section.page;
+    let written = section.take("bind");
+    let bind_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
+    let spoken = addresses(&mut section, written, listeners);
+    let written = section.take("ports");
+    let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
+    let is_written = written.is_some();
+    let ports_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
+    let ports = written.and_then(ports).unwrap_or((20_000, 59_999));
+    let shares = |sip: &&SipListener| spoken.iter().any(|spoken| sip.takes_from(spoken.bind, ports));
+    for sip in listeners.iter().filter(shares) {
+        let message = format!("SIP on udp {} lies among the ports of audio, {} to {}", sip.bind, ports.0, ports.1);
+        let message = format!("{message}; write other `ports` in [server.media], or another port in `bind`");
+        let (line, column) = sip.place;
+        let at_sip = Problem { line, column, ..page.problem(&place, message) };
+        page.tell(if is_written { page.problem(&place, at_sip.message) } else { at_sip });
+    }
+    let is_spoken = |ip: &IpAddr| spoken.iter().any(|spoken| spoken.bind.is_ipv4() == ip.is_ipv4());
+    let others = |sip: &&SipListener| sip.audio.is_some_and(|ip| !is_spoken(&ip));
+    for sip in listeners.iter().filter(others) {
+        let bind = spoken[0].bind;
+        let message =
+            format!("`audio` of the listener {} is of another kind than {bind}, where audio is spoken", sip.bind);
+        let (line, column) = sip.place;
+        page.tell(Problem { line, column, ..page.problem(&place, message) });
+    }
+    let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
+    let (terms, tones, unsafe_keys) = terms(&mut section, listeners);
+    warnings.extend(unsafe_keys);
+    section.finish();
+    let even = ports.0.next_multiple_of(2); // a leg's first port
+    let legs = (u32::from(ports.1 - even) + 1) / PORTS_PER_LEG;
+    // A call has two legs: the caller's and the agent's.
+    if legs < 2 {
+        let allowed = "at least four, for the two legs of a call take two each";
+        page.report(&place, format!("these ports are enough for no call; allowed: {allowed}"));
+    } else if legs < limits.calls.saturating_mul(2) {
+        let calls = counted(legs as usize / 2, "call");
+        let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
+        warnings.push(page.problem(&place, message));
+    }
+    let place = bind_place.or(ports_place).unwrap_or((0, 0));
+    let (Spoken { bind, advertised }, other) = (spoken[0], spoken.get(1).copied());
+    MediaSettings { bind, advertised, other, ports, place, planes, terms, tones }
+}
+
 /// Where audio is spoken, and what SDP says of it: at one address, or at one of IPv4 and one of IPv6.
-pub fn addresses(section: &mut Section<'_>, bind: Option<Value<'_>>, listeners: &[SipListener]) -> Vec<Spoken> {
+fn addresses(section: &mut Section<'_>, bind: Option<Value<'_>>, listeners: &[SipListener]) -> Vec<Spoken> {
     let first_of = |six: bool| listeners.iter().find(|sip| spoken_at(sip).is_ipv6() == six);
     let written = bind.map(ips).unwrap_or_default();
     let mut binds: Vec<IpAddr> = written.iter().map(|(ip, _)| *ip).collect();
@@ -58,7 +114,7 @@ fn spoken_at(sip: &SipListener) -> IpAddr {
 }
 
 /// The terms, how keys are heard, and what is harmless but not what it seems.
-pub fn read(section: &mut Section<'_>, listeners: &[SipListener]) -> (Terms, TonesHeard, Option<Problem>) {
+fn terms(section: &mut Section<'_>, listeners: &[SipListener]) -> (Terms, TonesHeard, Option<Problem>) {
     let usual = Terms::default();
     let codecs = section.take("codecs").map_or(usual.codecs, codecs);
     let (mut protection, mut exposed) = (usual.protection, None);

@@ -65,7 +65,7 @@ pub fn read(
     let written = table.take("bind");
     let at = written.as_ref().map_or(table.place.clone(), |v| v.place.clone());
     let bind = written.and_then(|v| address(&v)).unwrap_or(local(50_051));
-    let tokens = kept(table.take("token_file"));
+    let tokens = kept(&mut table, "token_file");
     let token_file = tokens.file().map(Path::to_owned);
     let mut file = |key| table.take(key).and_then(|v| v.text(1000)).map(PathBuf::from);
     let (certificate, key) = (file("certificate"), file("key"));

@@ -297,11 +297,17 @@ pub fn load_embedded() -> Result<Loaded, Box<Refused>> {
     load_from(Source::Embedded, Path::new(source::DEMO))
 }
 
+const A_FLOW: &str = "this is a flow and no configuration; allowed: a file such as deploy/tierline.toml, which says where its \
+                      flows are (`tierline flow` shows one)";
+
 fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     let shown = source.shown(file);
     let refused = |problems, needs| Box::new(Refused { file: shown.clone(), problems: Problems(problems), needs });
     let text = source.text(file).map_err(|problem| refused(vec![problem], Needs::default()))?;
     let page = Page::new(&shown, &text);
+    if read::is_flow(&page) {
+        return Err(refused(vec![Problem::whole(&shown, A_FLOW.to_owned())], Needs::default()));
+    }
     let written = read::read(&page);
     let base = file.parent().unwrap_or(Path::new(""));
     let mut gathering = Gathering::new(source, base.join(&written.flows_dir.it));

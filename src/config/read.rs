@@ -1,14 +1,14 @@
 //! The configuration file: every setting with its range and default (`deploy/tierline.toml` explains them).
 
-use super::values::{address, domain, kept, list, local, name, named, ports, time_zone, user};
+use super::values::{address, domain, kept, list, local, name, named, time_zone, user};
 use super::{
-    HttpLimits, Kept, MediaSettings, Needs, Problem, Secrets, ServerSettings, SipListener, Spoken, audio, calendar,
-    cti, journal, keep, limits, routing, sip, staffing, trunk,
+    HttpLimits, Kept, Needs, Problem, Secrets, ServerSettings, audio, calendar, cti, journal, keep, limits, routing,
+    sip, staffing, trunk,
 };
 use crate::center::{Agent, Banner, Center, Limits, Line, NotReadyReason, Queue, Relaxation, ShortCodes};
 use crate::ids::{AgentId, FlowId, LeadId, LineId, QueueId};
 use crate::ivr::load::{check_version, skills};
-use crate::written::{Page, Place, Said, Section, Value, counted, language};
+use crate::written::{Page, Place, Said, Section, Value, language};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,8 +24,6 @@ pub const READY_SOUND: &str = "agent-ready";
 pub const NOT_READY_SOUND: &str = "agent-not-ready";
 /// … and the one that asks who answers on an agent's number to press 1.
 pub const CONFIRM_SOUND: &str = "agent-confirm";
-/// Ports of one leg: RTP and, above it, RTCP.
-const PORTS_PER_LEG: u32 = 2;
 
 /// What the configuration file says, apart from the flows and sounds that it names.
 #[derive(Debug)]
@@ -46,6 +44,12 @@ pub struct Written {
     /// The texts of [`READY_SOUND`], [`NOT_READY_SOUND`] and, where it is needed, [`CONFIRM_SOUND`], with their places.
     pub code_texts: Vec<(&'static str, Said<String>)>,
     pub warnings: Vec<Problem>,
+}
+
+/// Whether the page has what a flow has, and nothing of a center.
+pub fn is_flow(page: &Page<'_>) -> bool {
+    let root = page.root();
+    root.has("step") && !root.has("center") && !root.has("line")
 }
 
 /// Reads a whole page; what is wrong is reported there, with stand-ins in the result.
@@ -75,7 +79,11 @@ pub fn read(page: &Page<'_>) -> Written {
     let reasons = reader.reasons(root.section("reason"), &codes.not_ready);
     let limits = limits::read(root.section("limits"));
     let (journal, keep) = (journal::read(root.section("journal")), keep::read(root.section("keep")));
-    let (mut server, needs, flows_dir) = reader.server(root.section("server"), &limits);
+    let told = page.told();
+    let section = root.section("server");
+    let hidden = page.told() != told || root.misspells("server");
+    let (mut server, needs, flows_dir) = reader.server(section, &limits);
+    let needs = if hidden { Needs::default() } else { needs };
     trunk::check_listeners(page, &carriers, &server.sip.listeners);
     let trunk::Trunks { trunks, passwords, .. } = carriers;
     server.trunk_passwords = passwords;
@@ -340,10 +348,12 @@ impl<'p> Reader<'p> {
 
     fn server(&mut self, mut section: Section<'p>, limits: &Limits) -> (ServerSettings, Needs, Said<String>) {
         let node = section.take("node").map_or(Some(0), |v| v.whole(0..=1023)).map(|node| node as u16);
-        let data = section.take("data").map_or(Some("data".into()), |v| v.text(1000)).map(PathBuf::from);
+        let data =
+            section.take("data").map_or_else(|| (!section.misspells("data")).then(|| "data".into()), |v| v.text(1000));
+        let data = data.map(PathBuf::from);
         let flows_dir = section.take("flows").and_then(|v| Some(Said { it: v.text(1000)?, place: v.place }));
         let flows_dir = flows_dir.unwrap_or(Said { it: "../ivr-flows".into(), place: section.place.clone() });
-        let password_file = kept(section.take("password_file"));
+        let password_file = kept(&mut section, "password_file");
         let sip = sip::read(section.section("sip"), password_file.file().is_some());
         let mut http_section = section.section("http");
         let written = http_section.take("bind");
@@ -356,10 +366,12 @@ impl<'p> Reader<'p> {
             engine_silent: http_section.duration("engine_silent", MINUTE / 12..=10 * MINUTE, MINUTE),
         };
         http_section.finish();
+        let hides_cti = section.has("cti") || section.misspells("cti");
         let cti = cti::read(&mut section, &self.queue_names, &mut self.leads);
-        let media = self.media(section.section("media"), &sip.listeners, limits);
+        let media = audio::settings(section.section("media"), &sip.listeners, limits, &mut self.warnings);
         section.finish();
-        let (cti, tokens) = cti.map_or((None, Kept::MadeUp), |(cti, tokens)| (Some(cti), tokens));
+        let without = if hides_cti { Kept::Unknown } else { Kept::MadeUp };
+        let (cti, tokens) = cti.map_or((None, without), |(cti, tokens)| (Some(cti), tokens));
         let needs = Needs {
             node,
             listeners: sip.listeners.clone(),
@@ -392,51 +404,5 @@ impl<'p> Reader<'p> {
             trunk_passwords,
         };
         (server, needs, flows_dir)
-    }
-
-    fn media(&mut self, mut section: Section<'p>, listeners: &[SipListener], limits: &Limits) -> MediaSettings {
-        let written = section.take("bind");
-        let bind_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
-        let spoken = audio::addresses(&mut section, written, listeners);
-        let written = section.take("ports");
-        let place = written.as_ref().map_or(section.place.clone(), |v| v.place.clone());
-        let is_written = written.is_some();
-        let ports_place = written.as_ref().map(|v| v.page.line_and_column(&v.place));
-        let ports = written.and_then(ports).unwrap_or((20_000, 59_999));
-        let shares = |sip: &&SipListener| spoken.iter().any(|spoken| sip.takes_from(spoken.bind, ports));
-        for sip in listeners.iter().filter(shares) {
-            let message = format!("SIP on udp {} lies among the ports of audio, {} to {}", sip.bind, ports.0, ports.1);
-            let message = format!("{message}; write other `ports` in [server.media], or another port in `bind`");
-            let (line, column) = sip.place;
-            let at_sip = Problem { line, column, ..self.page.problem(&place, message) };
-            self.page.tell(if is_written { self.page.problem(&place, at_sip.message) } else { at_sip });
-        }
-        let is_spoken = |ip: &std::net::IpAddr| spoken.iter().any(|spoken| spoken.bind.is_ipv4() == ip.is_ipv4());
-        let others = |sip: &&SipListener| sip.audio.is_some_and(|ip| !is_spoken(&ip));
-        for sip in listeners.iter().filter(others) {
-            let bind = spoken[0].bind;
-            let message =
-                format!("`audio` of the listener {} is of another kind than {bind}, where audio is spoken", sip.bind);
-            let (line, column) = sip.place;
-            self.page.tell(Problem { line, column, ..self.page.problem(&place, message) });
-        }
-        let planes = section.take("planes").and_then(|v| v.whole(1..=256)).map(|n| n as u16);
-        let (terms, tones, unsafe_keys) = audio::read(&mut section, listeners);
-        self.warnings.extend(unsafe_keys);
-        section.finish();
-        let even = ports.0.next_multiple_of(2); // a leg's first port
-        let legs = (u32::from(ports.1 - even) + 1) / PORTS_PER_LEG;
-        // A call has two legs: the caller's and the agent's.
-        if legs < 2 {
-            let allowed = "at least four, for the two legs of a call take two each";
-            self.page.report(&place, format!("these ports are enough for no call; allowed: {allowed}"));
-        } else if legs < limits.calls.saturating_mul(2) {
-            let calls = counted(legs as usize / 2, "call");
-            let message = format!("these ports are enough for {calls}; [limits] allows {}", limits.calls);
-            self.warnings.push(self.page.problem(&place, message));
-        }
-        let place = bind_place.or(ports_place).unwrap_or((0, 0));
-        let (Spoken { bind, advertised }, other) = (spoken[0], spoken.get(1).copied());
-        MediaSettings { bind, advertised, other, ports, place, planes, terms, tones }
     }
 }

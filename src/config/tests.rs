@@ -484,6 +484,15 @@ fn timers_registration_guard_and_limits_of_sip() {
     check("# digest = \"md5\"", "digest = \"sha1\"", &[("\"sha1\"", "\"md5\" or \"sha-256\"")]);
 }
 
+#[test]
+fn a_flow_is_no_configuration_and_is_told_so_once() {
+    let demo = Demo::new("a-flow", DEMO);
+    let flow = demo.0.join("ivr-flows/support.toml");
+    let refused = load(Some(&flow)).unwrap_err();
+    let [problem] = refused.problems.0.as_slice() else { panic!("{}", refused.problems) };
+    assert!(problem.to_string().starts_with(&format!("{}: this is a flow", flow.display())), "{problem}");
+}
+
 /// The demo with `from` replaced by `to`. Each problem or warning is expected as the text at which it points (or the
 /// file, if it points nowhere) and a part of its message.
 fn check(from: &str, to: &str, expect: &[(&str, &str)]) {

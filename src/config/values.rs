@@ -23,9 +23,13 @@ pub fn list<T>(value: Option<Value<'_>>, allowed: &str, read: impl FnMut(&Value<
     entries.iter().filter_map(read).collect()
 }
 
-/// Where secrets are: in the file that is written, or made up.
-pub fn kept(value: Option<Value<'_>>) -> Kept {
-    value.map_or(Kept::MadeUp, |value| value.text(1000).map_or(Kept::Unknown, |file| Kept::In(file.into())))
+/// Where secrets are: in the file that is written, or made up; a mistake hides it, a misspelled key too.
+pub fn kept(section: &mut Section<'_>, key: &'static str) -> Kept {
+    match section.take(key) {
+        Some(value) => value.text(1000).map_or(Kept::Unknown, |file| Kept::In(file.into())),
+        None if section.misspells(key) => Kept::Unknown,
+        None => Kept::MadeUp,
+    }
 }
 
 pub fn name(value: &Value<'_>, what: &str) -> Option<String> {

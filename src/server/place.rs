@@ -141,6 +141,21 @@ mod tests {
         demo(&dir, &|text| desks(&own(text, "7"), "8"));
         assert!(secrets(&config, Kind::Passwords).is_err_and(|why| why.contains("`password_file` is 7")));
         assert!(secrets(&config, Kind::Tokens).is_err_and(|why| why.contains("`token_file` is 8")));
+        // A misspelled key hides what it was for.
+        let misspelled = |config: &Path, of: [(Kind, &str); 2]| {
+            of.map(|(kind, key)| secrets(config, kind).is_err_and(|why| why.contains(key)))
+        };
+        let of = [(Kind::Passwords, "`pasword_file` is not known"), (Kind::Tokens, "`tokenfile` is not known")];
+        demo(&dir, &|text| {
+            desks(&own(text, "\"pw\""), "1").replace("password_f", "pasword_f").replace("token_f", "tokenf")
+        });
+        assert_eq!(misspelled(&config, of), [true; 2]);
+        demo(&dir, &|text| text.replace("[server.cti]", "[server.ctl]"));
+        assert!(secrets(&config, Kind::Tokens).is_err_and(|why| why.contains("`ctl` is not known")));
+        for (from, to, key) in [("[server", "[servr", "`servr`"), ("data = ", "dta = ", "`dta`")] {
+            demo(&dir, &|text| text.replace(from, to));
+            assert_eq!(misspelled(&config, [(Kind::Passwords, key), (Kind::Tokens, key)]), [true; 2], "{to}");
+        }
         // What is no TOML says nothing of where the data is.
         demo(&dir, &|text| text.replace("[center]", "[center"));
         assert!(secrets(&config, Kind::Passwords).is_err_and(|why| why.contains("no TOML")));

@@ -1,15 +1,16 @@
 //! `tierline simulate`: a simulated day, with progress while it runs and the time it took.
 
 use super::clock::Clock;
+use super::records::progress::Progress;
 use crate::server::printing::say;
 use crate::sim::ledger::{self, Sums};
 use crate::sim::{Options, Report, World};
 use crate::time::Instant;
 use anyhow::Result;
-use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-/// How much simulated time passes between two lines of progress.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How much simulated time passes between two looks at how far it is.
 const STRIDE: Duration = Duration::from_secs(15 * 60);
 
 /// Runs a world to its end and prints what came out; true if every check held. With `records`, the records of its log
@@ -21,17 +22,16 @@ pub fn run(options: Options, records: bool, json: bool) -> Result<bool> {
         world.keep_ledger();
     }
     world.open();
-    let mut until = Instant::ZERO;
+    let (mut until, mut progress) = (Instant::ZERO, Progress::new("simulated minutes"));
+    let minutes = |span: Duration| span.min(hours).as_secs() / MINUTE.as_secs();
     while until.since(Instant::ZERO) < hours {
         until = until + STRIDE;
         world.run_until(until);
-        progress(until, hours);
+        progress.shows(minutes(until.since(Instant::ZERO)), minutes(hours));
     }
     world.finish();
+    progress.end();
     let report = world.report();
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
-    }
     print(&report, clock.now().since(Instant::ZERO), json)?;
     let differ = world.ledger().map(|(seen, recorded)| compared(&seen, &recorded, json)).unwrap_or_default();
     Ok(report.failure.is_none() && differ == 0)
@@ -51,16 +51,6 @@ fn compared(seen: &Sums, recorded: &Sums, json: bool) -> usize {
         );
     }
     differ.len()
-}
-
-/// Only for people who watch: nothing is written where output is collected.
-fn progress(until: Instant, hours: Duration) {
-    if std::io::stderr().is_terminal() {
-        let hour = |d: Duration| d.as_secs_f64() / 3600.0;
-        let passed = until.since(Instant::ZERO).min(hours);
-        eprint!("\rsimulated {:.2} of {:.2} h ", hour(passed), hour(hours));
-        _ = std::io::stderr().flush();
-    }
 }
 
 fn print(report: &Report, took: Duration, json: bool) -> Result<()> {

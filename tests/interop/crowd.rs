@@ -23,6 +23,8 @@ fn fifty_callers_from_one_port_each_hear_their_own_agent() {
     let users: Vec<String> = (1..=CALLS).map(|number| format!("agent{number}")).collect();
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
     let server = Server::start(&ground, &Wishes::agents(&users));
+    let told = std::fs::read_to_string(format!("/proc/{}/status", server.program.id())).expect("a running process");
+    assert!(told.contains("THP_enabled:\t0\n"), "a waiting call takes twice the memory with huge pages:\n{told}");
     let capture = ground.capture();
     // The agents send back what they hear, all from one port as well.
     let at = register(&ground, &server, &users);

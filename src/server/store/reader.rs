@@ -1,7 +1,7 @@
 //! Reading the log: on connections of its own, beside a running writer or without one.
 
 use super::{schema, slots};
-use crate::event::{Event, PersonalKind, What};
+use crate::event::{Event, What};
 use crate::ids::CallId;
 use crate::log;
 use crate::time::Wall;
@@ -191,13 +191,12 @@ impl Reader {
         of_log(|| Ok(lines_with(&self.conn, seq)?.and_then(|lines| lines.line(seq).map(str::to_owned))))
     }
 
-    /// Puts back the callers' numbers and keys that are still kept. Dialogs and bindings are for a restart only: whoever
-    /// knows a running dialog can end it.
+    /// Puts back the texts that are still kept, but those that are for a restart only.
     pub fn join_texts(&self, events: &mut [Event]) -> Result<()> {
         of_log(|| {
             for event in events {
                 let Some(personal) = event.what.personal_mut() else { continue };
-                if matches!(personal.kind, PersonalKind::Number | PersonalKind::Digit | PersonalKind::Text) {
+                if !personal.kind.is_for_restart() {
                     personal.text = text_of(&self.conn, personal.handle)?.map(Into::into);
                 }
             }
@@ -250,13 +249,12 @@ pub(super) fn open_events(conn: &Connection) -> Result<Vec<Event>> {
 fn join_text(conn: &Connection, event: &mut Event) -> Result<()> {
     let seq = event.seq as i64;
     let Some(personal) = event.what.personal_mut() else { return Ok(()) };
-    let text: Option<String> = match personal.kind {
-        PersonalKind::Dialog | PersonalKind::Binding => {
-            let mut query = conn.prepare_cached("SELECT slots FROM open WHERE seq = ?1")?;
-            let written: Option<String> = query.query_row([seq], |row| row.get(0)).optional()?.flatten();
-            written.map(|written| slots::text(conn, &slots::parse(Some(&written)))).transpose()?
-        }
-        PersonalKind::Number | PersonalKind::Digit | PersonalKind::Text => text_of(conn, personal.handle)?,
+    let text: Option<String> = if personal.kind.is_for_restart() {
+        let mut query = conn.prepare_cached("SELECT slots FROM open WHERE seq = ?1")?;
+        let written: Option<String> = query.query_row([seq], |row| row.get(0)).optional()?.flatten();
+        written.map(|written| slots::text(conn, &slots::parse(Some(&written)))).transpose()?
+    } else {
+        text_of(conn, personal.handle)?
     };
     personal.text = text.map(Into::into);
     Ok(())

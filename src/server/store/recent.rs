@@ -3,7 +3,7 @@
 //! They are here until they have been read, which is milliseconds, and nowhere where nobody reads them: what is erased from
 //! the log later is not in here any more.
 
-use crate::event::{Event, PersonalKind};
+use crate::event::Event;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,14 +28,14 @@ impl Recent {
         self.clone()
     }
 
-    /// Takes a group that is in the log, as it is read there: who knows a running dialog can end it.
+    /// Takes a group that is in the log, as it is read there.
     pub(super) fn committed(&self, mut group: Vec<Event>) {
         let Groups { read, groups } = &mut *self.groups();
         if !*read {
             return;
         }
         for personal in group.iter_mut().filter_map(|event| event.what.personal_mut()) {
-            if matches!(personal.kind, PersonalKind::Dialog | PersonalKind::Binding) {
+            if personal.kind.is_for_restart() {
                 personal.text = None;
             }
         }

@@ -208,10 +208,10 @@ fn every_line_of_the_command_line_does_what_it_says() {
     let mut ada = agent("ada-types", "ada", &[&script[..], &rest[..]].concat());
     ada.says("dispatch QUEUE", GENEROUS);
     ada.says("you are ready", GENEROUS);
-    // She is ready when he calls, and Ben's phone is there when she sends him on, be it before his desktop.
+    // She is ready before Ben is, so the call is hers; his phone is there when she sends it on, be it before his desktop.
     let _watch = office.watch("operator", 1);
-    let mut caller = phone(&ground, &office.server, "caller", &["--dial", DIRECT]);
     let _ben = phone_agent(&ground, &office.server, "ben", BEN, &["--answer", "0"]);
+    let mut caller = phone(&ground, &office.server, "caller", &["--dial", DIRECT]);
     let script = ["login", "ready", "wait established", "transfer technical", "dispose again", "wait established"];
     let mut ben = agent(
         "ben-types",

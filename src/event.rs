@@ -466,7 +466,10 @@ pub enum PersonalKind {
 impl PersonalKind {
     /// Whether it is for a restart only, and told to nobody: whoever knows a running dialog can end it.
     pub fn is_for_restart(self) -> bool {
-        matches!(self, PersonalKind::Dialog | PersonalKind::Binding)
+        match self {
+            PersonalKind::Dialog | PersonalKind::Binding => true,
+            PersonalKind::Number | PersonalKind::Digit | PersonalKind::Text => false,
+        }
     }
 }
 

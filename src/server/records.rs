@@ -412,7 +412,11 @@ pub fn rebuild(data: &Path) -> Result<String> {
     match Records::of(data, &log) {
         // What is open in it is of another form: it is not needed.
         Err(why) if file(data).exists() && !why.is::<OfLog>() => _ = schema::open(data)?,
-        opened => opened?.catch_up(&log, &mut |_, _| true)?,
+        opened => {
+            let mut progress = Progress::new("records are brought up to the log: events");
+            opened?.catch_up(&log, &mut |done, of| progress.shows(done, of))?;
+            progress.end();
+        }
     }
     let mut progress = Progress::new("records: events");
     anew::rebuild(data, &log, &mut |done, of| _ = progress.shows(done, of))?;

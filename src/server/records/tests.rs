@@ -195,6 +195,20 @@ fn a_log_without_records_is_brought_up_at_the_start() {
     opened.store.close().unwrap();
 }
 
+/// What takes long says how far it is: the records are brought up first, from the log's beginning where there are none, and
+/// then made anew.
+#[test]
+fn a_rebuild_shows_how_far_it_is_from_its_first_event_on() {
+    let dir = Dir::new("progress");
+    let opened = open(&dir.0);
+    opened.store.append(repeated(0));
+    opened.store.close().unwrap();
+    let shown = progress::seen::while_it_runs(|| _ = rebuild(&dir.0).unwrap());
+    for part in ["records are brought up to the log: events ", "records: events "] {
+        assert!(shown.contains(part), "no `{part}` in {shown}");
+    }
+}
+
 /// Two that fold the same log (a server, and a rebuild beside it) never fold an event twice.
 #[test]
 fn two_writers_take_turns() {

@@ -29,7 +29,7 @@ struct Sums {
 pub const COLUMNS: [Column; 15] = [
     Column::new(
         "offered",
-        "callers who began to wait in this interval and whose wait is over; who waits again because an agent's phone was lost, or a number outside or the one agent he was sent to was not reached, is under `again` only",
+        "callers who began to wait in this interval and whose call is over; who waits again because an agent's phone was lost, or a number outside or the one agent he was sent to was not reached, is under `again` only",
     ),
     Column::new("answered", "A: an agent took the call"),
     Column::new("in target", "A_T: of these within the queue's `target`, or `--target` seconds"),

@@ -108,7 +108,7 @@ pub(super) fn count_response(table: &mut BTreeMap<String, u64>, method: &Method,
     if status::is_known(status) {
         put_number(&mut key, status.into());
     } else {
-        put_number(&mut key, u32::from(status / 100).into());
+        put_number(&mut key, u32::from(status / 100));
         key.push_str("xx");
     }
     count(table, &key);

@@ -464,7 +464,8 @@ pub enum PersonalKind {
 }
 
 impl PersonalKind {
-    /// Whether it is for a restart only, and told to nobody: whoever knows a running dialog can end it.
+    /// Whether it is for a restart only, and told to nobody: whoever knows a running dialog can end it. It stays as long as
+    /// what it belongs to is open; all other kinds have a time.
     pub fn is_for_restart(self) -> bool {
         match self {
             PersonalKind::Dialog | PersonalKind::Binding => true,
@@ -494,6 +495,13 @@ macro_rules! personal_of {
 }
 
 impl What {
+    /// For tests: somebody calls from outside, over no trunk.
+    #[cfg(test)]
+    pub(crate) fn arrives(leg: LegId, line: Option<LineId>, caller: Personal) -> What {
+        let language = "en".to_owned();
+        What::CallArrived { leg, line, by_agent: None, trunk: None, private: false, language, caller }
+    }
+
     /// For tests: somebody begins to wait.
     #[cfg(test)]
     pub(crate) fn queued(work: WorkId, queue: &QueueId, again: bool) -> What {

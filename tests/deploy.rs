@@ -1,7 +1,7 @@
 //! What is under `deploy/` is read by the programs that it is for, or by their linters; the image is built and run.
 //!
-//! The image's first stage needs another registry's image of Rust, so the test builds the program itself, for the same
-//! target, and gives it to the second stage in the first one's place.
+//! The image's first stage needs another registry's image of Rust, so the test runs that stage's commands itself, for the
+//! same target and without optimization, and gives what they leave to the second stage in the first one's place.
 
 #![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
 
@@ -93,6 +93,76 @@ fn compose_takes_its_file_and_finds_what_it_mounts() {
     for path in mounted {
         assert!(root().join("deploy").join(path).exists(), "deploy/{path} is mounted and missing");
     }
+}
+
+/// A file's YAML documents.
+fn yaml(path: &str) -> Vec<Value> {
+    let read = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+    let told = said(linter("python").args(["-c", read, path]));
+    serde_json::from_str(&told).expect("JSON")
+}
+
+fn word(of: &Value) -> &str {
+    of.as_str().unwrap_or_else(|| panic!("{of} is no text"))
+}
+
+/// Where a service of the compose file has this folder of ours.
+fn mounted(service: &Value, folder: &str) -> String {
+    let volumes = service["volumes"].as_array().expect("volumes").iter().map(word);
+    let mut places = volumes.filter_map(|volume| volume.strip_prefix(folder)?.strip_prefix(':'));
+    places.next().unwrap_or_else(|| panic!("{folder} is not mounted")).split(':').next().unwrap_or_default().to_owned()
+}
+
+/// All values under `key`, however deep.
+fn under<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v Value>) {
+    let inner: Vec<&Value> = match value {
+        Value::Object(fields) => {
+            found.extend(fields.get(key));
+            fields.values().collect()
+        }
+        Value::Array(all) => all.iter().collect(),
+        _ => Vec::new(),
+    };
+    inner.into_iter().for_each(|value| under(value, key, found));
+}
+
+/// Grafana is not started here: what one file says of another is compared.
+#[test]
+fn grafana_finds_the_dashboards_and_they_find_prometheus() {
+    let services = &yaml("deploy/compose.yaml")[0]["services"];
+    let (grafana, prometheus) = (&services["grafana"], &services["prometheus"]);
+    assert_eq!(mounted(grafana, "./grafana/provisioning"), "/etc/grafana/provisioning", "Grafana's own folder");
+    let providers = &yaml("deploy/grafana/provisioning/dashboards/tierline.yml")[0]["providers"];
+    assert_eq!(word(&providers[0]["options"]["path"]), mounted(grafana, "./grafana/dashboards"));
+
+    let sources = &yaml("deploy/grafana/provisioning/datasources/tierline.yml")[0]["datasources"];
+    let files = fs::read_dir(root().join("deploy/grafana/dashboards")).expect("the dashboards");
+    let files: Vec<PathBuf> = files.map(|file| file.expect("a dashboard").path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let dashboard: Value = serde_json::from_str(&fs::read_to_string(&file).expect("text")).expect("JSON");
+        let mut asked = Vec::new();
+        under(&dashboard, "datasource", &mut asked);
+        assert!(!asked.is_empty(), "{} asks nobody", file.display());
+        for source in asked {
+            let known = ["uid", "type"].map(|key| source[key] == sources[0][key]);
+            assert_eq!(known, [true, true], "{}: {source} is not provisioned", file.display());
+        }
+    }
+
+    let command: Vec<&str> = prometheus["command"].as_array().expect("a command").iter().map(word).collect();
+    let told = |option: &str| {
+        let found = command.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("no {option} in {command:?}"))
+    };
+    assert_eq!(word(&sources[0]["url"]), format!("http://{}", told("--web.listen-address")));
+    assert_eq!(told("--config.file"), mounted(prometheus, "./prometheus") + "/prometheus.yml");
+    let settings = &yaml("deploy/prometheus/prometheus.yml")[0];
+    assert_eq!(sources[0]["jsonData"]["timeInterval"], settings["global"]["scrape_interval"]);
+    let demo: toml::Table = text("deploy/tierline.toml").parse().expect("TOML");
+    let http = demo["server"]["http"]["bind"].as_str().expect("an address");
+    assert_eq!(settings["scrape_configs"][0]["static_configs"][0]["targets"][0], http);
+    assert_eq!(services["tierline"]["command"][2], mounted(&services["tierline"], "./tierline.toml"));
 }
 
 /// A unit must name a program that is there; ours is not installed where it is tested.
@@ -188,23 +258,45 @@ impl Images {
     }
 }
 
-/// The program for the image, in a folder like the first stage's.
+/// What the image's first stage runs, command by command.
+fn first_stage() -> Vec<Vec<String>> {
+    let file = text("deploy/Containerfile");
+    let (_, stage) = file.split_once(" AS build\n").expect("a first stage");
+    let (stage, _) = stage.split_once("\nFROM ").expect("a second stage");
+    let joined = stage.replace("\\\n", " ");
+    let mut runs = joined.lines().filter_map(|line| line.strip_prefix("RUN "));
+    let run = runs.next().expect("the first stage runs something");
+    assert_eq!(runs.next(), None, "a second RUN would have to be run here");
+    run.split("&&").map(|command| command.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+/// Makes what the first stage makes, by its own commands, and gives the folder that stands for its root.
 fn built() -> PathBuf {
+    let commands = first_stage();
+    let (build, installs) = commands.split_first().expect("a command");
+    assert!(build.starts_with(&["cargo".to_owned(), "build".to_owned()]), "{build:?}");
+    assert!(build.contains(&"--release".to_owned()), "an image is optimized: {build:?}");
     let mut cargo = Command::new(env!("CARGO"));
     let sysroot = said(Command::new("rustc").args(["--print", "sysroot"]));
     let library = Path::new(sysroot.trim()).join("lib/rustlib").join(STATIC).join("lib");
     assert!(library.is_dir(), "this Rust cannot build for {STATIC}: make tools");
-    cargo.args(["build", "--locked", "--bin", "tierline", "--target", STATIC]);
+    cargo.args(build[1..].iter().filter(|word| *word != "--release")).args(["--target", STATIC]);
     // As somebody would who types it: what the outer cargo has set for this test would make some crates anew.
     let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO"));
     ours.filter(|(name, _)| name != "CARGO_HOME").for_each(|(name, _)| _ = cargo.env_remove(name));
     said(&mut cargo);
-    let program = root().join("target").join(STATIC).join("debug/tierline");
     let stage = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stage");
     _ = fs::remove_dir_all(&stage);
-    fs::create_dir_all(stage.join("out/tierline-data")).expect("a folder like the stage's");
     fs::create_dir_all(stage.join("etc/ssl/certs")).expect("a folder like the stage's");
-    fs::copy(program, stage.join("out/tierline")).expect("the program");
+    for install in installs {
+        assert_eq!(install[0], "install", "{install:?}");
+        let here = |word: &String| match (word.strip_prefix("target/release/"), word.strip_prefix('/')) {
+            (Some(made), _) => root().join("target").join(STATIC).join("debug").join(made),
+            (None, Some(at)) => stage.join(at),
+            (None, None) => word.into(),
+        };
+        said(Command::new("install").args(install[1..].iter().map(here)));
+    }
     let roots = "etc/ssl/certs/ca-certificates.crt";
     fs::copy(Path::new("/").join(roots), stage.join(roots)).expect("the system's roots: make tools");
     stage

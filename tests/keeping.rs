@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ fn check<B>(name: &str, breaks: impl FnOnce(&Path) -> B, mends: impl FnOnce(B)) 
     let refused = place.run(&["phone", "--dial", "100"]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stdout).contains("503"), "{refused:?}");
     assert_eq!(place.metric("tierline_log_healthy "), 0.0);
+    doctor_says(&place, "WRONG", &format!("process {} serves, but: the log cannot be written", server.child.id()));
     assert!(server.says("the event log cannot be written"), "a line tells it");
     // Who waits still waits; he leaves while nothing can be written.
     assert!(caller.child.try_wait().expect("a child").is_none(), "the running call goes on");
@@ -42,6 +43,7 @@ fn check<B>(name: &str, breaks: impl FnOnce(&Path) -> B, mends: impl FnOnce(B)) 
     mends(broken);
     wait_until("new calls are taken again", || place.run(&["healthy", "--ready"]).status.success());
     wait_until("nothing waits in memory", || place.metric("tierline_log_queued_events ") == 0.0);
+    doctor_says(&place, "ok", &format!("process {} serves and takes new calls", server.child.id()));
     assert_eq!(place.metric("tierline_log_lost_events_total "), 0.0);
     assert!(place.metric("tierline_log_failures_total ") >= 1.0);
     let first = place.calls().pop().expect("the first call is in the log");
@@ -53,18 +55,121 @@ fn check<B>(name: &str, breaks: impl FnOnce(&Path) -> B, mends: impl FnOnce(B)) 
     assert!(last.child.wait().expect("a child").success());
 }
 
+/// Beside a server `doctor` asks that one, in place of looking at ports. (The small disk is wrong by itself.)
+fn doctor_says(place: &Place, health: &str, found: &str) {
+    let doctor = place.run(&["doctor", "--config", "center.toml"]);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let lines_of = |check| said.lines().filter(move |line| line.split_whitespace().nth(1) == Some(check));
+    let server: Vec<&str> = lines_of("server").collect();
+    assert!(server.len() == 1 && server[0].starts_with(health) && server[0].ends_with(found), "{said}");
+    assert_eq!(lines_of("start").count(), 0, "ports are looked at:\n{said}");
+    assert_eq!(doctor.status.code(), Some(2));
+}
+
+/// Fills the disk on which this folder lies.
+fn fill(dir: &Path) -> PathBuf {
+    let path = dir.join("filler");
+    let mut filler = File::create(&path).expect("a file");
+    // To the last byte: larger portions first.
+    for size in [65_536, 4096, 1] {
+        while filler.write_all(&vec![7; size]).is_ok() {}
+    }
+    path
+}
+
 #[test]
 fn a_full_disk_refuses_new_calls_and_loses_nothing() {
-    let fill = |data: &Path| {
-        let path = data.join("filler");
-        let mut filler = File::create(&path).expect("a file");
-        // To the last byte: larger portions first.
-        for size in [65_536, 4096, 1] {
-            while filler.write_all(&vec![7; size]).is_ok() {}
-        }
-        path
-    };
     check("full", fill, |filler| fs::remove_file(filler).expect("the filler"));
+}
+
+/// The disk of the recording alone is full: no call is refused for it, and what was recorded until then can be replayed.
+#[test]
+fn a_recording_ends_when_its_disk_is_full_and_calls_go_on() {
+    let mut place = Place::new("recording");
+    let dir = place.dir.join("recorded");
+    let disk = place.disk(&dir, c"size=512k");
+    let mut server = place.start(&["serve", "--config", "center.toml", "--record", "recorded/calls"]);
+    wait_until("the server is ready", || {
+        assert!(server.child.try_wait().expect("a child").is_none(), "it does not start");
+        place.run(&["healthy", "--ready"]).status.success()
+    });
+    called(&mut place, 1);
+    let mut caller = place.start(&["phone", "--dial", "100"]);
+    wait_until("a caller waits", || caller.says("Connected"));
+    fill(&dir);
+    let mut calls = 1;
+    wait_until("a line tells it", || {
+        calls += 1;
+        let call = place.run(&["phone", "--dial", "100", "--hang-up", "0"]);
+        assert!(call.status.success(), "new calls are taken: {call:?}");
+        server.says("the recording ends here, because it cannot be written; calls go on")
+    });
+    assert!(place.run(&["healthy", "--ready"]).status.success());
+    assert!(caller.child.try_wait().expect("a child").is_none(), "the running call goes on");
+    writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+    assert!(caller.child.wait().expect("a child").success());
+    assert_eq!(place.metric("tierline_log_healthy "), 1.0);
+    server.stop();
+    assert_eq!(place.calls().len(), calls + 1, "the log has all");
+    let replayed = place.run(&["replay", "recorded/calls", "--data", "data"]);
+    let told = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    assert!(replayed.status.success() && told.contains("the same as in the log"), "{replayed:?}");
+    assert!(told.contains("the log of that start goes on"), "{told}");
+    drop(disk);
+}
+
+/// What the ticketing system answers cannot be written down for a while: nothing is lost, and nothing is told twice.
+#[test]
+fn a_full_disk_under_what_the_ticketing_system_was_told_loses_nothing() {
+    let mut place = Place::new("ticketing");
+    let center = fs::read_to_string(place.dir.join("center.toml")).expect("the configuration");
+    let center = center.replace("[queue.general]\n", "[queue.general]\nwrap_up = \"0s\"\n");
+    let away = "[ticketing]\naddress = \"http://127.0.0.1:50061\"\nretry = \"200ms\"\nretry_most = \"1s\"\n";
+    fs::write(place.dir.join("center.toml"), center + away).expect("a configuration");
+    let server = place.serve();
+    let phone = place.start(&["phone", "--user", "ada", "--answer"]);
+    wait_until("the phone is registered", || server.says("has a phone"));
+    served(&mut place);
+    wait_until("somebody is to be told", || place.metric("tierline_ticketing_waiting ") > 0.0);
+    let filler = fill(&place.data);
+    let system = place.start(&["ticketing", "--listen", "127.0.0.1:50061", "--data", "tickets"]);
+    wait_until("it answers", || place.metric("tierline_ticketing_answered_total ") > 0.0);
+    wait_until("a line tells it", || server.says("the ticketing system is told later"));
+    fs::remove_file(filler).expect("the filler");
+    wait_until("all is told", || place.metric("tierline_ticketing_waiting ") == 0.0);
+    let answered = |place: &Place| place.metric("tierline_ticketing_answered_total ");
+    let before = answered(&place);
+    served(&mut place);
+    wait_until("the second call is told", || tickets(&place) == 2);
+    wait_until("all of it is told", || place.metric("tierline_ticketing_waiting ") == 0.0);
+    let of_one = answered(&place) - before;
+    let aside = fs::read_dir(&place.data).expect("the data").flatten();
+    let aside = aside.filter(|file| file.file_name().to_string_lossy().contains("aside"));
+    assert_eq!(aside.count(), 0, "a full disk is no damage");
+    // Who starts again knows what was told.
+    server.stop();
+    let server = place.serve();
+    served(&mut place);
+    wait_until("the third call is told", || tickets(&place) == 3);
+    wait_until("all of it is told", || place.metric("tierline_ticketing_waiting ") == 0.0);
+    assert!(answered(&place) < 2.0 * of_one, "{} answers of which one call needs {of_one}", answered(&place));
+    drop((phone, system));
+    server.stop();
+}
+
+/// A caller who talks with an agent, and hangs up.
+fn served(place: &mut Place) {
+    let answered = "tierline_queue_answered_total{queue=\"general\"} ";
+    let before = place.metric(answered);
+    let mut caller = place.start(&["phone", "--dial", "100"]);
+    wait_until("an agent answers", || place.metric(answered) > before);
+    writeln!(caller.child.stdin.take().expect("its input"), "q").expect("typed");
+    assert!(caller.child.wait().expect("a child").success());
+}
+
+fn tickets(place: &Place) -> i64 {
+    let system = Connection::open(place.dir.join("tickets/tickets.db")).expect("the ticketing system's file");
+    system.query_row("SELECT count(*) FROM ticket", [], |row| row.get(0)).expect("a number")
 }
 
 #[test]

@@ -326,7 +326,7 @@ def operations():
               ("sum(rate(tierline_engine_busy_seconds_total[$__rate_interval]))", "engine")),
         lines("Memory", "Of the process.", ('sum(process_resident_memory_bytes{job="tierline"})', "resident"), unit="bytes"),
         lines("Files", "Open file descriptors, and how many there may be.", ('sum(process_open_fds{job="tierline"})', "open"), ('sum(process_max_fds{job="tierline"})', "most")),
-        lines("Event log on disk", "Its size, and what is free beside it.", ("sum(tierline_log_size_bytes)", "log"), ("sum(tierline_data_free_bytes)", "free"), unit="bytes"),
+        lines("Log and records on disk", "Their sizes, and what is free beside them.", ("sum(tierline_log_size_bytes)", "log"), ("sum(tierline_records_size_bytes)", "records"), ("sum(tierline_data_free_bytes)", "free"), unit="bytes"),
     ]
     return board("tierline-operations", "Tierline: operations", "For those who run it: the engine, SIP, audio, log and machine.", [],
                  ("State", state), ("Calls", calls), ("SIP", sip), ("Audio", audio), ("Engine and machine", machine))

@@ -151,18 +151,10 @@ mod tests {
         let attached = |name: &str| What::FlowAttached { flow: flow.clone(), name: name.into(), value: text("v") };
         let over = |outcome| What::OfferEnded { work, reservation, agent: AGENT, outcome };
         let rings = || What::Delivered { work, reservation, agent: AGENT, leg, why: String::new() };
-        let (caller, language) = (text("sip:+4930123@example.org"), "en".to_owned());
+        let caller = text("sip:+4930123@example.org");
         let waited = Duration::from_millis(6);
         vec![
-            What::CallArrived {
-                leg: LegId(1),
-                line: None,
-                by_agent: None,
-                trunk: None,
-                private: false,
-                language,
-                caller,
-            },
+            What::arrives(LegId(1), None, caller),
             step("menu"),
             What::DigitKeyed { flow: flow.clone(), step: "menu".into(), digit: text("7") },
             attached("topic"),

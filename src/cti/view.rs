@@ -385,15 +385,7 @@ mod tests {
             told: None,
         };
         let attached = |agent| What::DataAttached { agent: AgentId(agent), name: "n".into(), value: text("v") };
-        let arrived = What::CallArrived {
-            leg: LegId(1),
-            line: None,
-            by_agent: None,
-            trunk: None,
-            private: false,
-            language: "en".into(),
-            caller: text("7"),
-        };
+        let arrived = What::arrives(LegId(1), None, text("7"));
         let sent = What::Transferred { agent: AgentId(1), to: TransferTo::Queue(technical.clone()) };
         let ended = What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected };
         let by_flow =
@@ -505,15 +497,7 @@ mod tests {
     fn what_is_kept_of_a_menu_is_bounded() {
         let mut view = View::default();
         let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
-        let arrived = What::CallArrived {
-            leg: LegId(1),
-            line: None,
-            by_agent: None,
-            trunk: None,
-            private: false,
-            language: "en".into(),
-            caller,
-        };
+        let arrived = What::arrives(LegId(1), None, caller);
         view.apply(&Event { seq: 1, at: Wall(0), call: Some(CALL), what: arrived });
         for n in 0..100 {
             let digit = Personal { kind: PersonalKind::Digit, handle: n, text: Some((n % 10).to_string().into()) };

@@ -16,15 +16,7 @@ fn event(what: What) -> Event {
 #[test]
 fn a_line_holds_no_personal_text_and_reads_back() {
     let number = Personal { kind: PersonalKind::Number, handle: 255, text: Some("+4930123456".into()) };
-    let arrived = event(What::CallArrived {
-        leg: LegId(2),
-        line: None,
-        by_agent: None,
-        trunk: None,
-        private: false,
-        language: "en".into(),
-        caller: number.clone(),
-    });
+    let arrived = event(What::arrives(LegId(2), None, number.clone()));
     let line = encode(&arrived);
     assert!(!line.contains("4930123456"), "{line}");
     assert!(!format!("{arrived:?}").contains("4930123456"));

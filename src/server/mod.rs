@@ -49,6 +49,7 @@ pub mod place;
 mod planted;
 pub mod printing;
 pub mod process;
+mod progress;
 pub mod pulse;
 pub mod record;
 pub mod records;
@@ -436,8 +437,7 @@ fn engine_settings(
 }
 
 fn drawn() -> Result<([u8; 32], Rng)> {
-    let seed = chance::bytes()?;
-    Ok((seed, Rng::new(seed)))
+    chance::bytes().map(|seed| (seed, Rng::new(seed)))
 }
 
 /// Who had logged in at a desktop.

@@ -294,9 +294,7 @@ mod tests {
         let time = EventTime { clock: Clock::start(), began: Wall(86_400_000) };
         let (mut stats, call) = (Stats::default(), Some(CallId(1)));
         let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
-        let (leg, language) = (LegId(1), "en".to_owned());
-        let arrived =
-            What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
+        let arrived = What::arrives(LegId(1), None, caller);
         let (work, queue) = (WorkId(1), QueueId::new("sales"));
         let queued =
             What::Queued { work, queue, priority: 0, skills: Default::default(), again: false, served: Duration::ZERO };

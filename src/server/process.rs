@@ -19,7 +19,8 @@ pub fn samples(data: &Path) -> Vec<Sample> {
     if let Some((free, all)) = room(data) {
         samples.extend([f::DATA_FREE.count([], free), f::DATA_SIZE.count([], all)]);
     }
-    samples.push(f::LOG_SIZE.count([], size_of_log(data)));
+    samples.push(f::LOG_SIZE.count([], size_of(data, "events.db")));
+    samples.push(f::RECORDS_SIZE.count([], size_of(data, "records.db")));
     samples
 }
 
@@ -73,9 +74,10 @@ pub fn takes_small_pages() {
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, ON, UNUSED, UNUSED, UNUSED) };
 }
 
-fn size_of_log(data: &Path) -> u64 {
+/// Of a database, with what waits to be moved into it; 0 if it is not there.
+fn size_of(data: &Path, name: &str) -> u64 {
     let size = |file: &str| std::fs::metadata(data.join(file)).map_or(0, |meta| meta.len());
-    size("events.db") + size("events.db-wal")
+    size(name) + size(&format!("{name}-wal"))
 }
 
 #[cfg(test)]
@@ -91,16 +93,31 @@ mod tests {
         assert_eq!(disabled, 1);
     }
 
+    fn value_in(samples: &[Sample], family: &crate::stats::Family) -> f64 {
+        let sample = samples.iter().find(|sample| sample.family == family);
+        match sample.map(|sample| &sample.value) {
+            Some(Value::Number(value)) => *value,
+            other => panic!("{} is {other:?}", family.name),
+        }
+    }
+
+    #[test]
+    fn databases_have_the_size_of_their_files() {
+        let dir = std::env::temp_dir().join(format!("tierline-process-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let sizes = || [&f::LOG_SIZE, &f::RECORDS_SIZE].map(|family| value_in(&samples(&dir), family));
+        assert_eq!(sizes(), [0.0, 0.0]);
+        for (file, bytes) in [("events.db", 1), ("events.db-wal", 20), ("records.db", 300), ("records.db-wal", 4_000)] {
+            std::fs::write(dir.join(file), vec![7; bytes]).expect("a file");
+        }
+        assert_eq!(sizes(), [21.0, 4_300.0]);
+        std::fs::remove_dir_all(&dir).expect("a folder");
+    }
+
     #[test]
     fn the_system_tells_all_of_it() {
         let samples = samples(Path::new("/tmp"));
-        let value = |family: &crate::stats::Family| {
-            let sample = samples.iter().find(|sample| sample.family == family);
-            match sample.map(|sample| &sample.value) {
-                Some(Value::Number(value)) => *value,
-                other => panic!("{} is {other:?}", family.name),
-            }
-        };
+        let value = |family| value_in(&samples, family);
         assert!(value(&f::CPU) >= 0.0 && value(&f::MEMORY) > 1e6 && value(&f::OPEN_FDS) >= 3.0);
         assert!(value(&f::MAX_FDS) >= value(&f::OPEN_FDS));
         assert!(value(&f::DATA_SIZE) >= value(&f::DATA_FREE) && value(&f::DATA_SIZE) > 0.0);

@@ -90,9 +90,10 @@ fn keep_earlier(path: &Path) -> Result<()> {
 /// The recording cannot be read, or the events differ; the text names the first difference.
 pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
     let file = File::open(path).with_context(|| format!("cannot read the recording {}", path.display())).or_wrong()?;
-    let mut lines = BufReader::new(file).lines();
+    // Bytes, for a full disk ends a line anywhere, also within a letter.
+    let mut lines = BufReader::new(file).split(b'\n');
     let head = lines.next().with_context(|| format!("{} is empty", path.display())).or_wrong()??;
-    let (start, config): (Start, Configuration) = serde_json::from_str(&head)
+    let (start, config): (Start, Configuration) = serde_json::from_slice(&head)
         .with_context(|| format!("{}:1: this is no start of a recording", path.display()))
         .or_wrong()?;
     let log = data.map(Reader::of).transpose()?;
@@ -101,7 +102,7 @@ pub fn replay(path: &Path, data: Option<&Path>) -> Result<String> {
     heard.take(&mut engine)?;
     let (mut lines, mut cut) = (lines.enumerate().peekable(), false);
     while let Some((number, line)) = lines.next() {
-        let (now, input): (Instant, Input) = match serde_json::from_str(&line?) {
+        let (now, input): (Instant, Input) = match serde_json::from_slice(&line?) {
             Ok(read) => read,
             // What a kill left of the last line.
             Err(why) if why.is_eof() && lines.peek().is_none() => {
@@ -162,6 +163,29 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::{Options, World};
+
+    /// By a kill, or a full disk: what came before is replayed.
+    #[test]
+    fn a_recording_may_end_within_a_letter() {
+        let dir = std::env::temp_dir().join(format!("tierline-record-cut-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut world = World::new(Options { record: true, duration: Duration::from_secs(60), ..Options::scripted() });
+        world.run();
+        let (start, config, inputs) = world.recording();
+        let path = dir.join("calls");
+        let mut recorder = Recorder::create(&path, &start, &config).unwrap();
+        inputs.iter().for_each(|(now, input)| recorder.input(*now, input).unwrap());
+        drop(recorder);
+        let whole = replay(&path, None).unwrap();
+        assert!(inputs.len() > 10 && !whole.contains("ends in the middle"), "{} inputs, {whole}", inputs.len());
+        let end = "[5,{\"Mü".as_bytes();
+        File::options().append(true).open(&path).unwrap().write_all(&end[..end.len() - 1]).unwrap();
+        let cut = replay(&path, None).unwrap();
+        assert_eq!(cut.lines().next(), whole.lines().next());
+        assert!(cut.contains("the recording ends in the middle of an input"), "{cut}");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     /// A server that starts again after a crash must not take away what was recorded of it.
     #[test]

@@ -1,7 +1,7 @@
 //! `tierline simulate`: a simulated day, with progress while it runs and the time it took.
 
 use super::clock::Clock;
-use super::records::progress::Progress;
+use super::progress::Progress;
 use crate::server::printing::say;
 use crate::sim::ledger::{self, Sums};
 use crate::sim::{Options, Report, World};

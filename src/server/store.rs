@@ -109,14 +109,9 @@ impl Default for Keep {
 }
 
 impl Keep {
-    /// How long a text of `kind` is kept; `None`: as long as what it belongs to is open.
-    fn time(self, kind: PersonalKind) -> Option<Duration> {
-        match kind {
-            PersonalKind::Number => Some(self.number),
-            PersonalKind::Digit => Some(self.digit),
-            PersonalKind::Text => Some(self.text),
-            PersonalKind::Dialog | PersonalKind::Binding => None,
-        }
+    /// How long each kind of text is kept that has a time, that is, which is not for a restart only.
+    fn times(self) -> [(PersonalKind, Duration); 3] {
+        [(PersonalKind::Number, self.number), (PersonalKind::Digit, self.digit), (PersonalKind::Text, self.text)]
     }
 }
 
@@ -182,7 +177,7 @@ impl Store {
         mark::begin(&conn, believed.unwrap_or(now))?;
         expired::all(&conn, keep, now).context("cannot erase expired personal data")?;
         let files = schema::files(dir)?;
-        let written = Written::read(&conn, start.next_seq - 1, &start.recovered, keep)?;
+        let written = Written::read(&conn, start.next_seq - 1, &start.recovered)?;
         Ok(Opened {
             store: Store::start(Log { conn, written, keep, files }, lock)?,
             epoch: start.epoch,

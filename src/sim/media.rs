@@ -10,7 +10,7 @@
 use crate::ids::{PortId, Rng};
 use crate::media::{Command, Direction, Event, PortStats, Quality, Session, SoundId, Source, Way};
 use crate::time::{Instant, Timers};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -83,6 +83,8 @@ pub struct StandIn {
     rng: Rng,
     /// Share of ports that cannot be opened.
     failures: f64,
+    /// Whose audio never comes to where it is sent.
+    mute: BTreeSet<Owner>,
 }
 
 /// Ports of one address: even numbers from here …
@@ -113,7 +115,13 @@ impl StandIn {
             numbers: 0,
             rng,
             failures,
+            mute: BTreeSet::new(),
         }
+    }
+
+    /// Whatever this one says from here on gets lost, as behind a router that lets no audio out.
+    pub fn mute(&mut self, owner: Owner) {
+        self.mute.insert(owner);
     }
 
     /// `host` is the owner's address.
@@ -201,6 +209,13 @@ impl StandIn {
         let far = *self.addresses.get(&port.session.as_ref()?.remote)?;
         let back = self.ports.get(&far)?.session.as_ref()?;
         (back.remote == port.local).then_some(far)
+    }
+
+    /// Whether something of what the other end says comes here.
+    fn hears(&self, end: End) -> bool {
+        let far = self.far(end).filter(|(owner, _)| !self.mute.contains(owner));
+        let session = far.and_then(|far| self.ports[&far].session.as_ref());
+        session.is_some_and(|session| session.direction.sends())
     }
 
     /// Where `end` sends its audio, and from where.
@@ -309,8 +324,7 @@ impl StandIn {
         if let (Some(here), Some(there)) = (session.as_ref().map(shares), far.as_ref().map(shares)) {
             assert!(here == there, "one end of {end:?} sends RTCP where the other one does not take it");
         }
-        let hears = far.is_some_and(|session| session.direction.sends());
-        let due = Due::Unheard(end);
+        let (hears, due) = (self.hears(end), Due::Unheard(end));
         match expects && !hears {
             true if !self.timers.is_set(&due) => {
                 let after = self.silence[usize::from(end.0 != Owner::Engine)];
@@ -380,8 +394,7 @@ impl StandIn {
         if end.0 != Owner::Engine {
             return;
         }
-        let far = self.far(end).and_then(|far| self.ports[&far].session.as_ref());
-        let hears = far.is_some_and(|session| session.direction.sends());
+        let hears = self.hears(end);
         let (now, Some(port)) = (self.now, self.ports.get_mut(&end)) else { return };
         let sends = port.session.as_ref().is_some_and(|session| session.direction.sends());
         let (span, talk) = (now.since(port.talk.until), &mut port.talk);

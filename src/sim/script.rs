@@ -9,24 +9,31 @@
 //! phone 1001 describes early updates early
 //! phone 1002 knows no-timers
 //! lose 1 200 OK from Tierline
+//! mute 1002
+//! draw calls
 //! at 0.5 1001 registers
 //! at 2 caller dials 100
 //! at 8 desk of 1001 hold
 //! at 60 ends
 //! ```
 //!
-//! People are `caller`, `caller2` …, and agents by number. They do nothing but what the script says.
+//! People are `caller`, `caller2` …, and agents by number. They do nothing but what the script says. With `draw calls` the
+//! drawing is not of the messages, but of each call as `tierline calls ID` shows it to an operator.
 
 use super::ladder::{self, Trace};
+use super::media::Owner;
 use super::parties::{Party, address};
 use super::people::{Act, Person};
 use super::{Due, Options, World, place};
 use crate::center::RingPlan;
 use crate::command;
 use crate::engine::Input;
-use crate::ids::{AgentId, QueueId};
+use crate::event::Event;
+use crate::ids::{AgentId, CallId, QueueId};
 use crate::phone::{Ask, Manner};
+use crate::records::ladder_of;
 use crate::time::Instant;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What happens at a line.
@@ -81,6 +88,10 @@ pub struct Script {
     numbers: Vec<u32>,
     /// Phones that use SIP in their own manner, and after how many seconds their sessions expire.
     manners: Vec<(u32, Manner, Option<Duration>)>,
+    /// Whose audio never comes to us.
+    mute: Vec<u32>,
+    /// Drawn are the calls as the records have them.
+    draws_calls: bool,
     deeds: Vec<(Duration, Deed)>,
 }
 
@@ -185,6 +196,8 @@ impl Script {
                 self.keepalive = Some(Duration::from_secs(seconds));
             }
             ["ring", "all"] => self.ring_all = true,
+            ["mute", who] => self.mute.push(self.person(who)?),
+            ["draw", "calls"] => self.draws_calls = true,
             ["phone", who, manners @ ..] => {
                 let (manner, expires) = manner(manners)?;
                 self.manners.push((self.person(who)?, manner, expires));
@@ -201,7 +214,10 @@ impl Script {
                 let deed = self.deed(deed)?;
                 self.deeds.push((at, deed));
             }
-            _ => return Err("expected `agents`, `keepalive`, `ring all`, `phone`, `trunk`, `lose` or `at`".to_owned()),
+            _ => return Err(
+                "expected `agents`, `keepalive`, `ring all`, `phone`, `trunk`, `lose`, `mute`, `draw calls` or `at`"
+                    .to_owned(),
+            ),
         }
         Ok(())
     }
@@ -254,13 +270,29 @@ impl Script {
 pub fn play(text: &str) -> Result<String, String> {
     let script = Script::read(text)?;
     let mut world = World::new(Options { agents: script.agents, keepalive: script.keepalive, ..Options::scripted() });
+    if script.draws_calls {
+        world.keep_journal();
+    }
     world.set_scene(script);
     while world.step() {}
     world.settle();
     match world.tally.failure() {
         Some(failure) => Err(format!("{failure}\n{}", world.drawing())),
+        None if world.journal.is_some() => Ok(calls_drawn(world.journal())),
         None => Ok(world.drawing()),
     }
+}
+
+/// Each call as an operator sees it who may not see numbers and keys.
+fn calls_drawn(events: &[Event]) -> String {
+    let mut calls: BTreeMap<CallId, Vec<Event>> = BTreeMap::new();
+    for event in events {
+        let mut event = event.clone();
+        event.what.personal_mut().into_iter().for_each(|personal| personal.text = None);
+        event.call.into_iter().for_each(|call| calls.entry(call).or_default().push(event.clone()));
+    }
+    let drawings: Vec<String> = calls.values().map(|events| ladder_of(events)).collect();
+    drawings.join("\n")
 }
 
 impl World {
@@ -285,6 +317,7 @@ impl World {
         for (place, (at, _)) in script.deeds.iter().enumerate() {
             self.at(Instant::ZERO + *at, Due::Script(place));
         }
+        script.mute.iter().for_each(|key| self.planes.mute(Owner::Phone(*key)));
         if script.ring_all {
             self.configuration.center.queues.values_mut().for_each(|queue| queue.ring = RingPlan::All);
             self.engine_gets(Input::Configured(Box::new(self.configuration.clone())));
@@ -380,7 +413,8 @@ mod tests {
         check("at 1 caller sings", "line 1: nobody can do this: `at 1 caller sings`");
         check(
             "in 1 caller dials 100",
-            "line 1: expected `agents`, `keepalive`, `ring all`, `phone`, `trunk`, `lose` or `at`: `in 1 caller dials 100`",
+            "line 1: expected `agents`, `keepalive`, `ring all`, `phone`, `trunk`, `lose`, `mute`, `draw calls` \
+             or `at`: `in 1 caller dials 100`",
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Counters of an endpoint since its start. Not events: hostile packets never grow a log.
 
 use super::header::Method;
+use super::status;
 use super::text::put_number;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -98,12 +99,38 @@ pub(super) fn label(method: &Method) -> &str {
     }
 }
 
-/// Counts under `INVITE 200`.
+/// Counts under `INVITE 200`; codes that no document knows under `INVITE 4xx`, so that no peer makes numbers by the hundred.
 pub(super) fn count_response(table: &mut BTreeMap<String, u64>, method: &Method, status: u16) {
     let label = label(method);
     let mut key = String::with_capacity(label.len() + 6);
     key.push_str(label);
     key.push(' ');
-    put_number(&mut key, status.into());
+    if status::is_known(status) {
+        put_number(&mut key, status.into());
+    } else {
+        put_number(&mut key, u32::from(status / 100));
+        key.push_str("xx");
+    }
     count(table, &key);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_make_numbers_by_inventing_codes() {
+        let mut table = BTreeMap::new();
+        (100..=699).for_each(|status| count_response(&mut table, &Method::Invite, status));
+        assert!(table.len() < 100, "{} keys", table.len());
+        assert_eq!(table.values().sum::<u64>(), 600, "each is counted");
+        assert_eq!(
+            (table["INVITE 486"], table.contains_key("INVITE 487"), table.contains_key("INVITE 499")),
+            (1, true, false)
+        );
+        for class in 1..=6_u16 {
+            let known = (class * 100..class * 100 + 100).filter(|status| status::is_known(*status)).count() as u64;
+            assert_eq!(table[&format!("INVITE {class}xx")], 100 - known);
+        }
+    }
 }

@@ -98,6 +98,11 @@ pub fn reason_phrase(status: u16) -> &'static str {
     }
 }
 
+/// Whether a document gives this code a meaning.
+pub fn is_known(status: u16) -> bool {
+    REASONS.binary_search_by_key(&status, |(code, _)| *code).is_ok()
+}
+
 const REASONS: &[(u16, &str)] = &[
     (100, "Trying"),
     (180, "Ringing"),

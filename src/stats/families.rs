@@ -164,7 +164,7 @@ families! {
         ROUTER_WAITING gauge "tierline_router_waiting" [] "Work that waits in all queues.";
         ROUTER_RESERVATIONS gauge "tierline_router_reservations" [] "Agents held for a work now.";
     }
-    "SIP" "Methods that are not known here count as other." {
+    "SIP" "Methods that are not known here count as other, codes that no document knows by their class: 4xx." {
         SIP_REQUESTS_IN counter "tierline_sip_requests_received_total" ["method"] "Requests that came, repetitions apart.";
         SIP_REQUESTS_OUT counter "tierline_sip_requests_sent_total" ["method"] "Requests that we sent, repetitions apart.";
         SIP_RESPONSES_IN counter "tierline_sip_responses_received_total" ["method", "code"] "Responses that came.";
@@ -251,6 +251,7 @@ families! {
             "Events that are in the log and not yet in the records, from which reports are made. Some at most times, for the records follow half a second behind, and two under load.";
         RECORDS_LAG gauge "tierline_records_lag_seconds" []
             "Time that has passed on the events' clock since the first event that the records lack; 0 if they lack none.";
+        RECORDS_SIZE gauge "tierline_records_size_bytes" [] "Size of the records on disk, with what SQLite has not moved into them yet.";
         KEEP_EVENTS counter "tierline_keep_events_removed_total" [] "Events removed from the log, because they are old.";
         KEEP_ROWS counter "tierline_keep_rows_removed_total" [] "Rows removed from the records, because they are old.";
         KEEP_TEXTS counter "tierline_keep_texts_erased_total" [] "Numbers, keys and notes erased while the server ran, because their time was over; what a start finds expired it erases first.";

@@ -155,6 +155,19 @@ mod tests {
         }
     }
 
+    /// Callers wait for an hour; what lies beyond the last bucket has no percentile.
+    #[test]
+    fn the_times_of_queues_are_known_to_an_hour() {
+        let queues = || all().filter(|family| family.name.starts_with("tierline_queue_"));
+        let last = |family: &Family| match family.kind {
+            Kind::Histogram(bounds) => bounds.last().copied(),
+            _ => None,
+        };
+        let short: Vec<_> = queues().filter(|family| last(family).is_some_and(|bound| bound < 3600.0)).collect();
+        assert!(short.is_empty(), "{short:#?}");
+        assert!(queues().filter_map(last).count() >= 5, "waits, talks, wrap-up");
+    }
+
     #[test]
     #[should_panic(expected = "has the labels")]
     fn a_sample_has_a_value_for_each_label() {

@@ -75,18 +75,7 @@ impl Play {
         self.at += 1_000_000;
         let caller = Personal { kind: PersonalKind::Number, handle: 1, text: Some("+4930123456".into()) };
         let line = Some(LineId::new("support"));
-        self.event(
-            0,
-            What::CallArrived {
-                leg: LegId(1),
-                line,
-                by_agent: None,
-                trunk: None,
-                private: false,
-                language: "en".into(),
-                caller,
-            },
-        )
+        self.event(0, What::arrives(LegId(1), line, caller))
     }
 
     fn queued(&mut self, ms: i64, again: bool) -> &mut Play {

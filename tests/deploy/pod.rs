@@ -2,7 +2,7 @@
 //! image as a kubelet would: arguments, environment, user and groups, a root that cannot be written, each volume with
 //! the owner and mode that Kubernetes gives it, and the probes' commands. Left out: seccomp, limits of memory and CPU.
 
-use super::{Images, Running, Unpacked, alone, built, linter, root, said, text};
+use super::{Images, Running, Unpacked, alone, built, root, said, text, yaml};
 use serde_json::Value;
 use std::ffi::CString;
 use std::fs;
@@ -17,13 +17,6 @@ use std::time::{Duration, Instant};
 /// The node's address, which is told to phones.
 const NODE: &str = "10.9.0.1";
 const TIERLINE: &str = env!("CARGO_BIN_EXE_tierline");
-
-/// The documents of the manifest.
-fn manifest() -> Vec<Value> {
-    let read = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
-    let told = said(linter("python").args(["-c", read, "deploy/kubernetes/tierline.yaml"]));
-    serde_json::from_str(&told).expect("JSON")
-}
 
 fn words(of: &Value) -> Vec<String> {
     let words = of.as_array().unwrap_or_else(|| panic!("{of} is no list"));
@@ -176,7 +169,7 @@ fn the_manifests_pod_serves_is_probed_and_drains() {
     let images = Images::new();
     images.build("localhost/tierline:0.1.0", "deploy/Containerfile", Some(&built()));
     images.build("localhost/center:1", "deploy/kubernetes/Containerfile", None);
-    let documents = manifest();
+    let documents = yaml("deploy/kubernetes/tierline.yaml");
     let of_kind = |kind: &str| documents.iter().find(|document| document["kind"] == kind).expect("it is there");
     let spec = of_kind("StatefulSet")["spec"]["template"]["spec"].clone();
     let name = spec["containers"][0]["image"].as_str().expect("an image");

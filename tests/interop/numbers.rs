@@ -43,9 +43,26 @@ fn every_alert_says_what_to_do_and_is_tested() {
         }
         assert!(tests.contains(&format!("- name: {name}\n")), "promtool does not test {name}");
         assert!(guide.contains(&format!("`{name}`")), "docs/operators.md does not tell of {name}");
-        let provoked = provoked.iter().any(|tests| tests.contains(&format!("\"{name}\"")));
-        assert!(provoked, "nobody provokes {name}");
+        for (verb, told) in [("fires", "makes it fire"), ("ends", "sees it end")] {
+            assert!(provoked.iter().any(|tests| waits_for(tests, verb, name)), "{name}: nobody {told}");
+        }
     }
+}
+
+/// Whether a statement of these tests waits until this alert fires, or ends; that it does not fire before is another matter.
+fn waits_for(tests: &str, verb: &str, alert: &str) -> bool {
+    let calls = [format!("{verb}(&prometheus, "), format!("{verb}(prometheus, ")];
+    let named = format!("\"{alert}\"");
+    tests.split(';').any(|statement| statement.contains(&named) && calls.iter().any(|call| statement.contains(call)))
+}
+
+#[test]
+fn an_alert_that_is_only_named_is_not_waited_for() {
+    let tests = "assert!(!prometheus.fires(\"A\")); fires(&prometheus, \"B\");
+                 [\"C\", \"D\"].iter().for_each(|alert| ends(prometheus, alert));";
+    let found = |verb| ["A", "B", "C", "D"].map(|alert| waits_for(tests, verb, alert));
+    assert_eq!(found("fires"), [false, true, false, false]);
+    assert_eq!(found("ends"), [false, false, true, true]);
 }
 
 /// Of the calls that this test places: see there. The second queue's caller is answered, and his agent's phone dies.

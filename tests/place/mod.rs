@@ -7,6 +7,7 @@ pub mod clock;
 
 use clock::Clock;
 use serde_json::Value;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -62,6 +63,29 @@ pub struct Place {
     pub clock: Option<Clock>,
     /// Who runs it here, if not root.
     pub user: Option<u32>,
+    /// Of the data.
+    disk: Option<Disk>,
+}
+
+/// A small disk, which goes when this does.
+pub struct Disk(CString);
+
+impl Disk {
+    fn mounted(at: &Path, size: &CStr) -> Disk {
+        let to = CString::new(at.to_str().expect("text")).expect("a path");
+        let tmpfs = c"tmpfs".as_ptr();
+        // SAFETY: a system call that reads texts, which live through it; it concerns this thread and what it starts.
+        let mounted = unsafe { libc::mount(tmpfs, to.as_ptr(), tmpfs, 0, size.as_ptr().cast()) };
+        assert_eq!(mounted, 0, "a disk of one's own needs root: {}", std::io::Error::last_os_error());
+        Disk(to)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // SAFETY: a system call that reads a text that lives through it.
+        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+    }
 }
 
 impl Place {
@@ -80,13 +104,15 @@ impl Place {
         let center = "version = 1\n[center]\nname = \"Small\"\n[line.direct]\nnumbers = [\"100\"]\nflow = \"direct\"\n\
                       [queue.general]\n[agent.1001]\nuser = \"ada\"\nqueues = [\"general\"]\n[server]\nflows = \"flows\"\n";
         fs::write(dir.join("center.toml"), center).expect("a configuration");
-        let to = std::ffi::CString::new(data.to_str().expect("text")).expect("a path");
         alone::network_and_mounts();
-        let tmpfs = c"tmpfs".as_ptr();
-        // SAFETY: a system call that reads texts, which live through it; it concerns this thread and what it starts.
-        let mounted = unsafe { libc::mount(tmpfs, to.as_ptr(), tmpfs, 0, c"size=6m".as_ptr().cast()) };
-        assert_eq!(mounted, 0, "a disk of one's own needs root: {}", std::io::Error::last_os_error());
-        Place { dir, data, started: 0, clock: None, user: None }
+        let disk = Disk::mounted(&data, c"size=6m");
+        Place { dir, data, started: 0, clock: None, user: None, disk: Some(disk) }
+    }
+
+    /// A small disk more, for as long as what is returned lives.
+    pub fn disk(&self, at: &Path, size: &CStr) -> Disk {
+        fs::create_dir_all(at).expect("a folder for the test");
+        Disk::mounted(at, size)
     }
 
     fn prepare(&self, command: &mut Command) {
@@ -142,9 +168,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let to = std::ffi::CString::new(self.data.to_str().expect("text")).expect("a path");
-        // SAFETY: a system call that reads a text that lives through it.
-        unsafe { libc::umount2(to.as_ptr(), libc::MNT_DETACH) };
+        self.disk = None;
         _ = fs::remove_dir_all(&self.dir);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{Cause, Party, Personal, PersonalKind, Phase};
-use crate::ids::{FlowId, LegId, LineId, QueueId, WorkId};
+use crate::ids::{FlowId, LegId, LineId, QueueId, TrunkId, WorkId};
 use crate::server::store::NoLog;
 use crate::server::store::{Keep, Store};
 use crate::time::Wall;
@@ -27,15 +27,7 @@ fn dir(name: &str) -> Dir {
 fn arrives(call: u64) -> What {
     let caller = Personal { kind: PersonalKind::Number, handle: call, text: Some("+4930123456".into()) };
     let line = Some(LineId::new("support"));
-    What::CallArrived {
-        leg: LegId(call),
-        line,
-        by_agent: None,
-        trunk: None,
-        private: false,
-        language: "en".into(),
-        caller,
-    }
+    What::arrives(LegId(call), line, caller)
 }
 
 fn rings(agent: u32) -> What {
@@ -316,6 +308,38 @@ fn calls_are_found_by_what_they_were() {
         [Ok(Cause::CallerHungUp), Ok(Cause::CallerHungUp), Ok(Cause::NoMedia)]
     );
     assert!(cause("bad luck").unwrap_err().starts_with("allowed: CallerHungUp, AgentHungUp"));
+}
+
+/// Who brought a call and who carried a leg of it out, whom it was made by: of calls that have ended as of those that run.
+#[test]
+fn calls_are_found_by_their_trunk_and_by_who_made_them() {
+    use crate::server::calls::filter::Filter;
+    let dir = dir("trunks");
+    let came = |call: u64, over: Option<&str>, by: Option<u32>| {
+        let What::CallArrived { leg, line, private, language, caller, .. } = arrives(call) else { panic!("arrives") };
+        let (trunk, by_agent) = (over.map(TrunkId::new), by.map(AgentId));
+        (call, call as i64, What::CallArrived { leg, line, by_agent, trunk, private, language, caller })
+    };
+    let went = |call: u64, trunk: &str| {
+        let (leg, number) = (LegId(90 + call), Personal { kind: PersonalKind::Text, handle: 90 + call, text: None });
+        let reached = What::NetworkReached { leg, trunk: TrunkId::new(trunk) };
+        [What::OutsideCalled { leg, number }, reached, What::OutsideJoined { leg }].map(|what| (call, 20, what))
+    };
+    let ended = |call| (call, 30, What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Connected });
+    let mut rows: Vec<_> = [1, 4].map(|call| came(call, Some("bringer"), None)).into();
+    rows.extend([came(2, None, Some(1001)), came(5, None, Some(1002)), came(3, None, None), came(6, None, None)]);
+    rows.extend([went(3, "carrier"), went(6, "carrier")].concat());
+    rows.extend([ended(1), ended(2), ended(3)]);
+    write(&dir, rows);
+    let found = |filter: Filter| {
+        let table = list(&dir.0, &Show { last: 20, filter, ..Show::default() }).unwrap();
+        table.lines().filter_map(|line| Some(line.strip_prefix("c0-1-")?[..1].to_owned())).collect::<String>()
+    };
+    let over = |trunk: &str| Filter { trunk: Some(trunk.to_owned()), ..Filter::default() };
+    let by = |agent| Filter { agent: Some(agent), ..Filter::default() };
+    assert_eq!(["bringer", "carrier", "other"].map(|trunk| found(over(trunk))), ["41", "63", ""]);
+    assert_eq!([1001, 1002, 1003].map(|agent| found(by(agent))), ["2", "5", ""]);
+    assert_eq!([found(Filter { agent: Some(1001), ..over("bringer") }), found(Filter::default())], ["", "654321"]);
 }
 
 /// The next start may be a night later: nobody has talked until then, in the list as in the records.

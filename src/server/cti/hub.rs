@@ -204,15 +204,7 @@ mod tests {
         let opened = super::super::super::store::Store::open(&data, 1).unwrap();
         let (recent, first) = (opened.store.recent(), opened.next_seq);
         let text = |kind, handle, text: &str| Personal { kind, handle, text: Some(text.into()) };
-        let arrived = What::CallArrived {
-            leg: LegId(1),
-            line: None,
-            by_agent: None,
-            trunk: None,
-            private: false,
-            language: "en".to_owned(),
-            caller: text(PersonalKind::Number, 1, "sip:+4930123@example.org"),
-        };
+        let arrived = What::arrives(LegId(1), None, text(PersonalKind::Number, 1, "sip:+4930123@example.org"));
         let key = |n| What::DigitKeyed {
             flow: FlowId::new("main"),
             step: "menu".to_owned(),

@@ -301,9 +301,7 @@ mod tests {
         let mut feed = Feed { view: View::default(), at: Cursor { seq: 6, at: crate::time::Wall(1) } };
         for n in 1..=17 {
             let caller = Personal { kind: PersonalKind::Number, handle: n, text: Some("9".repeat(1 << 20).into()) };
-            let (leg, language) = (LegId(n), "en".to_owned());
-            let what =
-                What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
+            let what = What::arrives(LegId(n), None, caller);
             let event = Event { seq: 6 + n, at: crate::time::Wall(2), call: Some(CallId(n)), what };
             _ = feed.take(&event, |_| Ok::<[Event; 0], Status>([]), |_| true).unwrap();
         }

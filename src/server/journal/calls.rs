@@ -183,15 +183,7 @@ mod tests {
         let registered = |holds| What::TrunkRegistered { trunk: trunk.clone(), holds };
         let (cause, phase, to) = (Cause::CallerHungUp, Phase::Queued, TransferTo::Queue(queue.clone()));
         let waited = std::time::Duration::ZERO;
-        let arrives = What::CallArrived {
-            leg,
-            line: None,
-            by_agent: None,
-            trunk: None,
-            private: false,
-            language: "en".to_owned(),
-            caller: number,
-        };
+        let arrives = What::arrives(leg, None, number);
         let rows = [
             (Level::Error, "an inner error was repaired", What::Repaired { what: "x".to_owned() }),
             (Level::Warn, "a trunk that does not answer", trunk_is(TrunkMode::Down)),

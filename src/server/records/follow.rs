@@ -2,12 +2,12 @@
 
 use super::Records;
 use super::lag::Behind;
-use super::progress::Progress;
 use crate::server::aside;
 use crate::server::clock::EventTime;
 use crate::server::defects::Kept;
 use crate::server::journal::Entry;
 use crate::server::named::Named;
+use crate::server::progress::Progress;
 use crate::server::store::{Reader, Store};
 use anyhow::Result;
 use std::path::Path;

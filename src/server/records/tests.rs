@@ -203,7 +203,7 @@ fn a_rebuild_shows_how_far_it_is_from_its_first_event_on() {
     let opened = open(&dir.0);
     opened.store.append(repeated(0));
     opened.store.close().unwrap();
-    let shown = progress::seen::while_it_runs(|| _ = rebuild(&dir.0).unwrap());
+    let shown = crate::server::progress::seen::while_it_runs(|| _ = rebuild(&dir.0).unwrap());
     for part in ["records are brought up to the log: events ", "records: events "] {
         assert!(shown.contains(part), "no `{part}` in {shown}");
     }

@@ -6,8 +6,8 @@ use super::sheet::{Column, Sheet, Value};
 use crate::event::AgentMode;
 use crate::records::Interval;
 use crate::records::spans::Spans;
+use crate::server::progress::Progress;
 use crate::server::records;
-use crate::server::records::progress::Progress;
 use crate::time::Wall;
 use anyhow::Result;
 use rusqlite::{Connection, Row, Statement};
@@ -49,10 +49,10 @@ pub const COLUMNS: [Column; 14] = [
         "would have been ready, but no phone of his answered and no trunk could carry a call to his number",
     ),
     Column::share("occupancy", "rung, busy and wrap-up, of these and ready"),
-    Column::new("answered", "offers that he took, in the interval in which it began to ring"),
-    Column::new("refused", "offers that he declined"),
-    Column::new("missed", "offers that were not answered, or did not reach him"),
-    Column::new("cancelled", "offers that the caller, another agent or we ended"),
+    Column::new("answered", "offers that he took, in the interval in which it began to ring; of calls that are over"),
+    Column::new("refused", "offers that he declined; of the same calls"),
+    Column::new("missed", "offers that were not answered, or did not reach him; of the same calls"),
+    Column::new("cancelled", "offers that the caller, another agent or we ended; of the same calls"),
     Column::time("talk", "with callers, without what was held; of calls that are over"),
     Column::time("hold", "one had put the other on hold; of the same calls"),
 ];

@@ -2,7 +2,7 @@
 
 use super::rows::{self, Rows};
 use crate::records::spans::Spans;
-use crate::server::records::progress::Progress;
+use crate::server::progress::Progress;
 use crate::time::Wall;
 use serde_json::{Map, json};
 use std::fmt::{self, Write};

@@ -58,8 +58,7 @@ impl Log {
         let caller = Personal { kind: PersonalKind::Number, handle: n, text: None };
         let line = Some(LineId::new("main"));
         let (flow, step, work, agent, leg) = (FlowId::new("menu"), "look".to_owned(), WorkId(n), AgentId(7), LegId(n));
-        let arrived =
-            What::CallArrived { leg, line, by_agent: None, trunk: None, private: false, language: "en".into(), caller };
+        let arrived = What::arrives(leg, line, caller);
         self.add(at, Some(n), arrived);
         self.add(at, Some(n), What::StepEntered { flow: flow.clone(), step: step.clone() });
         self.add(at + s(2), Some(n), What::StepDecided { flow, step, way: StepWay::Failed });
@@ -298,10 +297,57 @@ fn agents_have_their_share_of_each_interval() {
     assert_eq!([0, 1, 2, 3, 4, 5].map(sum), [25.0 * 3600.0, 4.5 * 3600.0, 20.5 * 3600.0, 1.0, 1.0, 10.0]);
 }
 
+/// As people see them, and a spreadsheet: to the letter.
+#[test]
+fn agents_lines_and_flows_are_written_as_people_read_them() {
+    use AgentMode::{Busy, LoggedOut, NotReady, Ready, Reserved, WrapUp};
+    let mut log = Log::new("written");
+    let minute = |n: i64| Wall(local(SPRING).0 + n * 60_000);
+    let states = [
+        (0, LoggedOut, Ready),
+        (60, Ready, Reserved),
+        (61, Reserved, Busy),
+        (62, Busy, WrapUp),
+        (63, WrapUp, NotReady),
+    ];
+    states.into_iter().for_each(|(n, from, to)| log.state(minute(n), from, to));
+    log.call(minute(60), 60, true);
+    log.call(minute(90), 3, false);
+    log.state(minute(25 * 60), NotReady, LoggedOut);
+    log.add(minute(26 * 60), None, What::Reconfigured);
+    let dir = log.written();
+    let told = |by, format| report(&dir.0, &Asked { format, ..asked(by, None, SPRING, "2026-03-30") }).unwrap();
+    let tables = [By::Agent, By::Line, By::Flow].map(|by| told(by, Format::Table)).join("\n");
+    assert_eq!((tables, told(By::Agent, Format::Csv)), (TABLES.to_owned(), CSV.replace('\n', "\r\n")));
+}
+
+const TABLES: &str = "\
+2026-03-29T00:00+01:00 to 2026-03-30T00:00+02:00 in Europe/Berlin
+complete up to 2026-03-30T03:00:00+02:00, the end of the log
+FROM                    TO                      AGENT  SIGNED IN  NOT READY    READY  RUNG  BUSY  WRAP-UP  UNREACHABLE  OCCUPANCY  ANSWERED  REFUSED  MISSED  CANCELLED  TALK  HOLD
+2026-03-29T00:00+01:00  2026-03-30T00:00+02:00  7       23:00:00   21:57:00  1:00:00  1:00  1:00     1:00         0:00      4.8 %         1        0       0          1  0:10  0:00
+
+2026-03-29T00:00+01:00 to 2026-03-30T00:00+02:00 in Europe/Berlin
+complete up to 2026-03-30T03:00:00+02:00, the end of the log
+FROM                    TO                      LINE  ARRIVED  SERVED  TRANSFERRED  ABANDONED  LEFT FLOW  FLOW ENDED  FAILED  MEAN LENGTH  MEAN WAIT OF ALL  TALK
+2026-03-29T00:00+01:00  2026-03-30T00:00+02:00  main        2       1            0          1          0           0       0         0:38              0:31  0:10
+
+2026-03-29T00:00+01:00 to 2026-03-30T00:00+02:00 in Europe/Berlin
+complete up to 2026-03-30T03:00:00+02:00, the end of the log
+FROM                    TO                      FLOW  ENTERED  CONTAINED  CONTAINMENT  PERSON ASKED  TO QUEUE  OUTSIDE  TO FLOW  ENDED  HUNG UP  FAILED  MEAN TIME  LOOK-UPS  NOT FOUND  LOOK-UPS FAILED  MEAN LOOK-UP
+2026-03-29T00:00+01:00  2026-03-30T00:00+02:00  menu        2          0        0.0 %             0         2        0        0      0        0       0       0:02         2          0                2          0:02
+";
+const CSV: &str = "\
+# 2026-03-29T00:00+01:00 to 2026-03-30T00:00+02:00 in Europe/Berlin
+# complete up to 2026-03-30T03:00:00+02:00, the end of the log
+from,to,agent,signed_in_s,not_ready_s,ready_s,rung_s,busy_s,wrap_up_s,unreachable_s,occupancy_ratio,answered,refused,missed,cancelled,talk_s,hold_s
+2026-03-29T00:00+01:00,2026-03-30T00:00+02:00,7,82800.000,79020.000,3600.000,60.000,60.000,60.000,0.000,0.047619,1,0,0,1,10.000,0.000
+";
+
 /// What takes long says how far it is, each part of it: reading, writing.
 #[test]
 fn a_report_shows_how_far_it_is() {
-    use crate::server::records::progress::seen;
+    use crate::server::progress::seen;
     let mut log = Log::new("progress");
     log.state(local(SPRING), AgentMode::LoggedOut, AgentMode::Ready);
     log.call(local(SPRING), 7, true);
@@ -414,8 +460,7 @@ fn talks_of_who_waits_again_count_as_talks() {
     let (agent, begin) = (AgentId(1001), local(SPRING).0 + 10 * 3_600_000);
     let mut add = |s: i64, what: What| log.add(Wall(begin + s * 1000), Some(900), what);
     let caller = Personal { kind: PersonalKind::Number, handle: 1, text: None };
-    let (line, language) = (Some(LineId::new("main")), "en".to_owned());
-    add(0, What::CallArrived { leg: LegId(900), line, by_agent: None, trunk: None, private: false, language, caller });
+    add(0, What::arrives(LegId(900), Some(LineId::new("main")), caller));
     for (n, from, to, again) in [(1, 3_400, 3_520, false), (2, 3_601, 4_081, true)] {
         let (work, queue, leg) = (WorkId(900 + n), QueueId::new("sales"), LegId(900 + n));
         add(from, What::queued(work, &queue, again));

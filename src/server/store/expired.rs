@@ -1,7 +1,6 @@
 //! Texts whose time is over are erased, in portions: by who writes the log, when asked, or beside it (`tierline keep`).
 
 use super::{Keep, schema};
-use crate::event::PersonalKind;
 use crate::time::Wall;
 use anyhow::Result;
 use rusqlite::{Connection, params};
@@ -25,8 +24,7 @@ pub(super) fn portion(conn: &Connection, keep: Keep, now: Wall) -> rusqlite::Res
                    (SELECT handle FROM personal WHERE kind = ?1 AND kind <> 9 AND at <= ?2 ORDER BY at LIMIT ?3)";
     let mut erase = conn.prepare_cached(sql)?;
     let mut erased = 0;
-    for kind in [PersonalKind::Number, PersonalKind::Digit, PersonalKind::Text] {
-        let Some(time) = keep.time(kind) else { continue };
+    for (kind, time) in keep.times() {
         let arose = now.0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
         let left = (PORTION - erased) as i64;
         erased += erase.execute(params![schema::kind(kind), arose, left, schema::ERASED])? as u64;

@@ -9,7 +9,7 @@
 //! changes after the commit only, so that a group that failed can be written again.
 
 use super::slots::{self, SlotTable, Slots};
-use super::{Keep, mark, schema};
+use super::{mark, schema};
 use crate::event::{Event, Personal};
 use crate::ids::CallId;
 use crate::log::{self, OpenChange, OpenKey};
@@ -26,7 +26,6 @@ pub(super) struct Written {
     last_seq: u64,
     open: BTreeMap<OpenKey, Opened>,
     slots: Slots,
-    keep: Keep,
     /// This start has written something.
     begun: bool,
 }
@@ -42,7 +41,7 @@ struct Opened {
 
 impl Written {
     /// `recovered`: the events behind everything that is open in `conn`.
-    pub fn read(conn: &Connection, last_seq: u64, recovered: &[Event], keep: Keep) -> rusqlite::Result<Written> {
+    pub fn read(conn: &Connection, last_seq: u64, recovered: &[Event]) -> rusqlite::Result<Written> {
         let mut open = BTreeMap::new();
         let mut query = conn.prepare("SELECT slots FROM open WHERE seq = ?1")?;
         for event in recovered {
@@ -53,7 +52,7 @@ impl Written {
             }
         }
         let used = open.values().flat_map(|opened| opened.slots.iter().copied()).collect();
-        Ok(Written { last_seq, open, slots: Slots::read(conn, &used)?, keep, begun: false })
+        Ok(Written { last_seq, open, slots: Slots::read(conn, &used)?, begun: false })
     }
 
     /// Writes `batch` in one transaction; returns how many events were left out because their number is taken.
@@ -74,7 +73,7 @@ impl Written {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tables = Tables::prepare(&tx)?;
         for event in batch {
-            group.add(event, &mut tables, self.keep)?;
+            group.add(event, &mut tables)?;
         }
         group.row.write(&mut tables)?;
         let opened = self.change_open(&group.changes, &mut tables)?;
@@ -112,7 +111,7 @@ impl Written {
     }
 
     fn open_row(&mut self, event: &Event, tables: &mut Tables<'_>) -> rusqlite::Result<Opened> {
-        let personal = event.what.personal().filter(|personal| self.keep.time(personal.kind).is_none());
+        let personal = event.what.personal().filter(|personal| personal.kind.is_for_restart());
         let slots = match personal.and_then(|personal| personal.text.as_deref()) {
             Some(text) => self.slots.put(text, &mut tables.slot)?,
             None => Vec::new(),
@@ -140,7 +139,7 @@ impl<'b> Group<'b> {
         Group { last_seq, lost: 0, changes: Changes::new(), row: Row::default() }
     }
 
-    fn add(&mut self, event: &'b Event, tables: &mut Tables<'_>, keep: Keep) -> rusqlite::Result<()> {
+    fn add(&mut self, event: &'b Event, tables: &mut Tables<'_>) -> rusqlite::Result<()> {
         if event.seq <= self.last_seq {
             // We were wrong, but one bad event must not hold up all that follow.
             self.lost += 1;
@@ -158,7 +157,7 @@ impl<'b> Group<'b> {
             }
         }
         if let Some(Personal { kind, handle, text: Some(text) }) = event.what.personal()
-            && keep.time(*kind).is_some()
+            && !kind.is_for_restart()
         {
             tables.personal.execute(params![*handle as i64, schema::kind(*kind), event.at.0, &**text])?;
         }

@@ -74,19 +74,17 @@ fn personal(kind: PersonalKind, handle: u64, text: &str) -> Personal {
 fn arrived(seq: u64, call: u64, line: Option<&str>) -> Event {
     let caller = personal(PersonalKind::Number, u64::MAX - seq, NUMBER);
     let line = line.map(crate::ids::LineId::new);
-    event(
-        seq,
-        call,
-        What::CallArrived {
-            leg: LegId(call),
-            line,
-            by_agent: None,
-            trunk: None,
-            private: false,
-            language: "en".into(),
-            caller,
-        },
-    )
+    event(seq, call, What::arrives(LegId(call), line, caller))
+}
+
+/// What is for a restart goes with what it belongs to, everything else by the clock: no kind is neither.
+#[test]
+fn each_kind_of_text_has_a_time_or_is_for_a_restart() {
+    let kept = Keep::default().times().map(|(kind, _)| kind);
+    use PersonalKind::{Binding, Dialog, Digit, Number, Text};
+    for kind in [Number, Digit, Text, Dialog, Binding] {
+        assert_eq!(kept.contains(&kind), !kind.is_for_restart(), "{kind:?}");
+    }
 }
 
 fn confirmed(seq: u64, call: u64) -> Event {

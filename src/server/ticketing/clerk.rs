@@ -340,8 +340,7 @@ pub(super) mod examples {
 
     pub fn arrives(seq: u64) -> Event {
         let caller = Personal { kind: PersonalKind::Number, handle: seq, text: Some("sip:jo@example.org".into()) };
-        let (leg, line, language) = (LegId(seq), Some(LineId::new("support")), "en".into());
-        let what = What::CallArrived { leg, line, by_agent: None, trunk: None, private: false, language, caller };
+        let what = What::arrives(LegId(seq), Some(LineId::new("support")), caller);
         Event { seq, at: Wall(5_000), call: Some(CallId(seq)), what }
     }
 }

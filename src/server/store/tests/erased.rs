@@ -138,15 +138,7 @@ fn numbers_leave_no_copy_when_they_are_erased_among_others() {
     let Opened { store, .. } = open(&dir);
     for n in 1..=3000 {
         let caller = personal(PersonalKind::Number, n, &format!("number-{n:04}{}", "9".repeat((n % 40) as usize)));
-        let arrived = What::CallArrived {
-            leg: LegId(n),
-            line: None,
-            by_agent: None,
-            trunk: None,
-            private: false,
-            language: "en".into(),
-            caller,
-        };
+        let arrived = What::arrives(LegId(n), None, caller);
         store.append(vec![event(n, n, arrived)]);
         if n % 500 == 0 {
             store.flush().unwrap();
@@ -170,9 +162,7 @@ fn rows_of_erased_texts_go_with_their_events() {
     let Opened { store, .. } = open(&dir);
     for n in 1..=6000 {
         let caller = personal(PersonalKind::Number, n, &format!("number-{n:04}{}", "9".repeat((n % 40) as usize)));
-        let (leg, language) = (LegId(n), "en".into());
-        let arrived =
-            What::CallArrived { leg, line: None, by_agent: None, trunk: None, private: false, language, caller };
+        let arrived = What::arrives(LegId(n), None, caller);
         store.append(vec![event(n, n, arrived)]);
     }
     store.close().unwrap();

@@ -14,15 +14,7 @@ fn erase_person(dir: &Path, number: &str) -> Result<ErasedPerson> {
 /// Handles grow, as the engine's do.
 fn caller_of(call: u64, text: &str) -> What {
     let caller = personal(PersonalKind::Number, call * 3, text);
-    What::CallArrived {
-        leg: LegId(call),
-        line: None,
-        by_agent: None,
-        trunk: None,
-        private: false,
-        language: "en".into(),
-        caller,
-    }
+    What::arrives(LegId(call), None, caller)
 }
 
 fn note(handle: u64, text: &str) -> What {

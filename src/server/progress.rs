@@ -1,5 +1,6 @@
 //! How far something is that takes long: over and over in one line for who watches, a line now and then for a log, by the
 //! journal where there is one.
+#![allow(clippy::disallowed_methods, reason = "the shell reads the clock")]
 
 use crate::server::journal::{self, Entry};
 use std::io::{IsTerminal, Write};

@@ -389,6 +389,11 @@ impl Cause {
         matches!(self, Cause::CallerHungUp | Cause::Silent | Cause::Protocol)
     }
 
+    /// Nobody who took part has ended it: the program has.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Cause::Stopped | Cause::Restart | Cause::Defect)
+    }
+
     /// The Q.850 cause number.
     pub fn q850(self) -> u16 {
         match self {

@@ -103,6 +103,9 @@ enum What {
     /// `q` ends, anything else is pressed as keys. Ctrl-C hangs up properly.
     Phone(PhoneArgs),
     /// A desktop on the command line: what happens is printed, what is typed is asked. `help` says what.
+    ///
+    /// Exit code 1 if a line of a script, which `--do` gives or another program, was refused or not understood; who types at
+    /// a terminal is told so, and ends with 0.
     Agent(AgentArgs),
     /// Switch an announcement of flows on or off in a running server, at once and over restarts.
     Banner(BannerArgs),

@@ -95,19 +95,43 @@ impl<'i> Page<'i> {
         errors.sort_by_key(|error| error.span().map(|span| span.start));
         if let Some(error) = errors.first() {
             let place = error.span().unwrap_or(0..0);
-            self.report(&place, self.no_toml(&place, error.message()));
+            let (place, message) = self.no_toml(place, error.message());
+            self.report(&place, message);
             self.broken.set(true);
         }
         Section::new(self, place, String::new(), entries(table.into_inner()))
     }
 
-    fn no_toml(&self, place: &Place, message: &str) -> String {
-        match self.text.get(place.clone()) {
-            Some(key) if message.contains("duplicate key") => {
-                format!("`{}` is written twice; allowed: once", value::shown(key))
-            }
-            _ => format!("this is no TOML: {message}"),
+    /// Where that is, and what to do about it.
+    fn no_toml(&self, place: Place, message: &str) -> (Place, String) {
+        let key = self.text.get(place.clone()).filter(|_| message.contains("duplicate key"));
+        if let Some(key) = key {
+            let message = format!("`{}` is written twice; allowed: once", value::shown(key));
+            return (place, message);
         }
+        let open = [("between array elements", ("list", ']')), ("between key-value pairs", ("table", '}'))];
+        let open = open.iter().find(|(part, _)| message.contains(part)).map(|(_, open)| *open);
+        match open.zip(self.line_before(&place)) {
+            Some(((what, end), before)) => {
+                let lacks = format!("behind this a comma or, at the end of the {what}, `{end}` is missing");
+                (before, format!("this is no TOML: {lacks}"))
+            }
+            None => (place, format!("this is no TOML: {message}")),
+        }
+    }
+
+    /// The end of the last line before that says something, if nothing else stands before `place` in its own.
+    fn line_before(&self, place: &Place) -> Option<Place> {
+        let before = self.text.get(..place.start)?;
+        let (above, own) = before.split_at(before.rfind('\n')? + 1);
+        let mut start = above.len();
+        let mut ends = above.split_inclusive('\n').rev().map(|line| {
+            start -= line.len();
+            (line.trim_start(), start + line.trim_end().len())
+        });
+        let says = |line: &str| !line.is_empty() && !line.starts_with('#');
+        let (_, end) = ends.find(|(line, _)| says(line)).filter(|_| own.trim().is_empty())?;
+        Some(end..end)
     }
 
     pub fn report(&self, place: &Place, message: String) {
@@ -227,6 +251,13 @@ mod tests {
         check("a = 1\nb = \n[t\nd = 1", "f:2:");
         check("a = 1\nünknown = 1\n", "f:2:1: this is no TOML: invalid unquoted key, expected letters");
         check("a = \"1\nc = 1", "f:1:");
+        // A bracket that is not closed is noticed in the next line at the earliest, and missing in the one before.
+        let list = "this is no TOML: behind this a comma or, at the end of the list, `]` is missing";
+        check("q = [\"a\", \"b\"\nname = 1\n[t]\n", &format!("f:1:14: {list}"));
+        check("q = [\n  \"a\",\n  \"b\" # the last\n\n# else\n[t]\na = 1\n", &format!("f:3:17: {list}"));
+        check("q = [\"a\" \"b\"]\n", "f:1:10: this is no TOML: missing comma");
+        check("k = { a = 1\nb = 2\n", "f:1:12: this is no TOML: behind this a comma or, at the end of the table, `}`");
+        check("[t\nname = 1\n", "f:1:3: this is no TOML: unclosed table, expected `]`");
         check("[t]\na = 1\nb = 1\n[t]\na = 1\nb = 1", "f:4:2: `t` is written twice; allowed: once");
     }
 

@@ -79,6 +79,7 @@ const ROWS: &[(&str, i32, &str)] = &[
     ("banner on outage --token x --server http://127.0.0.1:1", 1, "nobody answers"),
     // The configuration.
     ("serve --config taken.toml --data there", 2, "in use"),
+    ("serve --config taken.toml --data there", 2, "it may be another tierline, which serves from another directory"),
     ("check --config taken.toml --data there", 2, "in use"),
     ("check --config taken.toml --data open", 2, "`open` is no directory"),
     ("check --config taken.toml --data junk", 2, "not a database"),
@@ -164,6 +165,31 @@ fn each_command_ends_by_the_one_rule() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!place.dir.join("there").exists(), "a start that was refused has left a data directory");
+}
+
+/// Nobody has hung up where nobody was there.
+#[test]
+fn a_call_to_where_nobody_listens_fails_with_the_reason() {
+    let place = Place::new("nobody");
+    let (ended, told) = place.ends("phone --dial 100 --server 127.0.0.1:1");
+    assert!(told.contains("\"event\":\"Failed\",\"why\":\"nobody listens on udp 127.0.0.1:1"), "{told}");
+    assert!(ended == 1 && !told.contains("HungUp"), "{ended} {told}");
+}
+
+/// Once, and where it stands.
+#[test]
+fn a_wrong_line_of_passwords_is_told_once() {
+    let place = Place::new("passwords");
+    let config = std::fs::read_to_string(place.dir.join("taken.toml")).unwrap();
+    let named = config.replace("# password_file = \"passwords\"", "password_file = \"secrets\"");
+    assert_ne!(named, config, "where the demo names a file of passwords");
+    std::fs::write(place.dir.join("named.toml"), named).unwrap();
+    let lines = "ada:x\nben:ben-knows-it\ncleo:cleo-knows-it\ndan:dan-knows-it\n";
+    std::fs::write(place.dir.join("secrets"), lines).unwrap();
+    std::fs::set_permissions(place.dir.join("secrets"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let (ended, told) = place.ends("check --config named.toml --data there --no-ports");
+    assert!(ended == 2 && told.contains("secrets:1:1: the password of `ada` is not allowed"), "{ended} {told}");
+    assert_eq!(told.matches("`ada`").count(), 1, "{told}");
 }
 
 /// Who asks from where the server's configuration is meets the server's log, not one that lies about.

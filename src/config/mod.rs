@@ -82,6 +82,14 @@ pub struct Needs {
     pub secrets: Secrets,
 }
 
+impl Needs {
+    /// What is left where the ports are another's by right.
+    #[must_use]
+    pub fn without_ports(self) -> Needs {
+        Needs { listeners: Vec::new(), http: None, media: None, grpc: None, ..self }
+    }
+}
+
 /// Where secrets are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Kept {
@@ -292,6 +300,11 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, Box<Refused>> {
     }
 }
 
+/// How a file of the disk is called where people read it: what a configuration names, without `deploy/..` in it.
+pub fn shown(file: &Path) -> String {
+    Source::Disk.shown(file)
+}
+
 /// The demo inside the program.
 pub fn load_embedded() -> Result<Loaded, Box<Refused>> {
     load_from(Source::Embedded, Path::new(source::DEMO))
@@ -314,7 +327,9 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     if page.is_broken() {
         // What it says of ports and passwords is a guess.
         gathering.beside_broken(&written);
-        return Err(refused([page.into_problems(), gathering.problems].concat(), Needs::default()));
+        let mut problems = [page.into_problems(), gathering.problems].concat();
+        in_order(&mut problems);
+        return Err(refused(problems, Needs::default()));
     }
     let flows = match source.has_folder(&gathering.flows_dir) {
         true => gathering.all(&page, &written),
@@ -348,6 +363,7 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     problems.append(&mut gathering.problems);
     let mut told = BTreeSet::new();
     problems.retain(|problem| told.insert(problem.clone()));
+    in_order(&mut problems);
     let sounds: Vec<Sound> = gathering.sounds.into_values().map(|(sound, _)| sound).collect();
     if !problems.is_empty() {
         needs.secrets.trunks = server.trunk_passwords.into_values().collect();
@@ -358,6 +374,17 @@ fn load_from(source: Source, file: &Path) -> Result<Loaded, Box<Refused>> {
     let files = gathering.source.stems(&gathering.flows_dir, "toml").into_iter();
     let unread = files.filter(|name| !flows.contains_key(&FlowId::new(name))).collect();
     Ok(Loaded { file: shown, center: written.center, flows, unread, server, sounds, warnings })
+}
+
+/// Each file's together, from its first line on; behind them what concerns the file as a whole. The files stay as they came.
+fn in_order(problems: &mut [Problem]) {
+    let mut files: Vec<String> = problems.iter().map(|problem| problem.file.clone()).collect();
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    problems.sort_by_key(|problem| {
+        let file = files.iter().position(|file| *file == problem.file);
+        (file, problem.line == 0, problem.line, problem.column)
+    });
 }
 
 #[cfg(test)]

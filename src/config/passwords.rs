@@ -5,7 +5,7 @@
 use super::source::Source;
 use super::{Problem, Problems};
 use crate::center::Center;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Characters of a password.
@@ -17,17 +17,20 @@ pub fn passwords(file: &Path, center: &Center) -> Result<BTreeMap<String, String
     let text = Source::Disk.text(file).map_err(|problem| Problems(vec![problem]))?;
     let shown = Source::Disk.shown(file);
     let (mut passwords, mut problems) = (BTreeMap::new(), Vec::new());
+    // Whose line is wrong is told there, and not once more.
+    let mut has_line = BTreeSet::new();
     for (i, line) in text.lines().enumerate() {
         let line = line.trim_end_matches('\r');
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
+        has_line.extend(line.split_once(':').map(|(user, _)| user));
         match entry(line, center, &passwords) {
             Ok((user, password)) => drop(passwords.insert(user.to_owned(), password.to_owned())),
             Err(message) => problems.push(Problem { file: shown.clone(), line: i + 1, column: 1, message }),
         }
     }
-    let lacking = center.agents.values().filter(|agent| !passwords.contains_key(&agent.user));
+    let lacking = center.agents.values().filter(|agent| !has_line.contains(agent.user.as_str()));
     let lacking = lacking.map(|agent| Problem::whole(&shown, format!("the user `{}` has no password", agent.user)));
     problems.extend(lacking);
     if problems.is_empty() { Ok(passwords) } else { Err(Problems(problems)) }

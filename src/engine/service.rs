@@ -32,9 +32,12 @@ impl Engine {
         match command.ask {
             Ask::Ready { agent } if self.must_code(agent) => Err(Refusal::NotCoded),
             Ask::Ready { agent } => self.tell_agent(agent, AgentChange::Ready),
-            Ask::NotReady { reason, .. } if !self.is_reason(&reason) => Err(Refusal::Invalid(
-                "this is none of the configured reasons; without any, a reason is a code of a-z, 0-9, \"_\", \".\" and \"-\"",
-            )),
+            Ask::NotReady { reason, .. } if !self.is_reason(&reason) => {
+                Err(Refusal::Invalid(match self.config.center.reasons.is_empty() {
+                    true => "no reasons are configured: a reason is then one word of a-z, 0-9, \"_\", \".\" and \"-\"",
+                    false => "this is none of the configured reasons",
+                }))
+            }
             Ask::NotReady { agent, reason } => {
                 // As the router cuts it: a break that a restart restores is the same.
                 let reason: String = reason.chars().take(acd::MAX_REASON).collect();

@@ -53,7 +53,7 @@ pub struct AgentArgs {
     user: Option<String>,
     #[command(flatten)]
     grpc: Grpc,
-    /// Ask this, as it would be typed, then the next, and end. Exit code 1 if something was refused.
+    /// Ask this, as it would be typed, then the next, and end.
     #[arg(long = "do", value_name = "LINE")]
     asks: Vec<String>,
     /// Print JSON, a line each.

@@ -11,8 +11,8 @@ use crate::ids::TrunkId;
 use crate::sip::digest::{Algorithm, Credentials, ha1};
 use crate::sip::header::Method;
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -40,8 +40,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// Passwords are ours, made at first start: good for a demo on this machine, and only there.
     pub made_up: bool,
-    /// Some were made just now.
-    pub fresh: bool,
+    /// Whose were made just now.
+    pub fresh: BTreeSet<String>,
     pub passwords: BTreeMap<String, String>,
 }
 
@@ -58,15 +58,18 @@ pub fn load(
 ) -> Result<Loaded> {
     let made_up = file.is_none();
     let file = file.map_or_else(|| default_file(data), Path::to_path_buf);
-    let before = if made_up { std::fs::read(&file).unwrap_or_default() } else { Vec::new() };
-    let passwords = match made_up {
-        true => own_file(center, &file)?,
+    let (passwords, fresh) = match made_up {
+        true => {
+            let before = made_before(&file, Kind::Passwords)?;
+            let passwords = own_file(center, &file)?;
+            let fresh = passwords.keys().filter(|user| !before.contains_key(*user)).cloned().collect();
+            (passwords, fresh)
+        }
         false => {
             check_mode(&file)?;
-            config::passwords(&file, center)?
+            (config::passwords(&file, center)?, BTreeSet::new())
         }
     };
-    let fresh = made_up && std::fs::read(&file).is_ok_and(|after| after != before);
     let mut accounts = Accounts::new(&center.name, &passwords)?;
     accounts.add_trunks(center, trunks)?;
     Ok(Loaded { accounts, file, made_up, fresh, passwords })
@@ -121,7 +124,7 @@ pub fn completed<'n>(
 
 /// Refuses a file of secrets that others can read.
 pub fn check_mode(file: &Path) -> Result<()> {
-    check_mode_of(file, || format!("cannot read {}", file.display()))
+    check_mode_of(file, || format!("cannot read {}", config::shown(file)))
 }
 
 fn check_mode_of(file: &Path, what: impl Fn() -> String) -> Result<()> {
@@ -130,7 +133,7 @@ fn check_mode_of(file: &Path, what: impl Fn() -> String) -> Result<()> {
     // SAFETY: a plain system call.
     let us = unsafe { libc::geteuid() };
     if !is_private(mode, metadata.uid(), us) {
-        bail!("{} can be read by others (mode {:o}); run `chmod 600` on it", file.display(), mode & 0o777);
+        bail!("{} can be read by others (mode {:o}); run `chmod 600` on it", config::shown(file), mode & 0o777);
     }
     Ok(())
 }
@@ -174,7 +177,7 @@ impl Kind {
 
 /// Reads a file of lines `user:password`, or of what `kind` says; empty lines and lines that begin with `#` do not count.
 pub fn read(file: &Path, kind: Kind) -> Result<BTreeMap<String, String>> {
-    let what = || format!("cannot read {} from {}", kind.name(), file.display());
+    let what = || format!("cannot read {} from {}", kind.name(), config::shown(file));
     let text = fs::read_to_string(file).with_context(what)?;
     check_mode_of(file, what)?;
     let (mut passwords, mut wrong) = (BTreeMap::new(), Vec::new());
@@ -192,7 +195,7 @@ pub fn read(file: &Path, kind: Kind) -> Result<BTreeMap<String, String>> {
             }
             _ => format!("a line must be `{}`", kind.line()),
         };
-        wrong.push(Problem { file: file.display().to_string(), line: number + 1, column: 1, message });
+        wrong.push(Problem { file: config::shown(file), line: number + 1, column: 1, message });
     }
     if wrong.is_empty() { Ok(passwords) } else { Err(Problems(wrong).into()) }
 }
@@ -203,10 +206,11 @@ pub fn read(file: &Path, kind: Kind) -> Result<BTreeMap<String, String>> {
 /// It cannot be read, others may read it, or its first line is empty.
 pub fn trunk_password(file: &Path) -> Result<String> {
     check_mode(file)?;
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read a password from {}", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read a password from {}", config::shown(file)))?;
     match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
         Some(line) => Ok(line.to_owned()),
-        None => bail!("{}: the first line must be the trunk's password", file.display()),
+        None => bail!("{}: the first line must be the trunk's password", config::shown(file)),
     }
 }
 

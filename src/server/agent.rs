@@ -29,6 +29,7 @@ use own::Own;
 use plain::Plain;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
@@ -51,6 +52,9 @@ pub struct Settings {
 
 const HINT: &str = "Type what you want to do: `help` says what can be typed, `quit` ends.";
 
+const LEAVE: &str = "Your desktop ends with this program. Where you have logged in at it, you get no more calls after a \
+                     moment, also with your phone there: `desktop lost`. Come back to it, or ask for calls at your phone.";
+
 /// How long the first snapshot is waited for before the first line is asked all the same.
 const FIRST: Duration = Duration::from_secs(5);
 /// How long an agent's new state may take to come after the answer to what he asked for.
@@ -58,7 +62,8 @@ const STATE: Duration = Duration::from_secs(1);
 /// The pause before a stream that was cut is opened again.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// Runs until `quit`, the end of what is typed, or the last of `asks`; true if nothing was refused.
+/// Runs until `quit`, the end of what is typed, or the last of `asks`; true if nothing was refused, or if who was told so at
+/// his terminal has seen it.
 ///
 /// # Errors
 /// One of `asks` is not understood, and then nothing is asked; the server cannot be reached, or does not know the token.
@@ -94,8 +99,9 @@ pub fn run(settings: Settings) -> Result<bool> {
                 break;
             }
         }
+        session.takes_leave();
         watching.abort();
-        Ok(!session.refused)
+        Ok(session.ended_well(typed && std::io::stdin().is_terminal()))
     });
     runtime.shutdown_background(); // a read of the terminal cannot be taken back
     good
@@ -111,9 +117,24 @@ pub fn once(settings: &Settings, line: &str) -> Result<bool> {
     runtime.block_on(async {
         let desk = connect(settings).await?;
         let mut session = Session::new(desk, settings.json, false);
-        session.ask(line, ask, None).await?;
-        Ok(!session.refused)
+        match session.answer(ask).await? {
+            outcome::Result::Refused(refused) if is_wrong_value(refused.why()) => Err(Wrong(refused.text).into()),
+            outcome::Result::Refused(refused) => {
+                session.show_refused(line, refused.why().as_str_name(), &refused.text);
+                Ok(false)
+            }
+            outcome::Result::Done(_) => {
+                session.show_done(line, None);
+                Ok(true)
+            }
+        }
     })
+}
+
+/// Asking once more for the same cannot help.
+fn is_wrong_value(why: proto::Refusal) -> bool {
+    use proto::Refusal::{Invalid, NoSuchAgent, NoSuchBanner, NoSuchQueue};
+    matches!(why, Invalid | NoSuchAgent | NoSuchBanner | NoSuchQueue)
 }
 
 /// Lines from the command line or from whoever types.
@@ -200,7 +221,7 @@ impl Session {
             Ok(Line::Quit) => return Ok(true),
             Ok(Line::Help(help)) => say!("{help}"),
             Ok(Line::Wait { event, limit }) => self.wait(line, (&event, limit), items).await?,
-            Ok(Line::Ask(ask)) => self.ask(line, ask, Some(items)).await?,
+            Ok(Line::Ask(ask)) => self.ask(line, ask, items).await?,
             Err(why) => {
                 self.refused = true;
                 eprintln!("{why}");
@@ -236,25 +257,37 @@ impl Session {
         }
     }
 
-    async fn ask(&mut self, line: &str, ask: Ask, items: Option<&mut Items>) -> Result<()> {
+    async fn ask(&mut self, line: &str, ask: Ask, items: &mut Items) -> Result<()> {
         let is_ready = matches!(ask, Ask::Ready(_));
+        match self.answer(ask).await? {
+            outcome::Result::Refused(refused) => {
+                self.show_refused(line, refused.why().as_str_name(), &refused.text);
+            }
+            outcome::Result::Done(_) => {
+                let lacks = if is_ready { self.lacking(items).await? } else { None };
+                self.show_done(line, lacks);
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Result<outcome::Result> {
         let key = chance::bytes::<12>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let command = proto::Command { key, agent: 0, ask: Some(ask) };
         let outcome = self.done(command).await.map_err(|status| refused(&status))?;
-        match outcome.into_inner().result {
-            Some(outcome::Result::Refused(refused)) => {
-                self.show_refused(line, refused.why().as_str_name(), &refused.text);
-            }
-            Some(outcome::Result::Done(_)) => {
-                let lacks = match items.filter(|_| is_ready) {
-                    Some(items) => self.lacking(items).await?,
-                    None => None,
-                };
-                self.show_done(line, lacks);
-            }
-            None => bail!("the server's answer is empty"),
+        outcome.into_inner().result.context("the server's answer is empty")
+    }
+
+    /// Who ends this program ends his desktop, and hears of no call that does not come.
+    fn takes_leave(&self) {
+        if !self.json && self.own.may_get_calls() {
+            eprintln!("{LEAVE}");
         }
-        Ok(())
+    }
+
+    /// Who types at a terminal has read what was refused; a script learns it by the exit code.
+    fn ended_well(&self, at_terminal: bool) -> bool {
+        at_terminal || !self.refused
     }
 
     fn show_refused(&mut self, line: &str, why: &str, text: &str) {

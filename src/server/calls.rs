@@ -14,7 +14,8 @@ use crate::server::journal::Entry;
 use crate::server::local::{Local, UTC};
 use crate::server::store::{self, Reader};
 use crate::server::wrong::{OrWrong, Wrong};
-use crate::written::counted;
+use crate::time::Wall;
+use crate::written::{counted, write_duration};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -130,12 +131,16 @@ fn found_in(reader: &Reader, events: &[Event]) -> Result<Option<Found>> {
 /// may be a night later.
 fn as_it_was(reader: &Reader, events: &[Event]) -> Result<Vec<Event>> {
     let mut events = events.to_vec();
-    let by_start = |event: &&Event| matches!(event.what, What::CallEnded { cause: Cause::Restart, .. });
-    let start = events.iter().find(by_start).map(|event| reader.start_before(event.seq)).transpose()?.flatten();
-    if let Some((start, last)) = start {
+    if let Some((start, last)) = killed(reader, &events)? {
         events.iter_mut().filter(|event| event.seq > start).for_each(|event| event.at = last);
     }
     Ok(events)
+}
+
+/// The start that ended this call, where one did, and the last moment of which the log knew before it.
+fn killed(reader: &Reader, events: &[Event]) -> Result<Option<(u64, Wall)>> {
+    let by_start = |event: &&Event| matches!(event.what, What::CallEnded { cause: Cause::Restart, .. });
+    Ok(events.iter().find(by_start).map(|event| reader.start_before(event.seq)).transpose()?.flatten())
 }
 
 /// One call as a ladder; `id` as the list shows it.
@@ -143,7 +148,22 @@ fn as_it_was(reader: &Reader, events: &[Event]) -> Result<Vec<Event>> {
 /// # Errors
 /// `id` is no call id; there is no such call; there is no log in `data` ([`super::store::NoLog`]), or it cannot be read.
 pub fn ladder(data: &Path, id: &str, numbers: bool) -> Result<String> {
-    Ok(ladder_of(&events_of(data, id, numbers)?))
+    let (events, reader) = (events_of(data, id, numbers)?, Reader::of(data)?);
+    let killed = killed(&reader, &events)?;
+    let told = killed.and_then(|(start, last)| {
+        let after = events.iter().find(|event| event.seq > start)?;
+        Some(how_it_ended(Duration::from_millis(u64::try_from(after.at.0 - last.0).unwrap_or(0))))
+    });
+    Ok(ladder_of(&as_it_was(&reader, &events)?) + &told.unwrap_or_default())
+}
+
+/// What is said of a call that a kill has cut, where the drawing has no clock.
+fn how_it_ended(later: Duration) -> String {
+    let later = write_duration(Duration::from_secs(later.as_secs()));
+    format!(
+        "The server was killed while this call ran: it ends at the last moment that the log knows of.\n\
+         The next start, {later} later, told whoever was still there.\n"
+    )
 }
 
 /// One call as a line of JSON: what the list has of it, and under `events` all that happened.
@@ -261,6 +281,7 @@ fn outcome(record: &CallRecord, code: Option<Code>, cut: bool) -> String {
         (_, _, Some(Code::Ready)) => "asked for calls".to_string(),
         (_, _, Some(Code::NotReady)) => "asked for a break".to_string(),
         (Outcome::Running, ..) if cut => "cut".to_string(),
+        (outcome, Some(cause), _) if cause.is_ours() => format!("{}, cut: {}", outcome.text(), cause.text()),
         (outcome, ..) => outcome.text().to_string(),
     }
 }

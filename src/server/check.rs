@@ -63,8 +63,7 @@ fn lacking(
         Some((data, by)) => say!("note: process {by} serves from {}; ports were not tried", data.display()),
         None => return opening::lacking(file, needs, runtime),
     }
-    let files = config::Needs { listeners: Vec::new(), http: None, media: None, grpc: None, ..needs.clone() };
-    opening::lacking(file, &files, runtime)
+    opening::lacking(file, &needs.clone().without_ports(), runtime)
 }
 
 fn good(loaded: &Loaded) -> String {

@@ -17,13 +17,14 @@ mod hub;
 mod presence;
 pub mod tokens;
 mod watching;
+mod worded;
 
 pub use asking::Replies;
 
 use super::inbox::Inbox;
 use super::store::{Reader, Store};
 use crate::center::Center;
-use crate::config::CtiSettings;
+use crate::config::{self, CtiSettings};
 use crate::event::{Event, Mark, What};
 use crate::ids::AgentId;
 use crate::proto;
@@ -115,7 +116,7 @@ pub fn certificate(settings: &CtiSettings) -> Result<Option<tonic::transport::Id
 }
 
 fn identity(certificate: &Path, key: &Path) -> Result<tonic::transport::Identity> {
-    let read = |file: &Path| std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    let read = |file: &Path| std::fs::read(file).with_context(|| format!("cannot read {}", config::shown(file)));
     Ok(tonic::transport::Identity::from_pem(read(certificate)?, read(key)?))
 }
 
@@ -183,7 +184,11 @@ impl Service {
 impl Desk for Service {
     async fn r#do(&self, request: Request<proto::Command>) -> Result<Response<proto::Outcome>, Status> {
         let owner = self.who(&request)?;
-        Ok(Response::new(self.asking.ask(owner, request.into_inner()).await))
+        let asked = request.into_inner();
+        let ask = asked.ask.clone();
+        let mut outcome = self.asking.ask(owner, asked).await;
+        worded::refusal(&mut outcome, ask.as_ref(), &self.watching.center);
+        Ok(Response::new(outcome))
     }
 
     type WatchStream = watching::Stream;

@@ -261,7 +261,7 @@ pub fn start(settings: JournalSettings) -> std::io::Result<()> {
     let journal =
         Journal { settings, clock: Clock::start(), queue, limit: Mutex::default(), unwritten: AtomicU64::new(0) };
     if JOURNAL.set(journal).is_ok() {
-        let shape = Shape { form: settings.form, systemd: is_read_by_systemd() };
+        let shape = Shape { form: settings.form, systemd: is_systemds(libc::STDERR_FILENO) };
         Kept::start("journal", move || write_all(&orders, shape))?;
     }
     Ok(())
@@ -338,10 +338,11 @@ fn write_all(orders: &Receiver<Order>, shape: Shape) {
     }
 }
 
-/// Whether standard error is systemd's journal (systemd.exec(5), `$JOURNAL_STREAM`): it knows the time, and takes the
-/// level from a prefix (sd-daemon(3)).
-fn is_read_by_systemd() -> bool {
+/// Whether what is written to this descriptor goes to systemd's journal (systemd.exec(5), `$JOURNAL_STREAM`): it knows the
+/// time, takes the level from a prefix (sd-daemon(3)), and keeps what it reads.
+pub fn is_systemds(descriptor: i32) -> bool {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    let ours = std::fs::metadata("/proc/self/fd/2").map(|file| format!("{}:{}", file.dev(), file.ino()));
+    let file = format!("/proc/self/fd/{descriptor}");
+    let ours = std::fs::metadata(file).map(|file| format!("{}:{}", file.dev(), file.ino()));
     ours.is_ok_and(|ours| ours == stream)
 }

@@ -125,9 +125,8 @@ pub fn serve(options: &Options) -> Result<Outcome> {
         Ok(loaded) => loaded,
         Err(refused) => {
             let data = options.data.as_deref().or(refused.needs.data.as_deref());
-            let taken = data.and_then(|data| Some(store::is_in_use(data, &store::in_use(data)?)));
-            let lacking = opening::lacking(&refused.file, &refused.needs, runtime.handle()).lines;
-            eprintln!("{}", check::all_wrong(&refused, data, [lacking, taken.into_iter().collect()].concat()));
+            let lacking = opening::lacking_to_start(&refused, data, runtime.handle());
+            eprintln!("{}", check::all_wrong(&refused, data, lacking));
             return Ok(Outcome::Refused);
         }
     };

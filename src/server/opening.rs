@@ -5,7 +5,7 @@ use super::accounts::Kind;
 use super::keeping::{self, belief::Belief};
 use super::signaling::listening;
 use super::signaling::tls::Tls;
-use super::wrong::{Wrong, is_denied, is_passing, is_wrong};
+use super::wrong::{Wrong, is_denied, is_passing, is_taken, is_wrong};
 use super::{accounts, clock, cti, signaling, speech, store, ticketing};
 use crate::config::{self, Kept, Loaded, Needs, Secrets, ServerSettings, Sound};
 use crate::engine::{RINGING, SILENCE};
@@ -43,13 +43,13 @@ pub struct Opened {
 /// One line for each thing that cannot be had.
 pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened> {
     let (server, mut missing) = (&loaded.server, Missing::default());
+    not_held(&server.data)?;
     let Ports { udp, tcp, http, grpc } = ports(&loaded.file, &loaded.needs(), runtime, &mut missing);
     tls_files(&loaded.file, &loaded.needs(), &mut missing);
     missing.wrong(unheard(&loaded.sounds, &server.data));
     secrets(loaded, &server.data, &mut missing);
     missing.unless_now(store::usable(&server.data, server.node));
     if !missing.lines.is_empty() {
-        missing.held(&server.data);
         return Err(missing.none().expect_err("something is missing"));
     }
     let is_new = server.data.try_exists().is_ok_and(|exists| !exists);
@@ -74,6 +74,17 @@ pub fn open(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Opened>
             Ok(Opened { udp, tcp, tls, http, cti, store, accounts, sounds })
         }
         _ => bail!("something cannot be had, and nobody said so"),
+    }
+}
+
+/// Who holds the directory has its ports as well, and all that is said of them would hide him.
+///
+/// # Errors
+/// A server runs from this directory: that passes.
+pub fn not_held(data: &Path) -> Result<()> {
+    match store::in_use(data) {
+        Some(by) => bail!(store::is_in_use(data, &by)),
+        None => Ok(()),
     }
 }
 
@@ -150,6 +161,21 @@ pub fn lacking(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle) -> M
     missing
 }
 
+/// The same for a start whose configuration is refused anyway. Where somebody holds the directory his are the ports.
+pub fn lacking_to_start(
+    refused: &config::Refused,
+    data: Option<&Path>,
+    runtime: &tokio::runtime::Handle,
+) -> Vec<String> {
+    match data.map_or(Ok(()), not_held) {
+        Ok(()) => lacking(&refused.file, &refused.needs, runtime).lines,
+        Err(held) => {
+            let others = lacking(&refused.file, &refused.needs.clone().without_ports(), runtime).lines;
+            std::iter::once(held.to_string()).chain(others).collect()
+        }
+    }
+}
+
 /// Which sounds could not be heard, told without speaking any.
 pub fn unheard(sounds: &[Sound], data: &Path) -> Option<String> {
     let prompts = data.join("prompts");
@@ -205,6 +231,10 @@ fn ports(file: &str, needs: &Needs, runtime: &tokio::runtime::Handle, missing: &
     Ports { udp, tcp, http, grpc }
 }
 
+/// Said once, however many ports are taken.
+const HOLDER: &str =
+    "`ss -lnptu`, as root, shows who has a port: it may be another tierline, which serves from another directory";
+
 /// What cannot be had.
 #[derive(Default)]
 pub struct Missing {
@@ -212,6 +242,8 @@ pub struct Missing {
     pub lines: Vec<String>,
     /// Not all of it passes: trying again cannot help.
     is_wrong: bool,
+    /// A port is somebody else's.
+    is_taken: bool,
 }
 
 impl Missing {
@@ -239,14 +271,11 @@ impl Missing {
             }
             false => at(file, place, format!("{why:#}; write another address in `bind`, or stop what listens there")),
         };
-        had.map_err(|why| self.add(told(why), false)).ok()
-    }
-
-    /// Somebody serves from this directory: that passes.
-    fn held(&mut self, data: &Path) {
-        if let Some(by) = store::in_use(data) {
-            self.add(store::is_in_use(data, &by), true);
-        }
+        had.map_err(|why| {
+            self.is_taken |= is_taken(&why);
+            self.add(told(why), false);
+        })
+        .ok()
     }
 
     pub fn wrong(&mut self, lines: impl IntoIterator<Item = String>) {
@@ -256,6 +285,7 @@ impl Missing {
     pub fn join(&mut self, others: Missing) {
         self.lines.extend(others.lines);
         self.is_wrong |= others.is_wrong;
+        self.is_taken |= others.is_taken;
     }
 
     fn add(&mut self, line: String, passes: bool) {
@@ -265,10 +295,11 @@ impl Missing {
 
     /// # Errors
     /// Something cannot be had; it is [`Wrong`] unless all of it passes.
-    pub fn none(self) -> Result<()> {
+    pub fn none(mut self) -> Result<()> {
+        self.lines.extend(self.is_taken.then(|| HOLDER.to_owned()));
         match self {
             Missing { lines, .. } if lines.is_empty() => Ok(()),
-            Missing { lines, is_wrong: true } => Err(Wrong(lines.join("\n")).into()),
+            Missing { lines, is_wrong: true, .. } => Err(Wrong(lines.join("\n")).into()),
             Missing { lines, .. } => bail!(lines.join("\n")),
         }
     }

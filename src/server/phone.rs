@@ -245,10 +245,11 @@ impl Desk {
 
     /// A call is given up; who waits for calls goes on asking, for the server may come.
     fn nobody_listens(&mut self) {
-        eprintln!("{}", self.first_answer.refusal());
+        let why = self.first_answer.refusal();
+        eprintln!("{why}");
         if self.settings.dial.is_some() {
-            self.deeds.failed = true;
-            self.leave();
+            say!("{}", json!({ "at": self.clock.now().0 / 1_000_000, "event": "Failed", "why": why }));
+            (self.deeds.failed, self.deeds.leaving) = (true, true);
             self.deeds.leave_at = Some(self.clock.now()); // nobody is there to say farewell to
         } else {
             eprintln!("it is asked again until it is there");

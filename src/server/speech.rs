@@ -4,7 +4,7 @@
 //! Texts reach the program in a file, never through a shell or an option. What it wrote is looked at before
 //! it takes its place in the directory, so a program that was killed half-way leaves nothing behind that is heard.
 
-use crate::config::{Problem, Problems, Recording, Sound};
+use crate::config::{self, Problem, Problems, Recording, Sound};
 use crate::ivr::PromptText;
 use crate::media::Sounds;
 use anyhow::{Context, Result, bail, ensure};
@@ -121,7 +121,7 @@ fn playable(sound: &Sound, wav: &[u8]) -> Result<()> {
 /// By its file, if it has one: what a program makes of a text has a name that nobody gave.
 pub fn called(sound: &Sound) -> String {
     match &sound.recording {
-        Some(Recording::File(path)) => path.display().to_string(),
+        Some(Recording::File(path)) => config::shown(path),
         _ => format!("the sound `{}`", sound.name),
     }
 }
@@ -149,11 +149,11 @@ fn read(recording: &Recording) -> Result<Cow<'static, [u8]>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let file = fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let file = fs::File::open(path).with_context(|| format!("{} cannot be read", config::shown(path)))?;
     let mut bytes = Vec::new();
     let read = file.take(MAX_WAV + 1).read_to_end(&mut bytes);
-    read.with_context(|| format!("{} cannot be read", path.display()))?;
-    ensure!(bytes.len() as u64 <= MAX_WAV, "{} is too large; allowed: up to {MAX_WAV} bytes", path.display());
+    read.with_context(|| format!("{} cannot be read", config::shown(path)))?;
+    ensure!(bytes.len() as u64 <= MAX_WAV, "{} is too large; allowed: up to {MAX_WAV} bytes", config::shown(path));
     Ok(bytes)
 }
 

@@ -42,6 +42,7 @@ mod reader;
 mod recent;
 mod schema;
 mod slots;
+mod unusable;
 mod writer;
 
 pub use examine::{Examined, examine, usable};
@@ -53,6 +54,7 @@ pub use prune::Pruner;
 pub use reader::{NoLog, OfLog, Reader};
 pub use recent::Recent;
 pub use schema::{in_use, is_in_use, make_private};
+pub use unusable::Unusable;
 pub use writer::OnCommit;
 
 use crate::event::{Event, PersonalKind};
@@ -171,7 +173,7 @@ impl Store {
     pub fn open_judged(dir: &Path, node: u16, keep: Keep, judge: impl FnOnce(Option<Wall>) -> Wall) -> Result<Opened> {
         let lock = schema::lock(dir)?;
         let (conn, start) = schema::open_for_writing(dir, node)
-            .with_context(|| format!("cannot open the event log `{}`", schema::file(dir).display()))?;
+            .map_err(|why| unusable::told(why, "cannot open the event log", &schema::file(dir)))?;
         let (believed, alive) = (mark::read(&conn)?, mark::alive(&conn)?);
         let now = judge(believed);
         mark::begin(&conn, believed.unwrap_or(now))?;

@@ -17,7 +17,7 @@ use super::clock::EventTime;
 use super::defects::Kept;
 use super::journal::Entry;
 use super::store::{Reader, Store};
-use crate::config::TicketingSettings;
+use crate::config::{self, TicketingSettings};
 use crate::proto::{self, ticketing_client::TicketingClient};
 use crate::stats::Sample;
 use crate::stats::families as f;
@@ -266,7 +266,7 @@ fn endpoint(settings: &TicketingSettings) -> Result<Endpoint> {
         return Ok(endpoint);
     }
     let roots = match &settings.trust {
-        Some(file) => vec![std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?],
+        Some(file) => vec![std::fs::read(file).with_context(|| format!("cannot read {}", config::shown(file)))?],
         None => system_roots(),
     };
     let tls = ClientTlsConfig::new().ca_certificates(roots.into_iter().map(Certificate::from_pem));
@@ -296,9 +296,9 @@ pub async fn reach(settings: &TicketingSettings) -> Result<()> {
 /// It cannot be read, others may read it, or it is none.
 pub fn token(file: &Path) -> Result<MetadataValue<Ascii>> {
     super::accounts::check_mode(file)?;
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", config::shown(file)))?;
     let first = text.lines().next().unwrap_or_default().trim();
-    format!("Bearer {first}").parse().with_context(|| format!("{} holds no usable token", file.display()))
+    format!("Bearer {first}").parse().with_context(|| format!("{} holds no usable token", config::shown(file)))
 }
 
 /// The system's roots, as PEM.

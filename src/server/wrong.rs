@@ -6,7 +6,7 @@
 //! | 1 | understood, and could not be done or did not come out well: trying again may help |
 //! | 2 | what was asked or configured is wrong: trying again as it is cannot help |
 
-use super::store::NoLog;
+use super::store::{NoLog, Unusable};
 use crate::config::{self, Loaded};
 use anyhow::Result;
 use std::fmt;
@@ -55,7 +55,7 @@ pub fn exit_code(why: &anyhow::Error) -> u8 {
 }
 
 pub fn is_wrong(why: &anyhow::Error) -> bool {
-    why.is::<Wrong>() || why.is::<NoLog>() || why.chain().any(is_no_database)
+    why.is::<Wrong>() || why.is::<NoLog>() || why.is::<Unusable>() || why.chain().any(is_no_database)
 }
 
 /// Somebody else's file, or junk, has the name of one of ours.
@@ -68,17 +68,23 @@ fn is_no_database(why: &(dyn std::error::Error + 'static)) -> bool {
 /// yet.
 pub fn is_passing(why: &anyhow::Error) -> bool {
     use ErrorKind::{AddrInUse, AddrNotAvailable, QuotaExceeded, ResourceBusy, StorageFull, TimedOut};
-    let passing = [AddrInUse, AddrNotAvailable, QuotaExceeded, ResourceBusy, StorageFull, TimedOut];
-    let of =
-        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    why.chain().filter_map(of).any(|kind| passing.contains(&kind))
+    is_of(why, &[AddrInUse, AddrNotAvailable, QuotaExceeded, ResourceBusy, StorageFull, TimedOut])
 }
 
 /// Whether the system does not let us: nobody but its owner can mend that.
 pub fn is_denied(why: &anyhow::Error) -> bool {
+    is_of(why, &[ErrorKind::PermissionDenied])
+}
+
+/// Whether somebody else listens there.
+pub fn is_taken(why: &anyhow::Error) -> bool {
+    is_of(why, &[ErrorKind::AddrInUse])
+}
+
+fn is_of(why: &anyhow::Error, kinds: &[ErrorKind]) -> bool {
     let of =
         |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    why.chain().filter_map(of).any(|kind| kind == ErrorKind::PermissionDenied)
+    why.chain().filter_map(of).any(|kind| kinds.contains(&kind))
 }
 
 /// The configuration of a command that needs it.

@@ -31,6 +31,11 @@ impl Own {
         }
     }
 
+    /// He is at work, and not on a break.
+    pub fn may_get_calls(&self) -> bool {
+        ["READY", "RESERVED", "BUSY", "WRAP_UP"].contains(&self.state.as_str())
+    }
+
     /// Why no call can come to him, also when he is ready.
     pub fn lacks(&self) -> Option<&'static str> {
         match self.state == LOGGED_OUT {
@@ -74,5 +79,11 @@ mod tests {
         let rows = json!([{ "agent": 1004, "state": "READY", "unreachable": true }]);
         check(json!({ "type": "snapshot", "agents": rows }), "no phone of yours answers");
         check(json!({ "type": "agent_state_changed", "agent": 1004, "to": "LOGGED_OUT" }), "no phone of yours is");
+        for (to, may) in
+            [("LOGGED_OUT", false), ("NOT_READY", false), ("READY", true), ("BUSY", true), ("WRAP_UP", true)]
+        {
+            own.hear(1004, &json!({ "type": "agent_state_changed", "agent": 1004, "to": to }));
+            assert_eq!(own.may_get_calls(), may, "{to}");
+        }
     }
 }

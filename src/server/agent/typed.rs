@@ -22,7 +22,7 @@ const LINES: [(&str, &str, &str); 17] = [
     ("banner", "banner on|off NAME", "switch an announcement, where you may"),
     ("wait", "wait EVENT [SECONDS]", "in scripts: go on when delivered, established, call_ended … has come"),
     ("help", "help [WORD]", "say this, or how one line is written"),
-    ("quit", "quit", "end this program, and with it your presence here"),
+    ("quit", "quit", "end this program, and with it your desktop: no calls come to who has logged in here"),
 ];
 
 /// What `wait` may wait for.

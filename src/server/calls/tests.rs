@@ -379,6 +379,13 @@ fn assert_cut(dir: &Dir, alive: Option<Wall>, seconds: i64) {
             (&(seconds as f64 + alive.map_or(0.0, |_| 0.5)).into(), &ended.to_string().into())
         );
     }
+    assert!(listed(dir, 20, false, false).contains("served, cut: engine restarted"), "whose doing it was");
+    // The drawing ends when the list says, not a night later: it counts from the arrival.
+    let (drawn, length) = (ladder(&dir.0, "c0-1-1", false).unwrap(), (ended.0 - EVENING) as f64 / 1000.0);
+    let last =
+        drawn.lines().rfind(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default();
+    assert!(last.contains(&format!("{length:.3} ")) && last.contains("(engine restarted)"), "{length:.3}: {drawn}");
+    assert!(drawn.ends_with("later, told whoever was still there.\n"), "{drawn}");
     crate::server::records::bring_up(&dir.0).unwrap();
     let conn = crate::server::records::reading(&dir.0).unwrap();
     let recorded: i64 = conn.query_row("SELECT ended FROM call", [], |row| row.get(0)).unwrap();

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell waits")]
 
 use super::super::inbox::{Inbox, Message};
+use super::super::journal::Entry;
 use crate::command::{Actor, Ask, Command};
 use crate::cti::{Leases, Lookout};
 use crate::engine::Input;
@@ -12,6 +13,9 @@ use crate::ids::AgentId;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Of who has not logged in at one it says nothing: he gets calls as before.
+const GONE: &str = "has no desktop any more: who has logged in at one gets no calls until it is back";
 
 pub struct Presence {
     leases: Mutex<Leases<Instant>>,
@@ -38,6 +42,7 @@ impl Presence {
     pub fn enter(self: &Arc<Presence>, agent: AgentId) -> Present {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         if leases.enter(agent, Instant::now()) {
+            Entry::info("agent", "has a desktop").with("agent", agent).tell();
             self.tell(Ask::DeskBack { agent });
         }
         Present { presence: Arc::clone(self), agent }
@@ -75,7 +80,10 @@ impl Presence {
             match leases.look(agent, Instant::now()) {
                 Lookout::Here => return,
                 Lookout::Until(later) => until = later,
-                Lookout::Gone => return self.tell(Ask::DeskLost { agent }),
+                Lookout::Gone => {
+                    Entry::info("agent", GONE).with("agent", agent).with("seconds", self.patience).tell();
+                    return self.tell(Ask::DeskLost { agent });
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! The dates are read from DER by hand: three nested fields are not worth a library. Names are judged by rustls, as a
 //! phone would. Left out: who has signed it; only those who connect know whom they trust.
 
+use crate::config;
 use crate::time::Wall;
 use anyhow::{Context, Result, bail, ensure};
 use rustls::client::verify_server_name;
@@ -25,16 +26,17 @@ impl Certificate {
     /// The file holds no certificate that can be read.
     pub fn read(file: &Path) -> Result<Certificate> {
         let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let chain = read.map_err(|why| anyhow::anyhow!("no certificate can be read from {}: {why}", file.display()))?;
+        let chain =
+            read.map_err(|why| anyhow::anyhow!("no certificate can be read from {}: {why}", config::shown(file)))?;
         let mut times = Vec::new();
         for certificate in &chain {
-            times.push(validity(certificate).with_context(|| format!("{} cannot be understood", file.display()))?);
+            times.push(validity(certificate).with_context(|| format!("{} cannot be understood", config::shown(file)))?);
         }
         let from = times.iter().map(|(from, _)| *from).max();
         let until = times.iter().map(|(_, until)| *until).min();
         match (chain.into_iter().next(), from, until) {
             (Some(first), Some(from), Some(until)) => Ok(Certificate { first, from, until }),
-            _ => bail!("{} holds no certificate", file.display()),
+            _ => bail!("{} holds no certificate", config::shown(file)),
         }
     }
 

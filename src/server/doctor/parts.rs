@@ -2,8 +2,8 @@
 
 use super::Finding;
 use super::certificate::Certificate;
-use crate::config::Loaded;
-use crate::server::store::{self, Examined};
+use crate::config::{self, Loaded};
+use crate::server::store::{self, Examined, Unusable};
 use crate::server::{clock, healthy, opening, speech, ticketing};
 use crate::sip::Transport;
 use crate::time::Wall;
@@ -67,7 +67,7 @@ const DAY: i64 = 86_400_000;
 const SOON: i64 = 14;
 
 fn certificate_of(file: &Path, read: &Certificate, names: &[String], now: Wall) -> Finding {
-    let file = file.display();
+    let file = config::shown(file);
     let days = (read.until.0 - now.0).div_euclid(DAY);
     let renew = "renew it: a new file is taken within 5 s, without a restart";
     if days < 0 {
@@ -136,8 +136,12 @@ pub fn log(loaded: &Loaded) -> (Vec<Finding>, Option<Wall>) {
         Ok(None) => (vec![Finding::ok("log", format!("there is none in {} yet", data.display()))], None),
         Ok(Some(examined)) => (vec![log_of(&examined)], examined.last_at),
         Err(why) => {
-            let advice = "keep the directory as it is; start with another as `--data`, or bring a copy back";
-            (vec![Finding::wrong("log", format!("{why:#}"), advice)], None)
+            let otherwise = "keep the directory as it is; start with another as `--data`, or bring a copy back";
+            let (found, advice) = match why.downcast_ref::<Unusable>() {
+                Some(unusable) => (unusable.found(), Unusable::ADVICE),
+                None => (format!("{why:#}"), otherwise),
+            };
+            (vec![Finding::wrong("log", found, advice)], None)
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Entry, Value};
 use crate::config::Level;
-use crate::event::{Event, TransferTo, TrunkMode, What};
+use crate::event::{Event, Party, TransferTo, TrunkMode, What};
 
 /// The line of `event`, if it is told at `least`.
 pub(super) fn line(event: &Event, least: Level) -> Option<Entry> {
@@ -145,9 +145,11 @@ fn of_parties(what: &What, say: impl Fn(&'static str) -> Entry) -> Entry {
         }
         What::OutsideJoined { leg } => say("talks outside").with("leg", *leg),
         What::TransferFailed { why } => say("comes back").with("why", Value::word(*why)),
-        What::LegConfirmed { leg, party, .. } => {
-            say("has a party").with("leg", *leg).with("party", Value::word(*party))
-        }
+        What::LegConfirmed { leg, party, .. } => match *party {
+            Party::Agent(agent) => say("has a party").with("leg", *leg).with("party", "agent").with("agent", agent),
+            Party::Caller => say("has a party").with("leg", *leg).with("party", "caller"),
+            Party::Outside => say("has a party").with("leg", *leg).with("party", "outside"),
+        },
         What::ReasonGiven { leg, reason, .. } => {
             say("is given a reason").with("leg", *leg).with("reason", Value::written(&reason.to_string()))
         }
@@ -225,5 +227,16 @@ mod tests {
             assert!(row.contains(words), "the guide's row of {name} has no `{words}`: {row}");
             assert_eq!(level(&what), at, "{words}");
         }
+    }
+    /// As every other line has it, so that one search finds all of an agent.
+    #[test]
+    fn an_agent_is_a_number_in_every_line() {
+        let dialog = crate::event::Personal { kind: crate::event::PersonalKind::Dialog, handle: 1, text: None };
+        let told = |party| {
+            let event = What::LegConfirmed { leg: LegId(7), party, dialog: dialog.clone() };
+            crate::server::journal::form::plain(&told(&event))
+        };
+        assert!(told(Party::Agent(AgentId(1002))).ends_with(" party=agent agent=1002"));
+        assert!(told(Party::Caller).ends_with(" party=caller"));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::certificates;
 use super::counters::Counters;
-use crate::config::TlsSettings;
+use crate::config::{self, TlsSettings};
 use crate::server::journal::Entry;
 use anyhow::{Context, Result, bail};
 use rustls::crypto::ring;
@@ -136,13 +136,13 @@ impl Files {
     fn server(&self) -> Result<ServerConfig> {
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
-            .with_context(|| format!("no private key in PEM can be read from {}", self.key.display()))?;
+            .with_context(|| format!("no private key in PEM can be read from {}", config::shown(&self.key)))?;
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(rustls::ALL_VERSIONS)?
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .with_context(|| {
-                format!("{} and {} cannot be used together", self.certificate.display(), self.key.display())
+                format!("{} and {} cannot be used together", config::shown(&self.certificate), config::shown(&self.key))
             })
     }
 
@@ -162,7 +162,7 @@ fn roots(trust: Option<&Path>) -> Result<RootCertStore> {
     };
     let (used, _) = roots.add_parsable_certificates(found);
     match trust {
-        Some(file) if used == 0 => bail!("{} holds no root certificate", file.display()),
+        Some(file) if used == 0 => bail!("{} holds no root certificate", config::shown(file)),
         _ => Ok(roots),
     }
 }
@@ -171,7 +171,9 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => bail!("{} holds no certificate; allowed: a PEM file with one", file.display()),
-        Err(why) => bail!("no certificate can be read from {}: {why}; allowed: a PEM file with one", file.display()),
+        Ok(_) => bail!("{} holds no certificate; allowed: a PEM file with one", config::shown(file)),
+        Err(why) => {
+            bail!("no certificate can be read from {}: {why}; allowed: a PEM file with one", config::shown(file))
+        }
     }
 }

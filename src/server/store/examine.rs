@@ -1,9 +1,9 @@
 //! Looks at a log without changing it: whether it is ours, whole, and what of it waits to be moved.
 
-use super::{reader, schema};
+use super::{reader, schema, unusable};
 use crate::server::wrong::Wrong;
 use crate::time::Wall;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -44,14 +44,14 @@ pub fn examine(dir: &Path, node: u16, patience: Duration) -> Result<Option<Exami
 /// The log in `dir`, to be read; none if there is none.
 fn open_ours(dir: &Path, node: u16) -> Result<Option<Connection>> {
     let path = schema::file(dir);
-    let what = || format!("the event log `{}` cannot be used", path.display());
-    if !path.try_exists().with_context(what)? {
+    let told = |why: anyhow::Error| unusable::told(why, "cannot use the event log", &path);
+    if !path.try_exists().map_err(|why| told(why.into()))? {
         return Ok(None);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(&path, flags).with_context(what)?;
+    let conn = Connection::open_with_flags(&path, flags).map_err(|why| told(why.into()))?;
     conn.busy_timeout(Duration::from_secs(5))?;
-    schema::check_version(&conn).and_then(|()| schema::check_node(&conn, node)).with_context(what)?;
+    schema::check_version(&conn).and_then(|()| schema::check_node(&conn, node)).map_err(told)?;
     Ok(Some(conn))
 }
 

@@ -1,6 +1,6 @@
 //! Reading the log: on connections of its own, beside a running writer or without one.
 
-use super::{schema, slots};
+use super::{schema, slots, unusable};
 use crate::event::{Event, What};
 use crate::ids::CallId;
 use crate::log;
@@ -74,7 +74,7 @@ impl Reader {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&path, flags).with_context(what)?;
         conn.busy_timeout(std::time::Duration::from_secs(5))?;
-        schema::check_version(&conn).with_context(what)?;
+        schema::check_version(&conn).map_err(|why| unusable::told(why, "cannot read the event log", &path))?;
         Ok(Some(Reader { conn }))
     }
 

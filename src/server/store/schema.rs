@@ -1,6 +1,6 @@
 //! The files of the event log: the lock, the tables, and what a start reads from them.
 
-use super::{NoLog, reader};
+use super::{NoLog, reader, unusable};
 use crate::event::{Event, PersonalKind};
 use crate::server::chance;
 use crate::server::named::Named;
@@ -94,7 +94,11 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
 
 /// In words, by which process.
 pub fn is_in_use(dir: &Path, by: &str) -> String {
-    format!("the data directory `{}` is in use by another tierline (process {by})", dir.display())
+    format!(
+        "the data directory `{}` is in use by another tierline (process {by}); stop that one, or name another directory \
+         with `--data`",
+        dir.display()
+    )
 }
 
 /// The process that has locked `dir`, if one has.
@@ -152,7 +156,7 @@ pub(super) fn open_to_erase(dir: &Path) -> Result<Connection> {
     let conn = Connection::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
     conn.pragma_update(None, "secure_delete", true)?;
     conn.busy_timeout(std::time::Duration::from_secs(10))?;
-    check_version(&conn)?;
+    check_version(&conn).map_err(|why| unusable::told(why, "cannot open", &path))?;
     Ok(conn)
 }
 

@@ -392,9 +392,22 @@ fn what_cannot_be_opened_is_refused_in_words() {
         prepare(&dir);
         let why = refused(&dir);
         assert!(why.contains(expect) && why.contains(dir.0.to_str().unwrap()), "{why}");
+        assert!(
+            !["the event log", "not a database"].iter().any(|said| why.matches(said).count() > 1),
+            "told twice: {why}"
+        );
     };
     let sql = |dir: &Dir, sql: &str| Connection::open(schema::file(&dir.0)).unwrap().execute_batch(sql).unwrap();
     check(&|dir| fs::write(schema::file(&dir.0), [7; 5000]).unwrap(), "not a database");
+    let head = |dir: &Dir, from: usize, bytes: usize| {
+        drop(open(dir));
+        let mut all = fs::read(schema::file(&dir.0)).unwrap();
+        all[from..from + bytes].fill(0xEE);
+        fs::write(schema::file(&dir.0), all).unwrap();
+    };
+    check(&|dir| head(dir, 0, 100), "cannot be used: it is damaged, or another program's file");
+    check(&|dir| head(dir, 0, 100), "the next start begins an empty log, without the calls");
+    check(&|dir| head(dir, 100, 8_000), "cannot be used: it is damaged");
     check(&|dir| sql(dir, "CREATE TABLE cats(name)"), "not an event log");
     check(&|dir| sql(dir, "CREATE TABLE meta(cats)"), "not an event log");
     check(

@@ -1,0 +1,76 @@
+//! What a start prints and refuses: a demo's passwords go where only whoever started it reads them, and a second server on
+//! the same data is told that, first and alone.
+
+#![allow(clippy::disallowed_methods, reason = "real programs run in real time")]
+
+mod place;
+
+use place::{Place, Running, wait_until};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+
+const TIERLINE: &str = env!("CARGO_BIN_EXE_tierline");
+
+/// Ada's, made up at the first start.
+fn password(place: &Place) -> String {
+    let made_up = fs::read_to_string(place.data.join("passwords")).expect("made up at the start");
+    made_up.lines().find_map(|line| line.strip_prefix("ada:")).expect("a line").to_owned()
+}
+
+#[test]
+fn a_password_is_printed_when_it_is_made_up_and_not_again() {
+    let mut place = Place::new("first-start");
+    for (start, shown) in [("the first", true), ("the second", false)] {
+        let server = place.serve();
+        let (secret, said) = (password(&place), fs::read_to_string(&server.out).expect("what it says"));
+        assert_eq!(said.contains(&secret), shown, "{start} start: {said}");
+        assert!(said.contains("ada") && said.contains("data/passwords"), "{start} start: {said}");
+        server.stop();
+    }
+}
+
+/// What systemd keeps is read by more people than the file is.
+#[test]
+fn a_first_start_into_systemds_journal_prints_no_password() {
+    let place = Place::new("into-journal");
+    let (out, err) = (place.dir.join("out"), place.dir.join("err"));
+    let journal = File::create(&out).expect("a file");
+    let of = journal.metadata().expect("a file");
+    let mut command = Command::new(TIERLINE);
+    command.args(["serve", "--config", "center.toml"]).current_dir(&place.dir).stdin(Stdio::null());
+    command.env("JOURNAL_STREAM", format!("{}:{}", of.dev(), of.ino()));
+    let child = command.stdout(journal).stderr(File::create(&err).expect("a file")).spawn().expect("it starts");
+    let server = Running { child, out: out.clone(), err };
+    wait_until("the server is ready", || server.says("is ready"));
+    let said = fs::read_to_string(&out).expect("what it says");
+    assert!(!said.contains(&password(&place)), "{said}");
+    assert!(said.contains("  agents ada: their passwords, made at first start, are in data/passwords\n"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_told_that_and_nothing_else() {
+    let mut place = Place::new("held");
+    let server = place.serve();
+    let second = place.run(&["serve", "--config", "center.toml"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    let by = format!("the data directory `data` is in use by another tierline (process {}); stop", server.child.id());
+    assert!(said.starts_with(&by) && said.lines().count() == 1, "{said}");
+    assert_eq!(second.status.code(), Some(1), "it passes: {said}");
+    // With mistakes beside it that is said as well, and of its ports, which the first has, nothing.
+    let center = fs::read_to_string(place.dir.join("center.toml")).expect("the configuration");
+    fs::write(place.dir.join("wrong.toml"), center.replace("numbers", "number")).expect("a configuration");
+    let second = place.run(&["serve", "--config", "wrong.toml"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("`number` is not known here") && said.contains(&by), "{said}");
+    assert!(second.status.code() == Some(2) && !said.contains("cannot listen"), "{said}");
+    // From another directory it is its ports that are taken: each is told, and once how to see by whom.
+    let second = place.run(&["serve", "--config", "center.toml", "--data", "other"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        said.contains("cannot listen on http") && said.matches("it may be another tierline").count() == 1,
+        "{said}"
+    );
+    assert_eq!(second.status.code(), Some(2), "{said}");
+}

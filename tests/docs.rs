@@ -262,7 +262,7 @@ fn each_picture_that_is_of_no_command_is_there() {
         assert_eq!(pictures(name).filter(|picture| picture.starts_with(begin)).count(), 1, "{name}: {begin}, {by}");
     }
     // Whose commands nobody runs shows no pictures.
-    for name in ["docs/configuration.md", "docs/records.md"] {
+    for name in ["docs/configuration.md", "docs/flows.md", "docs/proven.md", "docs/records.md", "docs/speed.md"] {
         assert_eq!(pictures(name).count(), 0, "{name}");
     }
 }

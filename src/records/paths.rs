@@ -147,7 +147,9 @@ impl Paths {
     }
 
     fn enter(&mut self, at: Wall, flow: &FlowId) {
-        let (waiting, known) = (self.waiting, self.paths.iter().rposition(|path| path.flow == *flow));
+        // What is heard while waiting is another path than the one that led there, also in the same flow.
+        let waiting = self.waiting;
+        let known = self.paths.iter().rposition(|path| path.flow == *flow && path.waiting == waiting);
         let place = known.unwrap_or_else(|| {
             let (flow, spent, steps) = (flow.clone(), Duration::ZERO, Vec::new());
             let (from, to, person, exit, contained) = (at, at, false, None, false);
@@ -180,5 +182,43 @@ impl Paths {
             self.paths[place].contained = !self.reached && cause == Cause::FlowEnded;
         }
         self.leave(at, exit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Phase;
+    use crate::ids::WorkId;
+
+    /// A planner looks for a bad menu where callers hang up: those who had left it for a queue are not among them.
+    #[test]
+    fn what_is_heard_while_waiting_is_a_path_of_its_own_also_in_the_same_flow() {
+        let (flow, queue) = (FlowId::new("main"), QueueId::new("sales"));
+        let step = |step: &str| What::StepEntered { flow: flow.clone(), step: step.to_owned() };
+        let (work, skills, served) = (WorkId(1), Default::default(), Duration::ZERO);
+        let queued = What::Queued { work, queue: queue.clone(), priority: 0, skills, again: false, served };
+        let diverted = What::Diverted { work, queue: queue.clone(), why: DivertReason::MaxWait };
+        let ended = What::CallEnded { cause: Cause::CallerHungUp, phase: Phase::Queued };
+        let whats = [
+            (0, step("menu")),
+            (1_000, queued.clone()),
+            (1_000, step("waiting")),
+            (5_000, diverted),
+            (5_000, step("later")),
+            (6_000, queued),
+            (6_000, step("waiting")),
+            (9_000, ended),
+        ];
+        let mut paths = Paths::default();
+        for (seq, (at, what)) in whats.into_iter().enumerate() {
+            paths.apply(Wall(at), &Event { seq: seq as u64, at: Wall(at), call: None, what });
+        }
+        let shown = |path: &Path| (path.waiting, path.steps.join(" > "), path.spent.as_millis(), path.exit.clone());
+        let expect = [
+            (false, "menu > later".to_owned(), 2_000, Some(Exit::Queue(queue))),
+            (true, "waiting > waiting".to_owned(), 7_000, Some(Exit::HungUp)),
+        ];
+        assert_eq!(paths.paths.iter().map(shown).collect::<Vec<_>>(), expect);
     }
 }

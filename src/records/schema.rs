@@ -190,7 +190,7 @@ pub const AGENT_INTERVAL: Table = Table {
 
 pub const FLOW_PATH: Table = Table {
     name: "flow_path",
-    what: "A caller's way through one flow. Who comes back to it goes on in the same row.",
+    what: "A caller's way through one flow. Who comes back to it goes on in the same row; what is heard while waiting is a row of its own.",
     key: "call, n",
     columns: &[
         CALL_ID,

@@ -5,7 +5,7 @@
 use crate::ids::CallId;
 use crate::server::aside;
 use crate::server::journal::Entry;
-use crate::server::store::{self, Reader};
+use crate::server::store::{self, Reader, make_private};
 use crate::ticketing::{Left, Output, log_name};
 use crate::time::Wall;
 use anyhow::{Context, Result, ensure};
@@ -55,7 +55,9 @@ pub(super) struct Standing {
 impl Memory {
     /// `next`: where to begin if nothing of this log was written down.
     pub(super) fn open(data: &Path, log: u64, next: u64) -> Result<Memory> {
-        let conn = Connection::open(data.join(FILE))?;
+        let file = data.join(FILE);
+        make_private(&file)?;
+        let conn = Connection::open(&file)?;
         conn.busy_timeout(BUSY)?;
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "full")?;
@@ -334,6 +336,20 @@ mod tests {
     }
 
     /// Tickets leave every file; the keys of what was done stay, and a client that runs hears of it once.
+    /// Numbers of tickets lead to people.
+    #[test]
+    fn only_its_owner_reads_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = Folder::new("private");
+        let mode = || std::fs::metadata(data.join(FILE)).unwrap().permissions().mode() & 0o777;
+        drop(Memory::open(&data, 7, 1).unwrap());
+        assert_eq!(mode(), 0o600);
+        // As one that an earlier version made.
+        std::fs::set_permissions(data.join(FILE), std::fs::Permissions::from_mode(0o644)).unwrap();
+        drop(Memory::open(&data, 7, 1).unwrap());
+        assert_eq!(mode(), 0o600);
+    }
+
     #[test]
     fn tickets_of_a_persons_calls_are_erased_beside_a_client() {
         let data = Folder::new("erased");

@@ -255,6 +255,16 @@ fn rows_of_earlier_versions_become_what_a_fold_makes_now() {
     let (waits, told) = ("UPDATE queue_interval SET waited_ms = waited_ms + 5000 WHERE work = 2;", "told_ms = NULL");
     let write_up = "UPDATE agent_interval SET call = NULL WHERE mode = 'WrapUp';";
     let reached = "UPDATE agent_interval SET unreachable = 1 WHERE mode = 'Busy';";
+    // What was heard while waiting, and the time of it, was the path's that led to the queue.
+    let last = |what: &str| {
+        format!("(SELECT {what} FROM queue_interval q WHERE q.call = flow_path.call ORDER BY n DESC LIMIT 1)")
+    };
+    let joined = |exit: &str, to: &str| {
+        let ended = last("ended");
+        format!(
+            "UPDATE flow_path SET ended = {ended}, exit = '{exit}', exit_to = {to} WHERE waiting = 0 AND exit = 'queue';"
+        )
+    };
     for (version, otherwise, unknown) in [
         (
             3,
@@ -264,6 +274,7 @@ fn rows_of_earlier_versions_become_what_a_fold_makes_now() {
         (4, write_up.to_owned(), "UPDATE agent_interval SET unreachable = 0;".to_owned()),
         (5, [write_up, reached].concat(), String::new()),
         (6, "UPDATE transfer SET result = 'done' WHERE kind = 'agent';".to_owned(), String::new()),
+        (8, joined("hung_up", "NULL"), joined("queue", &last("queue"))),
     ] {
         let (mut old, new) = (filled(version), filled(schema::MIGRATIONS.len()));
         old.execute_batch(&otherwise).unwrap();

@@ -9,6 +9,8 @@
 mod alone;
 #[path = "deploy/pod.rs"]
 mod pod;
+#[path = "deploy/service.rs"]
+mod service;
 
 use serde_json::Value;
 use std::fs;
@@ -163,27 +165,6 @@ fn grafana_finds_the_dashboards_and_they_find_prometheus() {
     let http = demo["server"]["http"]["bind"].as_str().expect("an address");
     assert_eq!(settings["scrape_configs"][0]["static_configs"][0]["targets"][0], http);
     assert_eq!(services["tierline"]["command"][2], mounted(&services["tierline"], "./tierline.toml"));
-}
-
-/// A unit must name a program that is there; ours is not installed where it is tested.
-fn unit() -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("units");
-    fs::create_dir_all(&dir).expect("a folder for the unit");
-    let unit = text("deploy/systemd/tierline.service");
-    assert!(unit.contains("ExecStart=/usr/bin/tierline serve "));
-    let unit = unit.replace("=/usr/bin/tierline ", concat!("=", env!("CARGO_BIN_EXE_tierline"), " "));
-    fs::write(dir.join("tierline.service"), unit).expect("the unit");
-    dir.join("tierline.service")
-}
-
-#[test]
-fn systemd_takes_the_unit_and_finds_it_tight() {
-    let unit = unit();
-    let told = said(Command::new("systemd-analyze").arg("verify").arg(&unit));
-    assert!(!told.contains("tierline.service"), "{told}");
-    said(Command::new("systemd-analyze").args(["security", "--no-pager", "--offline=true", EXPOSURE]).arg(&unit));
-    let users = root().join("deploy/systemd/tierline.sysusers");
-    said(Command::new("systemd-sysusers").arg("--dry-run").arg(users));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod place;
 
 use place::{Place, Running, wait_until};
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 const TIERLINE: &str = env!("CARGO_BIN_EXE_tierline");
@@ -73,4 +73,23 @@ fn a_second_server_on_the_same_data_is_told_that_and_nothing_else() {
         "{said}"
     );
     assert_eq!(second.status.code(), Some(2), "{said}");
+}
+
+/// Who may read a password is no secret of the one who must mend it; it is told once.
+#[test]
+fn passwords_that_others_can_read_are_refused_in_one_sentence() {
+    let mut place = Place::new("open-passwords");
+    let center = fs::read_to_string(place.dir.join("center.toml")).expect("the configuration");
+    assert!(center.contains("[server]\n"), "{center}");
+    let center = center.replace("[server]\n", "[server]\npassword_file = \"passwords\"\n");
+    fs::write(place.dir.join("center.toml"), center).expect("the configuration");
+    let file = place.dir.join("passwords");
+    fs::write(&file, "ada:ada-knows-it\n").expect("a file of passwords");
+    for (mode, told) in [(0o644, 1), (0o640, 1), (0o600, 0)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("its mode");
+        let check = place.run(&["check", "--no-ports", "--config", "center.toml"]);
+        let said = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert_eq!(said.matches("passwords can be read by others").count(), told, "{mode:o}: {said}");
+        assert_eq!(check.status.code(), Some(2 * told as i32), "{mode:o}: {said}");
+    }
 }

@@ -283,13 +283,15 @@ impl Missing {
     }
 
     pub fn join(&mut self, others: Missing) {
-        self.lines.extend(others.lines);
-        self.is_wrong |= others.is_wrong;
+        others.lines.into_iter().for_each(|line| self.add(line, !others.is_wrong));
         self.is_taken |= others.is_taken;
     }
 
+    /// What is found from two sides is told once.
     fn add(&mut self, line: String, passes: bool) {
-        self.lines.push(line);
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
+        }
         self.is_wrong |= !passes;
     }
 

@@ -87,7 +87,10 @@ pub const FLOW: [Column; 15] = [
     ),
     Column::share("containment", "contained, of the entered"),
     Column::new("person asked", "of the entered: pressed the key that asks for a person"),
-    Column::new("to queue", "left it for a queue, whatever came of it there: who gives up while he waits has not hung up in the flow"),
+    Column::new(
+        "to queue",
+        "left it for a queue, whatever came of it there: who gives up while he waits has not hung up in the flow",
+    ),
     Column::new("outside", "left it for somebody outside"),
     Column::new("to flow", "left it for another flow"),
     Column::new("ended", "left it at its end"),

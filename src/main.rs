@@ -104,8 +104,9 @@ enum What {
     Phone(PhoneArgs),
     /// A desktop on the command line: what happens is printed, what is typed is asked. `help` says what.
     ///
-    /// Exit code 1 if a line of a script, which `--do` gives or another program, was refused or not understood; who types at
-    /// a terminal is told so, and ends with 0.
+    /// Exit code 1 if a line of a script, which `--do` gives or another program, was refused, or one that is read was not
+    /// understood; who types at a terminal is told so, and ends with 0. A `--do` that is not understood is a wrong value: 2,
+    /// and nothing is asked.
     Agent(AgentArgs),
     /// Switch an announcement of flows on or off in a running server, at once and over restarts.
     Banner(BannerArgs),

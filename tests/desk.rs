@@ -106,7 +106,9 @@ fn who_quits_is_told_that_no_calls_come_any_more() {
     });
     let log = fs::read_to_string(&server.err).expect("the log");
     let line = log.lines().rfind(|line| line.contains("has no desktop any more")).expect("a line");
-    assert!(line.ends_with("agent=1001 seconds=1") || line.ends_with("agent=1001 seconds=1.0"), "{line}");
+    assert!(line.ends_with("agent=1001 seconds=1.0") && !line.to_lowercase().contains("ada"), "{line}");
+    let lost = "tierline_agents{state=\"not_ready\",reason=\"desktop lost\"} 1\n";
+    wait_until("his state is in the log", || place.metrics().contains(lost));
     let state = types(&place, "quit\n", false);
     assert!(said(&state).contains("on a break (desktop lost)"), "{state:?}");
 }

@@ -118,7 +118,8 @@ fn a_recording_ends_when_its_disk_is_full_and_calls_go_on() {
     drop(disk);
 }
 
-/// What the ticketing system answers cannot be written down for a while: nothing is lost, and nothing is told twice.
+/// What the ticketing system answers cannot be written down for a while: nothing is lost, and no
+/// ticket is opened twice, however often it is told.
 #[test]
 fn a_full_disk_under_what_the_ticketing_system_was_told_loses_nothing() {
     let mut place = Place::new("ticketing");
@@ -137,6 +138,7 @@ fn a_full_disk_under_what_the_ticketing_system_was_told_loses_nothing() {
     wait_until("a line tells it", || server.says("the ticketing system is told later"));
     fs::remove_file(filler).expect("the filler");
     wait_until("all is told", || place.metric("tierline_ticketing_waiting ") == 0.0);
+    assert_eq!(tickets(&place), 1, "of one call");
     let answered = |place: &Place| place.metric("tierline_ticketing_answered_total ");
     let before = answered(&place);
     served(&mut place);
@@ -152,6 +154,7 @@ fn a_full_disk_under_what_the_ticketing_system_was_told_loses_nothing() {
     served(&mut place);
     wait_until("the third call is told", || tickets(&place) == 3);
     wait_until("all of it is told", || place.metric("tierline_ticketing_waiting ") == 0.0);
+    assert_eq!(tickets(&place), 3, "of three calls");
     assert!(answered(&place) < 2.0 * of_one, "{} answers of which one call needs {of_one}", answered(&place));
     drop((phone, system));
     server.stop();

@@ -78,7 +78,7 @@ fn a_second_server_on_the_same_data_is_told_that_and_nothing_else() {
 /// Who may read a password is no secret of the one who must mend it; it is told once.
 #[test]
 fn passwords_that_others_can_read_are_refused_in_one_sentence() {
-    let mut place = Place::new("open-passwords");
+    let place = Place::new("open-passwords");
     let center = fs::read_to_string(place.dir.join("center.toml")).expect("the configuration");
     assert!(center.contains("[server]\n"), "{center}");
     let center = center.replace("[server]\n", "[server]\npassword_file = \"passwords\"\n");

@@ -32,6 +32,11 @@ impl<T> Default for Leases<T> {
 }
 
 impl<T: Copy + Ord> Leases<T> {
+    /// Whether he is at a desktop, or was so lately that nobody has found it gone.
+    pub fn knows(&self, agent: AgentId) -> bool {
+        self.0.contains_key(&agent)
+    }
+
     /// A stream is open from `now` on. True for the first one.
     pub fn enter(&mut self, agent: AgentId, now: T) -> bool {
         let lease = self.0.entry(agent).or_insert(Lease { streams: 0, until: now, watched: false });
@@ -88,16 +93,17 @@ mod tests {
     #[test]
     fn who_came_back_for_a_moment_is_not_looked_for_by_the_first_going() {
         let mut leases = Leases::default();
+        assert!(!leases.knows(ADA));
         assert!(leases.enter(ADA, 0) && !leases.enter(ADA, 0));
         assert!(!leases.leave(ADA, 10), "one is left");
         assert!(leases.leave(ADA, 11), "from now on somebody looks");
-        assert!(leases.enter(ADA, 5));
+        assert!(leases.knows(ADA) && leases.enter(ADA, 5));
         assert!(!leases.leave(ADA, 15), "he looks already");
         assert_eq!(leases.look(ADA, 11), Lookout::Until(15));
         assert!(leases.enter(ADA, 12));
         assert_eq!(leases.look(ADA, 15), Lookout::Here);
         assert!(leases.leave(ADA, 30), "nobody looks any more");
         assert_eq!(leases.look(ADA, 30), Lookout::Gone);
-        assert!(leases.0.is_empty());
+        assert!(!leases.knows(ADA) && leases.0.is_empty());
     }
 }

@@ -198,9 +198,9 @@ fn remark(what: &What) -> Option<String> {
         What::NothingChosen { why, again, .. } => {
             let why = match why {
                 NoChoice::NoKey => "no key",
-                NoChoice::WrongKey => "not a key of the menu",
+                NoChoice::WrongKey => "not what was asked for",
             };
-            format!("{why}: {}", if *again { "the menu again" } else { "goes on otherwise" })
+            format!("{why}: {}", if *again { "asked again" } else { "goes on otherwise" })
         }
         What::StepDecided { way, .. } => decided(*way),
         What::PersonAsked { .. } => "asks for a person".to_owned(),

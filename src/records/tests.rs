@@ -369,7 +369,7 @@ fn each_kind_of_end_is_drawn_as_its_message() {
   0.000     │──── INVITE to support ───▶│
   0.001     │◀────────── 200 ───────────│
   0.002     │────────── key • ─────────▶│
-            │                           │ not a key of the menu: the menu again
+            │                           │ not what was asked for: asked again
             │                           │ no key: goes on otherwise
             │                           │ waits in queue sales
   0.003     │                           │ leaves queue sales (Full)

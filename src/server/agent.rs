@@ -124,7 +124,7 @@ pub fn once(settings: &Settings, line: &str) -> Result<bool> {
                 Ok(false)
             }
             outcome::Result::Done(_) => {
-                session.show_done(line, None);
+                session.show_done(line, None, None);
                 Ok(true)
             }
         }
@@ -133,8 +133,7 @@ pub fn once(settings: &Settings, line: &str) -> Result<bool> {
 
 /// Asking once more for the same cannot help.
 fn is_wrong_value(why: proto::Refusal) -> bool {
-    use proto::Refusal::{Invalid, NoSuchAgent, NoSuchBanner, NoSuchQueue};
-    matches!(why, Invalid | NoSuchAgent | NoSuchBanner | NoSuchQueue)
+    why == proto::Refusal::NoSuchBanner
 }
 
 /// Lines from the command line or from whoever types.
@@ -259,13 +258,14 @@ impl Session {
 
     async fn ask(&mut self, line: &str, ask: Ask, items: &mut Items) -> Result<()> {
         let is_ready = matches!(ask, Ask::Ready(_));
+        let later = self.own.later(&ask);
         match self.answer(ask).await? {
             outcome::Result::Refused(refused) => {
                 self.show_refused(line, refused.why().as_str_name(), &refused.text);
             }
             outcome::Result::Done(_) => {
                 let lacks = if is_ready { self.lacking(items).await? } else { None };
-                self.show_done(line, lacks);
+                self.show_done(line, lacks, later);
             }
         }
         Ok(())
@@ -298,12 +298,13 @@ impl Session {
         }
     }
 
-    fn show_done(&self, line: &str, lacks: Option<&str>) {
-        match (self.json, lacks) {
-            (true, Some(lacks)) => say!("{}", json!({ "asked": line, "done": true, "note": lacks })),
-            (true, None) => say!("{}", json!({ "asked": line, "done": true })),
-            (false, Some(lacks)) => say!("  done; but {lacks}"),
-            (false, None) => say!("  done"),
+    fn show_done(&self, line: &str, lacks: Option<&str>, later: Option<&str>) {
+        match (self.json, lacks, later) {
+            (true, Some(lacks), _) => say!("{}", json!({ "asked": line, "done": true, "note": lacks })),
+            (true, None, _) => say!("{}", json!({ "asked": line, "done": true })),
+            (false, Some(lacks), _) => say!("  done; but {lacks}"),
+            (false, None, Some(later)) => say!("  done; {later}"),
+            (false, None, None) => say!("  done"),
         }
     }
 

@@ -46,7 +46,7 @@ pub fn print(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
 enum Audience {
     /// Somebody who sits there.
     Terminal,
-    /// A file or a program of whoever has started this.
+    /// A file or a program of whoever has started this; what a container's runtime keeps, too.
     Another,
     /// systemd's journal: what it keeps is read by more than the owner of our files.
     Journal,

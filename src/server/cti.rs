@@ -8,6 +8,7 @@
 //! | `hub` | events from the log to all who look |
 //! | `watching` | one reader's stream |
 //! | `presence` | who is at a desktop, and since when not any more |
+//! | `worded` | a refusal that names what was asked for, and what there is |
 //!
 //! Events are read from the log after they were committed: what a desktop has seen, a restart remembers.
 

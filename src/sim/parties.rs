@@ -347,7 +347,7 @@ impl World {
     pub(super) fn note_event(&mut self, event: &Event) {
         let text = match &event.what {
             What::NothingChosen { why, again, .. } => {
-                format!("{why:?}: {}", if *again { "the menu again" } else { "goes on otherwise" })
+                format!("{why:?}: {}", if *again { "asked again" } else { "goes on otherwise" })
             }
             What::Queued { queue, again, .. } => format!("queued in {queue}{}", if *again { " again" } else { "" }),
             What::Established { agent, waited, .. } => {

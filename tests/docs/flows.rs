@@ -119,15 +119,24 @@ fn the_page_of_keys_is_a_flow_that_is_served_and_has_every_key() {
     for (name, step) in steps.iter_mut() {
         step.as_table_mut().expect("a step").insert(stranger(name), true.into());
     }
-    let names: Vec<String> = steps.keys().cloned().collect();
+    let tables: Vec<(String, String)> = steps.keys().map(|name| (name.clone(), format!("[step.{name}]"))).collect();
+    let head = ("head".to_owned(), String::new());
+    flow.insert(stranger(&head.0), true.into());
+    flow["step"].as_table_mut().expect("steps").insert("kindless".to_owned(), toml::Table::new().into());
     let (_, said) = checked(&place, &center, &flow);
-    for name in names {
+    let kinds = said.lines().find_map(|line| line.split_once("a step has one of ")?.1.split_once(';'));
+    let (kinds, _) = kinds.unwrap_or_else(|| panic!("{said}"));
+    for kind in kinds.split(',').map(str::trim) {
+        assert!(text.lines().any(|line| line.starts_with(&format!("{kind} = "))), "docs/flows.md has no step `{kind}`");
+    }
+    for (name, table) in tables.into_iter().chain([head]) {
         let told = said.lines().find(|line| line.contains(&stranger(&name)));
         let (_, keys) = told.and_then(|line| line.split_once("allowed: ")).unwrap_or_else(|| panic!("{name}: {said}"));
-        let shown = lines_of(&text, &format!("[step.{name}]"));
-        let is_shown =
-            |key: &str| shown.iter().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} =")));
+        let shown = if table.is_empty() { text.lines().collect() } else { lines_of(&text, &table) };
+        let begins =
+            |line: &str, key: &str| [format!("{key} ="), format!("[{key}")].iter().any(|begin| line.starts_with(begin));
+        let is_shown = |key: &str| shown.iter().any(|line| begins(line.trim_start_matches("# "), key));
         let missing: Vec<&str> = keys.split([',', ';']).map(str::trim).filter(|key| !is_shown(key)).collect();
-        assert!(missing.is_empty(), "docs/flows.md lacks {missing:?} of [step.{name}]: {keys}");
+        assert!(missing.is_empty(), "docs/flows.md lacks {missing:?} of {name}: {keys}");
     }
 }

@@ -1,5 +1,6 @@
 //! Whether calls can come to the agent who asks, by what the stream has told of him.
 
+use crate::proto::command::Ask;
 use serde_json::Value;
 
 /// What is known of his own row.
@@ -34,6 +35,17 @@ impl Own {
     /// He is at work, and not on a break.
     pub fn may_get_calls(&self) -> bool {
         ["READY", "RESERVED", "BUSY", "WRAP_UP"].contains(&self.state.as_str())
+    }
+
+    /// When what he has asked for comes about, if it is not at once.
+    pub fn later(&self, ask: &Ask) -> Option<&'static str> {
+        match (self.state.as_str(), ask) {
+            ("RESERVED" | "BUSY", Ask::NotReady(_)) => Some("your break begins after this call"),
+            ("WRAP_UP", Ask::NotReady(_)) => Some("your break begins after your notes"),
+            ("RESERVED" | "BUSY", Ask::Ready(_)) => Some("you are ready after this call"),
+            ("RESERVED" | "BUSY", Ask::MoreTime(_)) => Some("that is for your notes after this call"),
+            _ => None,
+        }
     }
 
     /// Why no call can come to him, also when he is ready.
@@ -84,6 +96,33 @@ mod tests {
         {
             own.hear(1004, &json!({ "type": "agent_state_changed", "agent": 1004, "to": to }));
             assert_eq!(own.may_get_calls(), may, "{to}");
+        }
+    }
+
+    /// Who asks for a break while he talks hears when it begins.
+    #[test]
+    fn what_is_asked_for_in_a_talk_comes_after_it() {
+        use crate::proto::{MoreTime, NotReady, Ready};
+        let mut own = Own::default();
+        let pause = Ask::NotReady(NotReady { reason: "lunch".to_owned() });
+        let more = Ask::MoreTime(MoreTime { seconds: 20 });
+        let asks = [pause, Ask::Ready(Ready {}), more];
+        let (talk, notes) = ("after this call", "after your notes");
+        for (to, when) in [
+            ("BUSY", [Some(talk); 3]),
+            ("RESERVED", [Some(talk); 3]),
+            ("WRAP_UP", [Some(notes), None, None]),
+            ("READY", [None; 3]),
+            ("NOT_READY", [None; 3]),
+        ] {
+            own.hear(1004, &json!({ "type": "agent_state_changed", "agent": 1004, "to": to }));
+            for (ask, when) in asks.iter().zip(when) {
+                let told = own.later(ask);
+                assert!(
+                    told.is_some() == when.is_some() && told.is_none_or(|told| told.ends_with(when.unwrap_or("?"))),
+                    "{to}: {ask:?}: {told:?}"
+                );
+            }
         }
     }
 }

@@ -41,8 +41,11 @@ impl Presence {
 
     pub fn enter(self: &Arc<Presence>, agent: AgentId) -> Present {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        if leases.enter(agent, Instant::now()) {
+        // A stream that was cut and is back is no news: it was never told to be gone.
+        if !leases.knows(agent) {
             Entry::info("agent", "has a desktop").with("agent", agent).tell();
+        }
+        if leases.enter(agent, Instant::now()) {
             self.tell(Ask::DeskBack { agent });
         }
         Present { presence: Arc::clone(self), agent }

@@ -18,11 +18,16 @@ pub fn refusal(outcome: &mut Outcome, ask: Option<&Ask>, center: &Center) {
         (Refusal::NoSuchQueue, Ask::Transfer(proto::Transfer { to: Some(transfer::To::Queue(queue)), .. })) => {
             no_queue(queue, center)
         }
-        (Refusal::Invalid, Ask::NotReady(proto::NotReady { reason })) if !center.reasons.is_empty() => {
+        (Refusal::Invalid, Ask::NotReady(proto::NotReady { reason })) if is_unknown(reason, center) => {
             none("reason", reason, center.reasons.keys().map(String::as_str))
         }
         _ => return,
     };
+}
+
+/// A reason that is known, or none at all, was refused for something else.
+fn is_unknown(reason: &str, center: &Center) -> bool {
+    !center.reasons.is_empty() && !reason.is_empty() && !center.reasons.contains_key(reason)
 }
 
 fn no_queue(queue: &str, center: &Center) -> String {
@@ -76,5 +81,9 @@ mod tests {
         assert_eq!(told(Refusal::Invalid, pause.clone(), &without), "as it was");
         with.reasons.insert("lunch".to_owned(), NotReadyReason { digit: None, productive: false });
         assert!(told(Refusal::Invalid, pause, &with).starts_with("there is no reason `lunhc`; allowed: "));
+        for reason in ["lunch", ""] {
+            let pause = Ask::NotReady(proto::NotReady { reason: reason.to_owned() });
+            assert_eq!(told(Refusal::Invalid, pause, &with), "as it was", "`{reason}` is not what is wrong");
+        }
     }
 }

@@ -134,7 +134,7 @@ impl Flow {
         self.contained += u64::from(contained);
         self.person += u64::from(person);
         match exit {
-            // Who was answered, or led on, left it while he waited.
+            // Who waits is in no path that led to a queue: the other two are of rows from before version 9 of the records.
             "queue" | "answered" | "diverted" => self.queue += 1,
             "outside" => self.outside += 1,
             "flow" => self.onward += 1,

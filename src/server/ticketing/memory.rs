@@ -335,7 +335,6 @@ mod tests {
         }
     }
 
-    /// Tickets leave every file; the keys of what was done stay, and a client that runs hears of it once.
     /// Numbers of tickets lead to people.
     #[test]
     fn only_its_owner_reads_it() {
@@ -350,6 +349,7 @@ mod tests {
         assert_eq!(mode(), 0o600);
     }
 
+    /// Tickets leave every file; the keys of what was done stay, and a client that runs hears of it once.
     #[test]
     fn tickets_of_a_persons_calls_are_erased_beside_a_client() {
         let data = Folder::new("erased");

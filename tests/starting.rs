@@ -7,6 +7,8 @@ mod place;
 
 use place::{Place, Running, wait_until};
 use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
@@ -91,5 +93,28 @@ fn passwords_that_others_can_read_are_refused_in_one_sentence() {
         let said = String::from_utf8_lossy(&check.stderr).into_owned();
         assert_eq!(said.matches("passwords can be read by others").count(), told, "{mode:o}: {said}");
         assert_eq!(check.status.code(), Some(2 * told as i32), "{mode:o}: {said}");
+    }
+}
+
+/// Asked in the shortest way: its door is open before it answers there.
+fn is_ready() -> bool {
+    let asked = TcpStream::connect("127.0.0.1:8080").and_then(|mut door| {
+        write!(door, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        std::io::read_to_string(door)
+    });
+    asked.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// A supervisor may change its mind the moment that it is told "ready": that is a stop, and no kill.
+#[test]
+fn who_is_asked_to_stop_when_it_has_just_become_ready_stops_in_order() {
+    let mut place = Place::new("stops-at-once");
+    for start in 1..=8 {
+        let server = place.start(&["serve", "--config", "center.toml"]);
+        wait_until("it says that it is ready", is_ready);
+        let err = server.err.clone();
+        server.stop(); // with success
+        let said = fs::read_to_string(err).expect("its lines");
+        assert!(said.contains("server: has stopped"), "start {start}: {said}");
     }
 }

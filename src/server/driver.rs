@@ -32,6 +32,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Inputs of one kind handled before the thread looks what else has come.
 const BATCH: usize = 16;
@@ -85,6 +86,19 @@ const FAREWELL: Duration = Duration::from_secs(4);
 const INBOX: u64 = u64::MAX;
 
 impl Driver {
+    /// The engine's thread, and what is closed when it ends, however it does.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(self) -> anyhow::Result<(std::thread::JoinHandle<anyhow::Result<()>>, oneshot::Receiver<()>)> {
+        let (alive, engine_ended) = oneshot::channel();
+        let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
+            self.run()
+        })?;
+        Ok((engine, engine_ended))
+    }
+
     /// Runs until `Message::Stop` or until nobody can send any more; and then until the last BYE is answered, for
     /// [`FAREWELL`] at most.
     ///

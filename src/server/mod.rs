@@ -77,6 +77,7 @@ use clock::{Clock, EventTime};
 use driver::{Driver, Outlets};
 use inbox::{Inbox, Message};
 use journal::{Entry, Value};
+use opening::Opened;
 use record::Recorder;
 use serving::Serving;
 use signaling::streams::Streams;
@@ -86,6 +87,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::Store;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// How `tierline serve` was called.
@@ -136,8 +138,13 @@ pub fn serve(options: &Options) -> Result<Outcome> {
     journal::start(loaded.server.journal)?;
     journal::tell_panics();
     loaded.warnings.iter().for_each(|warning| journal::warned("configuration", warning));
-    let outcome = match Running::start(&loaded, options, runtime.handle().clone()) {
-        Ok(running) => match runtime.block_on(running.until_stopped()) {
+    let started = opening::open(&loaded, runtime.handle()).and_then(|opened| {
+        // Who is told that it is ready may ask it to stop; before, a stop costs nobody anything.
+        let signals = Signals::new(runtime.handle())?;
+        Ok((Running::start(&loaded, options, opened, runtime.handle().clone())?, signals))
+    });
+    let outcome = match started {
+        Ok((running, signals)) => match runtime.block_on(running.until_stopped(signals)) {
             Ok(()) => Outcome::Stopped,
             Err(why) => {
                 Entry::error("server", "cannot go on").with("why", &why).tell();
@@ -181,8 +188,8 @@ struct Followers {
 }
 
 impl Running {
-    fn start(loaded: &Loaded, options: &Options, runtime: tokio::runtime::Handle) -> Result<Running> {
-        let opening::Opened { udp, tcp, tls, http, cti, store, accounts, sounds } = opening::open(loaded, &runtime)?;
+    fn start(loaded: &Loaded, options: &Options, opened: Opened, runtime: Handle) -> Result<Running> {
+        let Opened { udp, tcp, tls, http, cti, store, accounts, sounds } = opened;
         let (sounds, clock) = (Arc::new(sounds), Clock::start());
         let (inbox, messages) = Inbox::new()?;
         // One seed for all that is drawn of this start: forked by name, of what a recording has.
@@ -215,7 +222,7 @@ impl Running {
         let wire = numbers::Wire { dropped, streams: streams.clone(), counters };
         let driver =
             Driver { engine, clock, udp, inbox: messages, outlets, drained, last_seq, healthy: true, ends: None };
-        let (engine, engine_ended) = start_engine(driver)?;
+        let (engine, engine_ended) = driver.start()?;
         let ticketing = start_ticketing(loaded, line, (&store_writer, last_seq + 1), (time, &runtime))?;
         let records = records::Follower::start(&loaded.server.data, &store_writer, time)?;
         let keeper = start_keeper(loaded, Arc::clone(&store_writer), time)?;
@@ -253,8 +260,8 @@ impl Running {
     }
 
     /// Serves until a signal asks to stop, then drains; or until the engine's thread ends by itself, which is an error.
-    async fn until_stopped(mut self) -> Result<()> {
-        let asked = self.asked_to_stop().await;
+    async fn until_stopped(mut self, signals: Signals) -> Result<()> {
+        let asked = self.asked_to_stop(signals).await;
         // Whoever still talks is told with a BYE.
         let command = Command { actor: Actor::Operator, ask: Ask::EndAll };
         _ = self.inbox.send(Message::Input(Input::Command { id: 0, command }));
@@ -279,8 +286,7 @@ impl Running {
     }
 
     /// Returns when everything is drained or nobody wants to wait for that.
-    async fn asked_to_stop(&mut self) -> Result<()> {
-        let mut signals = Signals::new()?;
+    async fn asked_to_stop(&mut self, mut signals: Signals) -> Result<()> {
         tokio::select! {
             () = signals.asks_to_stop(false) => {}
             _ = &mut self.engine_ended => bail!(ENDED),
@@ -308,16 +314,6 @@ fn post(inbox: &Inbox, message: Message) -> Result<()> {
     inbox.send(message).map_err(|inbox::Ended| anyhow::anyhow!(ENDED))
 }
 
-/// The engine's thread, and what is closed when it ends, however it does.
-fn start_engine(driver: Driver) -> Result<(std::thread::JoinHandle<Result<()>>, oneshot::Receiver<()>)> {
-    let (alive, engine_ended) = oneshot::channel();
-    let engine = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-        let _alive: oneshot::Sender<()> = alive; // dropped at the end, also by a panic
-        driver.run()
-    })?;
-    Ok((engine, engine_ended))
-}
-
 /// People, and commands on this machine, learn where it serves.
 fn tell_where(loaded: &Loaded, accounts: &accounts::Loaded, epoch: u32) {
     Serving::new(loaded).note(&loaded.server.data);
@@ -329,7 +325,7 @@ fn start_cti(
     loaded: &Loaded,
     opened: Option<cti::Opened>,
     ground: cti::Ground,
-    runtime: &tokio::runtime::Handle,
+    runtime: &Handle,
 ) -> Result<Option<tokio::task::JoinHandle<()>>> {
     let (Some(settings), Some(opened)) = (&loaded.server.cti, opened) else { return Ok(None) };
     let inbox = ground.inbox.clone();
@@ -348,7 +344,7 @@ fn start_cti(
 }
 
 /// The way to the ticketing system, if there is one.
-fn ticketing_line(loaded: &Loaded, runtime: &tokio::runtime::Handle) -> Result<Option<ticketing::Line>> {
+fn ticketing_line(loaded: &Loaded, runtime: &Handle) -> Result<Option<ticketing::Line>> {
     let _in_runtime = runtime.enter();
     loaded.server.ticketing.as_ref().map(ticketing::Line::new).transpose()
 }
@@ -357,7 +353,7 @@ fn start_ticketing(
     loaded: &Loaded,
     line: Option<ticketing::Line>,
     log: (&Store, u64),
-    (time, runtime): (EventTime, &tokio::runtime::Handle),
+    (time, runtime): (EventTime, &Handle),
 ) -> Result<Option<ticketing::Ticketing>> {
     let (Some(settings), Some(line)) = (&loaded.server.ticketing, line) else { return Ok(None) };
     let _in_runtime = runtime.enter();

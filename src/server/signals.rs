@@ -22,11 +22,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// On a thread of the runtime.
-    ///
     /// # Errors
     /// The system takes no handlers.
-    pub fn new() -> Result<Signals> {
+    pub fn new(runtime: &tokio::runtime::Handle) -> Result<Signals> {
+        let _in_runtime = runtime.enter();
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -63,7 +62,7 @@ mod tests {
     fn a_second_signal_is_heard_while_the_first_is_looked_at() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut signals = Signals::new().unwrap();
+            let mut signals = Signals::new(&tokio::runtime::Handle::current()).unwrap();
             for signal in [libc::SIGINT, libc::SIGTERM] {
                 // SAFETY: a signal to this process, which has a handler for it.
                 assert_eq!(unsafe { libc::raise(signal) }, 0);

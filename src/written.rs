@@ -19,7 +19,7 @@ pub use language::language;
 pub use mangled::mangled;
 pub use names::{A_NAME, counted, did_you_mean, is_name};
 pub use section::Section;
-pub use value::Value;
+pub use value::{Value, shown};
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -106,7 +106,7 @@ impl<'i> Page<'i> {
     fn no_toml(&self, place: Place, message: &str) -> (Place, String) {
         let key = self.text.get(place.clone()).filter(|_| message.contains("duplicate key"));
         if let Some(key) = key {
-            let message = format!("`{}` is written twice; allowed: once", value::shown(key));
+            let message = format!("`{}` is written twice; allowed: once", shown(key));
             return (place, message);
         }
         let open = [("between array elements", ("list", ']')), ("between key-value pairs", ("table", '}'))];

@@ -17,6 +17,8 @@ mod capture;
 mod center;
 #[path = "place/clock.rs"]
 mod clock;
+#[path = "place/disk.rs"]
+mod disk;
 #[path = "interop/harness.rs"]
 mod harness;
 #[path = "interop/nets.rs"]

@@ -245,7 +245,7 @@ pub struct CollectStep {
     pub first: Duration,
     /// … and each further one (500 ms … 60 s).
     pub between: Duration,
-    /// Said afterwards; then `yes` takes it and every other key asks anew. Empty: it is not asked.
+    /// Said afterwards; then `yes` takes it, and every other key or none asks anew. Empty: it is not asked.
     pub confirm: Vec<Prompt>,
     pub yes: char,
     /// A PIN or a card: its keys are never written down.

@@ -123,18 +123,18 @@ fn records_of(reader: &Reader, calls: &[CallId], numbers: bool) -> Result<Vec<Fo
 }
 
 fn found_in(reader: &Reader, events: &[Event]) -> Result<Option<Found>> {
-    let (events, code) = (as_it_was(reader, events)?, code_of(events));
+    let (events, code) = (as_it_was(events, killed(reader, events)?), code_of(events));
     Ok(record_of(&events).map(|record| Found { record, parts: parts_of(&events), code }))
 }
 
 /// What a kill left open ended at the last moment of which the log knows, as in the records: the next start, which says so,
 /// may be a night later.
-fn as_it_was(reader: &Reader, events: &[Event]) -> Result<Vec<Event>> {
+fn as_it_was(events: &[Event], killed: Option<(u64, Wall)>) -> Vec<Event> {
     let mut events = events.to_vec();
-    if let Some((start, last)) = killed(reader, &events)? {
+    if let Some((start, last)) = killed {
         events.iter_mut().filter(|event| event.seq > start).for_each(|event| event.at = last);
     }
-    Ok(events)
+    events
 }
 
 /// The start that ended this call, where one did, and the last moment of which the log knew before it.
@@ -154,7 +154,7 @@ pub fn ladder(data: &Path, id: &str, numbers: bool) -> Result<String> {
         let after = events.iter().find(|event| event.seq > start)?;
         Some(how_it_ended(Duration::from_millis(u64::try_from(after.at.0 - last.0).unwrap_or(0))))
     });
-    Ok(ladder_of(&as_it_was(&reader, &events)?) + &told.unwrap_or_default())
+    Ok(ladder_of(&as_it_was(&events, killed)) + &told.unwrap_or_default())
 }
 
 /// What is said of a call that a kill has cut, where the drawing has no clock.

@@ -236,7 +236,7 @@ fn one_line(s: &str, max: usize) -> Option<String> {
 }
 
 /// `s`, cut to what fits into a sentence, with control characters made visible.
-pub(super) fn shown(s: &str) -> String {
+pub fn shown(s: &str) -> String {
     let mut cut: String = s.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect();
     if s.chars().count() > MAX_SHOWN {
         cut.push('…');

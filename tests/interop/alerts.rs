@@ -2,15 +2,14 @@
 //! has ended; what nothing outside the program can provoke is in `planted.rs`. Only the times are others: what takes
 //! minutes there takes a second here. The times themselves are in `tests/prometheus/rules.yml`.
 
+use super::disk::Disk;
 use super::guarding::Phone;
 use super::harness::{GENEROUS, Ground, SECOND, talk_for, wait_until};
 use super::peers::{Sipp, phone_agent, try_register};
 use super::prometheus::Prometheus;
 use super::server::{Server, TIERLINE, Wishes};
-use std::ffi::CString;
 use std::net::UdpSocket;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -93,52 +92,27 @@ fn alerts_about_the_ticketing_system() {
     ends(&prometheus, "TicketingBehind");
 }
 
-/// A small disk of its own for a folder; gone when dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mounted(at: &Path, bytes: u64) -> Disk {
-        std::fs::create_dir_all(at).expect("a folder");
-        let (path, options) = (c_string(at), CString::new(format!("size={bytes}")).expect("text"));
-        // SAFETY: a plain system call with texts that live on.
-        let done =
-            unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), 0, options.as_ptr().cast()) };
-        assert_eq!(done, 0, "a disk of one's own needs root: {}", std::io::Error::last_os_error());
-        Disk(at.to_owned())
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // SAFETY: a plain system call with a text that lives on.
-        unsafe { libc::umount2(c_string(&self.0).as_ptr(), libc::MNT_DETACH) };
-    }
-}
-
-fn c_string(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("a path")
-}
-
 #[test]
 fn alerts_about_the_service() {
     let ground = Ground::new("alerts_service");
-    let disk = Disk::mounted(&ground.file("data"), 64 << 20);
+    let data = ground.file("data");
+    let _disk = Disk::mounted(&data, c"size=64m");
     let mut server = Server::start(&ground, &Wishes::agents(&["ada"]));
     let prometheus = watched(&ground, &server);
-    let ballast = disk.0.join("ballast");
+    let ballast = data.join("ballast");
     std::fs::write(&ballast, vec![1; 58 << 20]).expect("a large file");
     fires(&prometheus, "DiskFilling");
     std::fs::remove_file(&ballast).expect("removed");
     ends(&prometheus, "DiskFilling");
     // Somebody else has locked the log.
-    let other = rusqlite::Connection::open(disk.0.join("events.db")).expect("the log");
+    let other = rusqlite::Connection::open(data.join("events.db")).expect("the log");
     other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
     let one = |name| Sipp { name, seconds: 2.0, ..Sipp::default() }.start(&ground, &server);
     one("unwritten").wait(30 * SECOND);
     fires(&prometheus, "LogUnhealthy");
     other.execute_batch("ROLLBACK").expect("given back");
     ends(&prometheus, "LogUnhealthy");
-    records_behind(&ground, &server, &prometheus, &disk);
+    records_behind(&ground, &server, &prometheus, &data);
     few_files(&server, &prometheus);
     audio_late(&ground, &server, &prometheus);
     datagrams_dropped(&server, &prometheus);
@@ -149,8 +123,8 @@ fn alerts_about_the_service() {
 }
 
 /// Another program has the records for itself while a call comes and goes.
-fn records_behind(ground: &Ground, server: &Server, prometheus: &Prometheus, disk: &Disk) {
-    let other = rusqlite::Connection::open(disk.0.join("records.db")).expect("the records");
+fn records_behind(ground: &Ground, server: &Server, prometheus: &Prometheus, data: &Path) {
+    let other = rusqlite::Connection::open(data.join("records.db")).expect("the records");
     other.busy_timeout(10 * SECOND).expect("patience");
     other.execute_batch("BEGIN IMMEDIATE").expect("held");
     assert_eq!(Sipp { name: "behind", seconds: 1.0, ..Sipp::default() }.start(ground, server).wait(30 * SECOND), 0);

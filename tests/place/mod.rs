@@ -4,10 +4,12 @@
 
 pub mod alone;
 pub mod clock;
+pub mod disk;
 
 use clock::Clock;
+use disk::Disk;
 use serde_json::Value;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -28,9 +30,7 @@ impl Running {
     pub fn says(&self, part: &str) -> bool {
         [&self.out, &self.err].iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(part)))
     }
-}
 
-impl Running {
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) {
         // SAFETY: a signal to a child of ours that nobody has waited for.
@@ -67,27 +67,6 @@ pub struct Place {
     disk: Option<Disk>,
 }
 
-/// A small disk, which goes when this does.
-pub struct Disk(CString);
-
-impl Disk {
-    fn mounted(at: &Path, size: &CStr) -> Disk {
-        let to = CString::new(at.to_str().expect("text")).expect("a path");
-        let tmpfs = c"tmpfs".as_ptr();
-        // SAFETY: a system call that reads texts, which live through it; it concerns this thread and what it starts.
-        let mounted = unsafe { libc::mount(tmpfs, to.as_ptr(), tmpfs, 0, size.as_ptr().cast()) };
-        assert_eq!(mounted, 0, "a disk of one's own needs root: {}", std::io::Error::last_os_error());
-        Disk(to)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // SAFETY: a system call that reads a text that lives through it.
-        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
-    }
-}
-
 impl Place {
     pub fn new(name: &str) -> Place {
         let dir = std::env::temp_dir().join(format!("tierline-keeping-{}-{name}", std::process::id()));
@@ -111,7 +90,6 @@ impl Place {
 
     /// A small disk more, for as long as what is returned lives.
     pub fn disk(&self, at: &Path, size: &CStr) -> Disk {
-        fs::create_dir_all(at).expect("a folder for the test");
         Disk::mounted(at, size)
     }
 

@@ -40,9 +40,9 @@ impl Own {
     /// When what he has asked for comes about, if it is not at once.
     pub fn later(&self, ask: &Ask) -> Option<&'static str> {
         match (self.state.as_str(), ask) {
-            ("RESERVED" | "BUSY", Ask::NotReady(_)) => Some("your break begins after this call"),
+            ("RESERVED" | "BUSY", Ask::NotReady(_)) => Some("your break begins after this call and its notes"),
             ("WRAP_UP", Ask::NotReady(_)) => Some("your break begins after your notes"),
-            ("RESERVED" | "BUSY", Ask::Ready(_)) => Some("you are ready after this call"),
+            ("RESERVED" | "BUSY", Ask::Ready(_)) => Some("you are ready after this call and its notes"),
             ("RESERVED" | "BUSY", Ask::MoreTime(_)) => Some("that is for your notes after this call"),
             _ => None,
         }
@@ -107,10 +107,10 @@ mod tests {
         let pause = Ask::NotReady(NotReady { reason: "lunch".to_owned() });
         let more = Ask::MoreTime(MoreTime { seconds: 20 });
         let asks = [pause, Ask::Ready(Ready {}), more];
-        let (talk, notes) = ("after this call", "after your notes");
+        let (both, talk, notes) = ("after this call and its notes", "after this call", "after your notes");
         for (to, when) in [
-            ("BUSY", [Some(talk); 3]),
-            ("RESERVED", [Some(talk); 3]),
+            ("BUSY", [Some(both), Some(both), Some(talk)]),
+            ("RESERVED", [Some(both), Some(both), Some(talk)]),
             ("WRAP_UP", [Some(notes), None, None]),
             ("READY", [None; 3]),
             ("NOT_READY", [None; 3]),

@@ -2,7 +2,7 @@
 
 use crate::center::Center;
 use crate::proto::{self, Outcome, Refusal, command::Ask, outcome, transfer};
-use crate::written::did_you_mean;
+use crate::written::{did_you_mean, shown};
 
 /// So many names are told; a center may have thousands of queues.
 const TOLD: usize = 30;
@@ -35,13 +35,14 @@ fn no_queue(queue: &str, center: &Center) -> String {
 }
 
 fn none<'k>(what: &str, wrong: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    let asked = shown(wrong);
     let allowed: Vec<&str> = known.clone().take(TOLD).collect();
     let more = known.clone().count() - allowed.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     match allowed.is_empty() {
-        true => format!("there is no {what} `{wrong}`: none is configured"),
+        true => format!("there is no {what} `{asked}`: none is configured"),
         false => {
-            format!("there is no {what} `{wrong}`; allowed: {}{more}{}", allowed.join(", "), did_you_mean(wrong, known))
+            format!("there is no {what} `{asked}`; allowed: {}{more}{}", allowed.join(", "), did_you_mean(wrong, known))
         }
     }
 }
@@ -66,6 +67,8 @@ mod tests {
         let switch = |banner: &str| Ask::SwitchBanner(proto::SwitchBanner { banner: banner.to_owned(), on: true });
         let outage = told(Refusal::NoSuchBanner, switch("outag"), &center);
         assert_eq!(outage, "there is no announcement `outag`; allowed: outage; did you mean \"outage\"?");
+        let long = told(Refusal::NoSuchBanner, switch(&"\u{1b}x".repeat(60_000)), &center);
+        assert!(long.len() < 500 && !long.contains('\u{1b}'), "what somebody sent is cut and made visible: {long}");
         let mut bare = center.clone();
         bare.banners.clear();
         let none = told(Refusal::NoSuchBanner, switch("storm"), &bare);

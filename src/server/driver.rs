@@ -107,9 +107,9 @@ impl Driver {
     pub fn run(mut self) -> anyhow::Result<()> {
         net::prefer_this_thread(NICE);
         self.drain();
-        self.flush();
+        self.flush(false);
         let end = self.work().context("the engine cannot wait for its sockets").and_then(|end| end);
-        self.flush();
+        self.flush(false);
         if let Some(record) = &mut self.outlets.record
             && let Err(why) = record.flush()
         {
@@ -120,20 +120,24 @@ impl Driver {
 
     fn work(&mut self) -> io::Result<anyhow::Result<()>> {
         let (mut epoll, mut room, mut waiting) = (Epoll::new()?, Datagrams::default(), VecDeque::new());
-        let (mut pace, mut steps, mut bytes, mut lost) = (Pace::default(), 0, 0, Vec::new());
+        let (mut pace, mut steps, mut bytes, mut lost, mut rested) = (Pace::default(), 0, 0, Vec::new(), false);
         self.inbox.watch(&epoll, INBOX)?;
         for (listener, udp) in &self.udp {
             udp.watch(&epoll, *listener)?;
         }
         loop {
-            let first = if waiting.is_empty() { self.inbox.may_sleep() } else { None };
-            let busy = first.is_some() || !waiting.is_empty();
-            let ready = epoll.wait(if busy { Some(Duration::ZERO) } else { self.patience() })?;
-            for udp in ready.filter_map(|token| self.udp.get(&token)) {
+            // Who has rested looks anyway: nobody need wake him for what came meanwhile.
+            let first = if waiting.is_empty() && !rested { self.inbox.may_sleep() } else { None };
+            let busy = rested || first.is_some() || !waiting.is_empty();
+            let ready = epoll.wait_for_errors(if busy { Some(Duration::ZERO) } else { self.patience() })?;
+            for (udp, error) in ready.filter_map(|(token, error)| Some((self.udp.get(&token)?, error))) {
+                if error {
+                    udp.undelivered(&mut lost);
+                }
                 // All of it, out of the system's small buffer.
                 while waiting.len() < WAITING_DATAGRAMS
                     && bytes < WAITING_BYTES
-                    && udp.receive(&mut room, &mut lost, |flow, datagram| {
+                    && udp.receive(&mut room, |flow, datagram| {
                         bytes += datagram.len();
                         waiting.push_back((flow, datagram.to_vec()));
                     })
@@ -154,14 +158,15 @@ impl Driver {
             }
             self.time_passed();
             self.outlets.tally.catch_up();
-            self.flush();
+            let passed = self.outlets.pulse.steps() - steps;
+            steps += passed;
+            let is_busy = pace.came(self.clock.now(), passed as usize) && passed > 0;
+            self.flush(is_busy);
             if self.has_said_goodbye() {
                 return Ok(Ok(()));
             }
-            let passed = self.outlets.pulse.steps() - steps;
-            steps += passed;
-            if pace.came(self.clock.now(), passed as usize) && passed > 0 && waiting.is_empty() && self.inbox.is_empty()
-            {
+            rested = is_busy && waiting.is_empty() && self.inbox.is_empty();
+            if rested {
                 pace::rest(self.patience().unwrap_or(REST).min(REST));
             }
         }
@@ -229,13 +234,14 @@ impl Driver {
     }
 
     /// What the inputs of one look have brought about leaves together. The engine hears of requests that cannot be sent.
-    fn flush(&mut self) {
+    /// `again` says that the next look is soon.
+    fn flush(&mut self, again: bool) {
         loop {
             let (mut unsent, begun) = (Vec::new(), self.clock.now());
             self.udp.values_mut().for_each(|udp| udp.flush(|bytes| unsent.extend(sip::branch_in(bytes))));
             self.outlets.pulse.sent(self.clock.now().since(begun));
             if unsent.is_empty() {
-                return self.outlets.media.flush();
+                return self.outlets.media.flush(again);
             }
             unsent.into_iter().for_each(|branch| self.door(Input::Sip(sip::Input::Unsent { branch })));
         }

@@ -31,6 +31,7 @@ mod watch;
 use super::clock::{self, Clock};
 use super::defects::Kept;
 use super::numbers::Exporter;
+use super::pace;
 use crate::config::{Form, JournalSettings, Level};
 use crate::event::Event;
 use crate::ids::{AgentId, CallId, FlowId, LegId, LineId, QueueId, TrunkId};
@@ -49,6 +50,8 @@ use watch::{EVERY, Watch};
 
 /// Lines that may wait for standard error (about 2 MB).
 const QUEUE: usize = 4_096;
+/// So long lines gather after some were written: under load a line costs no wake-up of its own.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often it is looked whether lines were left out.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the end of the program waits for the last lines.
@@ -316,7 +319,7 @@ struct Shape {
     systemd: bool,
 }
 
-/// The thread: what came is written at once, in one piece.
+/// The thread: what comes after a silence is written at once, and all that has come then in one piece.
 fn write_all(orders: &Receiver<Order>, shape: Shape) {
     loop {
         let (mut text, mut flushed) = (String::new(), Vec::new());
@@ -335,6 +338,9 @@ fn write_all(orders: &Receiver<Order>, shape: Shape) {
         left_out.iter().flatten().for_each(|line| form::put(&mut text, shape, clock::wall(), line));
         _ = std::io::stderr().lock().write_all(text.as_bytes()); // nobody is left to tell
         flushed.iter().for_each(|answer| _ = answer.try_send(()));
+        if !text.is_empty() {
+            pace::rest(GATHER);
+        }
     }
 }
 

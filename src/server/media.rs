@@ -24,7 +24,7 @@ use crate::time::Instant;
 use anyhow::{Context, Result};
 use pairs::{Pair, Pairs};
 use sockets::{Received, Sockets};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -143,7 +143,7 @@ impl Planes {
 
     /// What carries commands to the planes.
     pub fn sender(&self) -> Commands {
-        Commands { lines: Arc::clone(&self.lines), left: BTreeSet::new() }
+        Commands { lines: Arc::clone(&self.lines), left: BTreeMap::new() }
     }
 
     /// The counters of each plane; a plane that does not answer in time is left out.
@@ -192,15 +192,15 @@ impl Line {
 }
 
 /// Carries commands to the planes, each to the one that its port names. What is left between two calls of `flush` wakes
-/// each plane once.
+/// each plane once; while there is much to do, also what is left between a few of them, if no call waits for it.
 pub struct Commands {
     lines: Arc<[Line]>,
-    /// The planes that something has been left for.
-    left: BTreeSet<u16>,
+    /// The planes that something has been left for, and for how many looks of the engine's that can wait.
+    left: BTreeMap<u16, u32>,
 }
 
 impl Commands {
-    /// Leaves a command for its plane, which looks at it after [`Commands::flush`] at the latest.
+    /// Leaves a command for its plane, which looks at it after [`Commands::flush`].
     pub fn send(&mut self, command: Command) {
         if let Command::Move { to, .. } = command {
             self.leave(to, command.clone());
@@ -211,19 +211,30 @@ impl Commands {
     fn leave(&mut self, plane: u16, command: Command) {
         // A port of a plane that does not exist was never opened; a plane that has stopped has no ports.
         let Some(line) = self.lines.get(usize::from(plane)) else { return };
+        // Only who gets ports is waited for: an INVITE or an answer names them.
+        let looks = if matches!(command, Command::Open { .. }) { 0 } else { LOOKS };
         if line.inbox.send(Message::Command(command)).is_ok() {
-            self.left.insert(plane);
+            self.left.entry(plane).and_modify(|left| *left = looks.min(*left)).or_insert(looks);
         }
     }
 
-    /// Wakes the planes that something has been left for.
-    pub fn flush(&mut self) {
-        while let Some(plane) = self.left.pop_first() {
-            self.lines[usize::from(plane)].wake.wake();
-        }
+    /// Wakes the planes that something has been left for. `again` says that this is called again in a moment: then some of
+    /// it can wait.
+    pub fn flush(&mut self, again: bool) {
+        let lines = &self.lines;
+        self.left.retain(|plane, looks| {
+            let waits = again && *looks > 0;
+            *looks = looks.saturating_sub(1);
+            if !waits {
+                lines[usize::from(*plane)].wake.wake();
+            }
+            waits
+        });
     }
 }
 
+/// For so many looks a plane need not be woken for what no call waits for: some 5 ms.
+const LOOKS: u32 = 3;
 const WAKE: u64 = u64::MAX;
 /// How long packets gather under load: no listener notices, and hundreds of them wake the thread once.
 const REST: Duration = Duration::from_millis(2);

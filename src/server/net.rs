@@ -61,6 +61,14 @@ impl Epoll {
     /// Waits until a socket can be read or the time is over (none: no limit; rounded up to milliseconds);
     /// the tokens of those that can.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = u64> + use<'_>> {
+        Ok(self.wait_for_errors(timeout)?.map(|(token, _)| token))
+    }
+
+    /// The same, and of each whether the system has an error to tell of it.
+    pub fn wait_for_errors(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> io::Result<impl Iterator<Item = (u64, bool)> + use<'_>> {
         let ms = timeout.map_or(-1, |t| i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
         // SAFETY: the kernel writes at most `BATCH` events into a buffer of so many.
         let count =
@@ -69,7 +77,7 @@ impl Epoll {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
             other => other? as usize,
         };
-        Ok(self.events[..count].iter().map(|e| e.u64))
+        Ok(self.events[..count].iter().map(|e| (e.u64, e.events & libc::EPOLLERR as u32 != 0)))
     }
 }
 

@@ -34,9 +34,10 @@ use super::aside::{self, Foreign};
 use super::clock::{self, EventTime};
 use super::journal::{Entry, Value as Told};
 use super::progress::Progress;
-use super::store::{OfLog, Reader};
+use super::store::{OfLog, Reader, Recent};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, CallId};
+use crate::records::schema::TABLES;
 use crate::records::{Cell, Fold, Interval, OpenCall, Row};
 use crate::time::Wall;
 use anyhow::{Context, Result, ensure};
@@ -71,6 +72,8 @@ pub struct Records {
     torn: bool,
     /// The time that events have, where a server makes them.
     time: Option<EventTime>,
+    /// What was committed a moment ago, where a server writes the log.
+    recent: Recent,
 }
 
 impl Records {
@@ -80,7 +83,8 @@ impl Records {
     /// The file cannot be written, is none of ours, or a newer Tierline wrote it.
     pub fn open(dir: &Path) -> Result<Records> {
         let conn = schema::open(dir)?;
-        let mut records = Records { conn, fold: Fold::default(), seq: 0, removed: 0, torn: true, time: None };
+        let (fold, recent) = Default::default();
+        let mut records = Records { conn, fold, seq: 0, removed: 0, torn: true, time: None, recent };
         records.look()?;
         Ok(records)
     }
@@ -146,7 +150,10 @@ impl Records {
     /// The log cannot be read, or the records not be written.
     pub fn catch_up(&mut self, log: &Reader, goes_on: &mut dyn FnMut(u64, u64) -> bool) -> Result<()> {
         loop {
-            let events = log.bare_after(self.seq, PORTION)?;
+            let mut events = self.recent.take(self.seq, PORTION);
+            if events.is_empty() {
+                events = log.bare_after(self.seq, PORTION)?;
+            }
             match events.is_empty() {
                 // Another process may have begun anew.
                 true if position(&self.conn, "event")? as u64 == self.seq => return Ok(()),
@@ -253,11 +260,13 @@ fn place(data: &Path) -> u64 {
     conn.and_then(|conn| position(&conn, "event").ok()).map_or(0, |seq| seq as u64)
 }
 
+/// Table by table: its pages and its statement stay at hand.
 fn insert(conn: &Connection, rows: &[Row]) -> Result<()> {
-    for row in rows {
-        let cells = row.cells();
-        let mut insert = conn.prepare_cached(schema::insert(row.table()))?;
-        insert.execute(rusqlite::params_from_iter(cells.iter()))?;
+    for table in TABLES {
+        let mut insert = conn.prepare_cached(schema::insert(table))?;
+        for row in rows.iter().filter(|row| row.table().name == table.name) {
+            insert.execute(rusqlite::params_from_iter(row.cells().iter()))?;
+        }
     }
     Ok(())
 }
@@ -445,7 +454,7 @@ pub fn status(data: &Path) -> Result<String> {
     let always = (Wall(i64::MIN), Wall(i64::MAX));
     let lacking: String = extent.lacking(always, &shown).into_iter().map(|told| told + "\n").collect();
     let mut told = format!("records of {} events; the log has {last}\n{lacking}{}\n", extent.seq, extent.told(&shown));
-    for table in crate::records::schema::TABLES {
+    for table in TABLES {
         let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))?;
         told += &format!("{:<16}{count:>12}\n", table.name);
     }

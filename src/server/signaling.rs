@@ -64,16 +64,16 @@ impl Udp {
         epoll.add(&*self.socket, token)
     }
 
-    /// One batch of what has come; false if that was all. Before it, however much has come, a batch of word of what was
-    /// sent: the branches of requests that could not reach anybody are added to `lost`.
-    pub fn receive(&self, room: &mut Datagrams, lost: &mut Vec<String>, mut take: impl FnMut(Flow, &[u8])) -> bool {
-        self.undelivered(lost);
+    /// One batch of what has come; false if that was all.
+    pub fn receive(&self, room: &mut Datagrams, mut take: impl FnMut(Flow, &[u8])) -> bool {
         let Ok(came) = room.receive(&self.socket) else { return false };
         came.map(|(remote, bytes)| take(Flow::udp(self.listener, remote), bytes)).count() == datagrams::BATCH
     }
 
-    /// RFC 3261 §18.4. Anybody may send us an ICMP message: only who has seen a request can quote its branch.
-    fn undelivered(&self, lost: &mut Vec<String>) {
+    /// A batch of word of what was sent, while epoll tells of an error: the branches of requests that could not reach anybody
+    /// (RFC 3261 §18.4) are added to `lost`. Anybody may send us an ICMP message: only who has seen a request can quote its
+    /// branch.
+    pub fn undelivered(&self, lost: &mut Vec<String>) {
         let mut room = [0; errors::QUOTED];
         for _ in 0..datagrams::BATCH {
             match errors::next(&self.socket, &mut room) {
@@ -168,6 +168,9 @@ mod tests {
         let (gone, local) =
             (UdpSocket::bind(address).unwrap().local_addr().unwrap(), ours.socket.local_addr().unwrap());
         let (mut room, mut lost, mut came) = (Datagrams::default(), Vec::new(), Vec::new());
+        let mut epoll = Epoll::new().unwrap();
+        ours.watch(&epoll, 7).unwrap();
+        let mut told = || epoll.wait_for_errors(Some(std::time::Duration::ZERO)).unwrap().collect::<Vec<_>>();
         for branch in ["z9hG4bKone", "z9hG4bKtwo"] {
             let request = format!("OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch={branch}\r\n\r\n");
             ours.send(Flow::udp(3, gone), request.into_bytes());
@@ -175,7 +178,10 @@ mod tests {
             ours.send(Flow::udp(3, peer.local_addr().unwrap()), b"another".to_vec());
             ours.flush(|_| panic!("nothing stands in its way"));
             peer.send_to(b"a datagram", local).unwrap();
-            let more = ours.receive(&mut room, &mut lost, |flow, bytes| came.push((flow.remote, bytes.to_vec())));
+            assert_eq!(told(), [(7, true)], "also when its error has been taken off the socket");
+            ours.undelivered(&mut lost);
+            assert_eq!(told(), [(7, false)], "it has been read, and the datagram has not");
+            let more = ours.receive(&mut room, |flow, bytes| came.push((flow.remote, bytes.to_vec())));
             assert!(!more, "that was all");
             assert_eq!(std::mem::take(&mut came), [(peer.local_addr().unwrap(), b"a datagram".to_vec())]);
             assert_eq!(std::mem::take(&mut lost), [branch]);

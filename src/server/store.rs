@@ -17,14 +17,15 @@
 //! twice the limit events are dropped and counted in [`Numbers::lost`]; a start then ends what they would
 //! have closed.
 //!
-//! **Who follows the log closely** (desktops do) takes what was committed a moment ago from memory ([`Recent`]), and reads the
-//! disk for all else; what it has read is not in memory any more.
+//! **Who follows the log closely** (desktops and the records do) takes what was committed a moment ago from memory
+//! ([`Recent`]), and reads the disk for all else; what it has read is not in memory any more.
 //!
 //! **When the file is gone**, removed or replaced by somebody, what is written to the one that is open would be lost: it
 //! counts as failing, and goes on when the file is back in its place.
 //!
 //! **What erasing leaves behind.** A text is overwritten where it is, in a row that stays (`store/slots.rs` says why);
-//! of a number or a key that is a few empty bytes. Its copy in the write-ahead log is gone after the next hourly
+//! of a number or a key that is a few empty bytes. Under load what a dialog needed is overwritten within a second of its end,
+//! with others', or by the next start. Its copy in the write-ahead log is gone after the next hourly
 //! truncation, start or orderly stop; one that a reader holds up is made up for by the next.
 //!
 //! Left out: retention of the events themselves, which is in `keeping`, and recordings.
@@ -249,7 +250,12 @@ impl Store {
 
     /// What is committed from now on, for the one who follows the log closely.
     pub fn recent(&self) -> Recent {
-        self.shared.recent.begin()
+        self.shared.recent.close.begin()
+    }
+
+    /// The same without personal texts, for the one who folds it.
+    pub fn bare(&self) -> Recent {
+        self.shared.recent.bare.begin()
     }
 
     pub fn numbers(&self) -> Numbers {

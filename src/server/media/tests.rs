@@ -93,7 +93,27 @@ fn id(plane: u16) -> PortId {
 fn ask(planes: &Planes, commands: impl IntoIterator<Item = Command>) {
     let mut to = planes.sender();
     commands.into_iter().for_each(|command| to.send(command));
-    to.flush();
+    to.flush(false);
+}
+
+/// What is not waited for may wait a little, while the engine's thread looks again soon anyway.
+#[test]
+fn a_plane_is_woken_at_once_for_ports_and_a_little_later_for_all_else() {
+    let (line, mut end) = Line::new().unwrap();
+    let mut to = Commands { lines: Arc::from([line]), left: BTreeMap::new() };
+    let mut wakes = |commands: &[Command], again| {
+        commands.iter().for_each(|command| to.send(command.clone()));
+        to.flush(again);
+        to.lines[0].wake.clear();
+        end.epoll.wait(Some(Duration::ZERO)).unwrap().count() == 1
+    };
+    let (opens, leaves) = (Command::Open { port: id(0), six: false }, Command::Leave { port: id(0) });
+    assert!(wakes(std::slice::from_ref(&opens), true) && !wakes(&[], true));
+    assert!(wakes(std::slice::from_ref(&leaves), false), "there may be no further look");
+    assert!(!wakes(std::slice::from_ref(&leaves), true));
+    let looks: Vec<bool> = (0..LOOKS).map(|_| wakes(&[], true)).collect();
+    assert_eq!(looks, [false, false, true]);
+    assert!(!wakes(&[leaves], true) && wakes(&[opens], true) && !wakes(&[], false), "one goes with the other");
 }
 
 /// A phone, and the session with it.

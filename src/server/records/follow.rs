@@ -8,12 +8,12 @@ use crate::server::defects::Kept;
 use crate::server::journal::Entry;
 use crate::server::named::Named;
 use crate::server::progress::Progress;
-use crate::server::store::{Reader, Store};
+use crate::server::store::{Reader, Recent, Store};
 use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,10 @@ const LOOK: Duration = Duration::from_secs(60);
 const LEFT_AT_STOP: u64 = 100_000;
 
 enum News {
+    /// Something is new: told once after each time that the follower has begun to fold.
     Committed,
+    /// What is new does not fit into memory for long.
+    Filling,
     Stop,
 }
 
@@ -56,15 +59,30 @@ impl Follower {
         let log = Reader::of(data)?;
         let behind = Arc::new(Behind::new(time));
         behind.folded(super::place(data), &log)?;
-        let (committed, written) = (news.clone(), Arc::clone(&behind));
+        let (written, recent, curious) = (Arc::clone(&behind), store.bare(), Arc::new(AtomicBool::new(true)));
+        let (committed, filling, asks) = (news.clone(), recent.clone(), Arc::clone(&curious));
         store.on_commit(Box::new(move |last| {
             written.written(last);
-            _ = committed.send(News::Committed); // a follower that has ended needs no news
+            // A follower that has ended needs no news.
+            if asks.swap(false, SeqCst) {
+                _ = committed.send(News::Committed);
+            } else if filling.is_filling() {
+                _ = committed.send(News::Filling);
+            }
         }));
         let stopping = Arc::new(AtomicBool::new(false));
-        let (of_clerk, stop) = (Arc::clone(&behind), Arc::clone(&stopping));
-        let (records, file, failed) = (None, None, false);
-        let mut clerk = Clerk { data: data.into(), log, records, file, stopping: stop, failed, behind: of_clerk, time };
+        let mut clerk = Clerk {
+            data: data.into(),
+            log,
+            recent,
+            curious,
+            records: None,
+            file: None,
+            stopping: Arc::clone(&stopping),
+            failed: false,
+            behind: Arc::clone(&behind),
+            time,
+        };
         let thread = Kept::start("records", move || {
             (clerk.records, clerk.file) = (None, None); // what a panic left half-folded is not written
             clerk.run(&heard);
@@ -85,6 +103,9 @@ impl Drop for Follower {
 struct Clerk {
     data: std::path::PathBuf,
     log: Reader,
+    recent: Recent,
+    /// It has begun to fold, and has not been told of anything new since.
+    curious: Arc<AtomicBool>,
     records: Option<Records>,
     /// What `records` has open.
     file: Option<Named>,
@@ -98,6 +119,7 @@ impl Clerk {
     fn run(&mut self, heard: &Receiver<News>) {
         loop {
             let before = self.records.as_ref().map(Records::seq);
+            self.curious.store(true, SeqCst);
             let folded = self.fold();
             let pause = match &folded {
                 Ok(()) if before.is_some_and(|before| self.seq().saturating_sub(before) >= MANY) => BUSY_PAUSE,
@@ -126,7 +148,8 @@ impl Clerk {
             (self.records, self.file) = (None, None);
         }
         if self.records.is_none() {
-            self.records = Some(Records { time: Some(self.time), ..Records::of(&self.data, &self.log)? });
+            let (time, recent) = (Some(self.time), self.recent.clone());
+            self.records = Some(Records { time, recent, ..Records::of(&self.data, &self.log)? });
             self.file = Some(Named::new(&super::file(&self.data))?);
         }
         let (Some(records), stopping) = (self.records.as_mut(), &self.stopping) else { return Ok(()) };
@@ -164,16 +187,17 @@ impl Clerk {
     }
 }
 
-/// Waits for something new and then for `pause`, or only for `most`; false if it is to stop.
+/// Waits for something new and then for `pause`, as long as there is room, or only for `most`; false if it is to stop.
 fn rest(heard: &Receiver<News>, pause: Duration, most: Duration) -> bool {
     match heard.recv_timeout(most) {
         Err(RecvTimeoutError::Timeout) => return true,
-        Ok(News::Committed) => {}
+        Ok(News::Committed | News::Filling) => {}
         Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
     }
     let until = Instant::now() + pause;
     loop {
         match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(News::Filling) => return true,
             Ok(News::Committed) => {}
             Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) => return true,
@@ -191,5 +215,14 @@ mod tests {
         let ((_news, heard), (done, rested)) = (channel(), channel());
         std::thread::spawn(move || _ = done.send(rest(&heard, Duration::from_secs(3_600), Duration::ZERO)));
         assert_eq!(rested.recv_timeout(Duration::from_secs(20)), Ok(true), "it waits for a commit");
+    }
+
+    /// What comes faster than it gathers is folded sooner, while it is in memory.
+    #[test]
+    fn it_does_not_rest_until_there_is_no_room() {
+        let ((news, heard), hour) = (channel(), Duration::from_secs(3_600));
+        _ = [News::Committed, News::Filling, News::Stop].map(|told| news.send(told).unwrap());
+        assert!(rest(&heard, hour, hour), "it gathers for an hour");
+        assert!(!rest(&heard, hour, hour));
     }
 }

@@ -74,6 +74,8 @@ fn configure(conn: &Connection) -> Result<()> {
     // After a power cut the last transactions may be missing, whole: they are folded again.
     conn.pragma_update(None, "synchronous", "normal")?;
     conn.pragma_update(None, "cache_size", -16_384)?;
+    // One for each table, and some.
+    conn.set_prepared_statement_cache_capacity(32);
     Ok(())
 }
 

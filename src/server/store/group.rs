@@ -16,6 +16,7 @@ use crate::log::{self, OpenChange, OpenKey};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, TransactionBehavior, params};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// Events in one row at most: whoever wants one of them reads all.
 const ROW_LINES: u64 = 32;
@@ -68,6 +69,33 @@ impl Written {
         lost
     }
 
+    /// When [`Written::erase_left`] is due, though no group comes.
+    pub fn erases_at(&self) -> Option<Instant> {
+        self.slots.erases_at()
+    }
+
+    /// Overwrites texts that are not needed any more, in a transaction of its own.
+    ///
+    /// # Errors
+    /// SQLite's; they are still to be overwritten then.
+    pub fn erase_left(&mut self, conn: &mut Connection) -> rusqlite::Result<()> {
+        if self.slots.erases_at().is_none() {
+            return Ok(());
+        }
+        let erased = self.try_erase(conn);
+        match erased {
+            Ok(()) => self.slots.keep(),
+            Err(_) => self.slots.undo(),
+        }
+        erased
+    }
+
+    fn try_erase(&mut self, conn: &mut Connection) -> rusqlite::Result<()> {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.slots.erase_left(&mut SlotTable::prepare(&tx)?)?;
+        tx.commit()
+    }
+
     fn try_commit(&mut self, conn: &mut Connection, batch: &[Event]) -> rusqlite::Result<u64> {
         let mut group = Group::new(self.last_seq);
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -77,6 +105,7 @@ impl Written {
         }
         group.row.write(&mut tables)?;
         let opened = self.change_open(&group.changes, &mut tables)?;
+        self.slots.erase_due(batch.len(), &mut tables.slot)?;
         drop(tables);
         if !self.begun {
             mark::forget_alive(&tx)?;
@@ -97,7 +126,7 @@ impl Written {
     fn change_open(&mut self, changes: &Changes<'_>, tables: &mut Tables<'_>) -> rusqlite::Result<OpenChanges> {
         for opened in changes.keys().filter_map(|key| self.open.get(key)) {
             tables.close.execute([opened.seq as i64])?;
-            self.slots.erase(&opened.slots, &mut tables.slot)?;
+            self.slots.leave(&opened.slots);
         }
         let mut rows = Vec::with_capacity(changes.len());
         for (key, event) in changes {

@@ -144,9 +144,32 @@ fn a_killed_process_leaves_what_was_open_and_nothing_else() {
     let after = open(&killed);
     assert_eq!((after.epoch, after.next_seq), (2, 8));
     assert_eq!(after.recovered, [events[2].clone(), events[6].clone()]);
-    let dialogs = "SELECT count(*) FROM slot WHERE body <> zeroblob(length(body))";
-    let dialogs = Connection::open(schema::file(&killed.0)).unwrap().query_row(dialogs, [], |row| row.get(0));
-    assert_eq!(dialogs, Ok(1), "the text of an ended or replaced dialog is still there");
+    assert_eq!(dialogs(&killed), 1, "the text of an ended or replaced dialog is still there");
+}
+
+/// Texts of dialogs that are in the file.
+fn dialogs(dir: &Dir) -> i64 {
+    let conn = Connection::open(schema::file(&dir.0)).unwrap();
+    let sql = "SELECT count(*) FROM slot WHERE body <> zeroblob(length(body))";
+    conn.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Under load each waits for others, and for no group that may never come.
+#[test]
+fn what_ended_dialogs_needed_is_gone_soon_though_nothing_follows_and_with_a_start() {
+    let (dir, each) = (Dir::new(), 100);
+    let running = open(&dir);
+    running.store.append((1..=each).map(|n| confirmed(n, n)).collect());
+    running.store.append((1..=each).map(|n| cleared(each + n, n)).chain([confirmed(2 * each + 1, 777)]).collect());
+    running.store.flush().unwrap();
+    let killed = dir.as_killed_now();
+    assert_eq!(open(&killed).recovered.len(), 1);
+    assert_eq!(dialogs(&killed), 1);
+    let begun = Instant::now();
+    while dialogs(&dir) != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} texts", dialogs(&dir));
+        std::thread::yield_now();
+    }
 }
 
 /// Appends `rows` events, `pace` apart, and asks for a flush. Returns how many groups that may take at most: one

@@ -2,7 +2,8 @@
 
 use super::expired::{self, Erased, truncate_log};
 use super::group::Written;
-use super::{Keep, QUEUE_LIMIT, Recent};
+use super::recent::Recents;
+use super::{Keep, QUEUE_LIMIT};
 use crate::event::Event;
 use crate::server::journal::{Entry, Value};
 use crate::server::named::Named;
@@ -48,7 +49,7 @@ pub(super) struct Shared {
     pub lost: AtomicU64,
     /// The last attempt to write failed.
     pub failing: AtomicBool,
-    pub recent: Recent,
+    pub recent: Recents,
     pub on_commit: Mutex<Vec<OnCommit>>,
 }
 
@@ -71,7 +72,7 @@ impl Default for Shared {
             failures: zero(),
             lost: zero(),
             failing: AtomicBool::new(false),
-            recent: Recent::default(),
+            recent: Recents::default(),
             on_commit: Mutex::default(),
         }
     }
@@ -159,6 +160,8 @@ impl Writer {
             self.take_events();
             if !self.batch.is_empty() {
                 self.write();
+            } else if self.written.erases_at().is_some_and(|at| at <= Instant::now()) {
+                _ = self.written.erase_left(&mut self.conn); // it is tried again
             }
             self.erase_some();
             self.answer_flushes();
@@ -180,7 +183,8 @@ impl Writer {
         if self.stopping || self.erasing.is_some() {
             return;
         }
-        self.park_until(self.taken + 1, Instant::now() + IDLE);
+        let idle = self.written.erases_at().unwrap_or_else(|| Instant::now() + IDLE);
+        self.park_until(self.taken + 1, idle);
         if self.shared.appended.load(SeqCst) > self.taken {
             self.park_until(self.taken + GROUP_ROWS, Instant::now() + GROUP_TIME);
         }
@@ -310,12 +314,14 @@ impl Writer {
             return;
         }
         let Some(Erasing { texts, asked, .. }) = self.erasing.take() else { return };
+        _ = self.written.erase_left(&mut self.conn);
         let emptied = truncate_log(&self.conn);
         let told = erased.map(|_| Erased { texts, emptied }).map_err(|why| why.to_string());
         asked.iter().for_each(|asked| _ = asked.send(told.clone())); // whoever asked may have left
     }
 
-    fn finish(self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
+        _ = self.written.erase_left(&mut self.conn); // a start would do it
         _ = truncate_log(&self.conn);
         match self.failure {
             Some(Failure { why, .. }) => {

@@ -101,3 +101,23 @@ fn who_reads_is_told_up_to_when_all_is_there_and_what_runs() {
     assert_eq!(Extent::of(&records.conn, &log).unwrap().told(&|_| String::new()), "the log is empty");
     opened.store.close().unwrap();
 }
+
+/// A server's follower takes events from memory: they are those that it would have read, but for nothing.
+#[test]
+fn what_was_committed_a_moment_ago_is_folded_without_being_read_again() {
+    let (close, far) = (Dir::new("close"), Dir::new("far"));
+    let (opened, empty) = (open(&far.0), open(&close.0));
+    let recent = opened.store.bare();
+    for event in repeated(0) {
+        opened.store.append(vec![event]);
+    }
+    opened.store.flush().unwrap();
+    let mut records = Records { recent, ..Records::open(&close.0).unwrap() };
+    // There is nothing in this log.
+    records.catch_up(&Reader::of(&close.0).unwrap(), &mut |_, _| true).unwrap();
+    assert_eq!(records.seq(), world().len() as u64);
+    Records::open(&far.0).unwrap().catch_up(&Reader::of(&far.0).unwrap(), &mut |_, _| true).unwrap();
+    same(&content(&close.0), &content(&far.0));
+    empty.store.close().unwrap();
+    opened.store.close().unwrap();
+}

@@ -167,10 +167,15 @@ impl Rng {
 
     /// `bytes` random bytes as lower-case hexadecimal digits: tags, branches, nonces.
     pub fn hex(&mut self, bytes: usize) -> String {
-        let mut raw = vec![0; bytes];
-        self.stream.fill_bytes(&mut raw);
-        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-        raw.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        let mut text = vec![0; 2 * bytes];
+        self.stream.fill_bytes(&mut text[bytes..]);
+        let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+        // Each byte becomes two digits; the bytes still to be read are always behind those already written.
+        for index in 0..bytes {
+            let byte = text[bytes + index];
+            (text[2 * index], text[2 * index + 1]) = (digit(byte >> 4), digit(byte & 15));
+        }
+        String::from_utf8(text).expect("digits are text")
     }
 }
 

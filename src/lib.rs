@@ -32,10 +32,10 @@
 //!
 //! | module | may use | never |
 //! |---|---|---|
-//! | [`time`], [`ids`] | std | – |
+//! | [`table`], [`time`], [`ids`] | std; `time` also `table` | – |
 //! | [`center`] | `time`, `ids` | everything else |
 //! | [`expr`] | `ids`, `written` | everything else |
-//! | [`sip`], [`media`], [`ivr`], [`acd`], [`trunk`] | `time`, `ids`, `center`; `ivr` also `expr`, `written` | each other, `event`, `command`, `engine`, tokio, sockets |
+//! | [`sip`], [`media`], [`ivr`], [`acd`], [`trunk`] | `table`, `time`, `ids`, `center`; `ivr` also `expr`, `written` | each other, `event`, `command`, `engine`, tokio, sockets |
 //! | [`event`], [`command`] | `time`, `ids`, `center` (`command` also `event`) | the cores, `engine`, `server` |
 //! | [`engine`] | the five cores, `event`, `command` | `config`, `server`, `sim`, tokio |
 //! | [`log`], [`records`], [`stats`] | `event`, `command`, `ladder`; `stats` also `records` (formulas, paths) | `server`, `engine` |
@@ -81,6 +81,7 @@ pub mod server;
 pub mod sim;
 pub mod sip;
 pub mod stats;
+pub mod table;
 pub mod ticketing;
 pub mod time;
 pub mod trunk;

@@ -5,9 +5,11 @@
 //! [`Timers`] is the one timer queue: a machine keeps its deadlines in it, keyed by an enum whose
 //! variants are documented "When to …".
 
+use crate::table::Table;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
+use std::hash::Hash;
 use std::time::Duration;
 
 /// Monotonic time: nanoseconds since an origin that the shell (or the simulator) chose at start.
@@ -81,24 +83,27 @@ pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 /// A machine's deadlines, one per key. Setting a key again moves it. Equal deadlines fire in the order they were set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<(K, Instant)>", into = "Vec<(K, Instant)>")]
-#[serde(bound(serialize = "K: Ord + Clone + Serialize", deserialize = "K: Ord + Clone + Deserialize<'de>"))]
-pub struct Timers<K: Ord + Clone> {
+#[serde(bound(
+    serialize = "K: Ord + Hash + Clone + Serialize",
+    deserialize = "K: Ord + Hash + Clone + Deserialize<'de>"
+))]
+pub struct Timers<K: Ord + Hash + Clone> {
     /// The earliest on top. What was moved or forgotten stays behind, but never on top.
     order: BinaryHeap<Reverse<(Instant, u64, K)>>,
-    by_key: BTreeMap<K, (Instant, u64)>,
+    by_key: Table<K, (Instant, u64)>,
     serial: u64,
 }
 
 /// So many deadlines that count no more may stay behind, or as many as those that count.
 const LEFT_BEHIND: usize = 64;
 
-impl<K: Ord + Clone> Default for Timers<K> {
+impl<K: Ord + Hash + Clone> Default for Timers<K> {
     fn default() -> Self {
-        Timers { order: BinaryHeap::new(), by_key: BTreeMap::new(), serial: 0 }
+        Timers { order: BinaryHeap::new(), by_key: Table::default(), serial: 0 }
     }
 }
 
-impl<K: Ord + Clone> Timers<K> {
+impl<K: Ord + Hash + Clone> Timers<K> {
     /// Sets `key` to fire at `at`, replacing an earlier deadline of the same key.
     pub fn set(&mut self, key: K, at: Instant) {
         self.serial += 1;
@@ -148,8 +153,9 @@ impl<K: Ord + Clone> Timers<K> {
         self.by_key.is_empty()
     }
 
+    /// All keys, sorted; costs a sort.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.by_key.keys()
+        self.by_key.sorted().into_iter().map(|(key, _)| key)
     }
 
     /// The deadline of this serial counts no more.
@@ -173,7 +179,7 @@ impl<K: Ord + Clone> Timers<K> {
     }
 }
 
-impl<K: Ord + Clone> From<Vec<(K, Instant)>> for Timers<K> {
+impl<K: Ord + Hash + Clone> From<Vec<(K, Instant)>> for Timers<K> {
     fn from(entries: Vec<(K, Instant)>) -> Self {
         let mut timers = Timers::default();
         entries.into_iter().for_each(|(key, at)| timers.set(key, at));
@@ -181,9 +187,10 @@ impl<K: Ord + Clone> From<Vec<(K, Instant)>> for Timers<K> {
     }
 }
 
-impl<K: Ord + Clone> From<Timers<K>> for Vec<(K, Instant)> {
+impl<K: Ord + Hash + Clone> From<Timers<K>> for Vec<(K, Instant)> {
     fn from(timers: Timers<K>) -> Self {
-        let mut entries: Vec<_> = timers.by_key.into_iter().map(|(key, (at, serial))| (at, serial, key)).collect();
+        let by_key = timers.by_key.sorted().into_iter();
+        let mut entries: Vec<_> = by_key.map(|(key, (at, serial))| (*at, *serial, key.clone())).collect();
         entries.sort_unstable();
         entries.into_iter().map(|(at, _, key)| (key, at)).collect()
     }

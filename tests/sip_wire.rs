@@ -222,7 +222,7 @@ fn limits_are_kept() {
 fn responses_carry_what_the_request_asked_for() {
     let invite = request(INVITE.as_bytes());
     let trying = Response::to_request(&invite, 100, None);
-    assert_eq!((trying.reason.as_str(), trying.headers.to_tag(), trying.headers.0.len()), ("Trying", None, 5));
+    assert_eq!((trying.reason.as_str(), trying.headers.to_tag(), trying.headers.count()), ("Trying", None, 5));
     let busy = Response::to_request(&invite, 486, Some("7"));
     assert_eq!(busy.headers.to_tag(), Some("7"));
     let text = String::from_utf8(busy.to_bytes()).unwrap();

@@ -22,7 +22,8 @@ const LONG_FILES: &[&str] = &[];
 
 /// Which modules of the crate a module may use (beside itself). `main` stands for the program around the library.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("time", &[]),
+    ("table", &[]),
+    ("time", &["table"]),
     ("ids", &["time"]),
     ("center", &["time", "ids"]),
     ("expr", &["ids", "written"]),
@@ -76,12 +77,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("main", &["server", "sim"]),
 ];
-const CORE: &[&str] = &["time", "ids", "center"];
+const CORE: &[&str] = &["table", "time", "ids", "center"];
 /// Readers of events; what machines count reaches `stats` as plain numbers.
 const READER: &[&str] = &["time", "ids", "center", "event", "command", "ladder", "log"];
 const PURE: &[&str] = &[
-    "time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command", "engine", "phone", "ladder",
-    "log", "records", "stats", "cti", "proto",
+    "table", "time", "ids", "center", "sip", "media", "ivr", "acd", "trunk", "event", "command", "engine", "phone",
+    "ladder", "log", "records", "stats", "cti", "proto",
 ];
 
 /// Words that code that decides must not say, each with what to do instead.
@@ -94,7 +95,7 @@ const ONLY_IN_THE_SHELL: &[(&str, &str)] = &[
     ("UdpSocket", "put out a packet instead"),
     ("TcpListener", "the shell listens"),
     ("getrandom", "fork the seeded `Rng`"),
-    ("HashMap", "use `BTreeMap`: a randomly seeded order is not deterministic"),
+    ("HashMap", "use `BTreeMap`, or `Table`, whose order nobody sees: a randomly seeded one is not deterministic"),
     ("HashSet", "use `BTreeSet`: a randomly seeded order is not deterministic"),
     ("println", "put out an event, or return what to print"),
     ("eprintln", "put out an event, or return what to print"),
@@ -130,8 +131,9 @@ fn nobody_imports_what_he_must_not_know() {
 fn clocks_sockets_and_chance_stay_in_the_shell() {
     let mut wrong = Vec::new();
     let decides = |source: &&Source| {
-        let shell = ["server", "main"].contains(&source.module());
-        source.path.starts_with("src/") && !shell
+        // The one place where a hash table is made of what must not be seen elsewhere.
+        let spared = ["server", "main", "table"].contains(&source.module());
+        source.path.starts_with("src/") && !spared
     };
     for source in sources().iter().filter(decides) {
         for (number, line) in (1..).zip(source.product.lines()) {
@@ -275,7 +277,8 @@ fn names_say_something_and_nothing_is_left_for_later() {
             unfinished.iter().filter(|word| has_word(text, word)).for_each(|word| bad(word));
             macros.iter().filter(|word| code.contains(**word)).for_each(|word| bad(word));
             EMPTY_WORDS.iter().filter(|word| code.contains(**word)).for_each(|word| bad(word));
-            if code.contains("fn get_") {
+            // What collections of the standard library are asked for by that name, ours are too.
+            if code.contains("fn get_") && !code.contains("fn get_mut") {
                 bad("get_");
             }
         }

@@ -15,11 +15,24 @@ type Verdict = Result<(), String>;
 
 /// What one queue should hold.
 #[derive(Default)]
-struct Census {
+struct Census<'a> {
     works: usize,
     seeking: usize,
-    staff: BTreeSet<AgentId>,
-    ready: BTreeSet<Merit>,
+    /// Sorted, as a queue has them.
+    staff: Vec<AgentId>,
+    ready: Vec<Ready<'a>>,
+}
+
+type Ready<'a> = (Merit, &'a Agent);
+
+fn sorted<'a>(ready: impl Iterator<Item = Ready<'a>>) -> Vec<Ready<'a>> {
+    let mut ready: Vec<Ready> = ready.collect();
+    ready.sort_unstable_by_key(|(merit, _)| *merit);
+    ready
+}
+
+fn are(listed: &BTreeSet<Merit>, ready: &[Ready]) -> bool {
+    listed.iter().eq(ready.iter().map(|(merit, _)| merit))
 }
 
 fn must(holds: bool, broken: impl FnOnce() -> String) -> Verdict {
@@ -113,7 +126,7 @@ impl Router {
     }
 
     /// What the queues should hold, counted from work and agents alone.
-    fn census(&self) -> BTreeMap<&QueueId, Census> {
+    fn census(&self) -> BTreeMap<&QueueId, Census<'_>> {
         let mut all: BTreeMap<&QueueId, Census> = self.queues.keys().map(|id| (id, Census::default())).collect();
         for work in self.works.values() {
             if let Some(census) = all.get_mut(&work.place.queue) {
@@ -122,16 +135,16 @@ impl Router {
             }
         }
         for agent in self.agents.values() {
-            for queue in agent.queues.keys() {
+            let (staffs, available) = (agent.staffs(), agent.available());
+            for queue in agent.queues.keys().filter(|_| staffs || available) {
                 let Some(census) = all.get_mut(queue) else { continue };
-                if agent.staffs() {
-                    census.staff.insert(agent.id);
-                }
-                if agent.available() {
-                    census.ready.insert(agent.merit(&self.queues[queue].settings, &Skills::new()));
+                census.staff.extend(staffs.then_some(agent.id));
+                if available {
+                    census.ready.push((agent.merit(&self.queues[queue].settings, &Skills::new()), agent));
                 }
             }
         }
+        all.values_mut().for_each(|census| census.ready.sort_unstable_by_key(|(merit, _)| *merit));
         all
     }
 
@@ -142,7 +155,7 @@ impl Router {
         })?;
         let seeking: usize = queue.classes.values().map(|class| class.waiting.len()).sum();
         must(seeking == census.seeking, || format!("{id}: {seeking} seek, {} should", census.seeking))?;
-        must(queue.staff == census.staff, || {
+        must(queue.staff.iter().eq(&census.staff), || {
             format!("{id} counts {} agents at work, {} are", queue.staff.len(), census.staff.len())
         })?;
         must(queue.staff.is_empty() == queue.unstaffed_since.is_some(), || {
@@ -150,19 +163,18 @@ impl Router {
         })?;
         let deserted = self.timers.at(&Timer::NoStaff(id.clone())) == queue.deserted_at();
         must(deserted, || format!("{id}: the deadline of being without staff is wrong"))?;
-        must(queue.ready == census.ready, || format!("{id}: its list of ready agents is wrong"))?;
-        queue.classes.iter().try_for_each(|(need, class)| self.check_class(queue, need, class))
+        must(are(&queue.ready, &census.ready), || format!("{id}: its list of ready agents is wrong"))?;
+        queue.classes.iter().try_for_each(|(need, class)| self.check_class(queue, &census.ready, need, class))
     }
 
     /// Its agents are those who meet it; and nobody eligible waits while an agent is available.
-    fn check_class(&self, queue: &Queue, need: &Need, class: &Class) -> Verdict {
+    fn check_class(&self, queue: &Queue, ready: &[Ready], need: &Need, class: &Class) -> Verdict {
         let (id, settings) = (&queue.settings.id, &queue.settings);
-        let all = queue.ready.iter().map(|(_, _, agent)| &self.agents[agent]);
-        let meets = all.filter(|agent| need.unmet(settings, agent).is_none());
-        let meets: BTreeSet<Merit> = meets.map(|agent| agent.merit(settings, &need.skills)).collect();
-        must(class.ready == meets, || format!("{id}: ready agents for {need:?} are wrong"))?;
-        let works = || class.waiting.iter().chain(&class.more).map(|rank| &self.works[&rank.work]);
-        let mut pairs = class.ready.iter().flat_map(|(_, _, agent)| works().map(|work| (&self.agents[agent], work)));
+        let meets = ready.iter().map(|(_, agent)| *agent).filter(|agent| need.unmet(settings, agent).is_none());
+        let meets = sorted(meets.map(|agent| (agent.merit(settings, &need.skills), agent)));
+        must(are(&class.ready, &meets), || format!("{id}: ready agents for {need:?} are wrong"))?;
+        let works: Vec<&Work> = class.waiting.iter().chain(&class.more).map(|rank| &self.works[&rank.work]).collect();
+        let mut pairs = meets.iter().flat_map(|(_, agent)| works.iter().map(move |work| (*agent, *work)));
         let free = |(agent, work): &(&Agent, &Work)| {
             !agent.refused.contains_key(&work.id()) && !work.place.excluded.contains(&agent.id)
         };

@@ -120,7 +120,7 @@ impl Refusal {
 }
 
 /// The router's deadlines.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Timer {
     /// When to stop ringing.
     Ring(ReservationId),

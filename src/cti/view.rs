@@ -203,10 +203,15 @@ impl View {
             // What ran is ended by the events that follow; everybody begins logged out.
             What::EngineStarted { .. } => self.agents.clear(),
             What::AgentStateChanged { agent, to, reason, .. } => {
-                let known = self.agents.get(agent).is_none_or(|row| row.reachable);
-                let reachable = *to == AgentMode::LoggedOut || known;
-                let row = AgentRow { mode: *to, reason: reason.clone(), since: event.at, reachable };
-                self.agents.insert(*agent, row);
+                let row = self.agents.entry(*agent).or_insert_with(|| AgentRow {
+                    mode: *to,
+                    reason: String::new(),
+                    since: event.at,
+                    reachable: true,
+                });
+                (row.mode, row.since) = (*to, event.at);
+                row.reason.clone_from(reason);
+                row.reachable |= *to == AgentMode::LoggedOut;
             }
             What::AgentReachable { agent, reachable } => {
                 self.agents.get_mut(agent).into_iter().for_each(|row| row.reachable = *reachable);
@@ -221,7 +226,7 @@ impl View {
                     arrived: event.at,
                     ..CallRow::default()
                 };
-                event.call.into_iter().for_each(|call| _ = self.calls.insert(call, row.clone()));
+                event.call.and_then(|call| self.calls.insert(call, row));
             }
             _ => {
                 let row = event.call.and_then(|call| self.calls.get_mut(&call));
@@ -261,7 +266,9 @@ impl CallRow {
 
     fn apply(&mut self, event: &Event) {
         match &event.what {
-            What::StepEntered { step, .. } if self.waiting.is_some() => self.treated_at = Some(step.clone()),
+            What::StepEntered { step, .. } if self.waiting.is_some() => {
+                self.treated_at.get_or_insert_default().clone_from(step);
+            }
             What::StepEntered { step, .. } => self.comes_to(step.clone()),
             What::DigitKeyed { digit, .. } => {
                 self.keys.push_str(digit.text.as_deref().unwrap_or_default());

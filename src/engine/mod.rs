@@ -198,7 +198,7 @@ pub enum Output {
 }
 
 /// The engine's deadlines.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Deadline {
     /// When to tell a flow that no key was pressed.
     NoKey(CallId),

@@ -80,7 +80,7 @@ pub struct Plane {
     stats: Stats,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Timer {
     /// When a leg that should be sending may have been silent for too long.
     Silence(Slot),

@@ -153,6 +153,9 @@ impl Plane {
         let port = self.ports[slot as usize].as_mut().expect("a slot in use has a port");
         let Some(peer) = &mut port.peer else { return };
         let Port { reports, reception, line, stats, .. } = port;
+        if bye && stats.packets_out == 0 && stats.controls_out == 0 {
+            return; // RFC 3550 §6.3.7: who has never sent anything must not say that he leaves.
+        }
         if !peer.session.direction.receives() {
             reports.heard = now; // nothing is to be heard
         }

@@ -11,6 +11,7 @@
 //! Left out: keys by DTLS, bundling, ICE, host names in `c=`.
 
 mod crypto;
+mod description;
 mod stream;
 
 use super::codec::Codec;
@@ -18,7 +19,9 @@ use super::secure::{Security, Suite};
 use super::words::{Agreed, Direction, Profile, Protection, Session};
 use crypto::Crypto;
 pub use crypto::Secret;
+use description::{Description, Media};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use stream::{Stream, address};
@@ -118,10 +121,10 @@ pub fn offer(local: &Local) -> Vec<u8> {
 /// The first stream that can be taken is; all others are refused with port 0. If none can, the refusal is
 /// that of the last audio stream.
 pub fn answer(offer: &[u8], local: &Local) -> Result<(Vec<u8>, Session), Refusal> {
-    let offered = parse(offer)?;
+    let text = text_of(offer)?;
+    let offered = parse(&text)?;
     let Taken { index, stream, key } = choose(&offered, local)?;
     // RFC 3264 §6: a rejected stream keeps its place, with port 0.
-    let refused = |m: &sdp_types::Media| format!("m={} 0 {} {}\r\n", m.media, m.proto, m.fmt);
     let before: Vec<_> = offered.medias[..index].iter().map(refused).collect();
     let after: Vec<_> = offered.medias[index + 1..].iter().map(refused).collect();
     let crypto: Vec<_> = key.iter().map(|(crypto, _)| crypto.clone()).collect();
@@ -147,12 +150,13 @@ pub fn answer(offer: &[u8], local: &Local) -> Result<(Vec<u8>, Session), Refusal
 /// Whether [`answer`] would take an offer, without its work; for who has no port yet. Of `local`'s address only the
 /// family counts.
 pub fn would_answer(offer: &[u8], local: &Local) -> Result<(), Refusal> {
-    choose(&parse(offer)?, local).map(drop)
+    choose(&parse(&text_of(offer)?)?, local).map(drop)
 }
 
 /// Whether the first audio that is described has an address of IPv6; none if no audio has an address.
 pub fn is_six(description: &[u8]) -> Option<bool> {
-    let session = parse(description).ok()?;
+    let text = text_of(description).ok()?;
+    let session = parse(&text).ok()?;
     let audio = session.medias.iter().filter(|media| media.media == "audio" && media.port > 0);
     audio.filter_map(|media| stream::address(&session, media)).map(|address| address.is_ipv6()).next()
 }
@@ -164,7 +168,7 @@ struct Taken {
     key: Option<(Crypto, Security)>,
 }
 
-fn choose(offered: &sdp_types::Session, local: &Local) -> Result<Taken, Refusal> {
+fn choose(offered: &Description<'_>, local: &Local) -> Result<Taken, Refusal> {
     let (mut taken, mut refusal) = (None, Refusal::NoAudio);
     for (index, media) in offered.medias.iter().enumerate() {
         let stream = Stream::read(offered, media, local.address.ip()).and_then(|s| s.only(&local.codecs));
@@ -221,7 +225,8 @@ fn answered(offered: Stream, local: &Local, agreed: Agreed, security: Option<Sec
 
 /// What the peer's answer to our offer means.
 pub fn accept(our_offer: &[u8], answer: &[u8]) -> Result<Session, Refusal> {
-    let (ours, theirs) = (parse(our_offer)?, parse(answer)?);
+    let (our_text, their_text) = (text_of(our_offer)?, text_of(answer)?);
+    let (ours, theirs) = (parse(&our_text)?, parse(&their_text)?);
     let place = ours.medias.iter().position(|media| media.port != 0).ok_or(Refusal::NoAudio)?;
     let (our_media, their_media) = (&ours.medias[place], theirs.medias.get(place).ok_or(Refusal::NoAudio)?);
     let our_ip = address(&ours, our_media).map(|a| a.ip()).ok_or(Refusal::NoAudio)?;
@@ -229,11 +234,10 @@ pub fn accept(our_offer: &[u8], answer: &[u8]) -> Result<Session, Refusal> {
     let codecs: Vec<_> = offered.formats.iter().map(|(_, codec)| *codec).collect();
     let answered = Stream::read(&theirs, their_media, our_ip)?.shared(offered.mux).only(&codecs)?;
     if offered.profile.is_secure() != answered.profile.is_secure() {
-        return Err(Refusal::Profile(their_media.proto.clone()));
+        return Err(Refusal::Profile(their_media.proto.to_owned()));
     }
     let security = answered_key(&offered, &answered)?;
     let (send_payload, codec) = answered.formats[0];
-    let refused = |m: &sdp_types::Media| format!("m={} 0 {} {}\r\n", m.media, m.proto, m.fmt);
     Ok(Session {
         remote: answered.remote,
         remote_control: answered.remote_control,
@@ -273,22 +277,26 @@ fn answered_key(offered: &Stream, answered: &Stream) -> Result<Option<Security>,
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<sdp_types::Session, Refusal> {
-    if bytes.len() > MAX_BYTES {
-        return Err(Refusal::Malformed(format!("longer than {MAX_BYTES} bytes")));
+/// Names in old character sets are no reason to refuse a call.
+fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Refusal> {
+    match bytes.len() > MAX_BYTES {
+        true => Err(Refusal::Malformed(format!("longer than {MAX_BYTES} bytes"))),
+        false => Ok(String::from_utf8_lossy(bytes)),
     }
-    // Names in old character sets are no reason to refuse a call.
-    let text = String::from_utf8_lossy(bytes);
-    sdp_types::Session::parse(text.as_bytes()).map_err(|e| Refusal::Malformed(e.to_string()))
 }
 
-fn attribute<'a>(attributes: &'a [sdp_types::Attribute], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|a| a.attribute == name)?.value.as_deref()
+fn parse(text: &str) -> Result<Description<'_>, Refusal> {
+    Description::read(text).map_err(Refusal::Malformed)
+}
+
+/// A stream that is refused, in its place.
+fn refused(media: &Media<'_>) -> String {
+    format!("m={} 0 {} {}\r\n", media.media, media.proto, media.fmt)
 }
 
 /// RFC 3264 §6: the answer's `t=` is the offer's.
-fn times(offered: &sdp_types::Session) -> String {
-    offered.times.first().map_or_else(|| "0 0".into(), |t| format!("{} {}", t.start_time, t.stop_time))
+fn times(offered: &Description<'_>) -> String {
+    offered.times.map_or_else(|| "0 0".into(), |(start, stop)| format!("{start} {stop}"))
 }
 
 fn head(local: &Local, times: &str) -> String {

@@ -21,6 +21,8 @@ pub fn run(options: Options, records: bool, json: bool) -> Result<bool> {
     if records {
         world.keep_ledger();
     }
+    let folder = world.folder();
+    std::thread::spawn(|| folder.work());
     world.open();
     let (mut until, mut progress) = (Instant::ZERO, Progress::new("simulated minutes"));
     let minutes = |span: Duration| span.min(hours).as_secs() / MINUTE.as_secs();

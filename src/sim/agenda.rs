@@ -7,8 +7,7 @@ use super::people::Plan;
 use crate::ids::{AgentId, CallId, LegId, PortId};
 use crate::ivr::Found;
 use crate::time::Instant;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// What comes to pass at a time.
@@ -60,35 +59,104 @@ pub enum Due {
     RingingEnds { phone: u32, call: u32, epoch: u32 },
 }
 
-/// The heap holds numbers only: what is due is large, and would be moved with every change of the order.
-#[derive(Default)]
+/// A radix heap: time only goes on, so what is still to come stands in piles by the first digit in which its time differs
+/// from that of what was taken last, and a pile is only looked through when its time comes. Piles hold numbers: what is
+/// due is large.
 pub struct Agenda {
-    order: BinaryHeap<Reverse<(Instant, u64, usize)>>,
-    /// By the place that the heap names.
+    now: Instant,
+    /// What is due now, the first one planned in front.
+    ready: VecDeque<usize>,
+    /// By the place of the digit, the last one first, and its value. In a pile, what has the same time is in the order it
+    /// was planned.
+    piles: [[Vec<(Instant, usize)>; 16]; 16],
+    /// A bit for each pile that is not empty.
+    filled: [u16; 16],
+    /// By the place that the piles name.
     due: Vec<Option<Due>>,
     free: Vec<usize>,
-    serial: u64,
+}
+
+impl Default for Agenda {
+    fn default() -> Agenda {
+        let (ready, piles) = (VecDeque::new(), Default::default());
+        Agenda { now: Instant::ZERO, ready, piles, filled: [0; 16], due: Vec::new(), free: Vec::new() }
+    }
 }
 
 impl Agenda {
     pub fn plan(&mut self, at: Instant, due: Due) {
-        self.serial += 1;
+        assert!(at >= self.now, "{due:?} comes too late");
         let place = self.free.pop().unwrap_or_else(|| {
             self.due.push(None);
             self.due.len() - 1
         });
         self.due[place] = Some(due);
-        self.order.push(Reverse((at, self.serial, place)));
+        self.place(at, place);
     }
 
-    /// When the next thing comes to pass.
-    pub fn next(&self) -> Option<Instant> {
-        self.order.peek().map(|Reverse((at, ..))| *at)
-    }
-
-    pub fn take(&mut self) -> Option<(Instant, Due)> {
-        let Reverse((at, _, place)) = self.order.pop()?;
+    /// The next thing that comes to pass, if it does until then.
+    pub fn take(&mut self, until: Instant) -> Option<(Instant, Due)> {
+        if self.ready.is_empty() {
+            self.advance(until);
+        }
+        let place = self.ready.pop_front_if(|_| self.now <= until)?;
         self.free.push(place);
-        Some((at, self.due[place].take()?))
+        Some((self.now, self.due[place].take()?))
+    }
+
+    fn place(&mut self, at: Instant, place: usize) {
+        match (at.0 ^ self.now.0).checked_ilog2() {
+            None => self.ready.push_back(place),
+            Some(bit) => {
+                let digit = bit as usize / 4;
+                let value = at.0 as usize >> (4 * digit) & 15;
+                self.piles[digit][value].push((at, place));
+                self.filled[digit] |= 1 << value;
+            }
+        }
+    }
+
+    /// Goes to the time of the next thing, if that is not later: its pile is laid out by the digits that follow.
+    fn advance(&mut self, until: Instant) {
+        let Some(digit) = self.filled.iter().position(|values| *values > 0) else { return };
+        let value = self.filled[digit].trailing_zeros() as usize;
+        let next = self.piles[digit][value].iter().map(|(at, _)| *at).min();
+        let Some(at) = next.filter(|at| *at <= until) else { return };
+        self.now = at;
+        self.filled[digit] &= !(1 << value);
+        let mut pile = std::mem::take(&mut self.piles[digit][value]);
+        pile.drain(..).for_each(|(at, place)| self.place(at, place));
+        self.piles[digit][value] = pile;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Rng;
+
+    /// Against a list that is sorted, over thousands of plans for now, soon and much later.
+    #[test]
+    fn what_is_planned_comes_in_order_of_time_then_of_planning() {
+        let (mut agenda, mut list, mut rng) = (Agenda::default(), Vec::new(), Rng::from_number(1));
+        let mut now = Instant::ZERO;
+        for serial in 0..20_000_u32 {
+            let within = [1, 3, 1_000, 1 << 40][rng.below(4) as usize];
+            let at = Instant(now.0 + rng.below(within));
+            agenda.plan(at, Due::PhoneWake(serial));
+            list.push((at, serial));
+            let until = Instant(now.0 + rng.below(2_000));
+            while let Some((at, due)) = agenda.take(until) {
+                let first = list.iter().min().copied().unwrap();
+                list.retain(|it| *it != first);
+                assert!(matches!(due, Due::PhoneWake(serial) if first == (at, serial)) && at <= until && at >= now);
+                now = at;
+            }
+            assert!(list.iter().all(|(at, _)| *at > until));
+            now = now.max(until);
+            if list.len() > 200 {
+                now = list.iter().min().unwrap().0;
+            }
+        }
     }
 }

@@ -1,67 +1,81 @@
 //! The log as it stands on the disk, and what must hold in it.
 //!
 //! Writing is group commit: an event is safe [`COMMIT`] after it was made; what is younger dies with the
-//! engine. [`Books`] folds what is safe, so that it sees exactly what a restart sees.
+//! engine. [`Fold`] folds what is safe, so that it sees exactly what a restart sees.
+//!
+//! **A second thread may fold**, if the shell has one for it ([`Folder`]): the fold and a batch of [`BATCH`] events go there,
+//! and the fold comes back before the next batch goes. So a check that fails is seen at a fixed point, at most two batches
+//! later than by a world that folds by itself, and whoever asks the fold something waits for it first.
 
-use super::checks::{Check, Tally};
-use super::hunts::Outside;
-use crate::event::{AgentMode, Cause, DivertReason, Event, OfferOutcome, Party, What};
-use crate::ids::{AgentId, CallId, LegId, ReservationId, WorkId};
-use crate::log::{self, Fingerprint, OpenChange, OpenKey};
+mod fold;
+
+use super::checks::Failure;
+use super::summary::Summary;
+use crate::event::Event;
 use crate::time::Instant;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+pub use fold::Fold;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-/// A shorter text, a single digit above all, is found in every line of numbers.
-const FINDABLE: usize = 4;
 /// How long an event waits for its commit.
 pub const COMMIT: Duration = Duration::from_millis(25);
-/// How many of the last events are kept to be shown after a failure.
-const KEPT: usize = 3_000;
+/// So many events are handed to a folder at once.
+const BATCH: usize = 256;
+const AT_HOME: &str = "whoever asks the fold waits for it first";
 
 /// The disk, and the fold of the log.
-#[derive(Clone, Default)]
 pub struct Books {
-    unsafe_yet: VecDeque<(Instant, Event)>,
-    open: BTreeMap<OpenKey, (Event, Option<String>)>,
-    fingerprint: Fingerprint,
+    unsafe_yet: VecDeque<(Instant, Arc<Event>)>,
     written: u64,
-    calls: BTreeMap<CallId, OpenCall>,
-    agents: BTreeMap<AgentId, AgentMode>,
-    accepted: BTreeSet<WorkId>,
-    last: VecDeque<Event>,
-    /// Repairs are expected: a panic was planted.
-    pub repairs_expected: bool,
-    /// Steps that panicked, repairs (a panic, a router built anew), and calls that a defect of ours ended.
-    pub panics: u64,
-    pub repairs: u64,
-    pub defects: u64,
+    /// What is safe and not yet folded, with the time when it became so.
+    unfolded: Batch,
+    /// None while the folder has it.
+    fold: Option<Box<Fold>>,
+    folder: Option<(Sender<Job>, Receiver<Job>)>,
     /// Events that died with an engine before they were safe.
     pub lost: u64,
 }
 
-#[derive(Clone, Debug, Default)]
-struct OpenCall {
-    legs: BTreeSet<LegId>,
-    offers: BTreeSet<ReservationId>,
-    works: BTreeSet<WorkId>,
-    /// An agent has sent the caller on, and he waits nowhere yet.
-    sent_on: bool,
-    /// … and an outside party is called for him.
-    sent_outside: bool,
-    /// He has been with an agent and waits again.
-    comes_back: bool,
-    outside: Outside,
-    /// What the caller had waited when an agent answered last, if that agent has sent him on.
-    waited: Duration,
-    kept: Option<Duration>,
-    /// Personal texts that came with its events, if long enough to be found by chance nowhere else.
-    texts: BTreeSet<String>,
+type Batch = Vec<(Instant, Arc<Event>)>;
+type Job = (Box<Fold>, Batch);
+
+/// Folds a world's log in a thread of its own.
+pub struct Folder {
+    jobs: Receiver<Job>,
+    done: Sender<Job>,
+}
+
+impl Folder {
+    /// As long as the world is there.
+    pub fn work(self) {
+        for (mut fold, mut batch) in self.jobs {
+            fold.take(&mut batch);
+            if self.done.send((fold, batch)).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 impl Books {
+    pub fn new(summary: Summary) -> Books {
+        let mut fold = Box::<Fold>::default();
+        fold.summary = summary;
+        let (unsafe_yet, unfolded, fold) = (VecDeque::new(), Vec::new(), Some(fold));
+        Books { unsafe_yet, written: 0, unfolded, fold, folder: None, lost: 0 }
+    }
+
+    /// From here on a folder folds.
+    pub fn folder(&mut self) -> Folder {
+        let ((to, jobs), (done, from)) = (mpsc::channel(), mpsc::channel());
+        self.folder = Some((to, from));
+        Folder { jobs, done }
+    }
+
     pub fn write(&mut self, now: Instant, event: Event) {
-        self.unsafe_yet.push_back((now, event));
+        self.unsafe_yet.push_back((now, Arc::new(event)));
     }
 
     /// When the oldest event that is not yet safe will be.
@@ -70,12 +84,56 @@ impl Books {
     }
 
     /// Commits what was made at or before `until`.
-    pub fn commit(&mut self, until: Instant, tally: &mut Tally, mut each: impl FnMut(&Event)) {
-        while self.unsafe_yet.front().is_some_and(|(at, _)| *at <= until) {
-            let Some((_, event)) = self.unsafe_yet.pop_front() else { return };
+    pub fn commit(&mut self, now: Instant, until: Instant, mut each: impl FnMut(&Arc<Event>)) {
+        while let Some((_, event)) = self.unsafe_yet.pop_front_if(|(at, _)| *at <= until) {
+            self.written += 1;
             each(&event);
-            self.fold(event, tally);
+            self.unfolded.push((now, event));
         }
+        match self.folder {
+            None => _ = self.up_to_date(),
+            Some(_) if self.unfolded.len() >= BATCH => self.hands_over(),
+            Some(_) => {}
+        }
+    }
+
+    /// The fold of all that is safe.
+    pub fn up_to_date(&mut self) -> &mut Fold {
+        self.comes_home();
+        let fold = self.fold.as_mut().expect(AT_HOME);
+        fold.take(&mut self.unfolded);
+        fold
+    }
+
+    fn hands_over(&mut self) {
+        self.comes_home();
+        // A run that has failed goes no further.
+        if self.failure().is_none()
+            && let (Some((folder, _)), Some(fold)) = (&self.folder, self.fold.take())
+        {
+            let batch = std::mem::take(&mut self.unfolded);
+            folder.send((fold, batch)).expect("a folder works as long as its world is there");
+        }
+    }
+
+    fn comes_home(&mut self) {
+        if let (None, Some((_, folder))) = (&self.fold, &self.folder) {
+            let (fold, batch) = folder.recv().expect("a folder gives back what it gets");
+            self.fold = Some(fold);
+            if self.unfolded.is_empty() {
+                self.unfolded = batch;
+            }
+        }
+    }
+
+    /// As it was when the fold was up to date last.
+    pub fn fold(&self) -> &Fold {
+        self.fold.as_ref().expect(AT_HOME)
+    }
+
+    /// The first check of the log that has failed, as far as the fold is at home.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.fold.as_ref().and_then(|fold| fold.tally.failure())
     }
 
     /// The engine died: what is not safe is lost.
@@ -87,9 +145,7 @@ impl Books {
     /// What a new start must be told: the number of its first event, and what was open.
     pub fn crash(&mut self) -> (u64, Vec<(Event, Option<String>)>) {
         self.die();
-        let mut open: Vec<_> = self.open.values().cloned().collect();
-        open.sort_by_key(|(event, _)| event.seq);
-        (self.written + 1, open)
+        (self.written + 1, self.up_to_date().open())
     }
 
     pub fn written(&self) -> u64 {
@@ -101,186 +157,54 @@ impl Books {
         self.unsafe_yet.back().map_or(self.written, |(_, event)| event.seq)
     }
 
-    pub fn fingerprint(&self) -> String {
-        self.fingerprint.to_string()
-    }
-
-    /// Agents to whom an INVITE is under way.
-    pub fn invited(&self) -> impl Iterator<Item = AgentId> {
-        self.open.values().filter_map(|(event, _)| match event.what {
-            What::LegInvited { party: Party::Agent(agent), .. } => Some(agent),
-            _ => None,
-        })
-    }
-
-    /// The calls that have begun and not ended.
-    pub fn open_calls(&self) -> usize {
-        self.calls.len()
-    }
-
     /// The last events of all calls, oldest first.
     pub fn last(&self) -> impl DoubleEndedIterator<Item = &Event> {
-        self.last.iter().chain(self.unsafe_yet.iter().map(|(_, event)| event))
-    }
-
-    fn fold(&mut self, event: Event, tally: &mut Tally) {
-        self.written += 1;
-        let (seq, expected) = (event.seq, self.written);
-        tally.must(Check::Gapless, seq == expected, || format!("event {expected} has the number {seq}"));
-        let line = log::encode(&event);
-        self.fingerprint.add(&line);
-        let text = event.what.personal().and_then(|personal| personal.text.clone());
-        self.fold_call(&event, tally);
-        self.look_for_texts(&event, text.as_deref(), &line, tally);
-        self.fold_agent(&event, tally);
-        for change in log::open_changes(&event) {
-            match change {
-                OpenChange::Open(key) => {
-                    self.open.insert(key, (event.clone(), text.as_ref().map(ToString::to_string)));
-                }
-                OpenChange::Close(key) => _ = self.open.remove(&key),
-            }
-        }
-        self.last.push_back(event);
-        if self.last.len() > KEPT {
-            self.last.pop_front();
-        }
-    }
-
-    /// Neither the event that has a personal text nor a later one of its call says it in its line.
-    fn look_for_texts(&mut self, event: &Event, text: Option<&str>, line: &str, tally: &mut Tally) {
-        let own = text.filter(|text| text.len() >= FINDABLE);
-        let call = event.call.and_then(|call| self.calls.get_mut(&call));
-        let known = call.map(|call| {
-            call.texts.extend(own.map(str::to_owned));
-            &call.texts
-        });
-        let mut texts = known.into_iter().flatten().map(String::as_str).chain(own);
-        let leaked = texts.any(|text| line.contains(text)) || text.is_some() && line.contains("\"text\"");
-        if text.is_some() || event.call.is_some() {
-            tally.must(Check::NoPersonalText, !leaked, || format!("a text is in the log: {line}"));
-        }
-    }
-
-    fn fold_call(&mut self, event: &Event, tally: &mut Tally) {
-        let Some(id) = event.call else { return };
-        if let What::CallArrived { leg, .. } = &event.what {
-            let new = self.calls.insert(id, OpenCall { legs: [*leg].into(), ..OpenCall::default() }).is_none();
-            tally.must(Check::CallEndsOnce, new, || format!("{id} arrived twice"));
-            return;
-        }
-        if matches!(event.what, What::DataAttached { .. } | What::Disposed { .. }) {
-            return; // agents may note something after the end
-        }
-        if let What::LegHeard { leg, .. } = &event.what {
-            let there = self.calls.get(&id).is_some_and(|call| call.legs.contains(leg));
-            tally.must(Check::LegClearedOnce, !there, || format!("{leg} was heard, and is still there"));
-            return;
-        }
-        let known = self.calls.contains_key(&id);
-        tally.must(Check::CallEndsOnce, known, || format!("{} of {id}, which is over", event.what.name()));
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        call.sent_on(event, tally);
-        call.outside.follow(event, tally);
-        match &event.what {
-            What::Delivered { leg, reservation, agent, .. } => {
-                let new = call.legs.insert(*leg);
-                tally.must(Check::LegClearedOnce, new, || format!("{leg} of agent {agent} rings twice"));
-                let new = call.offers.insert(*reservation);
-                tally.must(Check::OfferEndsOnce, new, || format!("{reservation} is delivered twice"));
-            }
-            What::OutsideCalled { leg, .. } => {
-                let new = call.legs.insert(*leg);
-                tally.must(Check::LegClearedOnce, new, || format!("{leg} of an outside party is called twice"));
-            }
-            What::OfferEnded { reservation, outcome, work, .. } => {
-                let open = call.offers.remove(reservation);
-                tally
-                    .must(Check::OfferEndsOnce, open, || format!("{reservation} ends as {outcome:?}, but is not open"));
-                if *outcome == OfferOutcome::Accepted {
-                    let first = self.accepted.insert(*work);
-                    call.works.insert(*work);
-                    tally.must(Check::OneAnswer, first, || format!("{work} is accepted by a second agent"));
-                }
-            }
-            What::ConnectionCleared { leg, .. } => {
-                let open = call.legs.remove(leg);
-                tally.must(Check::LegClearedOnce, open, || format!("{leg} is cleared, but is not there"));
-            }
-            What::CallEnded { .. } => self.call_ended(id, tally),
-            _ => {}
-        }
-    }
-
-    fn call_ended(&mut self, id: CallId, tally: &mut Tally) {
-        let Some(call) = self.calls.remove(&id) else { return };
-        tally.must(Check::LegClearedOnce, call.legs.is_empty(), || format!("{id} ended with the legs {:?}", call.legs));
-        tally.must(Check::OfferEndsOnce, call.offers.is_empty(), || format!("{id} ended with {:?}", call.offers));
-        call.works.iter().for_each(|work| _ = self.accepted.remove(work));
-    }
-
-    fn fold_agent(&mut self, event: &Event, tally: &mut Tally) {
-        match &event.what {
-            What::EngineStarted { .. } => self.agents.clear(), // everybody begins logged out
-            What::AgentStateChanged { agent, from, to, .. } => {
-                let before = self.agents.insert(*agent, *to).unwrap_or(AgentMode::LoggedOut);
-                // A break may follow a penalty: not ready again, for another reason.
-                let fits = before == *from && (from != to || *to == AgentMode::NotReady);
-                tally.must(Check::IntervalsAddUp, fits, || {
-                    format!("agent {agent} was {before:?}, now {from:?} to {to:?}")
-                });
-            }
-            What::Repaired { what } => {
-                self.repairs += 1;
-                self.panics += u64::from(what.contains("panicked"));
-                let expected = self.repairs_expected;
-                tally.must(Check::NoRepair, expected, || format!("the engine repaired itself: {what}"));
-            }
-            What::CallEnded { cause, .. } => {
-                let defect = *cause == Cause::Defect;
-                self.defects += u64::from(defect);
-                tally.must(Check::NoRepair, self.repairs_expected || !defect, || {
-                    "a call ended by a defect of ours".to_owned()
-                });
-            }
-            _ => {}
-        }
+        self.fold().last.iter().chain(self.unsafe_yet.iter().map(|(_, event)| event)).map(|event| &**event)
     }
 }
 
-impl OpenCall {
-    /// A transfer leaves nobody behind, and no wait is lost.
-    fn sent_on(&mut self, event: &Event, tally: &mut Tally) {
-        match &event.what {
-            What::Transferred { .. } => (self.sent_on, self.kept) = (true, Some(self.waited)),
-            What::Queued { again, .. } => {
-                // Whose agent is lost has served that wait as well.
-                self.kept = if *again { Some(self.waited) } else { self.kept };
-                self.comes_back = *again || self.sent_on;
-                self.sent_on = false;
-            }
-            What::Diverted { why: why @ (DivertReason::Full | DivertReason::LongWait), .. } => {
-                tally.must(Check::WaitKept, !self.comes_back, || format!("turned away after an agent: {why:?}"));
-            }
-            // To a number outside. If that is not reached he must wait again.
-            What::OutsideCalled { .. } => (self.sent_outside, self.sent_on) = (self.sent_on, false),
-            What::TransferFailed { .. } => {
-                self.sent_on = std::mem::take(&mut self.sent_outside);
-                return;
-            }
-            What::Established { waited, .. } => {
-                let kept = self.kept.take().unwrap_or_default();
-                tally.must(Check::WaitKept, *waited >= kept, || {
-                    format!("waited {waited:?} in all, and {kept:?} before the transfer")
-                });
-                self.waited = *waited;
-            }
-            // The agent's leg goes, and his state with it; then the caller waits.
-            What::ConnectionCleared { .. } | What::AgentStateChanged { .. } | What::CallEnded { .. } => return,
-            _ => {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::What;
+    use crate::sim::{Check, Options, Report, World};
+    use crate::time::Wall;
+
+    fn run(options: &Options, with_folder: bool) -> Report {
+        let mut world = World::new(options.clone());
+        if with_folder {
+            let folder = world.folder();
+            std::thread::spawn(|| folder.work());
         }
-        tally.must(Check::SentOnWaits, !self.sent_on || matches!(event.what, What::Transferred { .. }), || {
-            format!("{} of a caller who was sent on and waits nowhere", event.what.name())
-        });
+        world.run();
+        world.report()
+    }
+
+    #[test]
+    fn a_report_is_the_same_whoever_folds() {
+        let options = Options { agents: 5, calls_per_hour: Some(300.0), crashes: 2, ..Options::swarm(3) };
+        let report = run(&options, false);
+        assert!(report.events > 2 * BATCH as u64 && report.crashes > 0, "{report}");
+        assert_eq!(run(&options, true), report);
+    }
+
+    /// An event is missing: that is seen when the folder comes back, as what it was.
+    #[test]
+    fn what_a_folder_finds_is_seen_with_its_time() {
+        let run = |with_folder: bool| {
+            let mut books = Books::new(Summary::default());
+            with_folder.then(|| books.folder()).map(|folder| std::thread::spawn(|| folder.work()));
+            let seen_at = (1..2_000).find(|n| {
+                let (at, seq) = (Instant(n * 1_000_000), n + u64::from(*n >= 300));
+                books.write(at, Event { seq, at: Wall(0), call: None, what: What::DrainStarted });
+                books.commit(at, at, |_| {});
+                books.failure().is_some()
+            });
+            books.up_to_date();
+            (seen_at, books.failure().map(|failure| (failure.check, failure.after)))
+        };
+        let failure = Some((Check::Gapless, Duration::from_millis(300)));
+        assert_eq!(run(false), (Some(300), failure));
+        assert_eq!(run(true), (Some(3 * BATCH as u64), failure));
     }
 }

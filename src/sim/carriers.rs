@@ -179,7 +179,7 @@ impl World {
         }
         if next == Mood::Dead {
             self.carriers.door(first).into_iter().for_each(Door::forgets);
-            let lines: Vec<u32> = self.parties.range(first..first + LINES).map(|(key, _)| *key).collect();
+            let lines: Vec<u32> = self.parties.keys().range(first..first + LINES).copied().collect();
             lines.into_iter().for_each(|line| self.vanish(line));
         }
     }
@@ -216,16 +216,18 @@ impl World {
     }
 
     fn is_quiet(&self, line: u32) -> bool {
-        let phone = self.parties.get(&line).and_then(|party| party.phone.as_ref());
+        let phone = self.parties.find(line).and_then(|party| party.phone.as_ref());
         phone.is_none_or(|phone| phone.pending().is_none())
     }
 
     fn line_is_there(&mut self, line: u32) {
-        if self.parties.get(&line).is_some_and(|party| party.phone.is_some()) {
+        if self.parties.find(line).is_some_and(|party| party.phone.is_some()) {
             return;
         }
-        let (habits, rng) = (self.options.habits.clone(), self.rng.fork(&format!("line {line}")));
-        self.parties.entry(line).or_insert_with(|| Box::new(Party::new(Person::outsider(habits, rng))));
+        if self.parties.find(line).is_none() {
+            let (habits, rng) = (self.options.habits.clone(), self.rng.fork(&format!("line {line}")));
+            self.parties.insert(line, Party::new(Person::outsider(habits, rng)));
+        }
         self.boot(line, true);
     }
 

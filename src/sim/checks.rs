@@ -150,6 +150,14 @@ impl Tally {
         holds
     }
 
+    /// Another tally has failed: whichever failed first counts.
+    pub fn learn(&mut self, other: Option<&Failure>) {
+        let first = |other: &&Failure| self.failure.as_ref().is_none_or(|own| other.after < own.after);
+        if let Some(other) = other.filter(first) {
+            self.failure = Some(other.clone());
+        }
+    }
+
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }

@@ -20,7 +20,7 @@ impl World {
         let key = self.next_phone;
         self.next_phone += 1;
         let person = Person::caller(self.options.habits.clone(), self.rng.fork(&format!("caller {key}")));
-        self.parties.insert(key, Box::new(Party::new(person)));
+        self.parties.insert(key, Party::new(person));
         self.remembers(key, (0, Thought::Begin));
         let mean = Duration::from_secs_f64(3_600.0 / self.options.calls_per_hour().max(0.001));
         let next = people::exponential(&mut self.rng, mean);
@@ -37,11 +37,11 @@ impl World {
 
     /// No calls arrive any more: the callers leave, the agents go home, then nothing may be left.
     pub(super) fn closing(&mut self) {
-        if !self.going_home && !self.parties.values().any(|party| party.person.is_caller()) {
+        if !self.going_home && !self.parties.iter().any(|(_, party)| party.person.is_caller()) {
             self.going_home = true;
             self.close_carriers();
             self.close_desktops();
-            let agents: Vec<u32> = self.parties.keys().copied().collect();
+            let agents: Vec<u32> = self.parties.keys().iter().copied().collect();
             for (place, key) in agents.into_iter().enumerate() {
                 self.after(Duration::from_millis(place as u64 * 20), Due::Remember(key, (0, Thought::GoHome)));
             }
@@ -51,7 +51,7 @@ impl World {
         if left.is_none() || late {
             self.quiet = true;
             self.settle();
-            let open = self.books.open_calls();
+            let open = self.books.up_to_date().open_calls();
             self.tally.must(Check::Quiet, left.is_none() && open == 0, || {
                 format!("left: {}; {open} calls open in the log", left.unwrap_or_default())
             });
@@ -71,7 +71,7 @@ impl World {
                 .map(|what| format!("engine: {what}"))
                 .or_else(|| engine.deadline().map(|at| format!("engine: a deadline in {:?}", at.since(self.now)))),
         };
-        let phones = || self.parties.iter().find_map(|(key, party)| party.pending(*key));
+        let phones = || self.parties.iter().find_map(|(key, party)| party.pending(key));
         engine
             .or_else(phones)
             .or_else(|| self.planes.pending())

@@ -22,11 +22,11 @@ use super::leases::Present;
 use super::shelf::Shelf;
 use super::{Check, World, people, place};
 use crate::command::{Actor, Ask};
-use crate::cti::{self, Cursor, Feed, Sight, Told, View, Viewer, impersonal, snapshot};
+use crate::cti::{self, Audience, Cursor, Feed, Sight, Told, View, Viewer, impersonal, snapshot};
 use crate::engine::{Bug, Engine};
 use crate::event::{Event, What};
 use crate::ids::{AgentId, LeadId, Rng};
-use crate::proto::Item;
+use crate::proto::{self, Item};
 use lookers::Lookers;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -139,7 +139,7 @@ struct Program {
     /// The server's ends of its streams; of one that was cut it may not know yet.
     served: Vec<u32>,
     /// What concerns its agent and it was not told yet.
-    owed: VecDeque<(u64, Arc<crate::proto::Event>)>,
+    owed: VecDeque<(u64, Arc<proto::Event>)>,
 }
 
 /// The server's end of a stream.
@@ -149,7 +149,7 @@ struct Stream {
     /// As long as it is behind.
     behind: Option<Feed>,
     /// What waits for one who does not read.
-    waits: VecDeque<Item>,
+    waits: VecDeque<Box<Item>>,
     /// The wire: how long an item takes; none: nothing arrives any more.
     wire: Option<Duration>,
     cut: bool,
@@ -196,6 +196,19 @@ impl Default for Desktops {
 impl Desktops {
     pub fn is_empty(&self) -> bool {
         self.programs.is_empty()
+    }
+
+    /// The last event is to be told to all of these who look.
+    fn owe(&mut self, audience: &Audience, event: proto::Event) {
+        let less = impersonal(&event).map(Arc::new);
+        let (seq, event) = (self.truth.at.seq, Arc::new(event));
+        for of in self.lookers.of(audience) {
+            let Some(program) = self.programs.get_mut(&of) else { continue };
+            if program.looks && program.viewer.sees(audience) {
+                let less = less.as_ref().filter(|_| !program.viewer.sees_person(audience));
+                program.owed.push_back((seq, Arc::clone(less.unwrap_or(&event))));
+            }
+        }
     }
 
     pub fn has_program(&self, agent: AgentId) -> bool {
@@ -315,7 +328,7 @@ impl World {
             format!("{of:?} begins with {told:?}, and should with {true_:?}")
         });
         program.owed.retain(|(seq, _)| *seq > at.seq);
-        served.waits.extend(cti::in_parts(told, at.to_bytes()));
+        served.waits.extend(cti::in_parts(told, at.to_bytes()).into_iter().map(Box::new));
         self.hands_over(stream);
     }
 
@@ -347,12 +360,13 @@ impl World {
         }
         // Who does not take what was read gets no more.
         if served.waits.is_empty() {
+            let viewer = Arc::clone(&served.sight.viewer);
             for event in shelf.after(behind.at.seq).take(PORTION) {
-                let viewer = Arc::clone(&served.sight.viewer);
                 let Ok(told) = behind.take(event, |call| shelf.of_call(call), |audience| viewer.sees(audience));
-                let item = served.sight.item(&told, behind.at);
-                seen.caught_up += u64::from(item.is_some());
-                served.waits.extend(item);
+                if let Some(item) = served.sight.item(&told, behind.at) {
+                    seen.caught_up += 1;
+                    served.waits.push_back(Box::new(item));
+                }
             }
         }
         let (of, due) = (served.of, AtDesktop::CatchesUp { stream, epoch: self.epoch });
@@ -370,11 +384,10 @@ impl World {
         if !reads {
             return;
         }
-        let items: Vec<Item> = served.waits.drain(..).collect();
+        let waits = served.waits.drain(..);
         let Some(delay) = wire else { return };
-        for item in items {
-            let item = Box::new(item);
-            self.after(delay, Due::Desktop(of, AtDesktop::Gets { stream, item }));
+        for item in waits {
+            self.agenda.plan(self.now + delay, Due::Desktop(of, AtDesktop::Gets { stream, item }));
         }
         if cut {
             self.after(delay, Due::Desktop(of, AtDesktop::Ended { stream }));
@@ -419,30 +432,23 @@ impl World {
     }
 
     /// What is on disk reaches those who look.
-    pub(super) fn desktops_read(&mut self, events: Vec<Event>) {
+    pub(super) fn desktops_read(&mut self, events: Vec<Arc<Event>>) {
         for event in events {
             let Desktops { programs, lookers, feed, truth, shelf, .. } = &mut self.desktops;
             shelf.keep(&event);
-            let Ok(owed) = truth.take(&event, |call| shelf.of_call(call), |_| true);
-            let told = match feed {
+            // Without a program or a stream nobody gets what would be told.
+            let there = |program: &Program| program.looks || !program.served.is_empty();
+            let is_there = |of: &Looker| programs.get(of).is_some_and(there);
+            let somebody = |audience: &Audience| lookers.any(audience, is_there);
+            let Ok(owed) = truth.take(&event, |call| shelf.of_call(call), somebody);
+            match feed {
                 Some(feed) => {
-                    let Ok(told) = feed.take(&event, |call| shelf.of_call(call), |_| true);
-                    told
+                    let Ok(told) = feed.take(&event, |call| shelf.of_call(call), somebody);
+                    self.desktops_hear(&told);
                 }
-                None => owed.clone(),
-            };
-            if let Some((audience, event)) = owed {
-                let less = impersonal(&event).map(Arc::new);
-                let (seq, event) = (truth.at.seq, Arc::new(event));
-                for of in lookers.of(&audience) {
-                    let Some(program) = programs.get_mut(&of) else { continue };
-                    if program.looks && program.viewer.sees(&audience) {
-                        let less = less.as_ref().filter(|_| !program.viewer.sees_person(&audience));
-                        program.owed.push_back((seq, Arc::clone(less.unwrap_or(&event))));
-                    }
-                }
+                None => self.desktops_hear(&owed),
             }
-            self.desktops_hear(&told);
+            owed.into_iter().for_each(|(audience, event)| self.desktops.owe(&audience, event));
         }
         let Desktops { programs, feed, truth, shelf, .. } = &mut self.desktops;
         feed.take_if(|feed| feed.view == truth.view);
@@ -453,11 +459,14 @@ impl World {
     /// The last event reaches who looks live. Now and then it is told to all: who sees none of them gets their cursors.
     fn desktops_hear(&mut self, told: &Told) {
         let Desktops { programs, lookers, streams, truth, seen, .. } = &mut self.desktops;
-        let mut ends: Vec<u32> = if truth.at.seq.is_multiple_of(CURSORS) {
-            streams.keys().copied().collect()
-        } else {
-            let lookers = told.iter().flat_map(|(audience, _)| lookers.of(audience));
-            lookers.filter_map(|of| programs.get(&of)).flat_map(|program| program.served.iter().copied()).collect()
+        let mut ends: Vec<u32> = match told {
+            _ if truth.at.seq.is_multiple_of(CURSORS) => streams.keys().copied().collect(),
+            None => return,
+            Some((audience, _)) => {
+                let lookers = lookers.of(audience);
+                let programs = lookers.iter().filter_map(|of| programs.get(of));
+                programs.flat_map(|program| program.served.iter().copied()).collect()
+            }
         };
         ends.sort_unstable();
         ends.retain(|stream| {
@@ -466,7 +475,7 @@ impl World {
             let Some(item) = served.sight.item(told, truth.at) else { return false };
             let takes = served.waits.len() < WAITING;
             match takes {
-                true => served.waits.push_back(item),
+                true => served.waits.push_back(Box::new(item)),
                 false => (served.cut, seen.too_slow) = (true, seen.too_slow + 1),
             }
             takes

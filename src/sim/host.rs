@@ -7,17 +7,18 @@ use super::promises::{HANG_UP_WITHIN, HEAR_WITHIN};
 use super::{ENGINE, Options, World, books, ladder, parties, people, place};
 use crate::engine::{Engine, Input, Output, Start};
 use crate::event::{Event, What};
-use crate::ids::Rng;
+use crate::ids::{AgentId, Rng};
 use crate::sip::digest::{self, Credentials};
 use crate::sip::header::Method;
 use crate::sip::{self, Listener};
 use crate::time::{Instant, Wall};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Wall time when the run begins: 2026-01-05T08:00:00Z.
-const WALL: Wall = Wall(1_767_600_000_000);
+pub(super) const WALL: Wall = Wall(1_767_600_000_000);
 
 impl World {
     pub(super) fn start_engine(&mut self) {
@@ -30,8 +31,9 @@ impl World {
             _ => None,
         };
         let silent: BTreeSet<u32> = open.iter().filter_map(|(event, _)| known(event)).collect();
-        let others = self.parties.iter_mut().filter(|(key, _)| !silent.contains(key));
-        others.for_each(|(_, party)| party.unheard = None);
+        for key in self.parties.keys().difference(&silent).copied().collect::<Vec<_>>() {
+            self.parties.find_mut(key).into_iter().for_each(|party| party.unheard = None);
+        }
         self.recording.clear();
         self.engine_wake = None;
         self.started = (start(&self.options, &self.rng, self.epoch, next_seq), self.configuration.clone());
@@ -93,16 +95,15 @@ impl World {
             self.recording.push((self.now, input.clone()));
         }
         engine.handle(self.now, input);
-        let mut outputs = Vec::new();
-        while let Some(output) = engine.poll() {
-            outputs.push(output);
-        }
+        let mut outputs = std::mem::take(&mut self.said);
+        outputs.extend(std::iter::from_fn(|| engine.poll()));
         let changes = |output: &Output| {
             let Output::Event(event) = output else { return false };
             matches!(event.what, What::AgentStateChanged { .. } | What::AgentReachable { .. })
         };
         let changed = outputs.iter().any(changes);
-        outputs.into_iter().for_each(|output| self.engine_said(output));
+        outputs.drain(..).for_each(|output| self.engine_said(output));
+        self.said = outputs;
         self.tell_unsent();
         self.see(|now, engine, ledger| ledger.look(now, engine, changed));
         self.remember_seen();
@@ -226,10 +227,13 @@ impl World {
 
     /// The shell's part of Digest: it knows what the passwords are.
     fn verify(&mut self, query: u64, credentials: &Credentials, method: &Method) {
-        let known = self.configuration.center.agent_of(&credentials.username).is_some();
-        let password = parties::password(&credentials.username);
-        let realm = &self.configuration.center.name;
-        let ha1 = digest::ha1(credentials.algorithm, &credentials.username, realm, &password);
+        let (center, user) = (&self.configuration.center, &credentials.username);
+        // Most are called by their numbers.
+        let numbered = user.parse().ok().and_then(|number| center.agents.get(&AgentId(number)));
+        let known = numbered.is_some_and(|agent| agent.user == *user) || center.agent_of(user).is_some();
+        let password = parties::password(user);
+        let realm = &center.name;
+        let ha1 = digest::ha1(credentials.algorithm, user, realm, &password);
         let ok = known && credentials.verify(&ha1, method);
         let epoch = self.epoch;
         self.after(Duration::from_micros(500), Due::Verified { query, ok, epoch });
@@ -262,21 +266,23 @@ impl World {
         }
     }
 
-    /// Makes all of the log safe: nothing dies any more.
+    /// Makes all of the log safe: nothing dies any more; and all of it is folded.
     pub fn settle(&mut self) {
         self.make_safe(self.now);
+        self.books.up_to_date();
+        self.tally.learn(self.books.failure());
     }
 
     fn make_safe(&mut self, until: Instant) {
-        let (summary, journal, ledger) = (&mut self.summary, &mut self.journal, &mut self.ledger);
+        let (journal, ledger) = (&mut self.journal, &mut self.ledger);
         let looked_at = !self.desktops.is_empty();
         let mut read = Vec::new();
-        self.books.commit(until, &mut self.tally, |event| {
-            read.extend(looked_at.then(|| event.clone()));
-            summary.fold(event);
+        self.books.commit(self.now, until, |event| {
+            read.extend(looked_at.then(|| Arc::clone(event)));
             ledger.iter_mut().for_each(|ledger| ledger.recorded.add(event));
-            journal.iter_mut().for_each(|journal| journal.push(event.clone()));
+            journal.iter_mut().for_each(|journal| journal.push(Event::clone(event)));
         });
+        self.tally.learn(self.books.failure());
         ledger.iter_mut().for_each(|ledger| ledger.are_safe(until));
         read.iter().for_each(|event| self.asking_reads(event));
         self.desktops_read(read);

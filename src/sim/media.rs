@@ -9,13 +9,14 @@
 
 use crate::ids::{PortId, Rng};
 use crate::media::{Command, Direction, Event, PortStats, Quality, Session, SoundId, Source, Way};
+use crate::table::Table;
 use crate::time::{Instant, Timers};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Whose port it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     Engine,
     Phone(u32),
@@ -38,6 +39,8 @@ struct Port {
     session: Option<Session>,
     plays: Option<(Source, u64)>,
     joined: Option<PortId>,
+    /// The other end, if both know each other: each sends to where the other one is.
+    far: Option<End>,
     /// Until when the keys asked for so far are being pressed.
     pressing: Instant,
     talk: Talk,
@@ -53,7 +56,10 @@ struct Talk {
     last: Instant,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A key that is pressed at an end; the number tells keys apart.
+type Key = (End, u64, char);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Due {
     /// When the sockets are open.
     Opened(End),
@@ -61,8 +67,8 @@ enum Due {
     Closed(End),
     /// When what plays has been heard.
     Finished(End),
-    /// When a key has been pressed at this end; the number tells keys apart.
-    Pressed(End, u64, char),
+    /// When a key has been pressed.
+    Pressed(Key),
     /// When this end has heard nothing for too long.
     Unheard(End),
 }
@@ -73,11 +79,15 @@ pub struct StandIn {
     now: Instant,
     sounds: BTreeMap<SoundId, Duration>,
     silence: [Duration; 2],
-    ports: BTreeMap<End, Port>,
-    addresses: BTreeMap<SocketAddr, End>,
+    ports: Table<End, Port>,
+    /// Those ports, in order.
+    ends: BTreeSet<End>,
+    addresses: Table<SocketAddr, End>,
     timers: Timers<Due>,
     /// Of ports that are being closed.
     talks: BTreeMap<End, Talk>,
+    /// Keys that are being pressed.
+    keys: BTreeSet<Key>,
     outputs: VecDeque<(Owner, Event)>,
     numbers: u64,
     rng: Rng,
@@ -107,10 +117,12 @@ impl StandIn {
             now: Instant::ZERO,
             sounds,
             silence,
-            ports: BTreeMap::new(),
-            addresses: BTreeMap::new(),
+            ports: Table::default(),
+            ends: BTreeSet::new(),
+            addresses: Table::default(),
             timers: Timers::default(),
             talks: BTreeMap::new(),
+            keys: BTreeSet::new(),
             outputs: VecDeque::new(),
             numbers: 0,
             rng,
@@ -168,7 +180,7 @@ impl StandIn {
                     self.tell(owner, Event::Closed { port, stats: stats.unwrap_or_default() });
                 }
                 Due::Finished(end) => self.finished(end),
-                Due::Pressed(end, _, digit) => self.pressed(end, digit),
+                Due::Pressed(key) => self.pressed(key),
                 Due::Unheard((owner, port)) => self.tell(owner, Event::Silent { port }),
             }
         }
@@ -181,17 +193,24 @@ impl StandIn {
             self.count_around((owner, port));
             self.forget((owner, port));
         }
-        self.talks.retain(|(whose, _), _| *whose != owner);
-        let closing: Vec<Due> = self.timers.keys().filter(|due| due.owner() == owner).cloned().collect();
-        closing.iter().for_each(|due| _ = self.timers.cancel(due));
+        let [first, last] = ends_of(owner);
+        let closing: Vec<End> = self.talks.range(first..=last).map(|(end, _)| *end).collect();
+        for end in closing {
+            self.talks.remove(&end);
+            self.timers.cancel(&Due::Closed(end));
+        }
+        let keys: Vec<Key> = self.keys.range((first, 0, '\0')..=(last, u64::MAX, char::MAX)).copied().collect();
+        for key in keys {
+            self.keys.remove(&key);
+            self.timers.cancel(&Due::Pressed(key));
+        }
         self.outputs.retain(|(whose, _)| *whose != owner);
     }
 
     /// The ports that `owner` has, those excluded that are being closed.
     pub fn open_ports(&self, owner: Owner) -> Vec<PortId> {
-        let first = PortId { plane: 0, number: 0 };
-        let last = PortId { plane: u16::MAX, number: u64::MAX };
-        self.ports.range((owner, first)..=(owner, last)).map(|((_, port), _)| *port).collect()
+        let [first, last] = ends_of(owner);
+        self.ends.range(first..=last).map(|(_, port)| *port).collect()
     }
 
     pub fn is_open(&self, end: End) -> bool {
@@ -205,6 +224,10 @@ impl StandIn {
 
     /// The other end, if both know each other.
     pub fn far(&self, end: End) -> Option<End> {
+        self.ports.get(&end)?.far
+    }
+
+    fn find_far(&self, end: End) -> Option<End> {
         let port = self.ports.get(&end)?;
         let far = *self.addresses.get(&port.session.as_ref()?.remote)?;
         let back = self.ports.get(&far)?.session.as_ref()?;
@@ -214,7 +237,7 @@ impl StandIn {
     /// Whether something of what the other end says comes here.
     fn hears(&self, end: End) -> bool {
         let far = self.far(end).filter(|(owner, _)| !self.mute.contains(owner));
-        let session = far.and_then(|far| self.ports[&far].session.as_ref());
+        let session = far.and_then(|far| self.ports.get(&far)?.session.as_ref());
         session.is_some_and(|session| session.direction.sends())
     }
 
@@ -244,7 +267,7 @@ impl StandIn {
 
     /// Why it is not quiet.
     pub fn pending(&self) -> Option<String> {
-        let end = self.ports.keys().next().map(|end| format!("port {end:?} is open"));
+        let end = self.ends.first().map(|end| format!("port {end:?} is open"));
         end.or_else(|| self.timers.keys().next().map(|due| format!("{due:?} is to come")))
     }
 
@@ -266,8 +289,10 @@ impl StandIn {
             }
         };
         self.addresses.insert(local, end);
+        self.ends.insert(end);
         let talk = Talk { until: self.now, heard: Duration::ZERO, said: Duration::ZERO, last: self.now };
-        self.ports.insert(end, Port { local, session: None, plays: None, joined: None, pressing: self.now, talk });
+        let (pressing, far) = (self.now, None);
+        self.ports.insert(end, Port { local, session: None, plays: None, joined: None, far, pressing, talk });
         let at = self.soon();
         self.timers.set(Due::Opened(end), at);
     }
@@ -296,11 +321,15 @@ impl StandIn {
         let far = self.far(end);
         if let Some(port) = self.ports.remove(&end) {
             self.addresses.remove(&port.local);
+            self.ends.remove(&end);
         }
         for due in [Due::Opened(end), Due::Finished(end), Due::Unheard(end)] {
             self.timers.cancel(&due);
         }
-        far.into_iter().for_each(|far| self.listen(far));
+        if let Some(far) = far {
+            self.knows(far, None);
+            self.listen(far);
+        }
     }
 
     fn connect(&mut self, end: End, session: Session) {
@@ -310,8 +339,15 @@ impl StandIn {
         if first && let Some((source, token)) = port.plays.take() {
             self.play(end, source, token);
         }
-        let after = self.far(end);
+        let after = self.find_far(end);
+        before.into_iter().for_each(|far| self.knows(far, None));
+        after.into_iter().for_each(|far| self.knows(far, Some(end)));
+        self.knows(end, after);
         [Some(end), before, after].into_iter().flatten().for_each(|end| self.listen(end));
+    }
+
+    fn knows(&mut self, end: End, far: Option<End>) {
+        self.ports.get_mut(&end).into_iter().for_each(|port| port.far = far);
     }
 
     /// Whether this end hears its peer may have changed.
@@ -319,7 +355,7 @@ impl StandIn {
         // As a plane does: who holds says sendonly, and many send nothing then (RFC 3264 §8.4).
         let session = self.ports.get(&end).and_then(|port| port.session.as_ref());
         let expects = session.is_some_and(|session| session.direction == Direction::SendRecv);
-        let far = self.far(end).and_then(|far| self.ports[&far].session.as_ref());
+        let far = self.far(end).and_then(|far| self.ports.get(&far)?.session.as_ref());
         let shares = |session: &&Session| session.agreed.mux;
         if let (Some(here), Some(there)) = (session.as_ref().map(shares), far.as_ref().map(shares)) {
             assert!(here == there, "one end of {end:?} sends RTCP where the other one does not take it");
@@ -414,13 +450,17 @@ impl StandIn {
             at = at + if digit == ',' { PAUSE } else { KEY };
             if digit != ',' {
                 self.numbers += 1;
-                self.timers.set(Due::Pressed(end, self.numbers, digit), at);
+                let key = (end, self.numbers, digit);
+                self.keys.insert(key);
+                self.timers.set(Due::Pressed(key), at);
             }
         }
         port.pressing = at;
     }
 
-    fn pressed(&mut self, end: End, digit: char) {
+    fn pressed(&mut self, key: Key) {
+        self.keys.remove(&key);
+        let (end, _, digit) = key;
         if let Some((owner, port)) = self.far(end) {
             self.tell(owner, Event::Digit { port, digit, duration_ms: 100, way: Way::Event });
         }
@@ -449,14 +489,9 @@ impl Talk {
     }
 }
 
-impl Due {
-    fn owner(&self) -> Owner {
-        match self {
-            Due::Opened(end) | Due::Closed(end) | Due::Finished(end) | Due::Pressed(end, ..) | Due::Unheard(end) => {
-                end.0
-            }
-        }
-    }
+/// The first and the last end that he may have.
+fn ends_of(owner: Owner) -> [End; 2] {
+    [PortId { plane: 0, number: 0 }, PortId { plane: u16::MAX, number: u64::MAX }].map(|port| (owner, port))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod books;
 mod carriers;
 pub mod checks;
 mod closing;
+mod crowd;
 mod desk;
 mod desktop;
 mod desktops;
@@ -48,13 +49,14 @@ mod shelf;
 pub mod summary;
 
 pub use asking::Repeated;
+pub use books::Folder;
 pub use checks::{Check, Failure};
 pub use desk::steps as steps_of_the_desk;
 pub use desktops::Seen;
 pub use options::Options;
 pub use report::Report;
 
-use crate::engine::{Configuration, Engine, Input, Start};
+use crate::engine::{Configuration, Engine, Input, Output, Start};
 use crate::event::Event;
 use crate::ids::Rng;
 use crate::sip::{self, Flow};
@@ -62,6 +64,7 @@ use crate::time::Instant;
 use agenda::{Agenda, Due};
 use books::Books;
 use checks::Tally;
+use crowd::Crowd;
 use ladder::Trace;
 use ledger::Both;
 use media::{Owner, StandIn};
@@ -69,7 +72,7 @@ use network::Network;
 use parties::Party;
 use people::{Person, Thought};
 use scan::Scan;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use summary::Summary;
@@ -106,14 +109,15 @@ pub struct World {
     planes: StandIn,
     planes_wake: Option<Instant>,
     network: Network,
-    /// Each is large, and they come and go.
-    parties: BTreeMap<u32, Box<Party>>,
+    parties: Crowd,
     next_phone: u32,
     books: Books,
     tally: Tally,
     scan: Scan,
-    summary: Summary,
     inputs: u64,
+    /// What the engine and a phone have just said; empty between two inputs, and kept for its room.
+    said: Vec<Output>,
+    said_by_phone: Vec<crate::phone::Output>,
     /// Steps since time has passed.
     steps: u32,
     retransmissions: u64,
@@ -156,13 +160,14 @@ impl World {
             planes,
             planes_wake: None,
             network,
-            parties: BTreeMap::new(),
+            parties: Crowd::default(),
             next_phone: options.agents,
-            books: Books::default(),
+            books: Books::new(Summary::new(&configuration.center)),
             tally: Tally::default(),
             scan: Scan::default(),
-            summary: Summary::new(&configuration.center),
             inputs: 0,
+            said: Vec::new(),
+            said_by_phone: Vec::new(),
             steps: 0,
             retransmissions: 0,
             recording: Vec::new(),
@@ -190,7 +195,8 @@ impl World {
     #[cfg(feature = "planted-bugs")]
     pub fn plant(&mut self, bug: crate::engine::Bug) {
         self.bug = Some(bug);
-        self.books.repairs_expected = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
+        let repairs = matches!(bug, crate::engine::Bug::Panics | crate::engine::Bug::PanicsAndCorrupts);
+        self.books.up_to_date().repairs_expected = repairs;
         // What the engine does first, as registering at carriers, it does with the bug.
         self.start_engine();
     }
@@ -209,7 +215,7 @@ impl World {
     /// A repair is a failure even though a panic was planted.
     #[cfg(feature = "planted-bugs")]
     pub fn expect_no_repairs(&mut self) {
-        self.books.repairs_expected = false;
+        self.books.up_to_date().repairs_expected = false;
     }
 
     /// Lets the people come, and runs until all is quiet or a check fails.
@@ -231,7 +237,7 @@ impl World {
         self.open_desktops();
         for key in (0..self.options.agents).filter(|key| !self.carriers.phoneless.contains(key)).collect::<Vec<_>>() {
             let person = Person::agent(self.options.habits.clone(), self.rng.fork(&format!("agent {key}")));
-            self.parties.insert(key, Box::new(Party::new(person)));
+            self.parties.insert(key, Party::new(person));
             let after = Duration::from_millis(rng.below(30_000));
             self.after(after, Due::Remember(key, (0, Thought::Begin)));
         }
@@ -251,11 +257,14 @@ impl World {
 
     /// The next thing that comes to pass; false when nothing more will, all is quiet, or a check has failed.
     pub fn step(&mut self) -> bool {
+        self.step_until(Instant(u64::MAX))
+    }
+
+    fn step_until(&mut self, until: Instant) -> bool {
         if self.quiet || self.tally.failure().is_some() {
             return false;
         }
-        let Some((at, due)) = self.agenda.take() else { return false };
-        assert!(at >= self.now, "the agenda is in order");
+        let Some((at, due)) = self.agenda.take(until) else { return false };
         self.steps = if at > self.now { 0 } else { self.steps + 1 };
         assert!(self.steps < STUCK, "time does not pass any more with seed {}: {due:?}", self.options.seed);
         self.now = at;
@@ -267,7 +276,7 @@ impl World {
 
     /// Runs until this time.
     pub fn run_until(&mut self, until: Instant) {
-        while self.agenda.next().is_some_and(|at| at <= until) && self.step() {}
+        while self.step_until(until) {}
     }
 
     /// Writes the engine down as JSON and goes on with what was read back.
@@ -282,6 +291,11 @@ impl World {
     /// engine was killed).
     pub fn recording(&self) -> (Start, Configuration, &[(Instant, Input)]) {
         (self.started.0.clone(), self.started.1.clone(), &self.recording)
+    }
+
+    /// What folds the log from here on, for a thread of its own; else this world does.
+    pub fn folder(&mut self) -> Folder {
+        self.books.folder()
     }
 
     /// Keeps the log from here on.

@@ -108,7 +108,7 @@ impl World {
             plane: 0,
             media_address: at.ip(),
         };
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         party.boots += 1;
         (party.died, party.unheard) = (None, None);
         let rng = self.rng.fork(&format!("phone {key} {}", party.boots));
@@ -145,7 +145,7 @@ impl World {
 
     /// How often this phone has been started.
     pub(super) fn boots_of(&self, key: u32) -> u32 {
-        self.parties.get(&key).map_or(0, |party| party.boots)
+        self.parties.find(key).map_or(0, |party| party.boots)
     }
 
     /// The user part of this phone's address.
@@ -174,21 +174,20 @@ impl World {
     }
 
     pub(super) fn phone_gets(&mut self, key: u32, input: phone::Input) {
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         let Some(phone) = &mut party.phone else { return };
         phone.handle(self.now, input);
-        let mut outputs = Vec::new();
-        while let Some(output) = phone.poll() {
-            outputs.push(output);
-        }
-        outputs.into_iter().for_each(|output| self.phone_said(key, output));
+        let mut outputs = std::mem::take(&mut self.said_by_phone);
+        outputs.extend(std::iter::from_fn(|| phone.poll()));
+        outputs.drain(..).for_each(|output| self.phone_said(key, output));
+        self.said_by_phone = outputs;
         self.plan_phone_wake(key);
         self.perhaps_gone(key);
     }
 
     pub(super) fn phone_wakes(&mut self, key: u32) {
         let now = self.now;
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         if party.wake.is_some_and(|at| at <= now) {
             party.wake = None;
         }
@@ -199,7 +198,7 @@ impl World {
     }
 
     fn plan_phone_wake(&mut self, key: u32) {
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         if let Some(at) = party.phone.as_ref().and_then(Phone::deadline)
             && party.wake.is_none_or(|planned| at < planned)
         {
@@ -226,7 +225,7 @@ impl World {
     }
 
     fn phone_shows(&mut self, key: u32, event: &phone::Event) {
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         let acts = party.person.noticed(event);
         let call = party.person.call();
         if let phone::Event::Incoming { .. } = event {
@@ -239,7 +238,7 @@ impl World {
 
     pub(super) fn remembers(&mut self, key: u32, plan: Plan) {
         let hears = plan.1 == Thought::LosePatience && matches!(self.planes.heard_by(key), Heard::Person(_));
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         let busy = party.phone.as_ref().is_some_and(Phone::is_busy);
         let acts = party.person.remembered(plan, busy, hears);
         let call = party.person.call();
@@ -264,7 +263,7 @@ impl World {
             Act::Later(after, thought) => self.after(after, super::Due::Remember(key, (call, thought))),
             Act::Farewell => {
                 if let Heard::Person(other) = self.planes.heard_by(key)
-                    && let Some(party) = self.parties.get(&other)
+                    && let Some(party) = self.parties.find(other)
                 {
                     let plan = (party.person.call(), Thought::Bidden);
                     self.after(Duration::from_millis(700), super::Due::Remember(other, plan));
@@ -281,7 +280,7 @@ impl World {
             Act::Vanish => self.vanish(key),
             Act::Boot { right } => self.boot(key, right),
             Act::Retire => {
-                if let Some(party) = self.parties.get_mut(&key) {
+                if let Some(party) = self.parties.find_mut(key) {
                     party.retired = true;
                 }
             }
@@ -289,7 +288,7 @@ impl World {
     }
 
     pub(super) fn dial(&mut self, key: u32, number: &str) {
-        if self.parties.get(&key).is_some_and(|party| party.phone.is_none()) {
+        if self.parties.find(key).is_some_and(|party| party.phone.is_none()) {
             self.boot(key, true);
         }
         let dial = Ask::Dial { to: engine_uri(number), flow: Some(Flow::udp(0, ENGINE)) };
@@ -298,7 +297,7 @@ impl World {
 
     /// The phone is gone, and with it all that it would still have sent.
     pub(super) fn vanish(&mut self, key: u32) {
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         (party.phone, party.wake, party.died) = (None, None, Some(self.now));
         self.planes.vanish(self.now, Owner::Phone(key));
     }
@@ -307,7 +306,7 @@ impl World {
     pub(super) fn note_unheard(&mut self, key: u32, arrives: &sip::Input) {
         let sip::Input::Received { bytes, .. } = arrives else { return };
         let asks = !bytes.starts_with(b"SIP/") && !bytes.starts_with(b"ACK ");
-        let Some(party) = self.parties.get_mut(&key) else { return };
+        let Some(party) = self.parties.find_mut(key) else { return };
         if asks && party.died.is_some_and(|at| self.now.since(at) > IN_FLIGHT) {
             party.unheard.get_or_insert(self.now);
         }
@@ -315,9 +314,9 @@ impl World {
 
     fn perhaps_gone(&mut self, key: u32) {
         let done = |party: &Party| party.retired && party.phone.as_ref().is_none_or(|phone| phone.pending().is_none());
-        if self.parties.get(&key).is_some_and(|party| done(party)) {
+        if self.parties.find(key).is_some_and(done) {
             self.planes.vanish(self.now, Owner::Phone(key));
-            self.parties.remove(&key);
+            self.parties.remove(key);
         }
     }
 

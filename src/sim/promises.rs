@@ -28,8 +28,9 @@ impl World {
         let agent = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg && talk.held_by.is_none());
         let outside = call.outside.as_ref().filter(|outside| outside.leg == leg && outside.held_by.is_none());
         let talks = agent || outside.is_some_and(|outside| outside.talking);
-        let port = |id: LegId| engine.legs().find(|leg| leg.id == id).map(|leg| leg.port);
-        let (true, Some(a), Some(b)) = (talks, port(call.caller), port(leg)) else { return };
+        let both = engine.legs().filter(|it| it.id == call.caller || it.id == leg);
+        let ports: Vec<_> = both.take(2).map(|leg| leg.port).collect();
+        let (true, &[a, b]) = (talks, &ports[..]) else { return };
         let joined = self.planes.joined(a) == Some(b) && self.planes.joined(b) == Some(a);
         let far = |port| self.planes.far((Owner::Engine, port)).map(|(owner, _)| owner);
         let heard = match (far(a), far(b)) {
@@ -49,7 +50,7 @@ impl World {
         if self.configuration.center.agents.get(&agent).is_some_and(|agent| agent.number.is_some()) {
             return; // is rung there
         }
-        let party = agent.0.checked_sub(place::FIRST_AGENT).and_then(|key| self.parties.get(&key));
+        let party = agent.0.checked_sub(place::FIRST_AGENT).and_then(|key| self.parties.find(key));
         let unheard = party.and_then(|party| party.unheard).map(|at| self.now.since(at));
         let holds = unheard.is_none_or(|unheard| unheard <= FOUND_DEAD_WITHIN);
         self.tally.must(Check::DeadNotRung, holds, || {
@@ -62,9 +63,9 @@ impl World {
         let parties = &self.parties;
         let rings = |agent: AgentId| {
             let key = agent.0.checked_sub(place::FIRST_AGENT)?;
-            parties.get(&key).filter(|party| party.rings()).map(|party| (key, party.person.call()))
+            parties.find(key).filter(|party| party.rings()).map(|party| (key, party.person.call()))
         };
-        self.left_ringing = self.books.invited().filter_map(rings).collect();
+        self.left_ringing = self.books.up_to_date().invited().filter_map(rings).collect();
     }
 
     pub(super) fn check_peer_hung_up(&mut self, phone: u32, boots: u32, port: PortId) {
@@ -84,7 +85,7 @@ impl World {
         if !owed || self.was_unheard(phone, ringing_ends_within(phone)) {
             return;
         }
-        let Some(party) = self.parties.get(&phone) else { return };
+        let Some(party) = self.parties.find(phone) else { return };
         let rings = party.rings() && party.person.call() == call;
         self.tally.must(Check::RingingEnds, !rings, || format!("{} still rings", parties::name(phone)));
     }

@@ -1,6 +1,7 @@
 //! What a run says in the end.
 
 use super::checks::{Check, Failure};
+use super::host::WALL;
 use super::network::Counts;
 use super::summary::{Summary, THRESHOLD};
 use super::{Options, Repeated, Seen, World};
@@ -67,20 +68,21 @@ impl Report {
 }
 
 impl World {
-    /// What has come out so far.
+    /// What has come out so far; where a folder folds, what is settled ([`World::settle`]).
     pub fn report(&self) -> Report {
         let Options { seed, agents, .. } = self.options;
         let live = self.engine.as_ref().map_or(0, |engine| engine.sip().stats().retransmissions_sent);
         let failure = self.tally.failure().cloned();
+        let fold = self.books.fold();
         Report {
             seed,
             agents,
             virtual_time: self.now.since(Instant::ZERO),
-            service_level: self.summary.service_level(),
-            occupancy: self.summary.occupancy(),
-            summary: self.summary.clone(),
+            service_level: fold.summary.service_level(),
+            occupancy: fold.summary.occupancy(),
+            summary: fold.summary.clone(),
             events: self.books.written(),
-            log_hash: self.books.fingerprint(),
+            log_hash: fold.fingerprint(),
             inputs: self.inputs,
             retransmissions: self.retransmissions + live,
             network: self.network.counts(),
@@ -88,10 +90,10 @@ impl World {
             repeated: self.asking.seen.clone(),
             crashes: self.epoch - 1,
             lost: self.books.lost,
-            panics: self.books.panics,
-            repairs: self.books.repairs,
-            defects: self.books.defects,
-            checks: self.tally.counts().collect(),
+            panics: fold.panics,
+            repairs: fold.repairs,
+            defects: fold.defects,
+            checks: self.tally.counts().zip(fold.tally.counts()).map(|((check, a), (_, b))| (check, a + b)).collect(),
             story: failure.as_ref().map(|failure| self.story(failure)).unwrap_or_default(),
             failure,
         }
@@ -100,13 +102,15 @@ impl World {
     fn story(&self, failure: &Failure) -> Vec<String> {
         let words = failure.what.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         let call: Option<CallId> = words.filter_map(|word| word.parse().ok()).next();
-        let of_call: Vec<Event> =
-            self.books.last().filter(|event| event.call == call && call.is_some()).cloned().collect();
-        let mut story: Vec<String> = self.books.last().rev().take(SHOWN).map(told).collect();
+        // Where a folder folds, the log may have gone on.
+        let until = WALL + failure.after;
+        let last = || self.books.last().filter(|event| event.at <= until);
+        let of_call: Vec<&Event> = last().filter(|event| event.call == call && call.is_some()).collect();
+        let mut story: Vec<String> = last().rev().take(SHOWN).map(told).collect();
         story.reverse();
         if let Some(call) = call {
             story.push(format!("all of {call}:"));
-            story.extend(of_call.iter().map(told));
+            story.extend(of_call.into_iter().map(told));
         }
         story
     }

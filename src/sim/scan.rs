@@ -2,14 +2,17 @@
 
 use super::checks::{Check, Tally};
 use super::media::{Owner, StandIn};
-use crate::acd::AgentState;
-use crate::center::Center;
-use crate::engine::{Engine, Leg};
+use crate::acd::{self, AgentState};
+use crate::center;
+use crate::engine::{Call, Engine, Leg};
 use crate::event::{Event, OfferOutcome, Party, What};
-use crate::ids::{AgentId, PortId, ReservationId, WorkId};
+use crate::ids::{AgentId, LegId, PortId, ReservationId, WorkId};
 use crate::time::Instant;
 use crate::trunk::Way;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// An agent, as configured and as the router has him.
+type Known<'a> = (&'a center::Agent, Option<&'a acd::Agent>);
 
 /// Looks at everything, and remembers who refused what.
 #[derive(Clone, Debug, Default)]
@@ -38,30 +41,30 @@ impl Scan {
     /// Runs every check of this file once.
     pub fn run(&mut self, now: Instant, engine: &Engine, planes: &StandIn, tally: &mut Tally) {
         let center = engine.center();
+        let agents: Vec<Known> = center.agents.values().map(|it| (it, engine.router().agent(it.id))).collect();
         self.refused.retain(|_, at| now.since(*at) < std::time::Duration::from_secs(3_600));
-        self.waiting(now, engine, tally);
-        reserved_rings(engine, center, tally);
-        busy_talks(engine, center, tally);
-        bridges(engine, planes, tally);
-        trunks(engine, center, tally);
+        let (calls, legs): (Vec<&Call>, Vec<&Leg>) = (engine.calls().collect(), engine.legs().collect());
+        self.waiting(now, engine, &calls, &agents, tally);
+        reserved_rings(&legs, &agents, tally);
+        busy_talks(&calls, &agents, tally);
+        bridges(&calls, &legs, planes, tally);
+        trunks(engine, &calls, &legs, tally);
         let sound = engine.router().check();
         tally.must(Check::RouterSound, sound.is_ok(), || sound.err().unwrap_or_default());
     }
 
-    fn waiting(&self, now: Instant, engine: &Engine, tally: &mut Tally) {
+    fn waiting(&self, now: Instant, engine: &Engine, calls: &[&Call], agents: &[Known], tally: &mut Tally) {
         let router = engine.router();
-        let seeking = engine.calls().filter(|call| call.seeking.is_some()).count() as u64;
+        let seeking = calls.iter().filter(|call| call.seeking.is_some()).count() as u64;
         let waiting = router.stats().waiting;
         tally.must(Check::WaitingAgrees, seeking == waiting, || {
             format!("{seeking} calls seek an agent, {waiting} works wait in the router")
         });
         let center = engine.center();
-        let ready: Vec<_> = center
-            .agents
-            .values()
-            .filter(|agent| router.agent(agent.id).is_some_and(|a| *a.state() == AgentState::Ready && a.reachable()))
-            .collect();
-        let unoffered = engine.calls().filter_map(|call| call.seeking.as_ref().filter(|s| s.alerting.is_empty()));
+        let is_ready = |agent: &acd::Agent| *agent.state() == AgentState::Ready && agent.reachable();
+        let ready: Vec<_> =
+            agents.iter().filter(|(_, agent)| agent.is_some_and(is_ready)).map(|(agent, _)| *agent).collect();
+        let unoffered = calls.iter().filter_map(|call| call.seeking.as_ref().filter(|s| s.alerting.is_empty()));
         let mut idle = None;
         for place in unoffered.map(|seeking| &seeking.place) {
             let pause = center.queues.get(&place.queue).map(|queue| queue.retry_same_agent).unwrap_or_default();
@@ -81,16 +84,16 @@ impl Scan {
     }
 }
 
-fn reserved_rings(engine: &Engine, center: &Center, tally: &mut Tally) {
+fn reserved_rings(legs: &[&Leg], agents: &[Known], tally: &mut Tally) {
     let mut ringing: BTreeMap<AgentId, Vec<(&Leg, ReservationId)>> = BTreeMap::new();
-    for leg in engine.legs() {
+    for leg in legs {
         if let (Party::Agent(agent), Some(reservation)) = (leg.party, leg.reservation) {
             ringing.entry(agent).or_default().push((leg, reservation));
         }
     }
     let mut wrong = None;
-    for id in center.agents.keys() {
-        let Some(agent) = engine.router().agent(*id) else { continue };
+    for (center::Agent { id, .. }, agent) in agents {
+        let Some(agent) = agent else { continue };
         let held = (*agent.state() == AgentState::Reserved).then(|| agent.reservation()).flatten();
         let rings = ringing.get(id).map(Vec::as_slice).unwrap_or_default();
         let fits = match rings {
@@ -106,11 +109,11 @@ fn reserved_rings(engine: &Engine, center: &Center, tally: &mut Tally) {
     tally.must(Check::ReservedRings, wrong.is_none(), || wrong.unwrap_or_default());
 }
 
-fn busy_talks(engine: &Engine, center: &Center, tally: &mut Tally) {
+fn busy_talks(calls: &[&Call], agents: &[Known], tally: &mut Tally) {
     let mut talking: BTreeSet<AgentId> = BTreeSet::new();
     let mut dialing: BTreeSet<AgentId> = BTreeSet::new();
     let mut twice = None;
-    for call in engine.calls() {
+    for call in calls {
         dialing.extend(call.by_agent);
         if let Some(agent) = call.conversation.as_ref().map(|talk| talk.agent)
             && !talking.insert(agent)
@@ -120,31 +123,43 @@ fn busy_talks(engine: &Engine, center: &Center, tally: &mut Tally) {
     }
     // Whose phone is free may dial before the engine knows that, as while a BYE is lost: a call of his own is no second talk.
     talking.extend(&dialing);
-    let state = |id: &AgentId| engine.router().agent(*id).map(|agent| agent.state().clone());
-    // Who dials while his phone is about to ring is reserved until it has refused the offer.
-    let both = |id: &AgentId| state(id) == Some(AgentState::Reserved) && dialing.contains(id);
-    let fits = |id: &AgentId| (state(id) == Some(AgentState::Busy)) == talking.contains(id) || both(id);
-    let wrong = center.agents.keys().find(|id| !fits(id));
+    let fits = |(agent, routed): &&Known| {
+        let talks = talking.contains(&agent.id);
+        match routed.map(acd::Agent::state) {
+            Some(AgentState::Busy) => talks,
+            // Who dials while his phone is about to ring is reserved until it has refused the offer.
+            Some(AgentState::Reserved) => !talks || dialing.contains(&agent.id),
+            _ => !talks,
+        }
+    };
+    let wrong = agents.iter().find(|known| !fits(known));
     tally.must(Check::BusyTalks, wrong.is_none() && twice.is_none(), || match (wrong, twice) {
-        (Some(id), _) => format!("agent {id} is {:?}; has a call: {}", state(id), talking.contains(id)),
+        (Some((agent, routed)), _) => {
+            format!(
+                "agent {} is {:?}; has a call: {}",
+                agent.id,
+                routed.map(acd::Agent::state),
+                talking.contains(&agent.id)
+            )
+        }
         (None, twice) => format!("agent {twice:?} talks in two calls"),
     });
 }
 
-fn trunks(engine: &Engine, center: &Center, tally: &mut Tally) {
+fn trunks(engine: &Engine, calls: &[&Call], legs: &[&Leg], tally: &mut Tally) {
     let mut wrong = None;
-    for trunk in center.trunks.values() {
+    let on_trunks: Vec<_> = legs.iter().filter_map(|leg| leg.trunk.as_ref()).collect();
+    for trunk in engine.center().trunks.values() {
         for (way, share) in [(Way::In, trunk.incoming), (Way::Out, trunk.outgoing)] {
-            let legs = engine.legs().filter(|leg| leg.trunk.as_ref() == Some(&(trunk.id.clone(), way))).count();
+            let legs = on_trunks.iter().filter(|(id, of)| *id == trunk.id && *of == way).count();
             let (used, most) = (engine.trunks().in_use(&trunk.id, way) as usize, share.calls as usize);
             if legs != used || used > most {
                 wrong = Some(format!("{} {way:?}: {legs} legs, {used} in use, {most} may be", trunk.id));
             }
         }
     }
-    for leg in engine.legs().filter(|leg| leg.party == Party::Outside) {
-        let calls =
-            engine.calls().filter(|call| call.outside.as_ref().is_some_and(|outside| outside.leg == leg.id)).count();
+    for leg in legs.iter().filter(|leg| leg.party == Party::Outside) {
+        let calls = calls.iter().filter(|call| call.outside.as_ref().is_some_and(|it| it.leg == leg.id)).count();
         if calls != 1 {
             wrong = Some(format!("the outside party of {} is in {calls} calls", leg.id));
         }
@@ -152,27 +167,33 @@ fn trunks(engine: &Engine, center: &Center, tally: &mut Tally) {
     tally.must(Check::TrunksAgree, wrong.is_none(), || wrong.unwrap_or_default());
 }
 
-fn bridges(engine: &Engine, planes: &StandIn, tally: &mut Tally) {
-    let ports: BTreeMap<_, PortId> = engine.legs().map(|leg| (leg.id, leg.port)).collect();
-    let mut expected: BTreeMap<PortId, PortId> = BTreeMap::new();
-    for call in engine.calls() {
+fn bridges(calls: &[&Call], legs: &[&Leg], planes: &StandIn, tally: &mut Tally) {
+    let mut ports: Vec<_> = legs.iter().map(|leg| (leg.id, leg.port)).collect();
+    let mut owned: Vec<PortId> = legs.iter().map(|leg| leg.port).collect();
+    ports.sort_unstable();
+    owned.sort_unstable();
+    let port = |leg: LegId| ports.binary_search_by_key(&leg, |(id, _)| *id).ok().map(|place| ports[place].1);
+    let mut bridged: Vec<(PortId, PortId)> = Vec::new();
+    for call in calls {
         let agent = call.conversation.as_ref().filter(|talk| talk.held_by.is_none()).map(|talk| talk.leg);
         let outside = call.outside.as_ref().filter(|outside| outside.talking || outside.early);
         let outside = outside.filter(|outside| outside.held_by.is_none()).map(|outside| outside.leg);
         let Some(other) = agent.or(outside) else { continue };
-        if let (Some(a), Some(b)) = (ports.get(&call.caller), ports.get(&other)) {
-            expected.insert(*a, *b);
-            expected.insert(*b, *a);
+        if let (Some(a), Some(b)) = (port(call.caller), port(other)) {
+            bridged.extend([(a, b), (b, a)]);
         }
     }
-    let owned: BTreeSet<PortId> = ports.values().copied().collect();
+    bridged.sort_unstable();
+    let expected =
+        |port: PortId| bridged.binary_search_by_key(&port, |(one, _)| *one).ok().map(|place| bridged[place].1);
     let (mut unowned, mut wrong) = (None, None);
     for port in planes.open_ports(Owner::Engine) {
-        if !owned.contains(&port) {
+        if owned.binary_search(&port).is_err() {
             unowned = Some(port);
         }
-        if planes.joined(port) != expected.get(&port).copied() {
-            wrong = Some((port, planes.joined(port), expected.get(&port).copied()));
+        let joined = planes.joined(port);
+        if joined != expected(port) {
+            wrong = Some((port, joined, expected(port)));
         }
     }
     tally.must(Check::PortsMatch, unowned.is_none(), || format!("{unowned:?} is open without a leg"));

@@ -312,7 +312,7 @@ impl World {
         self.trace = Some(Trace::new(columns));
         for key in people {
             let rng = self.rng.fork(&format!("puppet {key}"));
-            self.parties.insert(key, Box::new(Party::new(Person::puppet(rng))));
+            self.parties.insert(key, Party::new(Person::puppet(rng)));
         }
         for (place, (at, _)) in script.deeds.iter().enumerate() {
             self.at(Instant::ZERO + *at, Due::Script(place));

@@ -4,13 +4,14 @@ use crate::event::{Event, What};
 use crate::ids::CallId;
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 /// From so many events on it is looked at what is needed no more.
 const MANY: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    events: VecDeque<Event>,
+    events: VecDeque<Arc<Event>>,
     /// The events of calls.
     calls: BTreeMap<CallId, OfCall>,
     /// With so many events it is looked at the next time.
@@ -25,7 +26,7 @@ struct OfCall {
 }
 
 impl Shelf {
-    pub fn keep(&mut self, event: &Event) {
+    pub fn keep(&mut self, event: &Arc<Event>) {
         if let Some(call) = event.call {
             if matches!(event.what, What::CallArrived { .. }) {
                 self.calls.insert(call, OfCall::default());
@@ -35,18 +36,27 @@ impl Shelf {
                 of.ended |= matches!(event.what, What::CallEnded { .. });
             }
         }
-        self.events.push_back(event.clone());
+        self.events.push_back(Arc::clone(event));
     }
 
     /// What follows this event.
     pub fn after(&self, seq: u64) -> impl Iterator<Item = &Event> {
-        self.events.range(self.events.partition_point(|event| event.seq <= seq)..)
+        self.events.range(self.from(seq + 1)..).map(|event| &**event)
     }
 
     pub fn of_call(&self, call: CallId) -> Result<impl Iterator<Item = &Event>, Infallible> {
         let numbers = self.calls.get(&call).map_or(&[][..], |of| &of.events);
-        let one = |number: &u64| self.events.get(self.events.partition_point(|event| event.seq < *number));
-        Ok(numbers.iter().filter_map(one))
+        Ok(numbers.iter().filter_map(|number| self.events.get(self.from(*number)).map(|event| &**event)))
+    }
+
+    /// The place of the first event that has this number or a higher one: in a log without gaps it is known.
+    fn from(&self, seq: u64) -> usize {
+        let first = self.events.front().map_or(seq, |event| event.seq);
+        let place = seq.saturating_sub(first) as usize;
+        match self.events.get(place) {
+            Some(event) if event.seq == seq => place,
+            _ => self.events.partition_point(|event| event.seq < seq),
+        }
     }
 
     /// Nobody goes back further than behind the event that `oldest` names.
@@ -58,7 +68,7 @@ impl Shelf {
         self.calls.retain(|_, of| !of.ended || of.events.last().is_some_and(|last| *last > oldest));
         let first = self.calls.values().filter_map(|of| of.events.first().copied()).min();
         let needed = first.unwrap_or(u64::MAX).min(oldest + 1);
-        self.events.drain(..self.events.partition_point(|event| event.seq < needed));
+        self.events.drain(..self.from(needed));
         self.many = self.events.len() * 2;
     }
 }

@@ -16,11 +16,23 @@ use super::registrar::Refused;
 use super::stats::Unproven;
 use super::transaction::ServerKey;
 use super::uas::FULL_RETRY;
-use super::{Endpoint, Query, Serving, stats};
+use super::{Config, Endpoint, Query, Serving, stats};
 use crate::time::Instant;
 use std::net::IpAddr;
 
 impl Endpoint {
+    /// `Command::Configure`.
+    pub(super) fn configure(&mut self, now: Instant, config: Config) {
+        assert!(!config.listeners.is_empty(), "an endpoint needs a listener");
+        self.transactions.configure(config.timing.clone(), config.capacity.transactions);
+        self.guard.keep_only(|user| config.users.contains(user) || config.trunk_users.contains_key(user));
+        let events = self.registrar.keep_only(&config.users);
+        self.tell_of_phones(events);
+        self.config = config;
+        let users: Vec<String> = self.registrar.all().map(|binding| binding.user.clone()).collect();
+        users.iter().for_each(|user| self.begin_asking(now, user));
+    }
+
     /// A new call: is there room, and who is it?
     pub(super) fn admit(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
         if self.is_full() {
@@ -191,8 +203,8 @@ impl Endpoint {
                 let record = request.headers.to().ok().map(|to| to.uri);
                 let manner = manner.expect("what was carried out was read");
                 let record = record.as_ref().filter(|_| manner.gruu);
-                response.headers.0.extend(self.registrar.listing(now, &user, record));
-                response.headers.0.extend(self.manner_in(&manner, flow));
+                response.headers.extend(self.registrar.listing(now, &user, record));
+                response.headers.extend(self.manner_in(&manner, flow));
                 self.respond(now, key, &Method::Register, response);
                 self.pay(now, &user, flow); // before he is called again
                 self.tell_of_phones(events);

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// How messages travel. The shell carries the first three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Transport {
     Udp,
     Tcp,
@@ -68,7 +68,7 @@ impl Transport {
 }
 
 /// The path a message came over, and the path back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Flow {
     /// Index into [`Config::listeners`].
     pub listener: u16,

@@ -8,9 +8,10 @@
 
 use super::message::Misbehavior;
 use super::text::has_line_end;
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// What one message may cost before it is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +158,7 @@ fn content_length(header: &[u8]) -> Result<Option<usize>, Misbehavior> {
     lines.next();
     let mut length = None;
     for line in lines {
-        let Some((name, value)) = split_field(line) else { continue };
+        let Some((name, value)) = split_field(&header[line]) else { continue };
         if name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l") {
             length = Some(agreed_length(length, &unfold(value).0)?);
         }
@@ -176,43 +177,62 @@ pub(super) fn agreed_length(earlier: Option<usize>, value: &str) -> Result<usize
 
 /// The lines of a header, folded ones as one, up to the empty line. Line ends are CRLF; a bare LF is accepted.
 pub(super) struct Lines<'a> {
-    rest: &'a [u8],
-    /// Whether the empty line was seen; `rest` is the body then.
+    message: &'a [u8],
+    /// Where the next line begins.
+    at: usize,
+    /// Whether the empty line was seen; the body begins at `at` then.
     ended: bool,
+    /// Whether the last line has no line ends in it, neither folds nor a carriage return by itself.
+    plain: bool,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(message: &'a [u8]) -> Lines<'a> {
-        Lines { rest: message, ended: false }
+        Lines { message, at: 0, ended: false, plain: true }
+    }
+
+    /// Whether the line that came last has no line ends in it.
+    pub(super) fn plain(&self) -> bool {
+        self.plain
     }
 
     /// What follows the empty line; `None` if there was none.
     pub(super) fn body(self) -> Option<&'a [u8]> {
-        self.ended.then_some(self.rest)
+        self.ended.then_some(&self.message[self.at..])
     }
 }
 
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
+/// Where each line stands in the message, its end left out.
+impl Iterator for Lines<'_> {
+    type Item = Range<usize>;
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<Range<usize>> {
         if self.ended {
             return None;
         }
-        let mut end = 0;
+        let (start, mut end) = (self.at, self.at);
+        self.plain = true;
         loop {
-            end += memchr(b'\n', &self.rest[end..])?;
-            let line = self.rest[..end].strip_suffix(b"\r").unwrap_or(&self.rest[..end]);
+            end += memchr2(b'\r', b'\n', &self.message[end..])?;
+            let line = start..end;
             end += 1;
+            if self.message[end - 1] == b'\r' {
+                if self.message.get(end) != Some(&b'\n') {
+                    self.plain = false;
+                    continue;
+                }
+                end += 1;
+            }
             if line.is_empty() {
-                (self.ended, self.rest) = (true, &self.rest[end..]);
+                (self.ended, self.at) = (true, end);
                 return None;
             }
             // RFC 3261 §7.3.1: a line that begins with white space continues the one before.
-            if !matches!(self.rest.get(end), Some(b' ' | b'\t')) {
-                self.rest = &self.rest[end..];
+            if !matches!(self.message.get(end), Some(b' ' | b'\t')) {
+                self.at = end;
                 return Some(line);
             }
+            self.plain = false;
         }
     }
 }
@@ -233,6 +253,19 @@ pub(super) fn unfold(value: &[u8]) -> (Cow<'_, str>, bool) {
             Err(_) => (String::from_utf8_lossy(value), false),
         };
     }
+    unfold_lines(value)
+}
+
+/// [`unfold`] of what is known to be UTF-8.
+pub(super) fn unfold_text(value: &str) -> (Cow<'_, str>, bool) {
+    let value = value.trim_ascii();
+    match has_line_end(value.as_bytes()) {
+        true => unfold_lines(value.as_bytes()),
+        false => (value.into(), true),
+    }
+}
+
+fn unfold_lines(value: &[u8]) -> (Cow<'_, str>, bool) {
     let (mut joined, mut clean) = (String::with_capacity(value.len()), true);
     for line in value.split(|b| *b == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii();

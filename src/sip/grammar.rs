@@ -1,7 +1,7 @@
 //! The small pieces that URIs and header fields are made of (RFC 3261 §25.1): tokens, quoted strings, `%HH`
 //! escapes, and the cutting of text at separators outside quotes and brackets.
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 
 /// Which bytes some part of a message may be made of: one bit each, so that a text is checked in one pass.
@@ -18,6 +18,12 @@ impl Class {
     pub const HOST: Class = Class(8);
     /// No white space and controls.
     pub const WORD: Class = Class(16);
+    /// No `%`: nothing is escaped.
+    pub const PLAIN: Class = Class(32);
+    /// No white space.
+    pub const DENSE: Class = Class(64);
+    /// Nothing at which [`cut`] has to stop.
+    const ON: Class = Class(128);
 
     const fn of(byte: u8) -> u8 {
         let alphanumeric = byte.is_ascii_alphanumeric();
@@ -29,7 +35,19 @@ impl Class {
         let host = alphanumeric || matches!(byte, b'-' | b'.' | b'_');
         let (token, value) = (token as u8 * Class::TOKEN.0, value as u8 * Class::VALUE.0);
         let (uri, host, word) = (uri as u8 * Class::URI.0, host as u8 * Class::HOST.0, word as u8 * Class::WORD.0);
-        token | value | uri | host | word
+        let (plain, dense) =
+            ((byte != b'%') as u8 * Class::PLAIN.0, !byte.is_ascii_whitespace() as u8 * Class::DENSE.0);
+        let on = !matches!(byte, b';' | b',' | b'"' | b'<' | 0) as u8 * Class::ON.0;
+        token | value | uri | host | word | plain | dense | on
+    }
+
+    /// The classes that all bytes are in; all classes for an empty text.
+    pub fn shared(text: &str) -> Class {
+        Class(text.bytes().fold(u8::MAX, |still, byte| still & CLASSES[usize::from(byte)]))
+    }
+
+    pub fn holds(&self, other: Class) -> bool {
+        self.0 & other.0 != 0
     }
 }
 
@@ -44,25 +62,36 @@ static CLASSES: [u8; 256] = {
 };
 
 /// Whether all bytes are in that class; true for an empty text.
-pub(super) fn all_of(text: &str, Class(class): Class) -> bool {
-    text.bytes().fold(class, |still, byte| still & CLASSES[usize::from(byte)]) != 0
+pub(super) fn all_of(text: &str, class: Class) -> bool {
+    Class::shared(text).holds(class)
 }
 
-/// Like `split_once`, for one ASCII byte.
+/// Like `split_once` at the first white space; what follows begins without any.
+pub(super) fn split_at_space(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+    Some((&text[..at], text[at + 1..].trim_ascii_start()))
+}
+
+/// Like `split_once`, for one ASCII byte. What it is looked for in is short: no search in vectors pays.
 pub(super) fn split_at(text: &str, separator: u8) -> Option<(&str, &str)> {
-    let at = memchr(separator, text.as_bytes())?;
+    let at = text.bytes().position(|byte| byte == separator)?;
     Some((&text[..at], &text[at + 1..]))
 }
 
 /// Whether two names of parameters are the same.
 pub(super) fn same_name(a: &str, b: &str) -> bool {
     // RFC 4475 §3.1.1.4: `%6C%72` is `lr`.
-    a.eq_ignore_ascii_case(b) || (a.contains('%') && unescape(a).eq_ignore_ascii_case(b.as_bytes()))
+    a.eq_ignore_ascii_case(b)
+        || (a.len() > b.len() && a.contains('%') && unescape(a).eq_ignore_ascii_case(b.as_bytes()))
 }
 
 /// Digits only, as an unsigned number of 32 bits.
 pub(super) fn parse_number(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+    let digit = |sum: u32, byte: u8| match byte {
+        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u32::from(byte - b'0')),
+        _ => None,
+    };
+    if text.is_empty() { None } else { text.bytes().try_fold(0, digit) }
 }
 
 /// RFC 3261 §25.1 `token`.
@@ -70,16 +99,19 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && all_of(text, Class::TOKEN)
 }
 
-/// Cuts at the first `separator` outside quotes and brackets: what is before it, and what is after it if it is
+/// Cuts at the first `separator` (`;`, `,` or NUL) outside quotes and brackets: what is before it, and what is after it if it is
 /// there, both trimmed. `None` if a quote or bracket stays open before it.
 pub(super) fn cut(text: &str, separator: u8) -> Option<(&str, Option<&str>)> {
     let (bytes, mut at) = (text.as_bytes(), 0);
-    while let Some(found) = memchr3(separator, b'"', b'<', &bytes[at..]) {
+    while let Some(found) = bytes[at..].iter().position(|byte| CLASSES[usize::from(*byte)] & Class::ON.0 == 0) {
         at += found;
         at = match bytes[at] {
             b'"' => quote_end(bytes, at)?,
             b'<' => at + 2 + memchr(b'>', &bytes[at + 1..])?,
-            _ => return Some((text[..at].trim_ascii_end(), Some(text[at + 1..].trim_ascii_start()))),
+            byte if byte == separator => {
+                return Some((text[..at].trim_ascii_end(), Some(text[at + 1..].trim_ascii_start())));
+            }
+            _ => at + 1,
         };
     }
     Some((text, None))

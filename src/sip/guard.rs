@@ -19,6 +19,7 @@ use crate::time::{Instant, Timers};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
@@ -186,7 +187,7 @@ fn countable(user: &str) -> &str {
 
 /// How often each has failed of late, and who is banned for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Failures<K: Ord + Clone> {
+struct Failures<K: Ord + Hash + Clone> {
     counts: BTreeMap<K, Count>,
     /// By the last failure, so that the oldest is forgotten first.
     by_age: BTreeSet<(Instant, K)>,
@@ -202,14 +203,14 @@ struct Count {
     last: Instant,
 }
 
-impl<K: Ord + Clone> Default for Failures<K> {
+impl<K: Ord + Hash + Clone> Default for Failures<K> {
     fn default() -> Failures<K> {
         let (counts, by_age) = (BTreeMap::new(), BTreeSet::new());
         Failures { counts, by_age, banned: BTreeSet::new(), bans: Timers::default(), total: 0 }
     }
 }
 
-impl<K: Ord + Clone> Failures<K> {
+impl<K: Ord + Hash + Clone> Failures<K> {
     fn count(&mut self, now: Instant, settings: &Guarding, who: K) {
         self.forget_old(now, settings);
         let earlier = self.forget(&who).filter(|count| now.since(count.last) < settings.window);

@@ -5,7 +5,7 @@
 //! (open quotes, spaces in addresses, empty parameters). The list of a message's fields and its
 //! typed reading are in `headers.rs`. Left out: the inner grammar of fields that no machine reads.
 
-use super::grammar::{cut, is_token, parse_number, split_at, unquotes};
+use super::grammar::{cut, is_token, parse_number, split_at, split_at_space, unquotes};
 pub use super::grammar::{quote, unquote};
 pub use super::headers::{Contacts, Headers};
 use super::host::{Host, HostText};
@@ -76,6 +76,14 @@ struct AddressText<'a> {
 impl<'a> AddressText<'a> {
     fn read(text: &'a str) -> Option<AddressText<'a>> {
         let text = text.trim_ascii();
+        if let Some((inner, rest)) = text.strip_prefix('<').and_then(|inside| split_at(inside, b'>')) {
+            // Without a display name: what stands in the brackets can hold neither quotes nor brackets.
+            let params = match rest.trim_ascii_start() {
+                "" => None,
+                rest => Some(rest.strip_prefix(';')?.trim_ascii_start()),
+            };
+            return Some(AddressText { display: "", uri: UriText::read(inner)?, params });
+        }
         let (address, params) = cut(text, b';')?;
         let (display, uri) = match address.strip_suffix('>') {
             Some(inner) => {
@@ -151,7 +159,7 @@ pub struct Via {
 impl Via {
     pub fn new(transport: &str, host: Host, port: Option<u16>, branch: &str) -> Via {
         let mut params = Params::default();
-        params.set("branch", Some(branch));
+        params.add("branch", Some(branch));
         Via { protocol: None, transport: transport.to_ascii_uppercase(), host, port, params }
     }
 
@@ -195,15 +203,20 @@ struct ViaText<'a> {
 impl<'a> ViaText<'a> {
     fn read(text: &'a str) -> Option<ViaText<'a>> {
         let (sent, params) = cut(text.trim_ascii(), b';')?;
-        let (name, rest) = split_at(sent, b'/')?;
-        let (version, rest) = split_at(rest, b'/')?;
-        let (name, version) = (name.trim_ascii(), version.trim_ascii());
-        let (transport, sent_by) = rest.trim_ascii().split_once([' ', '\t'])?;
-        if !is_token(name) || !is_token(version) || !is_token(transport) {
+        let (protocol, rest) = match sent.strip_prefix("SIP/2.0/") {
+            Some(rest) => (("SIP", "2.0"), rest),
+            None => {
+                let (name, rest) = split_at(sent, b'/')?;
+                let (version, rest) = split_at(rest, b'/')?;
+                ((name.trim_ascii(), version.trim_ascii()), rest)
+            }
+        };
+        let (transport, sent_by) = split_at_space(rest.trim_ascii())?;
+        if !is_token(protocol.0) || !is_token(protocol.1) || !is_token(transport) {
             return None;
         }
-        let (host, port) = HostText::read_with_port(sent_by.trim_ascii_start())?;
-        Some(ViaText { protocol: (name, version), transport, host, port, params })
+        let (host, port) = HostText::read_with_port(sent_by)?;
+        Some(ViaText { protocol, transport, host, port, params })
     }
 }
 
@@ -241,8 +254,7 @@ pub struct CSeq {
 
 impl CSeq {
     pub fn parse(text: &str) -> Option<CSeq> {
-        let (number, method) = text.trim_ascii().split_once([' ', '\t'])?;
-        let method = method.trim_ascii_start();
+        let (number, method) = split_at_space(text.trim_ascii())?;
         let number = parse_number(number).filter(|n| *n < 1 << 31)?;
         is_token(method).then(|| CSeq { number, method: Method::from(method) })
     }

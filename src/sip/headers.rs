@@ -6,12 +6,36 @@
 use super::grammar::{Class, all_of, cut, find_param, parse_number, pieces};
 use super::header::{CSeq, Name, NameAddr, Via};
 use super::message::Misbehavior;
+use super::text::has_line_end;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// The header fields of a message in their order, unfolded, lists as written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Headers(pub Vec<(Name, String)>);
+/// The header fields of a message in their order, unfolded, lists as written. Serialized as a list of names and values.
+///
+/// Their values stand in one text: a message is read, copied and dropped as two pieces of memory, however many
+/// fields it has. What is replaced stays in the text as waste until there is more of it than of the rest.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(Name, String)>", into = "Vec<(Name, String)>")]
+pub struct Headers {
+    text: String,
+    fields: Vec<Field>,
+    /// Bytes of `text` that belong to no field.
+    waste: usize,
+}
+
+#[derive(Clone)]
+struct Field {
+    name: Name,
+    /// Where its value begins and ends in the text.
+    start: u32,
+    end: u32,
+}
+
+impl Field {
+    fn value<'a>(&self, text: &'a str) -> &'a str {
+        &text[self.start as usize..self.end as usize]
+    }
+}
 
 /// `Contact` is a list of addresses, or `*` (only in REGISTER, RFC 3261 §10.2.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,18 +44,41 @@ pub enum Contacts {
     List(Vec<NameAddr>),
 }
 
-/// Fields of most messages; more make the list grow.
+/// Fields of most messages, and bytes of their values; more make them grow.
 const USUAL_FIELDS: usize = 16;
+const USUAL_BYTES: usize = 512;
+/// Bytes of waste that are not worth a look.
+const WASTE: usize = 4_096;
 
 impl Headers {
     /// Empty, with room for the fields of most messages.
     pub(super) fn with_room() -> Headers {
-        Headers(Vec::with_capacity(USUAL_FIELDS))
+        Headers::with_bytes(USUAL_BYTES)
+    }
+
+    /// Empty, with room for values of so many bytes.
+    pub(super) fn with_bytes(bytes: usize) -> Headers {
+        Headers { text: String::with_capacity(bytes), fields: Vec::with_capacity(USUAL_FIELDS), waste: 0 }
+    }
+
+    /// All fields in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.fields.iter().map(|field| (&field.name, field.value(&self.text)))
+    }
+
+    /// How many fields there are.
+    pub fn count(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether no value says more than one line.
+    pub(super) fn are_of_one_line(&self) -> bool {
+        !has_line_end(self.text.as_bytes())
     }
 
     /// The first field of that name, as written.
     pub fn get(&self, name: &Name) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.fields.iter().find(|field| field.name == *name).map(|field| field.value(&self.text))
     }
 
     /// All values of that name; comma lists split where the grammar says so.
@@ -42,7 +89,7 @@ impl Headers {
     }
 
     fn fields<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.iter().filter(move |(n, _)| *n == name).map(|(_, value)| value)
     }
 
     pub fn has(&self, name: &Name) -> bool {
@@ -55,30 +102,61 @@ impl Headers {
     }
 
     /// Adds a field at the end.
-    pub fn push(&mut self, name: Name, value: impl Into<String>) {
-        self.0.push((name, value.into()));
+    pub fn push(&mut self, name: Name, value: impl AsRef<str>) {
+        let field = self.written(name, value.as_ref());
+        self.fields.push(field);
     }
 
     /// Adds a field before all others.
-    pub fn push_front(&mut self, name: Name, value: impl Into<String>) {
-        self.0.insert(0, (name, value.into()));
+    pub fn push_front(&mut self, name: Name, value: impl AsRef<str>) {
+        let field = self.written(name, value.as_ref());
+        self.fields.insert(0, field);
     }
 
     /// Replaces all fields of that name by one, at the place of the first (or the end).
-    pub fn set(&mut self, name: Name, value: impl Into<String>) {
-        let Some(first) = self.0.iter().position(|(n, _)| *n == name) else {
-            return self.push(name, value);
-        };
-        self.0[first].1 = value.into();
+    pub fn set(&mut self, name: Name, value: impl AsRef<str>) {
+        let Some(first) = self.place_of(&name) else { return self.push(name, value) };
+        self.replace(first, value.as_ref());
         let mut index = 0;
-        self.0.retain(|(n, _)| {
+        self.retain(|n, _| {
             index += 1;
             index <= first + 1 || *n != name
         });
     }
 
     pub fn remove(&mut self, name: &Name) {
-        self.0.retain(|(n, _)| n != name);
+        self.retain(|n, _| n != name);
+    }
+
+    /// Keeps the fields for which that is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Name, &str) -> bool) {
+        let (text, waste) = (&self.text, &mut self.waste);
+        self.fields.retain(|field| {
+            let stays = keep(&field.name, field.value(text));
+            *waste += if stays { 0 } else { field.value(text).len() };
+            stays
+        });
+    }
+
+    fn place_of(&self, name: &Name) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == *name)
+    }
+
+    /// Puts a value into the text: its field.
+    fn written(&mut self, name: Name, value: &str) -> Field {
+        let place = |bytes| u32::try_from(bytes).expect("header fields below 4 GiB");
+        let start = place(self.text.len());
+        self.text.push_str(value);
+        Field { name, start, end: place(self.text.len()) }
+    }
+
+    fn replace(&mut self, at: usize, value: &str) {
+        self.waste += self.fields[at].value(&self.text).len();
+        let name = self.fields[at].name.clone();
+        self.fields[at] = self.written(name, value);
+        if self.waste > WASTE.max(self.text.len() / 2) {
+            *self = self.iter().map(|(name, value)| (name.clone(), value)).collect();
+        }
     }
 
     /// The hop that sent this message to us.
@@ -86,6 +164,12 @@ impl Headers {
         let field = self.get(&Name::Via).ok_or(Misbehavior::ViaMissing)?;
         let (first, _) = cut(field, b',').ok_or(Misbehavior::Via)?;
         Via::parse(first).ok_or(Misbehavior::Via)
+    }
+
+    /// The branch of the hop that sent this message to us, without building the Via.
+    pub fn top_branch(&self) -> Option<&str> {
+        let (first, _) = cut(self.get(&Name::Via)?, b',')?;
+        find_param(first, "branch").filter(|branch| !branch.is_empty())
     }
 
     /// Rewrites the topmost Via only.
@@ -99,13 +183,16 @@ impl Headers {
     }
 
     fn replace_top_via(&mut self, via: Option<String>) {
-        let Some(at) = self.0.iter().position(|(name, _)| *name == Name::Via) else { return };
-        let rest = cut(&self.0[at].1, b',').and_then(|(_, rest)| rest);
+        let Some(at) = self.place_of(&Name::Via) else { return };
+        let rest = cut(self.fields[at].value(&self.text), b',').and_then(|(_, rest)| rest).map(str::to_owned);
         match (via, rest) {
-            (Some(via), Some(rest)) => self.0[at].1 = format!("{via}, {rest}"),
-            (Some(via), None) => self.0[at].1 = via,
-            (None, Some(rest)) => self.0[at].1 = rest.to_owned(),
-            (None, None) => drop(self.0.remove(at)),
+            (Some(via), Some(rest)) => self.replace(at, &format!("{via}, {rest}")),
+            (Some(via), None) => self.replace(at, &via),
+            (None, Some(rest)) => self.replace(at, &rest),
+            (None, None) => {
+                let gone = self.fields.remove(at);
+                self.waste += gone.value(&self.text).len();
+            }
         }
     }
 
@@ -220,6 +307,46 @@ impl Headers {
     }
 }
 
+impl<V: AsRef<str>> FromIterator<(Name, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (Name, V)>>(fields: I) -> Headers {
+        let mut headers = Headers::default();
+        headers.extend(fields);
+        headers
+    }
+}
+
+impl<V: AsRef<str>> Extend<(Name, V)> for Headers {
+    fn extend<I: IntoIterator<Item = (Name, V)>>(&mut self, fields: I) {
+        fields.into_iter().for_each(|(name, value)| self.push(name, value));
+    }
+}
+
+impl From<Vec<(Name, String)>> for Headers {
+    fn from(fields: Vec<(Name, String)>) -> Headers {
+        fields.into_iter().collect()
+    }
+}
+
+impl From<Headers> for Vec<(Name, String)> {
+    fn from(headers: Headers) -> Vec<(Name, String)> {
+        headers.iter().map(|(name, value)| (name.clone(), value.to_owned())).collect()
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Headers) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 /// `delta-seconds`; also the `expires` parameter of a Contact. Too many count as the most there can be.
 pub fn parse_seconds(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -231,7 +358,7 @@ mod tests {
     use super::*;
 
     fn headers(fields: &[(&str, &str)]) -> Headers {
-        Headers(fields.iter().map(|(name, value)| (Name::from(*name), (*value).to_owned())).collect())
+        fields.iter().map(|(name, value)| (Name::from(*name), *value)).collect()
     }
 
     #[test]
@@ -258,7 +385,7 @@ mod tests {
         let mut via = one.top_via().unwrap();
         via.params.set("received", Some("1.2.3.4"));
         one.set_top_via(&via);
-        assert_eq!(one.0[1].1, "SIP/2.0/UDP a;received=1.2.3.4, SIP/2.0/TCP b;x");
+        assert_eq!(one.get(&Name::Via), Some("SIP/2.0/UDP a;received=1.2.3.4, SIP/2.0/TCP b;x"));
         for rest in [2, 1, 0, 0] {
             one.remove_top_via();
             assert_eq!(one.vias().unwrap().len(), rest);

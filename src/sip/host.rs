@@ -41,6 +41,19 @@ impl<'a> HostText<'a> {
 
     /// `host` or `host:port`, with the white space that a Via may have around the colon.
     pub(super) fn read_with_port(text: &'a str) -> Option<(HostText<'a>, Option<u16>)> {
+        if let Some((ip, rest)) = begin_with_v4(text.as_bytes()) {
+            match rest {
+                [] => return Some((HostText::Address(ip.into()), None)),
+                [b':', ..] => {
+                    // With white space it is read below.
+                    let port = parse_number(&text[text.len() - rest.len() + 1..]).and_then(|port| port.try_into().ok());
+                    if let Some(port) = port {
+                        return Some((HostText::Address(ip.into()), Some(port)));
+                    }
+                }
+                _ => {}
+            }
+        }
         let name_end = match text.starts_with('[') {
             true => memchr(b']', text.as_bytes())? + 1,
             false => memchr(b':', text.as_bytes()).unwrap_or(text.len()),
@@ -56,20 +69,27 @@ impl<'a> HostText<'a> {
     }
 }
 
-/// Four decimal numbers without needless zeros; `parse` of the standard library costs three times as much.
 fn read_v4(text: &str) -> Option<Ipv4Addr> {
-    let (mut octets, mut index, mut digits) = ([0u8; 4], 0, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'.' if digits > 0 && index < 3 => (index, digits) = (index + 1, 0),
-            b'0'..=b'9' if digits == 0 || octets[index] > 0 => {
-                octets[index] = octets[index].checked_mul(10)?.checked_add(byte - b'0')?;
-                digits += 1;
-            }
-            _ => return None,
+    begin_with_v4(text.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(ip, _)| ip)
+}
+
+/// Four decimal numbers without needless zeros, and what follows them; `parse` of the standard library costs three times
+/// as much.
+fn begin_with_v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (mut octets, mut rest) = ([0u8; 4], text);
+    for (index, octet) in octets.iter_mut().enumerate() {
+        if index > 0 {
+            rest = rest.strip_prefix(b".")?;
         }
+        let mut value = 0u32;
+        let digits = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        rest[..digits].iter().for_each(|byte| value = value * 10 + u32::from(byte - b'0'));
+        if digits == 0 || (digits > 1 && rest[0] == b'0') {
+            return None;
+        }
+        (*octet, rest) = (u8::try_from(value).ok()?, &rest[digits..]);
     }
-    (index == 3 && digits > 0).then(|| octets.into())
+    Some((octets.into(), rest))
 }
 
 impl From<HostText<'_>> for Host {

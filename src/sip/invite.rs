@@ -53,7 +53,7 @@ impl Endpoint {
         let Some(sent) = self.transactions.sent(key) else { return };
         let mut head = Request { body: Vec::new(), ..sent.clone() };
         // A CANCEL bears no proof of who calls, and what is written down must not either.
-        head.headers.0.retain(|(name, _)| !matches!(name, Name::Authorization | Name::ProxyAuthorization));
+        head.headers.retain(|name, _| !matches!(name, Name::Authorization | Name::ProxyAuthorization));
         let invite = InviteRecord {
             flow,
             bound: self.config.bound(flow),

@@ -13,13 +13,14 @@
 //! nothing of it can be written down (serde) or ordered. What it is right for is reading clean messages: it is the
 //! second reader of everything that our endpoints say to each other in tests (`tests/mod.rs`).
 
-use super::frame::{Limits, Lines, agreed_length, split_field, unfold};
+use super::frame::{Limits, Lines, agreed_length, split_field, unfold, unfold_text};
 use super::grammar::{is_token, split_at};
 use super::header::{CSeq, Headers, Method, Name};
 pub use super::status::{Misbehavior, reason_phrase};
 use super::text::{has_line_end, put_number};
 use super::uri::{Scheme, Uri};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Why a message was not read, and what answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,21 +60,33 @@ pub enum Message {
 impl Message {
     /// Reads one message (a datagram, or a frame of a stream). Bytes after the body are left out.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Message, Refusal> {
-        let mut lines = Lines::new(skip_line_ends(bytes));
-        let start = lines.next().map(unfold_start).unwrap_or_default();
+        let too_long = bytes.len() > limits.message_bytes;
+        let bytes = skip_line_ends(bytes);
+        // Nearly all are: then the lines need not be looked at one by one.
+        let text = std::str::from_utf8(bytes).ok();
+        let mut lines = Lines::new(bytes);
+        let start = lines.next().and_then(|line| unfold_start(&bytes[line]));
         let start = match start {
             Some(text) => read_start(text, limits),
             None => Start::Broken(None, Misbehavior::StartLine),
         };
-        let mut reading = Reading { limits, headers: Headers::with_room(), length: None, fault: None };
-        for (before, line) in lines.by_ref().enumerate() {
+        let room = Headers::with_bytes(bytes.len().min(MOST_ROOM));
+        let mut reading = Reading { headers: room, length: None, fault: None };
+        let mut before = 0;
+        while let Some(line) = lines.next() {
             if before == limits.headers {
                 reading.fault(Misbehavior::TooManyHeaderFields);
                 break;
             }
-            reading.field(line);
+            before += 1;
+            match text {
+                _ if line.len() > limits.header_bytes => reading.fault(Misbehavior::HeaderFieldTooLong),
+                Some(text) if lines.plain() => reading.plain(&text[line]),
+                Some(text) => reading.line(&text[line]),
+                None => reading.bytes(&bytes[line]),
+            }
         }
-        if bytes.len() > limits.message_bytes {
+        if too_long {
             reading.fault(Misbehavior::MessageTooLong);
         }
         let body = reading.body(lines.body());
@@ -103,7 +116,7 @@ fn skip_line_ends(bytes: &[u8]) -> &[u8] {
 }
 
 /// A start line has no folds; a response's reason may be in any character set.
-fn unfold_start(line: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+fn unfold_start(line: &[u8]) -> Option<Cow<'_, str>> {
     (!has_line_end(line)).then(|| String::from_utf8_lossy(line))
 }
 
@@ -114,7 +127,7 @@ enum Start {
     Broken(Option<Method>, Misbehavior),
 }
 
-fn read_start(line: std::borrow::Cow<'_, str>, limits: &Limits) -> Start {
+fn read_start(line: Cow<'_, str>, limits: &Limits) -> Start {
     if line.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("SIP/")) {
         return read_status_line(&line);
     }
@@ -154,30 +167,51 @@ fn read_status_line(line: &str) -> Start {
     }
 }
 
+/// Bytes that are set aside for a message's fields at most before they have been read.
+const MOST_ROOM: usize = 2_048;
+
 /// A message while it is read: it goes on after a fault, for the sake of the answer.
-struct Reading<'a> {
-    limits: &'a Limits,
+struct Reading {
     headers: Headers,
     length: Option<usize>,
     /// The first fault.
     fault: Option<Misbehavior>,
 }
 
-impl Reading<'_> {
+impl Reading {
     fn fault(&mut self, why: Misbehavior) {
         self.fault.get_or_insert(why);
     }
 
-    fn field(&mut self, line: &[u8]) {
-        if line.len() > self.limits.header_bytes {
-            return self.fault(Misbehavior::HeaderFieldTooLong);
+    /// A line without line ends in it.
+    fn plain(&mut self, line: &str) {
+        match split_at(line, b':') {
+            Some((name, value)) => self.field(name.trim_ascii_end(), (value.trim_ascii().into(), true)),
+            None => self.fault(Misbehavior::HeaderField),
         }
-        let field = split_field(line).and_then(|(name, value)| Some((std::str::from_utf8(name).ok()?.into(), value)));
-        let is_name = |name: &Name| !matches!(name, Name::Other(text) if !is_token(text));
-        let Some((name, value)) = field.filter(|(name, _)| is_name(name)) else {
+    }
+
+    fn line(&mut self, line: &str) {
+        match split_at(line, b':') {
+            Some((name, value)) => self.field(name.trim_ascii_end(), unfold_text(value)),
+            None => self.fault(Misbehavior::HeaderField),
+        }
+    }
+
+    /// A line of a message that is not UTF-8 as a whole.
+    fn bytes(&mut self, line: &[u8]) {
+        let field = split_field(line).and_then(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+        match field {
+            Some((name, value)) => self.field(name, unfold(value)),
+            None => self.fault(Misbehavior::HeaderField),
+        }
+    }
+
+    fn field(&mut self, name: &str, (value, clean): (Cow<'_, str>, bool)) {
+        let name = Name::from(name);
+        if matches!(&name, Name::Other(text) if !is_token(text)) {
             return self.fault(Misbehavior::HeaderField);
-        };
-        let (value, clean) = unfold(value);
+        }
         if !clean {
             self.fault(Misbehavior::HeaderText);
         }
@@ -236,7 +270,7 @@ fn answer(method: &Method, headers: &Headers, why: Misbehavior) -> Option<Box<Re
 /// RFC 3261 §8.1.1: what every message has, once. Returns what has been read on the way.
 fn check_common(headers: &Headers) -> Result<CSeq, Misbehavior> {
     let mut seen = 0u8;
-    for (name, _) in &headers.0 {
+    for (name, _) in headers.iter() {
         let bit = match name {
             Name::From => 1,
             Name::To => 2,
@@ -292,7 +326,7 @@ impl Response {
     fn with_headers_of(request: &Headers, status: u16, to_tag: Option<&str>) -> Response {
         let mut headers = Headers::with_room();
         let tagged = request.to_tag().is_some();
-        for (name, value) in &request.0 {
+        for (name, value) in request.iter() {
             match name {
                 Name::To if !tagged => {
                     let tag = to_tag.map_or([""; 2], |tag| [";tag=", tag]);
@@ -320,14 +354,18 @@ impl Response {
 const START_LINE: usize = 128;
 
 fn write(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
-    let fields = headers.0.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
     let mut out = String::with_capacity(start.len() + fields + body.len() + 32);
     out.push_str(start);
     out.push_str("\r\n");
-    for (name, value) in &headers.0 {
+    let clean = headers.are_of_one_line();
+    for (name, value) in headers.iter() {
         out.push_str(name.as_str());
         out.push_str(": ");
-        out.push_str(&one_line(value));
+        match clean {
+            true => out.push_str(value),
+            false => out.push_str(&one_line(value)),
+        }
         out.push_str("\r\n");
     }
     out.push_str("Content-Length: ");
@@ -339,7 +377,7 @@ fn write(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
 }
 
 /// A value that says more than one line would be a header of somebody else's making.
-fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
+fn one_line(text: &str) -> Cow<'_, str> {
     match has_line_end(text.as_bytes()) {
         true => text.replace(['\r', '\n'], " ").into(),
         false => text.into(),

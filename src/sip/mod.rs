@@ -67,6 +67,7 @@ pub use stats::{Bans, Stats};
 pub use transaction::{branch_in, branch_quoted};
 
 use crate::ids::{IdCounter, LegId, Rng};
+use crate::table::Table;
 use crate::time::{Instant, Timers};
 use auth::Auth;
 use digest::Credentials;
@@ -90,21 +91,21 @@ pub struct Endpoint {
     rng: Rng,
     leg_ids: IdCounter,
     transactions: Transactions,
-    legs: BTreeMap<LegId, Leg>,
+    legs: Table<LegId, Leg>,
     /// Our tag → leg: the tags of our dialogs are ours alone.
-    by_tag: BTreeMap<String, LegId>,
+    by_tag: Table<String, LegId>,
     /// Who answers an INVITE (or UPDATE) that has no final response, or waits for its ACK.
-    serving: BTreeMap<ServerKey, Serving>,
+    serving: Table<ServerKey, Serving>,
     /// ACKs of our INVITEs' 2xx, for repetitions; one per fork.
-    acks: BTreeMap<ClientKey, Vec<Ack>>,
+    acks: Table<ClientKey, Vec<Ack>>,
     /// INVITEs to cancel, with the Reason, as soon as a provisional response comes (RFC 3261 §9.1).
-    cancelling: BTreeMap<ClientKey, Option<String>>,
+    cancelling: Table<ClientKey, Option<String>>,
     /// Our tags of the last dialogs that have ended, oldest first.
     ended: VecDeque<String>,
     /// What phones were not told of the ends of their calls.
     #[serde(default)]
     owing: owed::Owing,
-    queries: BTreeMap<u64, Query>,
+    queries: Table<u64, Query>,
     last_query: u64,
     registrar: Registrar,
     /// Connections that something came over and that have not failed since.
@@ -152,7 +153,7 @@ struct Ack {
 }
 
 /// What a deadline of the endpoint itself is for; transactions and bindings have their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Deadline {
     /// When to register again.
     Refresh(u64),
@@ -172,20 +173,21 @@ impl Endpoint {
     /// `rng` must be this endpoint's own fork; `legs` counts the ids that [`Endpoint::next_leg`] gives.
     pub fn new(config: Config, mut rng: Rng, legs: IdCounter) -> Endpoint {
         assert!(!config.listeners.is_empty(), "an endpoint needs a listener");
+        let seed = rng.fork("tables").next_u64();
         Endpoint {
-            transactions: Transactions::new(config.timing.clone(), config.capacity.transactions),
+            transactions: Transactions::new(config.timing.clone(), config.capacity.transactions, seed),
             auth: Auth::new(&mut rng),
             config,
             rng,
             leg_ids: legs,
-            legs: BTreeMap::new(),
-            by_tag: BTreeMap::new(),
-            serving: BTreeMap::new(),
-            acks: BTreeMap::new(),
-            cancelling: BTreeMap::new(),
+            legs: Table::default(),
+            by_tag: Table::seeded(seed),
+            serving: Table::default(),
+            acks: Table::default(),
+            cancelling: Table::default(),
             ended: VecDeque::new(),
             owing: owed::Owing::new(),
-            queries: BTreeMap::new(),
+            queries: Table::default(),
             last_query: 0,
             registrar: Registrar::default(),
             connections: BTreeSet::new(),
@@ -277,8 +279,13 @@ impl Endpoint {
     /// repetitions do not count.
     pub fn pending(&self) -> Option<String> {
         let (open, _) = self.transactions.census();
-        let mut parts: Vec<String> =
-            self.legs.iter().take(10).map(|(id, leg)| format!("leg {id} is {}", leg.describe())).collect();
+        let mut parts: Vec<String> = self
+            .legs
+            .sorted()
+            .into_iter()
+            .take(10)
+            .map(|(id, leg)| format!("leg {id} is {}", leg.describe()))
+            .collect();
         parts.extend((self.legs.len() > 10).then(|| format!("{} legs more", self.legs.len() - 10)));
         parts.extend((open > 0).then(|| format!("{open} transactions are open")));
         parts.extend((!self.queries.is_empty()).then(|| format!("{} questions have no answer", self.queries.len())));
@@ -401,17 +408,6 @@ impl Endpoint {
             Command::Configure(config) => self.configure(now, config),
             Command::TakesNone { retry_after } => self.takes_none = retry_after,
         }
-    }
-
-    fn configure(&mut self, now: Instant, config: Config) {
-        assert!(!config.listeners.is_empty(), "an endpoint needs a listener");
-        self.transactions.configure(config.timing.clone(), config.capacity.transactions);
-        self.guard.keep_only(|user| config.users.contains(user) || config.trunk_users.contains_key(user));
-        let events = self.registrar.keep_only(&config.users);
-        self.tell_of_phones(events);
-        self.config = config;
-        let users: Vec<String> = self.registrar.all().map(|binding| binding.user.clone()).collect();
-        users.iter().for_each(|user| self.begin_asking(now, user));
     }
 
     fn tell(&mut self, event: Event) {

@@ -25,6 +25,11 @@ macro_rules! names {
         }
 
         const KNOWN: &[(&str, &str, Name)] = &[$(($text, $compact, Name::$variant),)*];
+
+        /// A known name as the RFCs write it, as nearly everybody does.
+        fn usual(text: &str) -> Option<Name> {
+            match text { $($text => Some(Name::$variant),)* _ => None }
+        }
     };
 }
 
@@ -107,12 +112,8 @@ impl From<&str> for Name {
     /// Long and compact names, any case.
     fn from(text: &str) -> Name {
         let is = |long: &str, compact: &str| text.eq_ignore_ascii_case(if text.len() == 1 { compact } else { long });
-        // Nearly everybody writes names as the RFCs do.
-        let usual = KNOWN.iter().find(|(long, _, _)| *long == text);
-        match usual.or_else(|| KNOWN.iter().find(|(long, compact, _)| is(long, compact))) {
-            Some((_, _, name)) => name.clone(),
-            None => Name::Other(text.into()),
-        }
+        let any = || KNOWN.iter().find(|(long, compact, _)| is(long, compact)).map(|(_, _, name)| name.clone());
+        usual(text).or_else(any).unwrap_or_else(|| Name::Other(text.into()))
     }
 }
 

@@ -46,6 +46,11 @@ impl Params {
         }
     }
 
+    /// Adds a parameter that is not there at the end.
+    pub(super) fn add(&mut self, name: &str, value: Option<&str>) {
+        put(&mut self.0, name, value);
+    }
+
     pub fn remove(&mut self, name: &str) {
         while let Some((_, place)) = self.find(name) {
             self.0.replace_range(place, "");
@@ -82,7 +87,13 @@ impl Params {
         let mut params = String::new();
         if let Some(text) = text {
             params.reserve(text.len() + 1);
-            each(text, |name, value| put(&mut params, name, value))?;
+            if Class::shared(text).holds(Class::DENSE) {
+                each(text, |_, _| ())?;
+                params.push(';');
+                params.push_str(text); // They are written as we write them.
+            } else {
+                each(text, |name, value| put(&mut params, name, value))?;
+            }
         }
         Some(Params(params))
     }

@@ -114,7 +114,7 @@ impl Referral {
 
 /// Who is to be called: one Refer-To (§2.4.2), by INVITE.
 fn refer_to(request: &Request) -> Result<NameAddr, u16> {
-    let mut fields = request.headers.0.iter().filter(|(name, _)| *name == Name::ReferTo);
+    let mut fields = request.headers.iter().filter(|(name, _)| **name == Name::ReferTo);
     let (Some((_, field)), None) = (fields.next(), fields.next()) else { return Err(400) };
     let to = NameAddr::parse(field).ok_or(400_u16)?;
     let invites = to.uri.params.text("method").is_none_or(|method| method == "INVITE");

@@ -10,6 +10,7 @@ use super::instance::{Manner, instance_of, reg_id_of};
 use super::message::Request;
 use super::settings::RegistrationTimes;
 use super::uri::{Scheme, Uri};
+use crate::table::Table;
 use crate::time::{Instant, Timers};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +53,7 @@ pub struct Binding {
 }
 
 /// What a deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Deadline {
     /// When to forget a binding that was not refreshed.
     Expire(u64),
@@ -86,7 +87,8 @@ struct Wish {
 pub(super) struct Registrar {
     bindings: BTreeMap<u64, Binding>,
     by_user: BTreeMap<String, BTreeSet<u64>>,
-    by_flow: BTreeSet<(Flow, u64)>,
+    /// Asked for with each message that comes.
+    by_flow: Table<Flow, BTreeSet<u64>>,
     timers: Timers<Deadline>,
     last: u64,
     /// Phones that are due to be asked.
@@ -236,10 +238,11 @@ impl Registrar {
             self.last
         });
         if let Some(old) = self.bindings.get(&number) {
-            self.by_flow.remove(&(old.flow, number));
+            let flow = old.flow;
+            self.no_more_over(flow, number);
         }
         self.timers.set(Deadline::Expire(number), binding.expires);
-        self.by_flow.insert((binding.flow, number));
+        self.by_flow.or_default(binding.flow).insert(number);
         self.by_user.entry(binding.user.clone()).or_default().insert(number);
         self.bindings.insert(number, binding);
         number
@@ -247,7 +250,7 @@ impl Registrar {
 
     fn remove(&mut self, number: u64, why: UnboundCause) -> Vec<Event> {
         let Some(binding) = self.bindings.remove(&number) else { return Vec::new() };
-        self.by_flow.remove(&(binding.flow, number));
+        self.no_more_over(binding.flow, number);
         self.timers.cancel(&Deadline::Expire(number));
         self.timers.cancel(&Deadline::Ask(number));
         let mut events = Vec::new();
@@ -330,7 +333,15 @@ impl Registrar {
     }
 
     fn behind(&self, flow: Flow) -> impl Iterator<Item = u64> {
-        self.by_flow.range((flow, 0)..=(flow, u64::MAX)).map(|(_, number)| *number)
+        self.by_flow.get(&flow).into_iter().flatten().copied()
+    }
+
+    fn no_more_over(&mut self, flow: Flow, number: u64) {
+        let Some(numbers) = self.by_flow.get_mut(&flow) else { return };
+        numbers.remove(&number);
+        if numbers.is_empty() {
+            self.by_flow.remove(&flow);
+        }
     }
 
     fn turn(&mut self, numbers: Vec<u64>, alive: bool) -> Vec<Event> {

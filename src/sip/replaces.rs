@@ -46,7 +46,7 @@ impl Replaces {
 impl Endpoint {
     /// The leg that an INVITE takes the place of, if it wants that; or the status that refuses it.
     pub(super) fn replaced(&self, headers: &Headers) -> Result<Option<LegId>, u16> {
-        let mut fields = headers.0.iter().filter(|(name, _)| *name == Name::Replaces);
+        let mut fields = headers.iter().filter(|(name, _)| **name == Name::Replaces);
         let Some((_, field)) = fields.next() else { return Ok(None) };
         let replaces = Replaces::parse(field).filter(|_| fields.next().is_none()).ok_or(400_u16)?;
         let Replaces { call_id, to_tag, from_tag, early_only } = replaces;

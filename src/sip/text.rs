@@ -6,17 +6,26 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 pub(super) fn put_number(out: &mut String, number: u32) {
-    if number >= 10 {
-        put_number(out, number / 10);
+    if number < 10 {
+        return out.push(char::from(b'0' + number as u8));
     }
-    out.push(char::from(b'0' + (number % 10) as u8));
+    if number >= 100 {
+        put_number(out, number / 100);
+    }
+    let at = 2 * (number % 100) as usize;
+    out.push_str(&PAIRS[at..at + 2]);
 }
+
+/// The numbers below 100 with two digits each.
+const PAIRS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839\
+                     40414243444546474849505152535455565758596061626364656667686970717273747576777879\
+                     8081828384858687888990919293949596979899";
 
 /// Lower-case hexadecimal digits, at least so many: 1 … 16.
 pub(super) fn put_hex(out: &mut String, number: u64, at_least: u32) {
-    let digits = (16 - number.leading_zeros() / 4).max(at_least);
-    let digit = |place: u32| char::from(b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]);
-    out.extend((0..digits).rev().map(digit));
+    let digits: [u8; 16] = std::array::from_fn(|place| b"0123456789abcdef"[(number >> (60 - 4 * place) & 15) as usize]);
+    let count = (16 - number.leading_zeros() / 4).max(at_least);
+    out.push_str(std::str::from_utf8(&digits[16 - count as usize..]).expect("digits are text"));
 }
 
 /// An IPv6 address without brackets.

@@ -128,7 +128,7 @@ impl Endpoint {
     /// A 2xx to an INVITE of ours: the first makes the dialog, a repetition gets its ACK again, and one that
     /// nobody wants (another fork, or we had hung up) gets ACK and BYE (§13.2.2.4).
     pub(super) fn accepted(&mut self, now: Instant, key: ClientKey, flow: Flow, errand: Errand, response: Response) {
-        let acks = self.acks.entry(key).or_default();
+        let acks = self.acks.or_default(key);
         let tag = response.headers.to_tag().unwrap_or_default();
         if let Some(ack) = acks.iter().find(|ack| ack.remote_tag == tag) {
             let repeated = Output::Send { flow: ack.flow, bytes: ack.bytes.clone() };
@@ -182,7 +182,7 @@ impl Endpoint {
         if !had_offer && body.is_some() {
             talking.owes_ack = Some(key);
             let (flow, remote_tag) = (talking.dialog.flow, talking.dialog.remote_tag.clone());
-            self.acks.entry(key).or_default().push(Ack { remote_tag, flow, bytes: Vec::new() });
+            self.acks.or_default(key).push(Ack { remote_tag, flow, bytes: Vec::new() });
         } else {
             self.acknowledge(key, &talking.dialog, None);
         }
@@ -224,7 +224,7 @@ impl Endpoint {
         stats::count(&mut self.stats.requests_sent, "ACK");
         let bytes = ack.to_bytes();
         self.out.push_back(Output::Send { flow, bytes: bytes.clone() });
-        let acks = self.acks.entry(key).or_default();
+        let acks = self.acks.or_default(key);
         acks.retain(|ack| ack.remote_tag != dialog.remote_tag);
         acks.push(Ack { remote_tag: dialog.remote_tag.clone(), flow, bytes });
     }

@@ -140,7 +140,7 @@ impl Endpoint {
         };
         let (leg, local_tag, account) = (self.next_leg(), self.tag(), self.account_with(&source));
         let is_told = |name: &Name| TOLD.contains(name) || name.as_str().starts_with("X-");
-        let told = request.headers.0.iter().filter(|(name, _)| is_told(name));
+        let told = request.headers.iter().filter(|(name, _)| is_told(name));
         let user = self.user_behind(flow, &source);
         let event = Event::Invited {
             leg,
@@ -151,7 +151,7 @@ impl Endpoint {
             flow,
             call_id: request.headers.call_id().unwrap_or_default().to_owned(),
             replaces,
-            headers: told.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
+            headers: told.map(|(name, value)| (name.as_str().to_owned(), value.to_owned())).collect(),
         };
         let contact = self.contact(&request.uri.user_decoded(), flow, wants_sips(&request));
         let dialog = DialogRecord::of_request(&request, &local_tag, contact, flow);
@@ -363,7 +363,7 @@ fn stamp(mut via: Via, flow: Flow) -> (Via, Flow) {
     if asked || via.host.ip() != Some(source) {
         let mut address = String::with_capacity(16);
         put_ip(&mut address, source);
-        via.params.set("received", Some(&address));
+        via.params.add("received", Some(&address));
     }
     if asked {
         via.params.set("rport", Some(&number(flow.remote.port().into())));

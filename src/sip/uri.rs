@@ -5,7 +5,7 @@
 //! are lower case. Liberal in the characters of the user part (phones dial `*11#` unescaped), strict in
 //! white space, brackets and broken escapes. Left out: `absoluteURI` structure of other schemes.
 
-use super::grammar::{Class, all_of, canonical, escape_user, escapes_are_whole, same_name, split_at, unescape};
+use super::grammar::{Class, canonical, escape_user, escapes_are_whole, same_name, split_at, unescape};
 pub use super::host::Host;
 use super::host::HostText;
 use super::message::Misbehavior;
@@ -28,6 +28,9 @@ pub enum Scheme {
 impl Scheme {
     fn parse(text: &str) -> Option<Scheme> {
         // Before the rest, since nearly all are one of these.
+        if text == "sip" {
+            return Some(Scheme::Sip);
+        }
         for (name, scheme) in [("sip", Scheme::Sip), ("sips", Scheme::Sips), ("tel", Scheme::Tel)] {
             if text.eq_ignore_ascii_case(name) {
                 return Some(scheme);
@@ -81,7 +84,8 @@ pub(super) struct UriText<'a> {
 
 impl<'a> UriText<'a> {
     pub fn read(text: &'a str) -> Option<UriText<'a>> {
-        if !all_of(text, Class::URI) || !escapes_are_whole(text) {
+        let shared = Class::shared(text);
+        if !shared.holds(Class::URI) || !(shared.holds(Class::PLAIN) || escapes_are_whole(text)) {
             return None;
         }
         let (scheme, rest) = split_at(text, b':')?;

@@ -121,7 +121,7 @@ pub enum Output {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Timer {
     /// When to ask the trunk's server by OPTIONS.
     Probe(TrunkId),

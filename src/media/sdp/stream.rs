@@ -1,10 +1,10 @@
 //! One audio stream as its writer describes it: where, what, which way, with which keys.
 
+use super::Refusal;
 use super::crypto::Crypto;
-use super::{Refusal, attribute};
+use super::description::{Attribute, Description, Media};
 use crate::media::codec::Codec;
 use crate::media::words::{Direction, Profile};
-use sdp_types::{Connection, Media};
 use std::net::{IpAddr, SocketAddr};
 
 /// `direction` is seen from the writer.
@@ -26,29 +26,28 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn read(session: &sdp_types::Session, media: &Media, our_ip: IpAddr) -> Result<Stream, Refusal> {
+    pub fn read(session: &Description<'_>, media: &Media<'_>, our_ip: IpAddr) -> Result<Stream, Refusal> {
         if media.media != "audio" || media.port == 0 {
             return Err(Refusal::NoAudio);
         }
-        let profile = Profile::named(&media.proto).ok_or_else(|| Refusal::Profile(media.proto.clone()))?;
+        let profile = Profile::named(media.proto).ok_or_else(|| Refusal::Profile(media.proto.to_owned()))?;
+        let attributes = session.attributes(media);
         let remote = address(session, media)
             .filter(|a| a.is_ipv4() == our_ip.is_ipv4() && !a.ip().is_multicast())
-            .ok_or_else(|| {
-                Refusal::Address(connection(session, media).map_or_else(String::new, |c| c.connection_address.clone()))
-            })?;
-        let mut direction = direction(session, media);
+            .ok_or_else(|| Refusal::Address(session.connection(media).unwrap_or_default().to_owned()))?;
+        let mut direction = direction(attributes, session.of_session());
         if remote.ip().is_unspecified() {
             // RFC 3264 §8.4: the hold of RFC 2543. Its writer must not be sent to.
             direction = Direction::from_ways(direction.sends(), false);
         }
-        let Formats { codecs: formats, events, noise } = formats(media);
-        let keys = media.attributes.iter().filter(|a| a.attribute == "crypto");
-        let crypto: Vec<_> = keys.clone().filter_map(|a| Crypto::read(a.value.as_deref()?)).collect();
+        let Formats { codecs: formats, events, noise } = formats(media, attributes);
+        let keys = attributes.iter().filter(|a| a.name == "crypto");
+        let crypto: Vec<_> = keys.clone().filter_map(|a| Crypto::read(a.value?)).collect();
         Ok(Stream {
             remote,
-            remote_control: control_address(media, remote),
+            remote_control: control_address(attributes, remote),
             profile,
-            mux: media.attributes.iter().any(|a| a.attribute == "rtcp-mux"),
+            mux: attributes.iter().any(|a| a.name == "rtcp-mux"),
             formats,
             events,
             noise,
@@ -89,19 +88,16 @@ fn looks_like_control(payload: u8) -> bool {
     (64..=95).contains(&payload)
 }
 
-fn connection<'a>(session: &'a sdp_types::Session, media: &'a Media) -> Option<&'a Connection> {
-    media.connections.first().or(session.connection.as_ref())
-}
-
-pub fn address(session: &sdp_types::Session, media: &Media) -> Option<SocketAddr> {
-    let ip = connection(session, media)?.connection_address.parse().ok()?;
+pub fn address(session: &Description<'_>, media: &Media<'_>) -> Option<SocketAddr> {
+    let ip = session.connection(media)?.parse().ok()?;
     Some(SocketAddr::new(ip, media.port))
 }
 
 /// RFC 3605 §2.1: `a=rtcp:53020` or `a=rtcp:53020 IN IP4 126.16.64.4`; without it the next port (RFC 3550 §11).
-fn control_address(media: &Media, remote: SocketAddr) -> SocketAddr {
+fn control_address(attributes: &[Attribute<'_>], remote: SocketAddr) -> SocketAddr {
     let next = SocketAddr::new(remote.ip(), remote.port().saturating_add(1));
-    let Some(value) = attribute(&media.attributes, "rtcp") else { return next };
+    let rtcp = attributes.iter().find(|a| a.name == "rtcp");
+    let Some(value) = rtcp.and_then(|a| a.value) else { return next };
     let mut parts = value.split_ascii_whitespace();
     let Some(port) = parts.next().and_then(|p| p.parse().ok()) else { return next };
     let ip = parts.nth(2).and_then(|ip| ip.parse().ok()).filter(|ip: &IpAddr| ip.is_ipv4() == remote.is_ipv4());
@@ -109,15 +105,15 @@ fn control_address(media: &Media, remote: SocketAddr) -> SocketAddr {
 }
 
 /// RFC 8866 §6.7: the stream's own attribute wins over the session's; none is sendrecv.
-fn direction(session: &sdp_types::Session, media: &Media) -> Direction {
-    let named = |a: &sdp_types::Attribute| match a.attribute.as_str() {
+fn direction(own: &[Attribute<'_>], of_session: &[Attribute<'_>]) -> Direction {
+    let named = |a: &Attribute<'_>| match a.name {
         "sendrecv" => Some(Direction::SendRecv),
         "sendonly" => Some(Direction::SendOnly),
         "recvonly" => Some(Direction::RecvOnly),
         "inactive" => Some(Direction::Inactive),
         _ => None,
     };
-    media.attributes.iter().chain(&session.attributes).find_map(named).unwrap_or_default()
+    own.iter().chain(of_session).find_map(named).unwrap_or_default()
 }
 
 /// The codecs that we know with their numbers in the order of the m-line, and the numbers of what goes with them.
@@ -128,10 +124,10 @@ struct Formats {
     noise: Option<u8>,
 }
 
-fn formats(media: &Media) -> Formats {
+fn formats(media: &Media<'_>, attributes: &[Attribute<'_>]) -> Formats {
     let Formats { mut codecs, mut events, mut noise } = Formats::default();
     for payload in media.fmt.split_ascii_whitespace().filter_map(|f| f.parse().ok()).filter(|p: &u8| *p < 128) {
-        let name = encoding(media, payload);
+        let name = encoding(attributes, payload);
         let codec = Codec::ALL.into_iter().find(|codec| match &name {
             Some(name) => name.eq_ignore_ascii_case(codec.name()),
             None => payload == codec.static_payload(),
@@ -150,9 +146,9 @@ fn formats(media: &Media) -> Formats {
 }
 
 /// The encoding name that `a=rtpmap` gives a payload type; `?` for another clock than 8 kHz mono.
-fn encoding(media: &Media, payload: u8) -> Option<&str> {
-    media.attributes.iter().filter(|a| a.attribute == "rtpmap").find_map(|a| {
-        let (number, encoding) = a.value.as_deref()?.trim().split_once(' ')?;
+fn encoding<'a>(attributes: &[Attribute<'a>], payload: u8) -> Option<&'a str> {
+    attributes.iter().filter(|a| a.name == "rtpmap").find_map(|a| {
+        let (number, encoding) = a.value?.trim().split_once(' ')?;
         if number.parse() != Ok(payload) {
             return None;
         }

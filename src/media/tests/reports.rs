@@ -28,6 +28,17 @@ impl Rig {
     }
 }
 
+/// RFC 3550 §6.3.7: nobody has heard of who has never sent anything.
+#[test]
+fn who_has_sent_nothing_leaves_without_a_word() {
+    for (lasts, reports) in [(20, 0), (3_100, 2)] {
+        let mut rig = Rig::with(1..=1);
+        rig.run(lasts);
+        rig.command(Command::Close { port: id(1) });
+        assert_eq!(rig.controls.len(), reports, "after {lasts} ms");
+    }
+}
+
 #[test]
 fn legs_report_from_the_beginning_to_the_end() {
     let mut rig = Rig::with(1..=1);

@@ -30,13 +30,30 @@ impl Lookers {
         if audience.everybody {
             return self.all.clone();
         }
-        let queue = audience.queue.as_ref().filter(|_| audience.queue_agents);
-        let serving = queue.and_then(|queue| self.serving.get(queue)).into_iter().flatten();
-        let agents = audience.agents.iter().map(|agent| Looker::Agent(*agent));
-        let mut lookers: Vec<_> = agents.chain(serving.chain(&self.overseers).copied()).collect();
+        let mut lookers: Vec<_> = audience.agents.iter().map(|agent| Looker::Agent(*agent)).collect();
+        lookers.extend(self.serving(audience));
+        lookers.extend(&self.overseers);
         lookers.sort_unstable();
         lookers.dedup();
         lookers
+    }
+
+    /// Whether there is such a one among them.
+    pub fn any(&self, audience: &Audience, such: impl Fn(&Looker) -> bool) -> bool {
+        let some = |lookers: &[Looker]| lookers.iter().any(&such);
+        match audience.everybody {
+            true => some(&self.all),
+            false => {
+                let mut agents = audience.agents.iter().map(|agent| Looker::Agent(*agent));
+                agents.any(|agent| such(&agent)) || some(&self.overseers) || some(self.serving(audience))
+            }
+        }
+    }
+
+    /// Who serves its queue, if that is told.
+    fn serving(&self, audience: &Audience) -> &[Looker] {
+        let queue = audience.queue.as_ref().filter(|_| audience.queue_agents);
+        queue.and_then(|queue| self.serving.get(queue)).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
@@ -66,6 +83,7 @@ mod tests {
             let of = lookers.of(&audience);
             let sees = all.iter().filter(|(_, viewer)| viewer.sees(&audience)).map(|(of, _)| *of);
             assert!(of.is_sorted_by(|a, b| a < b), "{of:?}");
+            assert!(all.iter().all(|(looker, _)| lookers.any(&audience, |it| it == looker) == of.contains(looker)));
             sees.for_each(|looker| assert!(of.contains(&looker), "{looker:?} is told of {audience:?}"));
             found += of.len();
         }

@@ -322,7 +322,7 @@ fn the_session_may_change_before_the_answer() {
         assert!(matches!(last, Some(Event::Established { body: None, .. })), "the UPDATE's word stands: {last:?}");
         // What was said last is repeated by a refresh of a peer that takes no UPDATE.
         let local = |side: usize| {
-            pair.sides[side].legs.values().next().and_then(|leg| match leg {
+            pair.sides[side].legs.sorted().into_iter().map(|(_, leg)| leg).next().and_then(|leg| match leg {
                 leg::Leg::Talking(talking) => talking.local.clone(),
                 _ => None,
             })

@@ -35,7 +35,7 @@ fn under_full_load_new_calls_go_first_and_running_calls_never() {
         // A call that runs.
         let outputs = invite(&mut raw, 0);
         raw.input(Input::Command(Command::Answer { leg: leg_of(&outputs), body: Body::sdp("answer") }));
-        let tag = raw.endpoint.by_tag.keys().next().unwrap().clone();
+        let tag = raw.endpoint.by_tag.sorted()[0].0.clone();
         let within = |raw: &mut Raw, method: &str, cseq: u32, more: &str, body: &str| {
             let dialog = format!("To: <sip:100@10.0.0.1>;tag={tag}\nCSeq: {cseq} {method}\n{more}");
             let text = ask(method, &format!("d{cseq}"), &dialog, body).replace("Call-ID: c1", "Call-ID: n0");

@@ -65,7 +65,7 @@ impl Transactions {
         let key = ClientKey(self.number());
         let branch = branch_of(key, rng);
         via.params.set("branch", Some(&branch));
-        via.params.set("rport", None); // RFC 3581 §3
+        via.params.add("rport", None); // RFC 3581 §3
         request.headers.push_front(Name::Via, via.text());
         self.send_first(now, key, branch, (flow, request, errand));
         key
@@ -92,7 +92,7 @@ impl Transactions {
             request: Some(Box::new(request)),
         };
         self.waiting.insert((flow, key));
-        self.clients.insert(key, client);
+        self.clients.insert(key, Box::new(client));
         Some(key)
     }
 
@@ -136,7 +136,7 @@ impl Transactions {
         self.timers.set(Deadline::ClientAgain(key), now + first);
         self.timers.set(Deadline::ClientEnd(key), now + self.patience()); // Timers B and F.
         self.waiting.insert((flow, key));
-        self.clients.insert(key, client);
+        self.clients.insert(key, Box::new(client));
     }
 
     /// The request of a transaction that is not finished, its Via on top.
@@ -199,13 +199,13 @@ impl Transactions {
 
     /// The request that it answers (RFC 3261 §17.1.3).
     pub fn client_of(&self, response: &Response) -> Option<ClientKey> {
-        let via = response.headers.top_via().ok()?;
+        let branch = response.headers.top_branch()?;
         let method = response.headers.cseq().ok()?.method;
-        let key = key_in(via.branch()?)?;
+        let key = key_in(branch)?;
         let key = if method == Method::Cancel { ClientKey(key.0 | 1) } else { key };
         let client = self.clients.get(&key)?;
         let same_kind = client.is_invite == (method == Method::Invite);
-        (same_kind && via.branch() == Some(&client.branch)).then_some(key)
+        (same_kind && branch == client.branch).then_some(key)
     }
 
     fn provisional(&mut self, now: Instant, key: ClientKey, response: Response) {
@@ -241,7 +241,7 @@ impl Transactions {
     }
 
     fn tell_accepted(&mut self, key: ClientKey, response: Response) {
-        let client = &self.clients[&key];
+        let client = self.clients.get(&key).expect("a matched transaction");
         let (errand, flow) = (client.errand.clone(), client.flow);
         self.out.push_back(Notice::Accepted { key, flow, errand, response });
     }
@@ -262,7 +262,7 @@ impl Transactions {
         };
         self.finish(key, request, Outcome::Response(response));
         self.timers.cancel(&Deadline::ClientAgain(key));
-        if self.clients[&key].flow.transport.is_reliable() {
+        if self.clients.get(&key).is_none_or(|client| client.flow.transport.is_reliable()) {
             self.forget_client(key);
         } else {
             self.timers.set(Deadline::ClientEnd(key), now + linger);
@@ -360,7 +360,7 @@ fn within(invite: &Request, method: Method) -> Request {
     let source = &invite.headers;
     let headers = &mut request.headers;
     for name in [Name::Via, Name::Route] {
-        source.0.iter().filter(|(n, _)| *n == name).for_each(|(_, value)| headers.push(name.clone(), value.as_str()));
+        source.iter().filter(|(n, _)| **n == name).for_each(|(_, value)| headers.push(name.clone(), value));
     }
     headers.push(Name::MaxForwards, "70");
     for name in [Name::From, Name::To, Name::CallId] {

@@ -17,11 +17,12 @@ use super::settings::Timing;
 use super::text::{put_hex, put_number};
 use super::uri::Uri;
 use crate::ids::{LegId, Rng};
+use crate::table::Table;
 use crate::time::{Instant, Timers};
 use client::Client;
 use serde::{Deserialize, Serialize};
 use server::Servers;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,11 +30,11 @@ use std::time::Duration;
 const COOKIE: &str = "z9hG4bK";
 
 /// One client transaction. Even: a request; the odd number after it: its CANCEL, which shares the branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct ClientKey(pub u64);
 
 /// One server transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct ServerKey(pub u64);
 
 /// What a request is sent for.
@@ -189,7 +190,7 @@ pub(super) enum Arrival {
 }
 
 /// What a deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Deadline {
     /// When to send the request again: timers A and E. Over a connection: when to say that nobody answers.
     ClientAgain(ClientKey),
@@ -213,14 +214,15 @@ pub(super) struct Repetitions {
 pub(super) struct Transactions {
     timing: Timing,
     capacity: usize,
-    clients: BTreeMap<ClientKey, Client>,
+    /// Each is large: a table grows by moving all it has.
+    clients: Table<ClientKey, Box<Client>>,
     /// Clients without final response by their flow, for when it breaks.
     waiting: BTreeSet<(Flow, ClientKey)>,
     servers: Servers,
     /// RFC 3261 §17.2.3's key → transaction.
-    by_wire: BTreeMap<String, ServerKey>,
+    by_wire: Table<String, ServerKey>,
     /// RFC 3261 §8.2.2.2's key → transaction.
-    by_origin: BTreeMap<String, ServerKey>,
+    by_origin: Table<String, ServerKey>,
     timers: Timers<Deadline>,
     last: u64,
     out: VecDeque<Notice>,
@@ -228,15 +230,16 @@ pub(super) struct Transactions {
 }
 
 impl Transactions {
-    pub fn new(timing: Timing, capacity: usize) -> Transactions {
+    /// `seed` is for the tables by what peers have written.
+    pub fn new(timing: Timing, capacity: usize, seed: u64) -> Transactions {
         Transactions {
             timing,
             capacity,
-            clients: BTreeMap::new(),
+            clients: Table::default(),
             waiting: BTreeSet::new(),
             servers: Servers::default(),
-            by_wire: BTreeMap::new(),
-            by_origin: BTreeMap::new(),
+            by_wire: Table::seeded(seed),
+            by_origin: Table::seeded(seed),
             timers: Timers::default(),
             last: 0,
             out: VecDeque::new(),

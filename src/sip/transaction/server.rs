@@ -9,9 +9,9 @@
 use super::{Arrival, Deadline, Flow, Notice, ServerKey, Transactions, origin_key, wire_key};
 use crate::sip::header::{Method, Via};
 use crate::sip::message::{Request, Response};
+use crate::table::Table;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ impl Server {
 /// The server transactions, and what they sum to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Servers {
-    by_key: BTreeMap<ServerKey, Server>,
+    by_key: Table<ServerKey, Box<Server>>,
     /// How many the core or the peer still has something to do in.
     open: usize,
     bytes: usize,
@@ -75,16 +75,16 @@ impl Servers {
     }
 
     fn of(&self, key: ServerKey) -> Option<&Server> {
-        self.by_key.get(&key)
+        self.by_key.get(&key).map(Box::as_ref)
     }
 
     fn insert(&mut self, key: ServerKey, server: Server) {
         self.open += usize::from(server.is_open());
         self.bytes += server.bytes();
-        self.by_key.insert(key, server);
+        self.by_key.insert(key, Box::new(server));
     }
 
-    fn remove(&mut self, key: ServerKey) -> Option<Server> {
+    fn remove(&mut self, key: ServerKey) -> Option<Box<Server>> {
         let server = self.by_key.remove(&key)?;
         self.open -= usize::from(server.is_open());
         self.bytes -= server.bytes();
@@ -104,9 +104,9 @@ impl Servers {
 
     #[cfg(test)]
     pub fn adds_up(&self) -> bool {
-        let servers = || self.by_key.values();
+        let servers = || self.by_key.sorted().into_iter().map(|(_, server)| server);
         self.open == servers().filter(|server| server.is_open()).count()
-            && self.bytes == servers().map(Server::bytes).sum::<usize>()
+            && self.bytes == servers().map(|server| server.bytes()).sum::<usize>()
     }
 
     /// Whether there is room for one more among `at_most`.

@@ -40,7 +40,7 @@ impl Bench {
     fn new(transport: Transport) -> Bench {
         let flow = Flow { transport, ..Flow::udp(0, "10.0.0.2:5062".parse().unwrap()) };
         Bench {
-            transactions: Transactions::new(Timing::default(), 100),
+            transactions: Transactions::new(Timing::default(), 100, 0),
             rng: Rng::from_number(1),
             now: Instant(START * 1_000_000),
             flow,

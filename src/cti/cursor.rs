@@ -15,7 +15,8 @@ pub struct Cursor {
 
 impl Cursor {
     pub fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = Vec::with_capacity(17);
+        bytes.push(VERSION);
         bytes.extend(self.seq.to_be_bytes());
         bytes.extend(self.at.0.to_be_bytes());
         bytes

@@ -387,6 +387,14 @@ impl Engine {
         self.calls.values()
     }
 
+    pub fn call(&self, id: CallId) -> Option<&Call> {
+        self.calls.get(&id)
+    }
+
+    pub fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.get(&id)
+    }
+
     pub fn legs(&self) -> impl Iterator<Item = &Leg> {
         self.legs.values()
     }

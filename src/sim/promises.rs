@@ -24,13 +24,12 @@ pub(super) fn ringing_ends_within(phone: u32) -> Duration {
 impl World {
     pub(super) fn check_talkers_hear(&mut self, call: CallId, leg: LegId) {
         let Some(engine) = &self.engine else { return };
-        let Some(call) = engine.calls().find(|c| c.id == call) else { return };
+        let Some(call) = engine.call(call) else { return };
         let agent = call.conversation.as_ref().is_some_and(|talk| talk.leg == leg && talk.held_by.is_none());
         let outside = call.outside.as_ref().filter(|outside| outside.leg == leg && outside.held_by.is_none());
         let talks = agent || outside.is_some_and(|outside| outside.talking);
-        let both = engine.legs().filter(|it| it.id == call.caller || it.id == leg);
-        let ports: Vec<_> = both.take(2).map(|leg| leg.port).collect();
-        let (true, &[a, b]) = (talks, &ports[..]) else { return };
+        let port = |leg| engine.leg(leg).map(|leg| leg.port);
+        let (true, Some(a), Some(b)) = (talks, port(call.caller), port(leg)) else { return };
         let joined = self.planes.joined(a) == Some(b) && self.planes.joined(b) == Some(a);
         let far = |port| self.planes.far((Owner::Engine, port)).map(|(owner, _)| owner);
         let heard = match (far(a), far(b)) {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
-/// A hash table. Those whose keys strangers choose are [`Table::seeded`].
+/// A hash table. Those that strangers can fill with keys of their choice are [`Table::seeded`].
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(from = "Written<K, V>", into = "Written<K, V>")]
 #[serde(bound(serialize = "K: Ord + Hash + Clone + Serialize, V: Clone + Serialize"))]
@@ -45,7 +45,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
         self.things.get(key)
     }
 
-    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    pub fn find_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {

@@ -131,13 +131,14 @@ fn nobody_imports_what_he_must_not_know() {
 fn clocks_sockets_and_chance_stay_in_the_shell() {
     let mut wrong = Vec::new();
     let decides = |source: &&Source| {
-        // The one place where a hash table is made of what must not be seen elsewhere.
-        let spared = ["server", "main", "table"].contains(&source.module());
-        source.path.starts_with("src/") && !spared
+        let shell = ["server", "main"].contains(&source.module());
+        source.path.starts_with("src/") && !shell
     };
     for source in sources().iter().filter(decides) {
         for (number, line) in (1..).zip(source.product.lines()) {
-            for (word, instead) in ONLY_IN_THE_SHELL.iter().filter(|(word, _)| has_word(line, word)) {
+            let seen = ONLY_IN_THE_SHELL.iter().filter(|(word, _)| has_word(line, word));
+            // The one place where a hash table is made of what must not be seen elsewhere.
+            for (word, instead) in seen.filter(|(word, _)| source.path != "src/table.rs" || *word != "HashMap") {
                 wrong.push(format!("{}:{number}: `{word}`: {instead}", source.path));
             }
         }
@@ -277,8 +278,7 @@ fn names_say_something_and_nothing_is_left_for_later() {
             unfinished.iter().filter(|word| has_word(text, word)).for_each(|word| bad(word));
             macros.iter().filter(|word| code.contains(**word)).for_each(|word| bad(word));
             EMPTY_WORDS.iter().filter(|word| code.contains(**word)).for_each(|word| bad(word));
-            // What collections of the standard library are asked for by that name, ours are too.
-            if code.contains("fn get_") && !code.contains("fn get_mut") {
+            if code.contains("fn get_") {
                 bad("get_");
             }
         }

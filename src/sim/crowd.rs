@@ -17,7 +17,7 @@ impl Crowd {
     }
 
     pub fn find_mut(&mut self, key: u32) -> Option<&mut Party> {
-        self.parties.get_mut(&key).map(|party| &mut **party)
+        self.parties.find_mut(&key).map(|party| &mut **party)
     }
 
     pub fn insert(&mut self, key: u32, party: Party) {

@@ -334,7 +334,7 @@ impl StandIn {
 
     fn connect(&mut self, end: End, session: Session) {
         let before = self.far(end);
-        let Some(port) = self.ports.get_mut(&end) else { return };
+        let Some(port) = self.ports.find_mut(&end) else { return };
         let first = port.session.replace(session).is_none();
         if first && let Some((source, token)) = port.plays.take() {
             self.play(end, source, token);
@@ -347,7 +347,7 @@ impl StandIn {
     }
 
     fn knows(&mut self, end: End, far: Option<End>) {
-        self.ports.get_mut(&end).into_iter().for_each(|port| port.far = far);
+        self.ports.find_mut(&end).into_iter().for_each(|port| port.far = far);
     }
 
     /// Whether this end hears its peer may have changed.
@@ -373,7 +373,7 @@ impl StandIn {
 
     /// As in a plane, who is played to stays joined: the other one goes on hearing him.
     fn play(&mut self, end: End, source: Source, token: u64) {
-        let Some(port) = self.ports.get_mut(&end) else { return };
+        let Some(port) = self.ports.find_mut(&end) else { return };
         let length = match &source {
             Source::Once(sounds) => Some(sounds.iter().filter_map(|sound| self.sounds.get(sound)).sum::<Duration>()),
             Source::Loop(_) | Source::Tone { .. } => None,
@@ -387,14 +387,14 @@ impl StandIn {
 
     fn stop(&mut self, end: End) {
         self.timers.cancel(&Due::Finished(end));
-        if let Some(port) = self.ports.get_mut(&end) {
+        if let Some(port) = self.ports.find_mut(&end) {
             port.plays = None;
         }
     }
 
     fn finished(&mut self, end: End) {
         self.count(end);
-        let plays = self.ports.get_mut(&end).and_then(|port| port.plays.take());
+        let plays = self.ports.find_mut(&end).and_then(|port| port.plays.take());
         if let Some((_, token)) = plays {
             self.tell(end.0, Event::Finished { port: end.1, token });
         }
@@ -407,14 +407,14 @@ impl StandIn {
         }
         if self.ports.contains_key(&(owner, a)) && self.ports.contains_key(&(owner, b)) {
             for (one, other) in [(a, b), (b, a)] {
-                self.ports.get_mut(&(owner, one)).expect("the port that has just been seen").joined = Some(other);
+                self.ports.find_mut(&(owner, one)).expect("the port that has just been seen").joined = Some(other);
             }
         }
     }
 
     fn leave(&mut self, end: End) {
-        let Some(other) = self.ports.get_mut(&end).and_then(|port| port.joined.take()) else { return };
-        if let Some(other) = self.ports.get_mut(&(end.0, other)) {
+        let Some(other) = self.ports.find_mut(&end).and_then(|port| port.joined.take()) else { return };
+        if let Some(other) = self.ports.find_mut(&(end.0, other)) {
             other.joined = None;
         }
     }
@@ -431,7 +431,7 @@ impl StandIn {
             return;
         }
         let hears = self.hears(end);
-        let (now, Some(port)) = (self.now, self.ports.get_mut(&end)) else { return };
+        let (now, Some(port)) = (self.now, self.ports.find_mut(&end)) else { return };
         let sends = port.session.as_ref().is_some_and(|session| session.direction.sends());
         let (span, talk) = (now.since(port.talk.until), &mut port.talk);
         talk.until = now;
@@ -444,7 +444,7 @@ impl StandIn {
     }
 
     fn press(&mut self, end: End, digits: &str) {
-        let Some(port) = self.ports.get_mut(&end) else { return };
+        let Some(port) = self.ports.find_mut(&end) else { return };
         let mut at = port.pressing.max(self.now);
         for digit in digits.chars() {
             at = at + if digit == ',' { PAUSE } else { KEY };

@@ -81,8 +81,7 @@ impl Message {
             before += 1;
             match text {
                 _ if line.len() > limits.header_bytes => reading.fault(Misbehavior::HeaderFieldTooLong),
-                Some(text) if lines.plain() => reading.plain(&text[line]),
-                Some(text) => reading.line(&text[line]),
+                Some(text) => reading.line(&text[line], lines.plain()),
                 None => reading.bytes(&bytes[line]),
             }
         }
@@ -183,19 +182,11 @@ impl Reading {
         self.fault.get_or_insert(why);
     }
 
-    /// A line without line ends in it.
-    fn plain(&mut self, line: &str) {
-        match split_at(line, b':') {
-            Some((name, value)) => self.field(name.trim_ascii_end(), (value.trim_ascii().into(), true)),
-            None => self.fault(Misbehavior::HeaderField),
-        }
-    }
-
-    fn line(&mut self, line: &str) {
-        match split_at(line, b':') {
-            Some((name, value)) => self.field(name.trim_ascii_end(), unfold_text(value)),
-            None => self.fault(Misbehavior::HeaderField),
-        }
+    /// `plain`: it has no line ends in it.
+    fn line(&mut self, line: &str, plain: bool) {
+        let Some((name, value)) = split_at(line, b':') else { return self.fault(Misbehavior::HeaderField) };
+        let value = if plain { (value.trim_ascii().into(), true) } else { unfold_text(value) };
+        self.field(name.trim_ascii_end(), value);
     }
 
     /// A line of a message that is not UTF-8 as a whole.

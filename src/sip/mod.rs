@@ -439,7 +439,7 @@ impl Endpoint {
     }
 
     fn talking(&mut self, leg: LegId) -> Option<&mut Talking> {
-        match self.legs.get_mut(&leg) {
+        match self.legs.find_mut(&leg) {
             Some(Leg::Talking(talking)) => Some(talking),
             _ => None,
         }

@@ -23,7 +23,7 @@ const LIFE: Duration = Duration::from_secs(180);
 impl Endpoint {
     pub(super) fn referred(&mut self, now: Instant, key: ServerKey, leg: LegId, request: &Request) {
         let takes = self.config.takes_refer;
-        let Some(Leg::Talking(talking)) = self.legs.get_mut(&leg) else {
+        let Some(Leg::Talking(talking)) = self.legs.find_mut(&leg) else {
             return self.refuse(now, key, request, 603); // Nothing to transfer yet.
         };
         if talking.leaving.is_some() {

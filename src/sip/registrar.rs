@@ -337,7 +337,7 @@ impl Registrar {
     }
 
     fn no_more_over(&mut self, flow: Flow, number: u64) {
-        let Some(numbers) = self.by_flow.get_mut(&flow) else { return };
+        let Some(numbers) = self.by_flow.find_mut(&flow) else { return };
         numbers.remove(&number);
         if numbers.is_empty() {
             self.by_flow.remove(&flow);

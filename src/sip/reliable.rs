@@ -29,7 +29,7 @@ impl Endpoint {
     pub(super) fn ring_reliably(&mut self, now: Instant, leg: LegId, mut response: Response) {
         let first = 1 + u32::try_from(self.rng.below(1 << 31)).unwrap_or_default() / 2;
         let (t1, patience) = (self.transactions.t1(), self.transactions.patience());
-        let Some(Leg::Ringing(ringing)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Ringing(ringing)) = self.legs.find_mut(&leg) else { return };
         let reliable = &mut ringing.reliable;
         if reliable.answer.is_some() {
             return; // Who has answered rings no more.
@@ -53,7 +53,7 @@ impl Endpoint {
 
     /// `Deadline::Unproven`: again, at intervals that double; after 64·T1 the INVITE is refused (§3).
     pub(super) fn unproven(&mut self, now: Instant, leg: LegId) {
-        let Some(Leg::Ringing(ringing)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Ringing(ringing)) = self.legs.find_mut(&leg) else { return };
         let Some(unacked) = &mut ringing.reliable.unacked else { return };
         if now < unacked.until {
             unacked.interval *= 2;
@@ -69,7 +69,7 @@ impl Endpoint {
     pub(super) fn proven(&mut self, now: Instant, key: ServerKey, leg: LegId, mut request: Request) {
         let named = request.headers.get(&Name::RAck).map(rack);
         let Some(named) = named else { return self.refuse(now, key, &request, 400) };
-        match self.legs.get_mut(&leg) {
+        match self.legs.find_mut(&leg) {
             Some(Leg::Talking(talking)) => {
                 let late = talking.late_rseq.take_if(|rseq| named.as_ref().is_some_and(|(named, _)| named == rseq));
                 let status = if late.is_some() { 200 } else { 481 };
@@ -79,7 +79,7 @@ impl Endpoint {
             _ => return self.refuse(now, key, &request, 481),
         }
         self.due.cancel(&Deadline::Unproven(leg));
-        let Some(Leg::Ringing(ringing)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Ringing(ringing)) = self.legs.find_mut(&leg) else { return };
         let unacked = ringing.reliable.unacked.take().expect("the response that this PRACK is for");
         let had_offer = ringing.request.headers.has(&Name::ContentType);
         let was_agreed = ringing.reliable.agreed;
@@ -104,7 +104,7 @@ impl Endpoint {
 
     /// What has waited for the PRACK.
     fn go_on_ringing(&mut self, now: Instant, leg: LegId) {
-        let Some(Leg::Ringing(ringing)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Ringing(ringing)) = self.legs.find_mut(&leg) else { return };
         if let Some(body) = ringing.reliable.answer.take() {
             return self.answer(now, leg, body);
         }
@@ -122,7 +122,7 @@ impl Endpoint {
 
     /// `Command::AcceptOffer` before the 2xx.
     pub(super) fn accept_early(&mut self, now: Instant, leg: LegId, body: Body) {
-        match self.legs.get_mut(&leg) {
+        match self.legs.find_mut(&leg) {
             Some(Leg::Calling(calling)) => {
                 let Some(rung) = calling.owes_prack.take() else { return self.accept_theirs(now, leg, body) };
                 calling.local = Some(body.clone());
@@ -138,7 +138,7 @@ impl Endpoint {
     /// `Command::RefuseOffer` before the 2xx. An offer in a response cannot be refused: the INVITE is cancelled, and
     /// `Failed` follows.
     pub(super) fn refuse_early(&mut self, now: Instant, leg: LegId, status: u16) {
-        match self.legs.get_mut(&leg) {
+        match self.legs.find_mut(&leg) {
             Some(Leg::Calling(calling)) => {
                 if let Some(theirs) = calling.theirs.take() {
                     return self.refuse(now, theirs.server, &theirs.request, status);
@@ -161,7 +161,7 @@ impl Endpoint {
         let tag = response.headers.to_tag().unwrap_or_default().to_owned();
         let had_offer = self.transactions.sent(key).is_some_and(|sent| sent.headers.has(&Name::ContentType));
         self.begin_early(key, leg, &response);
-        let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Calling(calling)) = self.legs.find_mut(&leg) else { return };
         let takes_update = response.headers.lists(&Name::Allow, Method::Update.as_str());
         let takes_talk = response.headers.lists(&Name::AllowEvents, "talk");
         if let Some(early) = calling.early(&tag) {
@@ -202,7 +202,7 @@ impl Endpoint {
         let contact = sent.and_then(|sent| sent.headers.get(&Name::Contact)).unwrap_or_default().to_owned();
         let (pinned, most) = (errand.pinned, self.config.capacity.forks);
         let user = self.user_called(sent, flow);
-        let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Calling(calling)) = self.legs.find_mut(&leg) else { return };
         if calling.early.len() < most && calling.early(tag).is_none() {
             let dialog = DialogRecord { user, ..DialogRecord::of_response(response, contact, flow, pinned) };
             let (takes_update, takes_talk) = (false, false);
@@ -212,7 +212,7 @@ impl Endpoint {
 
     /// The 2xx that makes `dialog` has come: its early dialog goes on in it, the others end (§13.2.2.4).
     pub(super) fn end_early(&mut self, leg: LegId, dialog: &mut DialogRecord) -> Option<Early> {
-        let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return None };
+        let Some(Leg::Calling(calling)) = self.legs.find_mut(&leg) else { return None };
         let mut all = std::mem::take(&mut calling.early).into_iter();
         let early = all.find(|early| early.dialog.remote_tag == dialog.remote_tag)?;
         dialog.local_cseq = early.dialog.local_cseq.max(dialog.local_cseq);
@@ -222,7 +222,7 @@ impl Endpoint {
 
     /// Sends a PRACK, with our answer if the response brought an offer.
     fn prove(&mut self, now: Instant, leg: LegId, rung: &Rung, answer: Option<Body>) {
-        let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Calling(calling)) = self.legs.find_mut(&leg) else { return };
         let Some(key) = calling.client else { return };
         let Some(early) = calling.early(&rung.remote_tag) else { return };
         let mut prack = early.dialog.request(Method::Prack);

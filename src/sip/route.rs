@@ -365,7 +365,7 @@ impl Endpoint {
             | Purpose::Update(leg)
             | Purpose::Notify(leg) => {
                 let tag = request.headers.to_tag().unwrap_or_default();
-                match self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
+                match self.legs.find_mut(&leg).and_then(|leg| leg.dialog_with_mut(tag)) {
                     Some(dialog) => dialog.local_cseq = dialog.local_cseq.max(number),
                     None => return,
                 }

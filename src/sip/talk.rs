@@ -18,7 +18,7 @@ impl Endpoint {
 
     /// `Command::Talk`. Of several forks the first one is told.
     pub(super) fn talk(&mut self, now: Instant, leg: LegId) {
-        let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Calling(calling)) = self.legs.find_mut(&leg) else { return };
         let account = calling.client.and_then(|key| self.transactions.errand(key)?.1.account.clone());
         let Some(early) = calling.early.iter_mut().find(|early: &&mut Early| early.takes_talk) else { return };
         let mut notify = early.dialog.request(Method::Notify);

@@ -67,7 +67,7 @@ impl Endpoint {
         let Some(leg) = self.leg_of(&request) else { return self.refuse(now, key, &request, 481) };
         let Ok(cseq) = request.headers.cseq() else { return self.refuse(now, key, &request, 400) };
         let remote = request.headers.from_tag().unwrap_or_default();
-        let dialog = self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(remote));
+        let dialog = self.legs.find_mut(&leg).and_then(|leg| leg.dialog_with_mut(remote));
         let dialog = dialog.expect("the dialog that the leg was found by");
         if dialog.remote_cseq.is_some_and(|last| cseq.number < last) {
             return self.refuse(now, key, &request, 500); // §12.2.2: out of order.

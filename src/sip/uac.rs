@@ -68,7 +68,7 @@ impl Endpoint {
 
     /// The INVITE of `leg` now runs in this transaction, or waits to be sent again in another one.
     pub(super) fn calls_with(&mut self, leg: LegId, key: Option<ClientKey>) {
-        if let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) {
+        if let Some(Leg::Calling(calling)) = self.legs.find_mut(&leg) {
             calling.client = key;
         }
     }
@@ -122,7 +122,7 @@ impl Endpoint {
         let tag = response.headers.to_tag().unwrap_or_default();
         let Some(acks) = key.and_then(|key| self.acks.get(&key)) else { return };
         let Some(place) = acks.iter().position(|ack| ack.remote_tag == tag && !self.lives(ack.flow)) else { return };
-        key.and_then(|key| self.acks.get_mut(&key)).into_iter().for_each(|acks| acks[place].flow = flow);
+        key.and_then(|key| self.acks.find_mut(&key)).into_iter().for_each(|acks| acks[place].flow = flow);
     }
 
     /// A 2xx to an INVITE of ours: the first makes the dialog, a repetition gets its ACK again, and one that
@@ -187,7 +187,7 @@ impl Endpoint {
             self.acknowledge(key, &talking.dialog, None);
         }
         let dialog = talking.dialog.clone();
-        if let Some(Leg::Calling(calling)) = self.legs.get_mut(&leg) {
+        if let Some(Leg::Calling(calling)) = self.legs.find_mut(&leg) {
             talking.local = calling.local.take();
             (talking.ours, talking.theirs) = (calling.ours.take(), calling.theirs.take());
         }

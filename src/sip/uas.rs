@@ -193,7 +193,7 @@ impl Endpoint {
 
     /// `Command::Answer`.
     pub(super) fn answer(&mut self, now: Instant, leg: LegId, body: Body) {
-        let Some(Leg::Ringing(ringing)) = self.legs.get_mut(&leg) else { return };
+        let Some(Leg::Ringing(ringing)) = self.legs.find_mut(&leg) else { return };
         if ringing.reliable.unacked.as_ref().is_some_and(|unacked| unacked.described) {
             ringing.reliable.answer = Some(body); // RFC 3262 §3: the 2xx waits for the PRACK.
             return;

@@ -47,7 +47,7 @@ impl Endpoint {
             Turn::Ours => return self.refuse(now, key, &request, 491),
             Turn::Theirs => return self.refuse_for_now(now, key, &request),
         }
-        let dialog = self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(&tag));
+        let dialog = self.legs.find_mut(&leg).and_then(|leg| leg.dialog_with_mut(&tag));
         let dialog = dialog.expect("the dialog that the leg was found by");
         dialog.follow(&request, flow);
         let contact = dialog.contact.clone();
@@ -58,7 +58,7 @@ impl Endpoint {
         };
         self.serving.insert(key, Serving::Leg(leg));
         let theirs = Theirs { server: key, request, offered: true };
-        match self.legs.get_mut(&leg) {
+        match self.legs.find_mut(&leg) {
             Some(Leg::Calling(calling)) => calling.theirs = Some(theirs),
             Some(Leg::Ringing(ringing)) => ringing.theirs = Some(theirs),
             _ => {}
@@ -67,7 +67,7 @@ impl Endpoint {
     }
 
     fn early_turn(&mut self, leg: LegId, tag: &str) -> Turn {
-        let (theirs, ours, agreed, we_offered) = match self.legs.get_mut(&leg) {
+        let (theirs, ours, agreed, we_offered) = match self.legs.find_mut(&leg) {
             Some(Leg::Calling(calling)) => {
                 let agreed = calling.early(tag).is_some_and(|early| early.agreed);
                 (calling.theirs.is_some(), calling.ours.is_some(), agreed, calling.local.is_some())
@@ -91,7 +91,7 @@ impl Endpoint {
 
     /// `Command::AcceptOffer` for a PRACK or UPDATE in an early dialog.
     pub(super) fn accept_theirs(&mut self, now: Instant, leg: LegId, body: Body) {
-        let (theirs, contact) = match self.legs.get_mut(&leg) {
+        let (theirs, contact) = match self.legs.find_mut(&leg) {
             Some(Leg::Calling(calling)) => {
                 let Some(theirs) = calling.theirs.take() else { return };
                 calling.local = Some(body.clone());
@@ -130,7 +130,7 @@ impl Endpoint {
         let Some(tag) = tag else { return self.tell(Event::OfferRefused { leg, status: 491 }) };
         let allow = self.allow();
         let ours = Some(Ours { body: body.clone(), refreshes: false, tries: 0 });
-        let account = match self.legs.get_mut(&leg) {
+        let account = match self.legs.find_mut(&leg) {
             Some(Leg::Calling(calling)) => {
                 calling.ours = ours;
                 calling.client.and_then(|key| self.transactions.errand(key)?.1.account.clone())
@@ -141,7 +141,7 @@ impl Endpoint {
             }
             _ => None,
         };
-        let dialog = self.legs.get_mut(&leg).and_then(|leg| leg.dialog_with_mut(&tag));
+        let dialog = self.legs.find_mut(&leg).and_then(|leg| leg.dialog_with_mut(&tag));
         let dialog: &mut DialogRecord = dialog.expect("the early dialog that has just been looked up");
         let mut update = dialog.request(Method::Update);
         let dialog = dialog.clone();
@@ -154,7 +154,7 @@ impl Endpoint {
     /// Our UPDATE with an offer has come to its end; the 2xx of the INVITE may have come before.
     pub(super) fn updated(&mut self, now: Instant, leg: LegId, request: &Request, outcome: Outcome) {
         let tag = request.headers.to_tag().unwrap_or_default();
-        let Some(state) = self.legs.get_mut(&leg) else { return };
+        let Some(state) = self.legs.find_mut(&leg) else { return };
         let ours = match state {
             Leg::Calling(calling) => calling.ours.take(),
             Leg::Ringing(ringing) => ringing.ours.take(),
@@ -183,7 +183,7 @@ impl Endpoint {
 
     /// What stands is what we have offered and they have answered.
     fn early_agreed(&mut self, leg: LegId, tag: &str, body: Body) {
-        match self.legs.get_mut(&leg) {
+        match self.legs.find_mut(&leg) {
             Some(Leg::Calling(calling)) => {
                 calling.local = Some(body);
                 calling.early(tag).into_iter().for_each(|early| early.answer = None);

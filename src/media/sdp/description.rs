@@ -57,7 +57,7 @@ impl<'a> Description<'a> {
     fn line(&mut self, line: &'a str) -> Result<(), &'static str> {
         let &[key, b'=', ..] = line.as_bytes() else { return Err("it is not a letter, `=` and a value") };
         // §9: neither can stand in a line; a bare carriage return may end one for other readers.
-        if !key.is_ascii() || line.bytes().any(|byte| matches!(byte, 0 | b'\r')) {
+        if line.bytes().any(|byte| matches!(byte, 0 | b'\r')) {
             return Err("it holds what no line holds");
         }
         let value = &line[2..];

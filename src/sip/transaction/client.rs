@@ -153,7 +153,7 @@ impl Transactions {
     /// whether it has. `reason` goes along. The INVITE is given up 64·T1 later if nothing final has come.
     pub fn cancel(&mut self, now: Instant, key: ClientKey, reason: Option<String>) -> bool {
         let patience = self.patience();
-        let Some(client) = self.clients.get_mut(&key) else { return true };
+        let Some(client) = self.clients.find_mut(&key) else { return true };
         match client.state {
             ClientState::Waiting => return false,
             ClientState::Proceeding if !client.cancelled => client.cancelled = true,
@@ -175,7 +175,7 @@ impl Transactions {
     /// Takes a response; false if it belongs to nothing here (RFC 6026 §8.5: it is dropped).
     pub fn receive_response(&mut self, now: Instant, response: Response) -> bool {
         let Some(key) = self.client_of(&response) else { return false };
-        let client = self.clients.get_mut(&key).expect("a matched transaction");
+        let client = self.clients.find_mut(&key).expect("a matched transaction");
         match (client.state, response.status) {
             (ClientState::Completed, 300..) if client.is_invite => {
                 self.repetitions.received += 1;
@@ -210,7 +210,7 @@ impl Transactions {
 
     fn provisional(&mut self, now: Instant, key: ClientKey, response: Response) {
         let t2 = self.timing.t2;
-        let client = self.clients.get_mut(&key).expect("a matched transaction");
+        let client = self.clients.find_mut(&key).expect("a matched transaction");
         if client.state == ClientState::Waiting {
             client.state = ClientState::Proceeding;
             if client.is_invite {
@@ -228,7 +228,7 @@ impl Transactions {
 
     fn accept(&mut self, now: Instant, key: ClientKey, response: Response) {
         let patience = self.patience();
-        let client = self.clients.get_mut(&key).expect("a matched transaction");
+        let client = self.clients.find_mut(&key).expect("a matched transaction");
         client.state = ClientState::Accepted;
         client.bytes = Vec::new();
         if let Some(request) = &mut client.request {
@@ -248,7 +248,7 @@ impl Transactions {
 
     fn complete(&mut self, now: Instant, key: ClientKey, response: Response) {
         let (t4, d) = (self.timing.t4, self.patience());
-        let client = self.clients.get_mut(&key).expect("a matched transaction");
+        let client = self.clients.find_mut(&key).expect("a matched transaction");
         let request = client.request.take().expect("an unfinished client transaction has its request");
         client.state = ClientState::Completed;
         let linger = if client.is_invite {
@@ -270,7 +270,7 @@ impl Transactions {
     }
 
     fn finish(&mut self, key: ClientKey, request: Box<Request>, outcome: Outcome) {
-        let client = self.clients.get_mut(&key).expect("a client transaction that ends");
+        let client = self.clients.find_mut(&key).expect("a client transaction that ends");
         let (errand, flow) = (client.errand.clone(), client.flow);
         self.waiting.remove(&(flow, key));
         self.out.push_back(Notice::Finished { key, flow, errand, request, outcome });
@@ -278,7 +278,7 @@ impl Transactions {
 
     pub(super) fn client_again(&mut self, now: Instant, key: ClientKey) {
         let (t1, t2) = (self.timing.t1, self.timing.t2);
-        let Some(client) = self.clients.get_mut(&key) else { return };
+        let Some(client) = self.clients.find_mut(&key) else { return };
         let again = !client.flow.transport.is_reliable();
         // Of the third repetition: the intervals before were 1, 2 and 4 times T1.
         if client.state == ClientState::Waiting && (!again || client.interval == t1 * 4) {
@@ -301,7 +301,7 @@ impl Transactions {
     }
 
     pub(super) fn client_end(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get_mut(&key) else { return };
+        let Some(client) = self.clients.find_mut(&key) else { return };
         match client.state {
             ClientState::Waiting | ClientState::Proceeding => {
                 let heard = client.state == ClientState::Proceeding;
@@ -339,7 +339,7 @@ impl Transactions {
     }
 
     fn client_failed(&mut self, key: ClientKey) {
-        let client = self.clients.get_mut(&key).expect("a waiting client transaction");
+        let client = self.clients.find_mut(&key).expect("a waiting client transaction");
         let heard = client.state == ClientState::Proceeding;
         let request = client.request.take().expect("an unfinished client transaction has its request");
         self.finish(key, request, Outcome::TransportFailed { heard });

@@ -93,7 +93,7 @@ impl Servers {
 
     /// Changes one; the sums follow. `None` if it is no more.
     fn change<T>(&mut self, key: ServerKey, change: impl FnOnce(&mut Server) -> T) -> Option<T> {
-        let server = self.by_key.get_mut(&key)?;
+        let server = self.by_key.find_mut(&key)?;
         self.open -= usize::from(server.is_open());
         self.bytes -= server.bytes();
         let result = change(server);

@@ -129,7 +129,7 @@ impl Clerk {
             self.tell(folded);
             // What failed is tried again, also where nothing new comes.
             let most = if self.failed { pause } else { LOOK };
-            if self.stopping.load(Relaxed) || !rest(heard, pause, most) {
+            if self.stopping.load(Relaxed) || !rest(heard, (pause, most), self.failed) {
                 let last = self.fold();
                 return self.tell(last);
             }
@@ -188,7 +188,7 @@ impl Clerk {
 }
 
 /// Waits for something new and then for `pause`, as long as there is room, or only for `most`; false if it is to stop.
-fn rest(heard: &Receiver<News>, pause: Duration, most: Duration) -> bool {
+fn rest(heard: &Receiver<News>, (pause, most): (Duration, Duration), failed: bool) -> bool {
     match heard.recv_timeout(most) {
         Err(RecvTimeoutError::Timeout) => return true,
         Ok(News::Committed | News::Filling) => {}
@@ -197,8 +197,9 @@ fn rest(heard: &Receiver<News>, pause: Duration, most: Duration) -> bool {
     let until = Instant::now() + pause;
     loop {
         match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(News::Filling) => return true,
-            Ok(News::Committed) => {}
+            // What has just failed is not tried again sooner for that: what is lost from memory is in the log.
+            Ok(News::Filling) if !failed => return true,
+            Ok(News::Committed | News::Filling) => {}
             Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) => return true,
         }
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn what_failed_is_tried_again_though_nothing_is_new() {
         let ((_news, heard), (done, rested)) = (channel(), channel());
-        std::thread::spawn(move || _ = done.send(rest(&heard, Duration::from_secs(3_600), Duration::ZERO)));
+        std::thread::spawn(move || _ = done.send(rest(&heard, (Duration::from_secs(3_600), Duration::ZERO), true)));
         assert_eq!(rested.recv_timeout(Duration::from_secs(20)), Ok(true), "it waits for a commit");
     }
 
@@ -222,7 +223,10 @@ mod tests {
     fn it_does_not_rest_until_there_is_no_room() {
         let ((news, heard), hour) = (channel(), Duration::from_secs(3_600));
         _ = [News::Committed, News::Filling, News::Stop].map(|told| news.send(told).unwrap());
-        assert!(rest(&heard, hour, hour), "it gathers for an hour");
-        assert!(!rest(&heard, hour, hour));
+        assert!(rest(&heard, (hour, hour), false), "it gathers for an hour");
+        assert!(!rest(&heard, (hour, hour), false));
+        // … but for what failed: it would be tried again with each commit.
+        _ = [News::Committed, News::Filling, News::Stop].map(|told| news.send(told).unwrap());
+        assert!(!rest(&heard, (hour, hour), true), "it rests until it is told to stop");
     }
 }
